@@ -1,0 +1,8 @@
+// One line per op; the TypeScript specs in src/ops give every export its arguments:
+// tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
+export { linear_forward } from './linear';
+export { silu_forward } from './silu';
+
+export function heap_base(): usize {
+  return __heap_base;
+}

@@ -1,0 +1,7 @@
+// y = x·σ(x)
+// @entry forward
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let i = flat(wg, nwg) * WG + lid;
+  if (i < params.m * params.n) { y[i] = x[i] / (1.0 + exp(-x[i])); }
+}

@@ -1,0 +1,238 @@
+/**
+ * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
+ * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
+ */
+import { DisposedError, ShapeError } from '../errors.js';
+import {
+  type AnyEntry,
+  type AttrArgs,
+  type AttrSpec,
+  type Dims,
+  type DType,
+  type Entry,
+  type HasShape,
+  resolveDims,
+  type TensorArgs,
+  type TensorSpec,
+} from '../ops/spec.js';
+
+export type NumArray = Float32Array | Float64Array | Uint32Array;
+export type BackendName = 'reference' | 'wasm' | 'webgpu';
+
+/** A dense row-major array on a backend. Contents of a fresh tensor are unspecified. */
+export interface Tensor extends HasShape {
+  readonly size: number;
+  /** Backend-private memory; tensors made by `reshape` share it. */
+  readonly storage: Storage;
+}
+
+/** One allocation of a backend. */
+export interface Storage {
+  readonly bytes: number;
+  released: boolean;
+  /** Belongs to a recording, which gives it back when it is disposed. */
+  recorded?: boolean;
+}
+
+/** One prepared step of work, with what a profiler wants to know of it. */
+export interface Command {
+  readonly key: string;
+  readonly flops: number;
+}
+
+export const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+
+export abstract class Backend<S extends Storage = Storage, C extends Command = Command> {
+  abstract readonly name: BackendName;
+  /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
+  abstract readonly description: string;
+  /** Bytes held by live tensors and recordings. */
+  bytes = 0;
+  protected disposed = false;
+  private recording: Recording<S, C> | undefined;
+
+  /** A tensor of unspecified contents. Throws OutOfMemoryError when the device cannot hold it. */
+  tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    this.assertLive();
+    const size = sizeOf(shape);
+    const bytes = Math.max(16, Math.ceil(size / 4) * 16);
+    let storage = this.recording?.reuse(bytes);
+    if (!storage) {
+      storage = this.allocate(bytes, shape);
+      this.bytes += bytes;
+      this.recording?.own(storage);
+    }
+    storage.released = false;
+    return { shape, dtype, size, storage };
+  }
+
+  /** A tensor holding `data`. */
+  from(data: ArrayLike<number>, shape: readonly number[] = [data.length], dtype: DType = 'f32'): Tensor {
+    const t = this.tensor(shape, dtype);
+    this.write(t, dtype === 'u32' ? Uint32Array.from(data) : data instanceof Float32Array ? data : Float64Array.from(data));
+    return t;
+  }
+
+  /** The same memory under another shape of the same size. */
+  reshape(t: Tensor, shape: readonly number[]): Tensor {
+    if (sizeOf(shape) !== t.size)
+      throw new ShapeError(`reshape: [${t.shape.join(', ')}] does not hold [${shape.join(', ')}]; keep the number of elements.`);
+    return { ...t, shape };
+  }
+
+  /** Gives tensors' memory back. Inside `record` it is kept for later tensors of the same recording. */
+  free(...tensors: (Tensor | undefined)[]): void {
+    for (const t of tensors) {
+      if (!t || t.storage.released || this.disposed) continue;
+      if (t.storage.recorded) {
+        this.recording?.release(t.storage as S);
+        continue;
+      }
+      t.storage.released = true;
+      this.bytes -= t.storage.bytes;
+      this.release(t.storage as S);
+    }
+  }
+
+  /** Runs an op's entry, or records it. Throws ShapeError when the tensors do not fit its spec. */
+  run<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
+    e: Entry<T, A>,
+    tensors: TensorArgs<Entry<T, A>, Tensor>,
+    attrs: AttrArgs<Entry<T, A>> = {} as AttrArgs<Entry<T, A>>,
+  ): void {
+    this.assertLive();
+    const args = tensors as Record<string, Tensor | undefined>;
+    const dims = resolveDims(e as unknown as AnyEntry, args, attrs as Record<string, number>);
+    for (const name of e.names) {
+      if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
+    }
+    this.submit(this.prepare(e as unknown as AnyEntry, args, dims, e.flops?.(dims as Dims<T, A>) ?? 0));
+  }
+
+  /** Fills a tensor with zeros, in order with the other commands. */
+  zero(t: Tensor): void {
+    this.assertLive();
+    this.submit(this.prepareZero(t));
+  }
+
+  /**
+   * Records what `fn` runs without running it. Tensors made inside belong to the recording and live until it is disposed.
+   * `write`, `read` and nested recordings are not allowed inside.
+   */
+  record<R>(fn: () => R): { recording: Recording<S, C>; result: R } {
+    this.assertLive();
+    if (this.recording) throw new Error('record: already recording');
+    const recording = new Recording<S, C>(this);
+    this.recording = recording;
+    try {
+      return { result: fn(), recording };
+    } catch (error) {
+      this.recording = undefined;
+      recording.dispose();
+      throw error;
+    } finally {
+      this.recording = undefined;
+    }
+  }
+
+  /** Copies `data` into a tensor from element `offset` on. Ordered after all work submitted before. */
+  write(t: Tensor, data: NumArray, offset = 0): void {
+    this.assertLive();
+    if (this.recording) throw new Error('write: not allowed while recording');
+    if (offset + data.length > t.size) throw new ShapeError(`write: ${data.length} values at ${offset} do not fit in ${t.size}.`);
+    this.upload(t, data, offset);
+  }
+
+  /** The tensor's values after all work submitted so far. */
+  async read(t: Tensor): Promise<NumArray> {
+    this.assertLive();
+    if (t.storage.released) throw new DisposedError('read: tensor');
+    return this.download(t);
+  }
+
+  /** Frees everything. Further use throws DisposedError. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.bytes = 0;
+    this.destroy();
+  }
+
+  /** @internal Called by a recording that is disposed. */
+  releaseOwned(storages: Iterable<S>): void {
+    if (this.disposed) return;
+    for (const s of storages) {
+      s.released = true;
+      s.recorded = false;
+      this.bytes -= s.bytes;
+      this.release(s);
+    }
+  }
+
+  /** @internal Runs prepared commands in order. */
+  abstract execute(commands: readonly C[]): void;
+  /** Waits until all submitted work is done; throws DeviceError if any of it failed. */
+  abstract settle(): Promise<void>;
+  protected abstract allocate(bytes: number, shape: readonly number[]): S;
+  protected abstract release(storage: S): void;
+  protected abstract prepare(
+    e: AnyEntry,
+    tensors: Record<string, Tensor | undefined>,
+    dims: Record<string, number>,
+    flops: number,
+  ): C;
+  protected abstract prepareZero(t: Tensor): C;
+  protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
+  protected abstract download(t: Tensor): Promise<NumArray>;
+  protected abstract destroy(): void;
+
+  protected assertLive(): void {
+    if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
+  }
+
+  private submit(command: C): void {
+    if (this.recording) this.recording.commands.push(command);
+    else this.execute([command]);
+  }
+}
+
+/** Work prepared once, to be replayed any number of times; owns the tensors that were made while recording. */
+export class Recording<S extends Storage = Storage, C extends Command = Command> {
+  readonly commands: C[] = [];
+  private readonly owned = new Set<S>();
+  private readonly spare = new Map<number, S[]>();
+  private disposed = false;
+
+  constructor(private readonly backend: Backend<S, C>) {}
+
+  /** Runs the recorded commands once. */
+  replay(): void {
+    if (this.disposed) throw new DisposedError('a recording');
+    this.backend.execute(this.commands);
+  }
+
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.backend.releaseOwned(this.owned);
+    this.owned.clear();
+  }
+
+  /** @internal */
+  own(s: S): void {
+    s.recorded = true;
+    this.owned.add(s);
+  }
+  /** @internal Memory freed earlier in this recording: replay is in order, so it can serve again. */
+  reuse(bytes: number): S | undefined {
+    return this.spare.get(bytes)?.pop();
+  }
+  /** @internal */
+  release(s: S): void {
+    if (!this.owned.has(s)) return;
+    s.released = true;
+    const list = this.spare.get(s.bytes);
+    if (list) list.push(s);
+    else this.spare.set(s.bytes, [s]);
+  }
+}

@@ -1,0 +1,51 @@
+/** The float64 truth: runs each spec's own reference. For tests and `aim verify`, not for users' images. */
+import type { AnyEntry, RefArray } from '../ops/spec.js';
+import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+
+interface ReferenceStorage extends Storage {
+  f32: Float64Array;
+  u32: Uint32Array;
+}
+
+interface ReferenceCommand extends Command {
+  run(): void;
+}
+
+export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand> {
+  readonly name = 'reference';
+  readonly description = 'reference (float64, single thread)';
+
+  execute(commands: readonly ReferenceCommand[]): void {
+    for (const c of commands) c.run();
+  }
+  async settle(): Promise<void> {}
+
+  protected allocate(bytes: number): ReferenceStorage {
+    const f32 = new Float64Array(bytes / 4);
+    return { bytes, released: false, f32, u32: new Uint32Array(f32.buffer, 0, bytes / 4) };
+  }
+  protected release(): void {}
+
+  protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, flops: number) {
+    const args: Record<string, RefArray | undefined> = {};
+    for (const name of e.names) {
+      const t = tensors[name];
+      args[name] = t && view(t);
+    }
+    return { key: e.key, flops, run: () => e.reference(args as Record<string, RefArray>, dims) };
+  }
+  protected prepareZero(t: Tensor) {
+    return { key: 'zero', flops: 0, run: () => void view(t).fill(0) };
+  }
+  protected upload(t: Tensor, data: NumArray, offset: number): void {
+    view(t).set(data, offset);
+  }
+  protected async download(t: Tensor): Promise<NumArray> {
+    return view(t).slice();
+  }
+  protected destroy(): void {}
+}
+
+function view(t: Tensor): RefArray {
+  return (t.storage as ReferenceStorage)[t.dtype].subarray(0, t.size);
+}

@@ -1,0 +1,3 @@
+/** Every op of the project, one line each. */
+export { linear } from './linear.js';
+export { silu } from './silu.js';

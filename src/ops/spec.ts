@@ -1,0 +1,177 @@
+/**
+ * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
+ * every backend derives its host glue from it. `forward` and `backward` are separate entries of one op.
+ */
+import { ShapeError } from '../errors.js';
+
+export type DType = 'f32' | 'u32';
+/** Reference arithmetic is float64; integers stay u32. */
+export type RefArray = Float64Array | Uint32Array;
+
+export interface TensorSpec {
+  /** Dimension names (or literal sizes) separated by blanks, e.g. `'b l d'`; `''` is a scalar. A name has one size per call. */
+  shape: string;
+  /** `in` is read, `out` overwritten, `inout` both. */
+  io: 'in' | 'out' | 'inout';
+  /** Default f32. */
+  dtype?: DType;
+  /** May be left out of a call; the shader then sees `has_<name> == 0`, assembly a null pointer, the reference undefined. */
+  optional?: boolean;
+}
+
+/** Facts about a WebGPU device that a launch plan may depend on. */
+export interface GpuCaps {
+  /** Device features, e.g. `subgroups`, `shader-f16`. */
+  features: ReadonlySet<string>;
+  maxWorkgroupStorage: number;
+  maxInvocations: number;
+  subgroupMinSize: number;
+}
+
+/** How to launch an entry on WebGPU. */
+export interface GpuPlan {
+  /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
+  entry?: string;
+  /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
+  constants?: Record<string, number | undefined>;
+  /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */
+  vec4?: string[];
+  /** Workgroup counts. Use `grid` for a flat count above 65535. */
+  workgroups: [number, number?, number?];
+}
+
+type Words<S extends string> = S extends `${infer A} ${infer B}` ? A | Words<B> : S;
+type DimNames<T extends Record<string, TensorSpec>> = { [K in keyof T]: Words<T[K]['shape']> }[keyof T];
+export type Dims<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>> = {
+  [K in DimNames<T> | keyof A]: number;
+};
+export type AttrSpec = 'u32' | 'f32';
+
+export interface EntrySpec<
+  T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
+  A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
+> {
+  tensors: T;
+  /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
+  attrs?: A;
+  /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
+  check?(d: Dims<T, A>): string | undefined;
+  /** Float64 truth. Must overwrite every element of each `out`. */
+  reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
+  webgpu(d: Dims<T, A>, caps: GpuCaps): GpuPlan;
+  /** Floating-point operations of a call, where a benchmark wants a rate. */
+  flops?(d: Dims<T, A>): number;
+  /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
+  wasmScratch?(d: Dims<T, A>): number;
+  /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
+  tolerance: { f32: number; reason: string };
+}
+
+export interface Entry<
+  T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
+  A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
+> extends EntrySpec<T, A> {
+  readonly op: string;
+  readonly entry: string;
+  readonly shader: string;
+  readonly names: readonly string[];
+  readonly dimNames: readonly string[];
+  readonly attrNames: readonly string[];
+  readonly key: string;
+}
+
+/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`. */
+export function entry<
+  const T extends Record<string, TensorSpec>,
+  const A extends Record<string, AttrSpec> = Record<string, never>,
+>(op: string, name: 'forward' | 'backward', shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+  const dimNames = new Set<string>();
+  for (const t of Object.values(spec.tensors)) for (const w of words(t.shape)) if (!isLiteral(w)) dimNames.add(w);
+  return {
+    ...spec,
+    op,
+    entry: name,
+    shader,
+    names: Object.keys(spec.tensors),
+    dimNames: [...dimNames],
+    attrNames: Object.keys(spec.attrs ?? {}),
+    key: `${op}.${name}`,
+  };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: an entry of any tensors and attributes; the calls themselves are typed.
+export type AnyEntry = Entry<any, any>;
+
+export interface HasShape {
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
+/** Arguments of a call: required tensors, optional ones, and attributes. */
+export type TensorArgs<E, V> =
+  E extends Entry<infer T, infer _A>
+    ? { [K in keyof T as T[K] extends { optional: true } ? never : K]: V } & {
+        [K in keyof T as T[K] extends { optional: true } ? K : never]?: V | undefined;
+      }
+    : never;
+export type AttrArgs<E> = E extends Entry<infer _T, infer A> ? { [K in keyof A]?: number } : never;
+
+const words = (shape: string) => (shape === '' ? [] : shape.split(' '));
+const isLiteral = (w: string) => w.charCodeAt(0) >= 48 && w.charCodeAt(0) <= 57;
+
+/** Checks a call's tensors against the spec and returns every dim and attribute by name. Throws ShapeError. */
+export function resolveDims(
+  e: AnyEntry,
+  tensors: Record<string, HasShape | undefined>,
+  attrs: Record<string, number | undefined>,
+) {
+  const dims: Record<string, number> = {};
+  const from: Record<string, string> = {};
+  for (const name of e.names) {
+    const spec = e.tensors[name] as TensorSpec;
+    const t = tensors[name];
+    if (!t) {
+      if (spec.optional) continue;
+      throw new ShapeError(`${e.key}: ${name} is missing; pass a tensor of shape [${words(spec.shape).join(', ')}].`);
+    }
+    const dtype = spec.dtype ?? 'f32';
+    if (t.dtype !== dtype) throw new ShapeError(`${e.key}: ${name} is ${t.dtype}, expected ${dtype}; pass a ${dtype} tensor.`);
+    const want = words(spec.shape);
+    const fits =
+      want.length === t.shape.length &&
+      want.every((w, i) => {
+        const got = t.shape[i]!;
+        if (isLiteral(w)) return got === Number(w);
+        if (dims[w] === undefined) {
+          dims[w] = got;
+          from[w] = name;
+        }
+        return dims[w] === got;
+      });
+    if (!fits) {
+      const known = want.filter((w) => dims[w] !== undefined && from[w] !== name).map((w) => `${w} = ${dims[w]} from ${from[w]}`);
+      throw new ShapeError(
+        `${e.key}: ${name} has shape [${t.shape.join(', ')}], expected [${want.join(', ')}]` +
+          `${known.length ? ` with ${known.join(', ')}` : ''}; reshape ${name} or fix the tensor it must match.`,
+      );
+    }
+  }
+  for (const a of Object.keys(attrs)) {
+    if (!e.attrNames.includes(a))
+      throw new ShapeError(`${e.key}: there is no attribute ${a}; it takes ${e.attrNames.join(', ') || 'none'}.`);
+  }
+  for (const n of e.dimNames) dims[n] ??= 0;
+  for (const n of e.attrNames) dims[n] = attrs[n] ?? 0;
+  const wrong = e.check?.(dims);
+  if (wrong) throw new ShapeError(`${e.key}: ${wrong}`);
+  return dims;
+}
+
+/** Workgroup counts for `n` workgroups, folded over y where one dimension's limit of 65535 would be passed. */
+export function grid(n: number): [number, number] {
+  if (n <= 65535) return [n, 1];
+  const y = Math.ceil(n / 65535);
+  return [Math.ceil(n / y), y];
+}
+
+export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);

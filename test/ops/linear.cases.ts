@@ -1,0 +1,35 @@
+import { linear } from '../../src/ops/linear.js';
+import type { OpCases } from './harness.js';
+
+const sizes: [number, number, number][] = [
+  // m, k, n: matrix × vector, with and without whole vectors of k
+  [1, 4, 1],
+  [1, 256, 7],
+  [2, 64, 130],
+  [3, 12, 5],
+  [5, 48, 192],
+  [8, 128, 33],
+  [1, 3, 96],
+  [7, 5, 2],
+  // matrix × matrix: tiles exact, just over, tiny
+  [9, 16, 9],
+  [64, 16, 64],
+  [65, 17, 66],
+  [20, 256, 130],
+  [100, 31, 3],
+  [33, 1, 33],
+  [128, 64, 1],
+  [11, 96, 35],
+];
+
+export default [
+  {
+    entry: linear.forward,
+    cases: [
+      ...sizes.map(([m, k, n]) => ({ m, k, n })),
+      ...sizes.slice(0, 6).map(([m, k, n]) => ({ m, k, n, omit: ['bias'] })),
+      ...sizes.slice(8, 12).map(([m, k, n]) => ({ m, k, n, omit: ['bias', 'residual'] })),
+      { m: 4, k: 32, n: 40, omit: ['residual'] },
+    ],
+  },
+] satisfies OpCases[];
