@@ -1,0 +1,341 @@
+/** The public face: load a model, draw images, encode and decode. */
+import type { Backend, Tensor } from './backend/backend.js';
+import { DisposedError, OptionError } from './errors.js';
+import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
+import { AimImage } from './io/image.js';
+import { type CheckpointSource, openCheckpoint } from './io/source.js';
+import { type AimParams, aimParams } from './model/aim.js';
+import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
+import { type LoadProgress, loadTensors } from './model/load.js';
+import { allocate, countParams, deviceShape, mapParams, type ParamTree, toDevice, walk } from './model/params.js';
+import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
+import { createBackend, type DeviceOptions } from './platform/device.js';
+import { threefry2x32 } from './sampling.js';
+
+export interface LoadOptions extends DeviceOptions {
+  /** Precision of weights on the device. */
+  dtype?: 'f32';
+  onProgress?: (progress: LoadProgress) => void;
+  signal?: AbortSignal | undefined;
+}
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Class numbers or names, taken in turn until `count` images are drawn; 'all' (the default) is every class. */
+  classes?: readonly (number | string)[] | number | string;
+  /** Number of images. Default: one per class given. */
+  count?: number;
+  /** Image i is drawn with seed + i, so any image can be drawn again alone. Default 0. */
+  seed?: number;
+  /** Images drawn at once; changes speed and memory, never an image. Default: by backend. */
+  batchSize?: number;
+  /** Called after each position of each batch; may be async. */
+  onStep?: (step: StepInfo) => unknown;
+  signal?: AbortSignal | undefined;
+}
+
+export interface StepInfo {
+  /** Tokens drawn of each image in this batch, from 1 to `steps`. */
+  step: number;
+  steps: number;
+  /** Images first … first + batch − 1 of `count` are being drawn. */
+  first: number;
+  batch: number;
+  count: number;
+  /** Images decoded from the tokens so far; the part not drawn yet is grey. */
+  preview(): Promise<AimImage[]>;
+}
+
+export interface Generated {
+  images: AimImage[];
+  /** [T] codes of each image, raster order. */
+  tokens: Uint32Array[];
+  labels: number[];
+  seeds: number[];
+}
+
+/** Pixels to encode: an AimImage, or ImageData-like RGBA bytes. */
+export type EncodeInput = AimImage | { width: number; height: number; data: Uint8ClampedArray | Uint8Array };
+
+/** Largest single activation while decoding, per chunk of images: WebGPU's default binding limit. */
+const ACTIVATION_BYTES = 128 * 2 ** 20;
+
+export class AiM {
+  /** Tensors of the checkpoint that the model has no place for. */
+  ignored: string[] = [];
+  /** Class names, where the checkpoint comes with a classes.json. */
+  classes: string[] | undefined;
+  private disposed = false;
+
+  private constructor(
+    /** @internal */ readonly be: Backend,
+    readonly config: AimConfig,
+    private readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree },
+    /** @internal */ readonly params: { mamba: { backbone: AimParams }; vqvae: TokenizerParams },
+  ) {}
+
+  /**
+   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, dropped
+   * Files, or `{ config, weights }`. Throws IoError, CheckpointError, DeviceError or OutOfMemoryError, each saying what to do.
+   */
+  static async fromPretrained(source: CheckpointSource, options: LoadOptions = {}): Promise<AiM> {
+    checkDtype(options.dtype);
+    const { onProgress, signal } = options;
+    const files = await openCheckpoint(source, { onProgress, signal });
+    let be: Backend | undefined;
+    try {
+      const config = parseConfig(await files.config(), `${files.name}: config.json`);
+      be = await createBackend(options);
+      const aim = AiM.allocated(be, config);
+      aim.ignored = await loadTensors(be, aim.named(), await files.weights(), { onProgress, signal });
+      aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
+      return aim;
+    } catch (error) {
+      be?.dispose();
+      throw error;
+    } finally {
+      await files.close();
+    }
+  }
+
+  /** A model of the given configuration with freshly initialised weights (model.md, Initialisation), the same for a seed. */
+  static async fromConfig(json: AimConfigJson, options: LoadOptions & { seed?: number } = {}): Promise<AiM> {
+    checkDtype(options.dtype);
+    const config = parseConfig(json);
+    const be = await createBackend(options);
+    try {
+      const aim = AiM.allocated(be, config);
+      let index = 0;
+      for (const { spec, tensor } of aim.named().values()) {
+        const data = new Float32Array(tensor.size);
+        spec.init(spec.shape, counterRandom(options.seed ?? 0, index++), data);
+        be.write(tensor, toDevice(spec, data));
+      }
+      await be.settle();
+      return aim;
+    } catch (error) {
+      be.dispose();
+      throw error;
+    }
+  }
+
+  private static allocated(be: Backend, config: AimConfig): AiM {
+    const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
+    return new AiM(be, config, tree, allocate(be, tree) as unknown as AiM['params']);
+  }
+
+  /** 'wasm', 'webgpu' or 'reference'. */
+  get backend(): Backend['name'] {
+    return this.be.name;
+  }
+  /** The device in words, e.g. 'webgpu (NVIDIA H100)'. */
+  get device(): string {
+    return this.be.description;
+  }
+  /** Number of parameters of the two stages. */
+  get parameters(): { model: number; tokenizer: number } {
+    return { model: countParams(this.tree.mamba), tokenizer: countParams(this.tree.vqvae) };
+  }
+
+  /**
+   * Draws images. An image depends on the checkpoint, its class, its own seed and the sampling options alone.
+   * Throws OptionError for values out of range; rejects with `signal.reason` when aborted.
+   */
+  async generate(options: GenerateOptions = {}): Promise<Generated> {
+    this.assertLive();
+    const { config, be } = this;
+    const sampling = checkSampling(options);
+    const classes = this.resolveClasses(options.classes);
+    const count = integer('count', options.count ?? classes.length, 1, 1e6);
+    const first = integer('seed', options.seed ?? 0, 0, Number.MAX_SAFE_INTEGER - count);
+    const batchSize = Math.min(count, integer('batchSize', options.batchSize ?? (be.name === 'webgpu' ? 64 : 10), 1, 4096));
+    const labels = Array.from({ length: count }, (_, i) => classes[i % classes.length]!);
+    const seeds = Array.from({ length: count }, (_, i) => first + i);
+    const images: AimImage[] = [];
+    const tokens: Uint32Array[] = [];
+    const { signal, onStep } = options;
+
+    let sampler: Sampler | undefined;
+    try {
+      for (let at = 0; at < count; at += batchSize) {
+        signal?.throwIfAborted();
+        const n = Math.min(batchSize, count - at);
+        if (sampler?.count !== n) {
+          sampler?.dispose();
+          sampler = new Sampler(be, config, this.params.mamba.backbone, n, sampling);
+        }
+        const current = sampler;
+        current.start(labels.slice(at, at + n), seeds.slice(at, at + n));
+        const onDone =
+          onStep &&
+          ((step: number) =>
+            onStep({ step, steps: config.num_tokens, first: at, batch: n, count, preview: () => this.preview(current) }));
+        await drawTokens(be, current, config.num_tokens, { signal, onDone });
+        const codes = (await be.read(current.tokens)) as Uint32Array;
+        for (let i = 0; i < n; i++) tokens.push(codes.slice(i * config.num_tokens, (i + 1) * config.num_tokens));
+        images.push(...(await this.decodeTensor(current.tokens, signal)));
+      }
+    } finally {
+      sampler?.dispose();
+    }
+    images.forEach((image, i) => {
+      image.label = labels[i]!;
+      image.seed = seeds[i]!;
+    });
+    return { images, tokens, labels, seeds };
+  }
+
+  /** Images → codes [T'] each (T' = tokens of that size), by the tokenizer's encoder. Sides must suit its downsampling. */
+  async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
+    this.assertLive();
+    const factor = 2 ** (this.config.tokenizer.ch_mult.length - 1);
+    const out: Uint32Array[] = [];
+    for (const image of images) {
+      const { width, height } = image;
+      if (width < 1 || height < 1 || width % factor || height % factor)
+        throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);
+      const x = this.be.from(image instanceof AimImage ? image.data : fromRgba(image), [1, height, width, 3]);
+      const z = encodeForward(this.be, this.params.vqvae, x);
+      const codes = quantizeForward(this.be, this.params.vqvae, z);
+      out.push((await this.be.read(codes)) as Uint32Array);
+      this.be.free(x, z, codes);
+    }
+    return out;
+  }
+
+  /** Codes of square token grids (as `encode` and `generate` give them) → images. */
+  async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+    this.assertLive();
+    const images: AimImage[] = [];
+    for (const code of codes) {
+      const bad = Array.prototype.findIndex.call(code, (c: number) => !(Number.isInteger(c) && c >= 0 && c < this.config.vocab_size));
+      if (bad >= 0) throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${this.config.vocab_size - 1}.`);
+      if (!Number.isInteger(Math.sqrt(code.length)) || code.length === 0)
+        throw new OptionError(`decode: ${code.length} codes do not fill a square; pass h·w codes with h = w.`);
+      const t = this.be.from(code, [1, code.length], 'u32');
+      try {
+        images.push(...(await this.decodeTensor(t, signal)));
+      } finally {
+        this.be.free(t);
+      }
+    }
+    return images;
+  }
+
+  /** Frees the model and its device memory. Everything after it throws DisposedError. */
+  async dispose(): Promise<void> {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.be.dispose();
+  }
+
+  /** @internal Every parameter by checkpoint name. */
+  named() {
+    const named = new Map<string, { spec: ReturnType<typeof specOf>; tensor: Tensor }>();
+    const specs = new Map(walk(this.tree));
+    mapParams(this.tree, (_spec, name) => {
+      named.set(name, { spec: specs.get(name)!, tensor: at(this.params, name) });
+    });
+    return named;
+  }
+
+  /** tokens [n, T] on the device → images, in chunks that bound the activations' memory. */
+  private async decodeTensor(tokens: Tensor, signal?: AbortSignal): Promise<AimImage[]> {
+    const { be, config } = this;
+    const [n, length] = tokens.shape as [number, number];
+    const side = Math.sqrt(length);
+    const size = (side * config.image_size) / Math.sqrt(config.num_tokens);
+    const { ch, ch_mult } = config.tokenizer;
+    const perImage = size * size * ch * Math.max(ch_mult[0]!, ch_mult[1] ?? 1) * 4;
+    const chunk = Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
+    const images: AimImage[] = [];
+    const codes = n > chunk ? ((await be.read(tokens)) as Uint32Array) : undefined;
+    for (let at = 0; at < n; at += chunk) {
+      signal?.throwIfAborted();
+      const k = Math.min(chunk, n - at);
+      const part = codes ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32') : be.reshape(tokens, [n * length]);
+      const pixels = decodeForward(be, this.params.vqvae, part, [k, side, side]);
+      const data = Float32Array.from(await be.read(pixels));
+      be.free(pixels, codes && part);
+      for (let i = 0; i < k; i++) images.push(new AimImage(size, size, data.slice(i * size * size * 3, (i + 1) * size * size * 3)));
+    }
+    return images;
+  }
+
+  private async preview(sampler: Sampler): Promise<AimImage[]> {
+    const step = await this.be.read(sampler.step);
+    const images = await this.decodeTensor(sampler.tokens);
+    const side = Math.sqrt(this.config.num_tokens);
+    images.forEach((image, i) => {
+      const patch = image.width / side;
+      for (let t = step[i]!; t < this.config.num_tokens; t++) {
+        const [y0, x0] = [Math.floor(t / side) * patch, (t % side) * patch];
+        for (let y = y0; y < y0 + patch; y++) image.data.fill(0, (y * image.width + x0) * 3, (y * image.width + x0 + patch) * 3);
+      }
+    });
+    return images;
+  }
+
+  private resolveClasses(classes: GenerateOptions['classes'] = 'all'): number[] {
+    const { num_classes } = this.config;
+    if (classes === 'all') return Array.from({ length: num_classes }, (_, i) => i);
+    const list = Array.isArray(classes) ? (classes as (number | string)[]) : [classes as number | string];
+    if (list.length === 0) throw new OptionError("classes is empty; name at least one class, or 'all'.");
+    return list.map((c) => {
+      if (typeof c === 'number' && Number.isInteger(c) && c >= 0 && c < num_classes) return c;
+      const name = String(c).trim().toLowerCase();
+      const index = typeof c === 'string' ? (this.classes?.findIndex((n) => n.toLowerCase() === name) ?? -1) : -1;
+      if (index >= 0) return index;
+      if (typeof c === 'string' && /^\d+$/.test(name) && Number(name) < num_classes) return Number(name);
+      const names = this.classes ? ` or one of ${this.classes.join(', ')}` : ' (this model has no class names)';
+      throw new OptionError(`there is no class ${JSON.stringify(c)}; use a number from 0 to ${num_classes - 1}${names}.`);
+    });
+  }
+
+  private assertLive(): void {
+    if (this.disposed) throw new DisposedError('this AiM');
+  }
+}
+
+const specOf = (tree: ParamTree) => [...walk(tree)][0]![1];
+
+/** The leaf at a dotted checkpoint name. */
+function at(params: unknown, name: string): Tensor {
+  return name.split('.').reduce((node, key) => (node as Record<string, unknown>)[key], params) as Tensor;
+}
+
+function checkDtype(dtype: LoadOptions['dtype']): void {
+  if (dtype !== undefined && dtype !== 'f32') throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'f32'.`);
+}
+
+function integer(name: string, value: number, least: number, most: number): number {
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new OptionError(`${name} is ${value}; it must be an integer from ${least} to ${most}.`);
+  return value;
+}
+
+function parseClasses(text: string | undefined, count: number): string[] | undefined {
+  if (text === undefined) return undefined;
+  const names: unknown = JSON.parse(text);
+  if (!Array.isArray(names) || names.length !== count || !names.every((n) => typeof n === 'string'))
+    throw new OptionError(`classes.json must be a list of ${count} names, one per class.`);
+  return names;
+}
+
+function fromRgba({ width, height, data }: { width: number; height: number; data: ArrayLike<number> }): Float32Array {
+  if (data.length !== width * height * 4)
+    throw new OptionError(`encode: ${width}×${height} RGBA needs ${width * height * 4} bytes, got ${data.length}.`);
+  const out = new Float32Array(width * height * 3);
+  for (let i = 0, j = 0; i < data.length; i += 4) {
+    for (let c = 0; c < 3; c++) out[j++] = data[i + c]! / 127.5 - 1;
+  }
+  return out;
+}
+
+/** Uniforms in [0, 1) of stream `index` of a seed, from the generator that sampling uses. */
+function counterRandom(seed: number, index: number): () => number {
+  let n = 0;
+  return () => {
+    const [a, b] = threefry2x32(seed >>> 0, index, n++, 1);
+    return ((a >>> 5) * 67108864 + (b >>> 6)) / 9007199254740992;
+  };
+}

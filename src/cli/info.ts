@@ -1,0 +1,59 @@
+/** `aim info`: runtime, adapters, the backend chosen, and what a model consists of. */
+import { adapterSummary } from '../platform/device.js';
+import { runtime } from '../platform/runtime.js';
+import { embeddedModel, loadModel } from './model.js';
+import { COMMON, device, type Flags, helpText, parse } from './options.js';
+
+const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, ...COMMON };
+
+const HELP = helpText('aim info [MODEL] [options]', 'Shows the runtime, GPU, backend chosen and the model (default: the embedded one).', FLAGS);
+
+export async function infoCommand(argv: string[], signal: AbortSignal): Promise<number> {
+  const { flags, args } = parse('info', argv, FLAGS);
+  if (flags.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const gpu = await adapterSummary();
+  const aim = await loadModel(args[0], { device: device(flags) ?? 'auto', signal });
+  const { config, parameters } = aim;
+  const { json: _, ...shown } = config;
+  const info = {
+    runtime: runtime(),
+    webgpu: gpu,
+    device: aim.device,
+    model: args[0] ?? embeddedModel(),
+    parameters,
+    deviceBytes: aim.be.bytes,
+    classes: aim.classes,
+    ignoredTensors: aim.ignored,
+    config: shown,
+  };
+  await aim.dispose();
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(info, null, 2)}\n`);
+    return 0;
+  }
+  const rows: [string, string][] = [
+    ['runtime', `${info.runtime.name} ${info.runtime.version}`],
+    ['webgpu', 'reason' in gpu ? `none: ${gpu.reason}` : `${gpu.name}${gpu.software ? ' (software: used only with --device webgpu)' : ''}`],
+  ];
+  if (!('reason' in gpu)) {
+    rows.push(['  features', gpu.features!.join(' ')]);
+    for (const [name, value] of Object.entries(gpu.limits!)) rows.push([`  ${name}`, String(value)]);
+  }
+  rows.push(
+    ['device', info.device],
+    ['model', info.model],
+    ['  parameters', `${parameters.model.toLocaleString('en')} model + ${parameters.tokenizer.toLocaleString('en')} tokenizer`],
+    ['  on the device', `${(info.deviceBytes / 2 ** 20).toFixed(1)} MiB`],
+    ['  image', `${config.image_size}×${config.image_size} from ${config.num_tokens} tokens of ${config.vocab_size}`],
+    ['  mixer', `${config.mixer.layer} × ${config.n_layer}, d_model ${config.d_model}, d_state ${config.mixer.d_state}`],
+    ['  adaLN', config.adaln_groups ? `${config.adaln_groups} groups` : 'per layer'],
+    ['  classes', info.classes ? info.classes.map((name, i) => `${i} ${name}`).join(', ') : String(config.num_classes)],
+  );
+  if (info.ignoredTensors.length) rows.push(['  ignored tensors', info.ignoredTensors.join(', ')]);
+  const width = Math.max(...rows.map(([name]) => name.length));
+  process.stdout.write(rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(''));
+  return 0;
+}

@@ -1,0 +1,61 @@
+/** The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 130 interrupted. */
+import { readFileSync } from 'node:fs';
+import { AimError } from '../errors.js';
+import { generateCommand } from './generate.js';
+import { infoCommand } from './info.js';
+import { verifyCommand } from './verify.js';
+
+const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<number>> = {
+  generate: generateCommand,
+  verify: verifyCommand,
+  info: infoCommand,
+};
+
+const HELP = `usage: aim COMMAND [options]
+
+  generate [MODEL]   draw images
+  verify FOLDER      check a backend against a checkpoint's golden values
+  info [MODEL]       runtime, GPU, backend chosen, the model's parts
+
+\`aim COMMAND --help\` tells a command's options.
+`;
+
+async function main(argv: string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === '--version') {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  const command = name === undefined ? undefined : COMMANDS[name];
+  if (!command) {
+    const asked = name === undefined || name === '--help' || name === 'help';
+    (asked ? process.stdout : process.stderr).write(asked ? HELP : `aim: there is no command ${JSON.stringify(name)}\n\n${HELP}`);
+    return asked ? 0 : 2;
+  }
+  const abort = new AbortController();
+  const stop = () => {
+    abort.abort(new DOMException('interrupted', 'AbortError'));
+    // A second Ctrl-C ends the process at once.
+    process.removeListener('SIGINT', stop);
+  };
+  process.on('SIGINT', stop);
+  try {
+    return await command(rest, abort.signal);
+  } catch (error) {
+    if (abort.signal.aborted) {
+      process.stderr.write('aim: interrupted; nothing was written.\n');
+      return 130;
+    }
+    if (error instanceof AimError) {
+      process.stderr.write(`aim: ${error.message}\n`);
+      return 2;
+    }
+    process.stderr.write(`aim: unexpected error, please report it:\n${(error as Error)?.stack ?? error}\n`);
+    return 70;
+  } finally {
+    process.removeListener('SIGINT', stop);
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,56 @@
+/** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
+import { parseArgs } from 'node:util';
+import { OptionError } from '../errors.js';
+import type { DeviceName } from '../platform/device.js';
+
+export interface Flag {
+  type: 'string' | 'boolean';
+  /** Placeholder in the help text. */
+  value?: string;
+  help: string;
+}
+export type Flags = Record<string, Flag>;
+export type Parsed = { flags: Record<string, string | boolean | undefined>; args: string[] };
+
+export const COMMON: Flags = {
+  device: { type: 'string', value: 'auto|webgpu|wasm', help: 'where to compute (default auto: a real GPU, else wasm)' },
+  help: { type: 'boolean', help: 'this text' },
+};
+
+export function parse(command: string, argv: string[], flags: Flags, maxArgs = 1): Parsed {
+  const options = Object.fromEntries(Object.entries(flags).map(([name, f]) => [name, { type: f.type }]));
+  try {
+    const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
+    if (positionals.length > maxArgs) throw new Error(`unexpected ${JSON.stringify(positionals[maxArgs])}`);
+    return { flags: values as Parsed['flags'], args: positionals };
+  } catch (error) {
+    const message = (error as Error).message.split('. To specify')[0];
+    throw new OptionError(`${command}: ${message}; see \`aim ${command} --help\`.`, { cause: error });
+  }
+}
+
+export function helpText(usage: string, about: string, flags: Flags): string {
+  const rows = Object.entries(flags).map(([name, f]) => [`--${name}${f.value ? ` ${f.value}` : ''}`, f.help] as const);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return `usage: ${usage}\n\n${about}\n\n${rows.map(([left, help]) => `  ${left.padEnd(width)}  ${help}`).join('\n')}\n`;
+}
+
+/** A number flag, or undefined when it is not given. Ranges are checked where the value is used. */
+export function number(flags: Parsed['flags'], name: string): number | undefined {
+  const text = flags[name];
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (typeof text !== 'string' || text.trim() === '' || !Number.isFinite(value))
+    throw new OptionError(`--${name} is ${JSON.stringify(text)}; it must be a number.`);
+  return value;
+}
+
+export function choice<T extends string>(flags: Parsed['flags'], name: string, allowed: readonly T[]): T | undefined {
+  const text = flags[name];
+  if (text === undefined) return undefined;
+  if (!allowed.includes(text as T)) throw new OptionError(`--${name} is ${JSON.stringify(text)}; it must be one of ${allowed.join(', ')}.`);
+  return text as T;
+}
+
+export const device = (flags: Parsed['flags']): DeviceName | undefined =>
+  choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const);

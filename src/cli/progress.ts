@@ -1,0 +1,34 @@
+/** A progress bar on stderr; one line every few seconds where stderr is no terminal. */
+import { SingleBar } from 'cli-progress';
+
+export interface Progress {
+  update(value: number): void;
+  stop(): void;
+}
+
+/** `unit` is what `total` counts, after division by `per`: tokens shown as images, bytes as MB. */
+export function progress(label: string, total: number, unit: string, per = 1): Progress {
+  const start = performance.now();
+  const show = (n: number) => (n / per >= 100 || Number.isInteger(n / per) ? Math.floor(n / per).toString() : (n / per).toFixed(1));
+  const bar = new SingleBar({
+    stream: process.stderr,
+    noTTYOutput: true,
+    notTTYSchedule: 5000,
+    hideCursor: true,
+    clearOnComplete: false,
+    gracefulExit: false,
+    format: (options, { progress: share, value, eta }) => {
+      const cells = Math.round(share * 24);
+      const rate = value / per / ((performance.now() - start) / 1000 || 1);
+      const drawn = options.barCompleteString?.slice(0, cells) ?? '';
+      const left = options.barIncompleteString?.slice(0, 24 - cells) ?? '';
+      const time = Number.isFinite(eta) && share < 1 ? ` · ${Math.ceil(eta)} s left` : '';
+      return `${label} ${drawn}${left} ${show(value)}/${show(total)} ${unit} · ${rate.toPrecision(3)} ${unit}/s${time}`;
+    },
+  });
+  bar.start(total, 0);
+  return {
+    update: (value) => bar.update(Math.min(value, total)),
+    stop: () => bar.stop(),
+  };
+}

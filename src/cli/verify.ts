@@ -1,0 +1,90 @@
+/** `aim verify`: golden values of a checkpoint folder against a backend. */
+import { greyToRgb, readIdx } from '../data/idx.js';
+import { OptionError } from '../errors.js';
+import { exists, openFile } from '../platform/files.js';
+import { type TestSet, type VerifyRow, verify } from '../verify.js';
+import { loadModel } from './model.js';
+import { COMMON, device, type Flags, helpText, parse } from './options.js';
+
+const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
+
+const FLAGS: Flags = {
+  data: { type: 'string', value: 'FOLDER', help: `Fashion-MNIST's IDX files, for goldens that name test images (default ${FASHION_MNIST})` },
+  slow: { type: 'boolean', help: 'also run checks that take minutes on a slow device' },
+  json: { type: 'boolean', help: 'print JSON instead of a table' },
+  ...COMMON,
+  device: { type: 'string', value: 'auto|webgpu|wasm|reference', help: 'where to compute; reference is float64 TypeScript' },
+};
+
+const HELP = helpText(
+  'aim verify FOLDER [options]',
+  'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
+    'Exits 0 when all are within their allowance, 1 when any is not.',
+  FLAGS,
+);
+
+export async function verifyCommand(argv: string[], signal: AbortSignal): Promise<number> {
+  const { flags, args } = parse('verify', argv, FLAGS);
+  if (flags.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const folder = args[0];
+  if (!folder) throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
+  const source = await openFile(`${folder}/expected.safetensors`);
+  const aim = await loadModel(folder, { device: device(flags) ?? 'auto', signal }).catch(async (error) => {
+    await source.close();
+    throw error;
+  });
+  try {
+    if (!flags.json) process.stdout.write(`${folder} on ${aim.device}\n${HEADER}`);
+    const { rows, skipped } = await verify(aim, source, {
+      testSet: await testSet((flags.data as string | undefined) ?? FASHION_MNIST, aim.config.image_size, flags.data !== undefined),
+      slow: flags.slow === true,
+      signal,
+      onRow: (row) => !flags.json && process.stdout.write(line(row)),
+    });
+    const failed = rows.filter((r) => !r.ok).length;
+    if (flags.json) process.stdout.write(`${JSON.stringify({ folder, device: aim.device, rows, skipped })}\n`);
+    else {
+      for (const { name, reason } of summarise(skipped)) process.stdout.write(`not checked: ${name} (${reason})\n`);
+      process.stdout.write(`${rows.length - failed} ok, ${failed} failed, ${skipped.length} not checked\n`);
+    }
+    return failed ? 1 : 0;
+  } finally {
+    await source.close();
+    await aim.dispose();
+  }
+}
+
+const HEADER = `${'tensor'.padEnd(48)} ${'max abs'.padStart(10)} ${'max rel'.padStart(10)} ${'allowed'.padStart(10)}\n`;
+
+function line({ name, maxAbs, maxRel, allowed, ok, note }: VerifyRow): string {
+  const figure = (v: number) => v.toExponential(2).padStart(10);
+  return `${name.padEnd(48)} ${figure(maxAbs)} ${figure(maxRel)} ${figure(allowed)} ${ok ? 'ok' : 'FAILED'}${note ? ` (${note})` : ''}\n`;
+}
+
+/** Many tensors of one kind share a line. */
+function summarise(skipped: { name: string; reason: string }[]) {
+  const groups = new Map<string, { name: string; reason: string; count: number }>();
+  for (const { name, reason } of skipped) {
+    const key = `${name.split('.')[0]} ${reason}`;
+    const group = groups.get(key);
+    if (group) group.count++;
+    else groups.set(key, { name, reason, count: 1 });
+  }
+  return [...groups.values()].map(({ name, reason, count }) => ({
+    name: count > 1 ? `${name} and ${count - 1} more of ${name.split('.')[0]}.*` : name,
+    reason,
+  }));
+}
+
+async function testSet(folder: string, size: number, asked: boolean): Promise<TestSet | undefined> {
+  if (!asked && !(await exists(folder))) return undefined;
+  const images = await readIdx(folder, 't10k-images-idx3-ubyte', 3);
+  const labels = await readIdx(folder, 't10k-labels-idx1-ubyte', 1);
+  return {
+    images: async (index) => ({ width: size, height: size, pixels: greyToRgb(images, index, size) }),
+    labels: async (index) => Uint32Array.from(index, (i) => labels.data[i]!),
+  };
+}

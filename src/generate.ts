@@ -1,0 +1,201 @@
+/**
+ * Drawing tokens. A step is recorded once per batch shape and replayed per token; tokens, counters and the random stream
+ * live on the device, so nothing is read back until an image or a preview is wanted.
+ */
+import type { Backend, Recording, Tensor } from './backend/backend.js';
+import { OptionError } from './errors.js';
+import { Acts } from './model/acts.js';
+import { type AimParams, aimForward, aimState, modulationForward } from './model/aim.js';
+import type { AimConfig } from './model/config.js';
+import type { MixerState } from './model/mamba2.js';
+import { guide, sample } from './ops/index.js';
+
+export interface SamplingOptions {
+  /** Classifier-free guidance w on logits, u + (c − u)·w; 1 is off (and costs half). Default 1.5. */
+  cfgScale?: number;
+  /** Divides the logits; 0 is greedy. Default 1. */
+  temperature?: number;
+  /** Keep the k most likely tokens; 0 keeps all. Default 0. */
+  topK?: number;
+  /** Keep the smallest set of most likely tokens whose probabilities sum to p, in (0, 1]. Default 1. */
+  topP?: number;
+  /** Position rows as in training, or the authors' decoder's off-by-one. Default 'trained'. */
+  positions?: 'trained' | 'authors';
+}
+
+export type Sampling = Required<SamplingOptions>;
+
+/** Fills in defaults. Throws OptionError naming the option, its value and its range. */
+export function checkSampling(o: SamplingOptions): Sampling {
+  const s = {
+    cfgScale: o.cfgScale ?? 1.5,
+    temperature: o.temperature ?? 1,
+    topK: o.topK ?? 0,
+    topP: o.topP ?? 1,
+    positions: o.positions ?? 'trained',
+  };
+  const number = (name: keyof SamplingOptions, ok: boolean, range: string) => {
+    if (!ok) throw new OptionError(`${name} is ${JSON.stringify(s[name]) ?? s[name]}; it must be ${range}.`);
+  };
+  number('cfgScale', Number.isFinite(s.cfgScale) && s.cfgScale >= 0, 'a finite number of at least 0 (1 is no guidance)');
+  number('temperature', Number.isFinite(s.temperature) && s.temperature >= 0, 'a finite number of at least 0 (0 is greedy)');
+  number('topK', Number.isInteger(s.topK) && s.topK >= 0, 'an integer of at least 0 (0 keeps all tokens)');
+  number('topP', Number.isFinite(s.topP) && s.topP > 0 && s.topP <= 1, 'above 0 and at most 1 (1 keeps all tokens)');
+  number('positions', s.positions === 'trained' || s.positions === 'authors', "'trained' or 'authors'");
+  // A very small temperature would overflow the scaled logits; it is greedy in all but name.
+  if (s.temperature < 1e-4) Object.assign(s, { temperature: 1, topK: 1 });
+  return s;
+}
+
+/** Draws `count` token sequences at a time with fixed options. */
+export class Sampler {
+  /** [count, T], filled from the left. */
+  readonly tokens: Tensor;
+  /** Guided logits [count, V] of the latest position. */
+  readonly logits: Tensor;
+  /** [count] positions drawn so far. */
+  readonly step: Tensor;
+  private readonly labels: Tensor;
+  private readonly seed: Tensor;
+  private readonly state: MixerState[];
+  private readonly condition: Recording;
+  private readonly forward: Recording;
+  private readonly draw: Recording;
+  private readonly guided: boolean;
+
+  constructor(
+    private readonly be: Backend,
+    private readonly config: AimConfig,
+    params: AimParams,
+    readonly count: number,
+    s: Sampling,
+  ) {
+    this.guided = s.cfgScale !== 1;
+    const m = this.guided ? 2 * count : count;
+    this.tokens = be.tensor([count, config.num_tokens], 'u32');
+    this.step = be.tensor([count], 'u32');
+    this.seed = be.tensor([count, 2], 'u32');
+    this.labels = be.tensor([m], 'u32');
+    this.state = aimState(be, config, m);
+
+    const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
+    this.condition = conditioned.recording;
+    const stepped = be.record(() => {
+      const logits = aimForward(be, params, config, {
+        tokens: this.tokens,
+        labels: this.labels,
+        step: this.step,
+        modulation: conditioned.result,
+        length: 1,
+        shift: s.positions === 'authors' ? 1 : 0,
+        state: this.state,
+      });
+      const flat = be.reshape(logits, [m, config.vocab_size]);
+      if (!this.guided) return flat;
+      const y = be.tensor([count, config.vocab_size]);
+      be.run(guide.forward, { logits: flat, y }, { scale: s.cfgScale });
+      return y;
+    });
+    this.forward = stepped.recording;
+    this.logits = stepped.result;
+    this.draw = be.record(() => {
+      be.run(
+        sample.forward,
+        { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
+        { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
+      );
+    }).recording;
+  }
+
+  /** Begins new images. `labels` in [0, K); `seeds` are integers in [0, 2^53). */
+  start(labels: readonly number[], seeds: readonly number[]): void {
+    const { be, config } = this;
+    const unconditional = this.guided ? labels.map(() => config.num_classes) : [];
+    be.write(this.labels, Uint32Array.from([...labels, ...unconditional]));
+    be.write(this.seed, Uint32Array.from(seeds.flatMap((s) => [s >>> 0, Math.floor(s / 2 ** 32)])));
+    be.zero(this.step);
+    be.zero(this.tokens);
+    for (const { conv, ssm } of this.state) {
+      be.zero(conv);
+      be.zero(ssm);
+    }
+    this.condition.replay();
+  }
+
+  /** Computes the logits of the next position and draws its token. */
+  next(): void {
+    this.forward.replay();
+    this.draw.replay();
+  }
+
+  /** Computes the logits of the position in `step` without drawing; for checks that force the tokens. */
+  logitsOnly(): void {
+    this.forward.replay();
+  }
+
+  dispose(): void {
+    for (const r of [this.draw, this.forward, this.condition]) r.dispose();
+    this.be.free(this.tokens, this.step, this.seed, this.labels, ...this.state.flatMap((s) => [s.conv, s.ssm]));
+  }
+}
+
+/** Steps between two waits for the device: few enough that abort and progress stay prompt. */
+const BLOCK = 8;
+
+/**
+ * Runs a started sampler to its last token. The next block of steps is encoded while the device still works on the one
+ * before. `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
+ */
+export async function drawTokens(
+  be: Backend,
+  sampler: Sampler,
+  total: number,
+  { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
+): Promise<void> {
+  let running: Promise<void> | undefined;
+  let reported = 0;
+  const report = async (upTo: number) => {
+    await running;
+    signal?.throwIfAborted();
+    while (reported < upTo) {
+      const result = onDone?.(++reported);
+      if (result instanceof Promise) await result;
+    }
+  };
+  try {
+    let breath = performance.now();
+    for (let t = 0; t < total; ) {
+      const until = Math.min(total, be.name === 'webgpu' ? t + BLOCK : t + 1);
+      const before = t;
+      for (; t < until; t++) sampler.next();
+      const submitted = be.settle();
+      await report(before);
+      running = submitted;
+      if (performance.now() - breath > 12) {
+        await pause();
+        breath = performance.now();
+      }
+    }
+    await report(total);
+  } catch (error) {
+    // Leave nothing in flight: the caller frees the tensors next.
+    await running?.catch(() => {});
+    await be.settle().catch(() => {});
+    throw error;
+  }
+}
+
+/** Lets timers, input and abort signals run; a WASM step would otherwise hold the thread until the last token. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof setImmediate === 'function') setImmediate(resolve);
+    else {
+      const { port1, port2 } = new MessageChannel();
+      port1.onmessage = () => {
+        port1.close();
+        resolve();
+      };
+      port2.postMessage(null);
+    }
+  });
+}

@@ -1,0 +1,9 @@
+/** aim-js: AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly. */
+export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
+export * from './errors.js';
+export type { SamplingOptions } from './generate.js';
+export { AimImage } from './io/image.js';
+export type { CheckpointSource } from './io/source.js';
+export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
+export type { LoadProgress } from './model/load.js';
+export type { DeviceName } from './platform/device.js';

@@ -1,0 +1,148 @@
+/** AiM stage 2 (arXiv 2408.12245): class-conditional autoregression over image tokens with Mamba layers under adaLN. */
+import type { Backend, Tensor } from '../backend/backend.js';
+import { addRmsNorm, embedding, groupModulation, silu, tokenEmbedding } from '../ops/index.js';
+import { Acts } from './acts.js';
+import type { AimConfig } from './config.js';
+import { linearForward, rows } from './layers.js';
+import { type Mamba1Params, mamba1Forward, mamba1Params, mamba1State } from './mamba1.js';
+import { type Mamba2Params, type MixerState, mamba2Forward, mamba2Params, mamba2State } from './mamba2.js';
+import { init, linearBiasParams, normParams, type ParamTree, param, type Tensors } from './params.js';
+
+const EPS = 1e-5;
+
+/** Parameters below `mamba.backbone`. `lm_head` is tied to word_embeddings and not stored. */
+export function aimParams(c: AimConfig) {
+  const d = c.d_model;
+  const layer = (): ParamTree => ({
+    ...(c.adaln_groups
+      ? { scale_shift_table: param([1, 3, d], init.normal(1 / Math.sqrt(d))) }
+      : { adaLN_modulation: { 1: linearBiasParams(3 * d, d, init.zeros) } }),
+    mixer: c.mixer.layer === 'Mamba2' ? mamba2Params(c.mixer, c.n_layer) : mamba1Params(c.mixer, c.n_layer),
+    norm: normParams(d),
+  });
+  return {
+    embeddings: {
+      word_embeddings: { weight: param([c.vocab_size, d], init.normal(0.02)) },
+      position_embeddings: { weight: param([c.num_tokens + 1, d], init.normal(0.02)) },
+    },
+    cls_embed: { embedding_table: { weight: param([c.num_classes + 1, d], init.normal(0.02)) } },
+    ...(c.adaln_groups ? { adaln_group: { 1: linearBiasParams(c.adaln_groups * 3 * d, d) } } : {}),
+    layers: Object.fromEntries(Array.from({ length: c.n_layer }, (_, i) => [i, layer()])),
+    norm_f: normParams(d),
+    final_layer: { norm_final: normParams(d), adaLN_modulation: { 1: linearBiasParams(2 * d, d, init.zeros) } },
+  };
+}
+
+interface WeightBias {
+  weight: Tensor;
+  bias: Tensor;
+}
+interface LayerParams {
+  scale_shift_table?: Tensor;
+  adaLN_modulation?: { 1: WeightBias };
+  mixer: Mamba1Params | Mamba2Params;
+  norm: { weight: Tensor };
+}
+/** The tree of `aimParams` with the parts that depend on the config made explicit. */
+export type AimParams = Omit<Tensors<ReturnType<typeof aimParams>>, 'layers' | 'adaln_group'> & {
+  layers: Record<string, LayerParams>;
+  adaln_group?: { 1: WeightBias };
+};
+
+/** adaLN vectors of m sequences: per layer [m, 3, d] (shift, scale, gate), and [m, 2, d] (shift, scale) at the end. */
+export interface Modulation {
+  layers: Tensor[];
+  final: Tensor;
+}
+
+/** Everything that depends on the labels [m] alone: computed once per image, not per token. */
+export function modulationForward(be: Backend, p: AimParams, c: AimConfig, labels: Tensor, a: Acts): Modulation {
+  const m = labels.size;
+  const d = c.d_model;
+  const cls = a.tensor('c', [m, d]);
+  be.run(embedding.forward, { table: p.cls_embed.embedding_table.weight, ids: labels, y: cls });
+  const s = a.tensor('silu', [m, d]);
+  be.run(silu.forward, { x: cls, y: s });
+  a.done(cls);
+  const project = (name: string, w: WeightBias, shape: number[]) => {
+    const y = a.tensor(name, shape);
+    linearForward(be, s, w.weight, be.reshape(y, [m, y.size / m]), w.bias);
+    return y;
+  };
+  const groups = p.adaln_group && project('groups', p.adaln_group[1], [m, c.adaln_groups, 3, d]);
+  const layers = Array.from({ length: c.n_layer }, (_, i) => {
+    const layer = p.layers[i]!;
+    if (!groups) return project(`mod.${i}`, layer.adaLN_modulation![1], [m, 3, d]);
+    const y = a.tensor(`mod.${i}`, [m, 3, d]);
+    be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
+    return y;
+  });
+  const final = project('final', p.final_layer.adaLN_modulation[1], [m, 2, d]);
+  a.done(s, groups);
+  return { layers, final };
+}
+
+/** Recurrent state of all layers for m sequences; zero it before position 0. */
+export function aimState(be: Backend, c: AimConfig, m: number): MixerState[] {
+  const make = c.mixer.layer === 'Mamba2' ? mamba2State : mamba1State;
+  return Array.from({ length: c.n_layer }, () => make(be, c.mixer, m));
+}
+
+export interface AimInput {
+  /** [b, T]; positions not reached yet are not read. */
+  tokens: Tensor;
+  /** [m], m = b or, under guidance, 2b with the unconditional half last. */
+  labels: Tensor;
+  /** [b] positions drawn so far: the device-side counter that a recorded step reads. */
+  step: Tensor;
+  modulation: Modulation;
+  /** How many positions to run: T for a whole sequence from step 0, 1 for a step. */
+  length: number;
+  /** 1 reproduces the authors' off-by-one of position rows in generation. */
+  shift: 0 | 1;
+  /** Continue from here and leave the new state; absent: from zero. */
+  state?: MixerState[];
+}
+
+/** Logits [m, l, V] of the next token at each of l = `length` positions. */
+export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts = new Acts(be)): Tensor {
+  const { tokens, labels, step, modulation, length: l, shift, state } = input;
+  const m = labels.size;
+  const d = c.d_model;
+  let x = a.tensor('x', [m, l, d]);
+  const { word_embeddings: word, position_embeddings: pos } = p.embeddings;
+  be.run(
+    tokenEmbedding.forward,
+    { tokens, labels, step, cls: p.cls_embed.embedding_table.weight, word: word.weight, pos: pos.weight, y: x },
+    { shift },
+  );
+  let res: Tensor | undefined;
+  let gate: Tensor | undefined;
+  for (let i = 0; i < c.n_layer; i++) {
+    const layer = p.layers[i]!;
+    const mod = modulation.layers[i]!;
+    const al = a.child(i);
+    // res += gate·x; u = RMSNorm(res)·(1 + scale) + shift
+    const sum = al.tensor('res', [m, l, d]);
+    const u = al.tensor('u', [m, l, d]);
+    be.run(addRmsNorm.forward, { x, res, gate, weight: layer.norm.weight, mod, sum, y: u }, { eps: EPS });
+    a.done(x, res);
+    x =
+      c.mixer.layer === 'Mamba2'
+        ? mamba2Forward(be, layer.mixer as Mamba2Params, c.mixer, u, al, state?.[i])
+        : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, u, al, state?.[i]);
+    a.done(u);
+    res = sum;
+    gate = mod;
+  }
+  const normed = a.tensor('norm_f', [m, l, d]);
+  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, y: normed }, { eps: EPS });
+  a.done(x, res);
+  const y = a.tensor('norm_final', [m, l, d]);
+  be.run(addRmsNorm.forward, { x: normed, weight: p.final_layer.norm_final.weight, mod: modulation.final, y }, { eps: EPS });
+  a.done(normed);
+  const logits = a.tensor('logits', [m, l, c.vocab_size]);
+  linearForward(be, y, word.weight, rows(be, logits));
+  a.done(y);
+  return logits;
+}

@@ -1,0 +1,14 @@
+/** Small pieces that every model part shares. */
+import type { Backend, Tensor } from '../backend/backend.js';
+import { linear } from '../ops/index.js';
+
+/** y = x·wᵀ (+ bias) (+ residual) over the last dimension of x, whatever the leading ones are. Shapes: w [n, k]. */
+export function linearForward(be: Backend, x: Tensor, w: Tensor, y: Tensor, bias?: Tensor, residual?: Tensor): void {
+  be.run(linear.forward, { x: rows(be, x), w, bias, residual: residual && rows(be, residual), y: rows(be, y) });
+}
+
+/** [..., d] as [rows, d]. */
+export function rows(be: Backend, t: Tensor): Tensor {
+  const d = t.shape.at(-1)!;
+  return be.reshape(t, [t.size / d, d]);
+}

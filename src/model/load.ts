@@ -1,0 +1,58 @@
+/** Checkpoint tensors → device, in file order, a piece at a time, so that the file is never held whole. */
+import type { Backend, Tensor } from '../backend/backend.js';
+import { CheckpointError } from '../errors.js';
+import { parseHeader, tensorChunks } from '../io/safetensors.js';
+import type { ByteSource } from '../io/source.js';
+import { type ParamSpec, toDevice } from './params.js';
+
+export interface LoadProgress {
+  phase: 'download' | 'load';
+  /** Bytes. */
+  loaded: number;
+  total: number;
+}
+
+/** Tensors that checkpoints may carry and nothing here needs: the tied head and the codebook's usage statistic. */
+const KNOWN_EXTRAS = new Set(['mamba.lm_head.weight', 'vqvae.quantize.codebook_used']);
+
+/**
+ * Fills `tensors` (by checkpoint name) from a safetensors source. Returns the names of tensors in the file that the model
+ * has no place for. Throws CheckpointError naming a missing tensor, a wrong shape or a value that is not finite.
+ */
+export async function loadTensors(
+  be: Backend,
+  tensors: ReadonlyMap<string, { spec: ParamSpec; tensor: Tensor }>,
+  source: ByteSource,
+  { onProgress, signal }: { onProgress?: ((p: LoadProgress) => void) | undefined; signal?: AbortSignal | undefined },
+): Promise<string[]> {
+  const header = await parseHeader(source, signal);
+  for (const [name, { spec }] of tensors) {
+    const entry = header.tensors.get(name);
+    if (!entry)
+      throw new CheckpointError(`${source.name} has no tensor ${name}, which its config asks for; the two do not belong together.`);
+    if (entry.shape.join() !== spec.shape.join())
+      throw new CheckpointError(
+        `${source.name}: ${name} has shape [${entry.shape.join(', ')}], the config asks for [${spec.shape.join(', ')}]; ` +
+          'the two do not belong together.',
+      );
+  }
+  const inFileOrder = [...header.tensors].filter(([name]) => tensors.has(name)).sort(([, a], [, b]) => a.begin - b.begin);
+  const total = inFileOrder.reduce((sum, [, e]) => sum + e.end - e.begin, 0);
+  let loaded = 0;
+  for (const [name, e] of inFileOrder) {
+    const { spec, tensor } = tensors.get(name)!;
+    // A permuted tensor (the largest is some 9 MB) needs all of its values at once.
+    const whole = spec.layout === 'ohwi' ? new Float32Array(tensor.size) : undefined;
+    let at = 0;
+    for await (const piece of tensorChunks(source, header, name, { finite: true, ...(signal && { signal }) })) {
+      if (whole) whole.set(piece, at);
+      else be.write(tensor, piece, at);
+      at += piece.length;
+      onProgress?.({ phase: 'load', loaded: loaded + ((e.end - e.begin) * at) / Math.max(1, tensor.size), total });
+    }
+    if (whole) be.write(tensor, toDevice(spec, whole));
+    loaded += e.end - e.begin;
+  }
+  await be.settle();
+  return [...header.tensors.keys()].filter((name) => !tensors.has(name) && !KNOWN_EXTRAS.has(name));
+}

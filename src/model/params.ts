@@ -1,0 +1,127 @@
+/**
+ * Parameters are plain nested objects whose paths are the checkpoint's tensor names. A model part declares a tree of
+ * ParamSpec; the same tree of tensors is what its forward reads.
+ */
+import type { Backend, Tensor } from '../backend/backend.js';
+import { sizeOf } from '../backend/backend.js';
+
+export interface ParamSpec {
+  /** As in the checkpoint. */
+  readonly shape: readonly number[];
+  /**
+   * How it lies on the device: as in the checkpoint; `ohwi`: a conv weight [o,i,h,w] kept as [o,h,w,i], since activations
+   * are NHWC; `matrix`: a 1×1 conv kept as [o,i].
+   */
+  readonly layout: 'same' | 'ohwi' | 'matrix';
+  readonly init: Init;
+}
+
+/** Initialisation for training from scratch (model.md). Random numbers come one by one from `random` in [0, 1). */
+export type Init = (shape: readonly number[], random: () => number, out: Float32Array) => void;
+
+export interface ParamTree {
+  readonly [name: string]: ParamSpec | ParamTree;
+}
+
+/** The tree with a V in place of every ParamSpec. */
+export type Values<T, V> = { readonly [K in keyof T]: T[K] extends ParamSpec ? V : Values<T[K], V> };
+export type Tensors<T> = Values<T, Tensor>;
+
+const isSpec = (node: ParamSpec | ParamTree): node is ParamSpec => Array.isArray(node.shape);
+
+/** Every parameter with its checkpoint name, in declaration order. */
+export function* walk(tree: ParamTree, prefix = ''): Generator<[string, ParamSpec]> {
+  for (const [key, node] of Object.entries(tree)) {
+    const name = prefix ? `${prefix}.${key}` : key;
+    if (isSpec(node)) yield [name, node];
+    else yield* walk(node, name);
+  }
+}
+
+/** Builds the same tree with `fn` applied to each parameter. */
+export function mapParams<T extends ParamTree, V>(tree: T, fn: (spec: ParamSpec, name: string) => V, prefix = ''): Values<T, V> {
+  const out: Record<string, unknown> = {};
+  for (const [key, node] of Object.entries(tree)) {
+    const name = prefix ? `${prefix}.${key}` : key;
+    out[key] = isSpec(node) ? fn(node, name) : mapParams(node, fn, name);
+  }
+  return out as Values<T, V>;
+}
+
+export const countParams = (tree: ParamTree) => [...walk(tree)].reduce((sum, [, spec]) => sum + sizeOf(spec.shape), 0);
+
+export function deviceShape({ shape, layout }: ParamSpec): number[] {
+  if (layout === 'same') return [...shape];
+  const [o, i, h, w] = shape as [number, number, number, number];
+  return layout === 'matrix' ? [o, i * h * w] : [o, h, w, i];
+}
+
+/** Checkpoint order → device order. */
+export function toDevice({ shape, layout }: ParamSpec, data: Float32Array): Float32Array {
+  if (layout !== 'ohwi') return data;
+  const [o, i, h, w] = shape as [number, number, number, number];
+  return permute(data, o, i, h * w);
+}
+
+/** Device order → checkpoint order. */
+export function toCheckpoint({ shape, layout }: ParamSpec, data: Float32Array): Float32Array {
+  if (layout !== 'ohwi') return data;
+  const [o, i, h, w] = shape as [number, number, number, number];
+  return permute(data, o, h * w, i);
+}
+
+/** [o, a, b] → [o, b, a] */
+function permute(data: Float32Array, o: number, a: number, b: number): Float32Array {
+  const out = new Float32Array(data.length);
+  for (let n = 0; n < o; n++) {
+    const base = n * a * b;
+    for (let i = 0; i < a; i++) for (let j = 0; j < b; j++) out[base + j * a + i] = data[base + i * b + j]!;
+  }
+  return out;
+}
+
+/** Allocates every parameter; freed by the backend's dispose. */
+export function allocate<T extends ParamTree>(be: Backend, tree: T): Tensors<T> {
+  return mapParams(tree, (spec) => be.tensor(deviceShape(spec)));
+}
+
+// Initialisers.
+const uniform =
+  (bound: (shape: readonly number[]) => number): Init =>
+  (shape, random, out) => {
+    const b = bound(shape);
+    for (let i = 0; i < out.length; i++) out[i] = (2 * random() - 1) * b;
+  };
+const fanIn = (shape: readonly number[]) => sizeOf(shape.slice(1));
+
+export const init = {
+  zeros: ((_s, _r, out) => void out.fill(0)) as Init,
+  ones: ((_s, _r, out) => void out.fill(1)) as Init,
+  /** U(±scale/√fan_in), PyTorch's default for Linear and conv weights. */
+  fanIn: (scale = 1) => uniform((shape) => scale / Math.sqrt(fanIn(shape))),
+  uniform: (bound: number) => uniform(() => bound),
+  normal:
+    (std: number): Init =>
+    (_shape, random, out) => {
+      for (let i = 0; i < out.length; i += 2) {
+        const r = std * Math.sqrt(-2 * Math.log(1 - random()));
+        const a = 2 * Math.PI * random();
+        out[i] = r * Math.cos(a);
+        if (i + 1 < out.length) out[i + 1] = r * Math.sin(a);
+      }
+    },
+};
+
+// Declarations.
+export const param = (shape: readonly number[], i: Init): ParamSpec => ({ shape, layout: 'same', init: i });
+export const linearParams = (n: number, k: number, scale = 1) => ({ weight: param([n, k], init.fanIn(scale)) });
+export const linearBiasParams = (n: number, k: number, weight: Init = init.fanIn()) => ({
+  weight: param([n, k], weight),
+  bias: param([n], init.zeros),
+});
+export const normParams = (n: number) => ({ weight: param([n], init.ones) });
+/** A conv2d of the tokenizer; PyTorch's default initialisation. */
+export const convParams = (co: number, ci: number, k: number) => ({
+  weight: { shape: [co, ci, k, k], layout: k === 1 ? 'matrix' : 'ohwi', init: init.fanIn() } satisfies ParamSpec as ParamSpec,
+  bias: param([co], init.uniform(1 / Math.sqrt(ci * k * k))),
+});

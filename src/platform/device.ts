@@ -1,0 +1,124 @@
+/** Finding a device: WebGPU from the browser, Deno or Dawn in Node, else WASM. */
+import type { Backend } from '../backend/backend.js';
+import { ReferenceBackend } from '../backend/reference.js';
+import { WasmBackend } from '../backend/wasm.js';
+import { describeAdapter, WebGpuBackend } from '../backend/webgpu.js';
+import { DeviceError, OptionError } from '../errors.js';
+import { importOptional, runtime } from './runtime.js';
+
+/** 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design. */
+export type DeviceName = 'auto' | 'webgpu' | 'wasm' | 'reference';
+
+export interface DeviceOptions {
+  /** Default 'auto'; or a GPUDevice of yours, which stays yours to destroy. */
+  device?: DeviceName | GPUDevice;
+  /** Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as npm `webgpu`'s create() takes them. */
+  dawn?: string[];
+  /** Where to fetch the WASM module from instead of the bundle. */
+  wasmUrl?: string | URL;
+  signal?: AbortSignal | undefined;
+}
+
+/** Dawn instances must outlive their devices; one per set of toggles, made on first use. */
+const dawn = new Map<string, GPU>();
+
+/** The runtime's WebGPU entry point, or why there is none. */
+export async function findGpu(toggles: string[] = []): Promise<{ gpu: GPU } | { reason: string }> {
+  if (runtime().name !== 'node') {
+    const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+    if (gpu) return { gpu };
+    return { reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU' };
+  }
+  const key = toggles.join(' ');
+  const known = dawn.get(key);
+  if (known) return { gpu: known };
+  try {
+    const { create } = await importOptional<{ create(flags: string[]): GPU }>('webgpu');
+    const gpu = create(toggles);
+    dawn.set(key, gpu);
+    return { gpu };
+  } catch (error) {
+    const missing = (error as { code?: string }).code === 'ERR_MODULE_NOT_FOUND';
+    return { reason: missing ? 'the npm package `webgpu` is not installed' : `Dawn did not start: ${(error as Error).message}` };
+  }
+}
+
+/** Software rasterisers answer as adapters too; 'auto' passes them by. */
+export function isSoftware(info: GPUAdapterInfo): boolean {
+  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+}
+
+async function requestAdapter(toggles: string[] | undefined): Promise<{ adapter: GPUAdapter } | { reason: string }> {
+  const found = await findGpu(toggles);
+  if ('reason' in found) return found;
+  const adapter = await found.gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  return adapter ? { adapter } : { reason: 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 driver installed?)' };
+}
+
+/** What `aim info` shows of the GPU. */
+export async function adapterSummary(toggles?: string[]) {
+  const found = await requestAdapter(toggles);
+  if ('reason' in found) return { reason: found.reason };
+  const { info, features, limits } = found.adapter;
+  return {
+    name: describeAdapter(info),
+    software: isSoftware(info),
+    features: [...features].sort(),
+    limits: {
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxBufferSize: limits.maxBufferSize,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+    },
+  };
+}
+
+/** Limits worth raising above WebGPU's defaults, and features that kernels can use. */
+const LIMITS = [
+  'maxStorageBufferBindingSize',
+  'maxBufferSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+] as const;
+const FEATURES = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
+
+async function openDevice(adapter: GPUAdapter): Promise<WebGpuBackend> {
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  return new WebGpuBackend(device, adapter.info);
+}
+
+/**
+ * The backend for a device choice. 'auto' falls back to WASM; 'webgpu' takes any adapter, software ones included.
+ * Throws DeviceError when what was asked for is not there, OptionError for an unknown name.
+ */
+export async function createBackend({ device = 'auto', dawn, wasmUrl, signal }: DeviceOptions = {}): Promise<Backend> {
+  signal?.throwIfAborted();
+  const wasm = () => WasmBackend.create({ ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) });
+  if (typeof device === 'object') return new WebGpuBackend(device, undefined, false);
+  switch (device) {
+    case 'reference':
+      return new ReferenceBackend();
+    case 'wasm':
+      return wasm();
+    case 'webgpu': {
+      const found = await requestAdapter(dawn);
+      if ('reason' in found)
+        throw new DeviceError(`WebGPU was asked for but ${found.reason}; install what is missing or use device 'wasm'.`);
+      return openDevice(found.adapter).catch((error: Error) => {
+        throw new DeviceError(`the WebGPU adapter gave no device: ${error.message}; use device 'wasm'.`, { cause: error });
+      });
+    }
+    case 'auto': {
+      const found = await requestAdapter(dawn);
+      if ('reason' in found || isSoftware(found.adapter.info)) return wasm();
+      // An adapter that gives no device (lost, out of memory, blocked) is no reason to draw nothing.
+      return openDevice(found.adapter).catch(wasm);
+    }
+    default:
+      throw new OptionError(`device is ${JSON.stringify(device)}; it must be 'auto', 'webgpu', 'wasm' or a GPUDevice.`);
+  }
+}

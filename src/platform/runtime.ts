@@ -1,0 +1,23 @@
+/** Where we run, found at call time; importing this touches nothing. */
+
+export type Runtime = 'node' | 'deno' | 'bun' | 'browser' | 'worker';
+
+interface Globals {
+  process?: { versions?: { node?: string }; version?: string };
+  Deno?: { version: { deno: string } };
+  Bun?: { version: string };
+  document?: unknown;
+}
+
+export function runtime(): { name: Runtime; version: string } {
+  const g = globalThis as unknown as Globals;
+  if (g.Deno) return { name: 'deno', version: g.Deno.version.deno };
+  if (g.Bun) return { name: 'bun', version: g.Bun.version };
+  if (g.process?.versions?.node) return { name: 'node', version: g.process.versions.node };
+  return { name: g.document ? 'browser' : 'worker', version: globalThis.navigator?.userAgent ?? '' };
+}
+
+/** Imports a module that only some runtimes have. The name is a variable so that browser bundlers leave it alone. */
+export function importOptional<T>(name: string): Promise<T> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<T>;
+}

@@ -1,0 +1,383 @@
+/** `aim verify`: a checkpoint's own golden values (expected.safetensors) against what a backend computes. */
+import type { AiM } from './aim.js';
+import type { NumArray } from './backend/backend.js';
+import { CheckpointError } from './errors.js';
+import { checkSampling, Sampler } from './generate.js';
+import { parseHeader, readTensor, type SafetensorsHeader } from './io/safetensors.js';
+import type { ByteSource } from './io/source.js';
+import { Acts } from './model/acts.js';
+import { aimForward, modulationForward } from './model/aim.js';
+import { decodeForward, encodeForward, quantizeForward } from './model/tokenizer.js';
+
+export interface VerifyRow {
+  name: string;
+  /** Largest absolute error; for tokens and codes the number that differ. */
+  maxAbs: number;
+  /** maxAbs over the tensor's largest magnitude; for tokens and codes the share that differ. */
+  maxRel: number;
+  /** Allowed maxRel. */
+  allowed: number;
+  ok: boolean;
+  note?: string;
+}
+
+export interface Skipped {
+  name: string;
+  reason: string;
+}
+
+export interface VerifyOptions {
+  /** The data set whose images some goldens name by index. */
+  testSet?: TestSet | undefined;
+  /** Also run checks that take minutes on a slow device. */
+  slow?: boolean;
+  onRow?: (row: VerifyRow) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** A labelled test set, read by index. */
+export interface TestSet {
+  /** NHWC pixels in [-1, 1]. */
+  images(indices: readonly number[]): Promise<{ width: number; height: number; pixels: Float32Array }>;
+  labels(indices: readonly number[]): Promise<Uint32Array>;
+}
+
+interface Expected {
+  shape: readonly number[];
+  data: NumArray;
+}
+
+/** Two candidates this close may swap places by rounding alone. */
+const TIE = 1e-5;
+/** Images per forward pass, to bound memory. */
+const CHUNK = 10;
+
+/**
+ * Checks every tensor of `source` that this knows; returns a row each and the rest with the reason.
+ * Throws CheckpointError when the file is not of the goldens' form.
+ */
+export async function verify(aim: AiM, source: ByteSource, options: VerifyOptions = {}): Promise<{ rows: VerifyRow[]; skipped: Skipped[] }> {
+  const header = await parseHeader(source, options.signal);
+  const names = [...header.tensors.keys()];
+  const rows: VerifyRow[] = [];
+  const skipped: Skipped[] = [];
+  const load = (name: string) => loadExpected(source, header, name);
+  const add = (row: VerifyRow) => {
+    rows.push(row);
+    options.onRow?.(row);
+  };
+  const run = new Checker(aim, load, header, options);
+  for (const name of names) {
+    options.signal?.throwIfAborted();
+    if (name.startsWith('input.') || name === 'vq.image') continue;
+    const check = await run.check(name);
+    if ('reason' in check) skipped.push({ name, reason: check.reason });
+    else add(check);
+  }
+  return { rows, skipped };
+}
+
+class Checker {
+  private readonly exact: number;
+  private codes: Promise<Uint32Array> | undefined;
+  private image: Promise<{ pixels: Float32Array; shape: [number, number, number, number] } | { reason: string }> | undefined;
+
+  constructor(
+    private readonly aim: AiM,
+    private readonly load: (name: string) => Promise<Expected>,
+    private readonly header: SafetensorsHeader,
+    private readonly options: VerifyOptions,
+  ) {
+    this.exact = aim.backend === 'reference' ? 1e-5 : 1e-4;
+  }
+
+  /** Compares one expected tensor, or says why it cannot. */
+  async check(name: string): Promise<VerifyRow | { reason: string }> {
+    const decode = /^decode\.(logits|greedy-tokens)\.positions-(trained|authors)\.cfg([\d.]+)$/.exec(name);
+    if (decode) {
+      const [, what, positions, w] = decode as unknown as [string, string, 'trained' | 'authors', string];
+      return what === 'logits' ? this.decodeLogits(name, positions, Number(w)) : this.greedyTokens(name, positions, Number(w));
+    }
+    switch (name) {
+      case 'forward.logits':
+        return this.forwardLogits(name);
+      case 'forward.loss':
+        return this.forwardLoss(name);
+      case 'vq.pre-quant':
+        return this.preQuant(name);
+      case 'vq.codes':
+        return this.vqCodes(name);
+      case 'vq.decoded-from-codes':
+        return this.decoded(name);
+    }
+    const first = /^forward\.loss\.first-(\d+)-test-images$/.exec(name);
+    if (first) return this.testLoss(name, Number(first[1]));
+    if (/^(grad|adamw|vq\.loss)\./.test(name)) return { reason: 'needs training, which this version does not have' };
+    return { reason: 'unknown name' };
+  }
+
+  private async tokens(): Promise<{ tokens: Expected; labels: Expected }> {
+    const tokens = this.header.tensors.has('input.tokens') ? 'input.tokens' : 'vq.codes';
+    return { tokens: await this.load(tokens), labels: await this.load('input.labels') };
+  }
+
+  /** Logits of whole sequences, handed out in chunks of images as (index of the first, [n, T, V] values). */
+  private async forward(tokens: NumArray, labels: NumArray, n: number, use: (first: number, logits: NumArray) => void) {
+    const { be, config, params } = this.aim;
+    const T = config.num_tokens;
+    for (let at = 0; at < n; at += CHUNK) {
+      this.options.signal?.throwIfAborted();
+      const k = Math.min(CHUNK, n - at);
+      const t = be.from(tokens.subarray(at * T, (at + k) * T), [k, T], 'u32');
+      const l = be.from(labels.subarray(at, at + k), [k], 'u32');
+      const step = be.from(new Uint32Array(k), [k], 'u32');
+      const a = new Acts(be);
+      const modulation = modulationForward(be, params.mamba.backbone, config, l, a);
+      const logits = aimForward(be, params.mamba.backbone, config, { tokens: t, labels: l, step, modulation, length: T, shift: 0 }, a);
+      use(at, await be.read(logits));
+      be.free(t, l, step, logits, ...modulation.layers, modulation.final);
+    }
+  }
+
+  private async forwardLogits(name: string): Promise<VerifyRow> {
+    const want = await this.load(name);
+    const { tokens, labels } = await this.tokens();
+    const n = want.shape[0]!;
+    const got = new Float64Array(want.data.length);
+    const per = got.length / n;
+    await this.forward(tokens.data, labels.data, n, (first, logits) => got.set(logits, first * per));
+    return compare(name, got, want.data, this.exact);
+  }
+
+  private async loss(tokens: NumArray, labels: NumArray, n: number): Promise<number> {
+    const { num_tokens: T, vocab_size: V } = this.aim.config;
+    let sum = 0;
+    await this.forward(tokens, labels, n, (first, logits) => {
+      for (let i = 0; i < logits.length / V; i++) sum += crossEntropy(logits.subarray(i * V, (i + 1) * V), tokens[first * T + i]!);
+    });
+    return sum / (n * T);
+  }
+
+  private async forwardLoss(name: string): Promise<VerifyRow> {
+    const { tokens, labels } = await this.tokens();
+    const loss = await this.loss(tokens.data, labels.data, tokens.shape[0]!);
+    return compare(name, [loss], (await this.load(name)).data, this.exact);
+  }
+
+  private async testLoss(name: string, n: number): Promise<VerifyRow | { reason: string }> {
+    const { testSet, slow } = this.options;
+    if (!testSet) return { reason: NO_DATA };
+    if (!slow && (this.aim.backend === 'reference' || /swiftshader|llvmpipe/i.test(this.aim.device)))
+      return { reason: `${n} images take minutes on ${this.aim.device}; pass --slow to run them` };
+    const index = Array.from({ length: n }, (_, i) => i);
+    const { width, height, pixels } = await testSet.images(index);
+    const labels = await testSet.labels(index);
+    const codes = await this.encode(pixels, [n, height, width, 3]);
+    return compare(name, [await this.loss(codes.codes, labels, n)], (await this.load(name)).data, this.exact);
+  }
+
+  private async decodeLogits(name: string, positions: 'trained' | 'authors', cfgScale: number): Promise<VerifyRow> {
+    const want = await this.load(name);
+    const { tokens, labels } = await this.tokens();
+    const got = await this.forced(tokens.data, labels.data, want.shape[0]!, positions, cfgScale);
+    return compare(name, got, want.data, this.exact);
+  }
+
+  /** Guided logits [n, T, V], step by step with state, feeding the given tokens. */
+  private async forced(tokens: NumArray, labels: NumArray, n: number, positions: 'trained' | 'authors', cfgScale: number) {
+    const { be, config, params } = this.aim;
+    const { num_tokens: T, vocab_size: V } = config;
+    const got = new Float64Array(n * T * V);
+    const sampler = new Sampler(be, config, params.mamba.backbone, n, checkSampling({ cfgScale, positions }));
+    try {
+      sampler.start([...labels.subarray(0, n)], new Array<number>(n).fill(0));
+      be.write(sampler.tokens, Uint32Array.from(tokens.subarray(0, n * T)));
+      for (let t = 0; t < T; t++) {
+        be.write(sampler.step, new Uint32Array(n).fill(t));
+        sampler.logitsOnly();
+        const logits = await be.read(sampler.logits);
+        for (let i = 0; i < n; i++) got.set(logits.subarray(i * V, (i + 1) * V), (i * T + t) * V);
+      }
+    } finally {
+      sampler.dispose();
+    }
+    return got;
+  }
+
+  private async greedyTokens(name: string, positions: 'trained' | 'authors', cfgScale: number): Promise<VerifyRow> {
+    const { be, config, params } = this.aim;
+    const { num_tokens: T, vocab_size: V } = config;
+    const want = await this.load(name);
+    const n = want.shape[0]!;
+    const given = this.header.tensors.get('input.labels');
+    // Goldens of a real checkpoint draw labels 0, 1, 2, …; small ones draw their input's labels.
+    const labels = given?.shape[0] === n ? (await this.load('input.labels')).data : Uint32Array.from({ length: n }, (_, i) => i);
+    const sampler = new Sampler(be, config, params.mamba.backbone, n, checkSampling({ cfgScale, positions, temperature: 0 }));
+    let got: NumArray;
+    try {
+      sampler.start([...labels], new Array<number>(n).fill(0));
+      for (let t = 0; t < T; t++) sampler.next();
+      got = await be.read(sampler.tokens);
+    } finally {
+      sampler.dispose();
+    }
+    if (want.data.every((v, i) => got[i] === v)) return exactRow(name, 0, want.data.length);
+    // Rows part ways after one near tie, so look at every position under the expected history.
+    const logits = await this.forced(want.data, labels, n, positions, cfgScale);
+    return tieRow(name, want.data, (i) => {
+      const row = logits.subarray(i * V, (i + 1) * V);
+      const best = row.reduce((b, v, j) => (v > row[b]! ? j : b), 0);
+      return { best, gap: row[best]! - row[want.data[i]!]! };
+    });
+  }
+
+  private pixels() {
+    this.image ??= (async () => {
+      if (this.header.tensors.has('vq.image')) {
+        const { shape, data } = await this.load('vq.image');
+        const [b, c, h, w] = shape as [number, number, number, number];
+        return { pixels: toNhwc(data, b, c, h * w), shape: [b, h, w, c] as [number, number, number, number] };
+      }
+      if (!this.header.tensors.has('input.test-index')) return { reason: 'there is no vq.image to encode' };
+      if (!this.options.testSet) return { reason: NO_DATA };
+      const index = await this.load('input.test-index');
+      const { width, height, pixels } = await this.options.testSet.images([...index.data]);
+      return { pixels, shape: [index.data.length, height, width, 3] as [number, number, number, number] };
+    })();
+    return this.image;
+  }
+
+  private async encode(pixels: Float32Array, [n, h, w, c]: [number, number, number, number]) {
+    const { be, params } = this.aim;
+    const codes: number[] = [];
+    const features: number[] = [];
+    const per = h * w * c;
+    for (let at = 0; at < n; at += CHUNK) {
+      this.options.signal?.throwIfAborted();
+      const k = Math.min(CHUNK, n - at);
+      const x = be.from(pixels.subarray(at * per, (at + k) * per), [k, h, w, c]);
+      const z = encodeForward(be, params.vqvae, x);
+      const q = quantizeForward(be, params.vqvae, z);
+      for (const v of await be.read(z)) features.push(v);
+      for (const v of await be.read(q)) codes.push(v);
+      be.free(x, z, q);
+    }
+    return { codes: Uint32Array.from(codes), features: Float64Array.from(features) };
+  }
+
+  private async preQuant(name: string): Promise<VerifyRow | { reason: string }> {
+    const image = await this.pixels();
+    if ('reason' in image) return image;
+    const want = await this.load(name);
+    const [b, c, h, w] = want.shape as [number, number, number, number];
+    const { features } = await this.encode(image.pixels, image.shape);
+    return compare(name, features, toNhwc(want.data, b, c, h * w), this.exact);
+  }
+
+  private async vqCodes(name: string): Promise<VerifyRow | { reason: string }> {
+    const image = await this.pixels();
+    if ('reason' in image) return image;
+    const want = (await this.load(name)).data;
+    const { codes, features } = await this.encode(image.pixels, image.shape);
+    const { embedding } = this.aim.params.vqvae.quantize;
+    const book = await this.aim.be.read(embedding.weight);
+    const d = embedding.weight.shape[1]!;
+    return tieRow(name, want, (i) => {
+      const best = codes[i]!;
+      const z = features.subarray(i * d, (i + 1) * d);
+      const gap = best === want[i] ? 0 : Math.abs(distance(z, book, best, d) - distance(z, book, want[i]!, d));
+      return { best, gap };
+    });
+  }
+
+  private async decoded(name: string): Promise<VerifyRow> {
+    const { be, params } = this.aim;
+    const want = await this.load(name);
+    const codes = await this.load('vq.codes');
+    const [b, c, h, w] = want.shape as [number, number, number, number];
+    const side = Math.sqrt(codes.shape[1]!);
+    const t = be.from(codes.data.subarray(0, b * side * side), [b * side * side], 'u32');
+    const pixels = decodeForward(be, params.vqvae, t, [b, side, side]);
+    const got = await be.read(pixels);
+    be.free(t, pixels);
+    return compare(name, got, toNhwc(want.data, b, c, h * w), this.aim.backend === 'reference' ? 1e-5 : 1e-3);
+  }
+}
+
+const NO_DATA = 'needs the test images; install Debian package dataset-fashion-mnist or pass --data FOLDER';
+
+async function loadExpected(source: ByteSource, header: SafetensorsHeader, name: string): Promise<Expected> {
+  const entry = header.tensors.get(name);
+  if (!entry) throw new CheckpointError(`${source.name} has no tensor ${name}, which its other tensors need.`);
+  const values = await readTensor(source, header, name);
+  return { shape: entry.shape, data: values instanceof Float32Array ? values : Uint32Array.from(values) };
+}
+
+function compare(name: string, got: ArrayLike<number>, want: ArrayLike<number>, allowed: number): VerifyRow {
+  if (got.length !== want.length)
+    throw new CheckpointError(`${name} has ${want.length} values, but this model's config makes ${got.length}.`);
+  let maxAbs = 0;
+  let largest = 0;
+  for (let i = 0; i < want.length; i++) {
+    const diff = Math.abs(got[i]! - want[i]!);
+    // NaN fails: it is larger than any allowance.
+    if (!(diff <= maxAbs)) maxAbs = Number.isNaN(diff) ? Number.POSITIVE_INFINITY : diff;
+    largest = Math.max(largest, Math.abs(want[i]!));
+  }
+  const maxRel = maxAbs === 0 ? 0 : maxAbs / largest;
+  return { name, maxAbs, maxRel, allowed, ok: maxRel <= allowed };
+}
+
+const exactRow = (name: string, differ: number, of: number): VerifyRow => ({
+  name,
+  maxAbs: differ,
+  maxRel: differ / of,
+  allowed: 0,
+  ok: differ === 0,
+});
+
+/** Equal integers, except where the wanted one is within TIE of the best candidate. */
+function tieRow(name: string, want: ArrayLike<number>, at: (i: number) => { best: number; gap: number }): VerifyRow {
+  let ties = 0;
+  let wrong = 0;
+  for (let i = 0; i < want.length; i++) {
+    const { best, gap } = at(i);
+    if (best === want[i]) continue;
+    if (gap <= TIE) ties++;
+    else wrong++;
+  }
+  const row = exactRow(name, ties + wrong, want.length);
+  if (ties && !wrong) return { ...row, ok: true, note: `${ties} near ${ties === 1 ? 'tie' : 'ties'} (two candidates within ${TIE})` };
+  return row;
+}
+
+/** −log softmax(logits)[target] */
+function crossEntropy(logits: NumArray, target: number): number {
+  let max = Number.NEGATIVE_INFINITY;
+  for (const v of logits) max = Math.max(max, v);
+  let sum = 0;
+  for (const v of logits) sum += Math.exp(v - max);
+  return Math.log(sum) + max - logits[target]!;
+}
+
+/** Squared distance of L2-normalised z and codebook row. */
+function distance(z: ArrayLike<number>, book: ArrayLike<number>, row: number, d: number): number {
+  let nz = 0;
+  let ne = 0;
+  for (let i = 0; i < d; i++) {
+    nz += z[i]! ** 2;
+    ne += book[row * d + i]! ** 2;
+  }
+  let sum = 0;
+  for (let i = 0; i < d; i++) sum += (z[i]! / Math.sqrt(nz) - book[row * d + i]! / Math.sqrt(ne)) ** 2;
+  return sum;
+}
+
+/** [b, c, s] → [b, s, c] */
+function toNhwc(data: ArrayLike<number>, b: number, c: number, s: number): Float32Array {
+  const out = new Float32Array(data.length);
+  for (let n = 0; n < b; n++) {
+    for (let i = 0; i < c; i++) for (let j = 0; j < s; j++) out[(n * s + j) * c + i] = data[(n * c + i) * s + j]!;
+  }
+  return out;
+}
