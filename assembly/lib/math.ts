@@ -45,8 +45,22 @@
   return f32x4.extract_lane(silu4(f32x4.splat(x)), 0);
 }
 
-// log(1 + e^x)
+// log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial (relative error
+// about 1e-7 for every x).
+// @ts-ignore: decorator
+@inline export function softplus4(x: v128): v128 {
+  const u = exp4(f32x4.neg(f32x4.abs(x)));
+  const r = f32x4.div(u, f32x4.add(f32x4.splat(2), u));
+  const q = f32x4.mul(r, r);
+  let p = f32x4.splat(0.28157778);
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.27965158));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.40024595));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.66666322));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(2));
+  return f32x4.add(f32x4.max(x, f32x4.splat(0)), f32x4.mul(r, p));
+}
+
 // @ts-ignore: decorator
 @inline export function softplus1(x: f32): f32 {
-  return x > 20 ? x : Mathf.log1p(Mathf.exp(x));
+  return f32x4.extract_lane(softplus4(f32x4.splat(x)), 0);
 }
