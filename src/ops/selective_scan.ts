@@ -12,6 +12,9 @@ export const softplus = (x: number) => Math.max(x, 0) + Math.log1p(Math.exp(-Mat
 
 const MAX_STATE = 64;
 
+/** Positions of a block in assembly/selective_scan.ts. */
+const BLOCK = 16;
+
 function check({ e, n, s, f }: Record<string, number>): string | undefined {
   if (n < 1 || n > MAX_STATE) return `A_log has n = ${n} states a channel, expected 1 to ${MAX_STATE}; set d_state within it.`;
   if (s < 2 * n) return `bc has rows of s = ${s}, shorter than B and C of n = ${n} each; pass x_proj's whole output [r | B | C].`;
@@ -62,8 +65,8 @@ export const selectiveScan = {
       };
     },
     flops: ({ m, l, e, n }) => m * l * e * (7 * n + 8),
-    // A and h of four channels, then their Δ, Δx and C·h.
-    wasmScratch: ({ n }) => (8 * n + 12) * 4,
+    // A and h of four channels, then their Δ, Δx and C·h at a block of positions.
+    wasmScratch: ({ n }) => (8 * n + 12 * BLOCK) * 4,
     tolerance: { f32: 5e-6, reason: 'an exp of a rounded product per position and state, carried along the sequence' },
   }),
 };
