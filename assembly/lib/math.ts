@@ -6,13 +6,17 @@
   return f32x4.extract_lane(t, 0) + f32x4.extract_lane(t, 1);
 }
 
+/** Adding 1.5·2^23 rounds a small float to an integer, which then sits in the low bits of the sum. */
+const ROUND: f32 = 12582912;
+
 // exp(x) for four lanes: 2^n · e^r with |r| ≤ ln2/2, e^r by a degree-6 polynomial (relative error about 1e-7).
 // @ts-ignore: decorator
 @inline export function exp4(x: v128): v128 {
   const hi = f32x4.splat(88.37);
   const lo = f32x4.splat(-87.33);
-  const v = f32x4.max(f32x4.min(x, hi), lo);
-  const n = f32x4.nearest(f32x4.mul(v, f32x4.splat(1.44269504)));
+  const v = f32x4.pmin(f32x4.pmax(x, lo), hi);
+  const t = f32x4.add(f32x4.mul(v, f32x4.splat(1.44269504)), f32x4.splat(ROUND));
+  const n = f32x4.sub(t, f32x4.splat(ROUND));
   let r = f32x4.sub(v, f32x4.mul(n, f32x4.splat(0.693359375)));
   r = f32x4.add(r, f32x4.mul(n, f32x4.splat(2.12194440e-4)));
   let p = f32x4.splat(1.9875691500e-4);
@@ -22,10 +26,23 @@
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
   p = f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), f32x4.add(r, f32x4.splat(1)));
-  const scale = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  const y = f32x4.mul(p, scale);
+  const y = f32x4.mul(p, i32x4.add(i32x4.shl(t, 23), i32x4.splat(127 << 23)));
   // Below the clamp the true value is under the smallest normal number: zero.
   return v128.and(y, f32x4.ge(x, lo));
+}
+
+// 2^x of x ≤ 0 for four lanes, and 2^-125 for anything below: for decays exp(Δ A) with log2(e) folded into A. Exact at 0,
+// so that slow decays over many positions are not biased; terms in pairs, for a short chain of dependent operations.
+// @ts-ignore: decorator
+@inline export function decay4(x: v128): v128 {
+  const v = f32x4.pmax(x, f32x4.splat(-125));
+  const t = f32x4.add(v, f32x4.splat(ROUND));
+  const r = f32x4.sub(v, f32x4.sub(t, f32x4.splat(ROUND)));
+  const r2 = f32x4.mul(r, r);
+  let p = f32x4.add(f32x4.mul(r2, f32x4.splat(1.545316295e-4)), f32x4.add(f32x4.mul(r, f32x4.splat(1.339086336e-3)), f32x4.splat(9.618082557e-3)));
+  p = f32x4.add(f32x4.mul(r2, p), f32x4.add(f32x4.mul(r, f32x4.splat(5.550357114e-2)), f32x4.splat(2.402265076e-1)));
+  p = f32x4.add(f32x4.mul(r2, p), f32x4.add(f32x4.mul(r, f32x4.splat(6.931471880e-1)), f32x4.splat(1)));
+  return i32x4.add(p, i32x4.shl(t, 23));
 }
 
 // x·sigmoid(x) for four lanes.
@@ -41,12 +58,31 @@
 }
 
 // @ts-ignore: decorator
+@inline export function decay1(x: f32): f32 {
+  return f32x4.extract_lane(decay4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
 @inline export function silu1(x: f32): f32 {
   return f32x4.extract_lane(silu4(f32x4.splat(x)), 0);
 }
 
-// log(1 + e^x)
+// log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial (relative error
+// about 1e-7 for every x).
+// @ts-ignore: decorator
+@inline export function softplus4(x: v128): v128 {
+  const u = exp4(f32x4.neg(f32x4.abs(x)));
+  const r = f32x4.div(u, f32x4.add(f32x4.splat(2), u));
+  const q = f32x4.mul(r, r);
+  let p = f32x4.splat(0.28157778);
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.27965158));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.40024595));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(0.66666322));
+  p = f32x4.add(f32x4.mul(p, q), f32x4.splat(2));
+  return f32x4.add(f32x4.max(x, f32x4.splat(0)), f32x4.mul(r, p));
+}
+
 // @ts-ignore: decorator
 @inline export function softplus1(x: f32): f32 {
-  return x > 20 ? x : Mathf.log1p(Mathf.exp(x));
+  return f32x4.extract_lane(softplus4(f32x4.splat(x)), 0);
 }

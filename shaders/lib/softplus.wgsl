@@ -1,0 +1,8 @@
+// log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial: WGSL's log is
+// good to 2^-21 in absolute terms only, which small u would turn into a large relative error.
+fn softplus(x: f32) -> f32 {
+  let u = exp(-abs(x));
+  let r = u / (2.0 + u);
+  let q = r * r;
+  return max(x, 0.0) + r * (2.0 + q * (0.66666322 + q * (0.40024595 + q * (0.27965158 + q * 0.28157778))));
+}

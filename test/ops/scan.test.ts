@@ -1,0 +1,154 @@
+/** What both scans promise beside their equations: a sequence is its steps, its parts, and itself in any batch. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Backend, sizeOf } from '../../src/backend/backend.js';
+import { ReferenceBackend } from '../../src/backend/reference.js';
+import { makers, NO_ADAPTER } from '../backends.js';
+import { type Case, inputs, type OpCases, runCase } from './harness.js';
+import selectiveScan from './selective_scan.cases.js';
+import ssd from './ssd.cases.js';
+
+type Values = ReturnType<typeof inputs>;
+type Outputs = Awaited<ReturnType<typeof runCase>>;
+
+const L = 9;
+const scans: { name: string; op: OpCases; cases: Case[] }[] = [
+  {
+    name: 'selective_scan',
+    op: selectiveScan[0]!,
+    cases: [
+      { m: 3, l: L, e: 37, n: 16, s: 35, f: 74 },
+      { m: 2, l: L, e: 5, n: 3, s: 7, f: 10 },
+    ],
+  },
+  {
+    name: 'ssd',
+    op: ssd[0]!,
+    cases: [
+      { m: 3, l: L, h: 2, e: 42, c: 74, s: 52, p: 21, n: 16, headdim: 21, d_state: 16, ngroups: 1 },
+      { m: 2, l: L, h: 2, e: 40, c: 72, s: 52, p: 20, n: 16, headdim: 20, d_state: 16, ngroups: 1 },
+      { m: 2, l: L, h: 4, e: 12, c: 32, s: 31, p: 3, n: 5, headdim: 3, d_state: 5, ngroups: 2 },
+    ],
+  },
+];
+
+/** The tensors of a case with positions (or sequences) `from` to `to` only, where a tensor has that dimension. */
+function slice(values: Values, dim: 'm' | 'l', from: number, to: number): Values {
+  const part: Values = {};
+  for (const [name, v] of Object.entries(values)) {
+    const axis = v.spec.shape.split(' ').indexOf(dim);
+    if (axis < 0) {
+      part[name] = v;
+      continue;
+    }
+    const inner = sizeOf(v.shape.slice(axis + 1));
+    const shape = v.shape.with(axis, to - from);
+    const data = v.data.filter((_, i) => {
+      const at = Math.floor(i / inner) % v.shape[axis]!;
+      return at >= from && at < to;
+    });
+    part[name] = { ...v, data, shape };
+  }
+  return part;
+}
+
+/** Runs the positions in pieces that end at `ends`, each going on from the state the last one left. */
+async function inPieces(backend: Backend, op: OpCases, c: Case, values: Values, ends: number[]): Promise<Outputs> {
+  const y = new Float64Array(values.y!.data.length);
+  const width = values.y!.shape[2]!;
+  let state = values.state!.data;
+  let from = 0;
+  for (const to of ends) {
+    const part = slice(values, 'l', from, to);
+    part.state = { ...part.state!, data: state };
+    const out = await runCase(backend, op, c, part);
+    for (let i = 0; i < out.y!.length; i++) {
+      const sequence = Math.floor(i / ((to - from) * width));
+      y[sequence * L * width + from * width + (i % ((to - from) * width))] = out.y![i]!;
+    }
+    state = Float64Array.from(out.state!);
+    from = to;
+  }
+  return { y, state };
+}
+
+function expectClose(got: Outputs, want: Outputs, tolerance: number): void {
+  for (const name of ['y', 'state']) {
+    const largest = Math.max(...Array.from(want[name]!, Math.abs));
+    const worst = Math.max(...Array.from(want[name]!, (w, i) => Math.abs(w - got[name]![i]!)));
+    expect(worst / largest, name).toBeLessThanOrEqual(tolerance);
+  }
+}
+
+for (const [name, make] of Object.entries({ reference: async () => new ReferenceBackend(), ...makers })) {
+  // One pass over the state in one order: on the CPU the pieces are the whole bit for bit.
+  const tolerance = name === 'webgpu' ? 1e-6 : 0;
+  describe(name, () => {
+    let backend: Backend | undefined;
+    beforeAll(async () => {
+      backend = await make();
+    });
+    afterAll(() => backend?.dispose());
+    for (const scan of scans) {
+      it(`${scan.name}: a sequence is its steps`, async ({ skip }) => {
+        if (!backend) return skip(NO_ADAPTER);
+        for (const c of scan.cases) {
+          const values = inputs(scan.op, c, 7);
+          const steps = await inPieces(
+            backend,
+            scan.op,
+            c,
+            values,
+            Array.from({ length: L }, (_, t) => t + 1),
+          );
+          expectClose(steps, await runCase(backend, scan.op, c, values), tolerance);
+        }
+      });
+      it(`${scan.name}: a sequence is its two parts, split anywhere`, async ({ skip }) => {
+        if (!backend) return skip(NO_ADAPTER);
+        for (const c of scan.cases) {
+          const values = inputs(scan.op, c, 8);
+          const whole = await runCase(backend, scan.op, c, values);
+          for (let at = 1; at < L; at++) expectClose(await inPieces(backend, scan.op, c, values, [at, L]), whole, tolerance);
+        }
+      });
+      it(`${scan.name}: a sequence does not depend on its batch`, async ({ skip }) => {
+        if (!backend) return skip(NO_ADAPTER);
+        for (const c of scan.cases) {
+          const values = inputs(scan.op, c, 9);
+          const all = await runCase(backend, scan.op, c, values);
+          for (let i = 0; i < Number(c.m); i++) {
+            const alone = await runCase(backend, scan.op, c, slice(values, 'm', i, i + 1));
+            for (const name of ['y', 'state']) {
+              const size = alone[name]!.length;
+              expect(Array.from(alone[name]!), name).toEqual(Array.from(all[name]!).slice(i * size, (i + 1) * size));
+            }
+          }
+        }
+      });
+    }
+  });
+}
+
+const refused: [OpCases, Case, RegExp][] = [
+  [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 65, s: 130, f: 4 }, /selective_scan.forward: A_log has n = 65 .*; set d_state/],
+  [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 31, f: 4 }, /bc has rows of s = 31, .*; pass x_proj's whole output/],
+  [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 33, f: 3 }, /z has rows of f = 3, .*; pass in_proj's whole output/],
+  ...(
+    [
+      [{ headdim: 0 }, /ssd.forward: the attribute headdim is 0; pass/],
+      [{ ngroups: 3 }, /2 heads do not divide into ngroups = 3; pass/],
+      [{ e: 9 }, /e = 9 is not h·headdim = 2·4; pass/],
+      [{ c: 17 }, /xbc has rows of c = 17, expected .* = 18; pass/],
+      [{ s: 1 }, /zxbcdt has rows of s = 1, .*; pass/],
+      [{ p: 2 }, /state holds heads of 2 × 5, expected headdim × d_state = 4 × 5; pass/],
+    ] as [Record<string, number>, RegExp][]
+  ).map(([wrong, message]): [OpCases, Case, RegExp] => [
+    ssd[0]!,
+    { m: 1, l: 1, h: 2, e: 8, c: 18, s: 3, p: 4, n: 5, headdim: 4, d_state: 5, ngroups: 1, ...wrong },
+    message,
+  ]),
+];
+
+it.each(refused)('sizes that do not fit are refused with a remedy: %#', async (op, c, message) => {
+  await expect(runCase(new ReferenceBackend(), op, c, inputs(op, c, 1))).rejects.toThrow(message);
+});

@@ -1,0 +1,39 @@
+import { selectiveScan } from '../../src/ops/selective_scan.js';
+import type { OpCases } from './harness.js';
+import { normal } from './harness.js';
+
+// m, l, e, n, then what bc holds before B and z's rows hold before z
+const sizes: [number, number, number, number, number, number][] = [
+  [1, 1, 8, 16, 2, 8],
+  [2, 1, 48, 16, 3, 48],
+  [8, 1, 33, 16, 1, 33],
+  [1, 1, 1, 1, 0, 0],
+  [3, 2, 5, 3, 1, 5],
+  [1, 3, 4, 4, 0, 4],
+  [2, 4, 7, 8, 2, 7],
+  [1, 5, 32, 16, 4, 32],
+  [2, 7, 36, 16, 3, 36],
+  [1, 17, 65, 16, 5, 65],
+  [4, 9, 20, 12, 2, 0],
+  [2, 6, 3, 64, 1, 3],
+  [1, 33, 6, 17, 1, 6],
+  [5, 4, 10, 2, 3, 10],
+  [1, 64, 12, 16, 1, 12],
+];
+
+export const fill: OpCases['fill'] = {
+  // Mostly the sizes of trained steps, with both ends of the softplus.
+  dt: (random, _dims, i) => (i % 7 === 0 ? (random() - 0.5) * 60 : normal(random) - 2),
+  A_log: (random, { n }, i) => Math.log(1 + (i % n!)) + 0.3 * (random() - 0.5),
+};
+
+export default [
+  {
+    entry: selectiveScan.forward,
+    fill,
+    cases: sizes.flatMap(([m, l, e, n, r, skip], i) => {
+      const dims = { m, l, e, n, s: r + 2 * n, f: skip + e };
+      return i % 2 ? [dims] : [dims, { ...dims, omit: ['state'] }];
+    }),
+  },
+] satisfies OpCases[];
