@@ -1,6 +1,7 @@
 /** The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 130 interrupted. */
 import { readFileSync } from 'node:fs';
 import { AimError } from '../errors.js';
+import { benchCommand } from './bench.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
 import { verifyCommand } from './verify.js';
@@ -9,6 +10,7 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
   generate: generateCommand,
   verify: verifyCommand,
   info: infoCommand,
+  bench: benchCommand,
 };
 
 const HELP = `usage: aim COMMAND [options]
@@ -16,6 +18,7 @@ const HELP = `usage: aim COMMAND [options]
   generate [MODEL]   draw images
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
+  bench [MODEL]      generation speed and where the time goes
 
 \`aim COMMAND --help\` tells a command's options.
 `;
