@@ -7,6 +7,7 @@ export { group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';
 export { linear_forward } from './linear';
 export { rms_norm_gated_forward } from './rms_norm_gated';
+export { sample_forward } from './sample';
 export { silu_forward } from './silu';
 export { token_embedding_forward } from './token_embedding';
 

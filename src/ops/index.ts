@@ -6,5 +6,6 @@ export { groupModulation } from './group_modulation.js';
 export { guide } from './guide.js';
 export { linear } from './linear.js';
 export { rmsNormGated } from './rms_norm_gated.js';
+export { sample } from './sample.js';
 export { silu } from './silu.js';
 export { tokenEmbedding } from './token_embedding.js';
