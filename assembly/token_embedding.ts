@@ -1,0 +1,25 @@
+// q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift].
+export function token_embedding_forward(
+  tokens: usize, labels: usize, step: usize, cls: usize, word: usize, pos: usize, y: usize,
+  b: i32, t: i32, m: i32, c: i32, d: i32, v: i32, p: i32, l: i32, shift: i32,
+): void {
+  const row = (<usize>d) << 2;
+  for (let i = 0; i < m; i++) {
+    const image = i % b;
+    for (let j = 0; j < l; j++, y += row) {
+      const q = load<u32>(step + (<usize>image << 2)) + j;
+      if (q == 0) {
+        const label = min<u32>(load<u32>(labels + (<usize>i << 2)), <u32>c - 1);
+        memory.copy(y, cls + <usize>label * row, row);
+        continue;
+      }
+      const before = min<u32>(q - 1, <u32>t - 1);
+      const token = min<u32>(load<u32>(tokens + ((<usize>image * <usize>t + <usize>before) << 2)), <u32>v - 1);
+      const w = word + <usize>token * row;
+      const at = pos + <usize>min<u32>(before + shift, <u32>p - 1) * row;
+      let k: usize = 0;
+      for (; k + 16 <= row; k += 16) v128.store(y + k, f32x4.add(v128.load(w + k), v128.load(at + k)));
+      for (; k < row; k += 4) store<f32>(y + k, load<f32>(w + k) + load<f32>(at + k));
+    }
+  }
+}

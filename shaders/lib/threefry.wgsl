@@ -1,0 +1,15 @@
+// Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words from a key and a counter, as threefry2x32 of src/sampling.ts.
+fn threefry2x32(key: vec2u, counter: vec2u) -> vec2u {
+  let rotations = array(vec4u(13u, 15u, 26u, 6u), vec4u(17u, 29u, 16u, 24u));
+  let keys = array(key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y);
+  var x = counter + key;
+  for (var n = 1u; n <= 5u; n++) {
+    let turn = rotations[(n - 1u) % 2u];
+    for (var q = 0u; q < 4u; q++) {
+      x.x += x.y;
+      x.y = ((x.y << turn[q]) | (x.y >> (32u - turn[q]))) ^ x.x;
+    }
+    x += vec2u(keys[n % 3u], keys[(n + 1u) % 3u] + n);
+  }
+  return x;
+}

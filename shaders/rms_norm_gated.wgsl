@@ -1,0 +1,29 @@
+// v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over e/groups channels.
+#include "lib/workgroup_sum.wgsl"
+
+// @entry forward
+// A workgroup per row and group; each thread keeps its PER channels in registers between the two passes.
+@compute @workgroup_size(256)
+fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let part = flat(wg, nwg);
+  let width = params.e / params.groups;
+  let row = part / params.groups;
+  let live = row < params.m * params.l;
+  let ch0 = part % params.groups * width;
+  var v: array<f32, PER>;
+  var squares = 0.0;
+  for (var q = 0u; q < PER; q++) {
+    let ch = q * 256u + lid;
+    if (live && ch < width) {
+      let zi = z[row * params.s + params.z_offset + ch0 + ch];
+      let u = x[part * width + ch] * (zi / (1.0 + exp(-zi)));
+      v[q] = u;
+      squares += u * u;
+    }
+  }
+  let r = 1.0 / sqrt(workgroup_sum(squares, lid) / f32(width) + params.eps);
+  for (var q = 0u; q < PER; q++) {
+    let ch = q * 256u + lid;
+    if (live && ch < width) { y[part * width + ch] = v[q] * r * weight[ch0 + ch]; }
+  }
+}

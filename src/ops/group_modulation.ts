@@ -1,0 +1,21 @@
+/** y = groups[:, group] + table: a layer's adaLN vectors (shift, scale, gate) from those its group shares (AiM, §3.3). */
+import shader from '../../shaders/group_modulation.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+export const groupModulation = {
+  forward: entry('group_modulation', 'forward', shader, {
+    tensors: {
+      groups: { shape: 'm g 3 d', io: 'in' },
+      table: { shape: '1 3 d', io: 'in' },
+      y: { shape: 'm 3 d', io: 'out' },
+    },
+    attrs: { group: 'u32' },
+    check: ({ g, group }) => (group < g ? undefined : `there is no group ${group} of ${g}; pass 0 to ${g - 1}.`),
+    reference({ groups, table, y }, { m, g, d, group }) {
+      for (let i = 0; i < m; i++)
+        for (let q = 0; q < 3 * d; q++) y[i * 3 * d + q] = groups[(i * g + group) * 3 * d + q]! + table[q]!;
+    },
+    webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * 3 * d, 256)) }),
+    tolerance: { f32: 1e-7, reason: 'one addition' },
+  }),
+};

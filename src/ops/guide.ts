@@ -1,0 +1,33 @@
+/**
+ * y = u + (c - u)·scale: classifier-free guidance on logits (Ho and Salimans 2022), c and u the conditional first half of the
+ * rows and the unconditional second.
+ */
+import shader from '../../shaders/guide.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+export const guide = {
+  forward: entry('guide', 'forward', shader, {
+    tensors: { logits: { shape: 'm v', io: 'in' }, y: { shape: 'b v', io: 'out' } },
+    attrs: { scale: 'f32' },
+    check: ({ m, b }) =>
+      m === 2 * b
+        ? undefined
+        : `logits has ${m} rows, expected 2b = ${2 * b}; pass the conditional rows, then the unconditional.`,
+    reference({ logits, y }, { v, b, scale }) {
+      for (let i = 0; i < b * v; i++) {
+        const c = logits[i]!;
+        const u = logits[b * v + i]!;
+        y[i] = u + (c - u) * scale;
+      }
+    },
+    webgpu({ v, b }) {
+      const vec = v % 4 === 0 ? 4 : 1;
+      return {
+        constants: { WG: 256, VEC: vec },
+        vec4: vec === 4 ? ['logits', 'y'] : [],
+        workgroups: grid(ceilDiv((b * v) / vec, 256)),
+      };
+    },
+    tolerance: { f32: 3e-7, reason: 'three roundings' },
+  }),
+};

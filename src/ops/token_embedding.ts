@@ -1,0 +1,53 @@
+/**
+ * The model's input at positions q = step[i mod b] + j, j < l, of row i: q = 0 is the class, cls[labels[i]]; after it comes
+ * word[tokens[i mod b, q-1]] + pos[q-1+shift]. The position counter lives on the device, so that one recorded step serves
+ * every token. Rows beyond the b images are the unconditional half of guidance and share the images' tokens. The trained
+ * positions have shift 0, the authors' decoder shift 1. Indices past an end read the last entry.
+ */
+import shader from '../../shaders/token_embedding.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+export const tokenEmbedding = {
+  forward: entry('token_embedding', 'forward', shader, {
+    tensors: {
+      tokens: { shape: 'b t', io: 'in', dtype: 'u32' },
+      labels: { shape: 'm', io: 'in', dtype: 'u32' },
+      step: { shape: 'b', io: 'in', dtype: 'u32' },
+      cls: { shape: 'c d', io: 'in' },
+      word: { shape: 'v d', io: 'in' },
+      pos: { shape: 'p d', io: 'in' },
+      y: { shape: 'm l d', io: 'out' },
+    },
+    attrs: { shift: 'u32' },
+    check: ({ b, m }) =>
+      m === b || m === 2 * b
+        ? undefined
+        : `labels has ${m} rows for ${b} images; pass ${b}, or ${2 * b} with the unconditional rows last.`,
+    reference({ tokens, labels, step, cls, word, pos, y }, { b, t, m, c, d, v, p, l, shift }) {
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < l; j++) {
+          const q = step[i % b]! + j;
+          for (let ch = 0; ch < d; ch++) {
+            const at = (i * l + j) * d + ch;
+            if (q === 0) {
+              y[at] = cls[Math.min(labels[i]!, c - 1) * d + ch]!;
+            } else {
+              const before = Math.min(q - 1, t - 1);
+              const token = Math.min(tokens[(i % b) * t + before]!, v - 1);
+              y[at] = word[token * d + ch]! + pos[Math.min(before + shift, p - 1) * d + ch]!;
+            }
+          }
+        }
+      }
+    },
+    webgpu({ m, l, d }) {
+      const vec = d % 4 === 0 ? 4 : 1;
+      return {
+        constants: { WG: 256, VEC: vec },
+        vec4: vec === 4 ? ['cls', 'word', 'pos', 'y'] : [],
+        workgroups: grid(ceilDiv((m * l * d) / vec, 256)),
+      };
+    },
+    tolerance: { f32: 1e-7, reason: 'one addition' },
+  }),
+};

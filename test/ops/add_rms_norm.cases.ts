@@ -1,0 +1,20 @@
+import { addRmsNorm } from '../../src/ops/add_rms_norm.js';
+import type { Case, OpCases } from './harness.js';
+
+const OPTIONAL = ['res', 'gate', 'mod', 'sum'];
+const widths = [64, 1, 3, 4, 8, 129, 255, 256, 257, 12, 520, 7];
+
+// Every subset of the optional tensors, then the ones a model calls.
+const cases: Case[] = Array.from({ length: 16 }, (_, i) => ({
+  m: 1 + (i % 8),
+  l: [1, 2, 1, 5][i % 4]!,
+  d: widths[i % widths.length]!,
+  g: 3,
+  c: 2 + (i % 2),
+  eps: 1e-5,
+  omit: OPTIONAL.filter((_, q) => (i >> q) & 1),
+}));
+for (const [i, d] of widths.entries())
+  cases.push({ m: 1 + ((3 * i) % 8), l: 1 + (i % 3), d, g: 3, c: 3, eps: i % 2 ? 1e-5 : 0.1, omit: i % 4 === 3 ? ['gate'] : [] });
+
+export default [{ entry: addRmsNorm.forward, cases }] satisfies OpCases[];

@@ -1,0 +1,21 @@
+import { causalConv1d } from '../../src/ops/causal_conv1d.js';
+import type { Case, OpCases } from './harness.js';
+
+// Taps 1 to 8, but mostly the models' 4; lengths below, at and above the taps, and above a span of the assembly kernel.
+const cases: Case[] = Array.from({ length: 36 }, (_, i) => {
+  const k = i % 3 ? 4 : [1, 2, 3, 5, 6, 7, 8][((i / 3) % 7) | 0]!;
+  const c = [1, 4, 3, 8, 5, 70, 64, 129][i % 8]!;
+  const offset = [0, 1, 4][i % 3]!;
+  return {
+    m: 1 + (i % 8),
+    l: [1, 2, 3, 4, 5, 9, 1, 33, 65][i % 9]!,
+    s: offset + c + (i % 4),
+    c,
+    k,
+    q: k - 1,
+    offset,
+    omit: i % 5 < 3 && k > 1 ? [] : ['state'],
+  };
+});
+
+export default [{ entry: causalConv1d.forward, cases }] satisfies OpCases[];
