@@ -2,13 +2,13 @@
 import { hsum } from './lib/math';
 
 export function add_rms_norm_forward(
-  x: usize, res: usize, gate: usize, weight: usize, mod: usize, sum: usize, y: usize,
+  x: usize, res: usize, gate: usize, weight: usize, modulation: usize, sum: usize, y: usize,
   m: i32, l: i32, d: i32, g: i32, c: i32, eps: f32,
 ): void {
   const row = (<usize>d) << 2;
   for (let i = 0; i < m; i++) {
     const gi = gate + (<usize>i * <usize>g + 2) * row;
-    const shift = mod + <usize>i * <usize>c * row;
+    const shift = modulation + <usize>i * <usize>c * row;
     for (let j = 0; j < l; j++) {
       // Without a place for the sum, y holds it until it is overwritten.
       const s = sum ? sum : y;
@@ -16,7 +16,7 @@ export function add_rms_norm_forward(
         ? res ? add(x, res, gi, s, row, true, true) : add(x, res, gi, s, row, false, true)
         : res ? add(x, res, gi, s, row, true, false) : add(x, res, gi, s, row, false, false);
       const r: f32 = 1 / sqrt<f32>(squares / <f32>d + eps);
-      if (mod) scaleRow(s, weight, shift, y, row, r, true);
+      if (modulation) scaleRow(s, weight, shift, y, row, r, true);
       else scaleRow(s, weight, shift, y, row, r, false);
       x += row;
       y += row;

@@ -4,4 +4,5 @@ import { build, install, root } from './setup.mjs';
 
 install();
 build();
-process.exitCode = spawnSync(process.execPath, ['dist/cli.js', 'bench', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' }).status ?? 1;
+process.exitCode =
+  spawnSync(process.execPath, ['dist/cli.js', 'bench', ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' }).status ?? 1;

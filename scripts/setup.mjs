@@ -32,7 +32,12 @@ function sameVersions(marker) {
 export function build() {
   const built = `${root}dist/cli.js`;
   const sources = ['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'rollup.config.ts', 'scripts/assets.mjs'];
-  if (existsSync(built) && existsSync(`${root}dist/types/index.d.ts`) && sources.every((s) => newest(root + s) <= statSync(built).mtimeMs)) return;
+  if (
+    existsSync(built) &&
+    existsSync(`${root}dist/types/index.d.ts`) &&
+    sources.every((s) => newest(root + s) <= statSync(built).mtimeMs)
+  )
+    return;
   process.stderr.write('building…\n');
   must('npm', ['run', '--silent', 'build']);
 }

@@ -7,7 +7,10 @@ install();
 build();
 mkdirSync(`${root}out`, { recursive: true });
 const defaults = ['--class', 'all', '--count', '100', '--out', 'out/fashion-mnist.png'];
-const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...defaults, ...process.argv.slice(2)], { cwd: root, stdio: 'inherit' });
+const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...defaults, ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+});
 process.on('SIGINT', () => {}); // Ctrl-C reaches the child, which ends in order.
 child.on('exit', (code, signal) => {
   process.exitCode = code ?? (signal ? 1 : 0);

@@ -6,7 +6,11 @@ import { join } from 'node:path';
 import { install, root } from './setup.mjs';
 
 const SYSTEM = [
-  { package: 'chromium', file: '/usr/lib/chromium/vk_swiftshader_icd.json', use: 'the browser tests and a software Vulkan driver' },
+  {
+    package: 'chromium',
+    file: '/usr/lib/chromium/vk_swiftshader_icd.json',
+    use: 'the browser tests and a software Vulkan driver',
+  },
   { package: 'libvulkan1', file: '/usr/lib/x86_64-linux-gnu/libvulkan.so.1', use: 'the Vulkan loader for Dawn' },
   { package: 'dataset-fashion-mnist', file: '/usr/share/datasets/fashion-mnist', use: 'tests on real images' },
 ];
@@ -24,7 +28,11 @@ process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts
 process.exitCode = counts.failed ? 1 : 0;
 
 function step(name, command, args) {
-  const { status } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' });
+  const { status } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    shell: process.platform === 'win32',
+  });
   counts[status === 0 ? 'passed' : 'failed']++;
   process.stdout.write(`${name}: ${status === 0 ? 'ok' : 'FAILED'}\n`);
 }
@@ -32,12 +40,16 @@ function step(name, command, args) {
 function vitest() {
   const dir = mkdtempSync(join(tmpdir(), 'aim-test-'));
   const file = join(dir, 'counts.json');
-  const { status } = spawnSync(bin('vitest'), ['run', '--reporter=default', '--reporter=./scripts/reporter.mjs', ...process.argv.slice(2)], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, AIM_TEST_COUNTS: file },
-    shell: process.platform === 'win32',
-  });
+  const { status } = spawnSync(
+    bin('vitest'),
+    ['run', '--reporter=default', '--reporter=./scripts/reporter.mjs', ...process.argv.slice(2)],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, AIM_TEST_COUNTS: file },
+      shell: process.platform === 'win32',
+    },
+  );
   const ran = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { passed: 0, failed: 0, skipped: 0 };
   rmSync(dir, { recursive: true, force: true });
   if (status !== 0 && ran.failed === 0) ran.failed = 1;

@@ -27,9 +27,9 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     let ch = q * 256u + lid;
     if (live && ch < params.d) {
       var u = s[q] * r * weight[ch];
-      if (params.has_mod == 1u) {
+      if (params.has_modulation == 1u) {
         let shift = i * params.c * params.d + ch;
-        u = u * (1.0 + mod_[shift + params.d]) + mod_[shift];
+        u = u * (1.0 + modulation[shift + params.d]) + modulation[shift];
       }
       y[at + ch] = u;
     }

@@ -192,7 +192,9 @@ export class AiM {
     for (const image of images) {
       const { width, height } = image;
       if (width < 1 || height < 1 || width % factor || height % factor)
-        throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);
+        throw new OptionError(
+          `encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`,
+        );
       const x = this.be.from(image instanceof AimImage ? image.data : fromRgba(image), [1, height, width, 3]);
       const z = encodeForward(this.be, this.params.vqvae, x);
       const codes = quantizeForward(this.be, this.params.vqvae, z);
@@ -207,8 +209,12 @@ export class AiM {
     this.assertLive();
     const images: AimImage[] = [];
     for (const code of codes) {
-      const bad = Array.prototype.findIndex.call(code, (c: number) => !(Number.isInteger(c) && c >= 0 && c < this.config.vocab_size));
-      if (bad >= 0) throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${this.config.vocab_size - 1}.`);
+      const bad = Array.prototype.findIndex.call(
+        code,
+        (c: number) => !(Number.isInteger(c) && c >= 0 && c < this.config.vocab_size),
+      );
+      if (bad >= 0)
+        throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${this.config.vocab_size - 1}.`);
       if (!Number.isInteger(Math.sqrt(code.length)) || code.length === 0)
         throw new OptionError(`decode: ${code.length} codes do not fill a square; pass h·w codes with h = w.`);
       const t = this.be.from(code, [1, code.length], 'u32');
@@ -252,11 +258,14 @@ export class AiM {
     for (let at = 0; at < n; at += chunk) {
       signal?.throwIfAborted();
       const k = Math.min(chunk, n - at);
-      const part = codes ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32') : be.reshape(tokens, [n * length]);
+      const part = codes
+        ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32')
+        : be.reshape(tokens, [n * length]);
       const pixels = decodeForward(be, this.params.vqvae, part, [k, side, side]);
       const data = Float32Array.from(await be.read(pixels));
       be.free(pixels, codes && part);
-      for (let i = 0; i < k; i++) images.push(new AimImage(size, size, data.slice(i * size * size * 3, (i + 1) * size * size * 3)));
+      for (let i = 0; i < k; i++)
+        images.push(new AimImage(size, size, data.slice(i * size * size * 3, (i + 1) * size * size * 3)));
     }
     return images;
   }

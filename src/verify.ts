@@ -56,7 +56,11 @@ const CHUNK = 10;
  * Checks every tensor of `source` that this knows; returns a row each and the rest with the reason.
  * Throws CheckpointError when the file is not of the goldens' form.
  */
-export async function verify(aim: AiM, source: ByteSource, options: VerifyOptions = {}): Promise<{ rows: VerifyRow[]; skipped: Skipped[] }> {
+export async function verify(
+  aim: AiM,
+  source: ByteSource,
+  options: VerifyOptions = {},
+): Promise<{ rows: VerifyRow[]; skipped: Skipped[] }> {
   const header = await parseHeader(source, options.signal);
   const names = [...header.tensors.keys()];
   const rows: VerifyRow[] = [];
@@ -133,7 +137,13 @@ class Checker {
       const step = be.from(new Uint32Array(k), [k], 'u32');
       const a = new Acts(be);
       const modulation = modulationForward(be, params.mamba.backbone, config, l, a);
-      const logits = aimForward(be, params.mamba.backbone, config, { tokens: t, labels: l, step, modulation, length: T, shift: 0 }, a);
+      const logits = aimForward(
+        be,
+        params.mamba.backbone,
+        config,
+        { tokens: t, labels: l, step, modulation, length: T, shift: 0 },
+        a,
+      );
       use(at, await be.read(logits));
       be.free(t, l, step, logits, ...modulation.layers, modulation.final);
     }
@@ -153,7 +163,8 @@ class Checker {
     const { num_tokens: T, vocab_size: V } = this.aim.config;
     let sum = 0;
     await this.forward(tokens, labels, n, (first, logits) => {
-      for (let i = 0; i < logits.length / V; i++) sum += crossEntropy(logits.subarray(i * V, (i + 1) * V), tokens[first * T + i]!);
+      for (let i = 0; i < logits.length / V; i++)
+        sum += crossEntropy(logits.subarray(i * V, (i + 1) * V), tokens[first * T + i]!);
     });
     return sum / (n * T);
   }
@@ -347,7 +358,8 @@ function tieRow(name: string, want: ArrayLike<number>, at: (i: number) => { best
     else wrong++;
   }
   const row = exactRow(name, ties + wrong, want.length);
-  if (ties && !wrong) return { ...row, ok: true, note: `${ties} near ${ties === 1 ? 'tie' : 'ties'} (two candidates within ${TIE})` };
+  if (ties && !wrong)
+    return { ...row, ok: true, note: `${ties} near ${ties === 1 ? 'tie' : 'ties'} (two candidates within ${TIE})` };
   return row;
 }
 

@@ -282,9 +282,7 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPlan): string {
   const bindings = e.names.map((n, i) => {
     const t = e.tensors[n] as TensorSpec;
     const element = plan.vec4?.includes(n) ? `vec4<${t.dtype ?? 'f32'}>` : (t.dtype ?? 'f32');
-    // WGSL reserves the word mod.
-    const id = n === 'mod' ? 'mod_' : n;
-    return `@group(0) @binding(${i + 1}) var<storage, ${t.io === 'in' ? 'read' : 'read_write'}> ${id}: array<${element}>;`;
+    return `@group(0) @binding(${i + 1}) var<storage, ${t.io === 'in' ? 'read' : 'read_write'}> ${n}: array<${element}>;`;
   });
   return [
     ...constants,

@@ -9,7 +9,11 @@ import { loadModel } from './model.js';
 import { COMMON, device, type Flags, helpText, number, parse } from './options.js';
 
 const FLAGS: Flags = {
-  preset: { type: 'string', value: Object.keys(PRESETS).join('|'), help: "one of the paper's models with random weights, instead of MODEL" },
+  preset: {
+    type: 'string',
+    value: Object.keys(PRESETS).join('|'),
+    help: "one of the paper's models with random weights, instead of MODEL",
+  },
   batch: { type: 'string', value: 'N', help: 'images per run (default 10)' },
   runs: { type: 'string', value: 'N', help: 'timed runs after one warm-up (default 5)' },
   'cfg-scale': { type: 'string', value: 'W', help: 'classifier-free guidance (default 1.5)' },
@@ -26,7 +30,8 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
     return 0;
   }
   const preset = flags.preset as keyof typeof PRESETS | undefined;
-  if (preset !== undefined && !(preset in PRESETS)) throw new OptionError(`--preset is ${JSON.stringify(preset)}; it must be one of ${Object.keys(PRESETS).join(', ')}.`);
+  if (preset !== undefined && !(preset in PRESETS))
+    throw new OptionError(`--preset is ${JSON.stringify(preset)}; it must be one of ${Object.keys(PRESETS).join(', ')}.`);
   const runs = number(flags, 'runs') ?? 5;
   if (!(Number.isInteger(runs) && runs > 0)) throw new OptionError(`--runs is ${runs}; it must be a positive integer.`);
   const count = number(flags, 'batch') ?? 10;
@@ -126,7 +131,9 @@ function print(r: BenchResult): void {
     out.push('', `${'op'.padEnd(28)} ${'share'.padStart(7)} ${'ms'.padStart(9)} ${'calls'.padStart(7)} ${'GFLOP/s'.padStart(8)}`);
     for (const o of r.ops) {
       const rate = o.gflops ? o.gflops.toFixed(1) : '';
-      out.push(`${o.op.padEnd(28)} ${(o.share * 100).toFixed(1).padStart(6)}% ${o.ms.toFixed(1).padStart(9)} ${String(o.calls).padStart(7)} ${rate.padStart(8)}`);
+      out.push(
+        `${o.op.padEnd(28)} ${(o.share * 100).toFixed(1).padStart(6)}% ${o.ms.toFixed(1).padStart(9)} ${String(o.calls).padStart(7)} ${rate.padStart(8)}`,
+      );
     }
   }
   process.stdout.write(`${out.join('\n')}\n`);

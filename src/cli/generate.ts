@@ -1,7 +1,7 @@
 /** `aim generate`: draws images and writes one PNG grid, an NPZ, or a folder of PNGs. */
-import type { AiM, GenerateOptions, Generated } from '../aim.js';
-import { encodeNpz } from '../io/npz.js';
+import type { AiM, Generated, GenerateOptions } from '../aim.js';
 import { grid } from '../io/image.js';
+import { encodeNpz } from '../io/npz.js';
 import { ensureWritable, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
 import { COMMON, choice, device, type Flags, helpText, number, type Parsed, parse } from './options.js';
@@ -15,9 +15,17 @@ const FLAGS: Flags = {
   temperature: { type: 'string', value: 'T', help: 'divides the logits; 0 is greedy (default 1)' },
   'top-k': { type: 'string', value: 'K', help: 'keep the K most likely tokens; 0 keeps all (default 0)' },
   'top-p': { type: 'string', value: 'P', help: 'keep the most likely tokens up to probability P in (0, 1] (default 1)' },
-  positions: { type: 'string', value: 'trained|authors', help: "position rows as in training, or the authors' off-by-one (default trained)" },
+  positions: {
+    type: 'string',
+    value: 'trained|authors',
+    help: "position rows as in training, or the authors' off-by-one (default trained)",
+  },
   batch: { type: 'string', value: 'B', help: 'images drawn at once; changes speed and memory only' },
-  out: { type: 'string', value: 'PATH', help: 'FILE.png (a grid), FILE.npz (arr_0 images, arr_1 labels) or a FOLDER (default aim.png)' },
+  out: {
+    type: 'string',
+    value: 'PATH',
+    help: 'FILE.png (a grid), FILE.npz (arr_0 images, arr_1 labels) or a FOLDER (default aim.png)',
+  },
   ...COMMON,
 };
 
@@ -43,7 +51,9 @@ export async function generateCommand(argv: string[], signal: AbortSignal): Prom
     const { result, seconds } = await withProgress(aim, options, signal);
     const n = result.images.length;
     const written = await writeImages(out, result, columns(flags, n, aim.config.num_classes), aim.classes);
-    process.stderr.write(`${n} ${n === 1 ? 'image' : 'images'} in ${seconds.toFixed(2)} s (${(n / seconds).toPrecision(3)} images/s)\n`);
+    process.stderr.write(
+      `${n} ${n === 1 ? 'image' : 'images'} in ${seconds.toFixed(2)} s (${(n / seconds).toPrecision(3)} images/s)\n`,
+    );
     process.stdout.write(`${written}\n`);
     return 0;
   } finally {

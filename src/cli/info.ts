@@ -6,7 +6,11 @@ import { COMMON, device, type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, ...COMMON };
 
-const HELP = helpText('aim info [MODEL] [options]', 'Shows the runtime, GPU, backend chosen and the model (default: the embedded one).', FLAGS);
+const HELP = helpText(
+  'aim info [MODEL] [options]',
+  'Shows the runtime, GPU, backend chosen and the model (default: the embedded one).',
+  FLAGS,
+);
 
 export async function infoCommand(argv: string[], signal: AbortSignal): Promise<number> {
   const { flags, args } = parse('info', argv, FLAGS);
@@ -36,7 +40,10 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
   }
   const rows: [string, string][] = [
     ['runtime', `${info.runtime.name} ${info.runtime.version}`],
-    ['webgpu', 'reason' in gpu ? `none: ${gpu.reason}` : `${gpu.name}${gpu.software ? ' (software: used only with --device webgpu)' : ''}`],
+    [
+      'webgpu',
+      'reason' in gpu ? `none: ${gpu.reason}` : `${gpu.name}${gpu.software ? ' (software: used only with --device webgpu)' : ''}`,
+    ],
   ];
   if (!('reason' in gpu)) {
     rows.push(['  features', gpu.features!.join(' ')]);

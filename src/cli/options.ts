@@ -48,7 +48,8 @@ export function number(flags: Parsed['flags'], name: string): number | undefined
 export function choice<T extends string>(flags: Parsed['flags'], name: string, allowed: readonly T[]): T | undefined {
   const text = flags[name];
   if (text === undefined) return undefined;
-  if (!allowed.includes(text as T)) throw new OptionError(`--${name} is ${JSON.stringify(text)}; it must be one of ${allowed.join(', ')}.`);
+  if (!allowed.includes(text as T))
+    throw new OptionError(`--${name} is ${JSON.stringify(text)}; it must be one of ${allowed.join(', ')}.`);
   return text as T;
 }
 

@@ -9,7 +9,8 @@ export interface Progress {
 /** `unit` is what `total` counts, after division by `per`: tokens shown as images, bytes as MB. */
 export function progress(label: string, total: number, unit: string, per = 1): Progress {
   const start = performance.now();
-  const show = (n: number) => (n / per >= 100 || Number.isInteger(n / per) ? Math.floor(n / per).toString() : (n / per).toFixed(1));
+  const show = (n: number) =>
+    n / per >= 100 || Number.isInteger(n / per) ? Math.floor(n / per).toString() : (n / per).toFixed(1);
   const bar = new SingleBar({
     stream: process.stderr,
     noTTYOutput: true,

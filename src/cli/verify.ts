@@ -9,7 +9,11 @@ import { COMMON, device, type Flags, helpText, parse } from './options.js';
 const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 
 const FLAGS: Flags = {
-  data: { type: 'string', value: 'FOLDER', help: `Fashion-MNIST's IDX files, for goldens that name test images (default ${FASHION_MNIST})` },
+  data: {
+    type: 'string',
+    value: 'FOLDER',
+    help: `Fashion-MNIST's IDX files, for goldens that name test images (default ${FASHION_MNIST})`,
+  },
   slow: { type: 'boolean', help: 'also run checks that take minutes on a slow device' },
   json: { type: 'boolean', help: 'print JSON instead of a table' },
   ...COMMON,
@@ -30,7 +34,8 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
     return 0;
   }
   const folder = args[0];
-  if (!folder) throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
+  if (!folder)
+    throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
   const source = await openFile(`${folder}/expected.safetensors`);
   const aim = await loadModel(folder, { device: device(flags) ?? 'auto', signal }).catch(async (error) => {
     await source.close();
@@ -39,7 +44,11 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
   try {
     if (!flags.json) process.stdout.write(`${folder} on ${aim.device}\n${HEADER}`);
     const { rows, skipped } = await verify(aim, source, {
-      testSet: await testSet((flags.data as string | undefined) ?? FASHION_MNIST, aim.config.image_size, flags.data !== undefined),
+      testSet: await testSet(
+        (flags.data as string | undefined) ?? FASHION_MNIST,
+        aim.config.image_size,
+        flags.data !== undefined,
+      ),
       slow: flags.slow === true,
       signal,
       onRow: (row) => !flags.json && process.stdout.write(line(row)),

@@ -13,12 +13,16 @@ export function parseIdx(bytes: Uint8Array, name: string, rank: number): IdxArra
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const magic = bytes.length >= 4 ? view.getUint32(0) : 0;
   if (magic !== 0x0800 + rank)
-    throw new IoError(`${name} is no IDX file of rank ${rank} (magic 0x${magic.toString(16)}, expected 0x${(0x0800 + rank).toString(16)}).`);
+    throw new IoError(
+      `${name} is no IDX file of rank ${rank} (magic 0x${magic.toString(16)}, expected 0x${(0x0800 + rank).toString(16)}).`,
+    );
   const head = 4 + 4 * rank;
   const shape = bytes.length >= head ? Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i)) : [];
   const size = shape.reduce((a, b) => a * b, 1);
   if (bytes.length !== head + size)
-    throw new IoError(`${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${bytes.length - head}; it is cut or damaged.`);
+    throw new IoError(
+      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${bytes.length - head}; it is cut or damaged.`,
+    );
   return { shape, data: bytes.subarray(head) };
 }
 
@@ -27,7 +31,8 @@ export async function readIdx(folder: string, name: string, rank: number): Promi
   const plain = `${folder}/${name}`;
   if (await exists(plain)) return parseIdx(await readBytes(plain), plain, rank);
   const zipped = `${plain}.gz`;
-  if (!(await exists(zipped))) throw new IoError(`there is neither ${plain} nor ${zipped}; pass the folder that holds the IDX files.`);
+  if (!(await exists(zipped)))
+    throw new IoError(`there is neither ${plain} nor ${zipped}; pass the folder that holds the IDX files.`);
   const { gunzipSync } = await importOptional<typeof import('node:zlib')>('node:zlib');
   let bytes: Uint8Array;
   try {

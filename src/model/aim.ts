@@ -120,12 +120,12 @@ export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimIn
   let gate: Tensor | undefined;
   for (let i = 0; i < c.n_layer; i++) {
     const layer = p.layers[i]!;
-    const mod = modulation.layers[i]!;
+    const vectors = modulation.layers[i]!;
     const al = a.child(i);
     // res += gate·x; u = RMSNorm(res)·(1 + scale) + shift
     const sum = al.tensor('res', [m, l, d]);
     const u = al.tensor('u', [m, l, d]);
-    be.run(addRmsNorm.forward, { x, res, gate, weight: layer.norm.weight, mod, sum, y: u }, { eps: EPS });
+    be.run(addRmsNorm.forward, { x, res, gate, weight: layer.norm.weight, modulation: vectors, sum, y: u }, { eps: EPS });
     a.done(x, res);
     x =
       c.mixer.layer === 'Mamba2'
@@ -133,13 +133,17 @@ export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimIn
         : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, u, al, state?.[i]);
     a.done(u);
     res = sum;
-    gate = mod;
+    gate = vectors;
   }
   const normed = a.tensor('norm_f', [m, l, d]);
   be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, y: normed }, { eps: EPS });
   a.done(x, res);
   const y = a.tensor('norm_final', [m, l, d]);
-  be.run(addRmsNorm.forward, { x: normed, weight: p.final_layer.norm_final.weight, mod: modulation.final, y }, { eps: EPS });
+  be.run(
+    addRmsNorm.forward,
+    { x: normed, weight: p.final_layer.norm_final.weight, modulation: modulation.final, y },
+    { eps: EPS },
+  );
   a.done(normed);
   const logits = a.tensor('logits', [m, l, c.vocab_size]);
   linearForward(be, y, word.weight, rows(be, logits));

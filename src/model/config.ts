@@ -8,7 +8,14 @@ export interface AimConfigJson {
   vocab_size: number;
   num_classes: number;
   num_tokens: number;
-  ssm_cfg?: { layer?: 'Mamba1' | 'Mamba2'; d_state?: number; d_conv?: number; expand?: number; headdim?: number; ngroups?: number };
+  ssm_cfg?: {
+    layer?: 'Mamba1' | 'Mamba2';
+    d_state?: number;
+    d_conv?: number;
+    expand?: number;
+    headdim?: number;
+    ngroups?: number;
+  };
   adaln_group?: boolean;
   num_groups?: number;
   vq_config?: Partial<TokenizerConfigJson>;

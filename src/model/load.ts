@@ -29,7 +29,9 @@ export async function loadTensors(
   for (const [name, { spec }] of tensors) {
     const entry = header.tensors.get(name);
     if (!entry)
-      throw new CheckpointError(`${source.name} has no tensor ${name}, which its config asks for; the two do not belong together.`);
+      throw new CheckpointError(
+        `${source.name} has no tensor ${name}, which its config asks for; the two do not belong together.`,
+      );
     if (entry.shape.join() !== spec.shape.join())
       throw new CheckpointError(
         `${source.name}: ${name} has shape [${entry.shape.join(', ')}], the config asks for [${spec.shape.join(', ')}]; ` +

@@ -64,7 +64,11 @@ export function mamba2Forward(be: Backend, p: Mamba2Params, c: MambaConfig, u: T
   const zxbcdt = a.tensor('zxbcdt', [m, l, w.proj]);
   linearForward(be, u, p.in_proj.weight, zxbcdt);
   const xbc = a.tensor('xbc', [m, l, w.conv]);
-  be.run(causalConv1d.forward, { x: zxbcdt, weight: p.conv1d.weight, bias: p.conv1d.bias, state: state?.conv, y: xbc }, { offset: c.d_inner });
+  be.run(
+    causalConv1d.forward,
+    { x: zxbcdt, weight: p.conv1d.weight, bias: p.conv1d.bias, state: state?.conv, y: xbc },
+    { offset: c.d_inner },
+  );
   const y = a.tensor('y', [m, l, c.d_inner]);
   be.run(
     ssd.forward,

@@ -106,7 +106,8 @@ export function encodeForward(be: Backend, p: TokenizerParams, image: Tensor, a:
   levels.forEach((level, i) => {
     const al = a.child(`conv_blocks.${i}`);
     x = blocksForward(be, level, x, al);
-    if (level.downsample) x = replace(al, x, convForward(be, level.downsample.conv, x, al.child('downsample'), { stride: 2, pad: 0 }));
+    if (level.downsample)
+      x = replace(al, x, convForward(be, level.downsample.conv, x, al.child('downsample'), { stride: 2, pad: 0 }));
   });
   x = midForward(be, p.encoder.mid, x, a.child('mid'));
   x = outForward(be, p.encoder, x, a);
@@ -130,7 +131,13 @@ export function quantizeForward(be: Backend, p: TokenizerParams, z: Tensor, a: A
 }
 
 /** codes u32 [b·h·w] → image [b, H, W, 3], about [-1, 1]. */
-export function decodeForward(be: Backend, p: TokenizerParams, codes: Tensor, grid: [b: number, h: number, w: number], a: Acts = new Acts(be)): Tensor {
+export function decodeForward(
+  be: Backend,
+  p: TokenizerParams,
+  codes: Tensor,
+  grid: [b: number, h: number, w: number],
+  a: Acts = new Acts(be),
+): Tensor {
   const book = p.quantize.embedding.weight;
   const q = a.tensor('z_q', [...grid, book.shape[1]!]);
   be.run(codebookLookup.forward, { codebook: book, codes, y: rows(be, q) });
@@ -161,7 +168,13 @@ interface ConvOptions {
 }
 
 /** 3×3 convolution; `stride` 2 with pad 0 has one more row and column of zeros at the bottom and right. */
-function convForward(be: Backend, p: Affine, x: Tensor, a: Acts, { stride = 1, pad = 1, up = 1, residual }: ConvOptions = {}): Tensor {
+function convForward(
+  be: Backend,
+  p: Affine,
+  x: Tensor,
+  a: Acts,
+  { stride = 1, pad = 1, up = 1, residual }: ConvOptions = {},
+): Tensor {
   const [b, h, w] = x.shape as [number, number, number];
   const y = a.tensor('conv', [b, (h * up) / stride, (w * up) / stride, p.weight.shape[0]!]);
   be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad, up });

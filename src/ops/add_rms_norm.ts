@@ -13,17 +13,17 @@ export const addRmsNorm = {
       res: { shape: 'm l d', io: 'in', optional: true },
       gate: { shape: 'm g d', io: 'in', optional: true },
       weight: { shape: 'd', io: 'in' },
-      mod: { shape: 'm c d', io: 'in', optional: true },
+      modulation: { shape: 'm c d', io: 'in', optional: true },
       sum: { shape: 'm l d', io: 'out', optional: true },
       y: { shape: 'm l d', io: 'out' },
     },
     attrs: { eps: 'f32' },
     check({ g, c }) {
       if (g !== 0 && g !== 3) return `gate has ${g} rows, expected 3; pass the [m, 3, d] of shift, scale and gate.`;
-      if (c === 1) return 'mod has 1 row, expected shift and scale; pass [m, 2, d] or [m, 3, d].';
+      if (c === 1) return 'modulation has 1 row, expected shift and scale; pass [m, 2, d] or [m, 3, d].';
       return undefined;
     },
-    reference({ x, res, gate, weight, mod, sum, y }, { m, l, d, g, c, eps }) {
+    reference({ x, res, gate, weight, modulation, sum, y }, { m, l, d, g, c, eps }) {
       const s = new Float64Array(d);
       for (let i = 0; i < m; i++) {
         for (let j = 0; j < l; j++) {
@@ -35,8 +35,8 @@ export const addRmsNorm = {
           }
           for (let ch = 0; ch < d; ch++) {
             const u = (s[ch]! / Math.sqrt(squares / d + eps)) * weight[ch]!;
-            const shift = mod?.[i * c * d + ch] ?? 0;
-            const scale = mod?.[(i * c + 1) * d + ch] ?? 0;
+            const shift = modulation?.[i * c * d + ch] ?? 0;
+            const scale = modulation?.[(i * c + 1) * d + ch] ?? 0;
             y[at + ch] = u * (1 + scale) + shift;
             if (sum) sum[at + ch] = s[ch]!;
           }

@@ -27,7 +27,9 @@ export async function findGpu(toggles: string[] = []): Promise<{ gpu: GPU } | { 
   if (runtime().name !== 'node') {
     const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
     if (gpu) return { gpu };
-    return { reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU' };
+    return {
+      reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU',
+    };
   }
   const key = toggles.join(' ');
   const known = dawn.get(key);
@@ -45,7 +47,10 @@ export async function findGpu(toggles: string[] = []): Promise<{ gpu: GPU } | { 
 
 /** Software rasterisers answer as adapters too; 'auto' passes them by. */
 export function isSoftware(info: GPUAdapterInfo): boolean {
-  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+  return (
+    info.isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`)
+  );
 }
 
 async function requestAdapter(toggles: string[] | undefined): Promise<{ adapter: GPUAdapter } | { reason: string }> {

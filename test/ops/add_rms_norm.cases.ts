@@ -1,7 +1,7 @@
 import { addRmsNorm } from '../../src/ops/add_rms_norm.js';
 import type { Case, OpCases } from './harness.js';
 
-const OPTIONAL = ['res', 'gate', 'mod', 'sum'];
+const OPTIONAL = ['res', 'gate', 'modulation', 'sum'];
 const widths = [64, 1, 3, 4, 8, 129, 255, 256, 257, 12, 520, 7];
 
 // Every subset of the optional tensors, then the ones a model calls.
