@@ -1,3 +1,4 @@
 /** Every op of the project, one line each. */
+export { conv2d } from './conv2d.js';
 export { linear } from './linear.js';
 export { silu } from './silu.js';
