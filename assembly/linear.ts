@@ -1,106 +1,338 @@
 // y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]).
-// Both operands run along k, so rows are multiplied as vectors without packing. A 5×2 tile keeps ten accumulators, two
-// rows of w, one of x and a product in V8's 15 vector registers. Every tile sums in the same order, so a row's result
-// does not depend on how many rows there are.
-import { hsum } from './lib/math';
+// w is packed in panels of 16 columns, so that a 2×16 tile makes eight accumulators from four vectors of w and two
+// numbers of x per k: that is what V8's 15 vector registers hold (it loads a block's operands before it adds). A single
+// row does not repay packing; there w is turned in registers. Every kernel sums in the same order — in order of k within
+// blocks of K_BLOCK, then the blocks — so a row's result does not depend on how many rows there are.
 
-/** Bytes of x kept in the first-level cache while w streams past. */
-const X_BLOCK: usize = 24 * 1024;
+/** A block of k: a panel's block of 16 KiB stays in the first-level cache, and short sums stay precise. */
+const K_BLOCK: i32 = 256;
+const PANEL: usize = memory.data(K_BLOCK * 16 * 4, 16);
 
 export function linear_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32,
 ): void {
-  gemm(x, w, bias, residual, y, m, k, n, n);
+  gemm(x, w, bias, residual, y, m, k, n);
 }
 
-// y has rows of `ys` elements. Also the inner product of conv2d.
 export function gemm(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
-  m: i32, k: i32, n: i32, ys: i32,
+  m: i32, k: i32, n: i32,
 ): void {
-  const row = (<usize>k) << 2;
-  let block = <i32>max<usize>(X_BLOCK / max<usize>(row, 4), 5);
-  block -= block % 5;
-  for (let i0 = 0; i0 < m; i0 += block) {
-    const i1 = min(i0 + block, m);
-    let j = 0;
-    for (; j + 2 <= n; j += 2) {
-      const wj = w + <usize>j * row;
-      let i = i0;
-      for (; i + 5 <= i1; i += 5) tile5x2(x + <usize>i * row, wj, bias, residual, y, k, i, j, ys);
-      for (; i < i1; i++) tile1x2(x + <usize>i * row, wj, bias, residual, y, k, i, j, ys);
+  let j = 0;
+  if (m == 1) {
+    for (; j + 8 <= n; j += 8) {
+      const at = <usize>j << 2;
+      for (let q = 0; q < k; q += K_BLOCK) {
+        const kb = min(k - q, K_BLOCK);
+        const b = q + kb == k && bias ? bias + at : 0, r = q + kb == k && residual ? residual + at : 0;
+        row1x8(x + (<usize>q << 2), w + ((<usize>j * <usize>k + <usize>q) << 2), b, r, y + at, k, kb, q == 0);
+      }
     }
-    if (j < n) for (let i = i0; i < i1; i++) tile1x1(x + <usize>i * row, w + <usize>j * row, bias, residual, y, k, i, j, ys);
+  }
+  while (j < n) {
+    const width = panelWidth(n - j);
+    for (let q = 0; q < k; q += K_BLOCK) {
+      const kb = min(k - q, K_BLOCK);
+      pack(w + ((<usize>j * <usize>k + <usize>q) << 2), k, kb, min(n - j, width), width, PANEL);
+      panel(x + (<usize>q << 2), PANEL, bias, residual, y, m, k, kb, n, j, q == 0, q + kb == k);
+    }
+    j += width;
+  }
+}
+
+/** Columns of the next panel where `left` are left: 16, or 4 (filled up with zeros) for the rest. */
+// @ts-ignore: decorator
+@inline function panelWidth(left: i32): i32 {
+  return left >= 16 ? 16 : 4;
+}
+
+/** Bytes of `packAll`'s panels. */
+export function packedBytes(k: i32, n: i32): usize {
+  return (<usize>k * <usize>((n + 3) & ~3)) << 2;
+}
+
+/** Packs all of w [n,k] for `gemmPacked`, which a caller wants that multiplies it with many blocks of rows. */
+export function packAll(w: usize, k: i32, n: i32, out: usize): void {
+  for (let j = 0; j < n;) {
+    const width = panelWidth(n - j);
+    pack(w + ((<usize>j * <usize>k) << 2), k, k, min(n - j, width), width, out);
+    out += (<usize>k * <usize>width) << 2;
+    j += width;
+  }
+}
+
+/** gemm with w packed by `packAll`. */
+export function gemmPacked(
+  x: usize, packed: usize, bias: usize, residual: usize, y: usize,
+  m: i32, k: i32, n: i32,
+): void {
+  for (let j = 0; j < n;) {
+    const width = panelWidth(n - j);
+    for (let q = 0; q < k; q += K_BLOCK) {
+      const kb = min(k - q, K_BLOCK);
+      panel(x + (<usize>q << 2), packed, bias, residual, y, m, k, kb, n, j, q == 0, q + kb == k);
+      packed += (<usize>kb * <usize>width) << 2;
+    }
+    j += width;
+  }
+}
+
+/** The first kb columns of `rows` rows of w (k apart), turned: out[kb, width], missing rows zero. */
+function pack(w: usize, k: i32, kb: i32, rows: i32, width: i32, out: usize): void {
+  const row = <usize>k << 2, step = <usize>width << 2;
+  for (let r = 0; r < width; r += 4) {
+    let a = w + <usize>r * row, o = out + (<usize>r << 2);
+    let q = 0;
+    if (r + 4 <= rows) {
+      for (; q + 4 <= kb; q += 4) {
+        const a0 = v128.load(a), a1 = v128.load(a + row), a2 = v128.load(a + 2 * row), a3 = v128.load(a + 3 * row);
+        const b0 = low(a0, a1), b1 = high(a0, a1), b2 = low(a2, a3), b3 = high(a2, a3);
+        v128.store(o, lowPair(b0, b2));
+        v128.store(o + step, highPair(b0, b2));
+        v128.store(o + 2 * step, lowPair(b1, b3));
+        v128.store(o + 3 * step, highPair(b1, b3));
+        a += 16;
+        o += 4 * step;
+      }
+    }
+    for (; q < kb; q++) {
+      for (let c = 0; c < 4; c++) store<f32>(o + (<usize>c << 2), r + c < rows ? load<f32>(a + <usize>c * row) : 0);
+      a += 4;
+      o += step;
+    }
+  }
+}
+
+// Interleaving of lanes, of which a 4×4 transpose is made.
+// @ts-ignore: decorator
+@inline function low(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+}
+// @ts-ignore: decorator
+@inline function high(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+}
+// @ts-ignore: decorator
+@inline function lowPair(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+}
+// @ts-ignore: decorator
+@inline function highPair(a: v128, b: v128): v128 {
+  return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+}
+
+/** All rows of x [m, kb of k] by one block of a panel; bias and residual are added with the last block. */
+function panel(
+  x: usize, p: usize, bias: usize, residual: usize, y: usize,
+  m: i32, k: i32, kb: i32, n: i32, j: i32, first: bool, last: bool,
+): void {
+  const row = <usize>k << 2, rowY = <usize>n << 2, at = <usize>j << 2;
+  const cols = n - j;
+  const b = last && bias ? bias + at : 0;
+  let r = last && residual ? residual + at : 0;
+  y += at;
+  let i = 0;
+  if (cols >= 16) {
+    for (; i + 2 <= m; i += 2) {
+      tile2x16(x, p, b, r, y, row, kb, rowY, first);
+      x += 2 * row;
+      y += 2 * rowY;
+      if (r) r += 2 * rowY;
+    }
+    if (i < m) tile1x16(x, p, b, r, y, kb, first);
+    return;
+  }
+  for (; i + 4 <= m; i += 4) {
+    tile4x4(x, p, b, r, y, row, kb, rowY, cols, first);
+    x += 4 * row;
+    y += 4 * rowY;
+    if (r) r += 4 * rowY;
+  }
+  for (; i < m; i++) {
+    tile1x4(x, p, b, r, y, kb, cols, first);
+    x += row;
+    y += rowY;
+    if (r) r += rowY;
+  }
+}
+
+/** Stores or adds a block's sums; `bias` and `residual` are null except with the last block. */
+// @ts-ignore: decorator
+@inline function put(y: usize, bias: usize, residual: usize, first: bool, sum: v128): void {
+  if (!first) sum = f32x4.add(v128.load(y), sum);
+  if (bias) sum = f32x4.add(sum, v128.load(bias));
+  if (residual) sum = f32x4.add(sum, v128.load(residual));
+  v128.store(y, sum);
+}
+
+/** `put` for the leading lanes only, where less than four columns are left. */
+function putSome(y: usize, bias: usize, residual: usize, first: bool, sum: v128, cols: i32): void {
+  for (let c = 0; c < cols; c++) {
+    const o = <usize>c << 2;
+    let value = f32x4.extract_lane(sum, 0);
+    if (!first) value = load<f32>(y + o) + value;
+    if (bias) value += load<f32>(bias + o);
+    if (residual) value += load<f32>(residual + o);
+    store<f32>(y + o, value);
+    sum = i8x16.shuffle(sum, sum, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
   }
 }
 
 // @ts-ignore: decorator
-@inline function put(bias: usize, residual: usize, y: usize, i: i32, j: i32, ys: i32, sum: f32): void {
-  const at = (<usize>i * <usize>ys + <usize>j) << 2;
-  if (bias) sum += load<f32>(bias + (<usize>j << 2));
-  if (residual) sum += load<f32>(residual + at);
-  store<f32>(y + at, sum);
+@inline function mac(sum: v128, a: v128, b: v128): v128 {
+  return f32x4.add(sum, f32x4.mul(a, b));
 }
 
-// @ts-ignore: decorator
-@inline function tail(x: usize, w: usize, k: i32, from: i32, sum: f32): f32 {
-  for (let q = from; q < k; q++) sum += load<f32>(x + (<usize>q << 2)) * load<f32>(w + (<usize>q << 2));
-  return sum;
+// The exit between two steps splits the loop in two blocks, each with operands few enough for the registers.
+function tile2x16(
+  x: usize, p: usize, bias: usize, residual: usize, y: usize, row: usize, k: i32, rowY: usize, first: bool,
+): void {
+  const end = x + (<usize>k << 2);
+  let z = x + row;
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0;
+  while (true) {
+    let w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48);
+    let u = v128.load32_splat(x), v = v128.load32_splat(z);
+    a0 = mac(a0, u, w0);
+    a1 = mac(a1, u, w1);
+    a2 = mac(a2, u, w2);
+    a3 = mac(a3, u, w3);
+    c0 = mac(c0, v, w0);
+    c1 = mac(c1, v, w1);
+    c2 = mac(c2, v, w2);
+    c3 = mac(c3, v, w3);
+    if (x + 4 >= end) break;
+    w0 = v128.load(p, 64), w1 = v128.load(p, 80), w2 = v128.load(p, 96), w3 = v128.load(p, 112);
+    u = v128.load32_splat(x, 4), v = v128.load32_splat(z, 4);
+    a0 = mac(a0, u, w0);
+    a1 = mac(a1, u, w1);
+    a2 = mac(a2, u, w2);
+    a3 = mac(a3, u, w3);
+    c0 = mac(c0, v, w0);
+    c1 = mac(c1, v, w1);
+    c2 = mac(c2, v, w2);
+    c3 = mac(c3, v, w3);
+    x += 8;
+    z += 8;
+    p += 128;
+    if (x >= end) break;
+  }
+  const second = residual ? residual + rowY : 0;
+  const b1 = bias ? bias + 16 : 0, b2 = bias ? bias + 32 : 0, b3 = bias ? bias + 48 : 0;
+  put(y, bias, residual, first, a0);
+  put(y + 16, b1, residual ? residual + 16 : 0, first, a1);
+  put(y + 32, b2, residual ? residual + 32 : 0, first, a2);
+  put(y + 48, b3, residual ? residual + 48 : 0, first, a3);
+  y += rowY;
+  put(y, bias, second, first, c0);
+  put(y + 16, b1, second ? second + 16 : 0, first, c1);
+  put(y + 32, b2, second ? second + 32 : 0, first, c2);
+  put(y + 48, b3, second ? second + 48 : 0, first, c3);
 }
 
-function tile1x1(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, i: i32, j: i32, ys: i32): void {
+function tile1x16(x: usize, p: usize, bias: usize, residual: usize, y: usize, k: i32, first: bool): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  for (const end = x + (<usize>k << 2); x < end; x += 4) {
+    const u = v128.load32_splat(x);
+    a0 = mac(a0, u, v128.load(p));
+    a1 = mac(a1, u, v128.load(p, 16));
+    a2 = mac(a2, u, v128.load(p, 32));
+    a3 = mac(a3, u, v128.load(p, 48));
+    p += 64;
+  }
+  put(y, bias, residual, first, a0);
+  put(y + 16, bias ? bias + 16 : 0, residual ? residual + 16 : 0, first, a1);
+  put(y + 32, bias ? bias + 32 : 0, residual ? residual + 32 : 0, first, a2);
+  put(y + 48, bias ? bias + 48 : 0, residual ? residual + 48 : 0, first, a3);
+}
+
+function tile4x4(
+  x: usize, p: usize, bias: usize, residual: usize, y: usize, row: usize, k: i32, rowY: usize, cols: i32, first: bool,
+): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  for (const end = x + (<usize>k << 2); x < end; x += 4) {
+    const w = v128.load(p);
+    a0 = mac(a0, v128.load32_splat(x), w);
+    a1 = mac(a1, v128.load32_splat(x + row), w);
+    a2 = mac(a2, v128.load32_splat(x + 2 * row), w);
+    a3 = mac(a3, v128.load32_splat(x + 3 * row), w);
+    p += 16;
+  }
+  if (cols >= 4) {
+    put(y, bias, residual, first, a0);
+    put(y + rowY, bias, residual ? residual + rowY : 0, first, a1);
+    put(y + 2 * rowY, bias, residual ? residual + 2 * rowY : 0, first, a2);
+    put(y + 3 * rowY, bias, residual ? residual + 3 * rowY : 0, first, a3);
+  } else {
+    putSome(y, bias, residual, first, a0, cols);
+    putSome(y + rowY, bias, residual ? residual + rowY : 0, first, a1, cols);
+    putSome(y + 2 * rowY, bias, residual ? residual + 2 * rowY : 0, first, a2, cols);
+    putSome(y + 3 * rowY, bias, residual ? residual + 3 * rowY : 0, first, a3, cols);
+  }
+}
+
+function tile1x4(x: usize, p: usize, bias: usize, residual: usize, y: usize, k: i32, cols: i32, first: bool): void {
   let a = f32x4.splat(0);
-  const kv = k & ~3;
-  for (let q: usize = 0, end = (<usize>kv) << 2; q < end; q += 16) a = f32x4.add(a, f32x4.mul(v128.load(x + q), v128.load(w + q)));
-  put(bias, residual, y, i, j, ys, tail(x, w, k, kv, hsum(a)));
+  for (const end = x + (<usize>k << 2); x < end; x += 4) {
+    a = mac(a, v128.load32_splat(x), v128.load(p));
+    p += 16;
+  }
+  if (cols >= 4) put(y, bias, residual, first, a);
+  else putSome(y, bias, residual, first, a, cols);
 }
 
-function tile1x2(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, i: i32, j: i32, ys: i32): void {
-  let a0 = f32x4.splat(0), a1 = f32x4.splat(0);
-  const kv = k & ~3;
-  const v = w + ((<usize>k) << 2);
-  for (let q: usize = 0, end = (<usize>kv) << 2; q < end; q += 16) {
-    const xv = v128.load(x + q);
-    a0 = f32x4.add(a0, f32x4.mul(xv, v128.load(w + q)));
-    a1 = f32x4.add(a1, f32x4.mul(xv, v128.load(v + q)));
-  }
-  put(bias, residual, y, i, j, ys, tail(x, w, k, kv, hsum(a0)));
-  put(bias, residual, y, i, j + 1, ys, tail(x, v, k, kv, hsum(a1)));
+// One lane of v in all four.
+// @ts-ignore: decorator
+@inline function lane0(v: v128): v128 {
+  return i8x16.shuffle(v, v, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
+}
+// @ts-ignore: decorator
+@inline function lane1(v: v128): v128 {
+  return i8x16.shuffle(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+}
+// @ts-ignore: decorator
+@inline function lane2(v: v128): v128 {
+  return i8x16.shuffle(v, v, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11, 8, 9, 10, 11);
+}
+// @ts-ignore: decorator
+@inline function lane3(v: v128): v128 {
+  return i8x16.shuffle(v, v, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
 }
 
-function tile5x2(x0: usize, w0: usize, bias: usize, residual: usize, y: usize, k: i32, i: i32, j: i32, ys: i32): void {
-  const row = (<usize>k) << 2;
-  const x1 = x0 + row, x2 = x1 + row, x3 = x2 + row, x4 = x3 + row, w1 = w0 + row;
-  let a00 = f32x4.splat(0), a01 = a00, a10 = a00, a11 = a00, a20 = a00, a21 = a00, a30 = a00, a31 = a00, a40 = a00, a41 = a00;
-  const kv = k & ~3;
-  const end = (<usize>kv) << 2;
-  for (let q: usize = 0; q < end; q += 16) {
-    const u = v128.load(w0 + q), v = v128.load(w1 + q);
-    let xv = v128.load(x0 + q);
-    a00 = f32x4.add(a00, f32x4.mul(xv, u));
-    a01 = f32x4.add(a01, f32x4.mul(xv, v));
-    xv = v128.load(x1 + q);
-    a10 = f32x4.add(a10, f32x4.mul(xv, u));
-    a11 = f32x4.add(a11, f32x4.mul(xv, v));
-    xv = v128.load(x2 + q);
-    a20 = f32x4.add(a20, f32x4.mul(xv, u));
-    a21 = f32x4.add(a21, f32x4.mul(xv, v));
-    xv = v128.load(x3 + q);
-    a30 = f32x4.add(a30, f32x4.mul(xv, u));
-    a31 = f32x4.add(a31, f32x4.mul(xv, v));
-    xv = v128.load(x4 + q);
-    a40 = f32x4.add(a40, f32x4.mul(xv, u));
-    a41 = f32x4.add(a41, f32x4.mul(xv, v));
+/** Element `w` of four rows of w. */
+// @ts-ignore: decorator
+@inline function column(w: usize, row: usize): v128 {
+  const v = v128.load_lane<f32>(w + row, v128.load32_zero(w), 1);
+  return v128.load_lane<f32>(w + 3 * row, v128.load_lane<f32>(w + 2 * row, v, 2), 3);
+}
+
+function row1x8(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, kb: i32, first: bool): void {
+  const row = <usize>k << 2;
+  let z = w + 4 * row;
+  let a = f32x4.splat(0), c = a;
+  let q = 0;
+  for (; q + 4 <= kb; q += 4) {
+    const u = v128.load(x);
+    const u0 = lane0(u), u1 = lane1(u), u2 = lane2(u), u3 = lane3(u);
+    let w0 = v128.load(w), w1 = v128.load(w + row), w2 = v128.load(w + 2 * row), w3 = v128.load(w + 3 * row);
+    let t0 = low(w0, w1), t1 = high(w0, w1), t2 = low(w2, w3), t3 = high(w2, w3);
+    a = mac(mac(mac(mac(a, u0, lowPair(t0, t2)), u1, highPair(t0, t2)), u2, lowPair(t1, t3)), u3, highPair(t1, t3));
+    w0 = v128.load(z), w1 = v128.load(z + row), w2 = v128.load(z + 2 * row), w3 = v128.load(z + 3 * row);
+    t0 = low(w0, w1), t1 = high(w0, w1), t2 = low(w2, w3), t3 = high(w2, w3);
+    c = mac(mac(mac(mac(c, u0, lowPair(t0, t2)), u1, highPair(t0, t2)), u2, lowPair(t1, t3)), u3, highPair(t1, t3));
+    x += 16;
+    w += 16;
+    z += 16;
   }
-  put(bias, residual, y, i, j, ys, tail(x0, w0, k, kv, hsum(a00)));
-  put(bias, residual, y, i, j + 1, ys, tail(x0, w1, k, kv, hsum(a01)));
-  put(bias, residual, y, i + 1, j, ys, tail(x1, w0, k, kv, hsum(a10)));
-  put(bias, residual, y, i + 1, j + 1, ys, tail(x1, w1, k, kv, hsum(a11)));
-  put(bias, residual, y, i + 2, j, ys, tail(x2, w0, k, kv, hsum(a20)));
-  put(bias, residual, y, i + 2, j + 1, ys, tail(x2, w1, k, kv, hsum(a21)));
-  put(bias, residual, y, i + 3, j, ys, tail(x3, w0, k, kv, hsum(a30)));
-  put(bias, residual, y, i + 3, j + 1, ys, tail(x3, w1, k, kv, hsum(a31)));
-  put(bias, residual, y, i + 4, j, ys, tail(x4, w0, k, kv, hsum(a40)));
-  put(bias, residual, y, i + 4, j + 1, ys, tail(x4, w1, k, kv, hsum(a41)));
+  for (; q < kb; q++) {
+    const u = v128.load32_splat(x);
+    a = mac(a, u, column(w, row));
+    c = mac(c, u, column(z, row));
+    x += 4;
+    w += 4;
+    z += 4;
+  }
+  put(y, bias, residual, first, a);
+  put(y + 16, bias ? bias + 16 : 0, residual ? residual + 16 : 0, first, c);
 }

@@ -1,0 +1,51 @@
+// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a product: the
+// windows of a block of output pixels are laid out as rows (ky, kx, c) that stay in the cache, and multiplied with w,
+// which is packed once for all blocks.
+import { gemmPacked, packAll, packedBytes } from './linear';
+
+/** Bytes of rows in a block, and the least number of rows; src/ops/conv2d.ts sizes the scratch area for both. */
+const COLUMNS: i32 = 65536;
+const MIN_ROWS: i32 = 8;
+
+export function conv2d_forward(
+  x: usize, w: usize, bias: usize, residual: usize, y: usize,
+  b: i32, hi: i32, wi: i32, ci: i32, co: i32, kh: i32, kw: i32, ho: i32, wo: i32,
+  stride: i32, pad: i32, up: i32, scratch: usize,
+): void {
+  const k = kh * kw * ci, rowY = <usize>co << 2;
+  const columns = scratch + packedBytes(k, co);
+  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  packAll(w, k, co, scratch);
+  for (let i = 0, m = b * ho * wo; i < m; i += block) {
+    const rows = min(block, m - i), at = <usize>i * rowY;
+    for (let r = 0; r < rows; r++) {
+      const p = i + r;
+      window(x, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, pad, up);
+    }
+    gemmPacked(columns, scratch, bias, residual ? residual + at : 0, y + at, rows, k, co);
+  }
+}
+
+/** The window of output pixel (n, oy, ox): kh·kw·ci numbers. */
+function window(
+  x: usize, out: usize, n: i32, oy: i32, ox: i32,
+  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
+): void {
+  const bytes = <usize>ci << 2;
+  for (let ky = 0; ky < kh; ky++) {
+    const vy = oy * stride + ky - pad;
+    for (let kx = 0; kx < kw; kx++) {
+      const vx = ox * stride + kx - pad;
+      const inside = vy >= 0 && vx >= 0 && vy < hi * up && vx < wi * up;
+      let from = inside ? x + <usize>((n * hi + vy / up) * wi + vx / up) * bytes : 0;
+      const end = out + bytes;
+      if (from) {
+        for (; out + 16 <= end; out += 16, from += 16) v128.store(out, v128.load(from));
+        for (; out < end; out += 4, from += 4) store<f32>(out, load<f32>(from));
+      } else {
+        for (; out + 16 <= end; out += 16) v128.store(out, f32x4.splat(0));
+        for (; out < end; out += 4) store<f32>(out, 0);
+      }
+    }
+  }
+}

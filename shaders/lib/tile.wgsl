@@ -1,0 +1,50 @@
+// sum[i,j] = Σₖ a(i,k)·b(j,k) for a 64×64 tile; 256 threads make 4×4 sums each, slices of 16 k go through workgroup memory.
+// The including entry gives the operands and takes the sums:
+//   fn a4(i: u32, k: u32) -> vec4f, fn b4(j: u32, k: u32) -> vec4f: elements k..k+3 of a row, zero outside
+//   fn put(i: u32, j: u32, sum: f32): bounds-checked store
+//   A_ALONG_K, B_ALONG_K: whether the operand is contiguous along k (1) or along its rows (0), so that loads coalesce
+// Rows in workgroup memory are five vectors apart: then neither stores nor loads meet in a bank.
+var<workgroup> tile_a: array<vec4f, 320>;
+var<workgroup> tile_b: array<vec4f, 320>;
+
+fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return (((sum + a.x * b.x) + a.y * b.y) + a.z * b.z) + a.w * b.w; }
+
+fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
+  return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
+}
+
+fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
+  let along = vec2u(lid / 4u, lid % 4u);
+  let across = vec2u(lid % 64u, lid / 64u);
+  let at_a = select(across, along, A_ALONG_K == 1u);
+  let at_b = select(across, along, B_ALONG_K == 1u);
+  let ti = lid / 16u;
+  let tj = lid % 16u;
+  var s0 = vec4f();
+  var s1 = vec4f();
+  var s2 = vec4f();
+  var s3 = vec4f();
+  for (var k = k0; k < k1; k += 16u) {
+    tile_a[at_a.x * 5u + at_a.y] = a4(i0 + at_a.x, k + at_a.y * 4u);
+    tile_b[at_b.x * 5u + at_b.y] = b4(j0 + at_b.x, k + at_b.y * 4u);
+    workgroupBarrier();
+    for (var q = 0u; q < 4u; q++) {
+      let b0 = tile_b[tj * 5u + q];
+      let b1 = tile_b[tj * 5u + 80u + q];
+      let b2 = tile_b[tj * 5u + 160u + q];
+      let b3 = tile_b[tj * 5u + 240u + q];
+      s0 = mac16(s0, tile_a[ti * 5u + q], b0, b1, b2, b3);
+      s1 = mac16(s1, tile_a[ti * 5u + 80u + q], b0, b1, b2, b3);
+      s2 = mac16(s2, tile_a[ti * 5u + 160u + q], b0, b1, b2, b3);
+      s3 = mac16(s3, tile_a[ti * 5u + 240u + q], b0, b1, b2, b3);
+    }
+    workgroupBarrier();
+  }
+  for (var c = 0u; c < 4u; c++) {
+    let j = j0 + tj + c * 16u;
+    put(i0 + ti, j, s0[c]);
+    put(i0 + ti + 16u, j, s1[c]);
+    put(i0 + ti + 32u, j, s2[c]);
+    put(i0 + ti + 48u, j, s3[c]);
+  }
+}

@@ -1,0 +1,43 @@
+import { conv2d } from '../../src/ops/conv2d.js';
+import type { OpCases } from './harness.js';
+
+/** 3×3 at the same size, or as `more` says. */
+const same = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) => {
+  const d = { b, hi, wi, ci, co, kh: 3, kw: 3, ho: hi, wo: wi, stride: 1, pad: 1, up: 1, ...more };
+  return d.up > 1 ? { ...d, ho: hi * d.up, wo: wi * d.up } : d;
+};
+/** 3×3, stride 2, one zero row and column at the bottom and the right: the tokenizer's way down. */
+const down = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) =>
+  same(b, hi, wi, ci, co, { stride: 2, pad: 0, ho: hi >> 1, wo: wi >> 1, ...more });
+
+export const convCases = [
+  same(1, 1, 1, 1, 1),
+  same(1, 2, 3, 1, 2),
+  same(2, 4, 4, 3, 8),
+  same(1, 8, 8, 32, 32),
+  same(3, 5, 7, 4, 6),
+  same(8, 3, 3, 8, 3),
+  same(1, 9, 8, 16, 65),
+  same(1, 4, 4, 64, 17),
+  same(2, 8, 8, 12, 20),
+  same(1, 6, 6, 20, 36),
+  same(5, 2, 2, 7, 5),
+  down(1, 8, 8, 8, 8),
+  down(2, 6, 10, 3, 16),
+  down(4, 2, 2, 16, 4),
+  down(1, 16, 16, 4, 33),
+  same(1, 4, 4, 8, 8, { up: 2 }),
+  same(2, 3, 5, 5, 3, { up: 2 }),
+  same(1, 2, 2, 16, 16, { up: 3 }),
+  same(1, 5, 5, 4, 4, { kh: 1, kw: 1, pad: 0 }),
+  same(2, 6, 6, 4, 8, { kh: 5, kw: 5, pad: 2 }),
+  same(1, 7, 4, 3, 4, { kh: 2, kw: 3, pad: 1, ho: 6 }),
+  same(1, 6, 6, 4, 4, { stride: 3, ho: 2, wo: 2 }),
+];
+
+export default [
+  {
+    entry: conv2d.forward,
+    cases: convCases.map((c, i) => (i % 3 === 2 ? { ...c, omit: ['residual'] } : c)),
+  },
+] satisfies OpCases[];
