@@ -2,6 +2,7 @@
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
 export { add_rms_norm_forward } from './add_rms_norm';
 export { causal_conv1d_forward } from './causal_conv1d';
+export { columns_forward } from './columns';
 export { conv2d_forward } from './conv2d';
 export { embedding_forward } from './embedding';
 export { group_modulation_forward } from './group_modulation';

@@ -1,9 +1,9 @@
 /** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal conv → selective scan, gated → out_proj. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { causalConv1d, selectiveScan } from '../ops/index.js';
+import { causalConv1d, columns, selectiveScan } from '../ops/index.js';
 import type { Acts } from './acts.js';
 import type { MambaConfig } from './config.js';
-import { linearForward } from './layers.js';
+import { linearForward, rows } from './layers.js';
 import { convolution, dtBias, type MixerState } from './mamba2.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 
@@ -36,12 +36,13 @@ export function mamba1Forward(be: Backend, p: Mamba1Params, c: MambaConfig, u: T
   be.run(causalConv1d.forward, { x: xz, weight: p.conv1d.weight, bias: p.conv1d.bias, state: state?.conv, y: x }, { offset: 0 });
   const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
   linearForward(be, x, p.x_proj.weight, rbc);
+  const r = a.tensor('r', [m * l, c.dt_rank]);
+  be.run(columns.forward, { x: rows(be, rbc), y: r }, { offset: 0 });
   const dt = a.tensor('dt', [m, l, e]);
-  // dt_proj reads the first dt_rank columns of [r | B | C].
-  linearForward(be, rbc, p.dt_proj.weight, dt, p.dt_proj.bias);
+  linearForward(be, r, p.dt_proj.weight, dt, p.dt_proj.bias);
   const y = a.tensor('y', [m, l, e]);
   be.run(selectiveScan.forward, { x, dt, A_log: p.A_log, bc: rbc, D: p.D, z: xz, state: state?.ssm, y });
-  a.done(xz, x, rbc, dt);
+  a.done(xz, x, rbc, r, dt);
   const out = a.tensor('out', [m, l, c.d_model]);
   linearForward(be, y, p.out_proj.weight, out);
   a.done(y);

@@ -1,6 +1,7 @@
 /** Every op of the project, one line each. */
 export { addRmsNorm } from './add_rms_norm.js';
 export { causalConv1d } from './causal_conv1d.js';
+export { columns } from './columns.js';
 export { conv2d } from './conv2d.js';
 export { embedding } from './embedding.js';
 export { groupModulation } from './group_modulation.js';

@@ -1,0 +1,6 @@
+// y[m,c] = x[m, offset … offset + c)
+
+export function columns_forward(x: usize, y: usize, m: i32, s: i32, c: i32, offset: i32): void {
+  const row = <usize>c << 2;
+  for (let i = 0; i < m; i++) memory.copy(y + <usize>i * row, x + ((<usize>i * <usize>s + <usize>offset) << 2), row);
+}
