@@ -1,0 +1,49 @@
+/** NumPy's .npz: a zip (stored) of .npy files, each a version 1.0 header and the raw little-endian data. */
+import { OptionError, ShapeError } from '../errors.js';
+
+/** One array; `shape` is row-major and its product the length of `data`. */
+export type NpyArray =
+  | { dtype: '|u1'; shape: readonly number[]; data: Uint8Array }
+  | { dtype: '<i4'; shape: readonly number[]; data: Int32Array }
+  | { dtype: '<i8'; shape: readonly number[]; data: BigInt64Array }
+  | { dtype: '<f4'; shape: readonly number[]; data: Float32Array };
+
+const KINDS = { '|u1': 'Uint8Array', '<i4': 'Int32Array', '<i8': 'BigInt64Array', '<f4': 'Float32Array' };
+/** A zip without its 64-bit extension ends here. */
+const MAX_BYTES = 2 ** 32 - 2 ** 20;
+
+/**
+ * The bytes of an .npz file that numpy.load reads, e.g. { arr_0: images, arr_1: labels }. The same arrays give the same
+ * bytes. Throws ShapeError if data and shape disagree, OptionError beyond 4 GiB.
+ */
+export async function encodeNpz(arrays: Readonly<Record<string, NpyArray>>): Promise<Uint8Array> {
+  const files: Record<string, Uint8Array> = {};
+  let total = 0;
+  for (const [name, array] of Object.entries(arrays)) {
+    total += array.data.byteLength;
+    if (total > MAX_BYTES) throw new OptionError(`the arrays take ${total} bytes, and an .npz holds 4 GiB; write several files.`);
+    files[`${name}.npy`] = encodeNpy(name, array);
+  }
+  const { zipSync } = await import('fflate');
+  return zipSync(files, { level: 0, mtime: new Date(1980, 0, 1) });
+}
+
+function encodeNpy(name: string, { dtype, shape, data }: NpyArray): Uint8Array {
+  const kind = Object.prototype.toString.call(data).slice(8, -1);
+  if (KINDS[dtype] !== kind)
+    throw new ShapeError(
+      `array ${name}: ${dtype} is written from ${KINDS[dtype] ?? 'nothing known'}, not ${kind}; convert it first.`,
+    );
+  const count = shape.reduce((product, d) => product * d, 1);
+  if (count !== data.length)
+    throw new ShapeError(`array ${name}: [${shape}] has ${count} elements and the data ${data.length}; make them agree.`);
+  // A tuple of one keeps its comma in Python.
+  const dict = `{'descr': '${dtype}', 'fortran_order': False, 'shape': (${shape.join(', ')}${shape.length === 1 ? ',' : ''}), }`;
+  // Magic, version and length are 10 bytes; spaces and a newline bring the data to a multiple of 64.
+  const start = Math.ceil((10 + dict.length + 1) / 64) * 64;
+  const out = new Uint8Array(start + data.byteLength);
+  out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, (start - 10) & 255, (start - 10) >> 8]);
+  out.set(new TextEncoder().encode(`${dict.padEnd(start - 11)}\n`), 10);
+  out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), start);
+  return out;
+}

@@ -1,0 +1,203 @@
+/**
+ * Files in Node and Deno. The node: modules are imported on use and by a computed name, so that bundlers for the browser
+ * leave them alone.
+ */
+import { IoError, OptionError } from '../errors.js';
+import { type ByteSource, checkRange } from '../io/bytes.js';
+
+type Fs = typeof import('node:fs/promises');
+type Handle = import('node:fs/promises').FileHandle;
+
+/** One read call may not ask for more (Node's limit is 2 GiB). */
+const MAX_READ = 2 ** 30;
+let temporary = 0;
+
+/** True where files can be opened by path: Node, Deno and Bun. */
+export function hasFiles(): boolean {
+  const { process } = globalThis as { process?: { versions?: { node?: string } } };
+  return typeof process?.versions?.node === 'string';
+}
+
+/** Opens a file for positional reads; it is never read as a whole. Throws IoError naming the path. */
+export async function openFile(path: string): Promise<ByteSource> {
+  const fs = await modules(path);
+  const { handle, size } = await translate(path, 'read', async () => {
+    const handle = await fs.open(path, 'r');
+    try {
+      const info = await handle.stat();
+      if (info.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+      return { handle, size: info.size };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  });
+  let open = true;
+  return {
+    name: path,
+    size,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      if (!open) throw new IoError(`${path} was read after close(); open it again.`);
+      checkRange(path, size, offset, length);
+      const out = new Uint8Array(length);
+      let have = 0;
+      while (have < length) {
+        const { bytesRead } = await translate(path, 'read', () =>
+          handle.read(out, have, Math.min(length - have, MAX_READ), offset + have),
+        );
+        signal?.throwIfAborted();
+        if (bytesRead === 0) throw new IoError(`${path} ended at byte ${offset + have} of ${size}: it was cut while being read.`);
+        have += bytesRead;
+      }
+      return out;
+    },
+    async close() {
+      if (open) await handle.close();
+      open = false;
+    },
+  };
+}
+
+/** A UTF-8 text file. Throws IoError naming the path. */
+export async function readText(path: string): Promise<string> {
+  const fs = await modules(path);
+  return translate(path, 'read', () => fs.readFile(path, 'utf8'));
+}
+
+/** True if something is at `path`. */
+export async function exists(path: string): Promise<boolean> {
+  return (await kind(path)) !== undefined;
+}
+
+/** True if `path` is a folder. */
+export async function isDirectory(path: string): Promise<boolean> {
+  return (await kind(path)) === 'folder';
+}
+
+/** The names in a folder, sorted. Throws IoError naming the path. */
+export async function listFolder(path: string): Promise<string[]> {
+  const fs = await modules(path);
+  return (await translate(path, 'read', () => fs.readdir(path))).sort();
+}
+
+/** `file` inside the folder `path`. */
+export async function join(path: string, file: string): Promise<string> {
+  return (await load<typeof import('node:path')>('path')).join(path, file);
+}
+
+/** The folder that holds `path`. */
+export async function parent(path: string): Promise<string> {
+  return (await load<typeof import('node:path')>('path')).dirname(path);
+}
+
+/** The path of a file: URL. */
+export async function urlPath(url: URL): Promise<string> {
+  return (await load<typeof import('node:url')>('url')).fileURLToPath(url);
+}
+
+/**
+ * Writes a file so that `path` holds either its old content or all of the new: into a temporary file beside it, flushed to
+ * disk, then renamed. On failure or abort the temporary file is removed. Throws IoError with the remedy.
+ */
+export async function writeAtomic(
+  path: string,
+  data: Uint8Array | AsyncIterable<Uint8Array>,
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  if (await isDirectory(path)) throw new IoError(`${path} is a folder, so no file can be written there; give a file name.`);
+  const fs = await modules(path);
+  const { name, handle } = await openTemporary(fs, path);
+  try {
+    for await (const chunk of data instanceof Uint8Array ? [data] : data) {
+      signal?.throwIfAborted();
+      for (let at = 0; at < chunk.length; ) {
+        const left = Math.min(chunk.length - at, MAX_READ);
+        at += (await translate(path, 'write', () => handle.write(chunk, at, left))).bytesWritten;
+      }
+    }
+    signal?.throwIfAborted();
+    await translate(path, 'write', () => handle.sync());
+    await handle.close();
+    await translate(path, 'write', () => fs.rename(name, path));
+  } catch (error) {
+    await handle.close().catch(() => {});
+    await fs.rm(name, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * Throws IoError unless a file can be written at `path` (or, if `path` is a folder, inside it). Leaves nothing behind.
+ * For a check before long work.
+ */
+export async function ensureWritable(path: string): Promise<void> {
+  const fs = await modules(path);
+  const target = (await isDirectory(path)) ? await join(path, 'check') : path;
+  const { name, handle } = await openTemporary(fs, target, path);
+  await handle.close();
+  await fs.rm(name, { force: true });
+}
+
+async function openTemporary(fs: Fs, target: string, shown = target): Promise<{ name: string; handle: Handle }> {
+  const name = `${target}.${process.pid}-${++temporary}.tmp`;
+  return { name, handle: await translate(shown, 'write', () => fs.open(name, 'wx')) };
+}
+
+async function kind(path: string): Promise<'folder' | 'file' | undefined> {
+  const fs = await modules(path);
+  try {
+    return (await fs.stat(path)).isDirectory() ? 'folder' : 'file';
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw fileError(error, path, 'read');
+  }
+}
+
+function load<T>(name: string): Promise<T> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`);
+}
+
+async function modules(path: string): Promise<Fs> {
+  if (!hasFiles())
+    throw new OptionError(`${path} is a file path, and a browser cannot open paths; pass an http(s) URL, or File objects.`);
+  return load<Fs>('fs/promises');
+}
+
+async function translate<T>(path: string, action: 'read' | 'write', work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw fileError(error, path, action);
+  }
+}
+
+/** A file system error in plain words, with what to do about it. */
+export function fileError(error: unknown, path: string, action: 'read' | 'write'): IoError {
+  const { code, message, name } = error as Error & { code?: string };
+  const words: Record<string, string> = {
+    ENOENT:
+      action === 'read'
+        ? `there is no folder or file ${path}; pass the path of one that exists.`
+        : `${path} cannot be written: its folder does not exist; create the folder first.`,
+    ENOTDIR: `${path}: a part of this path is a file, not a folder; correct the path.`,
+    EACCES: `${path} may not be ${action === 'read' ? 'read' : 'written'}: permission denied; change its permissions or ${
+      action === 'read' ? 'copy it' : 'choose another place'
+    }.`,
+    EISDIR: `${path} is a folder, not a file; give the path of a file.`,
+    ENOSPC: `${path} cannot be written: the disk is full; free some space or choose another disk.`,
+    EDQUOT: `${path} cannot be written: your disk quota is used up; free some space or choose another disk.`,
+    EROFS: `${path} cannot be written: it is on a read-only file system; choose another place.`,
+    ENAMETOOLONG: `${path}: this name is too long for the file system; choose a shorter one.`,
+    EMFILE: `${path} cannot be opened: this process has too many files open; close some (dispose of unused models).`,
+  };
+  words.EPERM = words.EACCES!;
+  const deno = name === 'NotCapable' || name === 'PermissionDenied';
+  const text = deno
+    ? `${path} may not be ${action === 'read' ? 'read' : 'written'} by this Deno process; run it with --allow-${action}.`
+    : (words[code ?? ''] ??
+      `${path} cannot be ${action === 'read' ? 'read' : 'written'}: ${message}; check the disk and try again.`);
+  return new IoError(text, { cause: error });
+}
