@@ -1,13 +1,13 @@
 /** The public face: load a model, draw images, encode and decode. */
 import type { Backend, Tensor } from './backend/backend.js';
-import { DisposedError, OptionError } from './errors.js';
+import { CheckpointError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { AimImage } from './io/image.js';
-import { type CheckpointSource, openCheckpoint } from './io/source.js';
+import { type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
-import { type LoadProgress, loadTensors } from './model/load.js';
-import { allocate, countParams, deviceShape, mapParams, type ParamTree, toDevice, walk } from './model/params.js';
+import { loadTensors } from './model/load.js';
+import { allocate, countParams, type ParamSpec, type ParamTree, toDevice, walk } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { threefry2x32 } from './sampling.js';
@@ -15,7 +15,8 @@ import { threefry2x32 } from './sampling.js';
 export interface LoadOptions extends DeviceOptions {
   /** Precision of weights on the device. */
   dtype?: 'f32';
-  onProgress?: (progress: LoadProgress) => void;
+  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
+  onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -86,7 +87,7 @@ export class AiM {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
       be = await createBackend(options);
       const aim = AiM.allocated(be, config);
-      aim.ignored = await loadTensors(be, aim.named(), await files.weights(), { onProgress, signal });
+      aim.ignored = await loadTensors(be, aim.named(), await files.weights(), { signal });
       aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return aim;
     } catch (error) {
@@ -172,15 +173,14 @@ export class AiM {
         await drawTokens(be, current, config.num_tokens, { signal, onDone });
         const codes = (await be.read(current.tokens)) as Uint32Array;
         for (let i = 0; i < n; i++) tokens.push(codes.slice(i * config.num_tokens, (i + 1) * config.num_tokens));
-        images.push(...(await this.decodeTensor(current.tokens, signal)));
+        const decoded = await this.decodeTensor(current.tokens, signal);
+        decoded.forEach(({ width, height, data }, i) => {
+          images.push(new AimImage({ width, height, data, label: labels[at + i], seed: seeds[at + i] }));
+        });
       }
     } finally {
       sampler?.dispose();
     }
-    images.forEach((image, i) => {
-      image.label = labels[i]!;
-      image.seed = seeds[i]!;
-    });
     return { images, tokens, labels, seeds };
   }
 
@@ -235,13 +235,10 @@ export class AiM {
   }
 
   /** @internal Every parameter by checkpoint name. */
-  named() {
-    const named = new Map<string, { spec: ReturnType<typeof specOf>; tensor: Tensor }>();
-    const specs = new Map(walk(this.tree));
-    mapParams(this.tree, (_spec, name) => {
-      named.set(name, { spec: specs.get(name)!, tensor: at(this.params, name) });
-    });
-    return named;
+  named(): Map<string, { spec: ParamSpec; tensor: Tensor }> {
+    const leaf = (name: string) =>
+      name.split('.').reduce((node: unknown, key) => (node as Record<string, unknown>)[key], this.params) as Tensor;
+    return new Map([...walk(this.tree)].map(([name, spec]) => [name, { spec, tensor: leaf(name) }]));
   }
 
   /** tokens [n, T] on the device → images, in chunks that bound the activations' memory. */
@@ -264,8 +261,11 @@ export class AiM {
       const pixels = decodeForward(be, this.params.vqvae, part, [k, side, side]);
       const data = Float32Array.from(await be.read(pixels));
       be.free(pixels, codes && part);
-      for (let i = 0; i < k; i++)
-        images.push(new AimImage(size, size, data.slice(i * size * size * 3, (i + 1) * size * size * 3)));
+      for (let i = 0; i < k; i++) {
+        images.push(
+          new AimImage({ width: size, height: size, data: data.slice(i * size * size * 3, (i + 1) * size * size * 3) }),
+        );
+      }
     }
     return images;
   }
@@ -305,13 +305,6 @@ export class AiM {
   }
 }
 
-const specOf = (tree: ParamTree) => [...walk(tree)][0]![1];
-
-/** The leaf at a dotted checkpoint name. */
-function at(params: unknown, name: string): Tensor {
-  return name.split('.').reduce((node, key) => (node as Record<string, unknown>)[key], params) as Tensor;
-}
-
 function checkDtype(dtype: LoadOptions['dtype']): void {
   if (dtype !== undefined && dtype !== 'f32') throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'f32'.`);
 }
@@ -324,9 +317,12 @@ function integer(name: string, value: number, least: number, most: number): numb
 
 function parseClasses(text: string | undefined, count: number): string[] | undefined {
   if (text === undefined) return undefined;
-  const names: unknown = JSON.parse(text);
+  let names: unknown;
+  try {
+    names = JSON.parse(text);
+  } catch {}
   if (!Array.isArray(names) || names.length !== count || !names.every((n) => typeof n === 'string'))
-    throw new OptionError(`classes.json must be a list of ${count} names, one per class.`);
+    throw new CheckpointError(`classes.json must be a list of ${count} names, one per class; correct it or take it away.`);
   return names;
 }
 

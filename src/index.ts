@@ -3,7 +3,6 @@ export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadO
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
 export { AimImage } from './io/image.js';
-export type { CheckpointSource } from './io/source.js';
+export type { CheckpointSource, Progress } from './io/source.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
-export type { LoadProgress } from './model/load.js';
 export type { DeviceName } from './platform/device.js';

@@ -3,7 +3,7 @@ import type { AiM } from './aim.js';
 import type { NumArray } from './backend/backend.js';
 import { CheckpointError } from './errors.js';
 import { checkSampling, Sampler } from './generate.js';
-import { parseHeader, readTensor, type SafetensorsHeader } from './io/safetensors.js';
+import { parseHeader, readFloats, readInts, type SafetensorsHeader } from './io/safetensors.js';
 import type { ByteSource } from './io/source.js';
 import { Acts } from './model/acts.js';
 import { aimForward, modulationForward } from './model/aim.js';
@@ -61,7 +61,7 @@ export async function verify(
   source: ByteSource,
   options: VerifyOptions = {},
 ): Promise<{ rows: VerifyRow[]; skipped: Skipped[] }> {
-  const header = await parseHeader(source, options.signal);
+  const header = await parseHeader(source, { signal: options.signal });
   const names = [...header.tensors.keys()];
   const rows: VerifyRow[] = [];
   const skipped: Skipped[] = [];
@@ -83,7 +83,6 @@ export async function verify(
 
 class Checker {
   private readonly exact: number;
-  private codes: Promise<Uint32Array> | undefined;
   private image: Promise<{ pixels: Float32Array; shape: [number, number, number, number] } | { reason: string }> | undefined;
 
   constructor(
@@ -315,13 +314,14 @@ class Checker {
   }
 }
 
-const NO_DATA = 'needs the test images; install Debian package dataset-fashion-mnist or pass --data FOLDER';
+const NO_DATA = 'needs the test images: install Debian package dataset-fashion-mnist or pass --data FOLDER';
 
 async function loadExpected(source: ByteSource, header: SafetensorsHeader, name: string): Promise<Expected> {
   const entry = header.tensors.get(name);
   if (!entry) throw new CheckpointError(`${source.name} has no tensor ${name}, which its other tensors need.`);
-  const values = await readTensor(source, header, name);
-  return { shape: entry.shape, data: values instanceof Float32Array ? values : Uint32Array.from(values) };
+  const float = /^(F|BF)/.test(entry.dtype);
+  const data = float ? await readFloats(source, header, name) : Uint32Array.from(await readInts(source, header, name));
+  return { shape: entry.shape, data };
 }
 
 function compare(name: string, got: ArrayLike<number>, want: ArrayLike<number>, allowed: number): VerifyRow {

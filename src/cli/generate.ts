@@ -2,7 +2,7 @@
 import type { AiM, Generated, GenerateOptions } from '../aim.js';
 import { grid } from '../io/image.js';
 import { encodeNpz } from '../io/npz.js';
-import { ensureWritable, writeAtomic } from '../platform/files.js';
+import { ensureWritable, makeFolder, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
 import { COMMON, choice, device, type Flags, helpText, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
@@ -29,6 +29,9 @@ const FLAGS: Flags = {
   ...COMMON,
 };
 
+/** Any other --out is a folder. */
+const IS_FILE = /\.(png|npz)$/i;
+
 const HELP = helpText(
   'aim generate [MODEL] [options]',
   'Draws images with MODEL: a folder or URL with config.json and model.safetensors, or a .safetensors beside its config.json.\n' +
@@ -44,6 +47,7 @@ export async function generateCommand(argv: string[], signal: AbortSignal): Prom
   }
   const out = (flags.out as string | undefined) ?? 'aim.png';
   const options = generateOptions(flags);
+  if (!IS_FILE.test(out)) await makeFolder(out);
   await ensureWritable(out);
   const aim = await loadModel(args[0], { device: device(flags) ?? 'auto', signal });
   try {

@@ -14,7 +14,8 @@ export async function loadModel(source: string | undefined, options: LoadOptions
     return await AiM.fromPretrained(source ?? embeddedModel(), {
       ...options,
       onProgress({ loaded, total }) {
-        if (!bar && total > 0 && performance.now() - start > 700) bar = progress('loading', total, 'MB', 1e6);
+        if (!total) return;
+        if (!bar && performance.now() - start > 700) bar = progress('loading', total, 'MB', 1e6);
         bar?.update(loaded);
       },
     });

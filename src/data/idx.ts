@@ -1,6 +1,6 @@
 /** IDX files (yann.lecun.com/exdb/mnist): big-endian magic 0x0000_08_rank (unsigned bytes), sizes, then the bytes. */
 import { IoError } from '../errors.js';
-import { exists, readBytes } from '../platform/files.js';
+import { exists, openFile } from '../platform/files.js';
 import { importOptional } from '../platform/runtime.js';
 
 export interface IdxArray {
@@ -58,4 +58,13 @@ export function greyToRgb({ shape, data }: IdxArray, index: readonly number[], s
     }
   });
   return out;
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    return await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
 }

@@ -5,13 +5,6 @@ import { parseHeader, tensorChunks } from '../io/safetensors.js';
 import type { ByteSource } from '../io/source.js';
 import { type ParamSpec, toDevice } from './params.js';
 
-export interface LoadProgress {
-  phase: 'download' | 'load';
-  /** Bytes. */
-  loaded: number;
-  total: number;
-}
-
 /** Tensors that checkpoints may carry and nothing here needs: the tied head and the codebook's usage statistic. */
 const KNOWN_EXTRAS = new Set(['mamba.lm_head.weight', 'vqvae.quantize.codebook_used']);
 
@@ -23,9 +16,9 @@ export async function loadTensors(
   be: Backend,
   tensors: ReadonlyMap<string, { spec: ParamSpec; tensor: Tensor }>,
   source: ByteSource,
-  { onProgress, signal }: { onProgress?: ((p: LoadProgress) => void) | undefined; signal?: AbortSignal | undefined },
+  { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> {
-  const header = await parseHeader(source, signal);
+  const header = await parseHeader(source, { signal });
   for (const [name, { spec }] of tensors) {
     const entry = header.tensors.get(name);
     if (!entry)
@@ -38,22 +31,20 @@ export async function loadTensors(
           'the two do not belong together.',
       );
   }
-  const inFileOrder = [...header.tensors].filter(([name]) => tensors.has(name)).sort(([, a], [, b]) => a.begin - b.begin);
-  const total = inFileOrder.reduce((sum, [, e]) => sum + e.end - e.begin, 0);
-  let loaded = 0;
-  for (const [name, e] of inFileOrder) {
-    const { spec, tensor } = tensors.get(name)!;
+  // The header lists tensors in file order, so a stream serves them without going back.
+  for (const name of header.tensors.keys()) {
+    const param = tensors.get(name);
+    if (!param) continue;
+    const { spec, tensor } = param;
     // A permuted tensor (the largest is some 9 MB) needs all of its values at once.
     const whole = spec.layout === 'ohwi' ? new Float32Array(tensor.size) : undefined;
     let at = 0;
-    for await (const piece of tensorChunks(source, header, name, { finite: true, ...(signal && { signal }) })) {
+    for await (const piece of tensorChunks(source, header, name, { finite: true, signal })) {
       if (whole) whole.set(piece, at);
       else be.write(tensor, piece, at);
       at += piece.length;
-      onProgress?.({ phase: 'load', loaded: loaded + ((e.end - e.begin) * at) / Math.max(1, tensor.size), total });
     }
     if (whole) be.write(tensor, toDevice(spec, whole));
-    loaded += e.end - e.begin;
   }
   await be.settle();
   return [...header.tensors.keys()].filter((name) => !tensors.has(name) && !KNOWN_EXTRAS.has(name));

@@ -75,6 +75,12 @@ export async function isDirectory(path: string): Promise<boolean> {
   return (await kind(path)) === 'folder';
 }
 
+/** Makes a folder and those above it, unless it is there. Throws IoError naming the path. */
+export async function makeFolder(path: string): Promise<void> {
+  const fs = await modules(path);
+  await translate(path, 'write', () => fs.mkdir(path, { recursive: true }));
+}
+
 /** The names in a folder, sorted. Throws IoError naming the path. */
 export async function listFolder(path: string): Promise<string[]> {
   const fs = await modules(path);
