@@ -5,6 +5,7 @@ export default defineConfig({
   plugins: [assets()],
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/setup.ts'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Dawn keeps native state per process and the machine may have two cores only.

@@ -1,27 +1,17 @@
 /** The backends under test. WebGPU runs on any adapter, software ones included; without one its tests say so and skip. */
-import { existsSync } from 'node:fs';
 import type { Backend } from '../src/backend/backend.js';
 import { WasmBackend } from '../src/backend/wasm.js';
-import { WebGpuBackend } from '../src/backend/webgpu.js';
+import { DeviceError } from '../src/errors.js';
+import { createBackend } from '../src/platform/device.js';
 
-const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
-if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
-  process.env.VK_ICD_FILENAMES = SWIFTSHADER;
-}
-process.env.XDG_RUNTIME_DIR ??= '/tmp';
-
-let gpu: GPU | undefined;
-
-export async function webgpuBackend(): Promise<WebGpuBackend | undefined> {
-  const { create } = await import('webgpu');
-  gpu ??= create([]);
-  const adapter = await gpu.requestAdapter();
-  if (!adapter) return undefined;
-  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const device = await adapter.requestDevice({
-    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize },
-  });
-  return new WebGpuBackend(device, adapter.info);
+/** WebGPU, or undefined where there is no adapter. */
+export async function webgpuBackend(): Promise<Backend | undefined> {
+  try {
+    return await createBackend({ device: 'webgpu' });
+  } catch (error) {
+    if (error instanceof DeviceError) return undefined;
+    throw error;
+  }
 }
 
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
@@ -30,3 +20,13 @@ export const makers: Record<string, () => Promise<Backend | undefined>> = {
 };
 
 export const NO_ADAPTER = 'no WebGPU adapter (install a Vulkan driver, e.g. Debian chromium + libvulkan1 for SwiftShader)';
+
+let found: Promise<boolean> | undefined;
+/** Whether `device: 'webgpu'` can be had here. */
+export function hasAdapter(): Promise<boolean> {
+  found ??= webgpuBackend().then((be) => {
+    be?.dispose();
+    return be !== undefined;
+  });
+  return found;
+}

@@ -1,0 +1,190 @@
+/** What generation promises: the same image alone, in a batch, again, and on another backend. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiM, type GenerateOptions } from '../../src/aim.js';
+import { DisposedError, OptionError } from '../../src/errors.js';
+import { Acts } from '../../src/model/acts.js';
+import { aimForward, aimState, modulationForward } from '../../src/model/aim.js';
+import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { embedded, fixture } from '../goldens.js';
+
+const SMALL = fixture('mamba2-adaln');
+const SEEDS = 100;
+
+const same = (a: ArrayLike<number>, b: ArrayLike<number>) => a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);
+const tokens = async (aim: AiM, options: GenerateOptions) => (await aim.generate(options)).tokens;
+
+for (const device of ['wasm', 'webgpu'] as const) {
+  describe(device, () => {
+    let aim: AiM | undefined;
+    beforeAll(async () => {
+      if (device === 'webgpu' && !(await hasAdapter())) return;
+      aim = await AiM.fromPretrained(SMALL, { device });
+    });
+    afterAll(() => aim?.dispose());
+
+    it('an image does not depend on its batch', async ({ skip }) => {
+      if (!aim) return skip(NO_ADAPTER);
+      const options = { classes: [0, 3, 7], count: SEEDS, seed: 5, cfgScale: 2, topK: 40, topP: 0.95 };
+      const together = await tokens(aim, { ...options, batchSize: SEEDS });
+      const inSevens = await tokens(aim, { ...options, batchSize: 7 });
+      let alone = 0;
+      for (let i = 0; i < SEEDS; i++) {
+        const [t] = await tokens(aim, { ...options, classes: [[0, 3, 7][i % 3]!], count: 1, seed: 5 + i });
+        if (same(t!, together[i]!)) alone++;
+      }
+      const sevens = together.filter((t, i) => same(t, inSevens[i]!)).length;
+      console.log(`${device}: ${alone} of ${SEEDS} images are the same alone, ${sevens} in batches of 7`);
+      expect(alone).toBeGreaterThanOrEqual(99);
+      expect(sevens).toBeGreaterThanOrEqual(99);
+    });
+
+    it('the same call gives the same bits', async ({ skip }) => {
+      if (!aim) return skip(NO_ADAPTER);
+      const options = { count: 10, seed: 77 };
+      const a = await aim.generate(options);
+      const b = await aim.generate(options);
+      expect(b.tokens).toEqual(a.tokens);
+      a.images.forEach((image, i) => {
+        expect(same(image.data, b.images[i]!.data)).toBe(true);
+      });
+      expect(a.seeds).toEqual([77, 78, 79, 80, 81, 82, 83, 84, 85, 86]);
+      expect(a.images[3]!.seed).toBe(80);
+    });
+
+    it('a whole sequence is its steps', async ({ skip }) => {
+      if (!aim) return skip(NO_ADAPTER);
+      for (const folder of [SMALL, fixture('mamba1-adaln-group')]) {
+        const other = await AiM.fromPretrained(folder, { device });
+        const { be, config } = other;
+        const p = other.params.mamba.backbone;
+        const [b, T, V] = [2, config.num_tokens, config.vocab_size];
+        const t = be.from(Array.from({ length: b * T }, (_, i) => (i * 31) % V), [b, T], 'u32');
+        const labels = be.from([1, 4], [b], 'u32');
+        const step = be.from([0, 0], [b], 'u32');
+        const modulation = modulationForward(be, p, config, labels, new Acts(be));
+        const input = { tokens: t, labels, step, modulation, shift: 0 as const };
+        const whole = await be.read(aimForward(be, p, config, { ...input, length: T }));
+        const largest = whole.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+        const state = aimState(be, config, b);
+        for (const s of state) for (const x of [s.conv, s.ssm]) be.zero(x);
+        let worst = 0;
+        for (let q = 0; q < T; q++) {
+          be.write(step, Uint32Array.of(q, q));
+          const logits = await be.read(aimForward(be, p, config, { ...input, length: 1, state }));
+          for (let i = 0; i < b * V; i++) {
+            const at = (Math.floor(i / V) * T + q) * V + (i % V);
+            worst = Math.max(worst, Math.abs(logits[i]! - whole[at]!));
+          }
+        }
+        expect(worst / largest).toBeLessThan(1e-4);
+        await other.dispose();
+      }
+    });
+
+    it('previews what is drawn so far and leaves the image as it is', async ({ skip }) => {
+      if (!aim) return skip(NO_ADAPTER);
+      const plain = await tokens(aim, { count: 2, seed: 3 });
+      const steps: number[] = [];
+      let grey = 0;
+      const seen = await tokens(aim, {
+        count: 2,
+        seed: 3,
+        onStep: async ({ step, preview }) => {
+          steps.push(step);
+          if (step !== 4) return;
+          const images = await preview();
+          grey = images[0]!.data.slice(-3).reduce((a, v) => a + Math.abs(v), 0);
+          expect(images).toHaveLength(2);
+        },
+      });
+      expect(steps).toEqual(Array.from({ length: aim.config.num_tokens }, (_, i) => i + 1));
+      expect(grey).toBe(0);
+      expect(seen).toEqual(plain);
+    });
+
+    it('stops on abort with the reason and frees its memory', async ({ skip }) => {
+      if (!aim) return skip(NO_ADAPTER);
+      const before = aim.be.bytes;
+      const abort = new AbortController();
+      const reason = new Error('enough');
+      await expect(aim.generate({ count: 3, signal: abort.signal, onStep: ({ step }) => step === 5 && abort.abort(reason) })).rejects.toBe(reason);
+      expect(aim.be.bytes).toBe(before);
+      await aim.generate({ count: 3 });
+      expect(aim.be.bytes).toBe(before);
+    });
+  });
+}
+
+it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  const options = { count: SEEDS, seed: 1000 };
+  const drawn: Uint32Array[][] = [];
+  for (const device of ['wasm', 'webgpu'] as const) {
+    const aim = await AiM.fromPretrained(embedded, { device });
+    drawn.push(await tokens(aim, options));
+    await aim.dispose();
+  }
+  const equal = drawn[0]!.filter((t, i) => same(t, drawn[1]![i]!)).length;
+  console.log(`WASM and WebGPU: ${equal} of ${SEEDS} images of the embedded model have the same tokens`);
+  expect(equal).toBeGreaterThanOrEqual(95);
+});
+
+describe('options', () => {
+  it('are refused by name', async () => {
+    const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
+    const wrong: [GenerateOptions, RegExp][] = [
+      [{ topP: 0 }, /topP is 0/],
+      [{ topP: 1.1 }, /topP/],
+      [{ topK: -1 }, /topK/],
+      [{ temperature: Number.NaN }, /temperature/],
+      [{ cfgScale: Number.POSITIVE_INFINITY }, /cfgScale/],
+      [{ count: 0 }, /count is 0/],
+      [{ seed: -1 }, /seed/],
+      [{ classes: [10] }, /no class 10.*0 to 9/],
+      [{ classes: ['Hat'] }, /no class "Hat".*Ankle boot/],
+      [{ classes: [] }, /classes is empty/],
+      [{ positions: 'both' as 'trained' }, /positions/],
+    ];
+    for (const [options, message] of wrong) {
+      const error = await aim.generate(options).catch((e) => e);
+      expect(error).toBeInstanceOf(OptionError);
+      expect(error.message).toMatch(message);
+    }
+    expect((await aim.generate({ classes: ['ankle BOOT', '3'], count: 2 })).labels).toEqual([9, 3]);
+    await aim.dispose();
+    await expect(aim.generate()).rejects.toBeInstanceOf(DisposedError);
+  });
+
+  it('temperature 0 and topK 1 are greedy', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    const a = await tokens(aim, { count: 5, temperature: 0, seed: 1 });
+    const b = await tokens(aim, { count: 5, topK: 1, seed: 9 });
+    expect(b).toEqual(a);
+    await aim.dispose();
+  });
+
+  it('the authors’ positions draw otherwise', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    const a = await tokens(aim, { count: 5, seed: 1 });
+    const b = await tokens(aim, { count: 5, seed: 1, positions: 'authors' });
+    expect(b).not.toEqual(a);
+    await aim.dispose();
+  });
+});
+
+it('encode and decode go through the tokenizer', async () => {
+  const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
+  const { images, tokens: drawn } = await aim.generate({ count: 3, seed: 4 });
+  const again = await aim.decode(drawn);
+  again.forEach((image, i) => {
+    expect(same(image.data, images[i]!.data)).toBe(true);
+  });
+  const codes = await aim.encode(images);
+  expect(codes.map((c) => c.length)).toEqual([64, 64, 64]);
+  const fromBytes = await aim.encode([{ width: 32, height: 32, data: images[0]!.toRGBA() }]);
+  expect(fromBytes[0]!.filter((c, i) => c === codes[0]![i]).length).toBeGreaterThan(50);
+  await expect(aim.encode([{ width: 30, height: 32, data: new Uint8Array(30 * 32 * 4) }])).rejects.toThrow(/multiples of 4/);
+  await expect(aim.decode([[0, 1, 2]])).rejects.toThrow(/square/);
+  await expect(aim.decode([[0, 1, 2, 512]])).rejects.toThrow(/code 3 is 512/);
+  await aim.dispose();
+});
