@@ -22,7 +22,10 @@ interface Geometry {
 function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Geometry): string | undefined {
   if (stride < 1 || up < 1) return `stride is ${stride} and up ${up}, expected at least 1; pass both.`;
   if (pad >= kh || pad >= kw) return `pad is ${pad}, expected less than the kernel's ${kh}×${kw}; lower pad.`;
-  for (const [name, n, size] of [['ho', ho, hi * up], ['wo', wo, wi * up]] as const) {
+  for (const [name, n, size] of [
+    ['ho', ho, hi * up],
+    ['wo', wo, wi * up],
+  ] as const) {
     const most = Math.floor((size + pad - 1) / stride) + 1;
     if (n > most)
       return `${name} is ${n}, but only ${most} windows start inside the input of ${size}; make ${name} at most ${most}.`;
