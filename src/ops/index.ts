@@ -1,4 +1,5 @@
 /** Every op of the project, one line each. */
 export { conv2d } from './conv2d.js';
+export { groupNorm } from './group_norm.js';
 export { linear } from './linear.js';
 export { silu } from './silu.js';
