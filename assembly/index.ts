@@ -1,5 +1,6 @@
 // One line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
+export { attention_forward } from './attention';
 export { conv2d_forward } from './conv2d';
 export { group_norm_forward } from './group_norm';
 export { linear_forward } from './linear';
