@@ -1,9 +1,11 @@
 // One line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
 export { attention_forward } from './attention';
+export { codebook_lookup_forward } from './codebook_lookup';
 export { conv2d_forward } from './conv2d';
 export { group_norm_forward } from './group_norm';
 export { linear_forward } from './linear';
+export { quantize_forward } from './quantize';
 export { silu_forward } from './silu';
 
 export function heap_base(): usize {

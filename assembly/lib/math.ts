@@ -50,3 +50,14 @@
 @inline export function softplus1(x: f32): f32 {
   return x > 20 ? x : Mathf.log1p(Mathf.exp(x));
 }
+
+// √Σx² of n numbers. For short rows: no vectors.
+// @ts-ignore: decorator
+@inline export function rowLength(x: usize, n: i32): f32 {
+  let square: f32 = 0;
+  for (let j = 0; j < n; j++) {
+    const v = load<f32>(x + (<usize>j << 2));
+    square += v * v;
+  }
+  return sqrt<f32>(square);
+}
