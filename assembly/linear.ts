@@ -62,7 +62,17 @@ export function packAll(w: usize, k: i32, n: i32, out: usize): void {
   }
 }
 
-/** gemm with w packed by `packAll`. */
+/** Packs v [k,n], for products x·v: `gemmPacked` then makes Σₖ x[m,k]·v[k,n]. */
+export function packAllTurned(v: usize, k: i32, n: i32, out: usize): void {
+  for (let j = 0; j < n;) {
+    const width = panelWidth(n - j);
+    packTurned(v + (<usize>j << 2), n, k, min(n - j, width), width, out);
+    out += (<usize>k * <usize>width) << 2;
+    j += width;
+  }
+}
+
+/** gemm with w packed by `packAll` or `packAllTurned`. */
 export function gemmPacked(
   x: usize, packed: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32,
@@ -101,6 +111,18 @@ function pack(w: usize, k: i32, kb: i32, rows: i32, width: i32, out: usize): voi
       a += 4;
       o += step;
     }
+  }
+}
+
+/** The first `cols` columns of kb rows of v (n apart): out[kb, width], missing columns zero. */
+function packTurned(v: usize, n: i32, kb: i32, cols: i32, width: i32, out: usize): void {
+  const row = <usize>n << 2, step = <usize>width << 2, bytes = <usize>cols << 2;
+  for (let q = 0; q < kb; q++) {
+    let c: usize = 0;
+    for (; c + 16 <= bytes; c += 16) v128.store(out + c, v128.load(v + c));
+    for (; c < step; c += 4) store<f32>(out + c, c < bytes ? load<f32>(v + c) : 0);
+    v += row;
+    out += step;
   }
 }
 

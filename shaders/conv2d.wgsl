@@ -30,13 +30,21 @@ fn a1(i: u32, k: u32) -> f32 {
   if (!t.inside) { return 0.0; }
   return x[t.pixel * params.ci + k % params.ci];
 }
-fn a4(i: u32, k: u32) -> vec4f { return vec4f(a1(i, k), a1(i, k + 1u), a1(i, k + 2u), a1(i, k + 3u)); }
+fn a4(i: u32, k: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) { v[q] = a1(i, k + q); }
+  return v;
+}
 fn b1(j: u32, k: u32) -> f32 {
   let depth = params.kh * params.kw * params.ci;
   if (j >= params.co || k >= depth) { return 0.0; }
   return w[j * depth + k];
 }
-fn b4(j: u32, k: u32) -> vec4f { return vec4f(b1(j, k), b1(j, k + 1u), b1(j, k + 2u), b1(j, k + 3u)); }
+fn b4(j: u32, k: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) { v[q] = b1(j, k + q); }
+  return v;
+}
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {

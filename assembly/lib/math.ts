@@ -86,3 +86,14 @@ const ROUND: f32 = 12582912;
 @inline export function softplus1(x: f32): f32 {
   return f32x4.extract_lane(softplus4(f32x4.splat(x)), 0);
 }
+
+// √Σx² of n numbers. For short rows: no vectors.
+// @ts-ignore: decorator
+@inline export function rowLength(x: usize, n: i32): f32 {
+  let square: f32 = 0;
+  for (let j = 0; j < n; j++) {
+    const v = load<f32>(x + (<usize>j << 2));
+    square += v * v;
+  }
+  return sqrt<f32>(square);
+}

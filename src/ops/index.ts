@@ -1,12 +1,16 @@
 /** Every op of the project, one line each. */
 export { addRmsNorm } from './add_rms_norm.js';
+export { attention } from './attention.js';
 export { causalConv1d } from './causal_conv1d.js';
+export { codebookLookup } from './codebook_lookup.js';
 export { columns } from './columns.js';
 export { conv2d } from './conv2d.js';
 export { embedding } from './embedding.js';
 export { groupModulation } from './group_modulation.js';
+export { groupNorm } from './group_norm.js';
 export { guide } from './guide.js';
 export { linear } from './linear.js';
+export { quantize } from './quantize.js';
 export { rmsNormGated } from './rms_norm_gated.js';
 export { sample } from './sample.js';
 export { selectiveScan } from './selective_scan.js';

@@ -1,0 +1,80 @@
+// y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
+// Sums run by channel, four channels a vector, over blocks of pixels in f32 and from block to block in f64.
+import { silu1, silu4 } from './lib/math';
+
+/** Pixels of a block. */
+const BLOCK: i32 = 32;
+
+export function group_norm_forward(
+  x: usize, weight: usize, bias: usize, y: usize,
+  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize,
+): void {
+  const row = <usize>c << 2;
+  const mean = scratch + 2 * row, scale = mean + row;
+  for (let n = 0; n < b; n++) {
+    const at = <usize>n * <usize>s * row;
+    moments(x + at, s, c, groups, eps, scratch, mean, scale);
+    for (let j: usize = 0; j < row; j += 4) store<f32>(scale + j, load<f32>(scale + j) * load<f32>(weight + j));
+    let from = x + at, to = y + at;
+    for (let p = 0; p < s; p++) {
+      let j: usize = 0;
+      for (; j + 16 <= row; j += 16) {
+        const d = f32x4.sub(v128.load(from + j), v128.load(mean + j));
+        const v = f32x4.add(f32x4.mul(d, v128.load(scale + j)), v128.load(bias + j));
+        v128.store(to + j, swish ? silu4(v) : v);
+      }
+      for (; j < row; j += 4) {
+        const v = (load<f32>(from + j) - load<f32>(mean + j)) * load<f32>(scale + j) + load<f32>(bias + j);
+        store<f32>(to + j, swish ? silu1(v) : v);
+      }
+      from += row;
+      to += row;
+    }
+  }
+}
+
+/** By channel, mean and 1/√(var + eps) of its group. */
+function moments(x: usize, s: i32, c: i32, groups: i32, eps: f32, sums: usize, mean: usize, rstd: usize): void {
+  const width = c / groups, count = <f64>s * width;
+  memory.fill(mean, 0, <usize>c << 2);
+  for (let pass = 0; pass < 2; pass++) {
+    sumChannels(x, s, c, mean, pass == 1, sums);
+    for (let g = 0; g < c; g += width) {
+      let sum: f64 = 0;
+      for (let j = g; j < g + width; j++) sum += load<f64>(sums + (<usize>j << 3));
+      const value = <f32>(pass == 0 ? sum / count : 1 / sqrt<f64>(sum / count + eps));
+      for (let j = g; j < g + width; j++) store<f32>((pass == 0 ? mean : rstd) + (<usize>j << 2), value);
+    }
+  }
+}
+
+/** By channel, Σ x or Σ (x - mean)², in f64. */
+function sumChannels(x: usize, s: i32, c: i32, mean: usize, squares: bool, sums: usize): void {
+  const row = <usize>c << 2;
+  memory.fill(sums, 0, 2 * row);
+  for (let p = 0; p < s; p += BLOCK) {
+    const from = x + <usize>p * row, end = from + <usize>min(BLOCK, s - p) * row;
+    let j: usize = 0;
+    for (; j + 16 <= row; j += 16) {
+      const m = v128.load(mean + j);
+      let a = f32x4.splat(0);
+      for (let q = from + j; q < end; q += row) {
+        const v = f32x4.sub(v128.load(q), m);
+        a = f32x4.add(a, squares ? f32x4.mul(v, v) : v);
+      }
+      const to = sums + 2 * j;
+      v128.store(to, f64x2.add(v128.load(to), f64x2.promote_low_f32x4(a)));
+      const upper = f64x2.promote_low_f32x4(i8x16.shuffle(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+      v128.store(to + 16, f64x2.add(v128.load(to + 16), upper));
+    }
+    for (; j < row; j += 4) {
+      const m = load<f32>(mean + j);
+      let a: f32 = 0;
+      for (let q = from + j; q < end; q += row) {
+        const v = load<f32>(q) - m;
+        a += squares ? v * v : v;
+      }
+      store<f64>(sums + 2 * j, load<f64>(sums + 2 * j) + a);
+    }
+  }
+}
