@@ -1,7 +1,9 @@
 // One line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
 export { linear_forward } from './linear';
-export { selective_scan_forward } from './selective_scan';
+export {
+  selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum,
+} from './selective_scan';
 export { silu_forward } from './silu';
 export { ssd_forward } from './ssd';
 
