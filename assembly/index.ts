@@ -5,7 +5,7 @@ export {
   selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum,
 } from './selective_scan';
 export { silu_forward } from './silu';
-export { ssd_forward } from './ssd';
+export { ssd_forward, ssd_backward, ssd_backward_past, ssd_backward_future, ssd_backward_dt, ssd_backward_sum } from './ssd';
 
 export function heap_base(): usize {
   return __heap_base;

@@ -286,9 +286,9 @@ export const selectiveScan = {
 };
 
 /** Tensors of `selectiveScanBackward`: forward's, and gradients of their shapes. */
-export type SelectiveScanGrads<V = Tensor> = Record<
+export type SelectiveScanGrads = Record<
   'x' | 'dt' | 'A_log' | 'bc' | 'D' | 'z' | 'dy' | 'dx' | 'ddt' | 'dA_log' | 'dbc' | 'dD' | 'dz',
-  V
+  Tensor
 >;
 
 /**
