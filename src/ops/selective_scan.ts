@@ -7,7 +7,6 @@
  * Backward (from a zero state) is four entries, since one may bind 8 buffers; `selectiveScanBackward` runs them. h is kept at
  * the start of every chunk of CHUNK positions and computed again from there. `ddt` and `dx` carry what the next entry needs.
  */
-
 import shader from '../../shaders/selective_scan.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
 import { sigmoid } from './silu.js';

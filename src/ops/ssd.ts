@@ -9,7 +9,6 @@
  * gradient follows from how much each position takes from its past and gives to its future. It is five entries, since one may
  * bind 8 buffers; `ssdBackward` runs them.
  */
-
 import shader from '../../shaders/ssd.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
 import { softplus } from './selective_scan.js';

@@ -158,13 +158,13 @@ async function gradients(backend: Backend, op: OpCases, c: Case): Promise<Record
 
 const long: [OpCases, Case][] = [
   [selectiveScan[0]!, { m: 2, l: 130, e: 20, n: 16, s: 35, f: 40 }],
-  [ssd[0]!, { m: 1, l: 256, h: 2, e: 128, c: 384, s: 50, p: 64, n: 128, headdim: 64, d_state: 128, ngroups: 1 }],
+  [ssd[0]!, { m: 1, l: 130, h: 1, e: 32, c: 288, s: 50, p: 32, n: 128, headdim: 32, d_state: 128, ngroups: 1 }],
   [ssd[0]!, { m: 2, l: 130, h: 2, e: 32, c: 64, s: 50, p: 16, n: 16, headdim: 16, d_state: 16, ngroups: 1 }],
 ];
 for (const [name, make] of Object.entries(makers)) {
-  it.each(long)(`${name}: a whole backward over a long sequence equals the reference's: %#`, async (op, c) => {
+  it.for(long)(`${name}: a whole backward over a long sequence equals the reference's: %#`, async ([op, c], { skip }) => {
     const backend = await make();
-    if (!backend) return console.warn(NO_ADAPTER);
+    if (!backend) return skip(NO_ADAPTER);
     const want = await gradients(new ReferenceBackend(), op, c);
     const got = await gradients(backend, op, c);
     // Rounding adds up along the sequence and from entry to entry.
@@ -177,6 +177,9 @@ const refused: [OpCases, Case, RegExp][] = [
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 65, s: 130, f: 4 }, /selective_scan.forward: A_log has n = 65 .*; set d_state/],
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 31, f: 4 }, /bc has rows of s = 31, .*; pass x_proj's whole output/],
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 33, f: 3 }, /z has rows of f = 3, .*; pass in_proj's whole output/],
+  [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 1, b: 1, w: 32 }, /states keeps k = 1 .*, expected 2 .*; run/],
+  [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 2, b: 2, w: 32 }, /parts is \[m, l, 2, 32\], expected .*; run/],
+  [ssd[4]!, { m: 1, l: 1, h: 4, s: 3 }, /ssd.backward_dt: zxbcdt has rows of s = 3, .*; pass in_proj's whole output/],
   ...(
     [
       [{ headdim: 0 }, /ssd.forward: the attribute headdim is 0; pass/],
