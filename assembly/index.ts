@@ -14,9 +14,9 @@ export { linear_forward } from './linear';
 export { quantize_forward } from './quantize';
 export { rms_norm_gated_forward } from './rms_norm_gated';
 export { sample_forward } from './sample';
-export { selective_scan_forward } from './selective_scan';
+export { selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum } from './selective_scan';
 export { silu_forward } from './silu';
-export { ssd_forward } from './ssd';
+export { ssd_forward, ssd_backward, ssd_backward_past, ssd_backward_future, ssd_backward_dt, ssd_backward_sum } from './ssd';
 export { token_embedding_forward } from './token_embedding';
 
 export function heap_base(): usize {

@@ -45,6 +45,11 @@ const ROUND: f32 = 12582912;
   return i32x4.add(p, i32x4.shl(t, 23));
 }
 
+// @ts-ignore: decorator
+@inline export function sigmoid4(x: v128): v128 {
+  return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
+}
+
 // x·sigmoid(x) for four lanes.
 // @ts-ignore: decorator
 @inline export function silu4(x: v128): v128 {
@@ -60,6 +65,11 @@ const ROUND: f32 = 12582912;
 // @ts-ignore: decorator
 @inline export function decay1(x: f32): f32 {
   return f32x4.extract_lane(decay4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
+@inline export function sigmoid1(x: f32): f32 {
+  return f32x4.extract_lane(sigmoid4(f32x4.splat(x)), 0);
 }
 
 // @ts-ignore: decorator
