@@ -9,7 +9,7 @@ export { linear_forward } from './linear';
 export { rms_norm_gated_forward } from './rms_norm_gated';
 export { sample_forward } from './sample';
 export { selective_scan_forward } from './selective_scan';
-export { silu_forward } from './silu';
+export { silu_backward, silu_forward } from './silu';
 export { ssd_forward } from './ssd';
 export { token_embedding_forward } from './token_embedding';
 

@@ -51,6 +51,19 @@ const ROUND: f32 = 12582912;
   return f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
 }
 
+// sigmoid(x) for four lanes.
+// @ts-ignore: decorator
+@inline export function sigmoid4(x: v128): v128 {
+  return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
+}
+
+// The derivative of x·sigmoid(x), from x and s = sigmoid(x).
+// @ts-ignore: decorator
+@inline export function siluSlope4(x: v128, s: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.mul(s, f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
+}
+
 // The same lane arithmetic for a single value, so that a tail equals what a full vector would give.
 // @ts-ignore: decorator
 @inline export function exp1(x: f32): f32 {
