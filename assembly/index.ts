@@ -1,6 +1,8 @@
 // One line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
-export { add_rms_norm_forward } from './add_rms_norm';
+export {
+  add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params, add_rms_norm_forward,
+} from './add_rms_norm';
 export { causal_conv1d_forward } from './causal_conv1d';
 export { embedding_forward } from './embedding';
 export { group_modulation_forward } from './group_modulation';
@@ -11,6 +13,7 @@ export { sample_forward } from './sample';
 export { selective_scan_forward } from './selective_scan';
 export { silu_backward, silu_forward } from './silu';
 export { ssd_forward } from './ssd';
+export { sum_rows_forward } from './sum_rows';
 export { token_embedding_forward } from './token_embedding';
 
 export function heap_base(): usize {

@@ -10,4 +10,5 @@ export { sample } from './sample.js';
 export { selectiveScan } from './selective_scan.js';
 export { silu } from './silu.js';
 export { ssd } from './ssd.js';
+export { sumRows } from './sum_rows.js';
 export { tokenEmbedding } from './token_embedding.js';

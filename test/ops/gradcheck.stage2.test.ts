@@ -3,7 +3,8 @@ import { expect, it } from 'vitest';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 
-const { silu } = ops;
+const { addRmsNorm, silu, sumRows } = ops;
+const NEW = Number.NaN;
 
 const checks: GradCheck[] = [
   {
@@ -14,7 +15,30 @@ const checks: GradCheck[] = [
       { m: 3, n: 7 },
     ],
     fill: { x: (random) => (random() - 0.5) * 12 },
-    backward: (be, { x, dy }, _c, grad) => be.run(silu.backward, { x: x!, dy: dy!, dx: grad('x', Number.NaN) }),
+    backward: (be, { x, dy }, _c, grad) => be.run(silu.backward, { x: x!, dy: dy!, dx: grad('x', NEW) }),
+  },
+  {
+    entry: addRmsNorm.forward,
+    outputs: ['y', 'sum'],
+    cases: [
+      { m: 2, l: 3, d: 5, g: 3, c: 3, w: 2, eps: 1e-5 },
+      { m: 1, l: 1, d: 1, g: 3, c: 2, w: 1, eps: 0.1 },
+      { m: 2, l: 4, d: 3, g: 3, c: 3, w: 4, eps: 1e-5, omit: ['res', 'gate'] },
+      { m: 3, l: 5, d: 4, g: 3, c: 2, w: 3, eps: 1e-5, omit: ['modulation'] },
+      { m: 2, l: 2, d: 6, g: 3, c: 2, w: 1, eps: 1e-3, omit: ['res', 'gate', 'modulation'] },
+    ],
+    backward(be, t, { m, w, d, eps }, grad, work) {
+      const { x, res, gate, weight, modulation, sum, dy, dsum } = t;
+      const rows = work(m!, w!, 2, d!);
+      // Without a gate dres is the gradient of x too.
+      const dres = gate && !res ? work(...x!.shape) : grad(res ? 'res' : 'x', NEW);
+      be.run(addRmsNorm.backward, { sum: sum!, weight: weight!, modulation, dy: dy!, dsum, dres, rows }, { eps });
+      const dweight_rows = work(m!, d!);
+      const dmodulation = modulation && grad('modulation', 0.5);
+      be.run(addRmsNorm.backward_params, { rows, weight: weight!, modulation, dmodulation, dweight_rows });
+      be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
+      if (gate) be.run(addRmsNorm.backward_gate, { x: x!, gate, dres, dx: grad('x', NEW), dgate: grad('gate', 0.5) });
+    },
   },
 ];
 
