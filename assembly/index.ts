@@ -8,7 +8,7 @@ export { embedding_forward } from './embedding';
 export { group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';
 export { linear_forward } from './linear';
-export { rms_norm_gated_forward } from './rms_norm_gated';
+export { rms_norm_gated_backward, rms_norm_gated_forward } from './rms_norm_gated';
 export { sample_forward } from './sample';
 export { selective_scan_forward } from './selective_scan';
 export { silu_backward, silu_forward } from './silu';

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 
-const { addRmsNorm, silu, sumRows } = ops;
+const { addRmsNorm, rmsNormGated, silu, sumRows } = ops;
 const NEW = Number.NaN;
 
 const checks: GradCheck[] = [
@@ -38,6 +38,23 @@ const checks: GradCheck[] = [
       be.run(addRmsNorm.backward_params, { rows, weight: weight!, modulation, dmodulation, dweight_rows });
       be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
       if (gate) be.run(addRmsNorm.backward_gate, { x: x!, gate, dres, dx: grad('x', NEW), dgate: grad('gate', 0.5) });
+    },
+  },
+  {
+    entry: rmsNormGated.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 2, l: 3, e: 6, s: 9, w: 4, groups: 2, z_offset: 1, eps: 1e-5 },
+      { m: 1, l: 2, e: 5, s: 5, w: 1, groups: 1, z_offset: 0, eps: 0.1 },
+    ],
+    backward(be, { x, z, weight, dy }, { w, e, groups, z_offset, eps }, grad, work) {
+      const dweight_rows = work(w!, e!);
+      be.run(
+        rmsNormGated.backward,
+        { x: x!, z: z!, weight: weight!, dy: dy!, dx: grad('x', NEW), dz: grad('z', 0), dweight_rows },
+        { groups, z_offset, eps },
+      );
+      be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
     },
   },
 ];
