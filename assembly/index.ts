@@ -3,7 +3,7 @@
 export {
   add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params, add_rms_norm_forward,
 } from './add_rms_norm';
-export { causal_conv1d_forward } from './causal_conv1d';
+export { causal_conv1d_backward, causal_conv1d_forward } from './causal_conv1d';
 export { embedding_forward } from './embedding';
 export { group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';

@@ -1,9 +1,10 @@
 /** The backward entries of the stage-2 ops are the gradients of their forward entries. */
 import { expect, it } from 'vitest';
+import type { Tensor } from '../../src/backend/backend.js';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 
-const { addRmsNorm, rmsNormGated, silu, sumRows } = ops;
+const { addRmsNorm, causalConv1d, rmsNormGated, silu, sumRows } = ops;
 const NEW = Number.NaN;
 
 const checks: GradCheck[] = [
@@ -55,6 +56,26 @@ const checks: GradCheck[] = [
         { groups, z_offset, eps },
       );
       be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
+    },
+  },
+  {
+    entry: causalConv1d.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 2, l: 7, s: 5, c: 3, k: 4, w: 4, offset: 1, omit: ['state'] },
+      { m: 1, l: 2, s: 2, c: 2, k: 3, w: 1, offset: 0, omit: ['state'] },
+    ],
+    backward(be, { x, weight, bias, dy }, { c, k, w, offset }, grad, work) {
+      const dweight_rows = work(w!, c!, k!);
+      const dbias_rows = work(w!, c!);
+      be.run(
+        causalConv1d.backward,
+        { x: x!, weight: weight!, bias: bias!, dy: dy!, dx: grad('x', 0), dweight_rows, dbias_rows },
+        { offset },
+      );
+      const flat = (t: Tensor, ...rows: number[]) => be.reshape(t, [...rows, c! * k!]);
+      be.run(sumRows.forward, { x: flat(dweight_rows, w!), y: flat(grad('weight', 0.5)) });
+      be.run(sumRows.forward, { x: dbias_rows, y: grad('bias', 0.5) });
     },
   },
 ];
