@@ -4,7 +4,7 @@ export {
   add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params, add_rms_norm_forward,
 } from './add_rms_norm';
 export { causal_conv1d_backward, causal_conv1d_forward } from './causal_conv1d';
-export { embedding_forward } from './embedding';
+export { embedding_backward, embedding_forward } from './embedding';
 export { group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';
 export { linear_forward } from './linear';
@@ -14,7 +14,9 @@ export { selective_scan_forward } from './selective_scan';
 export { silu_backward, silu_forward } from './silu';
 export { ssd_forward } from './ssd';
 export { sum_rows_forward } from './sum_rows';
-export { token_embedding_forward } from './token_embedding';
+export {
+  token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word, token_embedding_forward,
+} from './token_embedding';
 
 export function heap_base(): usize {
   return __heap_base;

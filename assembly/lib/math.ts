@@ -99,3 +99,11 @@ const ROUND: f32 = 12582912;
 @inline export function softplus1(x: f32): f32 {
   return f32x4.extract_lane(softplus4(f32x4.splat(x)), 0);
 }
+
+// y += x over `bytes` bytes.
+// @ts-ignore: decorator
+@inline export function addTo(y: usize, x: usize, bytes: usize): void {
+  let q: usize = 0;
+  for (; q + 16 <= bytes; q += 16) v128.store(y + q, f32x4.add(v128.load(y + q), v128.load(x + q)));
+  for (; q < bytes; q += 4) store<f32>(y + q, load<f32>(y + q) + load<f32>(x + q));
+}

@@ -4,7 +4,7 @@ import type { Tensor } from '../../src/backend/backend.js';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 
-const { addRmsNorm, causalConv1d, rmsNormGated, silu, sumRows } = ops;
+const { addRmsNorm, causalConv1d, embedding, rmsNormGated, silu, sumRows, tokenEmbedding } = ops;
 const NEW = Number.NaN;
 
 const checks: GradCheck[] = [
@@ -76,6 +76,33 @@ const checks: GradCheck[] = [
       const flat = (t: Tensor, ...rows: number[]) => be.reshape(t, [...rows, c! * k!]);
       be.run(sumRows.forward, { x: flat(dweight_rows, w!), y: flat(grad('weight', 0.5)) });
       be.run(sumRows.forward, { x: dbias_rows, y: grad('bias', 0.5) });
+    },
+  },
+  {
+    entry: embedding.forward,
+    outputs: ['y'],
+    cases: [
+      { v: 4, d: 3, m: 7 },
+      { v: 1, d: 2, m: 2 },
+    ],
+    fill: { ids: (random, { v }) => Math.floor(random() * (v! + 1)) },
+    backward: (be, { ids, dy }, _c, grad) => be.run(embedding.backward, { ids: ids!, dy: dy!, dtable: grad('table', 0.5) }),
+  },
+  {
+    entry: tokenEmbedding.forward,
+    outputs: ['y'],
+    cases: [
+      { b: 3, m: 3, t: 4, l: 4, c: 2, v: 3, p: 5, d: 2, shift: 0 },
+      { b: 2, m: 2, t: 3, l: 1, c: 2, v: 3, p: 1, d: 3, shift: 0 },
+    ],
+    fill: {
+      tokens: (random, { v }) => Math.floor(random() * (v! + 1)),
+      labels: (random, { c }) => Math.floor(random() * (c! + 1)),
+    },
+    backward(be, { tokens, labels, dy }, _c, grad) {
+      be.run(tokenEmbedding.backward_cls, { labels: labels!, dy: dy!, dcls: grad('cls', 0.5) });
+      be.run(tokenEmbedding.backward_word, { tokens: tokens!, dy: dy!, dword: grad('word', 0.5) });
+      be.run(tokenEmbedding.backward_pos, { dy: dy!, dpos: grad('pos', 0.5) });
     },
   },
 ];
