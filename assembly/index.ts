@@ -4,8 +4,9 @@ export {
   add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params, add_rms_norm_forward,
 } from './add_rms_norm';
 export { causal_conv1d_backward, causal_conv1d_forward } from './causal_conv1d';
+export { cross_entropy_backward, cross_entropy_forward } from './cross_entropy';
 export { embedding_backward, embedding_forward } from './embedding';
-export { group_modulation_forward } from './group_modulation';
+export { group_modulation_backward, group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';
 export { linear_forward } from './linear';
 export { rms_norm_gated_backward, rms_norm_gated_forward } from './rms_norm_gated';
@@ -13,6 +14,7 @@ export { sample_forward } from './sample';
 export { selective_scan_forward } from './selective_scan';
 export { silu_backward, silu_forward } from './silu';
 export { ssd_forward } from './ssd';
+export { sum_forward } from './sum';
 export { sum_rows_forward } from './sum_rows';
 export {
   token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word, token_embedding_forward,

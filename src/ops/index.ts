@@ -1,6 +1,7 @@
 /** Every op of the project, one line each. */
 export { addRmsNorm } from './add_rms_norm.js';
 export { causalConv1d } from './causal_conv1d.js';
+export { crossEntropy } from './cross_entropy.js';
 export { embedding } from './embedding.js';
 export { groupModulation } from './group_modulation.js';
 export { guide } from './guide.js';
@@ -10,5 +11,6 @@ export { sample } from './sample.js';
 export { selectiveScan } from './selective_scan.js';
 export { silu } from './silu.js';
 export { ssd } from './ssd.js';
+export { sum } from './sum.js';
 export { sumRows } from './sum_rows.js';
 export { tokenEmbedding } from './token_embedding.js';

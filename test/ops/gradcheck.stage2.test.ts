@@ -4,7 +4,7 @@ import type { Tensor } from '../../src/backend/backend.js';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 
-const { addRmsNorm, causalConv1d, embedding, rmsNormGated, silu, sumRows, tokenEmbedding } = ops;
+const { addRmsNorm, causalConv1d, crossEntropy, embedding, groupModulation, rmsNormGated, silu, sumRows, tokenEmbedding } = ops;
 const NEW = Number.NaN;
 
 const checks: GradCheck[] = [
@@ -104,6 +104,33 @@ const checks: GradCheck[] = [
       be.run(tokenEmbedding.backward_word, { tokens: tokens!, dy: dy!, dword: grad('word', 0.5) });
       be.run(tokenEmbedding.backward_pos, { dy: dy!, dpos: grad('pos', 0.5) });
     },
+  },
+  {
+    entry: groupModulation.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 3, g: 2, d: 2, group: 1 },
+      { m: 1, g: 1, d: 1, group: 0 },
+    ],
+    backward: (be, { dy }, { group }, grad) =>
+      be.run(groupModulation.backward, { dy: dy!, dgroups: grad('groups', 0.5), dtable: grad('table', 0.5) }, { group }),
+  },
+  {
+    // The same weight on every row's loss, as in a mean.
+    entry: crossEntropy.forward,
+    outputs: ['loss'],
+    cases: [
+      { r: 4, v: 5 },
+      { r: 1, v: 2 },
+    ],
+    fill: { targets: (random, { v }) => Math.floor(random() * (v! + 1)) },
+    cotangent: 0.25,
+    backward: (be, { logits, targets, lse }, _c, grad) =>
+      be.run(
+        crossEntropy.backward,
+        { logits: logits!, targets: targets!, lse: lse!, dlogits: grad('logits', NEW) },
+        { scale: 0.25 },
+      ),
   },
 ];
 

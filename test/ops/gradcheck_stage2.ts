@@ -10,6 +10,8 @@ const RTOL = 1e-3;
 export interface GradCheck extends OpCases {
   /** Differentiated outputs; the others are computed and not looked at. */
   outputs: string[];
+  /** What every element of d<output> is; random numbers otherwise. */
+  cotangent?: number;
   /**
    * Runs the backward entries. `t` holds the forward tensors and, for every differentiated output, d<output>. `grad(name, base)`
    * is the tensor for the gradient of input `name`, filled with `base`: it must come back as base + gradient, and where base is
@@ -34,7 +36,7 @@ export async function gradcheck(check: GradCheck, c: Case, seed: number): Promis
 
   const random = rng(seed ^ 0x5eed);
   const outputs = check.outputs.filter((name) => t[name]);
-  const cotangents = outputs.map((name) => Float64Array.from({ length: t[name]!.size }, () => normal(random)));
+  const cotangents = outputs.map((name) => Float64Array.from({ length: t[name]!.size }, () => check.cotangent ?? normal(random)));
   const loss = async () => {
     be.run(check.entry, t as never, attrs as never);
     let sum = 0;
