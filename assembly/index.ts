@@ -3,8 +3,11 @@
 export {
   add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params, add_rms_norm_forward,
 } from './add_rms_norm';
+export { adamw_forward } from './adamw';
 export { causal_conv1d_backward, causal_conv1d_forward } from './causal_conv1d';
+export { clip_forward } from './clip';
 export { cross_entropy_backward, cross_entropy_forward } from './cross_entropy';
+export { ema_forward } from './ema';
 export { embedding_backward, embedding_forward } from './embedding';
 export { group_modulation_backward, group_modulation_forward } from './group_modulation';
 export { guide_forward } from './guide';
@@ -13,6 +16,7 @@ export { rms_norm_gated_backward, rms_norm_gated_forward } from './rms_norm_gate
 export { sample_forward } from './sample';
 export { selective_scan_forward } from './selective_scan';
 export { silu_backward, silu_forward } from './silu';
+export { square_sum_forward } from './square_sum';
 export { ssd_forward } from './ssd';
 export { sum_forward } from './sum';
 export { sum_rows_forward } from './sum_rows';

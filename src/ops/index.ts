@@ -1,7 +1,10 @@
 /** Every op of the project, one line each. */
+export { adamw } from './adamw.js';
 export { addRmsNorm } from './add_rms_norm.js';
 export { causalConv1d } from './causal_conv1d.js';
+export { clip } from './clip.js';
 export { crossEntropy } from './cross_entropy.js';
+export { ema } from './ema.js';
 export { embedding } from './embedding.js';
 export { groupModulation } from './group_modulation.js';
 export { guide } from './guide.js';
@@ -10,6 +13,7 @@ export { rmsNormGated } from './rms_norm_gated.js';
 export { sample } from './sample.js';
 export { selectiveScan } from './selective_scan.js';
 export { silu } from './silu.js';
+export { squareSum } from './square_sum.js';
 export { ssd } from './ssd.js';
 export { sum } from './sum.js';
 export { sumRows } from './sum_rows.js';
