@@ -4,12 +4,17 @@ import { exp1, exp4, hsum } from './lib/math';
 export function cross_entropy_forward(logits: usize, targets: usize, loss: usize, lse: usize, r: i32, v: i32): void {
   const row = (<usize>v) << 2;
   for (let i = 0; i < r; i++, logits += row) {
-    let m4 = f32x4.splat(-f32.MAX_VALUE);
+    // pmax is one instruction where max is several; a NaN that it drops still reaches the sum below.
+    let m0 = f32x4.splat(-f32.MAX_VALUE), m1 = m0;
     let q: usize = 0;
-    for (; q + 16 <= row; q += 16) m4 = f32x4.max(m4, v128.load(logits + q));
+    for (; q + 32 <= row; q += 32) {
+      m0 = f32x4.pmax(m0, v128.load(logits + q));
+      m1 = f32x4.pmax(m1, v128.load(logits + q, 16));
+    }
+    m0 = f32x4.pmax(m0, m1);
     let most = max<f32>(
-      max<f32>(f32x4.extract_lane(m4, 0), f32x4.extract_lane(m4, 1)),
-      max<f32>(f32x4.extract_lane(m4, 2), f32x4.extract_lane(m4, 3)),
+      max<f32>(f32x4.extract_lane(m0, 0), f32x4.extract_lane(m0, 1)),
+      max<f32>(f32x4.extract_lane(m0, 2), f32x4.extract_lane(m0, 3)),
     );
     for (; q < row; q += 4) most = max<f32>(most, load<f32>(logits + q));
     const mv = f32x4.splat(most);

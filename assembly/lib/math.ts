@@ -27,8 +27,8 @@ const ROUND: f32 = 12582912;
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
   p = f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), f32x4.add(r, f32x4.splat(1)));
   const y = f32x4.mul(p, i32x4.add(i32x4.shl(t, 23), i32x4.splat(127 << 23)));
-  // Below the clamp the true value is under the smallest normal number: zero.
-  return v128.and(y, f32x4.ge(x, lo));
+  // Below the clamp the true value is under the smallest normal number: zero. NaN stays NaN.
+  return v128.andnot(y, f32x4.lt(x, lo));
 }
 
 // 2^x of x ≤ 0 for four lanes, and 2^-125 for anything below: for decays exp(Δ A) with log2(e) folded into A. Exact at 0,
