@@ -1,7 +1,8 @@
 /**
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
- * every backend derives its host glue from it. `forward` and `backward` are separate entries of one op; a backward that binds
- * more than a device allows is several, `backward_<part>`.
+ * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
+ * do (a binding limit, a reduction in stages), `backward_<part>`. Gradients of activations are overwritten; those of parameters
+ * and adaLN vectors are added to.
  */
 import { ShapeError } from '../errors.js';
 
@@ -81,7 +82,7 @@ export interface Entry<
   readonly key: string;
 }
 
-/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`. */
+/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
