@@ -6,3 +6,4 @@ export { groupNorm } from './group_norm.js';
 export { linear } from './linear.js';
 export { quantize } from './quantize.js';
 export { silu } from './silu.js';
+export { sumParts } from './sum_parts.js';

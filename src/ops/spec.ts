@@ -1,6 +1,7 @@
 /**
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
- * every backend derives its host glue from it. `forward` and `backward` are separate entries of one op.
+ * every backend derives its host glue from it. `forward` and `backward` are separate entries of one op; a backward that
+ * does not fit in one kernel is several, named after what they give (`backward_input`, `backward_weight`).
  */
 import { ShapeError } from '../errors.js';
 
@@ -84,7 +85,7 @@ export interface Entry<
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: 'forward' | 'backward', shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+>(op: string, name: 'forward' | 'backward' | `backward_${string}`, shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
   const dimNames = new Set<string>();
   for (const t of Object.values(spec.tensors)) for (const w of words(t.shape)) if (!isLiteral(w)) dimNames.add(w);
   return {
