@@ -34,6 +34,14 @@
   return f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
 }
 
+// forward: y = x·σ(x)  ⇒  dx = dy·σ(x)·(1 + x·(1 - σ(x)))
+// @ts-ignore: decorator
+@inline export function siluGradient4(x: v128, dy: v128): v128 {
+  const one = f32x4.splat(1);
+  const s = f32x4.div(one, f32x4.add(one, exp4(f32x4.neg(x))));
+  return f32x4.mul(f32x4.mul(dy, s), f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
+}
+
 // The same lane arithmetic for a single value, so that a tail equals what a full vector would give.
 // @ts-ignore: decorator
 @inline export function exp1(x: f32): f32 {
@@ -43,6 +51,11 @@
 // @ts-ignore: decorator
 @inline export function silu1(x: f32): f32 {
   return f32x4.extract_lane(silu4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
+@inline export function siluGradient1(x: f32, dy: f32): f32 {
+  return f32x4.extract_lane(siluGradient4(f32x4.splat(x), f32x4.splat(dy)), 0);
 }
 
 // log(1 + e^x)

@@ -1,6 +1,7 @@
 /** Gradients of the tokenizer's ops against finite differences. */
 import { expect, it } from 'vitest';
 import { conv2d } from '../../src/ops/conv2d.js';
+import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';
 import { gradcheck } from './gradcheck.js';
 
@@ -25,4 +26,13 @@ it('conv2d', async () => {
     { ...d, ho: 2, wo: 2, stride: 2, pad: 1 },
   ])
     expect(await gradcheck(conv2d.forward, backward, c)).toEqual([]);
+});
+
+it('group_norm', async () => {
+  for (const c of [
+    { b: 2, s: 5, c: 6, groups: 2, eps: 1e-6, swish: 1 },
+    { b: 1, s: 3, c: 4, groups: 4, eps: 1e-2, swish: 0 },
+    { b: 3, s: 4, c: 3, groups: 1, eps: 1e-6, swish: 1 },
+  ])
+    expect(await gradcheck(groupNorm.forward, [groupNorm.backward], c)).toEqual([]);
 });
