@@ -1,6 +1,6 @@
 // One line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
-export { attention_forward } from './attention';
+export { attention_backward_key, attention_backward_query, attention_forward } from './attention';
 export { codebook_lookup_forward } from './codebook_lookup';
 export { conv2d_backward_input, conv2d_backward_weight, conv2d_forward } from './conv2d';
 export { group_norm_backward, group_norm_forward } from './group_norm';

@@ -74,3 +74,13 @@
   }
   return sqrt<f32>(square);
 }
+
+// Σ x·y of n numbers.
+export function dot(x: usize, y: usize, n: i32): f32 {
+  const end = x + (<usize>n << 2);
+  let sums = f32x4.splat(0);
+  for (; x + 16 <= end; x += 16, y += 16) sums = f32x4.add(sums, f32x4.mul(v128.load(x), v128.load(y)));
+  let sum = hsum(sums);
+  for (; x < end; x += 4, y += 4) sum += load<f32>(x) * load<f32>(y);
+  return sum;
+}

@@ -1,5 +1,6 @@
 /** Gradients of the tokenizer's ops against finite differences. */
 import { expect, it } from 'vitest';
+import { attention } from '../../src/ops/attention.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';
@@ -35,4 +36,13 @@ it('group_norm', async () => {
     { b: 3, s: 4, c: 3, groups: 1, eps: 1e-6, swish: 1 },
   ])
     expect(await gradcheck(groupNorm.forward, [groupNorm.backward], c)).toEqual([]);
+});
+
+it('attention', async () => {
+  for (const c of [
+    { b: 2, s: 5, c: 3 },
+    { b: 1, s: 1, c: 4 },
+    { b: 1, s: 9, c: 6 },
+  ])
+    expect(await gradcheck(attention.forward, [attention.backward_query, attention.backward_key], c)).toEqual([]);
 });

@@ -42,7 +42,7 @@ export async function run(entry: AnyEntry, values: Values, dims: Case): Promise<
       .filter((name) => !dims.omit?.includes(name))
       .map((name) => {
         const { shape, dtype = 'f32' } = entry.tensors[name] as TensorSpec;
-        const sizes = shape.split(' ').map((w) => dims[w] as number);
+        const sizes = shape.split(' ').map((w) => (dims[w] as number | undefined) ?? Number(w));
         const size = sizes.reduce((a, b) => a * b, 1);
         return [name, backend.from(given[name] ?? new Float64Array(size), sizes, dtype)];
       }),
