@@ -5,7 +5,7 @@ export { codebook_lookup_forward } from './codebook_lookup';
 export { conv2d_backward_input, conv2d_backward_weight, conv2d_forward } from './conv2d';
 export { group_norm_backward, group_norm_forward } from './group_norm';
 export { linear_backward_input, linear_backward_weight, linear_forward } from './linear';
-export { quantize_forward } from './quantize';
+export { quantize_backward, quantize_forward } from './quantize';
 export { silu_forward } from './silu';
 export { sum_parts_forward } from './sum_parts';
 

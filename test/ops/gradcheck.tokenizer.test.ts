@@ -1,10 +1,13 @@
 /** Gradients of the tokenizer's ops against finite differences. */
 import { expect, it } from 'vitest';
 import { attention } from '../../src/ops/attention.js';
+import { unitRow } from '../../src/ops/codebook_lookup.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';
-import { gradcheck } from './gradcheck.js';
+import { quantize } from '../../src/ops/quantize.js';
+import { compare, gradcheck, run } from './gradcheck.js';
+import { normal, rng } from './harness.js';
 
 it('linear', async () => {
   const backward = [linear.backward_input, linear.backward_weight];
@@ -45,4 +48,28 @@ it('attention', async () => {
     { b: 1, s: 9, c: 6 },
   ])
     expect(await gradcheck(attention.forward, [attention.backward_query, attention.backward_key], c)).toEqual([]);
+});
+
+it('quantize', async () => {
+  const [r, d, v] = [6, 5, 4];
+  const random = rng(7);
+  const values = (n: number) => Float64Array.from({ length: n }, () => normal(random));
+  const given = { z: values(r * d), codebook: values(v * d), dy: values(r * d) };
+  const dims = { r, d, v, codebook_weight: 1.5, commitment_weight: 0.25, omit: ['distance'] };
+  const { codes } = await run(quantize.forward, given, dims);
+  const { dz, dcodebook } = await run(quantize.backward, { ...given, codes: codes! }, dims);
+  const rows = (of: ArrayLike<number>) => Array.from(codes!).map((_, i) => unitRow(of, i, d));
+  const looked = (of: ArrayLike<number>) => Array.from(codes!).map((code) => unitRow(of, code, d));
+  const sum = (a: number[][], f: (x: number, i: number, j: number) => number) =>
+    a.reduce((total, row, i) => total + row.reduce((part, x, j) => part + f(x, i, j), 0), 0);
+  // What is stopped is held where the values started.
+  const [sgZ, sgE] = [rows(given.z), looked(given.codebook)];
+  const loss = async (at: Record<string, ArrayLike<number>>) => {
+    const straight = sum(rows(at.z!), (x, i, j) => (x + sgE[i]![j]! - sgZ[i]![j]!) * given.dy[i * d + j]!);
+    const toCodes = sum(looked(at.codebook!), (x, i, j) => (x - sgZ[i]![j]!) ** 2) / (r * d);
+    const commitment = sum(rows(at.z!), (x, i, j) => (x - sgE[i]![j]!) ** 2) / (r * d);
+    return straight + dims.codebook_weight * toCodes + dims.commitment_weight * commitment;
+  };
+  expect(await compare(loss, given, 'z', dz!)).toEqual([]);
+  expect(await compare(loss, given, 'codebook', dcodebook!)).toEqual([]);
 });
