@@ -5,6 +5,9 @@ import { ceilDiv, entry, grid } from './spec.js';
 /** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
 const GEMV_ROWS = 8;
 
+/** Rows of dy that assembly/linear.ts turns at once for a weight's gradient. */
+export const GRADIENT_ROWS = 256;
+
 export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: {
@@ -91,7 +94,7 @@ export const linear = {
       workgroups: [ceilDiv(k, 64), ceilDiv(n, 64), p],
     }),
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => 4 * 256 * n,
+    wasmScratch: ({ n }) => 4 * GRADIENT_ROWS * n,
     tolerance: { f32: 3e-6, reason: 'm products summed in f32, in another order' },
   }),
 };
