@@ -2,20 +2,20 @@
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
 export { adamw_forward } from './adamw';
 export { add_rms_norm_forward, add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params } from './add_rms_norm';
-export { attention_forward } from './attention';
+export { attention_forward, attention_backward_key, attention_backward_query } from './attention';
 export { causal_conv1d_forward, causal_conv1d_backward } from './causal_conv1d';
 export { clip_forward } from './clip';
 export { codebook_lookup_forward } from './codebook_lookup';
 export { columns_forward } from './columns';
-export { conv2d_forward } from './conv2d';
+export { conv2d_forward, conv2d_backward_input, conv2d_backward_weight } from './conv2d';
 export { cross_entropy_forward, cross_entropy_backward } from './cross_entropy';
 export { ema_forward } from './ema';
 export { embedding_forward, embedding_backward } from './embedding';
 export { group_modulation_forward, group_modulation_backward } from './group_modulation';
-export { group_norm_forward } from './group_norm';
+export { group_norm_forward, group_norm_backward } from './group_norm';
 export { guide_forward } from './guide';
-export { linear_forward } from './linear';
-export { quantize_forward } from './quantize';
+export { linear_forward, linear_backward_input, linear_backward_weight } from './linear';
+export { quantize_forward, quantize_backward } from './quantize';
 export { rms_norm_gated_forward, rms_norm_gated_backward } from './rms_norm_gated';
 export { sample_forward } from './sample';
 export { selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum } from './selective_scan';

@@ -45,11 +45,6 @@ const ROUND: f32 = 12582912;
   return i32x4.add(p, i32x4.shl(t, 23));
 }
 
-// @ts-ignore: decorator
-@inline export function sigmoid4(x: v128): v128 {
-  return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
-}
-
 // x·sigmoid(x) for four lanes.
 // @ts-ignore: decorator
 @inline export function silu4(x: v128): v128 {
@@ -67,6 +62,12 @@ const ROUND: f32 = 12582912;
 @inline export function siluSlope4(x: v128, s: v128): v128 {
   const one = f32x4.splat(1);
   return f32x4.mul(s, f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
+}
+
+// forward: y = x·σ(x)  ⇒  dx = dy·σ(x)·(1 + x·(1 - σ(x)))
+// @ts-ignore: decorator
+@inline export function siluGradient4(x: v128, dy: v128): v128 {
+  return f32x4.mul(dy, siluSlope4(x, sigmoid4(x)));
 }
 
 // The same lane arithmetic for a single value, so that a tail equals what a full vector would give.
@@ -88,6 +89,11 @@ const ROUND: f32 = 12582912;
 // @ts-ignore: decorator
 @inline export function silu1(x: f32): f32 {
   return f32x4.extract_lane(silu4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
+@inline export function siluGradient1(x: f32, dy: f32): f32 {
+  return f32x4.extract_lane(siluGradient4(f32x4.splat(x), f32x4.splat(dy)), 0);
 }
 
 // log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial (relative error
@@ -127,4 +133,14 @@ const ROUND: f32 = 12582912;
   let q: usize = 0;
   for (; q + 16 <= bytes; q += 16) v128.store(y + q, f32x4.add(v128.load(y + q), v128.load(x + q)));
   for (; q < bytes; q += 4) store<f32>(y + q, load<f32>(y + q) + load<f32>(x + q));
+}
+
+// Σ x·y of n numbers.
+export function dot(x: usize, y: usize, n: i32): f32 {
+  const end = x + (<usize>n << 2);
+  let sums = f32x4.splat(0);
+  for (; x + 16 <= end; x += 16, y += 16) sums = f32x4.add(sums, f32x4.mul(v128.load(x), v128.load(y)));
+  let sum = hsum(sums);
+  for (; x < end; x += 4, y += 4) sum += load<f32>(x) * load<f32>(y);
+  return sum;
 }
