@@ -141,7 +141,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
     e.names.forEach((name, i) => {
       const t = tensors[name];
-      const resource = t ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * 4, size: bound(t) } : { buffer: this.dummy(i) };
+      const resource = t
+        ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * 4, size: bound(t) }
+        : { buffer: this.dummy(i) };
       entries.push({ binding: i + 1, resource });
     });
     const [x, y = 1, z = 1] = plan.workgroups;

@@ -150,7 +150,11 @@ export function hiddenForward(be: Backend, p: AimParams, c: AimConfig, input: Ai
   be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, sum, y: normed }, { eps: EPS });
   a.done(x, res);
   const y = a.tensor('norm_final', [m, l, d]);
-  be.run(addRmsNorm.forward, { x: normed, weight: p.final_layer.norm_final.weight, modulation: modulation.final, y }, { eps: EPS });
+  be.run(
+    addRmsNorm.forward,
+    { x: normed, weight: p.final_layer.norm_final.weight, modulation: modulation.final, y },
+    { eps: EPS },
+  );
   a.done(normed);
   return y;
 }

@@ -7,7 +7,7 @@ import { addRmsNorm, crossEntropy, embedding, groupModulation, silu, sum, sumRow
 import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';
 import { type AimParams, EPS, hiddenForward, type Modulation, modulationForward } from './aim.js';
-import { addTo, linearBackward } from './backward.js';
+import { addTo, linearBackward, zeros } from './backward.js';
 import type { AimConfig } from './config.js';
 import { linearForward } from './layers.js';
 import { type Mamba1Params, mamba1Backward } from './mamba1.js';
@@ -94,7 +94,15 @@ function hiddenBackward(
     final: zeros(be, modulation.final.shape),
   };
   /** One add_rms_norm: the gradient of its sum, with the weight's and the adaLN vectors' added. */
-  const normBackward = (sumOf: Tensor, weight: Tensor, dweight: Tensor, dyOf: Tensor, dsum?: Tensor, vectors?: Tensor, dvectors?: Tensor) => {
+  const normBackward = (
+    sumOf: Tensor,
+    weight: Tensor,
+    dweight: Tensor,
+    dyOf: Tensor,
+    dsum?: Tensor,
+    vectors?: Tensor,
+    dvectors?: Tensor,
+  ) => {
     const dres = be.tensor(shape);
     const rows = be.tensor([m, partsOf(m, l), 2, d]);
     be.run(addRmsNorm.backward, { sum: sumOf, weight, modulation: vectors, dy: dyOf, dsum, dres, rows }, { eps: EPS });
@@ -108,7 +116,15 @@ function hiddenBackward(
   const normed = a.tensor('norm_f', shape);
   // forward: y = RMSNorm(norm_f; norm_final)·(1 + s) + t
   const { norm_final } = p.final_layer;
-  const dnormed = normBackward(normed, norm_final.weight, g.final_layer.norm_final.weight, dy, undefined, modulation.final, dmodulation.final);
+  const dnormed = normBackward(
+    normed,
+    norm_final.weight,
+    g.final_layer.norm_final.weight,
+    dy,
+    undefined,
+    modulation.final,
+    dmodulation.final,
+  );
   // forward: norm_f = RMSNorm(res_f)
   let dres = normBackward(a.tensor('res_f', shape), p.norm_f.weight, g.norm_f.weight, dnormed);
   be.free(dnormed);
@@ -129,7 +145,15 @@ function hiddenBackward(
     be.free(dx);
     // forward: u = RMSNorm(res; norm)·(1 + scale) + shift; res also went on
     const res = al.tensor('res', shape);
-    const before = normBackward(res, layer.norm.weight, grads.norm.weight, du, dres, modulation.layers[i]!, dmodulation.layers[i]!);
+    const before = normBackward(
+      res,
+      layer.norm.weight,
+      grads.norm.weight,
+      du,
+      dres,
+      modulation.layers[i]!,
+      dmodulation.layers[i]!,
+    );
     be.free(du, dres);
     dres = before;
   }
@@ -142,7 +166,15 @@ function hiddenBackward(
 }
 
 /** `modulationForward` read upwards. */
-function modulationBackward(be: Backend, p: AimParams, g: AimParams, c: AimConfig, labels: Tensor, dmodulation: Modulation, a: Acts): void {
+function modulationBackward(
+  be: Backend,
+  p: AimParams,
+  g: AimParams,
+  c: AimConfig,
+  labels: Tensor,
+  dmodulation: Modulation,
+  a: Acts,
+): void {
   const m = labels.size;
   const d = c.d_model;
   const cls = a.tensor('c', [m, d]);
@@ -169,10 +201,4 @@ function modulationBackward(be: Backend, p: AimParams, g: AimParams, c: AimConfi
   be.run(silu.backward, { x: cls, dy: ds, dx: part });
   be.run(embedding.backward, { ids: labels, dy: part, dtable: g.cls_embed.embedding_table.weight });
   be.free(ds, part);
-}
-
-function zeros(be: Backend, shape: readonly number[]): Tensor {
-  const t = be.tensor(shape);
-  be.zero(t);
-  return t;
 }

@@ -52,7 +52,15 @@ export function mamba1Forward(be: Backend, p: Mamba1Params, c: MambaConfig, u: T
 }
 
 /** Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`. */
-export function mamba1Backward(be: Backend, p: Mamba1Params, g: Mamba1Params, c: MambaConfig, u: Tensor, dout: Tensor, a: Acts): Tensor {
+export function mamba1Backward(
+  be: Backend,
+  p: Mamba1Params,
+  g: Mamba1Params,
+  c: MambaConfig,
+  u: Tensor,
+  dout: Tensor,
+  a: Acts,
+): Tensor {
   const [m, l] = u.shape as [number, number];
   const e = c.d_inner;
   const xz = a.tensor('xz', [m, l, 2 * e]);

@@ -93,7 +93,15 @@ export function mamba2Forward(be: Backend, p: Mamba2Params, c: MambaConfig, u: T
  * Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`
  * (per token: proj + conv + 2·d_inner floats).
  */
-export function mamba2Backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: MambaConfig, u: Tensor, dout: Tensor, a: Acts): Tensor {
+export function mamba2Backward(
+  be: Backend,
+  p: Mamba2Params,
+  g: Mamba2Params,
+  c: MambaConfig,
+  u: Tensor,
+  dout: Tensor,
+  a: Acts,
+): Tensor {
   const [m, l] = u.shape as [number, number];
   const w = widths(c);
   const zxbcdt = a.tensor('zxbcdt', [m, l, w.proj]);

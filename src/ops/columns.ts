@@ -3,7 +3,9 @@ import shader from '../../shaders/columns.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const check = ({ s, c, offset }: { s: number; c: number; offset: number }) =>
-  offset + c > s ? `columns ${offset} to ${offset + c} of ${s} were asked for; lower offset or make the run narrower.` : undefined;
+  offset + c > s
+    ? `columns ${offset} to ${offset + c} of ${s} were asked for; lower offset or make the run narrower.`
+    : undefined;
 
 export const columns = {
   forward: entry('columns', 'forward', shader, {
