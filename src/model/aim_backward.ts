@@ -196,7 +196,10 @@ function modulationBackward(
     });
     project(dgroups, p.adaln_group[1], g.adaln_group[1]);
     be.free(dgroups);
-  } else dmodulation.layers.forEach((dy, i) => project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]));
+  } else {
+    for (const [i, dy] of dmodulation.layers.entries())
+      project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]);
+  }
   // forward: s = SiLU(c), c = table[labels]
   be.run(silu.backward, { x: cls, dy: ds, dx: part });
   be.run(embedding.backward, { ids: labels, dy: part, dtable: g.cls_embed.embedding_table.weight });
