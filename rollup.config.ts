@@ -5,7 +5,7 @@ import { assets } from './scripts/assets.mjs';
 // One source, two entries: the library (any runtime) and the `aim` command (Node). Shared code lands in shared chunks.
 export default defineConfig({
   input: { aim: 'src/index.ts', cli: 'src/cli/main.ts' },
-  external: ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/],
+  external: ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/],
   output: {
     dir: 'dist',
     format: 'es',

@@ -1,6 +1,6 @@
 /** AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525). Activations are NHWC. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { attention, codebookLookup, conv2d, groupNorm, l2Normalize, quantize } from '../ops/index.js';
+import { attention, codebookLookup, conv2d, groupNorm, quantize } from '../ops/index.js';
 import { Acts } from './acts.js';
 import { GROUP_NORM_GROUPS, type TokenizerConfigJson } from './config.js';
 import { linearForward, rows } from './layers.js';
@@ -119,14 +119,9 @@ export function encodeForward(be: Backend, p: TokenizerParams, image: Tensor, a:
 
 /** Features [..., embed_dim] → codes u32 [rows] by nearest normalised codebook row. */
 export function quantizeForward(be: Backend, p: TokenizerParams, z: Tensor, a: Acts = new Acts(be)): Tensor {
-  const zn = a.tensor('zn', rows(be, z).shape);
-  be.run(l2Normalize.forward, { x: rows(be, z), y: zn });
-  const book = p.quantize.embedding.weight;
-  const en = a.tensor('en', book.shape);
-  be.run(l2Normalize.forward, { x: book, y: en });
-  const codes = a.tensor('codes', [zn.shape[0]!], 'u32');
-  be.run(quantize.forward, { z: zn, codebook: en, codes });
-  a.done(zn, en);
+  const flat = rows(be, z);
+  const codes = a.tensor('codes', [flat.shape[0]!], 'u32');
+  be.run(quantize.forward, { z: flat, codebook: p.quantize.embedding.weight, codes });
   return codes;
 }
 

@@ -64,7 +64,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
         const modulation = modulationForward(be, p, config, labels, new Acts(be));
         const input = { tokens: t, labels, step, modulation, shift: 0 as const };
         const whole = await be.read(aimForward(be, p, config, { ...input, length: T }));
-        const largest = whole.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+        const largest = Array.from(whole).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
         const state = aimState(be, config, b);
         for (const s of state) for (const x of [s.conv, s.ssm]) be.zero(x);
         let worst = 0;
