@@ -52,6 +52,8 @@ class HttpSource implements ByteSource {
   private chunk: Uint8Array = EMPTY;
   private at = 0;
   private loaded = 0;
+  /** What progress counts towards; unlike `size` it may be a guess. */
+  private total: number | undefined;
   private closed = false;
   /** Reads take turns: there is one stream. */
   private turn: Promise<unknown> = Promise.resolve();
@@ -66,9 +68,12 @@ class HttpSource implements ByteSource {
   async start(): Promise<void> {
     const response = await this.connect(0, undefined);
     const length = Number(response.headers.get('content-length') ?? Number.NaN);
-    // Under a content encoding the length is that of the compressed body, and a cross-origin answer hides the encoding.
-    const exact = response.type !== 'cors' && (response.headers.get('content-encoding') ?? 'identity') === 'identity';
-    if (exact && Number.isSafeInteger(length)) this.size = length;
+    const encoded = (response.headers.get('content-encoding') ?? 'identity') !== 'identity';
+    // Under a content encoding this is the length of the compressed body.
+    if (encoded || !Number.isSafeInteger(length)) return;
+    this.total = length;
+    // A cross-origin answer may hide its encoding, so there the length is good enough for a progress bar only.
+    if (response.type !== 'cors') this.size = length;
   }
 
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
@@ -159,8 +164,8 @@ class HttpSource implements ByteSource {
     }
     if (position + this.chunk.length > this.loaded) {
       this.loaded = position + this.chunk.length;
-      const total = this.size === Number.POSITIVE_INFINITY ? undefined : this.size;
-      this.options.onProgress?.({ phase: 'download', loaded: this.loaded, total });
+      if (this.total !== undefined && this.loaded > this.total) this.total = undefined;
+      this.options.onProgress?.({ phase: 'download', loaded: this.loaded, total: this.total });
     }
   }
 

@@ -129,6 +129,7 @@ export async function decodePng(bytes: Uint8Array, name = 'the image'): Promise<
   const { decode } = await import('fast-png');
   try {
     const { width, height, data, depth, channels, palette } = decode(bytes, { checkCrc: true });
+    if (bytes[25] === 3 && !palette) throw new Error('it has no palette');
     const rgb = new Uint8Array(width * height * 3);
     const perLine = data.length / height;
     const max = 2 ** depth - 1;

@@ -51,8 +51,9 @@ export async function parseHeader(
   const { name: file, size } = source;
   if (size < 8) throw bad(file, `has only ${size} bytes, less than the 8 of a header length`);
   const start = await source.read(0, 8, signal);
-  const length = Number(new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true));
-  if (length > MAX_HEADER) throw foreign(file, start, length);
+  const claimed = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
+  if (claimed > MAX_HEADER) throw foreign(file, start, claimed);
+  const length = Number(claimed);
   if (length > size - 8)
     throw bad(file, `is cut off: its header should have ${length} bytes, and ${length - (size - 8)} of them are missing`);
   const root = parseJson(file, await source.read(8, length, signal));
@@ -300,7 +301,7 @@ function show(value: unknown): string {
 }
 
 /** Other kinds of files, known by their first bytes, read as absurd header lengths. */
-function foreign(file: string, start: Uint8Array, length: number): CheckpointError {
+function foreign(file: string, start: Uint8Array, length: bigint): CheckpointError {
   const text = String.fromCharCode(...start);
   if (/^\s*</.test(text))
     return bad(file, 'is a web page, not a safetensors file; its server may ask for a login or another URL');

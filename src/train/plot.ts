@@ -44,7 +44,7 @@ export function plotLoss(title: string, yLabel: string, series: readonly Series[
     const dots =
       kind === 'marked' ? points.map((p) => `<circle cx="${x(p.step)}" cy="${y(p.loss)}" r="3" fill="${colour}"/>`) : [];
     const last = points.at(-1);
-    const key = `${escape(name)}${last ? ` ${last.loss.toPrecision(4)}` : ''}`;
+    const key = `${escapeXml(name)}${last ? ` ${last.loss.toPrecision(4)}` : ''}`;
     const at = TOP + 18 + 18 * i;
     return [
       `<path d="${line}" fill="none" stroke="${colour}" stroke-width="1.5"/>`,
@@ -55,9 +55,9 @@ export function plotLoss(title: string, yLabel: string, series: readonly Series[
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}">
 <style>text{font:13px sans-serif;fill:#333}.grid{stroke:#ddd}</style>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
-<text x="${WIDTH / 2}" y="24" text-anchor="middle" style="font-size:16px">${escape(title)}</text>
+<text x="${WIDTH / 2}" y="24" text-anchor="middle" style="font-size:16px">${escapeXml(title)}</text>
 <text x="${(WIDTH + LEFT) / 2}" y="${HEIGHT - 10}" text-anchor="middle">step</text>
-<text transform="translate(16 ${(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" text-anchor="middle">${escape(yLabel)}</text>
+<text transform="translate(16 ${(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" text-anchor="middle">${escapeXml(yLabel)}</text>
 ${grid.join('\n')}
 ${curves.join('\n')}
 </svg>
@@ -111,4 +111,4 @@ function logTicks(from: number, to: number): number[] {
 const label = (value: number) =>
   Math.abs(value) >= 1e4 ? `${Number((value / 1000).toPrecision(4))}k` : String(Number(value.toPrecision(4)));
 const round = (value: number) => Math.round(value * 10) / 10;
-const escape = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
+const escapeXml = (text: string) => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
