@@ -139,7 +139,9 @@ function hash(path: string): number {
 
 async function noClasses(folder: Folder): Promise<IoError> {
   const images = (await folder.list()).filter((e) => IS_IMAGE.test(e.name)).length;
-  const found = images ? `${images} images lie in ${folder.name} itself` : `${folder.name} has no sub-folders`;
+  const found = images
+    ? `${images} ${images === 1 ? 'image lies' : 'images lie'} in ${folder.name} itself`
+    : `${folder.name} has no sub-folders`;
   return new IoError(`${found}; put the images into one sub-folder per class, such as ${folder.name}/cat/1.png.`);
 }
 

@@ -76,6 +76,12 @@ export function idx(shape: number[], data: ArrayLike<number>, magic = 0x0800 + s
 
 /** n images of 4×4, image i filled with i, labels i mod 3. */
 export const idxSet = (n: number, prefix = 'train'): Files => ({
-  [`${prefix}-images-idx3-ubyte`]: idx([n, 4, 4], Uint8Array.from({ length: n * 16 }, (_, i) => i >> 4)),
-  [`${prefix}-labels-idx1-ubyte`]: idx([n], Uint8Array.from({ length: n }, (_, i) => i % 3)),
+  [`${prefix}-images-idx3-ubyte`]: idx(
+    [n, 4, 4],
+    Uint8Array.from({ length: n * 16 }, (_, i) => i >> 4),
+  ),
+  [`${prefix}-labels-idx1-ubyte`]: idx(
+    [n],
+    Uint8Array.from({ length: n }, (_, i) => i % 3),
+  ),
 });

@@ -138,7 +138,16 @@ describe('openFolder', () => {
     expect(values).toEqual([10, 10, 30, 30, 30, 30, 30, 30, 30, 10]);
     const bad = data.skipped.slice(2).map((s) => s.name);
     expect(bad.sort()).toEqual(
-      ['a/0-cut.jpg', 'a/2-crc.png', 'a/3-empty.png', 'a/4-text.jpg', 'a/5-noise.jpg', 'a/6-cut.png', 'a/7-thin.png', 'b/bad.png'].sort(),
+      [
+        'a/0-cut.jpg',
+        'a/2-crc.png',
+        'a/3-empty.png',
+        'a/4-text.jpg',
+        'a/5-noise.jpg',
+        'a/6-cut.png',
+        'a/7-thin.png',
+        'b/bad.png',
+      ].sort(),
     );
     for (const { name, reason } of data.skipped.slice(2)) {
       expect(reason).toContain(name);
@@ -164,13 +173,22 @@ describe('openFolder', () => {
 describe('resize', () => {
   it('keeps flat images flat and means the same', () => {
     const flat = { width: 37, height: 23, data: new Uint8Array(37 * 23 * 3).fill(77) };
-    for (const [w, h] of [[10, 10], [100, 64], [37, 5], [1, 1]] as const)
+    for (const [w, h] of [
+      [10, 10],
+      [100, 64],
+      [37, 5],
+      [1, 1],
+    ] as const)
       expect(new Set(resize(flat, w, h).data)).toEqual(new Set([77]));
   });
 
   it('does not alias and interpolates', () => {
     // One-pixel stripes shrunk: grey, not black or white.
-    const stripes = { width: 64, height: 4, data: Uint8Array.from({ length: 64 * 4 * 3 }, (_, i) => (Math.floor(i / 3) % 2) * 255) };
+    const stripes = {
+      width: 64,
+      height: 4,
+      data: Uint8Array.from({ length: 64 * 4 * 3 }, (_, i) => (Math.floor(i / 3) % 2) * 255),
+    };
     for (const v of resize(stripes, 16, 4).data.subarray(6, 40)) expect(Math.abs(v - 127.5)).toBeLessThan(4);
     const ramp = { width: 2, height: 1, data: Uint8Array.of(0, 0, 0, 100, 100, 100) };
     expect([...resize(ramp, 4, 1).data.filter((_, i) => i % 3 === 0)]).toEqual([0, 25, 75, 100]);
@@ -186,7 +204,7 @@ describe('JPEG', () => {
 
   it('turns images upright by their EXIF orientation', async () => {
     // Stored 3×2: a b c / d e f
-    const stored = { width: 3, height: 2, data: Uint8Array.from([..."abcdef"].flatMap((c) => [c.charCodeAt(0), 0, 0])) };
+    const stored = { width: 3, height: 2, data: Uint8Array.from([...'abcdef'].flatMap((c) => [c.charCodeAt(0), 0, 0])) };
     const want = ['abc/def', 'cba/fed', 'fed/cba', 'def/abc', 'ad/be/cf', 'da/eb/fc', 'fc/eb/da', 'cf/be/ad'];
     want.forEach((text, i) => {
       const { width, data } = upright(stored, i + 1);
@@ -194,12 +212,23 @@ describe('JPEG', () => {
       expect(letters.replace(new RegExp(`(.{${width}})(?=.)`, 'g'), '$1/')).toBe(text);
     });
     for (const little of [true, false]) {
-      const image = await decodeJpeg(oriented(jpg(16, 8, (x) => (x < 8 ? [255, 255, 255] : [0, 0, 0])), 6, little));
+      const image = await decodeJpeg(
+        oriented(
+          jpg(16, 8, (x) => (x < 8 ? [255, 255, 255] : [0, 0, 0])),
+          6,
+          little,
+        ),
+      );
       expect([image.width, image.height]).toEqual([8, 16]);
       expect(image.data[0]).toBeGreaterThan(200);
       expect(image.data.at(-1)).toBeLessThan(50);
     }
-    for (const bad of [undefined, new Uint8Array(), new Uint8Array(40), Uint8Array.of(0, 0x4d, 0x4d, 0, 42, 0xff, 0xff, 0xff, 0xff)])
+    for (const bad of [
+      undefined,
+      new Uint8Array(),
+      new Uint8Array(40),
+      Uint8Array.of(0, 0x4d, 0x4d, 0, 42, 0xff, 0xff, 0xff, 0xff),
+    ])
       expect(orientation(bad)).toBe(1);
   });
 

@@ -42,7 +42,12 @@ describe('openIdx', () => {
     ['too few labels', { [labels]: idx([4], new Uint8Array(4)) }, /5 images and 4 labels/, IoError],
     ['no images', { [images]: idx([0, 4, 4], []), [labels]: idx([0], []) }, /there are no images/, IoError],
     ['no labels file', { [labels]: undefined }, /neither .*train-labels-idx1-ubyte nor/, IoError],
-    ['damaged gzip', { [images]: undefined, [`${images}.gz`]: gzipSync(good[images]!).subarray(0, 30) }, /no readable gzip/, IoError],
+    [
+      'damaged gzip',
+      { [images]: undefined, [`${images}.gz`]: gzipSync(good[images]!).subarray(0, 30) },
+      /no readable gzip/,
+      IoError,
+    ],
     ['too large', { [images]: idx([5, 8, 8], new Uint8Array(320)) }, /images are 8×8, the tokenizer takes 6×6/, OptionError],
   ];
   it.each(cases)('refuses %s', async (_, change, message, kind) => {
@@ -54,7 +59,9 @@ describe('openIdx', () => {
   });
 
   it('refuses too few names', async () => {
-    await expect(openIdx(folderOf(good), { ...train, classes: ['a', 'b'] })).rejects.toThrow(/label 2 has no name among the 2 classes/);
+    await expect(openIdx(folderOf(good), { ...train, classes: ['a', 'b'] })).rejects.toThrow(
+      /label 2 has no name among the 2 classes/,
+    );
   });
 
   it('reads Fashion-MNIST', async (ctx) => {
