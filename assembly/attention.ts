@@ -1,9 +1,9 @@
 // y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: two products, with k and v packed once a sequence and blocks of queries between.
-import { exp1, exp4, hsum } from './lib/math';
+import { dot, exp1, exp4, hsum } from './lib/math';
 import { gemmPacked, packAll, packAllTurned, packedBytes } from './linear';
 
-/** Queries of a block; src/ops/attention.ts sizes the scratch area for it. */
-const QUERIES: i32 = 32;
+/** Rows of a block (queries, or keys in backward_key); src/ops/attention.ts sizes the scratch area for it. */
+const ROWS: i32 = 32;
 
 export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32, s: i32, c: i32, scratch: usize): void {
   const sequence = (<usize>s * <usize>c) << 2;
@@ -13,8 +13,8 @@ export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32
   for (let n = 0; n < b; n++) {
     packAll(k, c, s, scratch);
     packAllTurned(v, s, c, values);
-    for (let i = 0; i < s; i += QUERIES) {
-      const rows = min(QUERIES, s - i), at = (<usize>i * <usize>c) << 2;
+    for (let i = 0; i < s; i += ROWS) {
+      const rows = min(ROWS, s - i), at = (<usize>i * <usize>c) << 2;
       gemmPacked(q + at, scratch, 0, 0, scores, rows, c, s);
       for (let r = 0; r < rows; r++) softmax(scores + ((<usize>r * <usize>s) << 2), s, scale);
       gemmPacked(scores, values, 0, 0, y + at, rows, s, c);
@@ -26,8 +26,101 @@ export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32
   }
 }
 
-/** softmax(x·scale), in place. */
-export function softmax(x: usize, n: i32, scale: f32): void {
+// With s = q·k·c^-½, p = softmax(s):
+// forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j], dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i]);  s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
+export function attention_backward_query(
+  q: usize, k: usize, v: usize, y: usize, dy: usize, dq: usize, stats: usize,
+  b: i32, s: i32, c: i32, scratch: usize,
+): void {
+  const row = <usize>s << 2, sequence = row * c;
+  const values = scratch + packedBytes(c, s), keys = values + packedBytes(c, s);
+  const scores = keys + packedBytes(s, c), dp = scores + <usize>ROWS * row;
+  const scale = <f32>(1 / sqrt<f64>(c));
+  for (let n = 0; n < b; n++) {
+    packAll(k, c, s, scratch);
+    packAll(v, c, s, values);
+    packAllTurned(k, s, c, keys);
+    for (let i = 0; i < s; i += ROWS) {
+      const rows = min(ROWS, s - i), at = (<usize>i * <usize>c) << 2;
+      gemmPacked(q + at, scratch, 0, 0, scores, rows, c, s);
+      gemmPacked(dy + at, values, 0, 0, dp, rows, c, s);
+      for (let r = 0; r < rows; r++) {
+        const o = <usize>r * row, d = at + ((<usize>r * <usize>c) << 2);
+        const stat = stats + (<usize>(i + r) << 2);
+        store<f32>(stat, softmax(scores + o, s, scale));
+        store<f32>(stat + row, dot(dy + d, y + d, c));
+        const outer = load<f32>(stat + row);
+        let j: usize = 0;
+        for (; j + 16 <= row; j += 16) {
+          const p = scores + o + j, d = f32x4.sub(v128.load(dp + o + j), f32x4.splat(outer));
+          v128.store(p, f32x4.mul(f32x4.mul(v128.load(p), d), f32x4.splat(scale)));
+        }
+        for (; j < row; j += 4) {
+          const p = scores + o + j;
+          store<f32>(p, load<f32>(p) * (load<f32>(dp + o + j) - outer) * scale);
+        }
+      }
+      gemmPacked(scores, keys, 0, 0, dq + at, rows, s, c);
+    }
+    q += sequence;
+    k += sequence;
+    v += sequence;
+    y += sequence;
+    dy += sequence;
+    dq += sequence;
+    stats += 2 * row;
+  }
+}
+
+// forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i];  s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½
+export function attention_backward_key(
+  q: usize, k: usize, v: usize, dy: usize, stats: usize, dk: usize, dv: usize,
+  b: i32, s: i32, c: i32, scratch: usize,
+): void {
+  const row = <usize>s << 2, sequence = row * c;
+  const packedDy = scratch + packedBytes(c, s), queries = packedDy + packedBytes(c, s);
+  const turnedDy = queries + packedBytes(s, c), scores = turnedDy + packedBytes(s, c), dp = scores + <usize>ROWS * row;
+  const scale = <f32>(1 / sqrt<f64>(c));
+  for (let n = 0; n < b; n++) {
+    packAll(q, c, s, scratch);
+    packAll(dy, c, s, packedDy);
+    packAllTurned(q, s, c, queries);
+    packAllTurned(dy, s, c, turnedDy);
+    for (let j = 0; j < s; j += ROWS) {
+      const rows = min(ROWS, s - j), at = (<usize>j * <usize>c) << 2;
+      gemmPacked(k + at, scratch, 0, 0, scores, rows, c, s);
+      gemmPacked(v + at, packedDy, 0, 0, dp, rows, c, s);
+      for (let r = 0; r < rows; r++) {
+        const o = <usize>r * row;
+        let i: usize = 0;
+        for (; i + 16 <= row; i += 16) {
+          const score = f32x4.mul(v128.load(scores + o + i), f32x4.splat(scale));
+          const p = exp4(f32x4.sub(score, v128.load(stats + i)));
+          const d = f32x4.sub(v128.load(dp + o + i), v128.load(stats + row + i));
+          v128.store(scores + o + i, p);
+          v128.store(dp + o + i, f32x4.mul(f32x4.mul(p, d), f32x4.splat(scale)));
+        }
+        for (; i < row; i += 4) {
+          const p = exp1(load<f32>(scores + o + i) * scale - load<f32>(stats + i));
+          store<f32>(scores + o + i, p);
+          store<f32>(dp + o + i, p * (load<f32>(dp + o + i) - load<f32>(stats + row + i)) * scale);
+        }
+      }
+      gemmPacked(scores, turnedDy, 0, 0, dv + at, rows, s, c);
+      gemmPacked(dp, queries, 0, 0, dk + at, rows, s, c);
+    }
+    q += sequence;
+    k += sequence;
+    v += sequence;
+    dy += sequence;
+    dk += sequence;
+    dv += sequence;
+    stats += 2 * row;
+  }
+}
+
+/** softmax(x·scale), in place; returns log Σ exp(x·scale). */
+function softmax(x: usize, n: i32, scale: f32): f32 {
   const end = x + (<usize>n << 2);
   let most = load<f32>(x);
   for (let p = x + 4; p < end; p += 4) most = max(most, load<f32>(p));
@@ -47,4 +140,5 @@ export function softmax(x: usize, n: i32, scale: f32): void {
   const r: f32 = 1 / sum;
   for (p = x; p + 16 <= end; p += 16) v128.store(p, f32x4.mul(v128.load(p), f32x4.splat(r)));
   for (; p < end; p += 4) store<f32>(p, load<f32>(p) * r);
+  return most * scale + Mathf.log(sum);
 }

@@ -1,7 +1,7 @@
 // y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a product: the
 // windows of a block of output pixels are laid out as rows (ky, kx, c) that stay in the cache, and multiplied with w,
 // which is packed once for all blocks.
-import { gemmPacked, packAll, packedBytes } from './linear';
+import { gemmPacked, packAll, packAllTurned, packedBytes, weightGradient, weightGradientBytes } from './linear';
 
 /** Bytes of rows in a block, and the least number of rows; src/ops/conv2d.ts sizes the scratch area for both. */
 const COLUMNS: i32 = 65536;
@@ -26,6 +26,51 @@ export function conv2d_forward(
   }
 }
 
+// forward: columns[i,k] = window(x, i), y = columns·wᵀ  ⇒  dcolumns = dy·w, dx gets every element of it back
+export function conv2d_backward_input(
+  w: usize, dy: usize, dx: usize,
+  co: i32, kh: i32, kw: i32, ci: i32, b: i32, ho: i32, wo: i32, hi: i32, wi: i32,
+  stride: i32, pad: i32, up: i32, scratch: usize,
+): void {
+  const k = kh * kw * ci, rowY = <usize>co << 2;
+  const columns = scratch + packedBytes(co, k);
+  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  packAllTurned(w, co, k, scratch);
+  memory.fill(dx, 0, (<usize>b * <usize>(hi * wi) * <usize>ci) << 2);
+  for (let i = 0, m = b * ho * wo; i < m; i += block) {
+    const rows = min(block, m - i);
+    gemmPacked(dy + <usize>i * rowY, scratch, 0, 0, columns, rows, co, k);
+    for (let r = 0; r < rows; r++) {
+      const p = i + r;
+      giveBack(dx, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, pad, up);
+    }
+  }
+}
+
+// forward: y = columns·wᵀ + bias  ⇒  dw += dyᵀ·columns, dbias += Σ dy
+export function conv2d_backward_weight(
+  x: usize, dy: usize, dw: usize, dbias: usize,
+  b: i32, hi: i32, wi: i32, ci: i32, ho: i32, wo: i32, co: i32, p: i32, kh: i32, kw: i32,
+  stride: i32, pad: i32, up: i32, scratch: usize,
+): void {
+  const k = kh * kw * ci, m = b * ho * wo, chunk = (m + p - 1) / p;
+  const columns = scratch + weightGradientBytes(co);
+  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  for (let start = 0; start < m; start += chunk) {
+    const end = min(start + chunk, m);
+    for (let i = start; i < end; i += block) {
+      const rows = min(block, end - i);
+      for (let r = 0; r < rows; r++) {
+        const at = i + r;
+        window(x, columns + ((<usize>r * <usize>k) << 2), at / (ho * wo), at / wo % ho, at % wo, hi, wi, ci, kh, kw, stride, pad, up);
+      }
+      weightGradient(columns, dy + ((<usize>i * <usize>co) << 2), dw, dbias, rows, k, co, scratch);
+    }
+    dw += (<usize>co * <usize>k) << 2;
+    if (dbias) dbias += <usize>co << 2;
+  }
+}
+
 /** The window of output pixel (n, oy, ox): kh·kw·ci numbers. */
 function window(
   x: usize, out: usize, n: i32, oy: i32, ox: i32,
@@ -46,6 +91,27 @@ function window(
         for (; out + 16 <= end; out += 16) v128.store(out, f32x4.splat(0));
         for (; out < end; out += 4) store<f32>(out, 0);
       }
+    }
+  }
+}
+
+/** Adds what `window` would have read, given here, to where it would have read it. */
+function giveBack(
+  dx: usize, from: usize, n: i32, oy: i32, ox: i32,
+  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
+): void {
+  const bytes = <usize>ci << 2;
+  for (let ky = 0; ky < kh; ky++) {
+    const vy = oy * stride + ky - pad;
+    for (let kx = 0; kx < kw; kx++) {
+      const vx = ox * stride + kx - pad;
+      const end = from + bytes;
+      if (vy >= 0 && vx >= 0 && vy < hi * up && vx < wi * up) {
+        let to = dx + <usize>((n * hi + vy / up) * wi + vx / up) * bytes;
+        for (; from + 16 <= end; from += 16, to += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
+        for (; from < end; from += 4, to += 4) store<f32>(to, load<f32>(to) + load<f32>(from));
+      }
+      from = end;
     }
   }
 }

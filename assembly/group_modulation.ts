@@ -1,4 +1,6 @@
 // y[m,3,d] = groups[m,group,3,d] + table[1,3,d]
+import { addTo } from './lib/math';
+
 export function group_modulation_forward(groups: usize, table: usize, y: usize, m: i32, g: i32, d: i32, group: i32): void {
   const row = <usize>d * 12;
   groups += <usize>group * row;
@@ -6,5 +8,15 @@ export function group_modulation_forward(groups: usize, table: usize, y: usize, 
     let q: usize = 0;
     for (; q + 16 <= row; q += 16) v128.store(y + q, f32x4.add(v128.load(groups + q), v128.load(table + q)));
     for (; q < row; q += 4) store<f32>(y + q, load<f32>(groups + q) + load<f32>(table + q));
+  }
+}
+
+// forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy
+export function group_modulation_backward(dy: usize, dgroups: usize, dtable: usize, m: i32, d: i32, g: i32, group: i32): void {
+  const row = <usize>d * 12;
+  dgroups += <usize>group * row;
+  for (let i = 0; i < m; i++, dy += row, dgroups += <usize>g * row) {
+    addTo(dgroups, dy, row);
+    addTo(dtable, dy, row);
   }
 }

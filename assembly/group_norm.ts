@@ -1,6 +1,6 @@
 // y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
 // Sums run by channel, four channels a vector, over blocks of pixels in f32 and from block to block in f64.
-import { silu1, silu4 } from './lib/math';
+import { silu1, silu4, siluGradient1, siluGradient4 } from './lib/math';
 
 /** Pixels of a block. */
 const BLOCK: i32 = 32;
@@ -30,6 +30,84 @@ export function group_norm_forward(
       from += row;
       to += row;
     }
+  }
+}
+
+// forward: unit = (x - mean)·rstd, v = unit·weight + bias, y = v or SiLU(v)
+// ⇒  dv = dy or dy·SiLU'(v), dweight += Σ dv·unit, dbias += Σ dv,
+//    dunit = dv·weight, dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
+export function group_norm_backward(
+  x: usize, weight: usize, bias: usize, dy: usize, dx: usize, dweight: usize, dbias: usize,
+  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize,
+): void {
+  const row = <usize>c << 2, size = <usize>s * row;
+  // By channel, in f64: Σ dv·unit and Σ dv. In f32: mean and rstd of the group, mean(dunit·unit) and mean(dunit).
+  const sumW = scratch, sumB = sumW + 2 * row;
+  const mean = sumB + 2 * row, rstd = mean + row, second = rstd + row, first = second + row;
+  const dv = first + row, unit = dv + row;
+  const width = c / groups, count = <f64>s * width;
+  for (let n = 0; n < b; n++) {
+    moments(x, s, c, groups, eps, scratch, mean, rstd);
+    memory.fill(sumW, 0, 4 * row);
+    for (let p: usize = 0; p < size; p += row) {
+      gradientRow(x + p, weight, bias, dy + p, row, mean, rstd, swish, unit, dv);
+      for (let j: usize = 0; j < row; j += 4) {
+        const d = <f64>load<f32>(dv + j);
+        store<f64>(sumW + 2 * j, load<f64>(sumW + 2 * j) + d * load<f32>(unit + j));
+        store<f64>(sumB + 2 * j, load<f64>(sumB + 2 * j) + d);
+      }
+    }
+    for (let g = 0; g < c; g += width) {
+      let ofW: f64 = 0, ofB: f64 = 0;
+      for (let j = <usize>g << 2, end = <usize>(g + width) << 2; j < end; j += 4) {
+        const dw = load<f64>(sumW + 2 * j), db = load<f64>(sumB + 2 * j);
+        ofW += dw * load<f32>(weight + j);
+        ofB += db * load<f32>(weight + j);
+        store<f32>(dweight + j, load<f32>(dweight + j) + <f32>dw);
+        store<f32>(dbias + j, load<f32>(dbias + j) + <f32>db);
+      }
+      for (let j = <usize>g << 2, end = <usize>(g + width) << 2; j < end; j += 4) {
+        store<f32>(second + j, <f32>(ofW / count));
+        store<f32>(first + j, <f32>(ofB / count));
+      }
+    }
+    for (let p: usize = 0; p < size; p += row) {
+      gradientRow(x + p, weight, bias, dy + p, row, mean, rstd, swish, unit, dv);
+      let j: usize = 0;
+      for (; j + 16 <= row; j += 16) {
+        const d = f32x4.sub(f32x4.mul(v128.load(dv + j), v128.load(weight + j)), v128.load(first + j));
+        const u = f32x4.mul(v128.load(unit + j), v128.load(second + j));
+        v128.store(dx + p + j, f32x4.mul(v128.load(rstd + j), f32x4.sub(d, u)));
+      }
+      for (; j < row; j += 4) {
+        const d = load<f32>(dv + j) * load<f32>(weight + j) - load<f32>(first + j);
+        store<f32>(dx + p + j, load<f32>(rstd + j) * (d - load<f32>(unit + j) * load<f32>(second + j)));
+      }
+    }
+    x += size;
+    dy += size;
+    dx += size;
+    dweight += row;
+    dbias += row;
+  }
+}
+
+/** unit and dv of one pixel's channels. */
+// @ts-ignore: decorator
+@inline function gradientRow(
+  x: usize, weight: usize, bias: usize, dy: usize, row: usize, mean: usize, rstd: usize, swish: i32, unit: usize, dv: usize,
+): void {
+  let j: usize = 0;
+  for (; j + 16 <= row; j += 16) {
+    const u = f32x4.mul(f32x4.sub(v128.load(x + j), v128.load(mean + j)), v128.load(rstd + j));
+    const d = v128.load(dy + j);
+    v128.store(unit + j, u);
+    v128.store(dv + j, swish ? siluGradient4(f32x4.add(f32x4.mul(u, v128.load(weight + j)), v128.load(bias + j)), d) : d);
+  }
+  for (; j < row; j += 4) {
+    const u = (load<f32>(x + j) - load<f32>(mean + j)) * load<f32>(rstd + j), d = load<f32>(dy + j);
+    store<f32>(unit + j, u);
+    store<f32>(dv + j, swish ? siluGradient1(u * load<f32>(weight + j) + load<f32>(bias + j), d) : d);
   }
 }
 

@@ -12,29 +12,88 @@ export function linear_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32,
 ): void {
-  gemm(x, w, bias, residual, y, m, k, n);
+  if (m == 1) {
+    const j = rowProduct(x, w, bias, residual, y, k, n);
+    gemm(x, w, bias, residual, y, m, k, n, j, false);
+  } else gemm(x, w, bias, residual, y, m, k, n, 0, false);
 }
 
-export function gemm(
-  x: usize, w: usize, bias: usize, residual: usize, y: usize,
-  m: i32, k: i32, n: i32,
+// forward: y[m,n] = Σₖ x[m,k]·w[n,k]  ⇒  dx[m,k] = Σₙ dy[m,n]·w[n,k]
+export function linear_backward_input(w: usize, dy: usize, dx: usize, n: i32, k: i32, m: i32): void {
+  gemm(dy, w, 0, 0, dx, m, n, k, 0, true);
+}
+
+// forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]
+export function linear_backward_weight(
+  x: usize, dy: usize, dw: usize, dbias: usize,
+  m: i32, k: i32, n: i32, p: i32, scratch: usize,
 ): void {
-  let j = 0;
-  if (m == 1) {
-    for (; j + 8 <= n; j += 8) {
-      const at = <usize>j << 2;
-      for (let q = 0; q < k; q += K_BLOCK) {
-        const kb = min(k - q, K_BLOCK);
-        const b = q + kb == k && bias ? bias + at : 0, r = q + kb == k && residual ? residual + at : 0;
-        row1x8(x + (<usize>q << 2), w + ((<usize>j * <usize>k + <usize>q) << 2), b, r, y + at, k, kb, q == 0);
+  const chunk = (m + p - 1) / p;
+  for (let i = 0; i < m; i += chunk) {
+    const rows = min(chunk, m - i);
+    weightGradient(x + ((<usize>i * <usize>k) << 2), dy + ((<usize>i * <usize>n) << 2), dw, dbias, rows, k, n, scratch);
+    dw += (<usize>n * <usize>k) << 2;
+    if (dbias) dbias += <usize>n << 2;
+  }
+}
+
+/** Rows whose dy `weightGradient` turns at once. */
+const GRADIENT_ROWS: i32 = K_BLOCK;
+
+/** Scratch memory of `weightGradient`. */
+export function weightGradientBytes(n: i32): usize {
+  return (<usize>GRADIENT_ROWS * <usize>n) << 2;
+}
+
+/** dw[n,k] += Σₘ dy[m,n]·x[m,k], and dbias[n] += Σₘ dy[m,n] if asked for. */
+export function weightGradient(
+  x: usize, dy: usize, dw: usize, dbias: usize, m: i32, k: i32, n: i32, scratch: usize,
+): void {
+  const rowY = <usize>n << 2;
+  for (let i = 0; i < m; i += GRADIENT_ROWS) {
+    const rows = min(GRADIENT_ROWS, m - i);
+    pack(dy, n, n, rows, GRADIENT_ROWS, scratch);
+    for (let j = 0; j < k;) {
+      const width = panelWidth(k - j);
+      packTurned(x + (<usize>j << 2), k, rows, min(k - j, width), width, PANEL);
+      panel(scratch, PANEL, 0, 0, dw, n, GRADIENT_ROWS, rows, k, j, false, false);
+      j += width;
+    }
+    if (dbias) {
+      for (let r = 0; r < rows; r++) {
+        for (let j: usize = 0; j < rowY; j += 4) store<f32>(dbias + j, load<f32>(dbias + j) + load<f32>(dy + <usize>r * rowY + j));
       }
     }
+    x += (<usize>rows * <usize>k) << 2;
+    dy += <usize>rows * rowY;
   }
-  while (j < n) {
-    const width = panelWidth(n - j);
+}
+
+/** A single row by the columns of w in eights; returns how many that are. */
+function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, n: i32): i32 {
+  let j = 0;
+  for (; j + 8 <= n; j += 8) {
+    const at = <usize>j << 2;
     for (let q = 0; q < k; q += K_BLOCK) {
       const kb = min(k - q, K_BLOCK);
-      pack(w + ((<usize>j * <usize>k + <usize>q) << 2), k, kb, min(n - j, width), width, PANEL);
+      const b = q + kb == k && bias ? bias + at : 0, r = q + kb == k && residual ? residual + at : 0;
+      row1x8(x + (<usize>q << 2), w + ((<usize>j * <usize>k + <usize>q) << 2), b, r, y + at, k, kb, q == 0);
+    }
+  }
+  return j;
+}
+
+/** y[m,n] = Σₖ x[m,k]·w[n,k], or w[k,n] if turned, from column j on. */
+function gemm(
+  x: usize, w: usize, bias: usize, residual: usize, y: usize,
+  m: i32, k: i32, n: i32, j: i32, turned: bool,
+): void {
+  while (j < n) {
+    const width = panelWidth(n - j), cols = min(n - j, width);
+    for (let q = 0; q < k; q += K_BLOCK) {
+      const kb = min(k - q, K_BLOCK);
+      if (turned) packTurned(w + ((<usize>q * <usize>n + <usize>j) << 2), n, kb, cols, width, PANEL);
+      else pack(w + ((<usize>j * <usize>k + <usize>q) << 2), k, kb, cols, width, PANEL);
       panel(x + (<usize>q << 2), PANEL, bias, residual, y, m, k, kb, n, j, q == 0, q + kb == k);
     }
     j += width;
@@ -88,10 +147,10 @@ export function gemmPacked(
   }
 }
 
-/** The first kb columns of `rows` rows of w (k apart), turned: out[kb, width], missing rows zero. */
+/** The first kb columns of `rows` rows of w (k apart), turned: out[kb, width], with zeros for missing rows up to a multiple of 4. */
 function pack(w: usize, k: i32, kb: i32, rows: i32, width: i32, out: usize): void {
   const row = <usize>k << 2, step = <usize>width << 2;
-  for (let r = 0; r < width; r += 4) {
+  for (let r = 0; r < rows; r += 4) {
     let a = w + <usize>r * row, o = out + (<usize>r << 2);
     let q = 0;
     if (r + 4 <= rows) {

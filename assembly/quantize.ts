@@ -38,6 +38,51 @@ export function quantize_forward(
   }
 }
 
+// forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
+// ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
+export function quantize_backward(
+  z: usize, codebook: usize, codes: usize, dy: usize, dz: usize, dcodebook: usize,
+  r: i32, d: i32, v: i32, codebookWeight: f32, commitmentWeight: f32, scratch: usize,
+): void {
+  const row = <usize>d << 2;
+  const u = scratch + <usize>v * row, e = u + row;
+  const mean = <f32>(2 / (<f64>r * d));
+  memory.fill(scratch, 0, <usize>v * row);
+  for (let i = 0; i < r; i++) {
+    const code = <usize>min<u32>(load<u32>(codes + (<usize>i << 2)), v - 1) * row;
+    unit(z, d, u, 4);
+    unit(codebook + code, d, e, 4);
+    const sums = scratch + code;
+    for (let j: usize = 0; j < row; j += 4) {
+      const difference = load<f32>(e + j) - load<f32>(u + j);
+      store<f32>(sums + j, load<f32>(sums + j) + difference);
+      store<f32>(dz + j, load<f32>(dy + j) - commitmentWeight * mean * difference);
+    }
+    through(z, u, d, dz);
+    z += row;
+    dy += row;
+    dz += row;
+  }
+  for (let i = 0; i < v; i++) {
+    const g = scratch + <usize>i * row;
+    for (let j: usize = 0; j < row; j += 4) store<f32>(g + j, codebookWeight * mean * load<f32>(g + j));
+    unit(codebook, d, e, 4);
+    through(codebook, e, d, g);
+    for (let j: usize = 0; j < row; j += 4) store<f32>(dcodebook + j, load<f32>(dcodebook + j) + load<f32>(g + j));
+    codebook += row;
+    dcodebook += row;
+  }
+}
+
+// forward: u = x/‖x‖  ⇒  dx = (du - u·(u·du))/‖x‖; a row too short to be normalised was only scaled. In place.
+function through(x: usize, u: usize, d: i32, g: usize): void {
+  const length = rowLength(x, d), row = <usize>d << 2;
+  let along: f32 = 0;
+  if (length > 1e-12) for (let j: usize = 0; j < row; j += 4) along += load<f32>(u + j) * load<f32>(g + j);
+  const scale: f32 = 1 / max<f32>(length, 1e-12);
+  for (let j: usize = 0; j < row; j += 4) store<f32>(g + j, (load<f32>(g + j) - load<f32>(u + j) * along) * scale);
+}
+
 /** Rows of unit length, four codes a vector; the places past the last code are too far to be chosen. */
 function pack(codebook: usize, v: i32, d: i32, out: usize): void {
   const row = <usize>d << 2;

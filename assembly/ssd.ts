@@ -1,7 +1,7 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
 // A step is bound by the state's traffic: each element is read and written once, four rows of p at a time sharing the
 // loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic.
-import { exp1, hsum, softplus1 } from './lib/math';
+import { exp1, hsum, sigmoid1, softplus1 } from './lib/math';
 
 /** Rows of a state tile; also in src/ops/ssd.ts, for the scratch that holds one when there is no state. */
 const TILE_ROWS: i32 = 16;
@@ -33,8 +33,8 @@ export function ssd_forward(
           const C = B + <usize>ngroups * stride;
           const out = y + ((row * <usize>e + <usize>(k * p + r0)) << 2);
           let r = 0;
-          for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, Dk);
-          for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, Dk);
+          for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
+          for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
         }
       }
     }
@@ -51,9 +51,10 @@ export function ssd_forward(
   return sum;
 }
 
-function rows1(H: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, dt: f32, D: f32): void {
+// H = a·H + push·x ⊗ B, y = gain·(H C) + D x, of one row.
+function rows1(H: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, push: f32, gain: f32, D: f32): void {
   const xr = load<f32>(x);
-  const u = dt * xr;
+  const u = push * xr;
   const av = f32x4.splat(a), uv = f32x4.splat(u);
   let acc = f32x4.splat(0);
   const end = stride & ~15;
@@ -62,13 +63,14 @@ function rows1(H: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, 
     v128.store(H + q, v);
     acc = f32x4.add(acc, f32x4.mul(v, v128.load(C + q)));
   }
-  store<f32>(y, D * xr + tail(H, B, C, end, stride, a, u, hsum(acc)));
+  store<f32>(y, D * xr + gain * tail(H, B, C, end, stride, a, u, hsum(acc)));
 }
 
-function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, dt: f32, D: f32): void {
+// The same of four rows.
+function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, push: f32, gain: f32, D: f32): void {
   const H1 = H0 + stride, H2 = H1 + stride, H3 = H2 + stride;
   const xv = v128.load(x);
-  const u = f32x4.mul(f32x4.splat(dt), xv);
+  const u = f32x4.mul(f32x4.splat(push), xv);
   const av = f32x4.splat(a);
   const u0 = i8x16.shuffle(u, u, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
   const u1 = i8x16.shuffle(u, u, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
@@ -91,8 +93,235 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
     v128.store(H3 + q, v);
     c3 = f32x4.add(c3, f32x4.mul(v, c));
   }
-  store<f32>(y, D * load<f32>(x) + tail(H0, B, C, end, stride, a, f32x4.extract_lane(u, 0), hsum(c0)));
-  store<f32>(y, D * load<f32>(x, 4) + tail(H1, B, C, end, stride, a, f32x4.extract_lane(u, 1), hsum(c1)), 4);
-  store<f32>(y, D * load<f32>(x, 8) + tail(H2, B, C, end, stride, a, f32x4.extract_lane(u, 2), hsum(c2)), 8);
-  store<f32>(y, D * load<f32>(x, 12) + tail(H3, B, C, end, stride, a, f32x4.extract_lane(u, 3), hsum(c3)), 12);
+  store<f32>(y, D * load<f32>(x) + gain * tail(H0, B, C, end, stride, a, f32x4.extract_lane(u, 0), hsum(c0)));
+  store<f32>(y, D * load<f32>(x, 4) + gain * tail(H1, B, C, end, stride, a, f32x4.extract_lane(u, 1), hsum(c1)), 4);
+  store<f32>(y, D * load<f32>(x, 8) + gain * tail(H2, B, C, end, stride, a, f32x4.extract_lane(u, 2), hsum(c2)), 8);
+  store<f32>(y, D * load<f32>(x, 12) + gain * tail(H3, B, C, end, stride, a, f32x4.extract_lane(u, 3), hsum(c3)), 12);
+}
+
+// dx_t = dt_t dH_t B_t + D dy_t, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t: forward's walk the other way, B and C swapped.
+export function ssd_backward(
+  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize, dxbc: usize,
+  m: i32, l: i32, c: i32, s: i32, h: i32, e: i32,
+  ngroups: i32, p: i32, n: i32, scratch: usize,
+): void {
+  const stride = (<usize>n) << 2;
+  const groupHeads = h / ngroups;
+  const dH = scratch;
+  for (let i = 0; i < m; i++) {
+    for (let k = 0; k < h; k++) {
+      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+      const bias = load<f32>(dt_bias + (<usize>k << 2));
+      const Dk = load<f32>(D + (<usize>k << 2));
+      const B0 = <usize>(e + (k / groupHeads) * n);
+      for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
+        const rows = min(TILE_ROWS, p - r0);
+        memory.fill(dH, 0, <usize>rows * stride);
+        let a: f32 = 0;
+        for (let t = l - 1; t >= 0; t--) {
+          const row = <usize>i * <usize>l + <usize>t;
+          const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+          const g = dy + ((row * <usize>e + <usize>(k * p + r0)) << 2);
+          const B = xbc + ((row * <usize>c + B0) << 2);
+          const C = B + <usize>ngroups * stride;
+          const out = dxbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
+          let r = 0;
+          for (; r + 4 <= rows; r += 4) rows4(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
+          for (; r < rows; r++) rows1(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
+          a = exp1(dt * A);
+        }
+      }
+    }
+  }
+}
+
+// dC_t = H_tᵀ dy_t of every head, past = [dy·(exp(dt A) H') C, dy·x].
+export function ssd_backward_past(
+  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dC: usize, past: usize,
+  m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
+  ngroups: i32, p: i32, n: i32, scratch: usize,
+): void {
+  for (let i = 0; i < m; i++) {
+    for (let k = 0; k < h; k++) {
+      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+      const bias = load<f32>(dt_bias + (<usize>k << 2));
+      memory.fill(scratch, 0, <usize>(p * n) << 2);
+      for (let t = 0; t < l; t++) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+        const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
+        const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
+        const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
+        const C = B + (<usize>(ngroups * n) << 2);
+        const at = row * <usize>h + <usize>k;
+        const out = dC + ((at * <usize>n) << 2);
+        columns(scratch, x, g, B, out, p, n, exp1(dt * A), dt);
+        const gx = dot(g, x, p);
+        store<f32>(past + (at << 3), dot(out, C, n));
+        store<f32>(past + (at << 3), gx, 4);
+        axpy(out, B, n, dt * gx, 1);
+      }
+    }
+  }
+}
+
+// dB_t = dt_t dH_tᵀ x_t of every head, future = [x·(exp(dt' A) dH') B, x·dH B], ' being the position after.
+export function ssd_backward_future(
+  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dB: usize, future: usize,
+  m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
+  ngroups: i32, p: i32, n: i32, scratch: usize,
+): void {
+  for (let i = 0; i < m; i++) {
+    for (let k = 0; k < h; k++) {
+      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+      const bias = load<f32>(dt_bias + (<usize>k << 2));
+      memory.fill(scratch, 0, <usize>(p * n) << 2);
+      let a: f32 = 0;
+      for (let t = l - 1; t >= 0; t--) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+        const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
+        const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
+        const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
+        const C = B + (<usize>(ngroups * n) << 2);
+        const at = row * <usize>h + <usize>k;
+        const out = dB + ((at * <usize>n) << 2);
+        columns(scratch, g, x, C, out, p, n, a, 1);
+        const gx = dot(g, x, p);
+        const after = dot(out, B, n);
+        store<f32>(future + (at << 3), after);
+        store<f32>(future + (at << 3), after + gx * dot(C, B, n), 4);
+        axpy(out, C, n, gx, dt);
+        a = exp1(dt * A);
+      }
+    }
+  }
+}
+
+// out = (a·S)ᵀ weight, then S = a·S + gain·push ⊗ key, all rows of one head; four at a time share key and out.
+function columns(S: usize, push: usize, weight: usize, key: usize, out: usize, p: i32, n: i32, a: f32, gain: f32): void {
+  const stride = (<usize>n) << 2;
+  const end = stride & ~15;
+  const av = f32x4.splat(a);
+  memory.fill(out, 0, stride);
+  let r = 0;
+  for (; r + 4 <= p; r += 4, S += 4 * stride, push += 16, weight += 16) {
+    const S1 = S + stride, S2 = S1 + stride, S3 = S2 + stride;
+    const u0 = f32x4.splat(gain * load<f32>(push)), u1 = f32x4.splat(gain * load<f32>(push, 4));
+    const u2 = f32x4.splat(gain * load<f32>(push, 8)), u3 = f32x4.splat(gain * load<f32>(push, 12));
+    const w0 = v128.load32_splat(weight), w1 = v128.load32_splat(weight, 4);
+    const w2 = v128.load32_splat(weight, 8), w3 = v128.load32_splat(weight, 12);
+    for (let q: usize = 0; q < end; q += 16) {
+      const b = v128.load(key + q);
+      let v = f32x4.mul(av, v128.load(S + q));
+      let sum = f32x4.mul(w0, v);
+      v128.store(S + q, f32x4.add(v, f32x4.mul(u0, b)));
+      v = f32x4.mul(av, v128.load(S1 + q));
+      sum = f32x4.add(sum, f32x4.mul(w1, v));
+      v128.store(S1 + q, f32x4.add(v, f32x4.mul(u1, b)));
+      v = f32x4.mul(av, v128.load(S2 + q));
+      sum = f32x4.add(sum, f32x4.mul(w2, v));
+      v128.store(S2 + q, f32x4.add(v, f32x4.mul(u2, b)));
+      v = f32x4.mul(av, v128.load(S3 + q));
+      sum = f32x4.add(sum, f32x4.mul(w3, v));
+      v128.store(S3 + q, f32x4.add(v, f32x4.mul(u3, b)));
+      v128.store(out + q, f32x4.add(v128.load(out + q), sum));
+    }
+    for (let o: usize = 0; o < 4; o++) columnsTail(S + o * stride, load<f32>(push + (o << 2)), load<f32>(weight + (o << 2)), key, out, end, stride, a, gain);
+  }
+  for (; r < p; r++, S += stride, push += 4, weight += 4) columnsTail(S, load<f32>(push), load<f32>(weight), key, out, 0, stride, a, gain);
+}
+
+// @ts-ignore: decorator
+@inline function columnsTail(S: usize, u: f32, w: f32, key: usize, out: usize, from: usize, stride: usize, a: f32, gain: f32): void {
+  for (let q = from; q < stride; q += 4) {
+    const v = a * load<f32>(S + q);
+    store<f32>(out + q, load<f32>(out + q) + w * v);
+    store<f32>(S + q, v + gain * u * load<f32>(key + q));
+  }
+}
+
+// @ts-ignore: decorator
+@inline function dot(x: usize, y: usize, n: i32): f32 {
+  let acc = f32x4.splat(0);
+  let q: usize = 0;
+  const size = (<usize>n) << 2;
+  for (; q + 16 <= size; q += 16) acc = f32x4.add(acc, f32x4.mul(v128.load(x + q), v128.load(y + q)));
+  let sum = hsum(acc);
+  for (; q < size; q += 4) sum += load<f32>(x + q) * load<f32>(y + q);
+  return sum;
+}
+
+// y = gain·(y + a·x)
+// @ts-ignore: decorator
+@inline function axpy(y: usize, x: usize, n: i32, a: f32, gain: f32): void {
+  let q: usize = 0;
+  const size = (<usize>n) << 2;
+  for (; q + 16 <= size; q += 16) {
+    v128.store(y + q, f32x4.mul(f32x4.splat(gain), f32x4.add(v128.load(y + q), f32x4.mul(f32x4.splat(a), v128.load(x + q)))));
+  }
+  for (; q < size; q += 4) store<f32>(y + q, gain * (load<f32>(y + q) + a * load<f32>(x + q)));
+}
+
+export function ssd_backward_dt(
+  zxbcdt: usize, A_log: usize, dt_bias: usize, past: usize, future: usize, dzxbcdt: usize, grads: usize,
+  m: i32, l: i32, s: i32, h: i32,
+): void {
+  for (let i = 0; i < m; i++) {
+    for (let k = 0; k < h; k++) {
+      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+      const bias = load<f32>(dt_bias + (<usize>k << 2));
+      let E: f32 = 0, dA: f32 = 0, dD: f32 = 0, dbias: f32 = 0;
+      for (let t = l - 1; t >= 0; t--) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const at = (row * <usize>h + <usize>k) << 3;
+        const rawAt = ((row + 1) * <usize>s - <usize>h + <usize>k) << 2;
+        const raw = load<f32>(zxbcdt + rawAt) + bias;
+        const dt = softplus1(raw);
+        E += load<f32>(past + at) - dt * load<f32>(future + at);
+        // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
+        if (dt * A < -16) E = 0;
+        // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
+        dA += dt * E;
+        // forward: dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
+        const draw = (A * E + load<f32>(future + at, 4)) * sigmoid1(raw);
+        store<f32>(dzxbcdt + rawAt, draw);
+        dbias += draw;
+        // forward: y = … + D x  ⇒  dD += dy·x
+        dD += load<f32>(past + at, 4);
+      }
+      // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
+      const to = grads + ((<usize>i * 3 * <usize>h + <usize>k) << 2);
+      store<f32>(to, A * dA);
+      store<f32>(to + (<usize>h << 2), dD);
+      store<f32>(to + (<usize>h << 3), dbias);
+    }
+  }
+}
+
+export function ssd_backward_sum(
+  dB: usize, dC: usize, grads: usize, dxbc: usize, dA_log: usize, dD: usize, ddt_bias: usize,
+  m: i32, l: i32, h: i32, n: i32, c: i32,
+  ngroups: i32,
+): void {
+  const stride = (<usize>n) << 2;
+  const heads = h / ngroups;
+  for (let r = 0; r < m * l; r++) {
+    let B = dxbc + (<usize>(r + 1) * <usize>c << 2) - 2 * <usize>ngroups * stride;
+    let C = B + <usize>ngroups * stride;
+    for (let group = 0; group < ngroups; group++, B += stride, C += stride) {
+      memory.fill(B, 0, stride);
+      memory.fill(C, 0, stride);
+      for (let k = 0; k < heads; k++, dB += stride, dC += stride) {
+        axpy(B, dB, n, 1, 1);
+        axpy(C, dC, n, 1, 1);
+      }
+    }
+  }
+  for (let i = 0; i < m; i++) {
+    const from = grads + (<usize>(i * 3 * h) << 2);
+    axpy(dA_log, from, h, 1, 1);
+    axpy(dD, from + (<usize>h << 2), h, 1, 1);
+    axpy(ddt_bias, from + (<usize>h << 3), h, 1, 1);
+  }
 }

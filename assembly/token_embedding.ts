@@ -1,4 +1,6 @@
 // q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift].
+import { addTo } from './lib/math';
+
 export function token_embedding_forward(
   tokens: usize, labels: usize, step: usize, cls: usize, word: usize, pos: usize, y: usize,
   b: i32, t: i32, m: i32, c: i32, d: i32, v: i32, p: i32, l: i32, shift: i32,
@@ -22,4 +24,34 @@ export function token_embedding_forward(
       for (; k < row; k += 4) store<f32>(y + k, load<f32>(w + k) + load<f32>(at + k));
     }
   }
+}
+
+// forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
+export function token_embedding_backward_cls(labels: usize, dy: usize, dcls: usize, m: i32, l: i32, d: i32, c: i32): void {
+  const row = (<usize>d) << 2;
+  for (let i = 0; i < m; i++, dy += <usize>l * row) {
+    const label = min<u32>(load<u32>(labels + (<usize>i << 2)), <u32>c - 1);
+    addTo(dcls + <usize>label * row, dy, row);
+  }
+}
+
+// forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dword[tokens[i,q-1]] += dy[i,q]
+export function token_embedding_backward_word(
+  tokens: usize, dy: usize, dword: usize,
+  m: i32, t: i32, l: i32, d: i32, v: i32,
+): void {
+  const row = (<usize>d) << 2;
+  for (let i = 0; i < m; i++, tokens += (<usize>t) << 2) {
+    dy += row;
+    for (let q = 1; q < l; q++, dy += row) {
+      const token = min<u32>(load<u32>(tokens + (<usize>(q - 1) << 2)), <u32>v - 1);
+      addTo(dword + <usize>token * row, dy, row);
+    }
+  }
+}
+
+// forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dpos[q-1] += dy[i,q]
+export function token_embedding_backward_pos(dy: usize, dpos: usize, m: i32, l: i32, d: i32, p: i32): void {
+  const row = (<usize>d) << 2;
+  for (let i = 0; i < m; i++, dy += <usize>l * row) addTo(dpos, dy + row, <usize>(l - 1) * row);
 }

@@ -25,3 +25,59 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     for (var j = 1u; j < K; j++) { state[n * (K - 1u) + j - 1u] = window[j]; }
   }
 }
+
+// @entry backward
+// A thread per part of a sequence and channel walks the part, and K-1 positions more for the du that reach back into it, with
+// the last K inputs and du in registers.
+#include "lib/silu_slope.wgsl"
+@compute @workgroup_size(WG)
+fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let n = flat(wg, nwg) * WG + lid;
+  if (n >= params.w * params.c) { return; }
+  let ch = n % params.c;
+  let parts = params.w / params.m;
+  let i = n / params.c / parts;
+  let span = (params.l + parts - 1u) / parts;
+  let t0 = n / params.c % parts * span;
+  let t1 = min(t0 + span, params.l);
+  let x_at = i * params.l * params.s + params.offset + ch;
+  var taps: array<f32, K>;
+  var window: array<f32, K>;
+  var du: array<f32, K>;
+  var sums: array<f32, K>;
+  for (var j = 0u; j < K; j++) { taps[j] = weight[ch * K + j]; }
+  for (var j = 1u; j < K; j++) {
+    if (t0 + j >= K) { window[j] = x[x_at + (t0 + j - K) * params.s]; }
+  }
+  let b = bias[ch];
+  var sum = 0.0;
+  // A part may lie past the end.
+  let end = select(t0, t1 + K - 1u, t0 < t1);
+  for (var t = t0; t < end; t++) {
+    for (var j = 1u; j < K; j++) {
+      window[j - 1u] = window[j];
+      du[j - 1u] = du[j];
+    }
+    du[K - 1u] = 0.0;
+    if (t < params.l) {
+      window[K - 1u] = x[x_at + t * params.s];
+      var u = b;
+      for (var j = 0u; j < K; j++) { u += taps[j] * window[j]; }
+      // forward: y = SiLU(u)  ⇒  du = dy·SiLU'(u)
+      du[K - 1u] = dy[(i * params.l + t) * params.c + ch] * silu_slope(u);
+    }
+    // forward: u[t] = bias + Σⱼ weight[j]·x[t-(K-1)+j]  ⇒  dbias += du[t], dweight[j] += du[t]·x[t-(K-1)+j]
+    if (t < t1) {
+      sum += du[K - 1u];
+      for (var j = 0u; j < K; j++) { sums[j] += du[K - 1u] * window[j]; }
+    }
+    // ⇒  dx[t-(K-1)] = Σⱼ weight[j]·du[t-j]
+    if (t + 1u >= t0 + K) {
+      var d = 0.0;
+      for (var j = 0u; j < K; j++) { d += taps[j] * du[K - 1u - j]; }
+      dx[x_at + (t + 1u - K) * params.s] = d;
+    }
+  }
+  for (var j = 0u; j < K; j++) { dweight_rows[n * K + j] = sums[j]; }
+  dbias_rows[n] = sum;
+}

@@ -1,48 +1,65 @@
 // y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), where xv is x with
-// every pixel repeated up×up times and zeros around: a product of pixels × output channels over k = (ky, kx, c).
-#include "lib/tile.wgsl"
+// every pixel repeated UP×UP times and zeros around: a product of pixels × output channels over k = (ky, kx, c).
 
-// Where tap k of output pixel i reads x, in pixels; false if it falls outside.
+// The input pixel that the window of output pixel (n, oy, ox) reads at tap t.
 struct Tap { pixel: u32, inside: bool }
-fn tap(i: u32, k: u32) -> Tap {
-  let t = k / params.ci;
-  let at = i / params.wo;
-  let vy = (at % params.ho) * params.stride + t / params.kw;
-  let vx = (i % params.wo) * params.stride + t % params.kw;
-  let iy = (vy - params.pad) / params.up;
-  let ix = (vx - params.pad) / params.up;
-  let inside = i < params.b * params.ho * params.wo && t < params.kh * params.kw
-    && vy >= params.pad && vx >= params.pad && iy < params.hi && ix < params.wi;
-  return Tap(((at / params.ho) * params.hi + iy) * params.wi + ix, inside);
+fn tap(n: u32, oy: u32, ox: u32, t: u32) -> Tap {
+  let vy = oy * params.stride + t / params.kw;
+  let vx = ox * params.stride + t % params.kw;
+  let iy = (vy - params.pad) / UP;
+  let ix = (vx - params.pad) / UP;
+  let inside = vy >= params.pad && vx >= params.pad && iy < params.hi && ix < params.wi;
+  return Tap((n * params.hi + iy) * params.wi + ix, inside);
 }
 
-fn put(i: u32, j: u32, sum: f32) {
-  if (i >= params.b * params.ho * params.wo || j >= params.co) { return; }
-  var value = sum + bias[j];
-  let o = i * params.co + j;
-  if (params.has_residual == 1u) { value += residual[o]; }
-  y[o] = value;
+// Offset in x of element k of the window of output pixel i, or NONE.
+const NONE = 0xffffffffu;
+fn element(i: u32, k: u32) -> u32 {
+  let t = k / params.ci;
+  let at = i / params.wo;
+  if (i >= params.b * params.ho * params.wo || t >= params.kh * params.kw) { return NONE; }
+  let read = tap(at / params.ho, at % params.ho, i % params.wo, t);
+  return select(NONE, read.pixel * params.ci + k % params.ci, read.inside);
+}
+
+// Offset in dy of element k = (row and column in the repeated pixel, ky, kx, o) of what input pixel i gave to, or NONE.
+fn gave_to(i: u32, k: u32) -> u32 {
+  let taps = params.kh * params.kw;
+  let t = k / params.co % taps;
+  let copy = k / params.co / taps;
+  let at = i / params.wi;
+  let vy = at % params.hi * UP + copy / UP + params.pad - t / params.kw;
+  let vx = i % params.wi * UP + copy % UP + params.pad - t % params.kw;
+  let oy = vy / params.stride;
+  let ox = vx / params.stride;
+  // What is left of zero has wrapped to a large number.
+  if (i >= params.b * params.hi * params.wi || copy >= UP * UP || oy >= params.ho || ox >= params.wo
+    || vy % params.stride != 0u || vx % params.stride != 0u) { return NONE; }
+  return ((at / params.hi * params.ho + oy) * params.wo + ox) * params.co + k % params.co;
+}
+
+// Weight of input channel c for element k as in `gave_to`.
+fn weight_at(c: u32, k: u32) -> u32 {
+  let taps = params.kh * params.kw;
+  if (c >= params.ci || k >= UP * UP * taps * params.co) { return NONE; }
+  return (k % params.co * taps + k / params.co % taps) * params.ci + c;
 }
 
 // @entry forward
-fn a1(i: u32, k: u32) -> f32 {
-  let t = tap(i, k);
-  if (!t.inside) { return 0.0; }
-  return x[t.pixel * params.ci + k % params.ci];
-}
+#include "lib/tile.wgsl"
+#include "lib/conv2d_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { v[q] = a1(i, k + q); }
+  for (var q = 0u; q < 4u; q++) {
+    let at = element(i, k + q);
+    if (at != NONE) { v[q] = x[at]; }
+  }
   return v;
 }
-fn b1(j: u32, k: u32) -> f32 {
-  let depth = params.kh * params.kw * params.ci;
-  if (j >= params.co || k >= depth) { return 0.0; }
-  return w[j * depth + k];
-}
 fn b4(j: u32, k: u32) -> vec4f {
+  let depth = params.kh * params.kw * params.ci;
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { v[q] = b1(j, k + q); }
+  for (var q = 0u; q < 4u; q++) { if (j < params.co && k + q < depth) { v[q] = w[j * depth + k + q]; } }
   return v;
 }
 
@@ -53,10 +70,12 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 
 // @entry forward_vec4
 // Input channels in whole vectors.
+#include "lib/tile.wgsl"
+#include "lib/conv2d_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
-  let t = tap(i, k);
-  if (!t.inside) { return vec4f(); }
-  return x[(t.pixel * params.ci + k % params.ci) / 4u];
+  let at = element(i, k);
+  if (at == NONE) { return vec4f(); }
+  return x[at / 4u];
 }
 fn b4(j: u32, k: u32) -> vec4f {
   let depth = params.kh * params.kw * params.ci;
@@ -67,4 +86,118 @@ fn b4(j: u32, k: u32) -> vec4f {
 @compute @workgroup_size(256)
 fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
+}
+
+// @entry backward_input
+// forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[oy·stride+ky-pad, ox·stride+kx-pad, c]
+// ⇒  dx[iy,ix,c] = Σ w[o,ky,kx,c]·dy[oy,ox,o] over the windows and taps that read (iy, ix)
+#include "lib/tile.wgsl"
+fn a4(i: u32, k: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) {
+    let at = gave_to(i, k + q);
+    if (at != NONE) { v[q] = dy[at]; }
+  }
+  return v;
+}
+fn b4(j: u32, k: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) {
+    let at = weight_at(j, k + q);
+    if (at != NONE) { v[q] = w[at]; }
+  }
+  return v;
+}
+fn put(i: u32, j: u32, sum: f32) {
+  if (i < params.b * params.hi * params.wi && j < params.ci) { dx[i * params.ci + j] = sum; }
+}
+
+@compute @workgroup_size(256)
+fn backward_input(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+}
+
+// @entry backward_input_vec4
+// Output channels in whole vectors.
+#include "lib/tile.wgsl"
+fn a4(i: u32, k: u32) -> vec4f {
+  let at = gave_to(i, k);
+  if (at == NONE) { return vec4f(); }
+  return dy[at / 4u];
+}
+fn b4(j: u32, k: u32) -> vec4f {
+  let at = weight_at(j, k);
+  if (at == NONE) { return vec4f(); }
+  let step = params.kh * params.kw * params.ci;
+  return vec4f(w[at], w[at + step], w[at + 2u * step], w[at + 3u * step]);
+}
+fn put(i: u32, j: u32, sum: f32) {
+  if (i < params.b * params.hi * params.wi && j < params.ci) { dx[i * params.ci + j] = sum; }
+}
+
+@compute @workgroup_size(256)
+fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+}
+
+// @entry backward_weight
+// forward: y[i,o] = bias[o] + Σ w[o,ky,kx,c]·window[i,ky,kx,c]
+// ⇒  dw[o,ky,kx,c] += Σ dy[i,o]·window[i,ky,kx,c], dbias[o] += Σ dy[i,o] over output pixels i
+// The workgroups of z = p take a chunk of the pixels each.
+#include "lib/tile.wgsl"
+#include "lib/column_sums.wgsl"
+var<private> part: u32;
+var<private> end: u32;
+
+fn column(i: u32, j: u32) -> f32 {
+  if (i >= end || j >= params.co) { return 0.0; }
+  return dy[i * params.co + j];
+}
+fn a4(o: u32, i: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) { v[q] = column(i + q, o); }
+  return v;
+}
+fn b4(j: u32, i: u32) -> vec4f {
+  let t = j / params.ci;
+  let c = j % params.ci;
+  var ox = i % params.wo;
+  var oy = i / params.wo % params.ho;
+  var n = i / params.wo / params.ho;
+  var v: vec4f;
+  if (t >= params.kh * params.kw) { return v; }
+  for (var q = 0u; q < 4u; q++) {
+    let read = tap(n, oy, ox, t);
+    if (read.inside && i + q < end) { v[q] = x[read.pixel * params.ci + c]; }
+    ox++;
+    if (ox == params.wo) {
+      ox = 0u;
+      oy++;
+    }
+    if (oy == params.ho) {
+      oy = 0u;
+      n++;
+    }
+  }
+  return v;
+}
+fn put(o: u32, j: u32, sum: f32) {
+  let depth = params.kh * params.kw * params.ci;
+  if (o < params.co && j < depth) { dw[(part * params.co + o) * depth + j] += sum; }
+}
+
+@compute @workgroup_size(256)
+fn backward_weight(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  part = wg.z;
+  let pixels = params.b * params.ho * params.wo;
+  let chunk = (pixels + params.p - 1u) / params.p;
+  let start = min(wg.z * chunk, pixels);
+  let stop = min(start + chunk, pixels);
+  end = stop;
+  tile(wg.y * 64u, wg.x * 64u, start, stop, lid);
+  if (wg.x == 0u && params.has_dbias == 1u) {
+    let sum = column_sum(wg.y * 64u, start, stop, lid);
+    let j = wg.y * 64u + lid;
+    if (lid < 64u && j < params.co) { dbias[part * params.co + j] += sum; }
+  }
 }

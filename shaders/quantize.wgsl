@@ -65,3 +65,86 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     workgroupBarrier();
   }
 }
+
+// @entry backward
+// forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
+// ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
+// The first workgroups take 64 rows of z each; then comes one for each code.
+struct Unit { row: array<f32, D>, scale: f32 }
+
+fn scaled(x: array<f32, D>) -> Unit {
+  var row = x;
+  var square = 0.0;
+  for (var j = 0u; j < D; j++) { square += row[j] * row[j]; }
+  let scale = unit_scale(square);
+  for (var j = 0u; j < D; j++) { row[j] *= scale; }
+  return Unit(row, scale);
+}
+fn unit_z(r: u32) -> Unit {
+  var row: array<f32, D>;
+  for (var j = 0u; j < D; j++) { row[j] = z[r * D + j]; }
+  return scaled(row);
+}
+fn unit_code(v: u32) -> Unit {
+  var row: array<f32, D>;
+  for (var j = 0u; j < D; j++) { row[j] = codebook[v * D + j]; }
+  return scaled(row);
+}
+fn code_of(r: u32) -> u32 { return min(codes[r], params.v - 1u); }
+
+// forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖; a row too short to be normalised was only scaled.
+fn through(unit: Unit, dunit: array<f32, D>) -> array<f32, D> {
+  var u = unit.row;
+  var g = dunit;
+  var along = 0.0;
+  if (unit.scale < 1e12) { for (var j = 0u; j < D; j++) { along += u[j] * g[j]; } }
+  for (var j = 0u; j < D; j++) { g[j] = (g[j] - u[j] * along) * unit.scale; }
+  return g;
+}
+
+fn row_gradient(r: u32, mean: f32) {
+  if (r >= params.r) { return; }
+  let unit = unit_z(r);
+  var u = unit.row;
+  var e = unit_code(code_of(r)).row;
+  var g: array<f32, D>;
+  for (var j = 0u; j < D; j++) { g[j] = dy[r * D + j] + params.commitment_weight * mean * (u[j] - e[j]); }
+  g = through(unit, g);
+  for (var j = 0u; j < D; j++) { dz[r * D + j] = g[j]; }
+}
+
+var<workgroup> partial: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let at = flat(wg, nwg);
+  let blocks = (params.r + 63u) / 64u;
+  let mean = 2.0 / f32(params.r * D);
+  if (at < blocks) {
+    row_gradient(at * 64u + lid, mean);
+    return;
+  }
+  let v = at - blocks;
+  if (v >= params.v) { return; }
+  let unit = unit_code(v);
+  var e = unit.row;
+  var g: array<f32, D>;
+  for (var r = lid; r < params.r; r += 64u) {
+    if (code_of(r) == v) {
+      var u = unit_z(r).row;
+      for (var j = 0u; j < D; j++) { g[j] += e[j] - u[j]; }
+    }
+  }
+  for (var j = 0u; j < D; j++) {
+    partial[lid] = g[j];
+    for (var half = 32u; half > 0u; half /= 2u) {
+      workgroupBarrier();
+      if (lid < half) { partial[lid] += partial[lid + half]; }
+    }
+    workgroupBarrier();
+    g[j] = params.codebook_weight * mean * partial[0];
+    workgroupBarrier();
+  }
+  g = through(unit, g);
+  if (lid == 0u) { for (var j = 0u; j < D; j++) { dcodebook[v * D + j] += g[j]; } }
+}

@@ -17,3 +17,38 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     y[at] = word[token * width + ch] + pos[min(before + params.shift, params.p - 1u) * width + ch];
   }
 }
+
+// @entry backward_cls
+// forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
+#include "lib/scatter_rows.wgsl"
+fn id_at(i: u32) -> u32 { return min(labels[i], params.c - 1u); }
+fn row_at(i: u32) -> u32 { return i * params.l; }
+fn add_at(at: u32, v: f32) { dcls[at] += v; }
+
+@compute @workgroup_size(256)
+fn backward_cls(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  scatter(flat(wg, nwg), params.m, lid);
+}
+
+// @entry backward_word
+// forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dword[tokens[i,q-1]] += dy[i,q]
+#include "lib/scatter_rows.wgsl"
+fn id_at(i: u32) -> u32 { return min(tokens[i / (params.l - 1u) * params.t + i % (params.l - 1u)], params.v - 1u); }
+fn row_at(i: u32) -> u32 { return i / (params.l - 1u) * params.l + i % (params.l - 1u) + 1u; }
+fn add_at(at: u32, v: f32) { dword[at] += v; }
+
+@compute @workgroup_size(256)
+fn backward_word(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  scatter(flat(wg, nwg), params.m * (params.l - 1u), lid);
+}
+
+// @entry backward_pos
+// forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dpos[q-1] += dy[i,q]
+@compute @workgroup_size(WG)
+fn backward_pos(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let at = flat(wg, nwg) * WG + lid;
+  if (at >= (params.l - 1u) * params.d) { return; }
+  var all = 0.0;
+  for (var i = 0u; i < params.m; i++) { all += dy[(i * params.l + 1u) * params.d + at]; }
+  dpos[at] += all;
+}

@@ -3,16 +3,18 @@
  * messages say what was wrong and end with what to do.
  */
 export class AimError extends Error {
+  // Literal names: a minifier renames classes.
+  override readonly name: string = 'AimError';
   readonly code: string;
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.code = code;
   }
 }
 
 /** An option or argument out of its range (`ERR_OPTION`). */
 export class OptionError extends AimError {
+  override readonly name = 'OptionError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_OPTION', message, options);
   }
@@ -20,6 +22,7 @@ export class OptionError extends AimError {
 
 /** A tensor whose shape or type does not fit an op (`ERR_SHAPE`). */
 export class ShapeError extends AimError {
+  override readonly name = 'ShapeError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_SHAPE', message, options);
   }
@@ -27,6 +30,7 @@ export class ShapeError extends AimError {
 
 /** A checkpoint, safetensors file or config that cannot be used (`ERR_CHECKPOINT`). */
 export class CheckpointError extends AimError {
+  override readonly name = 'CheckpointError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_CHECKPOINT', message, options);
   }
@@ -34,6 +38,7 @@ export class CheckpointError extends AimError {
 
 /** A file or URL that cannot be read or written (`ERR_IO`). */
 export class IoError extends AimError {
+  override readonly name = 'IoError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_IO', message, options);
   }
@@ -41,6 +46,7 @@ export class IoError extends AimError {
 
 /** No usable device, or the device failed or was lost (`ERR_DEVICE`). */
 export class DeviceError extends AimError {
+  override readonly name = 'DeviceError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_DEVICE', message, options);
   }
@@ -48,6 +54,7 @@ export class DeviceError extends AimError {
 
 /** The device or WebAssembly memory is exhausted (`ERR_MEMORY`). */
 export class OutOfMemoryError extends AimError {
+  override readonly name = 'OutOfMemoryError';
   constructor(message: string, options?: ErrorOptions) {
     super('ERR_MEMORY', message, options);
   }
@@ -55,6 +62,7 @@ export class OutOfMemoryError extends AimError {
 
 /** Something was used after `dispose()` (`ERR_DISPOSED`). */
 export class DisposedError extends AimError {
+  override readonly name = 'DisposedError';
   constructor(what: string) {
     super('ERR_DISPOSED', `${what} was used after dispose(); create a new one.`);
   }

@@ -158,8 +158,8 @@ export async function drawTokens(
   const report = async (upTo: number) => {
     await running;
     signal?.throwIfAborted();
-    while (reported < upTo) {
-      const result = onDone?.(++reported);
+    while (onDone && reported < upTo) {
+      const result = onDone(++reported);
       if (result instanceof Promise) await result;
     }
   };

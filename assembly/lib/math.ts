@@ -27,8 +27,8 @@ const ROUND: f32 = 12582912;
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
   p = f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), f32x4.add(r, f32x4.splat(1)));
   const y = f32x4.mul(p, i32x4.add(i32x4.shl(t, 23), i32x4.splat(127 << 23)));
-  // Below the clamp the true value is under the smallest normal number: zero.
-  return v128.and(y, f32x4.ge(x, lo));
+  // Below the clamp the true value is under the smallest normal number: zero. NaN stays NaN.
+  return v128.andnot(y, f32x4.lt(x, lo));
 }
 
 // 2^x of x ≤ 0 for four lanes, and 2^-125 for anything below: for decays exp(Δ A) with log2(e) folded into A. Exact at 0,
@@ -51,6 +51,25 @@ const ROUND: f32 = 12582912;
   return f32x4.div(x, f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
 }
 
+// sigmoid(x) for four lanes.
+// @ts-ignore: decorator
+@inline export function sigmoid4(x: v128): v128 {
+  return f32x4.div(f32x4.splat(1), f32x4.add(f32x4.splat(1), exp4(f32x4.neg(x))));
+}
+
+// The derivative of x·sigmoid(x), from x and s = sigmoid(x).
+// @ts-ignore: decorator
+@inline export function siluSlope4(x: v128, s: v128): v128 {
+  const one = f32x4.splat(1);
+  return f32x4.mul(s, f32x4.add(one, f32x4.mul(x, f32x4.sub(one, s))));
+}
+
+// forward: y = x·σ(x)  ⇒  dx = dy·σ(x)·(1 + x·(1 - σ(x)))
+// @ts-ignore: decorator
+@inline export function siluGradient4(x: v128, dy: v128): v128 {
+  return f32x4.mul(dy, siluSlope4(x, sigmoid4(x)));
+}
+
 // The same lane arithmetic for a single value, so that a tail equals what a full vector would give.
 // @ts-ignore: decorator
 @inline export function exp1(x: f32): f32 {
@@ -63,8 +82,18 @@ const ROUND: f32 = 12582912;
 }
 
 // @ts-ignore: decorator
+@inline export function sigmoid1(x: f32): f32 {
+  return f32x4.extract_lane(sigmoid4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
 @inline export function silu1(x: f32): f32 {
   return f32x4.extract_lane(silu4(f32x4.splat(x)), 0);
+}
+
+// @ts-ignore: decorator
+@inline export function siluGradient1(x: f32, dy: f32): f32 {
+  return f32x4.extract_lane(siluGradient4(f32x4.splat(x), f32x4.splat(dy)), 0);
 }
 
 // log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial (relative error
@@ -96,4 +125,22 @@ const ROUND: f32 = 12582912;
     square += v * v;
   }
   return sqrt<f32>(square);
+}
+
+// y += x over `bytes` bytes.
+// @ts-ignore: decorator
+@inline export function addTo(y: usize, x: usize, bytes: usize): void {
+  let q: usize = 0;
+  for (; q + 16 <= bytes; q += 16) v128.store(y + q, f32x4.add(v128.load(y + q), v128.load(x + q)));
+  for (; q < bytes; q += 4) store<f32>(y + q, load<f32>(y + q) + load<f32>(x + q));
+}
+
+// Σ x·y of n numbers.
+export function dot(x: usize, y: usize, n: i32): f32 {
+  const end = x + (<usize>n << 2);
+  let sums = f32x4.splat(0);
+  for (; x + 16 <= end; x += 16, y += 16) sums = f32x4.add(sums, f32x4.mul(v128.load(x), v128.load(y)));
+  let sum = hsum(sums);
+  for (; x < end; x += 4, y += 4) sum += load<f32>(x) * load<f32>(y);
+  return sum;
 }

@@ -4,7 +4,7 @@ import { grid } from '../io/image.js';
 import { encodeNpz } from '../io/npz.js';
 import { ensureWritable, makeFolder, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
-import { COMMON, choice, device, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { COMMON, choice, deviceOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -49,7 +49,7 @@ export async function generateCommand(argv: string[], signal: AbortSignal): Prom
   const options = generateOptions(flags);
   if (!IS_FILE.test(out)) await makeFolder(out);
   await ensureWritable(out);
-  const aim = await loadModel(args[0], { device: device(flags) ?? 'auto', signal });
+  const aim = await loadModel(args[0], { ...deviceOptions(flags), signal });
   try {
     process.stderr.write(`device: ${aim.device}\n`);
     const { result, seconds } = await withProgress(aim, options, signal);

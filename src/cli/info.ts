@@ -2,7 +2,7 @@
 import { adapterSummary } from '../platform/device.js';
 import { runtime } from '../platform/runtime.js';
 import { embeddedModel, loadModel } from './model.js';
-import { COMMON, device, type Flags, helpText, parse } from './options.js';
+import { COMMON, deviceOptions, type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, ...COMMON };
 
@@ -18,8 +18,8 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
     process.stdout.write(HELP);
     return 0;
   }
-  const gpu = await adapterSummary();
-  const aim = await loadModel(args[0], { device: device(flags) ?? 'auto', signal });
+  const gpu = await adapterSummary(deviceOptions(flags).dawn);
+  const aim = await loadModel(args[0], { ...deviceOptions(flags), signal });
   const { config, parameters } = aim;
   const { json: _, ...shown } = config;
   const info = {

@@ -1,24 +1,34 @@
 /** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
 import { parseArgs } from 'node:util';
 import { OptionError } from '../errors.js';
-import type { DeviceName } from '../platform/device.js';
+import type { DeviceOptions } from '../platform/device.js';
 
 export interface Flag {
   type: 'string' | 'boolean';
   /** Placeholder in the help text. */
   value?: string;
   help: string;
+  /** May be given several times. */
+  multiple?: boolean;
 }
 export type Flags = Record<string, Flag>;
-export type Parsed = { flags: Record<string, string | boolean | undefined>; args: string[] };
+export type Parsed = { flags: Record<string, string | boolean | string[] | undefined>; args: string[] };
 
 export const COMMON: Flags = {
   device: { type: 'string', value: 'auto|webgpu|wasm', help: 'where to compute (default auto: a real GPU, else wasm)' },
+  dawn: {
+    type: 'string',
+    value: 'FLAG',
+    multiple: true,
+    help: 'a Dawn instance flag such as enable-dawn-features=…; may be repeated',
+  },
   help: { type: 'boolean', help: 'this text' },
 };
 
 export function parse(command: string, argv: string[], flags: Flags, maxArgs = 1): Parsed {
-  const options = Object.fromEntries(Object.entries(flags).map(([name, f]) => [name, { type: f.type }]));
+  const options = Object.fromEntries(
+    Object.entries(flags).map(([name, f]) => [name, { type: f.type, multiple: f.multiple ?? false }]),
+  );
   try {
     const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true });
     if (positionals.length > maxArgs) throw new Error(`unexpected ${JSON.stringify(positionals[maxArgs])}`);
@@ -53,5 +63,8 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
   return text as T;
 }
 
-export const device = (flags: Parsed['flags']): DeviceName | undefined =>
-  choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const);
+/** The flags of COMMON as options of `fromPretrained`. */
+export function deviceOptions(flags: Parsed['flags']): Pick<DeviceOptions, 'device' | 'dawn'> {
+  const dawn = flags.dawn as string[] | undefined;
+  return { device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto', ...(dawn && { dawn }) };
+}

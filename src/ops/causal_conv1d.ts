@@ -4,10 +4,23 @@
  * becomes the last k-1 inputs, so a sequence may be continued, down to a token at a time (l = 1).
  */
 import shader from '../../shaders/causal_conv1d.wgsl';
-import { sigmoid } from './silu.js';
+import { sigmoid, siluSlope } from './silu.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const MAX_TAPS = 8;
+/** Positions of a part of a sequence in `backward`: many against the k-1 that are computed twice where parts meet. */
+const SPAN = 32;
+
+/** Rows of `backward`'s partial sums for m sequences of l positions. */
+export const convParts = (m: number, l: number) => m * ceilDiv(l, SPAN);
+
+/** What is wrong with the sizes that both entries share. */
+function misfit({ s, c, k, offset }: Record<'s' | 'c' | 'k' | 'offset', number>): string | undefined {
+  if (k < 1 || k > MAX_TAPS) return `weight has ${k} taps; use 1 to ${MAX_TAPS} (d_conv).`;
+  if (offset + c > s)
+    return `x has ${s} channels, expected at least offset + c = ${offset + c}; lower offset or pass the wider x.`;
+  return undefined;
+}
 
 export const causalConv1d = {
   forward: entry('causal_conv1d', 'forward', shader, {
@@ -19,13 +32,11 @@ export const causalConv1d = {
       y: { shape: 'm l c', io: 'out' },
     },
     attrs: { offset: 'u32' },
-    check({ s, c, k, q, offset }) {
-      if (k < 1 || k > MAX_TAPS) return `weight has ${k} taps; use 1 to ${MAX_TAPS} (d_conv).`;
-      if (q !== 0 && q !== k - 1) return `state holds ${q} inputs, expected k-1 = ${k - 1}; pass [m, c, ${k - 1}].`;
-      if (offset + c > s)
-        return `x has ${s} channels, expected at least offset + c = ${offset + c}; lower offset or pass the wider x.`;
-      return undefined;
-    },
+    check: (d) =>
+      misfit(d) ??
+      (d.q === 0 || d.q === d.k - 1
+        ? undefined
+        : `state holds ${d.q} inputs, expected k-1 = ${d.k - 1}; pass [m, c, ${d.k - 1}].`),
     reference({ x, weight, bias, state, y }, { m, l, s, c, k, offset }) {
       for (let i = 0; i < m; i++) {
         for (let ch = 0; ch < c; ch++) {
@@ -43,5 +54,56 @@ export const causalConv1d = {
     webgpu: ({ m, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(m * c, 64)) }),
     flops: ({ m, l, c, k }) => 2 * m * l * c * k,
     tolerance: { f32: 2e-6, reason: 'k products and an exp' },
+  }),
+  /**
+   * From zero state: dx into channels offset.. of a tensor like x, whose others are left alone; and sums over each of w / m
+   * parts of every sequence for the gradients of weight and bias, to be added up by sum_rows.
+   */
+  backward: entry('causal_conv1d', 'backward', shader, {
+    tensors: {
+      x: { shape: 'm l s', io: 'in' },
+      weight: { shape: 'c 1 k', io: 'in' },
+      bias: { shape: 'c', io: 'in' },
+      dy: { shape: 'm l c', io: 'in' },
+      dx: { shape: 'm l s', io: 'inout' },
+      dweight_rows: { shape: 'w c k', io: 'out' },
+      dbias_rows: { shape: 'w c', io: 'out' },
+    },
+    attrs: { offset: 'u32' },
+    check: (d) =>
+      misfit(d) ??
+      (d.w >= d.m && d.w % d.m === 0
+        ? undefined
+        : `dbias_rows has ${d.w} rows for ${d.m} sequences; pass the same number for each (convParts).`),
+    reference({ x, weight, bias, dy, dx, dweight_rows, dbias_rows }, { m, l, s, c, k, w, offset }) {
+      const parts = w / m;
+      const span = Math.ceil(l / parts);
+      dweight_rows.fill(0);
+      dbias_rows.fill(0);
+      for (let i = 0; i < m; i++) {
+        for (let t = 0; t < l; t++) for (let ch = 0; ch < c; ch++) dx[(i * l + t) * s + offset + ch] = 0;
+        for (let t = 0; t < l; t++) {
+          const row = i * parts + Math.floor(t / span);
+          for (let ch = 0; ch < c; ch++) {
+            const at = (j: number) => (i * l + t - (k - 1) + j) * s + offset + ch;
+            const first = Math.max(0, k - 1 - t);
+            let u = bias[ch]!;
+            for (let j = first; j < k; j++) u += weight[ch * k + j]! * x[at(j)]!;
+            // forward: y = SiLU(u)  ⇒  du = dy·SiLU'(u)
+            const du = dy[(i * l + t) * c + ch]! * siluSlope(u);
+            // forward: u[t] = bias + Σⱼ weight[j]·x[t-(k-1)+j]  ⇒  dx[t-(k-1)+j] += du[t]·weight[j], dweight[j] += du[t]·x[t-(k-1)+j]
+            for (let j = first; j < k; j++) {
+              const to = (row * c + ch) * k + j;
+              dx[at(j)] = dx[at(j)]! + du * weight[ch * k + j]!;
+              dweight_rows[to] = dweight_rows[to]! + du * x[at(j)]!;
+            }
+            dbias_rows[row * c + ch] = dbias_rows[row * c + ch]! + du;
+          }
+        }
+      }
+    },
+    webgpu: ({ w, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(w * c, 64)) }),
+    flops: ({ m, l, c, k }) => 6 * m * l * c * k,
+    tolerance: { f32: 3e-6, reason: 'sums over k and over positions in f32, in another order, and an exp' },
   }),
 };

@@ -4,22 +4,12 @@
  * right and the bottom as far as ho and wo ask. Weights are O H W I; 1×1 convolutions are `linear`.
  */
 import shader from '../../shaders/conv2d.wgsl';
+import { GRADIENT_ROWS } from './linear.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** What every entry asks of its sizes. */
-interface Geometry {
-  hi: number;
-  wi: number;
-  kh: number;
-  kw: number;
-  ho: number;
-  wo: number;
-  stride: number;
-  pad: number;
-  up: number;
-}
+type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
 
-function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Geometry): string | undefined {
+function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | undefined {
   if (stride < 1 || up < 1) return `stride is ${stride} and up ${up}, expected at least 1; pass both.`;
   if (pad >= kh || pad >= kw) return `pad is ${pad}, expected less than the kernel's ${kh}×${kw}; lower pad.`;
   for (const [name, n, size] of [
@@ -33,16 +23,26 @@ function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Geometry): string | 
   return undefined;
 }
 
-/** Index of the pixel that window (oy, ox) reads at (ky, kx), or -1 outside. */
-function pixel(d: Geometry, oy: number, ox: number, ky: number, kx: number): number {
-  const iy = Math.floor((oy * d.stride + ky - d.pad) / d.up);
-  const ix = Math.floor((ox * d.stride + kx - d.pad) / d.up);
-  return iy < 0 || ix < 0 || iy >= d.hi || ix >= d.wi ? -1 : iy * d.wi + ix;
+/** Visits every product of the convolution: output element, its channel, tap and input pixel (taps outside left out). */
+function eachTap(d: Sizes, visit: (at: number, o: number, t: number, pixel: number) => void) {
+  for (let n = 0, at = 0; n < d.b; n++)
+    for (let oy = 0; oy < d.ho; oy++)
+      for (let ox = 0; ox < d.wo; ox++)
+        for (let o = 0; o < d.co; o++, at++)
+          for (let ky = 0; ky < d.kh; ky++)
+            for (let kx = 0; kx < d.kw; kx++) {
+              const iy = Math.floor((oy * d.stride + ky - d.pad) / d.up);
+              const ix = Math.floor((ox * d.stride + kx - d.pad) / d.up);
+              if (iy < 0 || ix < 0 || iy >= d.hi || ix >= d.wi) continue;
+              visit(at, o, ky * d.kw + kx, (n * d.hi + iy) * d.wi + ix);
+            }
 }
 
-/** Bytes of im2col rows that assembly/conv2d.ts works on at once (at least MIN_ROWS of them). */
+/** Bytes of windows that assembly/conv2d.ts lays out at once (at least MIN_ROWS of them). */
 const COLUMNS = 65536;
 const MIN_ROWS = 8;
+const columnBytes = (row: number) => row * Math.max(MIN_ROWS, Math.floor(COLUMNS / row));
+const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
 export const conv2d = {
   forward: entry('conv2d', 'forward', shader, {
@@ -56,32 +56,75 @@ export const conv2d = {
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
     reference({ x, w, bias, residual, y }, d) {
-      for (let n = 0, at = 0; n < d.b; n++)
-        for (let oy = 0; oy < d.ho; oy++)
-          for (let ox = 0; ox < d.wo; ox++)
-            for (let o = 0; o < d.co; o++, at++) {
-              let sum = bias[o]! + (residual?.[at] ?? 0);
-              for (let ky = 0; ky < d.kh; ky++)
-                for (let kx = 0; kx < d.kw; kx++) {
-                  const p = pixel(d, oy, ox, ky, kx);
-                  if (p < 0) continue;
-                  for (let c = 0; c < d.ci; c++)
-                    sum += w[((o * d.kh + ky) * d.kw + kx) * d.ci + c]! * x[(n * d.hi * d.wi + p) * d.ci + c]!;
-                }
-              y[at] = sum;
-            }
+      for (let at = 0; at < d.b * d.ho * d.wo * d.co; at++) y[at] = bias[at % d.co]! + (residual?.[at] ?? 0);
+      eachTap(d, (at, o, t, p) => {
+        for (let c = 0; c < d.ci; c++) y[at]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * x[p * d.ci + c]!;
+      });
     },
-    webgpu: ({ b, ho, wo, ci, co }) => ({
+    webgpu: ({ b, ho, wo, ci, co, up }) => ({
       entry: ci % 4 === 0 ? 'forward_vec4' : 'forward',
-      constants: { A_ALONG_K: 1, B_ALONG_K: 1 },
+      constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: up },
       vec4: ci % 4 === 0 ? ['x', 'w'] : [],
       workgroups: [ceilDiv(co, 64), ...grid(ceilDiv(b * ho * wo, 64))],
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch({ co, kh, kw, ci }) {
-      const row = kh * kw * ci * 4;
-      return row * (ceilDiv(co, 4) * 4 + Math.max(MIN_ROWS, Math.floor(COLUMNS / row)));
-    },
+    wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     tolerance: { f32: 3e-6, reason: 'kh·kw·ci products summed in f32, in another order' },
+  }),
+
+  backward_input: entry('conv2d', 'backward_input', shader, {
+    tensors: {
+      w: { shape: 'co kh kw ci', io: 'in' },
+      dy: { shape: 'b ho wo co', io: 'in' },
+      dx: { shape: 'b hi wi ci', io: 'out' },
+    },
+    attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
+    check,
+    reference({ w, dy, dx }, d) {
+      dx.fill(0, 0, d.b * d.hi * d.wi * d.ci);
+      eachTap(d, (at, o, t, p) => {
+        // forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[…,c]  ⇒  dxv[…,c] += w[o,ky,kx,c]·dy[oy,ox,o]
+        for (let c = 0; c < d.ci; c++) dx[p * d.ci + c]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * dy[at]!;
+      });
+    },
+    webgpu: ({ b, hi, wi, ci, co, up }) => ({
+      entry: co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
+      constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: up },
+      vec4: co % 4 === 0 ? ['dy'] : [],
+      workgroups: [ceilDiv(ci, 64), ...grid(ceilDiv(b * hi * wi, 64))],
+    }),
+    flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
+    wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
+    tolerance: { f32: 3e-6, reason: 'kh·kw·co products summed in f32, in another order' },
+  }),
+
+  /** dw and dbias are p partial sums over chunks of pixels; p = 1 are the gradients themselves, more go through `sum_rows`. */
+  backward_weight: entry('conv2d', 'backward_weight', shader, {
+    tensors: {
+      x: { shape: 'b hi wi ci', io: 'in' },
+      dy: { shape: 'b ho wo co', io: 'in' },
+      dw: { shape: 'p co kh kw ci', io: 'inout' },
+      dbias: { shape: 'p co', io: 'inout', optional: true },
+    },
+    attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
+    check,
+    reference({ x, dy, dw, dbias }, d) {
+      const chunk = ceilDiv(d.b * d.ho * d.wo, d.p);
+      const part = (at: number) => Math.floor(at / d.co / chunk);
+      eachTap(d, (at, o, t, p) => {
+        // forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[…,c]  ⇒  dw[o,ky,kx,c] += dy[oy,ox,o]·xv[…,c]
+        const row = ((part(at) * d.co + o) * d.kh * d.kw + t) * d.ci;
+        for (let c = 0; c < d.ci; c++) dw[row + c]! += dy[at]! * x[p * d.ci + c]!;
+      });
+      // forward: y[oy,ox,o] = bias[o] + …  ⇒  dbias[o] += dy[oy,ox,o]
+      if (dbias) for (let at = 0; at < d.b * d.ho * d.wo * d.co; at++) dbias[part(at) * d.co + (at % d.co)]! += dy[at]!;
+    },
+    webgpu: ({ co, kh, kw, ci, p, up }) => ({
+      constants: { A_ALONG_K: 0, B_ALONG_K: 0, UP: up },
+      workgroups: [ceilDiv(kh * kw * ci, 64), ceilDiv(co, 64), p],
+    }),
+    flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
+    wasmScratch: ({ co, kh, kw, ci }) => 4 * GRADIENT_ROWS * co + columnBytes(4 * kh * kw * ci),
+    tolerance: { f32: 3e-6, reason: 'b·ho·wo products summed in f32, in another order' },
   }),
 };

@@ -18,4 +18,25 @@ export const groupModulation = {
     webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * 3 * d, 256)) }),
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
+  backward: entry('group_modulation', 'backward', shader, {
+    tensors: {
+      dy: { shape: 'm 3 d', io: 'in' },
+      dgroups: { shape: 'm g 3 d', io: 'inout' },
+      dtable: { shape: '1 3 d', io: 'inout' },
+    },
+    attrs: { group: 'u32' },
+    check: ({ g, group }) => (group < g ? undefined : `there is no group ${group} of ${g}; pass 0 to ${g - 1}.`),
+    reference({ dy, dgroups, dtable }, { m, d, g, group }) {
+      for (let i = 0; i < m; i++) {
+        for (let q = 0; q < 3 * d; q++) {
+          const at = (i * g + group) * 3 * d + q;
+          // forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy
+          dgroups[at] = dgroups[at]! + dy[i * 3 * d + q]!;
+          dtable[q] = dtable[q]! + dy[i * 3 * d + q]!;
+        }
+      }
+    },
+    webgpu: ({ d }) => ({ constants: { WG: 64 }, workgroups: grid(ceilDiv(3 * d, 64)) }),
+    tolerance: { f32: 1e-6, reason: 'm numbers summed in f32, in another order' },
+  }),
 };

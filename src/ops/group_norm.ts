@@ -62,4 +62,44 @@ export const groupNorm = {
     wasmScratch: ({ c }) => 16 * c,
     tolerance: { f32: 2e-6, reason: 'sums over a group in f32, one rsqrt and one exp' },
   }),
+
+  /** dweight and dbias are summed over the pixels of each sequence; b of them go through `sum_rows`. */
+  backward: entry('group_norm', 'backward', shader, {
+    tensors: {
+      x: { shape: 'b s c', io: 'in' },
+      weight: { shape: 'c', io: 'in' },
+      bias: { shape: 'c', io: 'in' },
+      dy: { shape: 'b s c', io: 'in' },
+      dx: { shape: 'b s c', io: 'out' },
+      dweight: { shape: 'b c', io: 'inout' },
+      dbias: { shape: 'b c', io: 'inout' },
+    },
+    attrs: { groups: 'u32', eps: 'f32', swish: 'u32' },
+    check,
+    reference({ x, weight, bias, dy, dx, dweight, dbias }, d) {
+      eachGroup(x, d, (at, mean, rstd) => {
+        const unit = at.map((i) => (x[i]! - mean) * rstd);
+        const dunit = at.map((i, n) => {
+          const p = Math.floor(i / (d.s * d.c)) * d.c + (i % d.c);
+          const v = unit[n]! * weight[i % d.c]! + bias[i % d.c]!;
+          const s = sigmoid(v);
+          // forward: y = v·σ(v)  ⇒  dv = dy·σ(v)·(1 + v·(1 - σ(v)))
+          const dv = d.swish ? dy[i]! * s * (1 + v * (1 - s)) : dy[i]!;
+          // forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv, dunit = dv·weight
+          dweight[p]! += dv * unit[n]!;
+          dbias[p]! += dv;
+          return dv * weight[i % d.c]!;
+        });
+        // forward: unit = (x - mean)·rstd  ⇒  dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
+        const first = dunit.reduce((sum, v) => sum + v, 0) / at.length;
+        const second = dunit.reduce((sum, v, n) => sum + v * unit[n]!, 0) / at.length;
+        at.forEach((i, n) => {
+          dx[i] = rstd * (dunit[n]! - first - unit[n]! * second);
+        });
+      });
+    },
+    webgpu: ({ b, groups }) => ({ constants: { LANES: 1 }, workgroups: grid(b * groups) }),
+    wasmScratch: ({ c }) => 40 * c,
+    tolerance: { f32: 5e-6, reason: 'sums over a group in f32, whose means are taken from values of their size' },
+  }),
 };

@@ -1,10 +1,14 @@
 /** Every op of the project, one line each. */
+export { adamw } from './adamw.js';
 export { addRmsNorm } from './add_rms_norm.js';
 export { attention } from './attention.js';
 export { causalConv1d } from './causal_conv1d.js';
+export { clip } from './clip.js';
 export { codebookLookup } from './codebook_lookup.js';
 export { columns } from './columns.js';
 export { conv2d } from './conv2d.js';
+export { crossEntropy } from './cross_entropy.js';
+export { ema } from './ema.js';
 export { embedding } from './embedding.js';
 export { groupModulation } from './group_modulation.js';
 export { groupNorm } from './group_norm.js';
@@ -15,5 +19,8 @@ export { rmsNormGated } from './rms_norm_gated.js';
 export { sample } from './sample.js';
 export { selectiveScan } from './selective_scan.js';
 export { silu } from './silu.js';
+export { squareSum } from './square_sum.js';
 export { ssd } from './ssd.js';
+export { sum } from './sum.js';
+export { sumRows } from './sum_rows.js';
 export { tokenEmbedding } from './token_embedding.js';

@@ -1,6 +1,8 @@
 /**
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
- * every backend derives its host glue from it. `forward` and `backward` are separate entries of one op.
+ * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
+ * do (a binding limit, a reduction in stages), `backward_<part>`. Gradients of activations are overwritten; those of parameters
+ * and adaLN vectors are added to.
  */
 import { ShapeError } from '../errors.js';
 
@@ -80,11 +82,11 @@ export interface Entry<
   readonly key: string;
 }
 
-/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`. */
+/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: 'forward' | 'backward', shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+>(op: string, name: 'forward' | 'backward' | `backward_${string}`, shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
   const dimNames = new Set<string>();
   for (const t of Object.values(spec.tensors)) for (const w of words(t.shape)) if (!isLiteral(w)) dimNames.add(w);
   return {

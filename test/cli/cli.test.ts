@@ -1,6 +1,17 @@
 /** The built `aim` command, as a user runs it. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +33,10 @@ beforeAll(() => {
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 function aim(args: string[], env: Record<string, string | undefined> = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8', env: { ...process.env, ...env } });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
   return { status, stdout, stderr };
 }
 
@@ -52,7 +66,12 @@ describe('generate', () => {
     expect([...new Int32Array(npz['arr_1.npy']!.slice(-16).buffer)]).toEqual([9, 8, 9, 8]);
 
     expect(aim(['generate', ...common, '--out', at('folder')]).status).toBe(0);
-    expect(readdirSync(at('folder'))).toEqual(['0-Ankle-boot-seed-1.png', '1-Bag-seed-2.png', '2-Ankle-boot-seed-3.png', '3-Bag-seed-4.png']);
+    expect(readdirSync(at('folder'))).toEqual([
+      '0-Ankle-boot-seed-1.png',
+      '1-Bag-seed-2.png',
+      '2-Ankle-boot-seed-3.png',
+      '3-Bag-seed-4.png',
+    ]);
     // The same image, wherever it is drawn.
     const second = await decodePng(readFileSync(at('folder/1-Bag-seed-2.png')));
     const inGrid = new Uint8Array(32 * 32 * 3);

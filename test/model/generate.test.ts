@@ -10,7 +10,8 @@ import { embedded, fixture } from '../goldens.js';
 const SMALL = fixture('mamba2-adaln');
 const SEEDS = 100;
 
-const same = (a: ArrayLike<number>, b: ArrayLike<number>) => a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);
+const same = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);
 const tokens = async (aim: AiM, options: GenerateOptions) => (await aim.generate(options)).tokens;
 
 for (const device of ['wasm', 'webgpu'] as const) {
@@ -58,7 +59,11 @@ for (const device of ['wasm', 'webgpu'] as const) {
         const { be, config } = other;
         const p = other.params.mamba.backbone;
         const [b, T, V] = [2, config.num_tokens, config.vocab_size];
-        const t = be.from(Array.from({ length: b * T }, (_, i) => (i * 31) % V), [b, T], 'u32');
+        const t = be.from(
+          Array.from({ length: b * T }, (_, i) => (i * 31) % V),
+          [b, T],
+          'u32',
+        );
         const labels = be.from([1, 4], [b], 'u32');
         const step = be.from([0, 0], [b], 'u32');
         const modulation = modulationForward(be, p, config, labels, new Acts(be));
@@ -107,7 +112,9 @@ for (const device of ['wasm', 'webgpu'] as const) {
       const before = aim.be.bytes;
       const abort = new AbortController();
       const reason = new Error('enough');
-      await expect(aim.generate({ count: 3, signal: abort.signal, onStep: ({ step }) => step === 5 && abort.abort(reason) })).rejects.toBe(reason);
+      await expect(
+        aim.generate({ count: 3, signal: abort.signal, onStep: ({ step }) => step === 5 && abort.abort(reason) }),
+      ).rejects.toBe(reason);
       expect(aim.be.bytes).toBe(before);
       await aim.generate({ count: 3 });
       expect(aim.be.bytes).toBe(before);

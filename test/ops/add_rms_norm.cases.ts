@@ -17,4 +17,22 @@ const cases: Case[] = Array.from({ length: 16 }, (_, i) => ({
 for (const [i, d] of widths.entries())
   cases.push({ m: 1 + ((3 * i) % 8), l: 1 + (i % 3), d, g: 3, c: 3, eps: i % 2 ? 1e-5 : 0.1, omit: i % 4 === 3 ? ['gate'] : [] });
 
-export default [{ entry: addRmsNorm.forward, cases }] satisfies OpCases[];
+const backward: Case[] = Array.from({ length: 24 }, (_, i) => {
+  const l = [1, 2, 5, 9, 17][i % 5]!;
+  return {
+    m: 1 + (i % 8),
+    l,
+    d: widths[i % widths.length]!,
+    c: 2 + (i % 2),
+    w: Math.min(l, [1, 2, 4, 17][i % 4]!),
+    eps: i % 3 ? 1e-5 : 0.1,
+    omit: ['modulation', 'dsum', 'dmodulation'].filter((_, q) => (i >> q) & 1),
+  };
+});
+
+export default [
+  { entry: addRmsNorm.forward, cases },
+  { entry: addRmsNorm.backward, cases: backward },
+  { entry: addRmsNorm.backward_params, cases: backward },
+  { entry: addRmsNorm.backward_gate, cases: backward },
+] satisfies OpCases[];

@@ -26,4 +26,10 @@ const sizes: [b: number, s: number, c: number][] = [
   [7, 6, 2],
 ];
 
-export default [{ entry: attention.forward, cases: sizes.map(([b, s, c]) => ({ b, s, c })) }] satisfies OpCases[];
+const cases = sizes.map(([b, s, c]) => ({ b, s, c }));
+
+export default [
+  { entry: attention.forward, cases },
+  { entry: attention.backward_query, cases },
+  { entry: attention.backward_key, cases },
+] satisfies OpCases[];

@@ -18,4 +18,9 @@ const cases: Case[] = Array.from({ length: 36 }, (_, i) => {
   };
 });
 
-export default [{ entry: causalConv1d.forward, cases }] satisfies OpCases[];
+const backward = cases.map((c, i) => ({ ...c, w: Number(c.m) * [9, 2, 3, 1][i % 4]!, omit: undefined }));
+
+export default [
+  { entry: causalConv1d.forward, cases },
+  { entry: causalConv1d.backward, cases: backward },
+] satisfies OpCases[];

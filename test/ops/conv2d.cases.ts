@@ -10,7 +10,7 @@ const same = (b: number, hi: number, wi: number, ci: number, co: number, more = 
 const down = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) =>
   same(b, hi, wi, ci, co, { stride: 2, pad: 0, ho: hi >> 1, wo: wi >> 1, ...more });
 
-export const convCases = [
+const convCases = [
   same(1, 1, 1, 1, 1),
   same(1, 2, 3, 1, 2),
   same(2, 4, 4, 3, 8),
@@ -39,5 +39,10 @@ export default [
   {
     entry: conv2d.forward,
     cases: convCases.map((c, i) => (i % 3 === 2 ? { ...c, omit: ['residual'] } : c)),
+  },
+  { entry: conv2d.backward_input, cases: convCases },
+  {
+    entry: conv2d.backward_weight,
+    cases: convCases.map((c, i) => ({ ...c, p: 1 + (i % 4), ...(i % 3 === 2 && { omit: ['dbias'] }) })),
   },
 ] satisfies OpCases[];

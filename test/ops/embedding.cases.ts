@@ -7,7 +7,18 @@ const cases = Array.from({ length: 24 }, (_, i) => ({
   m: [1, 2, 3, 4, 5, 6, 7, 8, 40][i % 9]!,
 }));
 
+// More ids than a tile of the shader's search, and rows of many ids.
+const backward = [
+  ...cases.map((c) => ({ ...c, v: Math.min(c.v, 30) })),
+  { v: 3, d: 5, m: 2050 },
+  { v: 9, d: 130, m: 300 },
+  { v: 1, d: 65, m: 33 },
+];
+
 // Now and then an id lies past the table.
+const fill = { ids: (random: () => number, { v }: Record<string, number>) => Math.floor(random() * (v! + 1)) };
+
 export default [
-  { entry: embedding.forward, cases, fill: { ids: (random, { v }) => Math.floor(random() * (v! + 1)) } },
+  { entry: embedding.forward, cases, fill },
+  { entry: embedding.backward, cases: backward, fill },
 ] satisfies OpCases[];

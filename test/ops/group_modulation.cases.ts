@@ -6,4 +6,7 @@ const cases = Array.from({ length: 24 }, (_, i) => {
   return { m: 1 + (i % 8), g, d: [1, 4, 3, 8, 64, 7, 12, 129, 2][i % 9]!, group: (i * 7) % g };
 });
 
-export default [{ entry: groupModulation.forward, cases }] satisfies OpCases[];
+export default [
+  { entry: groupModulation.forward, cases },
+  { entry: groupModulation.backward, cases },
+] satisfies OpCases[];

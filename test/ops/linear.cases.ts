@@ -22,6 +22,15 @@ const sizes: [number, number, number][] = [
   [11, 96, 35],
 ];
 
+const square: typeof sizes = [
+  [4, 4, 4],
+  [16, 64, 64],
+  [70, 66, 65],
+  [2, 300, 20],
+  [3, 20, 300],
+  [1, 1, 1],
+];
+
 export default [
   {
     entry: linear.forward,
@@ -30,6 +39,15 @@ export default [
       ...sizes.slice(0, 6).map(([m, k, n]) => ({ m, k, n, omit: ['bias'] })),
       ...sizes.slice(8, 12).map(([m, k, n]) => ({ m, k, n, omit: ['bias', 'residual'] })),
       { m: 4, k: 32, n: 40, omit: ['residual'] },
+    ],
+  },
+  { entry: linear.backward_input, cases: [...sizes, ...square].map(([m, k, n]) => ({ m, k, n })) },
+  {
+    entry: linear.backward_weight,
+    cases: [
+      ...[...sizes, ...square].map(([m, k, n], i) => ({ m, k, n, p: 1 + (i % 3), ...(i % 4 === 1 && { omit: ['dbias'] }) })),
+      { m: 300, k: 20, n: 10, p: 1 },
+      { m: 520, k: 5, n: 70, p: 1 },
     ],
   },
 ] satisfies OpCases[];

@@ -40,4 +40,9 @@ export default [
     ],
     fill: { codebook: (_, { d }, i) => Math.sin(1 + (Math.floor(i / d!) % 3) * 40 + (i % d!)) },
   },
+  {
+    entry: quantize.backward,
+    cases: sizes.map(([r, d, v]) => ({ r, d, v, codebook_weight: r * d, commitment_weight: 0.25 * r * d })),
+    fill: { codes: (random, { v }) => Math.floor(random() * v!) },
+  },
 ] satisfies OpCases[];

@@ -8,4 +8,9 @@ const cases = Array.from({ length: 24 }, (_, i) => {
   return { m: 1 + (i % 8), l: [1, 2, 5][i % 3]!, e, s: z_offset + e + (i % 4), groups, z_offset, eps: i % 2 ? 1e-5 : 0.1 };
 });
 
-export default [{ entry: rmsNormGated.forward, cases }] satisfies OpCases[];
+const backward = cases.map((c, i) => ({ ...c, w: Math.min(c.m * c.l, [1, 3, 4, 40][i % 4]!) }));
+
+export default [
+  { entry: rmsNormGated.forward, cases },
+  { entry: rmsNormGated.backward, cases: backward },
+] satisfies OpCases[];

@@ -1,9 +1,11 @@
 /** What both scans promise beside their equations: a sequence is its steps, its parts, and itself in any batch. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Backend, sizeOf } from '../../src/backend/backend.js';
+import { type Backend, type NumArray, sizeOf, type Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
+import { type SelectiveScanGrads, selectiveScanBackward } from '../../src/ops/selective_scan.js';
+import { type SsdGrads, ssdBackward } from '../../src/ops/ssd.js';
 import { makers, NO_ADAPTER } from '../backends.js';
-import { type Case, inputs, type OpCases, runCase } from './harness.js';
+import { type Case, inputs, normal, type OpCases, rng, runCase } from './harness.js';
 import selectiveScan from './selective_scan.cases.js';
 import ssd from './ssd.cases.js';
 
@@ -72,7 +74,7 @@ async function inPieces(backend: Backend, op: OpCases, c: Case, values: Values, 
 }
 
 function expectClose(got: Outputs, want: Outputs, tolerance: number): void {
-  for (const name of ['y', 'state']) {
+  for (const name of Object.keys(want)) {
     const largest = Math.max(...Array.from(want[name]!, Math.abs));
     const worst = Math.max(...Array.from(want[name]!, (w, i) => Math.abs(w - got[name]![i]!)));
     expect(worst / largest, name).toBeLessThanOrEqual(tolerance);
@@ -129,10 +131,55 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
   });
 }
 
+/** Every gradient of a whole backward, with the inputs of forward's case. */
+async function gradients(backend: Backend, op: OpCases, c: Case): Promise<Record<string, NumArray>> {
+  const values = inputs(op, c, 12);
+  const { y, state: _, ...read } = values;
+  const random = rng(13);
+  const t: Record<string, Tensor> = {
+    dy: backend.from(
+      Float64Array.from(y!.data, () => Math.fround(normal(random))),
+      y!.shape,
+    ),
+  };
+  for (const [name, v] of Object.entries(read)) {
+    t[name] = backend.from(v.data, v.shape);
+    t[`d${name}`] = backend.from(new Float32Array(v.data.length), v.shape);
+  }
+  if (op.entry.op === 'ssd') {
+    const [ngroups, headdim, d_state] = ['ngroups', 'headdim', 'd_state'].map((a) => Number(c[a])) as [number, number, number];
+    ssdBackward(backend, t as SsdGrads, { ngroups, headdim, d_state });
+  } else selectiveScanBackward(backend, t as SelectiveScanGrads);
+  const grads: Record<string, NumArray> = {};
+  for (const name of Object.keys(read)) grads[`d${name}`] = await backend.read(t[`d${name}`]!);
+  backend.free(...Object.values(t));
+  return grads;
+}
+
+const long: [OpCases, Case][] = [
+  [selectiveScan[0]!, { m: 2, l: 130, e: 20, n: 16, s: 35, f: 40 }],
+  [ssd[0]!, { m: 1, l: 130, h: 1, e: 32, c: 288, s: 50, p: 32, n: 128, headdim: 32, d_state: 128, ngroups: 1 }],
+  [ssd[0]!, { m: 2, l: 130, h: 2, e: 32, c: 64, s: 50, p: 16, n: 16, headdim: 16, d_state: 16, ngroups: 1 }],
+];
+for (const [name, make] of Object.entries(makers)) {
+  it.for(long)(`${name}: a whole backward over a long sequence equals the reference's: %#`, async ([op, c], { skip }) => {
+    const backend = await make();
+    if (!backend) return skip(NO_ADAPTER);
+    const want = await gradients(new ReferenceBackend(), op, c);
+    const got = await gradients(backend, op, c);
+    // Rounding adds up along the sequence and from entry to entry.
+    expectClose(got, want, 5e-6);
+    backend.dispose();
+  });
+}
+
 const refused: [OpCases, Case, RegExp][] = [
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 65, s: 130, f: 4 }, /selective_scan.forward: A_log has n = 65 .*; set d_state/],
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 31, f: 4 }, /bc has rows of s = 31, .*; pass x_proj's whole output/],
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 33, f: 3 }, /z has rows of f = 3, .*; pass in_proj's whole output/],
+  [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 1, b: 1, w: 32 }, /states keeps k = 1 .*, expected 2 .*; run/],
+  [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 2, b: 2, w: 32 }, /parts is \[m, l, 2, 32\], expected .*; run/],
+  [ssd[4]!, { m: 1, l: 1, h: 4, s: 3 }, /ssd.backward_dt: zxbcdt has rows of s = 3, .*; pass in_proj's whole output/],
   ...(
     [
       [{ headdim: 0 }, /ssd.forward: the attribute headdim is 0; pass/],

@@ -21,11 +21,28 @@ const sizes: [number, number, number, number, number, number][] = [
   [1, 64, 12, 16, 1, 12],
 ];
 
+// More for backward: chunks exact, just over, several, and blocks of channels likewise.
+const extra: typeof sizes = [
+  [1, 16, 16, 16, 1, 16],
+  [2, 15, 17, 5, 0, 17],
+  [1, 40, 9, 32, 2, 9],
+  [3, 16, 2, 33, 1, 2],
+  [1, 31, 18, 9, 4, 18],
+  [2, 18, 5, 40, 1, 5],
+  [8, 3, 4, 6, 2, 4],
+];
+
 export const fill: OpCases['fill'] = {
   // Mostly the sizes of trained steps, with both ends of the softplus.
   dt: (random, _dims, i) => (i % 7 === 0 ? (random() - 0.5) * 60 : normal(random) - 2),
   A_log: (random, { n }, i) => Math.log(1 + (i % n!)) + 0.3 * (random() - 0.5),
 };
+
+// Workspace sizes: chunks of 16 positions, blocks of 64 / lanes channels.
+const backwardCases = [...sizes, ...extra].map(([m, l, e, n, r, skip]) => {
+  const block = n <= 16 ? 16 : n <= 32 ? 8 : 4;
+  return { m, l, e, n, s: r + 2 * n, f: skip + e, k: Math.ceil(l / 16), b: Math.ceil(e / block), w: 2 * n };
+});
 
 export default [
   {
@@ -36,4 +53,8 @@ export default [
       return i % 2 ? [dims] : [dims, { ...dims, omit: ['state'] }];
     }),
   },
+  { entry: selectiveScan.backward_states, fill, cases: backwardCases },
+  { entry: selectiveScan.backward_gate, cases: backwardCases },
+  { entry: selectiveScan.backward, fill, cases: backwardCases },
+  { entry: selectiveScan.backward_sum, cases: backwardCases },
 ] satisfies OpCases[];

@@ -27,14 +27,33 @@ export const fill: OpCases['fill'] = {
   A_log: (random) => Math.log(1 + 15 * random()),
 };
 
+// More for backward: several groups of heads, tiles of rows exact and just over, no whole vectors.
+const extra: typeof sizes = [
+  [1, 16, 4, 8, 16, 2, 4],
+  [2, 15, 2, 17, 5, 1, 3],
+  [1, 20, 3, 4, 132, 1, 9],
+  [3, 8, 1, 20, 37, 1, 1],
+  [1, 3, 1, 300, 4, 1, 1],
+  [8, 3, 2, 2, 4, 1, 6],
+  [2, 10, 6, 5, 7, 3, 0],
+];
+
+const dimsOf = ([m, l, h, headdim, d_state, ngroups, skip]: (typeof sizes)[number]) => {
+  const e = h * headdim;
+  return { m, l, h, e, c: e + 2 * ngroups * d_state, s: skip + h, p: headdim, n: d_state, headdim, d_state, ngroups };
+};
+const backwardCases = [...sizes, ...extra].map(dimsOf);
+
 export default [
   {
     entry: ssd.forward,
     fill,
-    cases: sizes.flatMap(([m, l, h, headdim, d_state, ngroups, skip], i) => {
-      const e = h * headdim;
-      const dims = { m, l, h, e, c: e + 2 * ngroups * d_state, s: skip + h, p: headdim, n: d_state, headdim, d_state, ngroups };
-      return i % 2 ? [dims] : [dims, { ...dims, omit: ['state'] }];
-    }),
+    cases: sizes.flatMap((size, i) => (i % 2 ? [dimsOf(size)] : [dimsOf(size), { ...dimsOf(size), omit: ['state'] }])),
   },
+  { entry: ssd.backward, fill, cases: backwardCases },
+  { entry: ssd.backward_past, fill, cases: backwardCases },
+  { entry: ssd.backward_future, fill, cases: backwardCases },
+  { entry: ssd.backward_dt, fill, cases: backwardCases },
+  // Sums that do not cancel: the tolerance is against their size.
+  { entry: ssd.backward_sum, fill: { grads: (random) => 1 + random() }, cases: backwardCases },
 ] satisfies OpCases[];

@@ -1,5 +1,5 @@
 import { tokenEmbedding } from '../../src/ops/token_embedding.js';
-import type { OpCases } from './harness.js';
+import type { Case, OpCases } from './harness.js';
 
 const cases = Array.from({ length: 26 }, (_, i) => {
   const b = 1 + (i % 8);
@@ -17,15 +17,24 @@ const cases = Array.from({ length: 26 }, (_, i) => {
   };
 });
 
+const backward: Case[] = cases.map((c, i) => {
+  const l = [c.t, c.t, c.t + 1, 1][i % 4]!;
+  return { m: c.b, t: c.t, l, d: c.d, c: c.c, v: c.v, p: Math.max(1, l - 1 + (i % 3)) };
+});
+backward.push({ m: 3, t: 800, l: 801, d: 3, c: 2, v: 2, p: 801 });
+
+type Fill = NonNullable<OpCases['fill']>;
+const tokens: Fill[string] = (random, { v }) => Math.floor(random() * (v! + 1));
+const labels: Fill[string] = (random, { c }) => Math.floor(random() * (c! + 1));
+
 // Some steps, tokens and labels lie past their ends; a whole sequence (l = t) starts at or near the class.
 export default [
   {
     entry: tokenEmbedding.forward,
     cases,
-    fill: {
-      step: (random, { t, l }) => Math.floor(random() * (l === 1 ? t! + 2 : 2)),
-      tokens: (random, { v }) => Math.floor(random() * (v! + 1)),
-      labels: (random, { c }) => Math.floor(random() * (c! + 1)),
-    },
+    fill: { tokens, labels, step: (random, { t, l }) => Math.floor(random() * (l === 1 ? t! + 2 : 2)) },
   },
+  { entry: tokenEmbedding.backward_cls, cases: backward, fill: { labels } },
+  { entry: tokenEmbedding.backward_word, cases: backward, fill: { tokens } },
+  { entry: tokenEmbedding.backward_pos, cases: backward },
 ] satisfies OpCases[];

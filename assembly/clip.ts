@@ -1,0 +1,14 @@
+// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite, else 0.
+import { hsum } from './lib/math';
+
+export function clip_forward(sums: usize, hyper: usize, norm: usize, k: i32, max_norm: f32, scale: f32): void {
+  const end = sums + ((<usize>k) << 2);
+  let a = f32x4.splat(0);
+  for (; sums + 16 <= end; sums += 16) a = f32x4.add(a, v128.load(sums));
+  let all = hsum(a);
+  for (; sums < end; sums += 4) all += load<f32>(sums);
+  all = scale * sqrt<f32>(all);
+  store<f32>(norm, all);
+  store<f32>(hyper, scale * min<f32>(1, max_norm / (all + 1e-6)), 24);
+  store<f32>(hyper, isFinite<f32>(all) ? 0 : 1, 28);
+}

@@ -1,0 +1,18 @@
+// The largest v of the 256 threads of a workgroup, for all of them. Call it in uniform control flow; it may be called again at
+// once.
+var<workgroup> max_parts: array<f32, 256>;
+var<workgroup> max_rows: array<f32, 16>;
+
+fn workgroup_max(v: f32, lid: u32) -> f32 {
+  max_parts[lid] = v;
+  workgroupBarrier();
+  if (lid < 16u) {
+    var row = v;
+    for (var q = lid; q < 256u; q += 16u) { row = max(row, max_parts[q]); }
+    max_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var all = v;
+  for (var q = 0u; q < 16u; q++) { all = max(all, max_rows[q]); }
+  return all;
+}

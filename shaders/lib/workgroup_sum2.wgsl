@@ -1,0 +1,18 @@
+// The sums of both components of v over the 256 threads of a workgroup, for all of them: 16 sums of 16, then their sum. Call
+// it in uniform control flow; it may be called again at once.
+var<workgroup> sum_parts: array<vec2f, 256>;
+var<workgroup> sum_rows: array<vec2f, 16>;
+
+fn workgroup_sum2(v: vec2f, lid: u32) -> vec2f {
+  sum_parts[lid] = v;
+  workgroupBarrier();
+  if (lid < 16u) {
+    var row = vec2f();
+    for (var q = lid; q < 256u; q += 16u) { row += sum_parts[q]; }
+    sum_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var all = vec2f();
+  for (var q = 0u; q < 16u; q++) { all += sum_rows[q]; }
+  return all;
+}

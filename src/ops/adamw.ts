@@ -1,0 +1,44 @@
+/**
+ * A step of AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW takes it. With g = grad·grad_scale:
+ *   param -= lr·decay·param;  m = beta1·m + (1 - beta1)·g;  v = beta2·v + (1 - beta2)·g²;
+ *   param -= lr·(m / bias1) / (√(v / bias2) + eps),  bias1 = 1 - beta1^t, bias2 = 1 - beta2^t at step t = 1, 2, …
+ * What changes from step to step is in `hyper`, on the device, so that a recorded step can be replayed: see HYPER. With skip
+ * nothing changes.
+ */
+import shader from '../../shaders/adamw.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+/** Where `hyper` holds what; `clip` sets grad_scale and skip on the device. */
+export const HYPER = { lr: 0, beta1: 1, beta2: 2, eps: 3, bias1: 4, bias2: 5, grad_scale: 6, skip: 7 } as const;
+
+export const adamw = {
+  forward: entry('adamw', 'forward', shader, {
+    tensors: {
+      param: { shape: 'n', io: 'inout' },
+      grad: { shape: 'n', io: 'in' },
+      m: { shape: 'n', io: 'inout' },
+      v: { shape: 'n', io: 'inout' },
+      hyper: { shape: '8', io: 'in' },
+    },
+    attrs: { decay: 'f32' },
+    reference({ param, grad, m, v, hyper }, { n, decay }) {
+      const [lr, beta1, beta2, eps, bias1, bias2, grad_scale, skip] = hyper as unknown as number[];
+      if (skip !== 0) return;
+      for (let i = 0; i < n; i++) {
+        const g = grad[i]! * grad_scale!;
+        m[i] = beta1! * m[i]! + (1 - beta1!) * g;
+        v[i] = beta2! * v[i]! + (1 - beta2!) * g ** 2;
+        param[i] = param[i]! * (1 - lr! * decay) - (lr! * (m[i]! / bias1!)) / (Math.sqrt(v[i]! / bias2!) + eps!);
+      }
+    },
+    webgpu({ n }) {
+      const vec = n % 4 === 0 ? 4 : 1;
+      return {
+        constants: { WG: 256, VEC: vec },
+        vec4: vec === 4 ? ['param', 'grad', 'm', 'v'] : [],
+        workgroups: grid(ceilDiv(n / vec, 256)),
+      };
+    },
+    tolerance: { f32: 2e-6, reason: 'a few roundings, a root and a quotient' },
+  }),
+};

@@ -1,0 +1,29 @@
+/**
+ * norm = scale·√Σ sums: the global norm of gradients that are to be multiplied by `scale` (1 over the number of accumulated
+ * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip = 1
+ * where the norm is not finite, else 0.
+ */
+import shader from '../../shaders/clip.wgsl';
+import { HYPER } from './adamw.js';
+import { entry } from './spec.js';
+
+export const clip = {
+  forward: entry('clip', 'forward', shader, {
+    tensors: { sums: { shape: 'k', io: 'in' }, hyper: { shape: '8', io: 'inout' }, norm: { shape: '1', io: 'out' } },
+    attrs: { max_norm: 'f32', scale: 'f32' },
+    check({ max_norm, scale }) {
+      if (!(max_norm > 0)) return `max_norm is ${max_norm}; pass a positive number, for no clipping a huge one such as 1e30.`;
+      if (!(scale > 0)) return `scale is ${scale}; pass a positive number, for gradients of one batch 1.`;
+      return undefined;
+    },
+    reference({ sums, hyper, norm }, { k, max_norm, scale }) {
+      let all = 0;
+      for (let i = 0; i < k; i++) all += sums[i]!;
+      norm[0] = scale * Math.sqrt(all);
+      hyper[HYPER.grad_scale] = scale * Math.min(1, max_norm / (norm[0]! + 1e-6));
+      hyper[HYPER.skip] = Number.isFinite(norm[0]!) ? 0 : 1;
+    },
+    webgpu: () => ({ workgroups: [1] }),
+    tolerance: { f32: 2e-6, reason: 'k sums of one sign added up in f32, in another order' },
+  }),
+};

@@ -1,0 +1,53 @@
+/** loss[r] = lse[r] - logits[r, targets[r]], lse = log Σ exp(logits): -log softmax of the target. A target past the end is the last. */
+import shader from '../../shaders/cross_entropy.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+export const crossEntropy = {
+  forward: entry('cross_entropy', 'forward', shader, {
+    tensors: {
+      logits: { shape: 'r v', io: 'in' },
+      targets: { shape: 'r', io: 'in', dtype: 'u32' },
+      loss: { shape: 'r', io: 'out' },
+      lse: { shape: 'r', io: 'out' },
+    },
+    reference({ logits, targets, loss, lse }, { r, v }) {
+      for (let i = 0; i < r; i++) {
+        const x = Array.from(logits.subarray(i * v, (i + 1) * v));
+        const most = Math.max(...x);
+        lse[i] = most + Math.log(x.reduce((sum, l) => sum + Math.exp(l - most), 0));
+        loss[i] = lse[i]! - x[Math.min(targets[i]!, v - 1)]!;
+      }
+    },
+    webgpu: ({ r }) => ({ workgroups: grid(r) }),
+    tolerance: { f32: 2e-6, reason: 'v exponentials summed in f32, in another order, and a log' },
+  }),
+  /** For a mean over all rows of a batch, scale is 1 over their number. */
+  backward: entry('cross_entropy', 'backward', shader, {
+    tensors: {
+      logits: { shape: 'r v', io: 'in' },
+      targets: { shape: 'r', io: 'in', dtype: 'u32' },
+      lse: { shape: 'r', io: 'in' },
+      dlogits: { shape: 'r v', io: 'out' },
+    },
+    attrs: { scale: 'f32' },
+    reference({ logits, targets, lse, dlogits }, { r, v, scale }) {
+      for (let i = 0; i < r; i++) {
+        // forward: loss = log Σ exp(logits) - logits[target]  ⇒  dlogits = (softmax(logits) - onehot(target))·scale
+        for (let j = 0; j < v; j++) {
+          const hit = j === Math.min(targets[i]!, v - 1) ? 1 : 0;
+          dlogits[i * v + j] = (Math.exp(logits[i * v + j]! - lse[i]!) - hit) * scale;
+        }
+      }
+    },
+    webgpu({ r, v }) {
+      const vec = v % 4 === 0 ? 4 : 1;
+      return {
+        entry: vec === 4 ? 'backward_vec4' : 'backward',
+        constants: { WG: 256 },
+        vec4: vec === 4 ? ['logits', 'dlogits'] : [],
+        workgroups: grid(ceilDiv((r * v) / vec, 256)),
+      };
+    },
+    tolerance: { f32: 2e-6, reason: 'an exp' },
+  }),
+};

@@ -1,0 +1,31 @@
+/**
+ * sums[slot + q] = Σ x² over the q-th CHUNK elements of x: one gradient's part of the global norm, in as many slots as it has
+ * chunks. A sum over anything not finite is not finite.
+ */
+import shader from '../../shaders/square_sum.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+const CHUNK = 16384;
+
+/** How many slots of `sums` a tensor of n elements fills. */
+export const squareSumSlots = (n: number) => ceilDiv(n, CHUNK);
+
+export const squareSum = {
+  forward: entry('square_sum', 'forward', shader, {
+    tensors: { x: { shape: 'n', io: 'in' }, sums: { shape: 'k', io: 'inout' } },
+    attrs: { slot: 'u32' },
+    check: ({ n, k, slot }) =>
+      slot + squareSumSlots(n) <= k
+        ? undefined
+        : `sums has ${k} slots, but x takes ${squareSumSlots(n)} from slot ${slot} on; pass at least ${slot + squareSumSlots(n)}.`,
+    reference({ x, sums }, { n, slot }) {
+      sums.fill(0, slot, slot + squareSumSlots(n));
+      for (let i = 0; i < n; i++) {
+        const to = slot + Math.floor(i / CHUNK);
+        sums[to] = sums[to]! + x[i]! ** 2;
+      }
+    },
+    webgpu: ({ n }) => ({ constants: { CHUNK }, workgroups: grid(squareSumSlots(n)) }),
+    tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
+  }),
+};

@@ -1,0 +1,31 @@
+/** y += Σ over the rows of x: the last stage of a parameter's gradient, from the partial sums a backward entry leaves. */
+import shader from '../../shaders/sum_rows.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+/** Partial sums in all that keep a GPU busy and are cheap to add up. */
+const PARTS = 512;
+
+/** Into how many parts each of m sequences of l positions is cut for partial sums over positions. */
+export const partsOf = (m: number, l: number) => Math.max(1, Math.min(l, Math.ceil(PARTS / m)));
+
+/** Numbers of a gradient that one workgroup makes, and how many workgroups are enough to fill a GPU. */
+const TILE = 64 * 64;
+const WORKGROUPS = 256;
+/** Fewer rows than this are not worth a partial sum of their own. */
+const LEAST_ROWS = 512;
+
+/** Into how many partial sums `backward_weight` should divide a sum over `rows` for a gradient of `size` numbers. */
+export function gradientParts(rows: number, size: number): number {
+  return Math.max(1, Math.min(Math.floor(WORKGROUPS / ceilDiv(size, TILE)), Math.floor(rows / LEAST_ROWS)));
+}
+
+export const sumRows = {
+  forward: entry('sum_rows', 'forward', shader, {
+    tensors: { x: { shape: 'r n', io: 'in' }, y: { shape: 'n', io: 'inout' } },
+    reference({ x, y }, { r, n }) {
+      for (let i = 0; i < r; i++) for (let j = 0; j < n; j++) y[j] = y[j]! + x[i * n + j]!;
+    },
+    webgpu: ({ n }) => ({ workgroups: grid(ceilDiv(n, 32)) }),
+    tolerance: { f32: 3e-6, reason: 'r numbers summed in f32, in another order' },
+  }),
+};

@@ -1,0 +1,161 @@
+import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { IoError } from '../../src/errors.js';
+import { ensureWritable, exists, fileError, isDirectory, openFile, readText, writeAtomic } from '../../src/platform/files.js';
+import { failure, temporaryFolder } from './helpers.js';
+
+const folder = await temporaryFolder();
+const fresh = async (name: string) => {
+  const path = join(folder, name);
+  await mkdir(path);
+  return path;
+};
+
+async function* chunks(...parts: (Uint8Array | Error)[]): AsyncGenerator<Uint8Array> {
+  for (const p of parts) {
+    if (p instanceof Error) throw p;
+    yield p;
+  }
+}
+
+describe('reading', () => {
+  it('tells files, folders and nothing apart', async () => {
+    const path = join(folder, 'a.txt');
+    await writeFile(path, 'hällo');
+    expect(await readText(path)).toBe('hällo');
+    expect([await exists(path), await exists(folder), await exists(join(folder, 'no')), await exists(join(path, 'x'))]).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect([await isDirectory(path), await isDirectory(folder), await isDirectory(join(folder, 'no'))]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+  });
+
+  it('names what is missing or a folder', async () => {
+    for (const read of [openFile, readText]) {
+      const missing = await failure(read(join(folder, 'none.bin')));
+      expect(missing).toBeInstanceOf(IoError);
+      expect(missing.message).toMatch(/^there is no folder or file .*none\.bin; pass/);
+      expect((await failure(read(folder) as Promise<unknown>)).message).toMatch(/is a folder, not a file/);
+    }
+  });
+
+  it('a file that shrinks while it is read', async () => {
+    const path = join(folder, 'shrinks.bin');
+    await writeFile(path, new Uint8Array(100));
+    const source = await openFile(path);
+    await truncate(path, 50);
+    expect((await failure(source.read(20, 60))).message).toMatch(/shrinks\.bin ended at byte 50 of 100: it was cut/);
+    await source.close();
+  });
+});
+
+describe('writeAtomic', () => {
+  it('writes bytes and streams, and replaces what was there', async () => {
+    const inside = await fresh('atomic');
+    const path = join(inside, 'x.bin');
+    await writeAtomic(path, new Uint8Array([1, 2]));
+    expect([...(await readFile(path))]).toEqual([1, 2]);
+    await writeAtomic(path, chunks(new Uint8Array([3]), new Uint8Array(0), new Uint8Array([4, 5])));
+    expect([...(await readFile(path))]).toEqual([3, 4, 5]);
+    expect(await readdir(inside)).toEqual(['x.bin']);
+  });
+
+  it('a failing or aborted stream leaves the old file and nothing else', async () => {
+    const inside = await fresh('failing');
+    const path = join(inside, 'x.bin');
+    await writeFile(path, 'old');
+    const cause = new Error('device lost');
+    expect(await failure(writeAtomic(path, chunks(new Uint8Array(9), cause)))).toBe(cause);
+    const control = new AbortController();
+    const reason = new Error('enough');
+    async function* aborting() {
+      yield new Uint8Array(9);
+      control.abort(reason);
+      yield new Uint8Array(9);
+    }
+    expect(await failure(writeAtomic(path, aborting(), { signal: control.signal }))).toBe(reason);
+    expect(await failure(writeAtomic(path, new Uint8Array(1), { signal: control.signal }))).toBe(reason);
+    expect([await readdir(inside), await readText(path)]).toEqual([['x.bin'], 'old']);
+  });
+
+  it('refuses folders and places that do not exist', async () => {
+    const inside = await fresh('refusing');
+    expect((await failure(writeAtomic(inside, new Uint8Array(1)))).message).toMatch(
+      /refusing is a folder, so no file can be written/,
+    );
+    const nowhere = join(inside, 'none', 'x.bin');
+    expect((await failure(writeAtomic(nowhere, new Uint8Array(1)))).message).toMatch(
+      /x\.bin cannot be written: its folder does not exist; create/,
+    );
+    await writeFile(join(inside, 'file'), '');
+    expect((await failure(writeAtomic(join(inside, 'file', 'x'), new Uint8Array(1)))).message).toMatch(
+      /a part of this path is a file/,
+    );
+    expect(await readdir(inside)).toEqual(['file']);
+  });
+});
+
+describe('ensureWritable', () => {
+  it('passes and leaves nothing', async () => {
+    const inside = await fresh('writable');
+    await writeFile(join(inside, 'old'), 'old');
+    const before = (await stat(join(inside, 'old'))).mtimeMs;
+    for (const path of [inside, join(inside, 'new'), join(inside, 'old')]) await ensureWritable(path);
+    expect(await readdir(inside)).toEqual(['old']);
+    expect((await stat(join(inside, 'old'))).mtimeMs).toBe(before);
+  });
+
+  it('refuses a missing folder', async () => {
+    expect((await failure(ensureWritable(join(folder, 'none', 'x')))).message).toMatch(
+      /none.x cannot be written: its folder does not exist/,
+    );
+  });
+
+  it('refuses a folder without permission', async (context) => {
+    const inside = await fresh('locked');
+    await chmod(inside, 0o555);
+    await chmod(folder, 0o755);
+    // Root may write anywhere, so it steps down for this test.
+    const root = process.geteuid?.() === 0;
+    if (process.platform === 'win32') context.skip('Windows has no such permissions');
+    if (root) process.seteuid!(65534);
+    try {
+      for (const path of [inside, join(inside, 'x')]) {
+        const error = await failure(ensureWritable(path));
+        expect(error).toBeInstanceOf(IoError);
+        expect(error.message.startsWith(`${path} may not be written: permission denied; change`)).toBe(true);
+      }
+    } finally {
+      if (root) process.seteuid!(0);
+      await chmod(inside, 0o755);
+    }
+  });
+});
+
+it.each([
+  ['ENOSPC', 'write', /^\/p cannot be written: the disk is full; free/],
+  ['EROFS', 'write', /^\/p cannot be written: it is on a read-only file system; choose/],
+  ['EACCES', 'read', /^\/p may not be read: permission denied; .*copy it\.$/],
+  ['EPERM', 'write', /^\/p may not be written: permission denied/],
+  ['EISDIR', 'read', /^\/p is a folder, not a file/],
+  ['ENAMETOOLONG', 'write', /shorter/],
+  ['EIO', 'read', /^\/p cannot be read: message of EIO; check/],
+] as const)('%s on %s in plain words', (code, action, message) => {
+  const cause = Object.assign(new Error(`message of ${code}`), { code });
+  const error = fileError(cause, '/p', action);
+  expect(error).toBeInstanceOf(IoError);
+  expect(error.message).toMatch(message);
+  expect(error.cause).toBe(cause);
+});
+
+it('a Deno permission error names the flag', () => {
+  const cause = Object.assign(new Error('Requires read access'), { name: 'NotCapable' });
+  expect(fileError(cause, '/p', 'read').message).toMatch(/run it with --allow-read\.$/);
+});

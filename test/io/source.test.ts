@@ -1,0 +1,206 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
+import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
+import {
+  blobSource,
+  bytesSource,
+  type CheckpointSource,
+  openCheckpoint,
+  openSource,
+  type Progress,
+} from '../../src/io/source.js';
+import { failure, temporaryFolder } from './helpers.js';
+
+const folder = await temporaryFolder();
+const weights = encodeSafetensors([{ name: 'w', dtype: 'F32', shape: [3], data: new Float32Array([1, 2, 3]) }]);
+const config = { num_classes: 10 };
+const configText = JSON.stringify(config);
+
+const good = join(folder, 'good');
+await mkdir(good);
+await writeFile(join(good, 'config.json'), `\uFEFF${configText}`);
+await writeFile(join(good, 'model.safetensors'), weights);
+await writeFile(join(good, 'other.safetensors'), weights);
+await writeFile(join(good, 'classes.json'), '["boot"]');
+
+/** A folder with only one of a checkpoint's files. */
+async function half(file: string): Promise<string> {
+  const path = join(folder, `only-${file}`);
+  await mkdir(path);
+  await writeFile(join(path, file), 'x');
+  return path;
+}
+const [noWeights, noConfig] = [await half('config.json'), await half('model.safetensors')];
+
+/** A File as a dropped folder gives it. */
+function dropped(path: string, content: BlobPart): File {
+  const f = new File([content], path.slice(path.lastIndexOf('/') + 1));
+  return Object.defineProperty(f, 'webkitRelativePath', { value: path });
+}
+
+async function values(source: CheckpointSource): Promise<number[]> {
+  const checkpoint = await openCheckpoint(source);
+  expect(await checkpoint.config()).toEqual(config);
+  const bytes = await checkpoint.weights();
+  const header = await parseHeader(bytes);
+  const got = await readFloats(bytes, header, 'w');
+  await checkpoint.close();
+  return [...got];
+}
+
+describe('ByteSource', () => {
+  const data = Uint8Array.from({ length: 100 }, (_, i) => i);
+  it.each([
+    ['bytes', () => openSource(data), 'the bytes given'],
+    ['an ArrayBuffer', () => openSource(data.buffer), 'the bytes given'],
+    ['a Blob', () => openSource(new Blob([data])), 'the Blob given'],
+    ['a File', () => openSource(new File([data], 'x.bin')), 'x.bin'],
+    [
+      'a path',
+      async () => {
+        await writeFile(join(folder, 'x.bin'), data);
+        return openSource(join(folder, 'x.bin'));
+      },
+      join(folder, 'x.bin'),
+    ],
+  ])('%s', async (_, open, name) => {
+    const source = await open();
+    expect([source.name, source.size]).toEqual([name, 100]);
+    expect([...(await source.read(90, 10))]).toEqual([...data.subarray(90)]);
+    expect([...(await source.read(0, 3))]).toEqual([0, 1, 2]);
+    expect((await source.read(100, 0)).length).toBe(0);
+    for (const [offset, length] of [
+      [95, 6],
+      [-1, 2],
+      [0.5, 1],
+      [0, 2 ** 53],
+    ]) {
+      const error = await failure(source.read(offset!, length!));
+      expect(error).toBeInstanceOf(IoError);
+      expect(error.message).toContain(name);
+    }
+    const reason = new Error('stop');
+    expect(await failure(source.read(0, 1, AbortSignal.abort(reason)))).toBe(reason);
+    await source.close();
+    await source.close();
+  });
+
+  it('a Blob that can no longer be read', async () => {
+    const blob = new File([data], 'gone.bin');
+    blob.slice = () => {
+      throw new DOMException('the file was moved', 'NotReadableError');
+    };
+    expect((await failure(blobSource(blob).read(0, 1))).message).toMatch(/gone\.bin could not be read: the file was moved/);
+  });
+
+  it('bytes are viewed, not copied', async () => {
+    expect((await bytesSource(data).read(4, 4)).buffer).toBe(data.buffer);
+  });
+});
+
+describe('openCheckpoint', () => {
+  it.each<[string, CheckpointSource]>([
+    ['a folder', good],
+    ['a file', join(good, 'other.safetensors')],
+    ['a file: URL', pathToFileURL(good)],
+    ['objects', { config, weights }],
+    ['text and a buffer', { config: configText, weights: weights.buffer }],
+    ['bytes and a Blob', { config: new TextEncoder().encode(configText), weights: new Blob([weights]) }],
+    ['a File and a File', { config: new File([configText], 'c.json'), weights: new File([weights], 'm.safetensors') }],
+    ['a list', [new File([weights], 'model.safetensors'), new File([configText], 'config.json'), new File([], 'README.md')]],
+    [
+      'a dropped folder',
+      [
+        dropped('aim/old/config.json', '{}'),
+        dropped('aim/config.json', configText),
+        dropped('aim/model.safetensors', weights),
+        dropped('aim/old/model.safetensors', 'x'),
+      ],
+    ],
+  ])('%s', async (_, source) => {
+    expect(await values(source)).toEqual([1, 2, 3]);
+  });
+
+  it('side files', async () => {
+    expect(await (await openCheckpoint(good)).text('classes.json')).toBe('["boot"]');
+    expect(await (await openCheckpoint(good)).text('none.json')).toBeUndefined();
+    const object = await openCheckpoint({ config, weights, classes: ['a', 'b'] });
+    expect([await object.text('classes.json'), await object.text('x')]).toEqual(['["a","b"]', undefined]);
+    const list = await openCheckpoint([
+      new File([weights], 'model.safetensors'),
+      new File(['{}'], 'config.json'),
+      new File(['[]'], 'classes.json'),
+    ]);
+    expect([await list.text('classes.json'), await list.text('x')]).toEqual(['[]', undefined]);
+  });
+
+  it.each<[string, CheckpointSource | null, new (m: string) => Error, RegExp]>([
+    ['no such path', join(folder, 'none'), IoError, /^there is no folder or file .*none; pass/],
+    ['another file', join(good, 'config.json'), IoError, /config\.json is neither a folder nor a \.safetensors file/],
+    ['a folder without weights', noWeights, IoError, /^there is no file .*model\.safetensors \(its folder holds config\.json\)/],
+    ['a folder without config', noConfig, IoError, /^there is no file .*config\.json \(/],
+    ['an empty path', '', OptionError, /is empty; pass/],
+    ['a bad URL', 'http://[', OptionError, /http:\/\/\[ is not a valid URL/],
+    ['null', null, OptionError, /this is not a checkpoint: pass/],
+    ['half an object', { config } as never, OptionError, /this is not a checkpoint: pass/],
+    ['bad weights', { config, weights: 'x' as never }, OptionError, /weights must be/],
+    ['bad config', { config: 3 as never, weights }, OptionError, /config must be/],
+    ['an empty list', [], IoError, /^there is no file config\.json among those given \(nothing\)/],
+    ['a list of others', ['a'] as never, OptionError, /File objects/],
+    [
+      'no weights in a list',
+      [new File([], 'config.json')],
+      IoError,
+      /^there is no file model\.safetensors among those given \(config\.json\)/,
+    ],
+    [
+      'two in a list',
+      [dropped('a/config.json', ''), dropped('b/config.json', '')],
+      IoError,
+      /two files config\.json \(a\/config\.json, b\//,
+    ],
+  ])('refuses %s', async (_, source, type, message) => {
+    const error = await failure(openCheckpoint(source as CheckpointSource));
+    expect(error).toBeInstanceOf(type);
+    expect(error.message).toMatch(message);
+  });
+
+  it('a config that is not JSON, or is a web page', async () => {
+    const read = async (text: string) => failure((await openCheckpoint({ config: text, weights })).config());
+    expect(await read('{"a":')).toBeInstanceOf(CheckpointError);
+    expect((await read('{"a":')).message).toMatch(/^the config given is not valid JSON: /);
+    expect((await read(' <html>')).message).toMatch(/^the config given is a web page, not JSON/);
+  });
+
+  it('reports loading and stops on abort', async () => {
+    for (const source of [good, { config, weights }, { config, weights: new Blob([weights]) }]) {
+      const seen: Progress[] = [];
+      const control = new AbortController();
+      const checkpoint = await openCheckpoint(source, { onProgress: (p) => seen.push(p), signal: control.signal });
+      const bytes = await checkpoint.weights();
+      await parseHeader(bytes);
+      await bytes.read(0, weights.length);
+      expect(seen.map((p) => p.loaded)).toEqual([8, weights.length - 12, weights.length]);
+      expect(seen.every((p) => p.phase === 'load' && p.total === weights.length)).toBe(true);
+      const reason = new Error('enough');
+      control.abort(reason);
+      expect(await failure(bytes.read(0, 1))).toBe(reason);
+      expect(await failure(checkpoint.config())).toBe(reason);
+      expect(await failure(checkpoint.weights())).toBe(reason);
+      expect(await failure(checkpoint.text('classes.json'))).toBe(reason);
+      await checkpoint.close();
+    }
+    const reason = new Error('before');
+    expect(await failure(openCheckpoint(good, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+  });
+
+  it('close() closes the files it opened', async () => {
+    const checkpoint = await openCheckpoint(good);
+    const bytes = await checkpoint.weights();
+    await checkpoint.close();
+    expect((await failure(bytes.read(0, 1))).message).toMatch(/was read after close\(\)/);
+  });
+});

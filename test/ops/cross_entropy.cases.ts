@@ -1,0 +1,22 @@
+import { crossEntropy } from '../../src/ops/cross_entropy.js';
+import { normal, type OpCases } from './harness.js';
+
+const cases = Array.from({ length: 26 }, (_, i) => ({
+  r: [1, 2, 3, 5, 8, 33][i % 6]!,
+  v: [2, 3, 4, 7, 8, 31, 64, 255, 256, 257, 1000, 1024][i % 12]!,
+  scale: [1, 0.125, 1 / 96][i % 3]!,
+}));
+
+// Logits up to hundreds, and now and then a target past the end.
+const targets = (random: () => number, { v }: Record<string, number>) => Math.floor(random() * (v! + 1));
+const logits = (random: () => number, { r }: Record<string, number>) => normal(random) * (r! % 2 ? 3 : 60);
+
+export default [
+  { entry: crossEntropy.forward, cases, fill: { logits, targets } },
+  // lse is any number above the logits here.
+  {
+    entry: crossEntropy.backward,
+    cases,
+    fill: { targets, logits: (random) => -5 * random(), lse: (random) => 2 * random() },
+  },
+] satisfies OpCases[];

@@ -1,0 +1,10 @@
+import { squareSum, squareSumSlots } from '../../src/ops/square_sum.js';
+import type { OpCases } from './harness.js';
+
+const cases = Array.from({ length: 22 }, (_, i) => {
+  const n = [1, 3, 4, 15, 16, 17, 255, 257, 1000, 16383, 16384, 16385, 40000][i % 13]!;
+  const slot = i % 4;
+  return { n, slot, k: slot + squareSumSlots(n) + (i % 3) };
+});
+
+export default [{ entry: squareSum.forward, cases }] satisfies OpCases[];
