@@ -57,7 +57,7 @@ export interface Generated {
 /** Pixels to encode: an AimImage, or ImageData-like RGBA bytes. */
 export type EncodeInput = AimImage | { width: number; height: number; data: Uint8ClampedArray | Uint8Array };
 
-/** Largest single activation while decoding, per chunk of images: WebGPU's default binding limit. */
+/** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
 const ACTIVATION_BYTES = 128 * 2 ** 20;
 
 export class AiM {
@@ -188,18 +188,58 @@ export class AiM {
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
     this.assertLive();
     const factor = 2 ** (this.config.tokenizer.ch_mult.length - 1);
-    const out: Uint32Array[] = [];
-    for (const image of images) {
-      const { width, height } = image;
+    for (const { width, height } of images) {
       if (width < 1 || height < 1 || width % factor || height % factor)
         throw new OptionError(
           `encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`,
         );
-      const x = this.be.from(image instanceof AimImage ? image.data : fromRgba(image), [1, height, width, 3]);
-      const z = encodeForward(this.be, this.params.vqvae, x);
-      const codes = quantizeForward(this.be, this.params.vqvae, z);
-      out.push((await this.be.read(codes)) as Uint32Array);
-      this.be.free(x, z, codes);
+    }
+    const out: Uint32Array[] = [];
+    for (let at = 0; at < images.length; ) {
+      // Neighbours of one size go together.
+      const { width, height } = images[at]!;
+      let end = at + 1;
+      while (end < images.length && images[end]!.width === width && images[end]!.height === height) end++;
+      const pixels = new Float32Array((end - at) * width * height * 3);
+      images.slice(at, end).forEach((image, k) => {
+        pixels.set(image instanceof AimImage ? image.data : fromRgba(image), k * width * height * 3);
+      });
+      const codes = await this.encodePixels(pixels, [end - at, height, width, 3]);
+      const T = codes.length / (end - at);
+      for (let k = 0; k < codes.length; k += T) out.push(codes.slice(k, k + T));
+      at = end;
+    }
+    return out;
+  }
+
+  /** @internal Pixels [n, h, w, 3] in [-1, 1] → codes [n·T'], in chunks that bound the activations' memory. */
+  async encodePixels(
+    pixels: Float32Array,
+    shape: readonly [number, number, number, 3],
+    signal?: AbortSignal,
+  ): Promise<Uint32Array> {
+    this.assertLive();
+    const { be, params } = this;
+    const [n, h, w] = shape;
+    const chunk = this.imagesAtOnce(h, w);
+    const parts: Uint32Array[] = [];
+    for (let at = 0; at < n; at += chunk) {
+      signal?.throwIfAborted();
+      const k = Math.min(chunk, n - at);
+      const x = be.from(pixels.subarray(at * h * w * 3, (at + k) * h * w * 3), [k, h, w, 3]);
+      const z = encodeForward(be, params.vqvae, x);
+      const codes = quantizeForward(be, params.vqvae, z);
+      try {
+        parts.push((await be.read(codes)) as Uint32Array);
+      } finally {
+        be.free(x, z, codes);
+      }
+    }
+    const out = new Uint32Array(parts.reduce((sum, p) => sum + p.length, 0));
+    let filled = 0;
+    for (const part of parts) {
+      out.set(part, filled);
+      filled += part.length;
     }
     return out;
   }
@@ -247,9 +287,7 @@ export class AiM {
     const [n, length] = tokens.shape as [number, number];
     const side = Math.sqrt(length);
     const size = (side * config.image_size) / Math.sqrt(config.num_tokens);
-    const { ch, ch_mult } = config.tokenizer;
-    const perImage = size * size * ch * Math.max(ch_mult[0]!, ch_mult[1] ?? 1) * 4;
-    const chunk = Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
+    const chunk = this.imagesAtOnce(size, size);
     const images: AimImage[] = [];
     const codes = n > chunk ? ((await be.read(tokens)) as Uint32Array) : undefined;
     for (let at = 0; at < n; at += chunk) {
@@ -268,6 +306,12 @@ export class AiM {
       }
     }
     return images;
+  }
+
+  private imagesAtOnce(height: number, width: number): number {
+    const { ch, ch_mult } = this.config.tokenizer;
+    const perImage = height * width * ch * Math.max(ch_mult[0]!, ch_mult[1] ?? 1) * 4;
+    return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
   }
 
   private async preview(sampler: Sampler): Promise<AimImage[]> {

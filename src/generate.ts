@@ -9,6 +9,7 @@ import { type AimParams, aimForward, aimState, modulationForward } from './model
 import type { AimConfig } from './model/config.js';
 import type { MixerState } from './model/mamba2.js';
 import { guide, sample } from './ops/index.js';
+import { pause } from './platform/runtime.js';
 
 export interface SamplingOptions {
   /** Classifier-free guidance w on logits, u + (c − u)·w; 1 is off (and costs half). Default 1.5. */
@@ -183,19 +184,4 @@ export async function drawTokens(
     await be.settle().catch(() => {});
     throw error;
   }
-}
-
-/** Lets timers, input and abort signals run; a WASM step would otherwise hold the thread until the last token. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => {
-    if (typeof setImmediate === 'function') setImmediate(resolve);
-    else {
-      const { port1, port2 } = new MessageChannel();
-      port1.onmessage = () => {
-        port1.close();
-        resolve();
-      };
-      port2.postMessage(null);
-    }
-  });
 }

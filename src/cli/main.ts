@@ -4,10 +4,12 @@ import { AimError } from '../errors.js';
 import { benchCommand } from './bench.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
+import { tokenizeCommand } from './tokenize.js';
 import { verifyCommand } from './verify.js';
 
 const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<number>> = {
   generate: generateCommand,
+  tokenize: tokenizeCommand,
   verify: verifyCommand,
   info: infoCommand,
   bench: benchCommand,
@@ -16,6 +18,7 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
 const HELP = `usage: aim COMMAND [options]
 
   generate [MODEL]   draw images
+  tokenize DATA      encode a data set's images once, for training
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
   bench [MODEL]      generation speed and where the time goes

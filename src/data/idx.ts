@@ -1,7 +1,7 @@
 /** IDX files (yann.lecun.com/exdb/mnist): big-endian magic 0x0000_08_rank (unsigned bytes), sizes, then the bytes. */
-import { IoError } from '../errors.js';
-import { exists, openFile } from '../platform/files.js';
-import { importOptional } from '../platform/runtime.js';
+import { IoError, OptionError } from '../errors.js';
+import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
+import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 
 export interface IdxArray {
   shape: number[];
@@ -14,33 +14,39 @@ export function parseIdx(bytes: Uint8Array, name: string, rank: number): IdxArra
   const magic = bytes.length >= 4 ? view.getUint32(0) : 0;
   if (magic !== 0x0800 + rank)
     throw new IoError(
-      `${name} is no IDX file of rank ${rank} (magic 0x${magic.toString(16)}, expected 0x${(0x0800 + rank).toString(16)}).`,
+      `${name} is no IDX file of rank ${rank} (magic 0x${magic.toString(16)}, expected 0x${(0x0800 + rank).toString(16)}); ` +
+        'images have rank 3 and labels rank 1: were they mixed up?',
     );
   const head = 4 + 4 * rank;
   const shape = bytes.length >= head ? Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i)) : [];
   const size = shape.reduce((a, b) => a * b, 1);
   if (bytes.length !== head + size)
     throw new IoError(
-      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${bytes.length - head}; it is cut or damaged.`,
+      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${Math.max(0, bytes.length - head)}; it is cut ` +
+        'or damaged: download it again.',
     );
   return { shape, data: bytes.subarray(head) };
 }
 
-/** Reads NAME or NAME.gz in `folder`. */
-export async function readIdx(folder: string, name: string, rank: number): Promise<IdxArray> {
-  const plain = `${folder}/${name}`;
-  if (await exists(plain)) return parseIdx(await readBytes(plain), plain, rank);
-  const zipped = `${plain}.gz`;
-  if (!(await exists(zipped)))
-    throw new IoError(`there is neither ${plain} nor ${zipped}; pass the folder that holds the IDX files.`);
-  const { gunzipSync } = await importOptional<typeof import('node:zlib')>('node:zlib');
-  let bytes: Uint8Array;
+/** Reads NAME or NAME.gz in `folder`. Throws IoError when there is neither, or like parseIdx. */
+export async function readIdx(folder: Folder | string, name: string, rank: number): Promise<IdxArray> {
+  const from = typeof folder === 'string' ? diskFolder(folder) : folder;
+  const names = new Set((await from.list()).map((e) => e.name));
+  const shown = `${from.name}/${name}`;
+  if (names.has(name)) return parseIdx(await readFile(from, name), shown, rank);
+  if (!names.has(`${name}.gz`))
+    throw new IoError(`there is neither ${shown} nor ${shown}.gz; pass the folder that holds the IDX files.`);
+  return parseIdx(await gunzip(await readFile(from, `${name}.gz`), `${shown}.gz`), `${shown}.gz`, rank);
+}
+
+async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Array> {
   try {
-    bytes = gunzipSync(await readBytes(zipped));
+    const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch (error) {
-    throw new IoError(`${zipped} is no readable gzip file: ${(error as Error).message}.`, { cause: error });
+    const why = (error as Error & { cause?: Error }).cause?.message ?? (error as Error).message;
+    throw new IoError(`${name} is no readable gzip file (${why}); download it again.`, { cause: error });
   }
-  return parseIdx(bytes, zipped, rank);
 }
 
 /** Grey images [n, h, w] as RGB floats in [-1, 1], padded with black to size × size. */
@@ -49,22 +55,93 @@ export function greyToRgb({ shape, data }: IdxArray, index: readonly number[], s
   const [top, left] = [(size - h) >> 1, (size - w) >> 1];
   const out = new Float32Array(index.length * size * size * 3).fill(-1);
   index.forEach((source, i) => {
-    if (source >= n) throw new IoError(`image ${source} was asked for, but the data set has ${n}.`);
+    if (source >= n) throw new IoError(`image ${source} was asked for, but the data set has ${n}; ask for one of those.`);
     for (let y = 0; y < h; y++) {
+      let from = (source * h + y) * w;
+      let to = ((i * size + y + top) * size + left) * 3;
       for (let x = 0; x < w; x++) {
-        const v = data[(source * h + y) * w + x]! / 127.5 - 1;
-        out.fill(v, ((i * size + y + top) * size + x + left) * 3, ((i * size + y + top) * size + x + left) * 3 + 3);
+        const v = data[from++]! / 127.5 - 1;
+        out[to++] = v;
+        out[to++] = v;
+        out[to++] = v;
       }
     }
   });
   return out;
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    return await file.read(0, file.size);
-  } finally {
-    await file.close();
-  }
+export type IdxSplit = 'train' | 'test';
+const PREFIX = { train: 'train', test: 't10k' };
+
+export interface IdxOptions {
+  /** Side of the images as the tokenizer takes them; smaller ones are padded with black. */
+  size: number;
+  /** Names of the classes; their numbers unless given. */
+  classes?: readonly string[] | undefined;
 }
+
+/**
+ * Fashion-MNIST-style files: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, or each with .gz. Images are used whole:
+ * train and eval are alike. Throws IoError naming the file that is missing, damaged or does not fit its partner.
+ */
+export async function openIdx(
+  source: FolderSource | Folder,
+  { split, size, classes }: IdxOptions & { split: IdxSplit },
+): Promise<ImageDataset> {
+  checkSize(size);
+  const folder = await folderOf(source);
+  const images = await readIdx(folder, `${PREFIX[split]}-images-idx3-ubyte`, 3);
+  const labels = await readIdx(folder, `${PREFIX[split]}-labels-idx1-ubyte`, 1);
+  const [n, h, w] = images.shape as [number, number, number];
+  const shown = `${folder.name}/${PREFIX[split]}-*`;
+  if (labels.shape[0] !== n)
+    throw new IoError(`${shown}: there are ${n} images and ${labels.shape[0]} labels; download the two files again.`);
+  if (n === 0) throw new IoError(`${shown}: there are no images; pass a folder that has some.`);
+  if (h > size || w > size || h < 1 || w < 1)
+    throw new OptionError(`${shown}: images are ${h}×${w}, the tokenizer takes ${size}×${size}; use one for larger images.`);
+  const names = classes ?? (await idxClasses(folder));
+  const most = labels.data.reduce((a, b) => Math.max(a, b), 0);
+  if (most >= names.length)
+    throw new OptionError(`${shown}: label ${most} has no name among the ${names.length} classes; name every class.`);
+  const image = async (i: number) => greyToRgb(images, [i], size);
+  return {
+    classes: names,
+    length: n,
+    size,
+    augments: false,
+    skipped: [],
+    label: (i) => labels.data[i]!,
+    tryImage: image,
+    image,
+  };
+}
+
+/** Both splits; `eval` is missing where the folder has no t10k files. Throws like openIdx. */
+export async function openIdxSplits(source: FolderSource | Folder, options: IdxOptions): Promise<ImageSplits> {
+  const folder = await folderOf(source);
+  return {
+    train: await openIdx(folder, { ...options, split: 'train' }),
+    eval: (await hasIdx(folder, 'test')) ? await openIdx(folder, { ...options, split: 'test' }) : undefined,
+  };
+}
+
+/** True if the folder has the images of a split, or of any. */
+export async function hasIdx(folder: Folder, split?: IdxSplit): Promise<boolean> {
+  const prefixes = split ? [PREFIX[split]] : Object.values(PREFIX);
+  const names = (await folder.list()).map((e) => e.name);
+  return names.some((name) => prefixes.some((p) => name === `${p}-images-idx3-ubyte` || name === `${p}-images-idx3-ubyte.gz`));
+}
+
+/** '0' to the largest label of any split, so that both splits have the same classes. */
+async function idxClasses(folder: Folder): Promise<string[]> {
+  let most = 0;
+  for (const split of ['train', 'test'] as const) {
+    if (!(await hasIdx(folder, split))) continue;
+    const { data } = await readIdx(folder, `${PREFIX[split]}-labels-idx1-ubyte`, 1);
+    for (const label of data) most = Math.max(most, label);
+  }
+  return Array.from({ length: most + 1 }, (_, i) => String(i));
+}
+
+const folderOf = async (source: FolderSource | Folder): Promise<Folder> =>
+  typeof source === 'object' && 'list' in source ? source : openFolderSource(source);

@@ -128,6 +128,10 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
     throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
   if (!isFolder && !path.endsWith('.safetensors'))
     throw new IoError(`${path} is neither a folder nor a .safetensors file; ${LAYOUT}.`);
+  // The folder of a training run: `latest` names its newest checkpoint (train/folder.ts).
+  const latest = await files.join(path, 'latest');
+  if (isFolder && !(await files.exists(await files.join(path, CONFIG))) && (await files.exists(latest)))
+    return pathParts(await files.join(path, (await files.readText(latest)).trim()), options);
   const folder = isFolder ? path : await files.parent(path);
   const weightsPath = isFolder ? await files.join(path, WEIGHTS) : path;
   const configPath = await files.join(folder, CONFIG);

@@ -10,7 +10,6 @@ type Handle = import('node:fs/promises').FileHandle;
 
 /** One read call may not ask for more (Node's limit is 2 GiB). */
 const MAX_READ = 2 ** 30;
-let temporary = 0;
 
 /** True where files can be opened by path: Node, Deno and Bun. */
 export function hasFiles(): boolean {
@@ -65,6 +64,16 @@ export async function readText(path: string): Promise<string> {
   return translate(path, 'read', () => fs.readFile(path, 'utf8'));
 }
 
+/** A whole file. Throws IoError naming the path. */
+export async function readBytes(path: string): Promise<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    return await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
+}
+
 /** True if something is at `path`. */
 export async function exists(path: string): Promise<boolean> {
   return (await kind(path)) !== undefined;
@@ -85,6 +94,16 @@ export async function makeFolder(path: string): Promise<void> {
 export async function listFolder(path: string): Promise<string[]> {
   const fs = await modules(path);
   return (await translate(path, 'read', () => fs.readdir(path))).sort();
+}
+
+/** What is in a folder, sorted by name; links count as what they point at, broken ones as files. Throws IoError naming the path. */
+export async function listEntries(path: string): Promise<{ name: string; folder: boolean }[]> {
+  const fs = await modules(path);
+  const entries = await translate(path, 'read', () => fs.readdir(path, { withFileTypes: true }));
+  const out: { name: string; folder: boolean }[] = [];
+  for (const e of entries)
+    out.push({ name: e.name, folder: e.isSymbolicLink() ? await isDirectory(`${path}/${e.name}`) : e.isDirectory() });
+  return out.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** `file` inside the folder `path`. */
@@ -109,29 +128,99 @@ export async function urlPath(url: URL): Promise<string> {
 export async function writeAtomic(
   path: string,
   data: Uint8Array | AsyncIterable<Uint8Array>,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
   signal?.throwIfAborted();
   if (await isDirectory(path)) throw new IoError(`${path} is a folder, so no file can be written there; give a file name.`);
   const fs = await modules(path);
   const { name, handle } = await openTemporary(fs, path);
   try {
-    for await (const chunk of data instanceof Uint8Array ? [data] : data) {
-      signal?.throwIfAborted();
-      for (let at = 0; at < chunk.length; ) {
-        const left = Math.min(chunk.length - at, MAX_READ);
-        at += (await translate(path, 'write', () => handle.write(chunk, at, left))).bytesWritten;
-      }
-    }
-    signal?.throwIfAborted();
-    await translate(path, 'write', () => handle.sync());
-    await handle.close();
+    await fill(handle, path, data, signal);
     await translate(path, 'write', () => fs.rename(name, path));
   } catch (error) {
-    await handle.close().catch(() => {});
     await fs.rm(name, { force: true });
     throw error;
   }
+}
+
+/**
+ * Makes the folder `path`, which must not exist, whole or not at all: its files are written into a temporary folder beside
+ * it and flushed to disk, then that is renamed. On failure or abort it is removed; a crash leaves it, named `….tmp`.
+ * Throws IoError with the remedy.
+ */
+export async function writeFolderAtomic(
+  path: string,
+  files: Iterable<{ name: string; data: Uint8Array | AsyncIterable<Uint8Array> }>,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  signal?.throwIfAborted();
+  const fs = await modules(path);
+  const temporary = temporaryName(path);
+  try {
+    await translate(path, 'write', () => fs.mkdir(temporary));
+    for (const { name, data } of files) {
+      const handle = await translate(path, 'write', () => fs.open(`${temporary}/${name}`, 'wx'));
+      await fill(handle, `${path}/${name}`, data, signal);
+    }
+    await syncFolder(temporary);
+    await translate(path, 'write', () => fs.rename(temporary, path));
+  } catch (error) {
+    await fs.rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  await syncFolder(await parent(path));
+}
+
+/** Removes a folder and all in it so that no half of it is ever seen under its name. A folder that is gone is no error. */
+export async function removeFolder(path: string): Promise<void> {
+  const fs = await modules(path);
+  const temporary = isTemporary(path) ? path : temporaryName(path);
+  try {
+    if (temporary !== path) await fs.rename(path, temporary);
+    await fs.rm(temporary, { recursive: true, force: true });
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'ENOENT') throw fileError(error, path, 'write');
+  }
+}
+
+/** True for what writeAtomic, writeFolderAtomic or removeFolder left behind in a crash. */
+export function isTemporary(name: string): boolean {
+  return /\.\d+-[a-z\d]+\.tmp$/.test(name);
+}
+
+/** Puts the names in a folder on disk, where the system can. */
+export async function syncFolder(path: string): Promise<void> {
+  const fs = await modules(path);
+  try {
+    const handle = await fs.open(path, 'r');
+    await handle.sync().finally(() => handle.close());
+  } catch {
+    // Windows and Deno open no folders; there the rename is as durable as the system makes it.
+  }
+}
+
+/** A text file that grows by whole lines. */
+export interface LineFile {
+  /** Throws IoError, for instance when the disk is full. */
+  append(line: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens a text file to append to after its first `keep` bytes; what it had beyond is cut. Throws IoError naming the path. */
+export async function openLines(path: string, keep: number): Promise<LineFile> {
+  const fs = await modules(path);
+  const handle = await translate(path, 'write', () => fs.open(path, 'a'));
+  try {
+    // By path: Windows opens for appending without the right to cut.
+    await translate(path, 'write', () => fs.truncate(path, keep));
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+  return {
+    append: (line) => translate(path, 'write', () => handle.appendFile(`${line}\n`)),
+    close: () => handle.close(),
+  };
 }
 
 /**
@@ -146,8 +235,35 @@ export async function ensureWritable(path: string): Promise<void> {
   await fs.rm(name, { force: true });
 }
 
+/** Writes, flushes to disk and closes. */
+async function fill(
+  handle: Handle,
+  path: string,
+  data: Uint8Array | AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  try {
+    for await (const chunk of data instanceof Uint8Array ? [data] : data) {
+      signal?.throwIfAborted();
+      for (let at = 0; at < chunk.length; ) {
+        const left = Math.min(chunk.length - at, MAX_READ);
+        at += (await translate(path, 'write', () => handle.write(chunk, at, left))).bytesWritten;
+      }
+    }
+    signal?.throwIfAborted();
+    await translate(path, 'write', () => handle.sync());
+  } finally {
+    await handle.close().catch(() => {});
+  }
+}
+
+/** Random, since process numbers come again: a file left by a crash must not be in the way. */
+function temporaryName(target: string): string {
+  return `${target}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
+}
+
 async function openTemporary(fs: Fs, target: string, shown = target): Promise<{ name: string; handle: Handle }> {
-  const name = `${target}.${process.pid}-${++temporary}.tmp`;
+  const name = temporaryName(target);
   return { name, handle: await translate(shown, 'write', () => fs.open(name, 'wx')) };
 }
 
@@ -197,6 +313,7 @@ export function fileError(error: unknown, path: string, action: 'read' | 'write'
     EDQUOT: `${path} cannot be written: your disk quota is used up; free some space or choose another disk.`,
     EROFS: `${path} cannot be written: it is on a read-only file system; choose another place.`,
     ENAMETOOLONG: `${path}: this name is too long for the file system; choose a shorter one.`,
+    EFBIG: `${path} cannot be written: it grows beyond the file size allowed here; raise the limit (ulimit -f) or choose another disk.`,
     EMFILE: `${path} cannot be opened: this process has too many files open; close some (dispose of unused models).`,
   };
   words.EPERM = words.EACCES!;

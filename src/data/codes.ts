@@ -1,0 +1,266 @@
+/**
+ * The codes cache: a data set's images as tokens, made once by a tokenizer. A safetensors file with `codes` [n, T], `labels` [n]
+ * and, where images were held out, `eval.codes` and `eval.labels`; its metadata tells classes, vocabulary and the tokenizer.
+ */
+import type { AiM } from '../aim.js';
+import { CheckpointError, IoError, OptionError } from '../errors.js';
+import type { ByteSource } from '../io/bytes.js';
+import { parseHeader, readInts, type SafetensorsHeader, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import { openSource } from '../io/source.js';
+import { pause } from '../platform/runtime.js';
+import { imageRandom } from '../train/random.js';
+import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
+
+export interface CodesPart {
+  /** [n, T] */
+  codes: Uint32Array;
+  /** [n] */
+  labels: Uint32Array;
+}
+
+export interface Codes extends CodesPart {
+  /** The held-out images, each once by its centre crop. */
+  eval: CodesPart | undefined;
+  classes: string[];
+  /** T, per image. */
+  tokens: number;
+  vocabulary: number;
+  /** Of the tokenizer that made them. */
+  fingerprint: string;
+}
+
+const FORMAT = 'aim-codes';
+const VERSION = 1;
+
+/**
+ * Which tokenizer this is: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
+ * names, as they are on the device. Equal on every backend.
+ */
+export async function tokenizerFingerprint(aim: AiM): Promise<string> {
+  const named = [...aim.named()].filter(([name]) => name.startsWith('vqvae.')).sort(([a], [b]) => (a < b ? -1 : 1));
+  const lines: string[] = [];
+  for (const [name, { tensor }] of named) {
+    const values = Float32Array.from(await aim.be.read(tensor));
+    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(values)}\n`);
+  }
+  return sha256(new TextEncoder().encode(lines.join('')));
+}
+
+async function sha256(data: Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer>): Promise<string> {
+  if (!globalThis.crypto?.subtle)
+    throw new OptionError('this page has no crypto.subtle, which codes files need; serve it by https or from localhost.');
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', data));
+  return Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+export interface TokenizeOptions {
+  /** Random crops of each training image, by `seed`; 0 (the default) is its centre crop alone. */
+  augment?: number | undefined;
+  seed?: number | undefined;
+  /** Images encoded at once; changes speed and memory, never a code. */
+  batchSize?: number | undefined;
+  /** Images encoded so far, unreadable ones included. */
+  onProgress?: ((done: number, total: number) => unknown) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Encodes every image once with the model's tokenizer. Unreadable images are left out (their data set's `skipped` names them).
+ * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
+ * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
+ */
+export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, options: TokenizeOptions = {}): Promise<Codes> {
+  const { augment = 0, batchSize = 1, signal } = options;
+  const { num_tokens: tokens, vocab_size: vocabulary, image_size } = aim.config;
+  if (!Number.isInteger(augment) || augment < 0 || augment > 1000)
+    throw new OptionError(`augment is ${augment}; it must be a whole number of crops from 0 (the centre alone) to 1000.`);
+  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
+    throw new OptionError(`batchSize is ${batchSize}; it must be a whole number from 1 to 4096.`);
+  if (augment > 0 && !train.augments)
+    throw new OptionError('augment asks for random crops, but these images are used whole; leave it out.');
+  if (train.size !== image_size)
+    throw new OptionError(
+      `the images are cut to ${train.size} pixels, this tokenizer takes ${image_size}; open them with that size.`,
+    );
+  const total = train.length * Math.max(1, augment) + (held?.length ?? 0);
+  let before = 0;
+  const encode = async (data: ImageDataset, copies: number) => {
+    const part = await encodeAll(aim, data, copies, options, (done) => options.onProgress?.(before + done, total));
+    before += data.length * Math.max(1, copies);
+    return part;
+  };
+  const fingerprint = await tokenizerFingerprint(aim);
+  signal?.throwIfAborted();
+  const codes = await encode(train, augment);
+  if (codes.labels.length === 0) {
+    const { name, reason } = train.skipped[0] ?? { name: 'the first', reason: 'unreadable' };
+    throw new IoError(`none of the ${train.length} images can be read (${name}: ${reason}); pass other images.`);
+  }
+  const heldCodes = held && (await encode(held, 0));
+  return {
+    ...codes,
+    eval: heldCodes?.labels.length ? heldCodes : undefined,
+    classes: [...train.classes],
+    tokens,
+    vocabulary,
+    fingerprint,
+  };
+}
+
+const BATCH = 32;
+
+async function encodeAll(
+  aim: AiM,
+  data: ImageDataset,
+  augment: number,
+  { seed = 0, batchSize = BATCH, signal }: TokenizeOptions,
+  onDone: (done: number) => unknown,
+): Promise<CodesPart> {
+  const copies = Math.max(1, augment);
+  const rows = data.length * copies;
+  const T = aim.config.num_tokens;
+  const per = data.size * data.size * 3;
+  const codes = new Uint32Array(rows * T);
+  const labels = new Uint32Array(rows);
+  let kept = 0;
+  for (let at = 0; at < rows; at += batchSize) {
+    const n = Math.min(batchSize, rows - at);
+    const images: (Float32Array | undefined)[] = new Array(n);
+    const read = async (k: number) => {
+      const i = Math.floor((at + k) / copies);
+      const random = imageRandom(seed, (at + k) % copies, i);
+      images[k] = await data.tryImage(i, augment ? { kind: 'train', random } : { kind: 'eval' });
+    };
+    await inParallel(n, read, { signal });
+    const pixels = new Float32Array(n * per);
+    let m = 0;
+    images.forEach((image, k) => {
+      if (!image) return;
+      pixels.set(image, m * per);
+      labels[kept + m++] = data.label(Math.floor((at + k) / copies));
+    });
+    const shape = [m, data.size, data.size, 3] as const;
+    codes.set(await aim.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
+    kept += m;
+    await onDone(at + n);
+    await pause();
+  }
+  return { codes: codes.slice(0, kept * T), labels: labels.slice(0, kept) };
+}
+
+/** The file, as chunks for writeAtomic. Codes take 1, 2 or 4 bytes each, as the vocabulary needs. */
+export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, undefined> {
+  const { tokens, vocabulary, classes, fingerprint } = codes;
+  const tensors = (prefix: string, { codes, labels }: CodesPart): TensorData[] => {
+    const shape = [labels.length, tokens];
+    const stored: Pick<TensorData, 'dtype' | 'data'> =
+      vocabulary <= 2 ** 8
+        ? { dtype: 'U8', data: () => Uint8Array.from(codes) }
+        : vocabulary <= 2 ** 16
+          ? { dtype: 'U16', data: () => Uint16Array.from(codes) }
+          : { dtype: 'I32', data: () => Int32Array.from(codes) };
+    return [
+      { name: `${prefix}codes`, shape, ...stored },
+      { name: `${prefix}labels`, shape: [labels.length], dtype: 'I32', data: () => Int32Array.from(labels) },
+    ];
+  };
+  return writeSafetensors([...tensors('', codes), ...(codes.eval ? tensors('eval.', codes.eval) : [])], {
+    format: FORMAT,
+    version: String(VERSION),
+    classes: JSON.stringify(classes),
+    tokens: String(tokens),
+    vocabulary: String(vocabulary),
+    tokenizer: fingerprint,
+  });
+}
+
+/** True if a safetensors header is that of a codes file. */
+export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
+
+/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError telling what does not fit. */
+export async function readCodes(
+  source: string | URL | Blob | Uint8Array | ArrayBuffer,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<Codes> {
+  const file = await openSource(source, { signal });
+  try {
+    const header = await parseHeader(file, { signal });
+    const bad = (what: string) => new CheckpointError(`${file.name} ${what}; make it again with \`aim tokenize\`.`);
+    if (!isCodes(header)) throw bad('is no codes file');
+    const meta = (key: string) => header.metadata.get(key) ?? '';
+    if (meta('version') !== String(VERSION))
+      throw bad(`is a codes file of version ${meta('version')}, this program reads ${VERSION}`);
+    const whole = (key: string) => {
+      const value = Number(meta(key));
+      if (!Number.isSafeInteger(value) || value < 1) throw bad(`gives ${key} as ${JSON.stringify(meta(key))}`);
+      return value;
+    };
+    const [tokens, vocabulary, classes] = [whole('tokens'), whole('vocabulary'), parseNames(meta('classes'))];
+    const fingerprint = meta('tokenizer');
+    if (!classes) throw bad('does not name its classes');
+    if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad("does not tell its tokenizer's fingerprint");
+    const part = async (prefix: string): Promise<CodesPart> => ({
+      codes: await readIndices(file, header, `${prefix}codes`, [Number.NaN, tokens], vocabulary, bad),
+      labels: await readIndices(file, header, `${prefix}labels`, [Number.NaN], classes.length, bad),
+    });
+    const train = await part('');
+    const held = header.tensors.has('eval.codes') ? await part('eval.') : undefined;
+    for (const [name, { codes, labels }] of Object.entries({ images: train, 'held-out images': held ?? train })) {
+      if (codes.length !== labels.length * tokens)
+        throw bad(`has codes of ${codes.length / tokens} ${name} and labels of ${labels.length}`);
+      if (labels.length === 0) throw bad(`has no ${name}`);
+    }
+    return { ...train, eval: held, classes, tokens, vocabulary, fingerprint };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Integers in [0, limit) of a tensor whose shape is `shape`, NaN standing for any size. */
+async function readIndices(
+  file: ByteSource,
+  header: SafetensorsHeader,
+  name: string,
+  shape: readonly number[],
+  limit: number,
+  bad: (what: string) => Error,
+): Promise<Uint32Array> {
+  const got = header.tensors.get(name)?.shape;
+  if (!got) throw bad(`has no tensor ${name}`);
+  if (got.length !== shape.length || shape.some((d, i) => !Number.isNaN(d) && got[i] !== d))
+    throw bad(
+      `gives ${name} the shape [${got.join(', ')}], expected [${shape.map((d) => (Number.isNaN(d) ? 'n' : d)).join(', ')}]`,
+    );
+  const values = await readInts(file, header, name);
+  const at = values.findIndex((v) => v < 0 || v >= limit);
+  if (at >= 0) throw bad(`has ${values[at]} in ${name} at index ${at}, where 0 to ${limit - 1} are allowed`);
+  return values instanceof Uint32Array ? values : new Uint32Array(values.buffer as ArrayBuffer);
+}
+
+function parseNames(text: string): string[] | undefined {
+  try {
+    const names: unknown = JSON.parse(text);
+    return Array.isArray(names) && names.length > 0 && names.every((n) => typeof n === 'string') ? names : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws CheckpointError unless `codes` were made by this model's tokenizer and the model has room for their classes. */
+export async function checkCodes(aim: AiM, codes: Codes, name = 'the codes file'): Promise<void> {
+  const { num_tokens, num_classes, vocab_size } = aim.config;
+  const again = 'make it again with `aim tokenize DATA --tokenizer MODEL`, or train on the tokenizer that made it';
+  const own = await tokenizerFingerprint(aim);
+  if (own !== codes.fingerprint)
+    throw new CheckpointError(
+      `${name} was made by another tokenizer (fingerprint ${codes.fingerprint.slice(0, 12)}…, this model's is ${own.slice(0, 12)}…); ${again}.`,
+    );
+  if (codes.tokens !== num_tokens || codes.vocabulary !== vocab_size)
+    throw new CheckpointError(
+      `${name} has ${codes.tokens} tokens an image of a vocabulary of ${codes.vocabulary}, this model ${num_tokens} of ${vocab_size}; ${again}.`,
+    );
+  if (codes.classes.length > num_classes)
+    throw new CheckpointError(
+      `${name} has ${codes.classes.length} classes and the model's config num_classes ${num_classes}; raise num_classes.`,
+    );
+}

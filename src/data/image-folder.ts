@@ -1,0 +1,152 @@
+/**
+ * A folder with one sub-folder of PNG and JPEG files per class. The shorter side is resized to 1.125 × size; training crops at
+ * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
+ */
+import { IoError } from '../errors.js';
+import { decodePng, type RgbImage } from '../io/image.js';
+import { decodeJpeg, isJpeg } from '../io/jpeg.js';
+import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';
+import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
+import { cropSquare, resizeShorter } from './resize.js';
+
+export interface ImageFolderOptions {
+  /** Side of the images as the tokenizer takes them. */
+  size: number;
+  /** Mirror half of the training images. Default false. */
+  flip?: boolean | undefined;
+  /** Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. */
+  holdout?: number | undefined;
+}
+
+const HOLDOUT = 0.05;
+const IS_IMAGE = /\.(png|jpe?g)$/i;
+/** Resized images that are kept, first come: orders are random, so none is worth more than another. */
+const CACHE_BYTES = 256 * 2 ** 20;
+
+interface Item {
+  path: string;
+  label: number;
+}
+
+/**
+ * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). Files that
+ * are no PNG or JPEG, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no
+ * class, or one without images.
+ */
+export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
+  const { size, flip = false, holdout = HOLDOUT } = options;
+  checkSize(size);
+  const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
+  const classes = (await folder.list()).filter((e) => e.folder).map((e) => e.name);
+  if (classes.length === 0) throw await noClasses(folder);
+  const items: Item[] = [];
+  const skipped: { name: string; reason: string }[] = [];
+  for (const [label, name] of classes.entries()) {
+    const entries = await folder.list(name);
+    const images = entries.filter((e) => !e.folder && IS_IMAGE.test(e.name));
+    if (images.length === 0) throw emptyClass(`${folder.name}/${name}`, entries);
+    for (const e of images) items.push({ path: `${name}/${e.name}`, label });
+    for (const e of entries) {
+      if (e.folder) skipped.push({ name: `${name}/${e.name}`, reason: 'a folder inside a class is not searched' });
+      else if (!IS_IMAGE.test(e.name)) skipped.push({ name: `${name}/${e.name}`, reason: 'not a PNG or JPEG file' });
+    }
+  }
+  const labels = items.map((item) => item.label);
+  const held = heldOut(labels, holdout, (i) => hash(items[i]!.path));
+  const store = new Store(folder, Math.round(size * 1.125), skipped);
+  const part = (which: 0 | 1) => {
+    const chosen = items.filter((_, i) => held[i] === which);
+    return imageSet(store, chosen, { classes, size, flip });
+  };
+  return { train: part(0), eval: held.includes(1) ? part(1) : undefined };
+}
+
+function imageSet(
+  store: Store,
+  items: readonly Item[],
+  o: { classes: readonly string[]; size: number; flip: boolean },
+): ImageDataset {
+  const data = {
+    classes: o.classes,
+    length: items.length,
+    size: o.size,
+    augments: true,
+    skipped: store.skipped,
+    label: (i: number) => items[i]!.label,
+    async tryImage(i: number, mode: ImageMode) {
+      const image = await store.get(items[i]!.path);
+      return image && cut(image, o.size, o.flip, mode);
+    },
+  };
+  return { ...data, image: (i, mode) => imageOrNext(data, i, mode) };
+}
+
+/** Always draws three numbers, so that what follows does not depend on the image. */
+function cut(image: RgbImage, size: number, flip: boolean, mode: ImageMode): Float32Array {
+  const [x, y, mirror] = mode.kind === 'train' ? [mode.random(), mode.random(), mode.random()] : [0.5, 0.5, 1];
+  const place = (u: number, room: number) => Math.min(room, Math.floor(u * (room + 1)));
+  return cropSquare(image, size, place(x, image.width - size), place(y, image.height - size), flip && mirror < 0.5);
+}
+
+/** Decoded and resized images by path: the first 256 MiB of them are kept, the others are read again. */
+class Store {
+  private readonly kept = new Map<string, RgbImage>();
+  private readonly unreadable = new Set<string>();
+  private room = CACHE_BYTES;
+
+  constructor(
+    private readonly folder: Folder,
+    private readonly side: number,
+    readonly skipped: { name: string; reason: string }[],
+  ) {}
+
+  /** undefined for an unreadable image, which is listed in `skipped` the first time. */
+  async get(path: string): Promise<RgbImage | undefined> {
+    if (this.unreadable.has(path)) return undefined;
+    const kept = this.kept.get(path);
+    if (kept) return kept;
+    try {
+      const image = resizeShorter(await decodeImage(await readFile(this.folder, path), path), this.side, path);
+      if (image.data.length <= this.room && !this.kept.has(path)) {
+        this.kept.set(path, image);
+        this.room -= image.data.length;
+      }
+      return image;
+    } catch (error) {
+      // Whatever else goes wrong, memory for instance, is no fault of the file.
+      if (!(error instanceof IoError)) throw error;
+      if (!this.unreadable.has(path)) this.skipped.push({ name: path, reason: error.message });
+      this.unreadable.add(path);
+      return undefined;
+    }
+  }
+}
+
+/** By content: names often lie about PNG and JPEG. */
+function decodeImage(bytes: Uint8Array, name: string): Promise<RgbImage> {
+  if (bytes.length === 0) throw new IoError(`${name} is empty; save or download it again.`);
+  return isJpeg(bytes) ? decodeJpeg(bytes, name) : decodePng(bytes, name);
+}
+
+/** FNV-1a of a path, mixed so that similar names do not stay neighbours. */
+function hash(path: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < path.length; i++) h = Math.imul(h ^ path.charCodeAt(i), 0x01000193);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+async function noClasses(folder: Folder): Promise<IoError> {
+  const images = (await folder.list()).filter((e) => IS_IMAGE.test(e.name)).length;
+  const found = images
+    ? `${images} ${images === 1 ? 'image lies' : 'images lie'} in ${folder.name} itself`
+    : `${folder.name} has no sub-folders`;
+  return new IoError(`${found}; put the images into one sub-folder per class, such as ${folder.name}/cat/1.png.`);
+}
+
+function emptyClass(path: string, entries: readonly { folder: boolean }[]): IoError {
+  if (entries.some((e) => e.folder))
+    return new IoError(`${path} holds folders and no PNG or JPEG images; if these are the classes, pass ${path} instead.`);
+  return new IoError(`${path} has no PNG or JPEG images; add some, or remove this folder if it is no class.`);
+}

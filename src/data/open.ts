@@ -1,0 +1,58 @@
+/** Telling what a user's data is. */
+import { IoError, OptionError } from '../errors.js';
+import { exists, hasFiles, isDirectory } from '../platform/files.js';
+import { type Codes, readCodes } from './codes.js';
+import type { ImageSplits } from './dataset.js';
+import { type FolderSource, openFolderSource } from './folder.js';
+import { hasIdx, openIdxSplits } from './idx.js';
+import { type ImageFolderOptions, openFolder } from './image-folder.js';
+
+export interface DataOptions extends ImageFolderOptions {
+  /** IDX files alone: names of the classes, which a folder of class folders has by itself. */
+  classes?: readonly string[] | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export type Data = ({ kind: 'idx' | 'folder' } & ImageSplits) | { kind: 'codes'; codes: Codes };
+
+const KINDS =
+  'data is a folder with IDX files (train-images-idx3-ubyte[.gz] …), a folder with one sub-folder of PNG or JPEG images per class, ' +
+  'or a codes .safetensors file of `aim tokenize`';
+
+/**
+ * Opens data by what it is: the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes
+ * file. Throws IoError for what is none of these, and like the opener of each kind.
+ */
+export async function openData(source: FolderSource, { classes, signal, ...options }: DataOptions): Promise<Data> {
+  signal?.throwIfAborted();
+  const codes = await codesFile(source);
+  if (codes) return { kind: 'codes', codes: await readCodes(codes, { signal }) };
+  const folder = await openFolderSource(source);
+  if (await hasIdx(folder)) return { kind: 'idx', ...(await openIdxSplits(folder, { size: options.size, classes })) };
+  const entries = await folder.list();
+  if (!entries.some((e) => e.folder || /\.(png|jpe?g)$/i.test(e.name)))
+    throw new IoError(
+      `${folder.name} holds ${
+        entries.length
+          ? entries
+              .slice(0, 5)
+              .map((e) => e.name)
+              .join(', ')
+          : 'nothing'
+      }; ${KINDS}.`,
+    );
+  if (classes) throw new OptionError('classes names those of IDX files; here the sub-folders name them: rename those instead.');
+  return { kind: 'folder', ...(await openFolder(folder, options)) };
+}
+
+async function codesFile(source: FolderSource): Promise<string | File | undefined> {
+  if (typeof source !== 'string') {
+    const files = [...source];
+    return files.length === 1 && /\.safetensors$/i.test(files[0]!.name) ? files[0] : undefined;
+  }
+  if (!hasFiles()) throw new OptionError(`${source} is a path, which a browser cannot open; pass File objects.`);
+  if (await isDirectory(source)) return undefined;
+  if (!(await exists(source))) throw new IoError(`there is no file or folder ${source}; ${KINDS}.`);
+  if (!/\.safetensors$/i.test(source)) throw new IoError(`${source} is a file of another kind; ${KINDS}.`);
+  return source;
+}

@@ -1,0 +1,83 @@
+/**
+ * Resizing and cropping RGB bytes. Each pixel is a triangle-weighted mean of the source under it: linear interpolation when
+ * enlarging, and with the triangle widened by the ratio when shrinking, so that nothing aliases (Pillow's BILINEAR).
+ */
+import { IoError } from '../errors.js';
+import type { RgbImage } from '../io/image.js';
+
+/** For each output position: the first source position and its weights, which sum to 1. */
+function taps(from: number, to: number): { first: number; weights: Float64Array }[] {
+  const ratio = from / to;
+  const reach = Math.max(1, ratio);
+  return Array.from({ length: to }, (_, i) => {
+    const centre = (i + 0.5) * ratio;
+    const first = Math.max(0, Math.floor(centre - reach + 0.5));
+    const last = Math.min(from, Math.floor(centre + reach + 0.5));
+    const weights = Float64Array.from({ length: last - first }, (_, k) =>
+      Math.max(0, 1 - Math.abs((first + k + 0.5 - centre) / reach)),
+    );
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return { first, weights: weights.map((w) => w / sum) };
+  });
+}
+
+/** The image at width × height. */
+export function resize(image: RgbImage, width: number, height: number): RgbImage {
+  const { width: w, height: h, data } = image;
+  if (w === width && h === height) return image;
+  const wide = new Float32Array(h * width * 3);
+  for (const [x, { first, weights }] of taps(w, width).entries()) {
+    for (let y = 0; y < h; y++) {
+      let [r, g, b] = [0, 0, 0];
+      let i = (y * w + first) * 3;
+      for (const weight of weights) {
+        r += weight * data[i++]!;
+        g += weight * data[i++]!;
+        b += weight * data[i++]!;
+      }
+      const o = (y * width + x) * 3;
+      wide[o] = r;
+      wide[o + 1] = g;
+      wide[o + 2] = b;
+    }
+  }
+  const line = width * 3;
+  const out = new Uint8Array(height * line);
+  const sum = new Float64Array(line);
+  for (const [y, { first, weights }] of taps(h, height).entries()) {
+    sum.fill(0.5);
+    weights.forEach((weight, k) => {
+      const at = (first + k) * line;
+      for (let i = 0; i < line; i++) sum[i]! += weight * wide[at + i]!;
+    });
+    // Truncation of what has 0.5 added: rounding. Weights are positive, so 0..255 is kept.
+    for (let i = 0; i < line; i++) out[y * line + i] = sum[i]!;
+  }
+  return { width, height, data: out };
+}
+
+/** A side more than this many times the other leaves nothing worth cropping, and could fill the memory once enlarged. */
+const MAX_RATIO = 16;
+
+/** Resized so that the shorter side is `side`. Throws IoError for an extremely long image. */
+export function resizeShorter(image: RgbImage, side: number, name: string): RgbImage {
+  const { width, height } = image;
+  const [short, long] = [Math.min(width, height), Math.max(width, height)];
+  if (long > short * MAX_RATIO)
+    throw new IoError(`${name} is ${width}×${height}, too long and thin to crop a square from; cut it into pieces.`);
+  const other = Math.round((long * side) / short);
+  return width < height ? resize(image, side, other) : resize(image, other, side);
+}
+
+/** The square of `size` at (left, top) as floats [size, size, 3] in [-1, 1], mirrored if `flip`. */
+export function cropSquare(image: RgbImage, size: number, left: number, top: number, flip: boolean): Float32Array {
+  const { width, data } = image;
+  const out = new Float32Array(size * size * 3);
+  for (let y = 0, o = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      const from = ((top + y) * width + left + (flip ? size - 1 - x : x)) * 3;
+      for (let c = 0; c < 3; c++) out[o++] = data[from + c]! / 127.5 - 1;
+    }
+  }
+  return out;
+}

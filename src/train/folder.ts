@@ -1,0 +1,193 @@
+/**
+ * The folder of a run: checkpoints step-00001234, each a folder in the authors' format with the state of training beside, and
+ * a file `latest` that names the newest. A checkpoint is written under another name, flushed to disk and then renamed, and
+ * `latest` is replaced after that, so a crash at any byte leaves the newest complete one readable.
+ */
+import { CheckpointError, IoError, OptionError } from '../errors.js';
+import type { ByteSource } from '../io/bytes.js';
+import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import {
+  exists,
+  isDirectory,
+  isTemporary,
+  listFolder,
+  makeFolder,
+  openFile,
+  readText,
+  removeFolder,
+  syncFolder,
+  writeAtomic,
+  writeFolderAtomic,
+} from '../platform/files.js';
+
+/** A float32 tensor by its checkpoint name; a function is called when its turn comes, so that not all are in memory. */
+export interface NamedTensor {
+  name: string;
+  shape: readonly number[];
+  data: Float32Array | (() => Float32Array | Promise<Float32Array>);
+}
+
+export interface TrainState {
+  /** Steps done. */
+  step: number;
+  /** Whatever else JSON can hold; numbers come back exactly. */
+  [name: string]: unknown;
+}
+
+export interface CheckpointParts {
+  /** config.json */
+  config: object;
+  /** classes.json */
+  classes?: readonly string[] | undefined;
+  model: Iterable<NamedTensor>;
+  optimizer: Iterable<NamedTensor>;
+  /** Averaged weights, by the names of `model`. */
+  ema?: Iterable<NamedTensor> | undefined;
+  state: TrainState;
+}
+
+const LATEST = 'latest';
+const STATE = 'state.json';
+/** `-2` and so on: the same step again, of a run that was continued from an earlier one. */
+const STEP = /^step-(\d{8,})(?:-(\d+))?$/;
+/** The head is the word embedding: authors' files leave it out and tell so. */
+const HEAD = { name: 'mamba.lm_head.weight', tied: 'mamba.backbone.embeddings.word_embeddings.weight' };
+
+/** The files of one checkpoint, in the order in which they are to be written; nothing here needs a file system. */
+export function checkpointFiles(parts: CheckpointParts): { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[] {
+  const { config, classes, state } = parts;
+  if (!Number.isSafeInteger(state.step) || state.step < 0)
+    throw new OptionError(`the step of a checkpoint is ${state.step}; it must be a whole number from 0.`);
+  const tensors = (list: Iterable<NamedTensor>): AsyncIterable<Uint8Array> => {
+    const sorted = Array.from(list, (t): TensorData => ({ ...t, dtype: 'F32' }));
+    return writeSafetensors(sorted, sorted.some((t) => t.name === HEAD.tied) ? { [HEAD.name]: HEAD.tied } : {});
+  };
+  return [
+    { name: 'config.json', data: json(config) },
+    ...(classes ? [{ name: 'classes.json', data: json(classes) }] : []),
+    { name: 'model.safetensors', data: tensors(parts.model) },
+    ...(parts.ema ? [{ name: 'ema.safetensors', data: tensors(parts.ema) }] : []),
+    { name: 'optimizer.safetensors', data: tensors(parts.optimizer) },
+    { name: STATE, data: json(state) },
+  ];
+}
+
+const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+
+/**
+ * Writes a checkpoint into the run folder (made if need be) and returns its path. Of those before it, the `keep` − 1 newest
+ * stay; later steps, of a run since wound back, stay until they are passed. On failure or abort nothing of it remains and the last one stays as it was. Throws IoError with the remedy.
+ */
+export async function saveCheckpoint(
+  run: string,
+  parts: CheckpointParts,
+  { keep = 3, signal }: { keep?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<string> {
+  if (!Number.isInteger(keep) || keep < 1) throw new OptionError(`keep is ${keep}; keep a whole number of checkpoints from 1.`);
+  const files = checkpointFiles(parts);
+  await makeFolder(run);
+  // What a crash left behind.
+  for (const name of await listFolder(run)) if (isTemporary(name)) await removeFolder(`${run}/${name}`);
+  const before = await steps(run);
+  const base = `step-${String(parts.state.step).padStart(8, '0')}`;
+  const again = before.filter((s) => s.step === parts.state.step).map((s) => s.version);
+  const name = again.length ? `${base}-${Math.max(...again) + 1}` : base;
+  await writeFolderAtomic(`${run}/${name}`, files, { signal });
+  await writeAtomic(`${run}/${LATEST}`, new TextEncoder().encode(`${name}\n`));
+  await syncFolder(run);
+  const older = before.filter((s) => s.step <= parts.state.step);
+  for (const old of older.slice(keep - 1)) await removeFolder(`${run}/${old.name}`);
+  return `${run}/${name}`;
+}
+
+/** The checkpoints of a run, newest first. */
+async function steps(run: string): Promise<{ name: string; step: number; version: number }[]> {
+  const found = [];
+  for (const name of await listFolder(run)) {
+    const match = STEP.exec(name);
+    if (match) found.push({ name, step: Number(match[1]), version: Number(match[2] ?? 1) });
+  }
+  return found.sort((a, b) => b.step - a.step || b.version - a.version);
+}
+
+export interface SavedCheckpoint {
+  /** Its folder, which AiM.fromPretrained takes. */
+  path: string;
+  config: unknown;
+  classes: string[] | undefined;
+  state: TrainState;
+  /** The tensors of a part, one after the other in file order. Throws CheckpointError when it has no such part or is damaged. */
+  tensors(part: 'model' | 'optimizer' | 'ema'): AsyncGenerator<{ name: string; shape: readonly number[]; data: Float32Array }>;
+  /** True if it has averaged weights. */
+  hasEma: boolean;
+}
+
+/**
+ * The checkpoint to resume from: `path` may be a run folder, which gives the one that `latest` names or, if that is damaged, the
+ * newest complete one before it; or one checkpoint. Throws IoError when there is none, CheckpointError when all are damaged.
+ */
+export async function openCheckpointFolder(path: string): Promise<SavedCheckpoint> {
+  if (!(await isDirectory(path))) throw new IoError(`there is no folder ${path}; pass the folder of a run or a checkpoint.`);
+  if (await exists(`${path}/${STATE}`)) return open(path);
+  const all = await steps(path);
+  if (all.length === 0)
+    throw new IoError(`${path} has no checkpoint to resume from (no ${STATE}, no step-… folder); pass the folder of a run.`);
+  const latest = (await exists(`${path}/${LATEST}`)) ? (await readText(`${path}/${LATEST}`)).trim() : '';
+  const reasons: string[] = [];
+  const at = Math.max(
+    0,
+    all.findIndex((s) => s.name === latest),
+  );
+  for (const { name } of [...all.slice(at), ...all.slice(0, at)]) {
+    try {
+      return await open(`${path}/${name}`);
+    } catch (error) {
+      if (!(error instanceof CheckpointError || error instanceof IoError)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  throw new CheckpointError(`every checkpoint of ${path} is damaged: ${reasons.join(' ')} Begin a new run.`);
+}
+
+/** Reads the small files and the headers of the others, whose sizes those tell. */
+async function open(path: string): Promise<SavedCheckpoint> {
+  const state = (await parse(`${path}/${STATE}`)) as TrainState;
+  if (!Number.isSafeInteger(state?.step)) throw new CheckpointError(`${path}/${STATE} has no step; take another checkpoint.`);
+  const hasEma = await exists(`${path}/ema.safetensors`);
+  for (const part of ['model', 'optimizer', ...(hasEma ? ['ema'] : [])]) await use(`${path}/${part}.safetensors`, parseHeader);
+  return {
+    path,
+    config: await parse(`${path}/config.json`),
+    classes: (await exists(`${path}/classes.json`)) ? ((await parse(`${path}/classes.json`)) as string[]) : undefined,
+    state,
+    hasEma,
+    async *tensors(part) {
+      const file = await openFile(`${path}/${part}.safetensors`);
+      try {
+        const header = await parseHeader(file);
+        for (const [name, { shape }] of header.tensors) yield { name, shape, data: await readFloats(file, header, name) };
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+async function use<T>(path: string, fn: (file: ByteSource) => Promise<T>): Promise<T> {
+  const file = await openFile(path);
+  try {
+    return await fn(file);
+  } finally {
+    await file.close();
+  }
+}
+
+async function parse(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readText(path));
+  } catch (error) {
+    if (error instanceof SyntaxError)
+      throw new CheckpointError(`${path} is not valid JSON (${error.message}); take another checkpoint.`, { cause: error });
+    throw error;
+  }
+}
