@@ -1,4 +1,4 @@
-// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite, else 0.
+// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
 import { hsum } from './lib/math';
 
 export function clip_forward(sums: usize, hyper: usize, norm: usize, k: i32, max_norm: f32, scale: f32): void {
@@ -10,5 +10,5 @@ export function clip_forward(sums: usize, hyper: usize, norm: usize, k: i32, max
   all = scale * sqrt<f32>(all);
   store<f32>(norm, all);
   store<f32>(hyper, scale * min<f32>(1, max_norm / (all + 1e-6)), 24);
-  store<f32>(hyper, isFinite<f32>(all) ? 0 : 1, 28);
+  if (!isFinite<f32>(all)) store<f32>(hyper, 1, 28);
 }

@@ -1,4 +1,4 @@
-// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite, else 0.
+// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
 #include "lib/workgroup_sum.wgsl"
 
 // @entry forward
@@ -11,6 +11,6 @@ fn forward(@builtin(local_invocation_index) lid: u32) {
     norm[0] = all;
     hyper[6] = params.scale * min(1.0, params.max_norm / (all + 1e-6));
     // By its bits: compilers may assume that floats are finite.
-    hyper[7] = f32((bitcast<u32>(all) & 0x7f800000u) == 0x7f800000u);
+    if ((bitcast<u32>(all) & 0x7f800000u) == 0x7f800000u) { hyper[7] = 1.0; }
   }
 }

@@ -119,6 +119,21 @@ export class AiM {
     }
   }
 
+  /**
+   * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
+   * checkpoint. Throws CheckpointError when its tensors have other shapes.
+   */
+  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {}): Promise<void> {
+    this.assertLive();
+    const files = await openCheckpoint(source, { onProgress, signal });
+    try {
+      const wanted = new Map([...this.named()].filter(([name]) => name.startsWith(part)));
+      await loadTensors(this.be, wanted, await files.weights(), { signal });
+    } finally {
+      await files.close();
+    }
+  }
+
   private static allocated(be: Backend, config: AimConfig): AiM {
     const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
     return new AiM(be, config, tree, allocate(be, tree) as unknown as AiM['params']);

@@ -60,6 +60,14 @@ export class OutOfMemoryError extends AimError {
   }
 }
 
+/** Training cannot go on: a loss or gradient is not finite (`ERR_TRAINING`). */
+export class TrainingError extends AimError {
+  override readonly name = 'TrainingError';
+  constructor(message: string, options?: ErrorOptions) {
+    super('ERR_TRAINING', message, options);
+  }
+}
+
 /** Something was used after `dispose()` (`ERR_DISPOSED`). */
 export class DisposedError extends AimError {
   override readonly name = 'DisposedError';

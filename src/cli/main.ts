@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { AimError } from '../errors.js';
 import { benchCommand } from './bench.js';
+import { exportCommand } from './export.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
 import { tokenizeCommand } from './tokenize.js';
+import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
 const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<number>> = {
@@ -13,12 +15,16 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
   verify: verifyCommand,
   info: infoCommand,
   bench: benchCommand,
+  train: trainCommand,
+  export: exportCommand,
 };
 
 const HELP = `usage: aim COMMAND [options]
 
   generate [MODEL]   draw images
   tokenize DATA      encode a data set's images once, for training
+  train model|tokenizer DATA   train, into a run folder that can be resumed
+  export RUN         a trained model for use, without the training state
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
   bench [MODEL]      generation speed and where the time goes

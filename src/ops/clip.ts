@@ -1,7 +1,7 @@
 /**
  * norm = scale·√Σ sums: the global norm of gradients that are to be multiplied by `scale` (1 over the number of accumulated
- * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip = 1
- * where the norm is not finite, else 0.
+ * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip
+ * becomes 1 where the norm is not finite; it stays so, and later steps change nothing either, until the host clears it.
  */
 import shader from '../../shaders/clip.wgsl';
 import { HYPER } from './adamw.js';
@@ -21,7 +21,7 @@ export const clip = {
       for (let i = 0; i < k; i++) all += sums[i]!;
       norm[0] = scale * Math.sqrt(all);
       hyper[HYPER.grad_scale] = scale * Math.min(1, max_norm / (norm[0]! + 1e-6));
-      hyper[HYPER.skip] = Number.isFinite(norm[0]!) ? 0 : 1;
+      if (!Number.isFinite(norm[0]!)) hyper[HYPER.skip] = 1;
     },
     webgpu: () => ({ workgroups: [1] }),
     tolerance: { f32: 2e-6, reason: 'k sums of one sign added up in f32, in another order' },

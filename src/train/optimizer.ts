@@ -31,7 +31,7 @@ export interface Slot {
 
 export class Optimizer {
   readonly slots: readonly Slot[];
-  /** [1] norm of the gradient before clipping; not finite if any gradient is not, and then the step changes nothing. */
+  /** [1] norm of the gradient before clipping; not finite if any gradient is not, and then no further step changes anything. */
   readonly norm: Tensor;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
@@ -56,6 +56,7 @@ export class Optimizer {
       ema: this.options.emaDecay ? zeros(p.param) : undefined,
     }));
     this.hyper = be.tensor([8]);
+    be.zero(this.hyper);
     this.norm = be.tensor([1]);
     this.sums = be.tensor([this.slots.reduce((n, s) => n + squareSumSlots(s.param.size), 0)]);
   }
@@ -68,7 +69,8 @@ export class Optimizer {
   /** Sets what `update` will use: the learning rate, and the step's number from 1 for the bias corrections. Not recorded. */
   prepare(step: number, lr: number): void {
     const [beta1, beta2] = this.options.betas;
-    const hyper = new Float64Array(8);
+    // All but `skip`, which `clip` sets and nothing clears: after a gradient that is not finite no later step does harm.
+    const hyper = new Float64Array(HYPER.skip);
     hyper[HYPER.lr] = lr;
     hyper[HYPER.beta1] = beta1;
     hyper[HYPER.beta2] = beta2;

@@ -1,0 +1,135 @@
+/** What can be trained: stage 2 on codes, or the tokenizer on images. */
+import type { AiM } from '../aim.js';
+import type { Tensor } from '../backend/backend.js';
+import type { Codes, CodesPart } from '../data/codes.js';
+import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset.js';
+import { OptionError } from '../errors.js';
+import { Acts } from '../model/acts.js';
+import type { AimParams } from '../model/aim.js';
+import { aimLoss } from '../model/aim_backward.js';
+import { mapParams, type ParamTree } from '../model/params.js';
+import type { TokenizerParams } from '../model/tokenizer.js';
+import { type TokenizerLosses, tokenizerLoss } from '../model/tokenizer_backward.js';
+import { dropLabels } from './order.js';
+import { imageRandom } from './random.js';
+
+export type Stage = 'model' | 'tokenizer';
+
+/** Where a batch stands in the run; random numbers depend on nothing else. */
+export interface BatchPlace {
+  seed: number;
+  step: number;
+  /** Items of the step before this part of it. */
+  first: number;
+}
+
+/** Device tensors for batches of one size and the work on them. `gradient` and `evaluate` are recordable. */
+export interface BatchWork {
+  /** [1] each, overwritten by `gradient` and `evaluate`; `loss` is what is minimised. */
+  readonly metrics: Readonly<Record<string, Tensor>>;
+  /** Puts items of the training set on the device as training wants them. */
+  load(items: Uint32Array, place: BatchPlace): Promise<void>;
+  /** Puts items of the evaluation set on the device. */
+  loadEval(items: Uint32Array): Promise<void>;
+  /** Adds the gradient of the mean loss, times `scale`, to `grads`. */
+  gradient(grads: ReadonlyMap<string, Tensor>, scale: number): void;
+  evaluate(): void;
+  dispose(): void;
+}
+
+export interface Task {
+  readonly stage: Stage;
+  /** What a rate counts. */
+  readonly unit: 'tokens' | 'images';
+  readonly unitsPerItem: number;
+  readonly length: number;
+  readonly evalLength: number;
+  /** Checkpoint names of what is trained begin with this. */
+  readonly prefix: 'mamba.' | 'vqvae.';
+  open(batch: number): BatchWork;
+}
+
+/** A tree like the parameters' with each name's gradient in its place. */
+const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
+  mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
+
+/** Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. */
+export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
+  const { be, config } = aim;
+  const T = config.num_tokens;
+  if (!(labelDropout >= 0 && labelDropout <= 1)) throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
+  return {
+    stage: 'model',
+    unit: 'tokens',
+    unitsPerItem: T,
+    length: codes.labels.length,
+    evalLength: codes.eval?.labels.length ?? 0,
+    prefix: 'mamba.',
+    open(b) {
+      const batch = { tokens: be.tensor([b, T], 'u32'), labels: be.tensor([b], 'u32'), step: be.tensor([b], 'u32'), loss: be.tensor([1]) };
+      be.zero(batch.step);
+      const p = aim.params.mamba.backbone;
+      const put = (part: CodesPart, items: Uint32Array, labels: Uint32Array) => {
+        const tokens = new Uint32Array(b * T);
+        items.forEach((item, i) => {
+          tokens.set(part.codes.subarray(item * T, (item + 1) * T), i * T);
+        });
+        be.write(batch.tokens, tokens);
+        be.write(batch.labels, labels);
+      };
+      return {
+        metrics: { loss: batch.loss },
+        async load(items, { seed, step, first }) {
+          const labels = items.map((i) => codes.labels[i]!);
+          put(codes, items, dropLabels(labels, { seed, step, first, rate: labelDropout, unconditional: config.num_classes }));
+        },
+        async loadEval(items) {
+          put(codes.eval!, items, items.map((i) => codes.eval!.labels[i]!));
+        },
+        gradient(grads, scale) {
+          const tree = gradTree(aim.tree.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
+          aimLoss(be, p, config, batch, new Acts(be, true), { grads: tree, scale });
+        },
+        evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
+        dispose: () => be.free(...Object.values(batch)),
+      };
+    },
+  };
+}
+
+/** The tokenizer on images: reconstruction, codebook and commitment losses. */
+export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Task {
+  const { be, config } = aim;
+  const size = config.image_size;
+  for (const data of [train, held]) {
+    if (data && data.size !== size)
+      throw new OptionError(`the images are cut to ${data.size} pixels, this tokenizer takes ${size}; open them with that size.`);
+  }
+  return {
+    stage: 'tokenizer',
+    unit: 'images',
+    unitsPerItem: 1,
+    length: train.length,
+    evalLength: held?.length ?? 0,
+    prefix: 'vqvae.',
+    open(b) {
+      const image = be.tensor([b, size, size, 3]);
+      const losses: TokenizerLosses = { loss: be.tensor([1]), mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
+      const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {
+        const pixels = await imageBatch(data, items, (k) => (random ? { kind: 'train', random: random(k) } : { kind: 'eval' }));
+        be.write(image, pixels);
+      };
+      return {
+        metrics: { ...losses },
+        load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
+        loadEval: (items) => put(held!, items),
+        gradient(grads, scale) {
+          const tree = gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams;
+          tokenizerLoss(be, aim.params.vqvae, image, losses, new Acts(be, true), { grads: tree, scale });
+        },
+        evaluate: () => tokenizerLoss(be, aim.params.vqvae, image, losses, new Acts(be)),
+        dispose: () => be.free(image, ...Object.values(losses)),
+      };
+    },
+  };
+}
