@@ -15,6 +15,7 @@ export { group_modulation_forward, group_modulation_backward } from './group_mod
 export { group_norm_forward, group_norm_backward } from './group_norm';
 export { guide_forward } from './guide';
 export { linear_forward, linear_backward_input, linear_backward_weight } from './linear';
+export { mse_forward, mse_backward } from './mse';
 export { quantize_forward, quantize_backward } from './quantize';
 export { rms_norm_gated_forward, rms_norm_gated_backward } from './rms_norm_gated';
 export { sample_forward } from './sample';

@@ -7,7 +7,7 @@ import { type CheckpointSource, openCheckpoint, type Progress } from './io/sourc
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { loadTensors } from './model/load.js';
-import { allocate, countParams, type ParamSpec, type ParamTree, toDevice, walk } from './model/params.js';
+import { allocate, countParams, type ParamSpec, type ParamTree, toDevice, zip } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { threefry2x32 } from './sampling.js';
@@ -123,7 +123,11 @@ export class AiM {
    * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
    * checkpoint. Throws CheckpointError when its tensors have other shapes.
    */
-  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {}): Promise<void> {
+  async loadPart(
+    part: 'vqvae.' | 'mamba.',
+    source: CheckpointSource,
+    { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {},
+  ): Promise<void> {
     this.assertLive();
     const files = await openCheckpoint(source, { onProgress, signal });
     try {
@@ -291,9 +295,7 @@ export class AiM {
 
   /** @internal Every parameter by checkpoint name. */
   named(): Map<string, { spec: ParamSpec; tensor: Tensor }> {
-    const leaf = (name: string) =>
-      name.split('.').reduce((node: unknown, key) => (node as Record<string, unknown>)[key], this.params) as Tensor;
-    return new Map([...walk(this.tree)].map(([name, spec]) => [name, { spec, tensor: leaf(name) }]));
+    return new Map([...zip(this.tree, this.params)].map(([name, spec, tensor]) => [name, { spec, tensor }]));
   }
 
   /** tokens [n, T] on the device → images, in chunks that bound the activations' memory. */

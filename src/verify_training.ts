@@ -50,7 +50,7 @@ export async function trainingRun(aim: AiM, tokens: NumArray, labels: NumArray, 
     for (let step = 1; step <= STEPS; step++) {
       signal?.throwIfAborted();
       optimizer.zeroGrad();
-      aimLoss(be, aim.params.mamba.backbone, config, batch, acts, { grads });
+      aimLoss(be, aim.params.mamba.backbone, config, batch, acts, grads);
       run.losses.push((await be.read(batch.loss))[0]!);
       if (step === 1) for (const s of optimizer.slots) run.grads.set(s.name, toCheckpoint(s.spec, await be.read(s.grad)));
       optimizer.prepare(step, LR);

@@ -13,7 +13,11 @@ const FLAGS: Flags = {
   help: { type: 'boolean', help: 'this text' },
 };
 
-const HELP = helpText('aim export RUN|CHECKPOINT --out FOLDER [options]', 'Writes a trained model for use: small, without the optimizer’s state.', FLAGS);
+const HELP = helpText(
+  'aim export RUN|CHECKPOINT --out FOLDER [options]',
+  'Writes a trained model for use: small, without the optimizer’s state.',
+  FLAGS,
+);
 
 export async function exportCommand(argv: string[], signal: AbortSignal): Promise<number> {
   const { flags, args } = parse('export', argv, FLAGS);
@@ -41,7 +45,8 @@ export async function exportCommand(argv: string[], signal: AbortSignal): Promis
         name,
         dtype,
         shape,
-        data: () => (ema && emaHeader?.tensors.has(name) ? readFloats(ema, emaHeader, name) : readFloats(weights, header, name, { signal })),
+        data: () =>
+          ema && emaHeader?.tensors.has(name) ? readFloats(ema, emaHeader, name) : readFloats(weights, header, name, { signal }),
       }),
     );
     await makeFolder(out);

@@ -19,7 +19,11 @@ import { progress } from './progress.js';
 const FLAGS: Flags = {
   out: { type: 'string', value: 'FOLDER', help: 'the run: checkpoints, metrics.jsonl, loss.svg, samples (default run)' },
   resume: { type: 'boolean', help: 'go on with the run in --out, exactly as if it had never stopped' },
-  config: { type: 'string', value: 'FILE.json', help: 'options by JSON (names as below in camelCase) and, under "model", a config.json' },
+  config: {
+    type: 'string',
+    value: 'FILE.json',
+    help: 'options by JSON (names as below in camelCase) and, under "model", a config.json',
+  },
   preset: { type: 'string', value: Object.keys(PRESETS).join('|'), help: "one of the paper's architectures" },
   init: { type: 'string', value: 'MODEL', help: 'begin from these weights instead of fresh ones' },
   tokenizer: { type: 'string', value: 'MODEL', help: 'stage 2: whose tokenizer to use (default: the embedded one)' },
@@ -94,7 +98,8 @@ export async function trainCommand(argv: string[], signal: AbortSignal): Promise
     holdout: number(flags, 'holdout'),
     signal,
   });
-  if (stage === 'tokenizer' && data.kind === 'codes') throw new OptionError(`${path} holds codes; the tokenizer is trained on images.`);
+  if (stage === 'tokenizer' && data.kind === 'codes')
+    throw new OptionError(`${path} holds codes; the tokenizer is trained on images.`);
   const aim = await makeModel(stage, json, config, classesOf(data), saved, flags, options.seed ?? 0, signal);
   try {
     process.stderr.write(`device: ${aim.device}\ndata: ${describe(data)}\n`);
@@ -114,14 +119,17 @@ export async function trainCommand(argv: string[], signal: AbortSignal): Promise
 }
 
 /** Flags win over the JSON file. */
-async function readOptions(flags: Parsed['flags']): Promise<{ options: Omit<TrainerOptions, 'model' | 'data'>; architecture: AimConfigJson | undefined }> {
+async function readOptions(
+  flags: Parsed['flags'],
+): Promise<{ options: Omit<TrainerOptions, 'model' | 'data'>; architecture: AimConfigJson | undefined }> {
   let file: FileOptions = {};
   const path = flags.config as string | undefined;
   if (path !== undefined) {
     try {
       file = JSON.parse(await readText(path));
     } catch (error) {
-      if (error instanceof SyntaxError) throw new OptionError(`${path} is not valid JSON (${error.message}); correct it.`, { cause: error });
+      if (error instanceof SyntaxError)
+        throw new OptionError(`${path} is not valid JSON (${error.message}); correct it.`, { cause: error });
       throw error;
     }
     const known = ['model', 'schedule', ...Object.keys(NUMBERS)];
@@ -135,7 +143,11 @@ async function readOptions(flags: Parsed['flags']): Promise<{ options: Omit<Trai
     if (typeof value !== 'number') throw new OptionError(`${path}: ${key} is ${JSON.stringify(value)}; it must be a number.`);
     options[key] = value;
   }
-  const schedule = choice({ schedule: (flags.schedule as string | undefined) ?? file.schedule }, 'schedule', ['constant', 'linear', 'cosine'] as const);
+  const schedule = choice({ schedule: (flags.schedule as string | undefined) ?? file.schedule }, 'schedule', [
+    'constant',
+    'linear',
+    'cosine',
+  ] as const);
   if (schedule) options.schedule = schedule;
   return { options, architecture: file.model };
 }
@@ -143,7 +155,8 @@ async function readOptions(flags: Parsed['flags']): Promise<{ options: Omit<Trai
 /** The checkpoint to go on from. A run is neither overwritten nor resumed unasked. */
 async function previous(out: string, resume: boolean): Promise<SavedCheckpoint | undefined> {
   if (resume) return openCheckpointFolder(out);
-  if (await exists(`${out}/latest`)) throw new OptionError(`${out} holds a run already; go on with --resume, or choose another --out.`);
+  if (await exists(`${out}/latest`))
+    throw new OptionError(`${out} holds a run already; go on with --resume, or choose another --out.`);
   return undefined;
 }
 
@@ -179,7 +192,9 @@ async function makeModel(
     const aim = await AiM.fromPretrained(init, options);
     if (classes.length > aim.config.num_classes) {
       await aim.dispose();
-      throw new CheckpointError(`${init} knows ${aim.config.num_classes} classes, the data has ${classes.length}; train without --init.`);
+      throw new CheckpointError(
+        `${init} knows ${aim.config.num_classes} classes, the data has ${classes.length}; train without --init.`,
+      );
     }
     return aim;
   }
@@ -246,7 +261,12 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
       await makeFolder(`${out}/samples`);
       const name = `${out}/samples/step-${String(step.step).padStart(8, '0')}.png`;
       await writeAtomic(name, await trainer.withEma(() => samples(trainer, aim, images)));
-      if (step.eval) bar.note(`step ${step.step}: ${Object.entries(step.eval).map(([k, v]) => `held-out ${k} ${v.toFixed(4)}`).join(', ')}`);
+      if (step.eval)
+        bar.note(
+          `step ${step.step}: ${Object.entries(step.eval)
+            .map(([k, v]) => `held-out ${k} ${v.toFixed(4)}`)
+            .join(', ')}`,
+        );
     }
   } catch (error) {
     bar.stop();
@@ -275,7 +295,8 @@ function toMetric({ step, epoch, metrics, lr, gradNorm, imagesPerSecond, tokensP
 }
 
 function plot(trainer: Trainer, history: readonly Metric[]): string {
-  const points = (key: string) => history.filter((m) => typeof m[key] === 'number').map((m) => ({ step: m.step, loss: m[key] as number }));
+  const points = (key: string) =>
+    history.filter((m) => typeof m[key] === 'number').map((m) => ({ step: m.step, loss: m[key] as number }));
   const model = trainer.options.stage === 'model';
   return plotLoss(model ? 'AiM, stage 2' : 'Tokenizer', model ? 'cross-entropy, nats per token' : 'loss', [
     { name: 'training', points: points('loss'), kind: 'line' },

@@ -8,6 +8,7 @@ import type { DType } from '../ops/spec.js';
  */
 export class Acts {
   private readonly kept = new Map<string, Tensor>();
+  private readonly aliases = new Map<string, Tensor>();
 
   constructor(
     readonly be: Backend,
@@ -29,6 +30,20 @@ export class Acts {
     return t;
   }
 
+  /** Lets backward find a tensor that something else keeps (a block's input, the image) under `name`. */
+  alias(name: string, t: Tensor): void {
+    if (this.keep) (this.root ?? this).aliases.set(`${this.path}${name}`, t);
+  }
+
+  /** What forward kept under `name`. */
+  get(name: string): Tensor {
+    const { kept, aliases } = this.root ?? this;
+    const key = `${this.path}${name}`;
+    const t = kept.get(key) ?? aliases.get(key);
+    if (!t) throw new Error(`backward: no activation ${key} was kept; run forward on new Acts(be, true) first.`);
+    return t;
+  }
+
   /** Activations of a part, under its own names. */
   child(name: string | number): Acts {
     return this.keep ? new Acts(this.be, true, `${this.path}${name}.`, this.root ?? this) : this;
@@ -43,5 +58,6 @@ export class Acts {
   free(): void {
     this.be.free(...this.kept.values());
     this.kept.clear();
+    this.aliases.clear();
   }
 }

@@ -29,7 +29,7 @@ export interface AimBatch {
 }
 
 /**
- * Mean cross-entropy of a batch into `loss` and, with `grads`, its gradient times `scale` added to them. `a` must keep
+ * Mean cross-entropy of a batch into `loss` and, with `grads`, its gradient added to them. `a` must keep
  * activations when there are gradients to compute.
  */
 export function aimLoss(
@@ -38,7 +38,7 @@ export function aimLoss(
   c: AimConfig,
   { tokens, labels, step, loss }: AimBatch,
   a: Acts,
-  { grads, scale = 1 }: { grads?: AimParams; scale?: number } = {},
+  grads?: AimParams,
 ): void {
   const [b, T] = tokens.shape as [number, number];
   const modulation = modulationForward(be, p, c, labels, a);
@@ -60,7 +60,7 @@ export function aimLoss(
     if (grads && dy) {
       const dlogits = be.tensor([rows, c.vocab_size]);
       // forward: loss = mean(−log softmax(logits)[target])
-      be.run(crossEntropy.backward, { logits, targets: part(targets), lse, dlogits }, { scale: scale / n });
+      be.run(crossEntropy.backward, { logits, targets: part(targets), lse, dlogits }, { scale: 1 / n });
       // forward: logits = y·wordᵀ
       linearBackward(be, { x, w: word, dy: dlogits, dx: part(dy), dw: grads.embeddings.word_embeddings.weight });
       be.free(dlogits);

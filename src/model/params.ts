@@ -38,6 +38,16 @@ export function* walk(tree: ParamTree, prefix = ''): Generator<[string, ParamSpe
   }
 }
 
+/** `walk` with the tensor at the same place of `tensors`, a tree of tensors like `tree`: parameters, gradients, moments. */
+export function* zip(tree: ParamTree, tensors: object, prefix = ''): Generator<[string, ParamSpec, Tensor]> {
+  for (const [key, node] of Object.entries(tree)) {
+    const name = prefix ? `${prefix}.${key}` : key;
+    const at = (tensors as Record<string, object>)[key]!;
+    if (isSpec(node)) yield [name, node, at as Tensor];
+    else yield* zip(node, at, name);
+  }
+}
+
 /** Builds the same tree with `fn` applied to each parameter. */
 export function mapParams<T extends ParamTree, V>(tree: T, fn: (spec: ParamSpec, name: string) => V, prefix = ''): Values<T, V> {
   const out: Record<string, unknown> = {};

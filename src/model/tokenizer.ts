@@ -1,36 +1,38 @@
-/** AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525). Activations are NHWC. */
+/**
+ * AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525), forward and, beneath it, backward. Activations are NHWC.
+ */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { attention, codebookLookup, conv2d, groupNorm, quantize } from '../ops/index.js';
+import { codebookLookup, mse, quantize, sum } from '../ops/index.js';
+import { mseParts } from '../ops/mse.js';
 import { Acts } from './acts.js';
-import { GROUP_NORM_GROUPS, type TokenizerConfigJson } from './config.js';
+import { linearBackward } from './backward.js';
+import type { TokenizerConfigJson } from './config.js';
 import { linearForward, rows } from './layers.js';
-import { convParams, init, type ParamTree, param, type Tensors } from './params.js';
+import { convParams, init, param, type Tensors } from './params.js';
+import {
+  type Affine,
+  affine,
+  blocksBackward,
+  blocksForward,
+  convBackward,
+  convForward,
+  convWeightBackward,
+  DOWN,
+  type LevelParams,
+  levelParams,
+  type MidParams,
+  midBackward,
+  midForward,
+  midParams,
+  numbered,
+  type OutParams,
+  outBackward,
+  outForward,
+  UP,
+} from './tokenizer_blocks.js';
 
-const EPS = 1e-6;
-
-const affine = (n: number) => ({ weight: param([n], init.ones), bias: param([n], init.zeros) });
-const resParams = (ci: number, co: number) => ({
-  norm1: affine(ci),
-  conv1: convParams(co, ci, 3),
-  norm2: affine(co),
-  conv2: convParams(co, co, 3),
-  ...(ci === co ? {} : { nin_shortcut: convParams(co, ci, 1) }),
-});
-const attnParams = (c: number) => ({
-  norm: affine(c),
-  q: convParams(c, c, 1),
-  k: convParams(c, c, 1),
-  v: convParams(c, c, 1),
-  proj_out: convParams(c, c, 1),
-});
-const midParams = (c: number) => ({ 0: resParams(c, c), 1: attnParams(c), 2: resParams(c, c) });
-const numbered = <T>(items: T[]): Record<string, T> => Object.fromEntries(items.map((item, i) => [i, item]));
-
-/** `blocks` residual blocks from ci to co channels, with attention after each at the deepest level. */
-function levelParams(ci: number, co: number, blocks: number, deepest: boolean): ParamTree {
-  const res = Array.from({ length: blocks }, (_, r) => resParams(r === 0 ? ci : co, co));
-  return { res: numbered(res), ...(deepest ? { attn: numbered(res.map(() => attnParams(co))) } : {}) };
-}
+/** What the commitment loss weighs beside the codebook loss. */
+const COMMITMENT = 0.25;
 
 /** Parameters below `vqvae`. */
 export function tokenizerParams(c: TokenizerConfigJson) {
@@ -68,32 +70,12 @@ export function tokenizerParams(c: TokenizerConfigJson) {
   };
 }
 
-interface Affine {
-  weight: Tensor;
-  bias: Tensor;
-}
-interface ResParams {
-  norm1: Affine;
-  conv1: Affine;
-  norm2: Affine;
-  conv2: Affine;
-  nin_shortcut?: Affine;
-}
-type AttnParams = Record<'norm' | 'q' | 'k' | 'v' | 'proj_out', Affine>;
-interface LevelParams {
-  res: Record<string, ResParams>;
-  attn?: Record<string, AttnParams>;
-  downsample?: { conv: Affine };
-  upsample?: { conv: Affine };
-}
-interface HalfParams {
+interface HalfParams extends OutParams {
   conv_in: Affine;
   conv_blocks: Record<string, LevelParams>;
-  mid: { 0: ResParams; 1: AttnParams; 2: ResParams };
-  norm_out: Affine;
-  conv_out: Affine;
+  mid: MidParams;
 }
-/** The tree of `tokenizerParams` with the parts that depend on the config made explicit. */
+/** The tree of `tokenizerParams` with the parts that depend on the config made explicit; gradients have the same. */
 export type TokenizerParams = Omit<Tensors<ReturnType<typeof tokenizerParams>>, 'encoder' | 'decoder'> & {
   encoder: HalfParams;
   decoder: HalfParams;
@@ -101,27 +83,48 @@ export type TokenizerParams = Omit<Tensors<ReturnType<typeof tokenizerParams>>, 
 
 /** image [b, H, W, 3] in [-1, 1] → features before the quantiser [b, h, w, embed_dim], after quant_conv. */
 export function encodeForward(be: Backend, p: TokenizerParams, image: Tensor, a: Acts = new Acts(be)): Tensor {
+  a.alias('image', image);
   let x = convForward(be, p.encoder.conv_in, image, a.child('conv_in'));
-  const levels = Object.values(p.encoder.conv_blocks);
-  levels.forEach((level, i) => {
+  Object.values(p.encoder.conv_blocks).forEach((level, i) => {
     const al = a.child(`conv_blocks.${i}`);
     x = blocksForward(be, level, x, al);
-    if (level.downsample)
-      x = replace(al, x, convForward(be, level.downsample.conv, x, al.child('downsample'), { stride: 2, pad: 0 }));
+    if (level.downsample) x = resample(be, level.downsample.conv, x, al, DOWN);
   });
   x = midForward(be, p.encoder.mid, x, a.child('mid'));
-  x = outForward(be, p.encoder, x, a);
+  x = outForward(be, p.encoder, x, a.child('out'));
+  a.alias('features', x);
   const z = a.tensor('pre_quant', [...x.shape.slice(0, 3), p.quant_conv.weight.shape[0]!]);
   linearForward(be, x, p.quant_conv.weight, z, p.quant_conv.bias);
   a.done(x);
   return z;
 }
 
-/** Features [..., embed_dim] → codes u32 [rows] by nearest normalised codebook row. */
-export function quantizeForward(be: Backend, p: TokenizerParams, z: Tensor, a: Acts = new Acts(be)): Tensor {
+/** Undoes encodeForward: from dz, which it consumes, adds to the parameters' gradients g. */
+function encodeBackward(be: Backend, p: TokenizerParams, g: TokenizerParams, dz: Tensor, a: Acts): void {
+  // forward: z = quant_conv(x)
+  const x = a.get('features');
+  let dx = be.tensor(x.shape);
+  linearBackward(be, { x, w: p.quant_conv.weight, dy: dz, dx, dw: g.quant_conv.weight, dbias: g.quant_conv.bias });
+  be.free(dz);
+  // forward: x = out(mid(x))
+  dx = outBackward(be, p.encoder, g.encoder, dx, a.child('out'));
+  dx = midBackward(be, p.encoder.mid, g.encoder.mid, dx, a.child('mid'));
+  for (const [i, level] of Object.entries(p.encoder.conv_blocks).reverse()) {
+    const [al, gl] = [a.child(`conv_blocks.${i}`), g.encoder.conv_blocks[i]!];
+    // forward: x = downsample(blocks(x))
+    if (level.downsample && gl.downsample) dx = resampleBackward(be, level.downsample.conv, gl.downsample.conv, dx, al, DOWN);
+    dx = blocksBackward(be, level, gl, dx, al);
+  }
+  // forward: x = conv_in(image)
+  convWeightBackward(be, g.encoder.conv_in, a.get('image'), dx);
+  be.free(dx);
+}
+
+/** Features [..., embed_dim] → codes u32 [rows] by nearest normalised codebook row; `distance` [rows] gets its squared distance. */
+export function quantizeForward(be: Backend, p: TokenizerParams, z: Tensor, a: Acts = new Acts(be), distance?: Tensor): Tensor {
   const flat = rows(be, z);
   const codes = a.tensor('codes', [flat.shape[0]!], 'u32');
-  be.run(quantize.forward, { z: flat, codebook: p.quantize.embedding.weight, codes });
+  be.run(quantize.forward, { z: flat, codebook: p.quantize.embedding.weight, codes, distance });
   return codes;
 }
 
@@ -139,107 +142,118 @@ export function decodeForward(
   const z = a.tensor('post_quant', [...grid, p.post_quant_conv.weight.shape[0]!]);
   linearForward(be, q, p.post_quant_conv.weight, z, p.post_quant_conv.bias);
   a.done(q);
-  let x = replace(a, z, convForward(be, p.decoder.conv_in, z, a.child('conv_in')));
+  let x = convForward(be, p.decoder.conv_in, z, a.child('conv_in'));
+  a.done(z);
   x = midForward(be, p.decoder.mid, x, a.child('mid'));
-  const levels = Object.values(p.decoder.conv_blocks);
-  levels.forEach((level, i) => {
+  Object.values(p.decoder.conv_blocks).forEach((level, i) => {
     const al = a.child(`conv_blocks.${i}`);
     x = blocksForward(be, level, x, al);
-    if (level.upsample) x = replace(al, x, convForward(be, level.upsample.conv, x, al.child('upsample'), { up: 2 }));
+    if (level.upsample) x = resample(be, level.upsample.conv, x, al, UP);
   });
-  return outForward(be, p.decoder, x, a);
+  return outForward(be, p.decoder, x, a.child('out'));
 }
 
-function replace(a: Acts, old: Tensor, next: Tensor): Tensor {
-  a.done(old);
-  return next;
-}
-
-interface ConvOptions {
-  stride?: number;
-  pad?: number;
-  up?: number;
-  residual?: Tensor;
-}
-
-/** 3×3 convolution; `stride` 2 with pad 0 has one more row and column of zeros at the bottom and right. */
-function convForward(
-  be: Backend,
-  p: Affine,
-  x: Tensor,
-  a: Acts,
-  { stride = 1, pad = 1, up = 1, residual }: ConvOptions = {},
-): Tensor {
-  const [b, h, w] = x.shape as [number, number, number];
-  const y = a.tensor('conv', [b, (h * up) / stride, (w * up) / stride, p.weight.shape[0]!]);
-  be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad, up });
-  return y;
-}
-
-/** GroupNorm (32 groups), then swish where asked. */
-function normForward(be: Backend, p: Affine, x: Tensor, a: Acts, swish: 0 | 1): Tensor {
-  const [b, h, w, c] = x.shape as [number, number, number, number];
-  const y = a.tensor('norm', x.shape);
-  const flat = [b, h * w, c];
-  be.run(
-    groupNorm.forward,
-    { x: be.reshape(x, flat), weight: p.weight, bias: p.bias, y: be.reshape(y, flat) },
-    { groups: GROUP_NORM_GROUPS, eps: EPS, swish },
-  );
-  return y;
-}
-
-/** x + conv2(swish(norm2(conv1(swish(norm1(x)))))), the x through nin_shortcut where channels change. Consumes x. */
-function resForward(be: Backend, p: ResParams, x: Tensor, a: Acts): Tensor {
-  const n1 = normForward(be, p.norm1, x, a.child('norm1'), 1);
-  const h = replace(a, n1, convForward(be, p.conv1, n1, a.child('conv1')));
-  const n2 = replace(a, h, normForward(be, p.norm2, h, a.child('norm2'), 1));
-  let skip = x;
-  if (p.nin_shortcut) {
-    skip = a.tensor('skip', [...x.shape.slice(0, 3), p.nin_shortcut.weight.shape[0]!]);
-    linearForward(be, x, p.nin_shortcut.weight, skip, p.nin_shortcut.bias);
-    a.done(x);
+/** Undoes decodeForward: consumes the image's gradient and returns that of the normalised codebook rows, [b, h, w, embed_dim]. */
+function decodeBackward(be: Backend, p: TokenizerParams, g: TokenizerParams, dimage: Tensor, a: Acts): Tensor {
+  // forward: image = out(x)
+  let dx = outBackward(be, p.decoder, g.decoder, dimage, a.child('out'));
+  for (const [i, level] of Object.entries(p.decoder.conv_blocks).reverse()) {
+    const [al, gl] = [a.child(`conv_blocks.${i}`), g.decoder.conv_blocks[i]!];
+    // forward: x = upsample(blocks(x))
+    if (level.upsample && gl.upsample) dx = resampleBackward(be, level.upsample.conv, gl.upsample.conv, dx, al, UP);
+    dx = blocksBackward(be, level, gl, dx, al);
   }
-  const y = convForward(be, p.conv2, n2, a.child('conv2'), { residual: skip });
-  a.done(n2, skip);
+  // forward: x = mid(conv_in(z))
+  dx = midBackward(be, p.decoder.mid, g.decoder.mid, dx, a.child('mid'));
+  const dz = convBackward(be, p.decoder.conv_in, g.decoder.conv_in, a.get('post_quant'), dx);
+  be.free(dx);
+  // forward: z = post_quant_conv(q)
+  const q = a.get('z_q');
+  const dq = be.tensor(q.shape);
+  const { weight: dw, bias: dbias } = g.post_quant_conv;
+  linearBackward(be, { x: q, w: p.post_quant_conv.weight, dy: dz, dx: dq, dw, dbias });
+  be.free(dz);
+  return dq;
+}
+
+/** The convolution between two levels. Consumes x. */
+function resample(be: Backend, p: Affine, x: Tensor, a: Acts, windows: typeof UP): Tensor {
+  a.alias('x', x);
+  const y = convForward(be, p, x, a, windows);
+  a.done(x);
   return y;
 }
 
-/** x + proj_out(softmax(qᵀk·c^-½)·v) of norm(x), over pixels. Consumes x. */
-function attnForward(be: Backend, p: AttnParams, x: Tensor, a: Acts): Tensor {
-  const [b, h, w, c] = x.shape as [number, number, number, number];
-  const n = normForward(be, p.norm, x, a.child('norm'), 0);
-  const project = (name: 'q' | 'k' | 'v') => {
-    const y = a.tensor(name, [b, h * w, c]);
-    linearForward(be, n, p[name].weight, y, p[name].bias);
-    return y;
-  };
-  const [q, k, v] = [project('q'), project('k'), project('v')];
-  a.done(n);
-  const mixed = a.tensor('mixed', [b, h * w, c]);
-  be.run(attention.forward, { q, k, v, y: mixed });
-  a.done(q, k, v);
-  const y = a.tensor('attn', x.shape);
-  linearForward(be, mixed, p.proj_out.weight, y, p.proj_out.bias, x);
-  a.done(mixed, x);
-  return y;
+function resampleBackward(be: Backend, p: Affine, g: Affine, dy: Tensor, a: Acts, windows: typeof UP): Tensor {
+  // forward: y = conv(x)
+  const dx = convBackward(be, p, g, a.get('x'), dy, windows);
+  be.free(dy);
+  return dx;
 }
 
-function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Acts): Tensor {
-  Object.values(level.res).forEach((res, r) => {
-    x = resForward(be, res, x, a.child(`res.${r}`));
-    if (level.attn) x = attnForward(be, level.attn[r]!, x, a.child(`attn.${r}`));
-  });
-  return x;
+/** Mean losses [1] each; training minimises their sum. */
+export interface TokenizerLosses {
+  /** mean((decoded - image)²) */
+  mse: Tensor;
+  /** mean((z_q - sg z)²) of the normalised z and codebook rows. */
+  codebook: Tensor;
+  /** 0.25·mean((z - sg z_q)²) */
+  commitment: Tensor;
 }
 
-function midForward(be: Backend, mid: HalfParams['mid'], x: Tensor, a: Acts): Tensor {
-  x = resForward(be, mid[0], x, a.child(0));
-  x = attnForward(be, mid[1], x, a.child(1));
-  return resForward(be, mid[2], x, a.child(2));
+/**
+ * image [b, H, W, 3] → losses, codes u32 [b·h·w] and the decoded image, all kept by `a` (new Acts(be, true), with all that
+ * backward needs). That is, of each residual block, two tensors of its width, of an attention block five, and one of each
+ * other convolution: KEPT.
+ */
+export function tokenizerLossForward(
+  be: Backend,
+  p: TokenizerParams,
+  image: Tensor,
+  a: Acts,
+): { losses: TokenizerLosses; codes: Tensor; decoded: Tensor } {
+  const z = encodeForward(be, p, image, a.child('encoder'));
+  a.alias('z', z);
+  const [b, h, w, d] = z.shape as [number, number, number, number];
+  const distance = be.tensor([b * h * w]);
+  const codes = quantizeForward(be, p, z, a, distance);
+  const decoded = decodeForward(be, p, codes, [b, h, w], a.child('decoder'));
+  a.alias('decoded', decoded);
+  const parts = be.tensor([mseParts(image.size)]);
+  be.run(mse.forward, { x: line(be, decoded), truth: line(be, image), parts });
+  const losses = { mse: a.tensor('mse', [1]), codebook: a.tensor('codebook', [1]), commitment: a.tensor('commitment', [1]) };
+  be.run(sum.forward, { x: parts, y: losses.mse }, { scale: 1 / image.size });
+  be.run(sum.forward, { x: distance, y: losses.codebook }, { scale: 1 / (distance.size * d) });
+  be.run(sum.forward, { x: distance, y: losses.commitment }, { scale: COMMITMENT / (distance.size * d) });
+  be.free(distance, parts);
+  return { losses, codes, decoded };
 }
 
-function outForward(be: Backend, p: HalfParams, x: Tensor, a: Acts): Tensor {
-  const n = replace(a, x, normForward(be, p.norm_out, x, a.child('norm_out'), 1));
-  return replace(a, n, convForward(be, p.conv_out, n, a.child('conv_out')));
+/** Adds to g the gradients of the three losses' sum, from what tokenizerLossForward kept in `a`. */
+export function tokenizerLossBackward(be: Backend, p: TokenizerParams, g: TokenizerParams, a: Acts): void {
+  const [image, decoded, z] = [a.child('encoder').get('image'), a.get('decoded'), a.get('z')];
+  // forward: mse = mean((decoded - image)²)
+  const ddecoded = be.tensor(decoded.shape);
+  be.run(mse.backward, { x: line(be, decoded), truth: line(be, image), dx: line(be, ddecoded) }, { scale: 1 / image.size });
+  // forward: decoded = decode(z_q)
+  const dz_q = decodeBackward(be, p, g, ddecoded, a.child('decoder'));
+  // forward: z_q = z + sg(row - z), codebook = mean((row - sg z)²), commitment = 0.25·mean((z - sg row)²), all normalised
+  const dz = be.tensor(z.shape);
+  be.run(
+    quantize.backward,
+    {
+      z: rows(be, z),
+      codebook: p.quantize.embedding.weight,
+      codes: a.get('codes'),
+      dy: rows(be, dz_q),
+      dz: rows(be, dz),
+      dcodebook: g.quantize.embedding.weight,
+    },
+    { codebook_weight: 1, commitment_weight: COMMITMENT },
+  );
+  be.free(dz_q);
+  // forward: z = encode(image)
+  encodeBackward(be, p, g, dz, a.child('encoder'));
 }
+
+const line = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);

@@ -14,6 +14,7 @@ export { groupModulation } from './group_modulation.js';
 export { groupNorm } from './group_norm.js';
 export { guide } from './guide.js';
 export { linear } from './linear.js';
+export { mse } from './mse.js';
 export { quantize } from './quantize.js';
 export { rmsNormGated } from './rms_norm_gated.js';
 export { sample } from './sample.js';

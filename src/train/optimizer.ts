@@ -14,6 +14,8 @@ export interface OptimizerOptions {
   weightDecay?: number;
   /** Largest global norm of the gradient; 0 clips nothing. Default 1. */
   clipNorm?: number;
+  /** Batches whose gradients are added up before an update takes their mean. Default 1. */
+  accumulate?: number;
   /** Decay of the moving average of weights; 0 keeps none. Default 0. */
   emaDecay?: number;
 }
@@ -42,7 +44,7 @@ export class Optimizer {
     params: Iterable<{ name: string; spec: ParamSpec; param: Tensor }>,
     options: OptimizerOptions = {},
   ) {
-    this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, emaDecay: 0, ...options };
+    this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, accumulate: 1, emaDecay: 0, ...options };
     const zeros = (t: Tensor) => {
       const z = be.tensor(t.shape);
       be.zero(z);
@@ -88,13 +90,13 @@ export class Optimizer {
   /** Clips, steps and averages. Recordable. */
   update(): void {
     const { be, hyper, sums, norm } = this;
-    const { weightDecay, clipNorm, emaDecay } = this.options;
+    const { weightDecay, clipNorm, accumulate, emaDecay } = this.options;
     let slot = 0;
     for (const { grad } of this.slots) {
       be.run(squareSum.forward, { x: flat(be, grad), sums }, { slot });
       slot += squareSumSlots(grad.size);
     }
-    be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 });
+    be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate });
     for (const s of this.slots) {
       be.run(
         adamw.forward,

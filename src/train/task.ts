@@ -8,8 +8,8 @@ import { Acts } from '../model/acts.js';
 import type { AimParams } from '../model/aim.js';
 import { aimLoss } from '../model/aim_backward.js';
 import { mapParams, type ParamTree } from '../model/params.js';
-import type { TokenizerParams } from '../model/tokenizer.js';
-import { type TokenizerLosses, tokenizerLoss } from '../model/tokenizer_backward.js';
+import { type TokenizerParams, tokenizerLossBackward, tokenizerLossForward } from '../model/tokenizer.js';
+import { sum } from '../ops/index.js';
 import { dropLabels } from './order.js';
 import { imageRandom } from './random.js';
 
@@ -25,14 +25,14 @@ export interface BatchPlace {
 
 /** Device tensors for batches of one size and the work on them. `gradient` and `evaluate` are recordable. */
 export interface BatchWork {
-  /** [1] each, overwritten by `gradient` and `evaluate`; `loss` is what is minimised. */
+  /** [1] each, overwritten by `gradient` and `evaluate`; their sum is what is minimised. */
   readonly metrics: Readonly<Record<string, Tensor>>;
   /** Puts items of the training set on the device as training wants them. */
   load(items: Uint32Array, place: BatchPlace): Promise<void>;
   /** Puts items of the evaluation set on the device. */
   loadEval(items: Uint32Array): Promise<void>;
-  /** Adds the gradient of the mean loss, times `scale`, to `grads`. */
-  gradient(grads: ReadonlyMap<string, Tensor>, scale: number): void;
+  /** Adds the gradient of the mean loss to `grads`. */
+  gradient(grads: ReadonlyMap<string, Tensor>): void;
   evaluate(): void;
   dispose(): void;
 }
@@ -57,7 +57,8 @@ const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Te
 export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
   const { be, config } = aim;
   const T = config.num_tokens;
-  if (!(labelDropout >= 0 && labelDropout <= 1)) throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
+  if (!(labelDropout >= 0 && labelDropout <= 1))
+    throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
   return {
     stage: 'model',
     unit: 'tokens',
@@ -66,7 +67,12 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
     evalLength: codes.eval?.labels.length ?? 0,
     prefix: 'mamba.',
     open(b) {
-      const batch = { tokens: be.tensor([b, T], 'u32'), labels: be.tensor([b], 'u32'), step: be.tensor([b], 'u32'), loss: be.tensor([1]) };
+      const batch = {
+        tokens: be.tensor([b, T], 'u32'),
+        labels: be.tensor([b], 'u32'),
+        step: be.tensor([b], 'u32'),
+        loss: be.tensor([1]),
+      };
       be.zero(batch.step);
       const p = aim.params.mamba.backbone;
       const put = (part: CodesPart, items: Uint32Array, labels: Uint32Array) => {
@@ -78,17 +84,21 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
         be.write(batch.labels, labels);
       };
       return {
-        metrics: { loss: batch.loss },
+        metrics: { crossEntropy: batch.loss },
         async load(items, { seed, step, first }) {
           const labels = items.map((i) => codes.labels[i]!);
           put(codes, items, dropLabels(labels, { seed, step, first, rate: labelDropout, unconditional: config.num_classes }));
         },
         async loadEval(items) {
-          put(codes.eval!, items, items.map((i) => codes.eval!.labels[i]!));
+          put(
+            codes.eval!,
+            items,
+            items.map((i) => codes.eval!.labels[i]!),
+          );
         },
-        gradient(grads, scale) {
+        gradient(grads) {
           const tree = gradTree(aim.tree.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
-          aimLoss(be, p, config, batch, new Acts(be, true), { grads: tree, scale });
+          aimLoss(be, p, config, batch, new Acts(be, true), tree);
         },
         evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
         dispose: () => be.free(...Object.values(batch)),
@@ -114,21 +124,26 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
     prefix: 'vqvae.',
     open(b) {
       const image = be.tensor([b, size, size, 3]);
-      const losses: TokenizerLosses = { loss: be.tensor([1]), mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
+      const metrics = { mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
+      /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
+      const run = (grads?: TokenizerParams) => {
+        const a = new Acts(be, true);
+        const { losses } = tokenizerLossForward(be, aim.params.vqvae, image, a);
+        for (const [name, y] of Object.entries(metrics)) be.run(sum.forward, { x: losses[name as 'mse'], y }, { scale: 1 });
+        if (grads) tokenizerLossBackward(be, aim.params.vqvae, grads, a);
+        a.free();
+      };
       const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {
         const pixels = await imageBatch(data, items, (k) => (random ? { kind: 'train', random: random(k) } : { kind: 'eval' }));
         be.write(image, pixels);
       };
       return {
-        metrics: { ...losses },
+        metrics,
         load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
         loadEval: (items) => put(held!, items),
-        gradient(grads, scale) {
-          const tree = gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams;
-          tokenizerLoss(be, aim.params.vqvae, image, losses, new Acts(be, true), { grads: tree, scale });
-        },
-        evaluate: () => tokenizerLoss(be, aim.params.vqvae, image, losses, new Acts(be)),
-        dispose: () => be.free(image, ...Object.values(losses)),
+        gradient: (grads) => run(gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams),
+        evaluate: () => run(),
+        dispose: () => be.free(image, ...Object.values(metrics)),
       };
     },
   };

@@ -97,7 +97,8 @@ export class Trainer {
     const seed = o.seed ?? 0;
     this.order = new Order({ length: this.task.length, batchSize, seed });
     this.stepsPerEpoch = this.order.stepsPerEpoch;
-    if (o.epochs !== undefined && o.steps !== undefined) throw new OptionError('epochs and steps are both given; give one of them.');
+    if (o.epochs !== undefined && o.steps !== undefined)
+      throw new OptionError('epochs and steps are both given; give one of them.');
     const steps = o.steps ?? Math.round((o.epochs ?? 1) * this.stepsPerEpoch);
     this.options = {
       stage,
@@ -127,7 +128,7 @@ export class Trainer {
     const { accumulate } = this.options;
     this.work = this.task.open(batchSize / accumulate);
     const grads = new Map(this.optimizer.slots.map((s) => [s.name, s.grad]));
-    const gradient = () => this.work.gradient(grads, 1 / accumulate);
+    const gradient = () => this.work.gradient(grads);
     this.first = this.be.record(() => {
       this.optimizer.zeroGrad();
       gradient();
@@ -234,9 +235,15 @@ export class Trainer {
         );
     }
     const { slots } = this.optimizer;
-    const targets = new Map(slots.flatMap((s) => [[`m.${s.name}`, { spec: s.spec, tensor: s.m }], [`v.${s.name}`, { spec: s.spec, tensor: s.v }]]));
+    const targets = new Map(
+      slots.flatMap((s) => [
+        [`m.${s.name}`, { spec: s.spec, tensor: s.m }],
+        [`v.${s.name}`, { spec: s.spec, tensor: s.v }],
+      ]),
+    );
     await this.fill(saved, 'optimizer', targets);
-    if (this.options.emaDecay) await this.fill(saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
+    if (this.options.emaDecay)
+      await this.fill(saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
     await this.be.settle();
     this.step = saved.state.step;
   }
@@ -286,7 +293,8 @@ export class Trainer {
 
   private async figures(work: BatchWork): Promise<Record<string, number>> {
     const reads = Object.entries(work.metrics).map(async ([name, t]) => [name, (await this.be.read(t))[0]!] as const);
-    return Object.fromEntries(await Promise.all(reads));
+    const figures = await Promise.all(reads);
+    return { loss: figures.reduce((sum, [, v]) => sum + v, 0), ...Object.fromEntries(figures) };
   }
 
   /** The update of a gradient that is not finite changes nothing; find out which tensor it was. */
@@ -298,7 +306,9 @@ export class Trainer {
       if (!Array.prototype.every.call(values, Number.isFinite)) culprits.push(name);
     }
     this.step = Math.min(this.step, step);
-    const where = culprits.length ? `the gradient of ${culprits[0]}${culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : ''}` : 'the loss';
+    const where = culprits.length
+      ? `the gradient of ${culprits[0]}${culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : ''}`
+      : 'the loss';
     throw new TrainingError(
       `step ${step + 1}: ${where} is not finite (loss ${loss}). The weights are those before this step; ` +
         'resume from the last checkpoint with a lower lr or a longer warm-up.',
@@ -310,7 +320,8 @@ export class Trainer {
     const size = Math.min(evalItems, this.options.batchSize);
     const sums: Record<string, number> = {};
     const add = async (work: BatchWork, n: number) => {
-      for (const [name, value] of Object.entries(await this.figures(work))) sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
+      for (const [name, value] of Object.entries(await this.figures(work)))
+        sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
     };
     const range = (from: number, n: number) => Uint32Array.from({ length: n }, (_, i) => from + i);
     const work = this.task.open(size);
@@ -351,16 +362,23 @@ export class Trainer {
     }
   }
 
-  private async fill(saved: SavedCheckpoint, part: 'optimizer' | 'ema', targets: Map<string, { spec: Parameters<typeof toDevice>[0]; tensor: Tensor }>) {
+  private async fill(
+    saved: SavedCheckpoint,
+    part: 'optimizer' | 'ema',
+    targets: Map<string, { spec: Parameters<typeof toDevice>[0]; tensor: Tensor }>,
+  ) {
     const missing = new Set(targets.keys());
     for await (const { name, shape, data } of saved.tensors(part)) {
       const target = targets.get(name);
       if (!target || shape.join() !== target.spec.shape.join())
-        throw new CheckpointError(`${saved.path}/${part}.safetensors: ${name} [${shape.join(', ')}] does not belong to this model.`);
+        throw new CheckpointError(
+          `${saved.path}/${part}.safetensors: ${name} [${shape.join(', ')}] does not belong to this model.`,
+        );
       this.be.write(target.tensor, toDevice(target.spec, data));
       missing.delete(name);
     }
-    if (missing.size) throw new CheckpointError(`${saved.path}/${part}.safetensors has no tensor ${[...missing][0]}; take another checkpoint.`);
+    if (missing.size)
+      throw new CheckpointError(`${saved.path}/${part}.safetensors has no tensor ${[...missing][0]}; take another checkpoint.`);
   }
 
   private check(): void {
@@ -368,7 +386,8 @@ export class Trainer {
     checkSchedule({ kind, lr, steps, warmup });
     if (!Number.isInteger(accumulate) || accumulate < 1 || batchSize % accumulate)
       throw new OptionError(`accumulate is ${accumulate}; it must be a whole number that divides the batch of ${batchSize}.`);
-    if (!Number.isInteger(evalEvery) || evalEvery < 0) throw new OptionError(`evalEvery is ${evalEvery}; it must be a whole number from 0.`);
+    if (!Number.isInteger(evalEvery) || evalEvery < 0)
+      throw new OptionError(`evalEvery is ${evalEvery}; it must be a whole number from 0.`);
     if (!(emaDecay >= 0 && emaDecay < 1)) throw new OptionError(`emaDecay is ${emaDecay}; it must be from 0 to below 1.`);
     if (!(clipNorm >= 0)) throw new OptionError(`clipNorm is ${clipNorm}; it must be at least 0 (0 clips nothing).`);
     if (!(weightDecay >= 0)) throw new OptionError(`weightDecay is ${weightDecay}; it must be at least 0.`);

@@ -5,6 +5,7 @@ import { unitRow } from '../../src/ops/codebook_lookup.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';
+import { mse } from '../../src/ops/mse.js';
 import { quantize } from '../../src/ops/quantize.js';
 import { compare, gradcheck, run } from './gradcheck.js';
 import { normal, rng } from './harness.js';
@@ -48,6 +49,16 @@ it('attention', async () => {
     { b: 1, s: 9, c: 6 },
   ])
     expect(await gradcheck(attention.forward, [attention.backward_query, attention.backward_key], c)).toEqual([]);
+});
+
+it('mse', async () => {
+  const [n, scale] = [9, 0.3];
+  const random = rng(3);
+  const given = { x: Float64Array.from({ length: n }, () => normal(random)), truth: new Float64Array(n).fill(0.5) };
+  const { dx } = await run(mse.backward, given, { n, scale });
+  const loss = async (at: Record<string, ArrayLike<number>>) =>
+    scale * (await run(mse.forward, at as never, { n, p: 1 })).parts![0]!;
+  expect(await compare(loss, given, 'x', dx!)).toEqual([]);
 });
 
 it('quantize', async () => {

@@ -1,0 +1,293 @@
+/**
+ * What the tokenizer's encoder and decoder are built of, each with its backward beneath. A backward consumes dy unless it says
+ * otherwise, returns the gradient of its input and adds those of its parameters to g, a tree like p. The outputs of group norms
+ * are not kept: they are made again from their inputs, a few operations a number.
+ */
+import type { Backend, Tensor } from '../backend/backend.js';
+import { attention, conv2d, groupNorm } from '../ops/index.js';
+import { gradientParts } from '../ops/sum_rows.js';
+import type { Acts } from './acts.js';
+import { addTo, inParts, linearBackward } from './backward.js';
+import { GROUP_NORM_GROUPS } from './config.js';
+import { linearForward } from './layers.js';
+import { convParams, init, type ParamTree, param } from './params.js';
+
+export const affine = (n: number) => ({ weight: param([n], init.ones), bias: param([n], init.zeros) });
+const resParams = (ci: number, co: number) => ({
+  norm1: affine(ci),
+  conv1: convParams(co, ci, 3),
+  norm2: affine(co),
+  conv2: convParams(co, co, 3),
+  ...(ci === co ? {} : { nin_shortcut: convParams(co, ci, 1) }),
+});
+const attnParams = (c: number) => ({
+  norm: affine(c),
+  q: convParams(c, c, 1),
+  k: convParams(c, c, 1),
+  v: convParams(c, c, 1),
+  proj_out: convParams(c, c, 1),
+});
+export const midParams = (c: number) => ({ 0: resParams(c, c), 1: attnParams(c), 2: resParams(c, c) });
+export const numbered = <T>(items: T[]): Record<string, T> => Object.fromEntries(items.map((item, i) => [i, item]));
+
+/** `blocks` residual blocks from ci to co channels, with attention after each at the deepest level. */
+export function levelParams(ci: number, co: number, blocks: number, deepest: boolean): ParamTree {
+  const res = Array.from({ length: blocks }, (_, r) => resParams(r === 0 ? ci : co, co));
+  return { res: numbered(res), ...(deepest ? { attn: numbered(res.map(() => attnParams(co))) } : {}) };
+}
+
+export interface Affine {
+  weight: Tensor;
+  bias: Tensor;
+}
+interface ResParams {
+  norm1: Affine;
+  conv1: Affine;
+  norm2: Affine;
+  conv2: Affine;
+  nin_shortcut?: Affine;
+}
+type AttnParams = Record<'norm' | 'q' | 'k' | 'v' | 'proj_out', Affine>;
+export interface LevelParams {
+  res: Record<string, ResParams>;
+  attn?: Record<string, AttnParams>;
+  downsample?: { conv: Affine };
+  upsample?: { conv: Affine };
+}
+export type MidParams = { 0: ResParams; 1: AttnParams; 2: ResParams };
+export interface OutParams {
+  norm_out: Affine;
+  conv_out: Affine;
+}
+
+interface Windows {
+  stride?: number;
+  pad?: number;
+  up?: number;
+}
+/** Encoder: one more row and column of zeros at the bottom and right, stride 2. Decoder: nearest ×2, then the convolution. */
+export const DOWN: Windows = { stride: 2, pad: 0 };
+export const UP: Windows = { up: 2 };
+
+/** 3×3 convolution (+ residual). */
+export function convForward(
+  be: Backend,
+  p: Affine,
+  x: Tensor,
+  a: Acts,
+  { stride = 1, pad = 1, up = 1 }: Windows = {},
+  residual?: Tensor,
+): Tensor {
+  const [b, h, w] = x.shape as [number, number, number];
+  const y = a.tensor('conv', [b, (h * up) / stride, (w * up) / stride, p.weight.shape[0]!]);
+  be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad, up });
+  return y;
+}
+
+/** Undoes convForward, but leaves dy, which is the gradient of the residual too. */
+export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, windows: Windows = {}): Tensor {
+  const { stride = 1, pad = 1, up = 1 } = windows;
+  convWeightBackward(be, g, x, dy, windows);
+  // forward: y = w∗x + bias  ⇒  dx = wᵀ∗dy
+  const dx = be.tensor(x.shape);
+  be.run(conv2d.backward_input, { w: p.weight, dy, dx }, { stride, pad, up });
+  return dx;
+}
+
+/** The part of convBackward that a convolution of the image itself needs. */
+export function convWeightBackward(be: Backend, g: Affine, x: Tensor, dy: Tensor, { stride = 1, pad = 1, up = 1 }: Windows = {}) {
+  const pixels = dy.size / dy.shape[3]!;
+  // forward: y = w∗x + bias  ⇒  dw += dy∗x, dbias += Σ dy
+  inParts(be, gradientParts(pixels, g.weight.size), { dw: g.weight, dbias: g.bias }, (to) =>
+    be.run(conv2d.backward_weight, { x, dy, ...to }, { stride, pad, up }),
+  );
+}
+
+const normAttrs = (swish: 0 | 1) => ({ groups: GROUP_NORM_GROUPS, eps: 1e-6, swish });
+/** [b, h, w, c] as [b, pixels, c]. */
+const pixels = (be: Backend, t: Tensor) => be.reshape(t, [t.shape[0]!, t.shape[1]! * t.shape[2]!, t.shape[3]!]);
+
+/** GroupNorm (32 groups), then swish where asked. Not kept: the caller frees it. */
+function normForward(be: Backend, p: Affine, x: Tensor, swish: 0 | 1): Tensor {
+  const y = be.tensor(x.shape);
+  be.run(groupNorm.forward, { x: pixels(be, x), weight: p.weight, bias: p.bias, y: pixels(be, y) }, normAttrs(swish));
+  return y;
+}
+
+function normBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, swish: 0 | 1): Tensor {
+  const dx = be.tensor(x.shape);
+  // forward: y = swish(norm(x)·weight + bias); dweight and dbias come image by image
+  inParts(be, x.shape[0]!, { dweight: g.weight, dbias: g.bias }, (to) =>
+    be.run(
+      groupNorm.backward,
+      { x: pixels(be, x), weight: p.weight, bias: p.bias, dy: pixels(be, dy), dx: pixels(be, dx), ...to },
+      normAttrs(swish),
+    ),
+  );
+  be.free(dy);
+  return dx;
+}
+
+/** conv(swish(norm(x))) (+ residual), as residual blocks have twice and the two halves at their end. */
+function normConvForward(be: Backend, norm: Affine, conv: Affine, x: Tensor, a: Acts, residual?: Tensor): Tensor {
+  const n = normForward(be, norm, x, 1);
+  const y = convForward(be, conv, n, a, {}, residual);
+  be.free(n);
+  return y;
+}
+
+/** Undoes normConvForward, but leaves dy. */
+function normConvBackward(
+  be: Backend,
+  p: { norm: Affine; conv: Affine },
+  g: { norm: Affine; conv: Affine },
+  x: Tensor,
+  dy: Tensor,
+): Tensor {
+  // forward: y = conv(n), n = swish(norm(x))
+  const n = normForward(be, p.norm, x, 1);
+  const dn = convBackward(be, p.conv, g.conv, n, dy);
+  be.free(n);
+  // forward: n = swish(norm(x))
+  return normBackward(be, p.norm, g.norm, x, dn, 1);
+}
+
+/** x + conv2(swish(norm2(conv1(swish(norm1(x)))))), the x through nin_shortcut where channels change. Consumes x. */
+function resForward(be: Backend, p: ResParams, x: Tensor, a: Acts): Tensor {
+  a.alias('x', x);
+  const h = normConvForward(be, p.norm1, p.conv1, x, a.child('conv1'));
+  let skip = x;
+  if (p.nin_shortcut) {
+    skip = be.tensor([...x.shape.slice(0, 3), p.nin_shortcut.weight.shape[0]!]);
+    linearForward(be, x, p.nin_shortcut.weight, skip, p.nin_shortcut.bias);
+    a.done(x);
+  }
+  const y = normConvForward(be, p.norm2, p.conv2, h, a.child('conv2'), skip);
+  a.done(h);
+  if (p.nin_shortcut) be.free(skip);
+  else a.done(x);
+  return y;
+}
+
+function resBackward(be: Backend, p: ResParams, g: ResParams, dy: Tensor, a: Acts): Tensor {
+  const [x, h] = [a.get('x'), a.child('conv1').get('conv')];
+  // forward: y = conv2(swish(norm2(h))) + skip
+  const dh = normConvBackward(be, { norm: p.norm2, conv: p.conv2 }, { norm: g.norm2, conv: g.conv2 }, h, dy);
+  // forward: h = conv1(swish(norm1(x)))
+  const dx = normConvBackward(be, { norm: p.norm1, conv: p.conv1 }, { norm: g.norm1, conv: g.conv1 }, x, dh);
+  be.free(dh);
+  if (p.nin_shortcut && g.nin_shortcut) {
+    // forward: skip = nin_shortcut(x)  ⇒  dx += its dx
+    const through = be.tensor(x.shape);
+    const { weight, bias } = g.nin_shortcut;
+    linearBackward(be, { x, w: p.nin_shortcut.weight, dy, dx: through, dw: weight, dbias: bias });
+    addTo(be, dx, through);
+    be.free(through);
+  } else {
+    // forward: skip = x  ⇒  dx += dy
+    addTo(be, dx, dy);
+  }
+  be.free(dy);
+  return dx;
+}
+
+const QKV = ['q', 'k', 'v'] as const;
+
+/** x + proj_out(softmax(qᵀk·c^-½)·v) of norm(x), over pixels. Consumes x. */
+function attnForward(be: Backend, p: AttnParams, x: Tensor, a: Acts): Tensor {
+  const [b, h, w, c] = x.shape as [number, number, number, number];
+  a.alias('x', x);
+  const n = normForward(be, p.norm, x, 0);
+  const [q, k, v] = QKV.map((name) => {
+    const y = a.tensor(name, [b, h * w, c]);
+    linearForward(be, n, p[name].weight, y, p[name].bias);
+    return y;
+  }) as [Tensor, Tensor, Tensor];
+  be.free(n);
+  const mixed = a.tensor('mixed', [b, h * w, c]);
+  be.run(attention.forward, { q, k, v, y: mixed });
+  a.done(q, k, v);
+  const y = a.tensor('attn', x.shape);
+  linearForward(be, mixed, p.proj_out.weight, y, p.proj_out.bias, x);
+  a.done(mixed, x);
+  return y;
+}
+
+function attnBackward(be: Backend, p: AttnParams, g: AttnParams, dy: Tensor, a: Acts): Tensor {
+  const [x, q, k, v, mixed] = ['x', ...QKV, 'mixed'].map((name) => a.get(name)) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+  const [b, s] = q.shape as [number, number];
+  // forward: y = proj_out(mixed) + x
+  const dmixed = be.tensor(q.shape);
+  const { weight, bias } = g.proj_out;
+  linearBackward(be, { x: mixed, w: p.proj_out.weight, dy, dx: dmixed, dw: weight, dbias: bias });
+  // forward: mixed = softmax(qᵀk·c^-½)·v
+  const [dq, dk, dv] = [be.tensor(q.shape), be.tensor(q.shape), be.tensor(q.shape)];
+  const stats = be.tensor([b, 2, s]);
+  be.run(attention.backward_query, { q, k, v, y: mixed, dy: dmixed, dq, stats });
+  be.run(attention.backward_key, { q, k, v, dy: dmixed, stats, dk, dv });
+  be.free(stats);
+  // forward: q, k, v = linear(n)  ⇒  dn is the sum of the three
+  const n = normForward(be, p.norm, x, 0);
+  const dn = be.tensor(x.shape);
+  const part = be.reshape(dmixed, x.shape);
+  for (const [i, dprojected] of [dq, dk, dv].entries()) {
+    const [of, to] = [p[QKV[i]!], g[QKV[i]!]];
+    linearBackward(be, { x: n, w: of.weight, dy: dprojected, dx: i === 0 ? dn : part, dw: to.weight, dbias: to.bias });
+    if (i > 0) addTo(be, dn, part);
+  }
+  be.free(n, dmixed, dq, dk, dv);
+  // forward: n = norm(x)
+  const dx = normBackward(be, p.norm, g.norm, x, dn, 0);
+  // forward: y = … + x  ⇒  dx += dy
+  addTo(be, dx, dy);
+  be.free(dy);
+  return dx;
+}
+
+/** A level's residual blocks, each followed by attention where the level has it. Consumes x. */
+export function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Acts): Tensor {
+  Object.values(level.res).forEach((res, r) => {
+    x = resForward(be, res, x, a.child(`res.${r}`));
+    if (level.attn) x = attnForward(be, level.attn[r]!, x, a.child(`attn.${r}`));
+  });
+  return x;
+}
+
+export function blocksBackward(be: Backend, level: LevelParams, g: LevelParams, dy: Tensor, a: Acts): Tensor {
+  for (let r = Object.keys(level.res).length - 1; r >= 0; r--) {
+    // forward: x = attn(res(x))
+    if (level.attn && g.attn) dy = attnBackward(be, level.attn[r]!, g.attn[r]!, dy, a.child(`attn.${r}`));
+    dy = resBackward(be, level.res[r]!, g.res[r]!, dy, a.child(`res.${r}`));
+  }
+  return dy;
+}
+
+/** Residual block, attention, residual block. Consumes x. */
+export function midForward(be: Backend, p: MidParams, x: Tensor, a: Acts): Tensor {
+  x = resForward(be, p[0], x, a.child(0));
+  x = attnForward(be, p[1], x, a.child(1));
+  return resForward(be, p[2], x, a.child(2));
+}
+
+export function midBackward(be: Backend, p: MidParams, g: MidParams, dy: Tensor, a: Acts): Tensor {
+  // forward: x = mid[2](mid[1](mid[0](x)))
+  dy = resBackward(be, p[2], g[2], dy, a.child(2));
+  dy = attnBackward(be, p[1], g[1], dy, a.child(1));
+  return resBackward(be, p[0], g[0], dy, a.child(0));
+}
+
+/** conv_out(swish(norm_out(x))), the end of either half. Consumes x. */
+export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tensor {
+  a.alias('x', x);
+  const y = normConvForward(be, p.norm_out, p.conv_out, x, a);
+  a.done(x);
+  return y;
+}
+
+export function outBackward(be: Backend, p: OutParams, g: OutParams, dy: Tensor, a: Acts): Tensor {
+  // forward: y = conv_out(swish(norm_out(x)))
+  const parts = ({ norm_out: norm, conv_out: conv }: OutParams) => ({ norm, conv });
+  const dx = normConvBackward(be, parts(p), parts(g), a.get('x'), dy);
+  be.free(dy);
+  return dx;
+}

@@ -1,0 +1,47 @@
+/**
+ * parts[q] = Σ (x - truth)² over the q-th CHUNK elements: a mean squared error is their `sum` with scale 1/n. In chunks, so
+ * that the addends of each f32 sum are few and every workgroup has one.
+ */
+import shader from '../../shaders/mse.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+const CHUNK = 16384;
+
+/** Of how many elements `parts` is for n numbers. */
+export const mseParts = (n: number) => ceilDiv(n, CHUNK);
+
+export const mse = {
+  forward: entry('mse', 'forward', shader, {
+    tensors: { x: { shape: 'n', io: 'in' }, truth: { shape: 'n', io: 'in' }, parts: { shape: 'p', io: 'out' } },
+    check: ({ n, p }) =>
+      p === mseParts(n) ? undefined : `parts has ${p} elements, but ${n} numbers make ${mseParts(n)}; pass that many.`,
+    reference({ x, truth, parts }, { n, p }) {
+      parts.fill(0, 0, p);
+      for (let i = 0; i < n; i++) {
+        const q = Math.floor(i / CHUNK);
+        parts[q] = parts[q]! + (x[i]! - truth[i]!) ** 2;
+      }
+    },
+    webgpu: ({ p }) => ({ constants: { CHUNK }, workgroups: grid(p) }),
+    tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
+  }),
+
+  /** For a mean over all n, scale is 1/n. */
+  backward: entry('mse', 'backward', shader, {
+    tensors: { x: { shape: 'n', io: 'in' }, truth: { shape: 'n', io: 'in' }, dx: { shape: 'n', io: 'out' } },
+    attrs: { scale: 'f32' },
+    reference({ x, truth, dx }, { n, scale }) {
+      // forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth)
+      for (let i = 0; i < n; i++) dx[i] = 2 * scale * (x[i]! - truth[i]!);
+    },
+    webgpu({ n }) {
+      const vec = n % 4 === 0 ? 4 : 1;
+      return {
+        constants: { WG: 256, VEC: vec },
+        vec4: vec === 4 ? ['x', 'truth', 'dx'] : [],
+        workgroups: grid(ceilDiv(n / vec, 256)),
+      };
+    },
+    tolerance: { f32: 1e-6, reason: 'two roundings, and scale itself in f32' },
+  }),
+};
