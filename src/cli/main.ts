@@ -56,7 +56,7 @@ async function main(argv: string[]): Promise<number> {
     return await command(rest, abort.signal);
   } catch (error) {
     if (abort.signal.aborted) {
-      process.stderr.write('aim: interrupted; nothing was written.\n');
+      process.stderr.write('aim: interrupted\n');
       return 130;
     }
     if (error instanceof AimError) {

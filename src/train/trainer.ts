@@ -57,9 +57,9 @@ export interface TrainStep {
   lr: number;
   /** Global norm of the gradient before clipping. */
   gradNorm: number;
-  /** Since the step before. */
+  /** Of this run's steps so far, evaluations left out. */
   imagesPerSecond: number;
-  /** Tokens (of pixels' codes) per second; images × tokens per image. */
+  /** imagesPerSecond × tokens per image. */
   tokensPerSecond: number;
   /** Seconds that the rest should take. */
   secondsLeft: number;
@@ -146,19 +146,29 @@ export class Trainer {
     const { steps, evalEvery } = this.options;
     if (this.codes) await checkCodes(this.model, this.codes);
     if (this.step === 0) await this.optimizer.resetEma();
-    let before = performance.now();
-    const begun = { at: before, step: this.step };
+    const from = this.step;
+    // Time at work, without evaluations and what the caller does between steps.
+    let worked = 0;
+    let since = performance.now();
+    const clock = () => {
+      const now = performance.now();
+      worked += now - since;
+      since = now;
+      return worked / 1000;
+    };
     let pending: (() => Promise<TrainStep>) | undefined;
     while (this.step < steps) {
       signal?.throwIfAborted();
       const finish = await this.take();
       const done = this.step;
-      if (pending) yield await pending();
+      if (pending) {
+        yield await pending();
+        since = performance.now();
+      }
       pending = async () => {
         const { metrics, gradNorm } = await finish();
-        const now = performance.now();
-        const perSecond = this.options.batchSize / ((now - before) / 1000);
-        before = now;
+        const seconds = clock() / (done - from);
+        const perSecond = this.options.batchSize / seconds;
         return {
           step: done,
           steps,
@@ -169,15 +179,15 @@ export class Trainer {
           gradNorm,
           imagesPerSecond: perSecond,
           tokensPerSecond: perSecond * this.model.config.num_tokens,
-          secondsLeft: ((now - begun.at) / 1000 / (done - begun.step)) * (steps - done),
+          secondsLeft: seconds * (steps - done),
         };
       };
       if ((evalEvery > 0 && done % evalEvery === 0) || done === steps) {
         const last = await pending();
         pending = undefined;
         const evaluated = evalEvery > 0 && this.options.evalItems > 0 ? await this.evaluate({ signal }) : undefined;
-        before = performance.now();
         yield evaluated ? { ...last, eval: evaluated } : last;
+        since = performance.now();
       }
       if (this.be.name !== 'webgpu') await pause();
     }

@@ -168,7 +168,7 @@ describe('generate', () => {
       });
       child.on('exit', resolve);
     });
-    expect(log).toMatch(/interrupted; nothing was written/);
+    expect(log).toMatch(/aim: interrupted/);
     expect(code).toBe(130);
     expect(existsSync(at('long.png'))).toBe(false);
   });
