@@ -137,7 +137,11 @@ describe('checkpoint folders', () => {
     await expect(saveCheckpoint(run, failing)).rejects.toThrow('device lost');
     const abort = new AbortController();
     const stopped = parts(3, 100);
-    stopped.optimizer = [{ name: 'm', shape: [1], data: () => (abort.abort(new Error('enough')), new Float32Array(1)) }];
+    const data = () => {
+      abort.abort(new Error('enough'));
+      return new Float32Array(1);
+    };
+    stopped.optimizer = [{ name: 'm', shape: [1], data }];
     await expect(saveCheckpoint(run, stopped, { signal: abort.signal })).rejects.toThrow('enough');
     expect(readdirSync(run).sort()).toEqual(['latest', 'step-00000001']);
     await expectWhole(await openCheckpointFolder(run), 100);
