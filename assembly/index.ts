@@ -6,7 +6,7 @@ export { attention_forward, attention_backward_key, attention_backward_query } f
 export { causal_conv1d_forward, causal_conv1d_backward } from './causal_conv1d';
 export { clip_forward } from './clip';
 export { codebook_lookup_forward } from './codebook_lookup';
-export { columns_forward } from './columns';
+export { columns_forward, columns_backward } from './columns';
 export { conv2d_forward, conv2d_backward_input, conv2d_backward_weight } from './conv2d';
 export { cross_entropy_forward, cross_entropy_backward } from './cross_entropy';
 export { ema_forward } from './ema';

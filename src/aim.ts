@@ -70,7 +70,7 @@ export class AiM {
   private constructor(
     /** @internal */ readonly be: Backend,
     readonly config: AimConfig,
-    private readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree },
+    /** @internal */ readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree },
     /** @internal */ readonly params: { mamba: { backbone: AimParams }; vqvae: TokenizerParams },
   ) {}
 

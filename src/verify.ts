@@ -8,6 +8,7 @@ import type { ByteSource } from './io/source.js';
 import { Acts } from './model/acts.js';
 import { aimForward, modulationForward } from './model/aim.js';
 import { decodeForward, encodeForward, quantizeForward } from './model/tokenizer.js';
+import { compareAfter, type TrainingRun, trainingRun } from './verify_training.js';
 
 export interface VerifyRow {
   name: string;
@@ -83,6 +84,7 @@ export async function verify(
 
 class Checker {
   private readonly exact: number;
+  private training: Promise<TrainingRun> | undefined;
   private image: Promise<{ pixels: Float32Array; shape: [number, number, number, number] } | { reason: string }> | undefined;
 
   constructor(
@@ -115,7 +117,10 @@ class Checker {
     }
     const first = /^forward\.loss\.first-(\d+)-test-images$/.exec(name);
     if (first) return this.testLoss(name, Number(first[1]));
-    if (/^(grad|adamw|vq\.loss)\./.test(name)) return { reason: 'needs training, which this version does not have' };
+    const trained = /^(?:grad|adamw\.after5)\.(mamba\..+)$/.exec(name)?.[1];
+    if (trained) return name.startsWith('grad.') ? this.gradient(name, trained) : this.afterSteps(name, trained);
+    if (name === 'adamw.losses') return compare(name, (await this.train()).losses, (await this.load(name)).data, 1e-4);
+    if (/^(grad|vq\.loss)\./.test(name)) return { reason: 'needs tokenizer training, which this version does not have' };
     return { reason: 'unknown name' };
   }
 
@@ -146,6 +151,28 @@ class Checker {
       use(at, await be.read(logits));
       be.free(t, l, step, logits, ...modulation.layers, modulation.final);
     }
+  }
+
+  private train(): Promise<TrainingRun> {
+    this.training ??= this.tokens().then(({ tokens, labels }) =>
+      trainingRun(this.aim, tokens.data, labels.data, this.options.signal),
+    );
+    return this.training;
+  }
+
+  private async gradient(name: string, param: string): Promise<VerifyRow | { reason: string }> {
+    const grad = (await this.train()).grads.get(param);
+    if (!grad) return { reason: 'the model has no such parameter' };
+    return compare(name, grad, (await this.load(name)).data, this.aim.backend === 'reference' ? 1e-5 : 1e-3);
+  }
+
+  private async afterSteps(name: string, param: string): Promise<VerifyRow | { reason: string }> {
+    const { after, grads } = await this.train();
+    const got = after.get(param);
+    if (!got) return { reason: 'the model has no such parameter' };
+    const { maxAbs, allowed, ok, loose } = compareAfter(got, (await this.load(name)).data, grads.get(param)!);
+    const note = loose ? `${loose} of ${got.length} with a vanishing gradient judged at 2·5·lr` : undefined;
+    return { name, maxAbs, maxRel: maxAbs, allowed, ok, ...(note && { note }) };
   }
 
   private async forwardLogits(name: string): Promise<VerifyRow> {

@@ -22,9 +22,14 @@ export type BackendName = 'reference' | 'wasm' | 'webgpu';
 /** A dense row-major array on a backend. Contents of a fresh tensor are unspecified. */
 export interface Tensor extends HasShape {
   readonly size: number;
-  /** Backend-private memory; tensors made by `reshape` share it. */
+  /** Backend-private memory; tensors made by `reshape` and `slice` share it. */
   readonly storage: Storage;
+  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_ELEMENTS. */
+  readonly offset: number;
 }
+
+/** WebGPU binds storage at multiples of 256 bytes. */
+export const SLICE_ELEMENTS = 64;
 
 /** One allocation of a backend. */
 export interface Storage {
@@ -63,7 +68,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
       this.recording?.own(storage);
     }
     storage.released = false;
-    return { shape, dtype, size, storage };
+    return { shape, dtype, size, storage, offset: 0 };
   }
 
   /** A tensor holding `data`. */
@@ -78,6 +83,18 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     if (sizeOf(shape) !== t.size)
       throw new ShapeError(`reshape: [${t.shape.join(', ')}] does not hold [${shape.join(', ')}]; keep the number of elements.`);
     return { ...t, shape };
+  }
+
+  /** Rows `first` … `first + count` of a tensor's leading dimension, sharing its memory. */
+  slice(t: Tensor, first: number, count: number): Tensor {
+    const row = t.size / t.shape[0]!;
+    const offset = t.offset + first * row;
+    if (first < 0 || count < 1 || first + count > t.shape[0]! || offset % SLICE_ELEMENTS)
+      throw new ShapeError(
+        `slice: rows ${first} to ${first + count} of [${t.shape.join(', ')}]; they must lie inside and begin at a multiple of ` +
+          `${SLICE_ELEMENTS} elements.`,
+      );
+    return { ...t, shape: [count, ...t.shape.slice(1)], size: count * row, offset };
   }
 
   /** Gives tensors' memory back. Inside `record` it is kept for later tensors of the same recording. */

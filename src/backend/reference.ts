@@ -47,5 +47,5 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
 }
 
 function view(t: Tensor): RefArray {
-  return (t.storage as ReferenceStorage)[t.dtype].subarray(0, t.size);
+  return (t.storage as ReferenceStorage)[t.dtype].subarray(t.offset, t.offset + t.size);
 }

@@ -114,7 +114,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const kernel = this.exports[`${e.op}_${e.entry}`];
     const pointers = e.names.map((n) => {
       const t = tensors[n];
-      return t ? (t.storage as WasmStorage).at : 0;
+      return t ? address(t) : 0;
     });
     const args = [...pointers, ...e.dimNames.map((n) => dims[n]!), ...e.attrNames.map((n) => dims[n]!)];
     const scratch = e.wasmScratch?.(dims) ?? 0;
@@ -127,7 +127,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   protected prepareZero(t: Tensor): WasmCommand {
-    const { at } = t.storage as WasmStorage;
+    const at = address(t);
     return { key: 'zero', flops: 0, run: () => void new Uint8Array(this.memory.buffer, at, t.size * 4).fill(0) };
   }
 
@@ -142,7 +142,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   private view(t: Tensor): Float32Array | Uint32Array {
-    const { at } = t.storage as WasmStorage;
+    const at = address(t);
     return t.dtype === 'u32' ? new Uint32Array(this.memory.buffer, at, t.size) : new Float32Array(this.memory.buffer, at, t.size);
   }
 
@@ -170,6 +170,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     throw outOfMemory(end);
   }
 }
+
+const address = (t: Tensor) => (t.storage as WasmStorage).at + t.offset * 4;
 
 function outOfMemory(bytes: number): OutOfMemoryError {
   return new OutOfMemoryError(

@@ -16,6 +16,7 @@ interface Dispatch extends Command {
 }
 interface Clear extends Command {
   clear: GPUBuffer;
+  offset: number;
   length: number;
 }
 type GpuCommand = Dispatch | Clear;
@@ -83,7 +84,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       if ('clear' in c) {
         pass?.end();
         pass = undefined;
-        encoder.clearBuffer(c.clear, 0, c.length);
+        encoder.clearBuffer(c.clear, c.offset, c.length);
         continue;
       }
       pass ??= encoder.beginComputePass();
@@ -140,7 +141,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
     e.names.forEach((name, i) => {
       const t = tensors[name];
-      const resource = t ? { buffer: (t.storage as GpuStorage).buffer, size: t.storage.bytes } : { buffer: this.dummy(i) };
+      const resource = t
+        ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * 4, size: bound(t) }
+        : { buffer: this.dummy(i) };
       entries.push({ binding: i + 1, resource });
     });
     const [x, y = 1, z = 1] = plan.workgroups;
@@ -156,8 +159,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   protected prepareZero(t: Tensor): Clear {
-    const { buffer, bytes } = t.storage as GpuStorage;
-    return { key: 'zero', flops: 0, clear: buffer, length: bytes };
+    return { key: 'zero', flops: 0, clear: (t.storage as GpuStorage).buffer, offset: t.offset * 4, length: t.size * 4 };
   }
 
   protected upload(t: Tensor, data: NumArray, offset: number): void {
@@ -165,7 +167,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const values = data instanceof Float64Array ? Float32Array.from(data) : data;
     this.device.queue.writeBuffer(
       (t.storage as GpuStorage).buffer,
-      offset * 4,
+      (t.offset + offset) * 4,
       values.buffer as ArrayBuffer,
       values.byteOffset,
       values.byteLength,
@@ -174,14 +176,14 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
-    const bytes = t.storage.bytes;
+    const bytes = t.size * 4;
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
     const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer((t.storage as GpuStorage).buffer, 0, staging, 0, bytes);
+    encoder.copyBufferToBuffer((t.storage as GpuStorage).buffer, t.offset * 4, staging, 0, bytes);
     this.device.queue.submit([encoder.finish()]);
     try {
       await this.guard(staging.mapAsync(GPU_MAP_MODE_READ));
-      const copy = staging.getMappedRange().slice(0, t.size * 4);
+      const copy = staging.getMappedRange().slice(0);
       return t.dtype === 'u32' ? new Uint32Array(copy) : new Float32Array(copy);
     } finally {
       staging.destroy();
@@ -299,6 +301,9 @@ export function describeAdapter(info: GPUAdapterInfo | undefined): string {
   if (!info) return 'unknown adapter';
   return info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'unnamed adapter';
 }
+
+/** Bytes to bind: whole vectors of four, which allocations are rounded to. */
+const bound = (t: Tensor) => Math.ceil(t.size / 4) * 16;
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 

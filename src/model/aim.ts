@@ -3,12 +3,12 @@ import type { Backend, Tensor } from '../backend/backend.js';
 import { addRmsNorm, embedding, groupModulation, silu, tokenEmbedding } from '../ops/index.js';
 import { Acts } from './acts.js';
 import type { AimConfig } from './config.js';
-import { linearForward, rows } from './layers.js';
+import { linearForward } from './layers.js';
 import { type Mamba1Params, mamba1Forward, mamba1Params, mamba1State } from './mamba1.js';
 import { type Mamba2Params, type MixerState, mamba2Forward, mamba2Params, mamba2State } from './mamba2.js';
 import { init, linearBiasParams, normParams, type ParamTree, param, type Tensors } from './params.js';
 
-const EPS = 1e-5;
+export const EPS = 1e-5;
 
 /** Parameters below `mamba.backbone`. `lm_head` is tied to word_embeddings and not stored. */
 export function aimParams(c: AimConfig) {
@@ -106,6 +106,15 @@ export interface AimInput {
 
 /** Logits [m, l, V] of the next token at each of l = `length` positions. */
 export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts = new Acts(be)): Tensor {
+  const y = hiddenForward(be, p, c, input, a);
+  const logits = a.tensor('logits', [...y.shape.slice(0, 2), c.vocab_size]);
+  linearForward(be, y, p.embeddings.word_embeddings.weight, logits);
+  a.done(y);
+  return logits;
+}
+
+/** Everything before the tied head: [m, l, d]. */
+export function hiddenForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts): Tensor {
   const { tokens, labels, step, modulation, length: l, shift, state } = input;
   const m = labels.size;
   const d = c.d_model;
@@ -136,7 +145,9 @@ export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimIn
     gate = vectors;
   }
   const normed = a.tensor('norm_f', [m, l, d]);
-  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, y: normed }, { eps: EPS });
+  // Backward wants the last sum; generation does not.
+  const sum = a.keep ? a.tensor('res_f', [m, l, d]) : undefined;
+  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, sum, y: normed }, { eps: EPS });
   a.done(x, res);
   const y = a.tensor('norm_final', [m, l, d]);
   be.run(
@@ -145,8 +156,5 @@ export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimIn
     { eps: EPS },
   );
   a.done(normed);
-  const logits = a.tensor('logits', [m, l, c.vocab_size]);
-  linearForward(be, y, word.weight, rows(be, logits));
-  a.done(y);
-  return logits;
+  return y;
 }

@@ -1,10 +1,12 @@
 /** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal conv → selective scan, gated → out_proj. */
 import type { Backend, Tensor } from '../backend/backend.js';
 import { causalConv1d, columns, selectiveScan } from '../ops/index.js';
+import { selectiveScanBackward } from '../ops/selective_scan.js';
 import type { Acts } from './acts.js';
+import { addTo, linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { linearForward, rows } from './layers.js';
-import { convolution, dtBias, type MixerState } from './mamba2.js';
+import { convBackward, convolution, dtBias, type MixerState } from './mamba2.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 
 export function mamba1Params(c: MambaConfig, layers: number) {
@@ -47,4 +49,53 @@ export function mamba1Forward(be: Backend, p: Mamba1Params, c: MambaConfig, u: T
   linearForward(be, y, p.out_proj.weight, out);
   a.done(y);
   return out;
+}
+
+/** Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`. */
+export function mamba1Backward(
+  be: Backend,
+  p: Mamba1Params,
+  g: Mamba1Params,
+  c: MambaConfig,
+  u: Tensor,
+  dout: Tensor,
+  a: Acts,
+): Tensor {
+  const [m, l] = u.shape as [number, number];
+  const e = c.d_inner;
+  const xz = a.tensor('xz', [m, l, 2 * e]);
+  const x = a.tensor('x', [m, l, e]);
+  const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
+  const r = a.tensor('r', [m * l, c.dt_rank]);
+  const dt = a.tensor('dt', [m, l, e]);
+  const y = a.tensor('y', [m, l, e]);
+  // forward: out = y·out_projᵀ
+  const dy = be.tensor(y.shape);
+  linearBackward(be, { x: y, w: p.out_proj.weight, dy: dout, dx: dy, dw: g.out_proj.weight });
+  // forward: y = scan(x, Δ, B, C)·SiLU(z); dxz gets its z columns here, the x columns below
+  const dx = be.tensor(x.shape);
+  const ddt = be.tensor(dt.shape);
+  const drbc = be.tensor(rbc.shape);
+  const dxz = be.tensor(xz.shape);
+  const { A_log, D } = p;
+  selectiveScanBackward(be, { x, dt, A_log, bc: rbc, D, z: xz, dy, dx, ddt, dA_log: g.A_log, dbc: drbc, dD: g.D, dz: dxz });
+  be.free(dy);
+  // forward: dt = r·dt_projᵀ + bias, r = the first columns of rbc
+  const dr = be.tensor(r.shape);
+  linearBackward(be, { x: r, w: p.dt_proj.weight, dy: ddt, dx: dr, dw: g.dt_proj.weight, dbias: g.dt_proj.bias });
+  be.run(columns.backward, { dy: dr, dx: rows(be, drbc) }, { offset: 0 });
+  be.free(dr, ddt);
+  // forward: rbc = x·x_projᵀ; x also went into the scan
+  const dx2 = be.tensor(x.shape);
+  linearBackward(be, { x, w: p.x_proj.weight, dy: drbc, dx: dx2, dw: g.x_proj.weight });
+  addTo(be, dx, dx2);
+  be.free(drbc, dx2);
+  // forward: x = SiLU(conv(xz))
+  convBackward(be, p.conv1d, g.conv1d, xz, dx, dxz, 0);
+  be.free(dx);
+  // forward: xz = u·in_projᵀ
+  const du = be.tensor(u.shape);
+  linearBackward(be, { x: u, w: p.in_proj.weight, dy: dxz, dx: du, dw: g.in_proj.weight });
+  be.free(dxz);
+  return du;
 }

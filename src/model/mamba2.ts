@@ -1,7 +1,11 @@
 /** Mamba-2 mixer (arXiv 2405.21060): in_proj → causal conv → SSD → gated RMSNorm → out_proj. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { causalConv1d, rmsNormGated, ssd } from '../ops/index.js';
+import { convParts } from '../ops/causal_conv1d.js';
+import { causalConv1d, rmsNormGated, ssd, sumRows } from '../ops/index.js';
+import { ssdBackward } from '../ops/ssd.js';
+import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';
+import { linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { linearForward } from './layers.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
@@ -83,4 +87,77 @@ export function mamba2Forward(be: Backend, p: Mamba2Params, c: MambaConfig, u: T
   linearForward(be, g, p.out_proj.weight, out);
   a.done(g);
   return out;
+}
+
+/**
+ * Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`
+ * (per token: proj + conv + 2·d_inner floats).
+ */
+export function mamba2Backward(
+  be: Backend,
+  p: Mamba2Params,
+  g: Mamba2Params,
+  c: MambaConfig,
+  u: Tensor,
+  dout: Tensor,
+  a: Acts,
+): Tensor {
+  const [m, l] = u.shape as [number, number];
+  const w = widths(c);
+  const zxbcdt = a.tensor('zxbcdt', [m, l, w.proj]);
+  const xbc = a.tensor('xbc', [m, l, w.conv]);
+  const y = a.tensor('y', [m, l, c.d_inner]);
+  const normed = a.tensor('g', [m, l, c.d_inner]);
+  // forward: out = g·out_projᵀ
+  const dg = be.tensor(normed.shape);
+  linearBackward(be, { x: normed, w: p.out_proj.weight, dy: dout, dx: dg, dw: g.out_proj.weight });
+  // forward: g = RMSNorm(y·SiLU(z))·norm. The four gradients below fill all columns of dzxbcdt: z here …
+  const dy = be.tensor(y.shape);
+  const dzxbcdt = be.tensor(zxbcdt.shape);
+  const rows = be.tensor([partsOf(1, m * l), c.d_inner]);
+  be.run(
+    rmsNormGated.backward,
+    { x: y, z: zxbcdt, weight: p.norm.weight, dy: dg, dx: dy, dz: dzxbcdt, dweight_rows: rows },
+    { groups: c.ngroups, z_offset: 0, eps: EPS },
+  );
+  be.run(sumRows.forward, { x: rows, y: g.norm.weight });
+  be.free(dg, rows);
+  // forward: y = SSD(x, B, C, dt): … dt here …
+  const dxbc = be.tensor(xbc.shape);
+  const { A_log, dt_bias, D } = p;
+  ssdBackward(
+    be,
+    { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, dA_log: g.A_log, ddt_bias: g.dt_bias, dD: g.D },
+    { ngroups: c.ngroups, headdim: c.headdim, d_state: c.d_state },
+  );
+  be.free(dy);
+  // forward: xbc = SiLU(conv(xBC)): … and x, B, C here.
+  convBackward(be, p.conv1d, g.conv1d, zxbcdt, dxbc, dzxbcdt, c.d_inner);
+  be.free(dxbc);
+  // forward: zxbcdt = u·in_projᵀ
+  const du = be.tensor(u.shape);
+  linearBackward(be, { x: u, w: p.in_proj.weight, dy: dzxbcdt, dx: du, dw: g.in_proj.weight });
+  be.free(dzxbcdt);
+  return du;
+}
+
+/** Gradient of the causal convolution's input into columns offset … of dx; adds the weight's and bias's to `g`. */
+export function convBackward(
+  be: Backend,
+  p: { weight: Tensor; bias: Tensor },
+  g: { weight: Tensor; bias: Tensor },
+  x: Tensor,
+  dy: Tensor,
+  dx: Tensor,
+  offset: number,
+): void {
+  const [m, l] = x.shape as [number, number];
+  const parts = convParts(m, l);
+  const [channels, , k] = p.weight.shape as [number, number, number];
+  const dweight_rows = be.tensor([parts, channels, k]);
+  const dbias_rows = be.tensor([parts, channels]);
+  be.run(causalConv1d.backward, { x, weight: p.weight, bias: p.bias, dy, dx, dweight_rows, dbias_rows }, { offset });
+  be.run(sumRows.forward, { x: be.reshape(dweight_rows, [parts, channels * k]), y: be.reshape(g.weight, [channels * k]) });
+  be.run(sumRows.forward, { x: dbias_rows, y: g.bias });
+  be.free(dweight_rows, dbias_rows);
 }

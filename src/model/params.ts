@@ -2,7 +2,7 @@
  * Parameters are plain nested objects whose paths are the checkpoint's tensor names. A model part declares a tree of
  * ParamSpec; the same tree of tensors is what its forward reads.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend, NumArray, Tensor } from '../backend/backend.js';
 import { sizeOf } from '../backend/backend.js';
 
 export interface ParamSpec {
@@ -57,22 +57,22 @@ export function deviceShape({ shape, layout }: ParamSpec): number[] {
 }
 
 /** Checkpoint order → device order. */
-export function toDevice({ shape, layout }: ParamSpec, data: Float32Array): Float32Array {
+export function toDevice<A extends NumArray>({ shape, layout }: ParamSpec, data: A): A {
   if (layout !== 'ohwi') return data;
   const [o, i, h, w] = shape as [number, number, number, number];
   return permute(data, o, i, h * w);
 }
 
 /** Device order → checkpoint order. */
-export function toCheckpoint({ shape, layout }: ParamSpec, data: Float32Array): Float32Array {
+export function toCheckpoint<A extends NumArray>({ shape, layout }: ParamSpec, data: A): A {
   if (layout !== 'ohwi') return data;
   const [o, i, h, w] = shape as [number, number, number, number];
   return permute(data, o, h * w, i);
 }
 
 /** [o, a, b] → [o, b, a] */
-function permute(data: Float32Array, o: number, a: number, b: number): Float32Array {
-  const out = new Float32Array(data.length);
+function permute<A extends NumArray>(data: A, o: number, a: number, b: number): A {
+  const out = data.slice() as A;
   for (let n = 0; n < o; n++) {
     const base = n * a * b;
     for (let i = 0; i < a; i++) for (let j = 0; j < b; j++) out[base + j * a + i] = data[base + i * b + j]!;

@@ -7,4 +7,7 @@ const cases = Array.from({ length: 22 }, (_, i) => {
   return { m: 1 + ((i * 7) % 20), c, offset, s: c + offset + (i % 3) * 16 };
 });
 
-export default [{ entry: columns.forward, cases }] satisfies OpCases[];
+export default [
+  { entry: columns.forward, cases },
+  { entry: columns.backward, cases },
+] satisfies OpCases[];

@@ -1,0 +1,114 @@
+/** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
+import type { Backend, Tensor } from '../backend/backend.js';
+import type { ParamSpec } from '../model/params.js';
+import { HYPER } from '../ops/adamw.js';
+import { adamw, clip, ema, squareSum } from '../ops/index.js';
+import { squareSumSlots } from '../ops/square_sum.js';
+
+export interface OptimizerOptions {
+  /** Default [0.9, 0.95]. */
+  betas?: readonly [number, number];
+  /** Default 1e-8. */
+  eps?: number;
+  /** Decoupled decay of parameters of two or more dimensions. Default 0.05. */
+  weightDecay?: number;
+  /** Largest global norm of the gradient; 0 clips nothing. Default 1. */
+  clipNorm?: number;
+  /** Decay of the moving average of weights; 0 keeps none. Default 0. */
+  emaDecay?: number;
+}
+
+/** One parameter with what the optimizer holds for it. */
+export interface Slot {
+  readonly name: string;
+  readonly spec: ParamSpec;
+  readonly param: Tensor;
+  readonly grad: Tensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
+  readonly ema: Tensor | undefined;
+}
+
+export class Optimizer {
+  readonly slots: readonly Slot[];
+  /** [1] norm of the gradient before clipping; not finite if any gradient is not, and then the step changes nothing. */
+  readonly norm: Tensor;
+  private readonly hyper: Tensor;
+  private readonly sums: Tensor;
+  private readonly options: Required<OptimizerOptions>;
+
+  constructor(
+    private readonly be: Backend,
+    params: Iterable<{ name: string; spec: ParamSpec; param: Tensor }>,
+    options: OptimizerOptions = {},
+  ) {
+    this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, emaDecay: 0, ...options };
+    const zeros = (t: Tensor) => {
+      const z = be.tensor(t.shape);
+      be.zero(z);
+      return z;
+    };
+    this.slots = [...params].map((p) => ({
+      ...p,
+      grad: zeros(p.param),
+      m: zeros(p.param),
+      v: zeros(p.param),
+      ema: this.options.emaDecay ? zeros(p.param) : undefined,
+    }));
+    this.hyper = be.tensor([8]);
+    this.norm = be.tensor([1]);
+    this.sums = be.tensor([this.slots.reduce((n, s) => n + squareSumSlots(s.param.size), 0)]);
+  }
+
+  /** Starts the moving average at the weights as they are. */
+  async resetEma(): Promise<void> {
+    for (const { param, ema: average } of this.slots) if (average) this.be.write(average, await this.be.read(param));
+  }
+
+  /** Sets what `update` will use: the learning rate, and the step's number from 1 for the bias corrections. Not recorded. */
+  prepare(step: number, lr: number): void {
+    const [beta1, beta2] = this.options.betas;
+    const hyper = new Float64Array(8);
+    hyper[HYPER.lr] = lr;
+    hyper[HYPER.beta1] = beta1;
+    hyper[HYPER.beta2] = beta2;
+    hyper[HYPER.eps] = this.options.eps;
+    hyper[HYPER.bias1] = 1 - beta1 ** step;
+    hyper[HYPER.bias2] = 1 - beta2 ** step;
+    hyper[HYPER.grad_scale] = 1;
+    this.be.write(this.hyper, hyper);
+  }
+
+  zeroGrad(): void {
+    for (const { grad } of this.slots) this.be.zero(grad);
+  }
+
+  /** Clips, steps and averages. Recordable. */
+  update(): void {
+    const { be, hyper, sums, norm } = this;
+    const { weightDecay, clipNorm, emaDecay } = this.options;
+    let slot = 0;
+    for (const { grad } of this.slots) {
+      be.run(squareSum.forward, { x: flat(be, grad), sums }, { slot });
+      slot += squareSumSlots(grad.size);
+    }
+    be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 });
+    for (const s of this.slots) {
+      be.run(
+        adamw.forward,
+        { param: flat(be, s.param), grad: flat(be, s.grad), m: flat(be, s.m), v: flat(be, s.v), hyper },
+        { decay: s.spec.shape.length >= 2 ? weightDecay : 0 },
+      );
+      if (s.ema) be.run(ema.forward, { ema: flat(be, s.ema), param: flat(be, s.param) }, { decay: emaDecay });
+    }
+  }
+
+  dispose(): void {
+    const { be } = this;
+    for (const s of this.slots) be.free(s.grad, s.m, s.v, s.ema);
+    be.free(this.hyper, this.sums, this.norm);
+  }
+}
+
+const NO_CLIP = 1e30;
+const flat = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);

@@ -1,0 +1,88 @@
+/** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, then five steps. */
+import type { AiM } from './aim.js';
+import type { NumArray } from './backend/backend.js';
+import { Acts } from './model/acts.js';
+import type { AimParams } from './model/aim.js';
+import { aimLoss } from './model/aim_backward.js';
+import { mapParams, toCheckpoint } from './model/params.js';
+import { Optimizer } from './train/optimizer.js';
+
+/** The goldens' optimizer: lr 1e-3 constant, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on two or more dimensions, no clipping. */
+const STEPS = 5;
+const LR = 1e-3;
+
+export interface TrainingRun {
+  /** Gradient of the first loss by checkpoint name, in checkpoint order. */
+  grads: Map<string, NumArray>;
+  /** Loss before each step. */
+  losses: number[];
+  /** Parameters after all steps. */
+  after: Map<string, NumArray>;
+}
+
+/** Trains on one batch and puts the weights back. */
+export async function trainingRun(aim: AiM, tokens: NumArray, labels: NumArray, signal?: AbortSignal): Promise<TrainingRun> {
+  const { be, config } = aim;
+  const b = labels.length;
+  const named = [...aim.named()].filter(([name]) => name.startsWith('mamba.'));
+  const before = new Map<string, NumArray>();
+  for (const [name, { tensor }] of named) before.set(name, await be.read(tensor));
+
+  const optimizer = new Optimizer(
+    be,
+    named.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
+    { clipNorm: 0 },
+  );
+  const byName = new Map(optimizer.slots.map((s) => [s.name, s]));
+  const grads = mapParams(
+    aim.tree.mamba.backbone,
+    (_spec, name) => byName.get(`mamba.backbone.${name}`)!.grad,
+  ) as unknown as AimParams;
+  const batch = {
+    tokens: be.from(tokens.subarray(0, b * config.num_tokens), [b, config.num_tokens], 'u32'),
+    labels: be.from(labels, [b], 'u32'),
+    step: be.from(new Uint32Array(b), [b], 'u32'),
+    loss: be.tensor([1]),
+  };
+  const acts = new Acts(be, true);
+  const run: TrainingRun = { grads: new Map(), losses: [], after: new Map() };
+  try {
+    for (let step = 1; step <= STEPS; step++) {
+      signal?.throwIfAborted();
+      optimizer.zeroGrad();
+      aimLoss(be, aim.params.mamba.backbone, config, batch, acts, { grads });
+      run.losses.push((await be.read(batch.loss))[0]!);
+      if (step === 1) for (const s of optimizer.slots) run.grads.set(s.name, toCheckpoint(s.spec, await be.read(s.grad)));
+      optimizer.prepare(step, LR);
+      optimizer.update();
+    }
+    for (const s of optimizer.slots) run.after.set(s.name, toCheckpoint(s.spec, await be.read(s.param)));
+  } finally {
+    acts.free();
+    optimizer.dispose();
+    be.free(...Object.values(batch));
+    for (const [name, { tensor }] of named) be.write(tensor, before.get(name)!);
+  }
+  return run;
+}
+
+/** A sign of a vanishing gradient is rounding, and AdamW turns it into a step of lr either way. */
+const TINY = 1e-6;
+const AFTER_ABS = 2e-4;
+
+/** Compares parameters after the steps; says how many were judged by the loose rule. */
+export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, grad: ArrayLike<number>) {
+  let largest = 0;
+  for (let i = 0; i < grad.length; i++) largest = Math.max(largest, Math.abs(grad[i]!));
+  let maxAbs = 0;
+  let loose = 0;
+  let ok = true;
+  for (let i = 0; i < want.length; i++) {
+    const diff = Math.abs(got[i]! - want[i]!);
+    const tiny = Math.abs(grad[i]!) < TINY * largest;
+    if (tiny) loose++;
+    else maxAbs = Math.max(maxAbs, Number.isNaN(diff) ? Number.POSITIVE_INFINITY : diff);
+    if (!(diff <= (tiny ? 2 * STEPS * LR : AFTER_ABS))) ok = false;
+  }
+  return { maxAbs, allowed: AFTER_ABS, ok, loose };
+}
