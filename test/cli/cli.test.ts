@@ -163,8 +163,9 @@ describe('generate', () => {
     let log = '';
     const code = await new Promise((resolve) => {
       child.stderr.on('data', (d) => {
+        // Once: a second Ctrl-C ends the process at once.
+        if (!/drawing/.test(log) && /drawing/.test(log + d)) child.kill('SIGINT');
         log += d;
-        if (/drawing/.test(log)) child.kill('SIGINT');
       });
       child.on('exit', resolve);
     });

@@ -1,18 +1,25 @@
 /** Data folders for the tests of this folder. */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { encode as encodePng } from 'fast-png';
 import jpeg from 'jpeg-js';
+import { afterAll } from 'vitest';
 
 export const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 export const NO_FASHION_MNIST = 'Fashion-MNIST is not here (Debian package dataset-fashion-mnist)';
 
 export type Files = Record<string, Uint8Array | string>;
 
-/** A new temporary folder with these files. */
+const made: string[] = [];
+afterAll(() => {
+  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true });
+});
+
+/** A new temporary folder with these files, until the test file ends. */
 export function folderOf(files: Files): string {
   const dir = mkdtempSync(join(tmpdir(), 'aim-data-'));
+  made.push(dir);
   for (const [name, data] of Object.entries(files)) {
     mkdirSync(dirname(join(dir, name)), { recursive: true });
     writeFileSync(join(dir, name), data);
