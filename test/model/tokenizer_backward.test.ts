@@ -174,7 +174,7 @@ describe('on wasm', () => {
 
   it('a replayed step is the step, and a second one adds to its gradients', async () => {
     const s = setUp(be, [3, 8], 6);
-    const read = () => Promise.all([...zip(s.tree, s.g)].map(async ([, , t]) => be.read(t)));
+    const read = () => Promise.all([...zip(s.tree, s.g)].map(async ([, , t]) => Float32Array.from(await be.read(t))));
     s.zero();
     s.forward();
     s.backward();

@@ -1,0 +1,295 @@
+/** The trainer: the same losses on every backend, resuming, gradients that are not finite, and the CLI around it. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import { type Codes, encodeCodes, tokenizerFingerprint } from '../../src/data/codes.js';
+import type { ImageDataset } from '../../src/data/dataset.js';
+import { CheckpointError, OptionError, TrainingError } from '../../src/errors.js';
+import type { AimConfigJson } from '../../src/model/config.js';
+import { writeAtomic } from '../../src/platform/files.js';
+import { uniform } from '../../src/train/random.js';
+import { Trainer, type TrainerOptions } from '../../src/train/trainer.js';
+import { hasAdapter, NO_ADAPTER } from '../backends.js';
+
+const CONFIG: AimConfigJson = {
+  d_model: 32,
+  n_layer: 2,
+  vocab_size: 32,
+  num_classes: 3,
+  num_tokens: 16,
+  ssm_cfg: { layer: 'Mamba2', d_state: 8, headdim: 8 },
+  adaln_group: true,
+  num_groups: 2,
+  vq_config: { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 32, embed_dim: 4 },
+};
+
+/** Sequences with something to learn: each token follows from the one before and the class, with some noise. */
+async function codesFor(aim: AiM, n = 60): Promise<Codes> {
+  const part = (count: number, salt: number) => {
+    const labels = Uint32Array.from({ length: count }, (_, i) => i % 3);
+    const codes = new Uint32Array(count * 16);
+    for (let i = 0; i < count; i++) {
+      for (let t = 0; t < 16; t++) {
+        const before = t ? codes[i * 16 + t - 1]! : 0;
+        codes[i * 16 + t] = (before * 5 + labels[i]! * 7 + Math.floor(uniform(9, 'order', salt + i, t) * 3)) % 32;
+      }
+    }
+    return { codes, labels };
+  };
+  return {
+    ...part(n, 0),
+    eval: part(14, 1000),
+    classes: ['a', 'b', 'c'],
+    tokens: 16,
+    vocabulary: 32,
+    fingerprint: await tokenizerFingerprint(aim),
+  };
+}
+
+async function losses(
+  device: 'reference' | 'wasm' | 'webgpu',
+  options: Partial<TrainerOptions>,
+  config = CONFIG,
+): Promise<number[]> {
+  const aim = await AiM.fromConfig(config, { device, seed: 3 });
+  const trainer = new Trainer({
+    model: aim,
+    data: await codesFor(aim),
+    batchSize: 12,
+    lr: 3e-3,
+    seed: 5,
+    evalEvery: 0,
+    ...options,
+  });
+  const out: number[] = [];
+  for await (const { loss } of trainer.run()) out.push(loss);
+  trainer.dispose();
+  await aim.dispose();
+  return out;
+}
+
+const near = (got: number[], want: number[], allowed: number) => {
+  expect(got).toHaveLength(want.length);
+  got.forEach((v, i) => {
+    expect(Math.abs(v - want[i]!), `step ${i + 1}: ${v}, expected ${want[i]}`).toBeLessThan(allowed);
+  });
+};
+
+describe('stage 2', () => {
+  it('WASM follows the float64 reference for 50 steps and learns', async () => {
+    const want = await losses('reference', { steps: 50, schedule: 'cosine' });
+    near(await losses('wasm', { steps: 50, schedule: 'cosine' }), want, 1e-3);
+    expect(want.at(-1)!).toBeLessThan(0.85 * want[0]!);
+  });
+
+  it('Mamba-1 and adaLN per layer too', async () => {
+    const config = { ...CONFIG, ssm_cfg: { layer: 'Mamba1' as const }, adaln_group: false };
+    near(await losses('wasm', { steps: 10 }, config), await losses('reference', { steps: 10 }, config), 1e-3);
+  });
+
+  it('WebGPU follows it too', async ({ skip }) => {
+    if (!(await hasAdapter())) return skip(NO_ADAPTER);
+    near(await losses('webgpu', { steps: 6 }), await losses('reference', { steps: 6 }), 1e-3);
+  });
+
+  it('a batch in parts is the batch', async () => {
+    const whole = await paramsAfter({ steps: 3 });
+    const parts = await paramsAfter({ steps: 3, accumulate: 3 });
+    whole.forEach((v, i) => {
+      expect(Math.abs(v - parts[i]!)).toBeLessThan(2e-5);
+    });
+  });
+
+  async function paramsAfter(options: Partial<TrainerOptions>): Promise<number[]> {
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+    const trainer = new Trainer({
+      model: aim,
+      data: await codesFor(aim),
+      batchSize: 12,
+      lr: 1e-3,
+      seed: 5,
+      evalEvery: 0,
+      ...options,
+    });
+    for await (const _ of trainer.run()) void _;
+    const values = [...(await aim.be.read(aim.params.mamba.backbone.embeddings.word_embeddings.weight))];
+    trainer.dispose();
+    await aim.dispose();
+    return values;
+  }
+
+  it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+    const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, steps: 9, lr: 1e-3, evalEvery: 0 });
+    const norm = aim.params.mamba.backbone.norm_f.weight;
+    const word = aim.params.mamba.backbone.embeddings.word_embeddings.weight;
+    let kept: Float32Array | undefined;
+    const error = await (async () => {
+      for await (const { step } of trainer.run()) {
+        if (step !== 3) continue;
+        aim.be.write(norm, Float32Array.of(Number.NaN), 5);
+        kept = Float32Array.from(await aim.be.read(word));
+      }
+    })().catch((e) => e);
+    expect(error).toBeInstanceOf(TrainingError);
+    expect(error.message).toMatch(/step [45]: the gradient of mamba\.backbone\..* is not finite.*lower lr/);
+    // One step was under way when the weight was spoilt.
+    expect(trainer.step).toBeLessThanOrEqual(4);
+    expect(Float32Array.from(await aim.be.read(word)).every(Number.isFinite)).toBe(true);
+    expect(kept).toBeDefined();
+    trainer.dispose();
+    await aim.dispose();
+  });
+
+  it('refuses what does not fit', async () => {
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm' });
+    const data = await codesFor(aim);
+    const wrong: [Partial<TrainerOptions>, RegExp][] = [
+      [{ batchSize: 61 }, /only 60 training images/],
+      [{ batchSize: 10, accumulate: 4 }, /accumulate is 4/],
+      [{ lr: 0 }, /lr is 0/],
+      [{ steps: 10, warmup: 11 }, /warmup is 11/],
+      [{ emaDecay: 1 }, /emaDecay is 1/],
+      [{ epochs: 1, steps: 1 }, /both given/],
+      [{ labelDropout: 2 }, /labelDropout is 2/],
+    ];
+    for (const [options, message] of wrong) {
+      expect(() => new Trainer({ model: aim, data, ...options })).toThrow(OptionError);
+      expect(() => new Trainer({ model: aim, data, ...options })).toThrow(message);
+    }
+    const foreign = new Trainer({ model: aim, data: { ...data, fingerprint: '0'.repeat(64) }, steps: 1 });
+    await expect(foreign.run().next()).rejects.toThrow(CheckpointError);
+    foreign.dispose();
+    await aim.dispose();
+  });
+});
+
+it('the tokenizer: WASM follows the reference', async () => {
+  const size = 8;
+  const images: ImageDataset = {
+    classes: ['a'],
+    length: 6,
+    size,
+    augments: false,
+    skipped: [],
+    label: () => 0,
+    tryImage: async (i) => Float32Array.from({ length: size * size * 3 }, (_, k) => 2 * uniform(1, 'image', i, k) - 1),
+    image: (i, mode) => images.tryImage(i, mode) as Promise<Float32Array>,
+  };
+  const run = async (device: 'wasm' | 'reference') => {
+    const aim = await AiM.fromConfig(CONFIG, { device, seed: 2 });
+    const trainer = new Trainer({
+      model: aim,
+      data: { train: images, eval: images },
+      batchSize: 3,
+      steps: 5,
+      lr: 1e-3,
+      evalItems: 4,
+    });
+    const out: number[] = [];
+    for await (const step of trainer.run()) {
+      out.push(step.loss);
+      if (step.eval) out.push(step.eval.loss!);
+    }
+    trainer.dispose();
+    await aim.dispose();
+    return out;
+  };
+  near(await run('wasm'), await run('reference'), 1e-3);
+});
+
+describe('aim train', () => {
+  const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+  let dir: string;
+  const aim = (...args: string[]) => spawnSync(process.execPath, [cli, ...args, '--device', 'wasm'], { encoding: 'utf8' });
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'aim-train-'));
+    const model = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 1 });
+    await writeAtomic(`${dir}/codes.safetensors`, encodeCodes(await codesFor(model)));
+    const trainer = new Trainer({ model, data: await codesFor(model), steps: 1 });
+    const { saveCheckpoint } = await import('../../src/train/folder.js');
+    await saveCheckpoint(`${dir}/base`, trainer.checkpoint());
+    trainer.dispose();
+    await model.dispose();
+    writeFileSync(
+      `${dir}/o.json`,
+      JSON.stringify({
+        batchSize: 6,
+        accumulate: 2,
+        lr: 2e-3,
+        steps: 20,
+        evalEvery: 10,
+        emaDecay: 0.9,
+        labelDropout: 0.3,
+        seed: 4,
+      }),
+    );
+  });
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  const common = (out: string) => [
+    'train',
+    'model',
+    `${dir}/codes.safetensors`,
+    '--init',
+    `${dir}/base`,
+    '--config',
+    `${dir}/o.json`,
+    '--out',
+    `${dir}/${out}`,
+  ];
+  const parts = ['model', 'optimizer', 'ema'];
+  const bytes = (run: string, part: string) => readFileSync(`${dir}/${run}/step-00000020/${part}.safetensors`);
+
+  it('resumed by another process, it is as if it had never stopped, bit for bit', () => {
+    const whole = aim(...common('whole'));
+    expect(whole.status, whole.stderr).toBe(0);
+    // The run of ten steps shares all options but its end; what it saved at step 10 is what an interrupted run would hold.
+    expect(aim(...common('halves')).status).toBe(0);
+    rmSync(`${dir}/halves/step-00000020`, { recursive: true });
+    writeFileSync(`${dir}/halves/latest`, 'step-00000010\n');
+    const resumed = aim(...common('halves'), '--resume');
+    expect(resumed.status, resumed.stderr).toBe(0);
+    for (const part of parts) expect(bytes('halves', part).equals(bytes('whole', part)), part).toBe(true);
+    const lines = (run: string) =>
+      readFileSync(`${dir}/${run}/metrics.jsonl`, 'utf8')
+        .trim()
+        .split('\n')
+        .map((l) => JSON.parse(l));
+    expect(lines('halves').map((l) => [l.step, l.loss])).toEqual(lines('whole').map((l) => [l.step, l.loss]));
+    expect(readdirSync(`${dir}/whole`).sort()).toEqual([
+      'latest',
+      'loss.svg',
+      'metrics.jsonl',
+      'samples',
+      'step-00000010',
+      'step-00000020',
+    ]);
+  });
+
+  it('the checkpoint draws, and exports small', () => {
+    expect(aim('generate', `${dir}/whole`, '--out', `${dir}/a.png`).status).toBe(0);
+    const { status, stderr } = spawnSync(process.execPath, [cli, 'export', `${dir}/whole`, '--ema', '--out', `${dir}/small`], {
+      encoding: 'utf8',
+    });
+    expect(status, stderr).toBe(0);
+    expect(aim('generate', `${dir}/small`, '--class', 'a,b', '--out', `${dir}/b.png`).status).toBe(0);
+    expect(readFileSync(`${dir}/small/model.safetensors`).length).toBeLessThan(bytes('whole', 'model').length * 0.55);
+  });
+
+  it('neither overwrites a run nor resumes with other options', () => {
+    const again = aim(...common('whole'));
+    expect([again.status, again.stderr]).toEqual([2, expect.stringMatching(/holds a run already; go on with --resume/)]);
+    const other = aim(...common('whole'), '--resume', '--lr', '0.1');
+    expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/trained with lr 0\.002, now it is 0\.1/)]);
+    const none = aim(...common('nothing'), '--resume');
+    expect([none.status, none.stderr]).toEqual([2, expect.stringMatching(/no folder/)]);
+    const data = aim('train', 'tokenizer', `${dir}/codes.safetensors`, '--out', `${dir}/x`);
+    expect([data.status, data.stderr]).toEqual([2, expect.stringMatching(/tokenizer is trained on images/)]);
+    const batch = aim(...common('y'), '--batch-size', '62');
+    expect([batch.status, batch.stderr]).toEqual([2, expect.stringMatching(/only 60 training images/)]);
+  });
+});
