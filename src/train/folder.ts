@@ -6,6 +6,7 @@
 import { CheckpointError, IoError, OptionError } from '../errors.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import type { AimConfig } from '../model/config.js';
 import {
   exists,
   isDirectory,
@@ -52,6 +53,16 @@ const STATE = 'state.json';
 const STEP = /^step-(\d{8,})(?:-(\d+))?$/;
 /** The head is the word embedding: authors' files leave it out and tell so. */
 const HEAD = { name: 'mamba.lm_head.weight', tied: 'mamba.backbone.embeddings.word_embeddings.weight' };
+
+/**
+ * Tensors that the authors' strict loading asks for and nothing reads: the usage statistic of their own tokenizer (the one
+ * that a config without vq_config means), zero as in a model that has not been used.
+ */
+export function extraTensors({ json }: AimConfig): NamedTensor[] {
+  if (json.vq_config) return [];
+  const used = 65536;
+  return [{ name: 'vqvae.quantize.codebook_used', shape: [used], data: () => new Float32Array(used) }];
+}
 
 /** The files of one checkpoint, in the order in which they are to be written; nothing here needs a file system. */
 export function checkpointFiles(parts: CheckpointParts): { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[] {

@@ -7,7 +7,7 @@ import { CheckpointError, OptionError, TrainingError } from '../errors.js';
 import { toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
-import type { CheckpointParts, NamedTensor, SavedCheckpoint } from './folder.js';
+import { type CheckpointParts, extraTensors, type NamedTensor, type SavedCheckpoint } from './folder.js';
 import { Optimizer, type OptimizerOptions } from './optimizer.js';
 import { Order } from './order.js';
 import { checkSchedule, learningRate, type Schedule } from './schedule.js';
@@ -223,7 +223,10 @@ export class Trainer {
     return {
       config: this.model.config.json,
       classes: this.codes?.classes ?? this.model.classes,
-      model: [...this.model.named()].map(([name, { spec, tensor }]) => read(name, spec, tensor)),
+      model: [
+        ...[...this.model.named()].map(([name, { spec, tensor }]) => read(name, spec, tensor)),
+        ...extraTensors(this.model.config),
+      ],
       optimizer: slots.flatMap((s) => [read(`m.${s.name}`, s.spec, s.m), read(`v.${s.name}`, s.spec, s.v)]),
       ema: this.options.emaDecay ? slots.map((s) => read(s.name, s.spec, s.ema!)) : undefined,
       state: { step: this.step, options: this.options },
