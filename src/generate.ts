@@ -139,6 +139,9 @@ export class Sampler {
   }
 }
 
+/** When this thread was last free; kept across batches, since many short ones would hold it just as long. */
+let breath = 0;
+
 /** Steps between two waits for the device: few enough that abort and progress stay prompt. */
 const BLOCK = 8;
 
@@ -163,7 +166,6 @@ export async function drawTokens(
     }
   };
   try {
-    let breath = performance.now();
     for (let t = 0; t < total; ) {
       const until = Math.min(total, be.name === 'webgpu' ? t + BLOCK : t + 1);
       const before = t;
