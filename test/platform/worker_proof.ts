@@ -20,7 +20,11 @@ export async function proveWorker(
   const expect = (ok: boolean, what: string) => void (ok || wrong.push(what));
   const folder = `${fixtures}/mamba2-adaln`;
   const drawing = { count: 3, seed: 11, cfgScale: 2 };
-  const failure = (work: Promise<unknown>) => work.catch((error) => error);
+  const failure = (work: Promise<unknown>): Promise<Error & { code?: string }> =>
+    work.then(
+      () => new Error('it went through'),
+      (error) => error,
+    );
 
   const here = await local.AiM.fromPretrained(folder, { device });
   const want = await here.generate(drawing);
