@@ -91,6 +91,17 @@ export async function prove({ AiM, openSource, verify }: typeof Library, { devic
       });
     }
 
+    // Of the other model, whose device is not needed again. (A place for training steps: before this, on both models.)
+    if (model !== MODELS[0] && device === 'webgpu') {
+      await check(`${model}: a lost device`, async () => {
+        const gpu = (aim as unknown as { be: { device: GPUDevice } }).be.device;
+        const during = await aim.generate({ count: 1, onStep: () => gpu.destroy() }).catch((error) => error);
+        const after = await aim.generate({ count: 1 }).catch((error) => error);
+        const told = [during, after].map((error) => `${error.code}: ${error.message}`);
+        return told.every((t) => /^ERR_DEVICE: the WebGPU device was lost/.test(t)) ? '' : told.join('; ');
+      });
+    }
+
     await check(`${model}: disposing`, async () => {
       await aim.dispose();
       await aim.dispose();
