@@ -1,18 +1,53 @@
-import { defineConfig } from 'rollup';
+import nodeResolve from '@rollup/plugin-node-resolve';
+import { defineConfig, type InputPluginOption } from 'rollup';
+import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
+import { annotate, dropReferences, minify } from './scripts/slim.mjs';
 
-// One source, two entries: the library (any runtime) and the `aim` command (Node). Shared code lands in shared chunks.
-export default defineConfig({
-  input: { aim: 'src/index.ts', cli: 'src/cli/main.ts' },
-  external: ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/],
-  output: {
-    dir: 'dist',
-    format: 'es',
-    sourcemap: true,
-    entryFileNames: '[name].js',
-    chunkFileNames: 'chunks/[name]-[hash].js',
-    banner: (chunk) => (chunk.name === 'cli' ? '#!/usr/bin/env node' : ''),
+const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
+const source: InputPluginOption = [assets(), esbuild({ target: 'es2022' })];
+const library: InputPluginOption = [source, dropReferences(), minify()];
+const sourcemap = true;
+
+/** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
+export default defineConfig([
+  // What a worker runs; first, because the worker client carries its text.
+  {
+    input: 'src/worker/host.ts',
+    external: packages,
+    output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [library],
   },
-  plugins: [assets(), esbuild({ target: 'es2022' })],
-});
+  // The library as an ES module, and the same API served by a worker.
+  ...Object.entries({ aim: 'src/index.ts', worker: 'src/worker/client.ts' }).map(([name, input]) => ({
+    input,
+    external: packages,
+    output: {
+      file: `dist/${name}.js`,
+      format: 'es' as const,
+      sourcemap,
+      inlineDynamicImports: true,
+    },
+    // Deno and JSR find the types by this line.
+    plugins: [library, annotate(`/* @ts-self-types="./${name}.d.ts" */\n`)],
+  })),
+  // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
+  {
+    input: 'src/global.ts',
+    output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', sourcemap, inlineDynamicImports: true },
+    plugins: [nodeResolve({ browser: true }), library],
+  },
+  // The `aim` command (Node): everything, references included.
+  {
+    input: 'src/cli/main.ts',
+    external: packages,
+    output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
+    plugins: [source],
+  },
+  ...Object.entries({ aim: 'index', worker: 'worker/client' }).map(([name, input]) => ({
+    input: `build/types/${input}.d.ts`,
+    output: { file: `dist/${name}.d.ts`, banner: '/// <reference types="@webgpu/types" />' },
+    plugins: [dts()],
+  })),
+]);

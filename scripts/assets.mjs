@@ -1,9 +1,11 @@
 /**
- * Rollup/Vite plugin: `import source from './x.wgsl'` gives the shader text (its `#include "lib/y.wgsl"` lines resolved),
- * `import bytes from './x.wasm'` gives the module as a base64 string. Keeps shaders and WASM inside the bundle.
+ * Rollup/Vite plugin: keeps what the library needs at run time inside the bundle. `import source from './x.wgsl'` gives the
+ * shader text (its `#include "lib/y.wgsl"` lines resolved), `import bytes from './x.wasm'` the module, deflated and in
+ * base64, and `import text from './x.js?text'` a script's text.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { deflateSync } from 'node:zlib';
 
 export function shaderText(file) {
   const text = readFileSync(file, 'utf8').replace(/^#include "(.+)"$/gm, (_, name) => shaderText(resolve(dirname(file), name)));
@@ -18,13 +20,19 @@ export function assets() {
   return {
     name: 'aim-assets',
     enforce: 'pre',
+    resolveId(id, importer) {
+      return id.endsWith('?text') ? resolve(dirname(importer), id) : null;
+    },
     load(id) {
-      const file = id.split('?')[0];
+      const [file, query] = id.split('?');
+      const text = (value) => `export default ${JSON.stringify(value)};`;
       if (file.endsWith('.wgsl')) {
         this.addWatchFile?.(file);
-        return `export default ${JSON.stringify(shaderText(file))};`;
+        return text(shaderText(file));
       }
-      if (file.endsWith('.wasm')) return `export default ${JSON.stringify(readFileSync(file).toString('base64'))};`;
+      // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
+      if (file.endsWith('.wasm')) return text(deflateSync(readFileSync(file), { level: 9 }).toString('base64'));
+      if (query === 'text') return text(readFileSync(file, 'utf8'));
       return null;
     },
   };

@@ -30,14 +30,9 @@ function sameVersions(marker) {
 
 /** Builds dist unless it is newer than every source. */
 export function build() {
-  const built = `${root}dist/cli.js`;
-  const sources = ['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'rollup.config.ts', 'scripts/assets.mjs'];
-  if (
-    existsSync(built) &&
-    existsSync(`${root}dist/types/index.d.ts`) &&
-    sources.every((s) => newest(root + s) <= statSync(built).mtimeMs)
-  )
-    return;
+  const last = `${root}dist/worker.d.ts`;
+  const sources = ['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'rollup.config.ts', 'scripts'];
+  if (existsSync(last) && sources.every((s) => newest(root + s) <= statSync(last).mtimeMs)) return;
   process.stderr.write('building…\n');
   must('npm', ['run', '--silent', 'build']);
 }

@@ -1,5 +1,5 @@
 /** The public face: load a model, draw images, encode and decode. */
-import type { Backend, Tensor } from './backend/backend.js';
+import type { Backend, BackendName, Tensor } from './backend/backend.js';
 import { CheckpointError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { AimImage } from './io/image.js';
@@ -144,7 +144,7 @@ export class AiM {
   }
 
   /** 'wasm', 'webgpu' or 'reference'. */
-  get backend(): Backend['name'] {
+  get backend(): BackendName {
     return this.be.name;
   }
   /** The device in words, e.g. 'webgpu (NVIDIA H100)'. */

@@ -4,8 +4,14 @@ declare module '*.wgsl' {
   export default source;
 }
 
-/** A WebAssembly module as base64, resolved at build time by scripts/assets.mjs. */
+/** A WebAssembly module, deflated and in base64, resolved at build time by scripts/assets.mjs. */
 declare module '*.wasm' {
-  const base64: string;
-  export default base64;
+  const deflated: string;
+  export default deflated;
+}
+
+/** The text of a script, resolved at build time by scripts/assets.mjs. */
+declare module '*?text' {
+  const text: string;
+  export default text;
 }

@@ -140,6 +140,9 @@ export class Sampler {
   }
 }
 
+/** When this thread was last free; kept across batches, since many short ones would hold it just as long. */
+let breath = 0;
+
 /** Steps between two waits for the device: few enough that abort and progress stay prompt. */
 const BLOCK = 8;
 
@@ -164,12 +167,13 @@ export async function drawTokens(
     }
   };
   try {
-    let breath = performance.now();
     for (let t = 0; t < total; ) {
       const until = Math.min(total, be.name === 'webgpu' ? t + BLOCK : t + 1);
       const before = t;
       for (; t < until; t++) sampler.next();
       const submitted = be.settle();
+      // Its failure is for the next report; should this one throw, nobody waits for it any more.
+      submitted.catch(() => {});
       await report(before);
       running = submitted;
       if (performance.now() - breath > 12) {

@@ -6,6 +6,7 @@ export { type Data, type DataOptions, openData } from './data/open.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
 export { AimImage } from './io/image.js';
-export type { CheckpointSource, Progress } from './io/source.js';
+export { type ByteSource, type CheckpointSource, openSource, type Progress } from './io/source.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
 export type { DeviceName } from './platform/device.js';
+export { type Skipped, type VerifyOptions, type VerifyRow, verify } from './verify.js';

@@ -1,4 +1,5 @@
 /** The float64 truth: runs each spec's own reference. For tests and `aim verify`, not for users' images. */
+import { DeviceError } from '../errors.js';
 import type { AnyEntry, RefArray } from '../ops/spec.js';
 import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
 
@@ -27,6 +28,8 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   protected release(): void {}
 
   protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, flops: number) {
+    if (!('reference' in e))
+      throw new DeviceError("the published library has no float64 references; use device 'wasm', or the `aim` command.");
     const args: Record<string, RefArray | undefined> = {};
     for (const name of e.names) {
       const t = tensors[name];

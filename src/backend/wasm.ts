@@ -1,5 +1,5 @@
 /** SIMD WebAssembly on one thread: every op is one exported function over linear memory. */
-import wasmBase64 from '../../build/aim.wasm';
+import deflated from '../../build/aim.wasm';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
@@ -26,6 +26,11 @@ export interface WasmOptions {
 
 let bundled: Promise<WebAssembly.Module> | undefined;
 
+function inflate(base64: string): Promise<ArrayBuffer> {
+  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
+}
+
 async function compile({ wasmUrl, signal }: WasmOptions): Promise<WebAssembly.Module> {
   try {
     if (wasmUrl) {
@@ -33,7 +38,7 @@ async function compile({ wasmUrl, signal }: WasmOptions): Promise<WebAssembly.Mo
       if (!response.ok) throw new Error(`HTTP ${response.status} ${response.statusText}`);
       return await WebAssembly.compile(await response.arrayBuffer());
     }
-    bundled ??= WebAssembly.compile(Uint8Array.from(atob(wasmBase64), (c) => c.charCodeAt(0)));
+    bundled ??= inflate(deflated).then((bytes) => WebAssembly.compile(bytes));
     return await bundled;
   } catch (error) {
     bundled = undefined;

@@ -83,6 +83,7 @@ export interface Entry<
 }
 
 /** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
+/* @__NO_SIDE_EFFECTS__ */
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,

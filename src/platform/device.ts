@@ -6,7 +6,10 @@ import { describeAdapter, WebGpuBackend } from '../backend/webgpu.js';
 import { DeviceError, OptionError } from '../errors.js';
 import { importOptional, runtime } from './runtime.js';
 
-/** 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design. */
+/**
+ * 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design; the `aim` command has it, the
+ * published library does not.
+ */
 export type DeviceName = 'auto' | 'webgpu' | 'wasm' | 'reference';
 
 export interface DeviceOptions {

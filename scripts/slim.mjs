@@ -1,0 +1,58 @@
+/** Rollup plugins that make the published bundles small without taking anything from their users. */
+import { transform } from 'esbuild';
+import MagicString from 'magic-string';
+
+/** What of an op's spec only tests and the `aim` command use. */
+const DROPPED = ['reference', 'tolerance'];
+
+/** Leaves the float64 references and the tolerances out of the op specs: `entry('linear', 'forward', shader, { … })`. */
+export function dropReferences() {
+  return {
+    name: 'aim-drop-references',
+    transform(code, id) {
+      if (!/[\\/]src[\\/]ops[\\/]/.test(id)) return null;
+      let out = code;
+      visit(this.parse(code), (node) => {
+        if (node.type !== 'CallExpression' || node.callee.name !== 'entry') return;
+        for (const { key, start, end } of node.arguments[3].properties) {
+          // Blanks of the same length (the comma behind goes too) leave every other position, and so the source map, as it is.
+          const to = code[end] === ',' ? end + 1 : end;
+          if (DROPPED.includes(key?.name)) out = out.slice(0, start) + out.slice(start, to).replace(/\S/g, ' ') + out.slice(to);
+        }
+      });
+      return { code: out, map: null };
+    },
+  };
+}
+
+function visit(node, see) {
+  if (typeof node?.type === 'string') see(node);
+  for (const child of Object.values(node ?? {})) if (child && typeof child === 'object') visit(child, see);
+}
+
+/** Minifies with esbuild. */
+export function minify() {
+  return {
+    name: 'aim-minify',
+    async renderChunk(code, _chunk, { format }) {
+      const options = { minify: true, target: 'es2022', legalComments: 'none', sourcemap: true, sourcefile: 'bundle.js' };
+      const { code: small, map } = await transform(code, { ...options, format: format === 'es' ? 'esm' : undefined });
+      return { code: small, map };
+    },
+  };
+}
+
+/** Puts comments into minified code: `banner` on top, and the two kinds that the bundlers of users go by. */
+export function annotate(banner = '') {
+  return {
+    name: 'aim-annotate',
+    renderChunk(code) {
+      const out = new MagicString(code);
+      // A module that only some runtimes have is left alone.
+      out.replace(/\bimport\((?=[\w$`])/g, 'import(/* @vite-ignore */ /* webpackIgnore: true */ ');
+      // An op that nothing uses may go.
+      out.replace(/(?<=[{,:=])[\w$]+(?=\("\w+","(?:forward|backward\w*)",)/g, '/* @__PURE__ */$&');
+      return { code: out.prepend(banner).toString(), map: out.generateMap({ hires: 'boundary' }) };
+    },
+  };
+}

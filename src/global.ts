@@ -1,0 +1,6 @@
+/** For `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.AimImage`, `AiM.OptionError`). */
+import * as library from './index.js';
+
+const { AiM, ...others } = library;
+
+export default Object.assign(AiM, others);

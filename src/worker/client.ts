@@ -1,0 +1,206 @@
+/**
+ * `aim-js/worker`: AiM in a worker of its own, so that the page is never blocked. The same calls with the same meaning; each
+ * model has its worker, started on loading and ended by `dispose`.
+ */
+import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
+import type { BackendName } from '../backend/backend.js';
+import { DisposedError, OptionError } from '../errors.js';
+import { AimImage } from '../io/image.js';
+import type { CheckpointSource, Progress } from '../io/source.js';
+import type { AimConfig, AimConfigJson } from '../model/config.js';
+import type { DeviceName } from '../platform/device.js';
+import { hasFiles } from '../platform/files.js';
+import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
+import { startThread, type Thread } from './thread.js';
+
+export type { EncodeInput, Generated, GenerateOptions, StepInfo } from '../aim.js';
+export * from '../errors.js';
+export type { SamplingOptions } from '../generate.js';
+export { AimImage } from '../io/image.js';
+export type { CheckpointSource, Progress } from '../io/source.js';
+export type { AimConfig, AimConfigJson } from '../model/config.js';
+export type { DeviceName } from '../platform/device.js';
+
+export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
+  /** A device of the page's cannot go to a worker, so this is a name. Default 'auto'. */
+  device?: DeviceName;
+  /**
+   * Where to start the worker's script from: a copy of `dist/aim.worker.min.js` on your own origin. Needed only where a
+   * Content-Security-Policy forbids `worker-src blob:`; by default the library starts it from a Blob.
+   */
+  workerUrl?: string | URL;
+}
+
+export class AiM {
+  readonly config: AimConfig;
+  /** Class names, where the checkpoint comes with a classes.json. */
+  readonly classes: string[] | undefined;
+  /** Tensors of the checkpoint that the model has no place for. */
+  readonly ignored: string[];
+  /** 'wasm' or 'webgpu'. */
+  readonly backend: BackendName;
+  /** The device in words, e.g. 'webgpu (NVIDIA H100)'. */
+  readonly device: string;
+  /** Number of parameters of the two stages. */
+  readonly parameters: { model: number; tokenizer: number };
+
+  private constructor(
+    private readonly line: Line,
+    facts: ModelFacts,
+  ) {
+    this.config = facts.config;
+    this.classes = facts.classes;
+    this.ignored = facts.ignored;
+    this.backend = facts.backend;
+    this.device = facts.device;
+    this.parameters = facts.parameters;
+  }
+
+  /** Loads a checkpoint; see `AiM.fromPretrained` of `aim-js`. Throws DeviceError too when the worker cannot be started. */
+  static async fromPretrained(source: CheckpointSource, options: WorkerLoadOptions = {}): Promise<AiM> {
+    return AiM.load('fromPretrained', portable(source), options);
+  }
+
+  /** A model of the given configuration with freshly initialised weights, the same for a seed. */
+  static async fromConfig(json: AimConfigJson, options: WorkerLoadOptions & { seed?: number } = {}): Promise<AiM> {
+    return AiM.load('fromConfig', json, options);
+  }
+
+  private static async load<K extends 'fromPretrained' | 'fromConfig'>(
+    call: K,
+    what: Parameters<Calls[K]>[0],
+    { workerUrl, signal, onProgress, wasmUrl, ...options }: WorkerLoadOptions,
+  ): Promise<AiM> {
+    signal?.throwIfAborted();
+    if (typeof options.device === 'object')
+      throw new OptionError("a GPUDevice cannot go to a worker; pass device: 'webgpu', or use AiM of 'aim-js' on this thread.");
+    const line = new Line(await startThread(workerUrl && absolute(workerUrl)));
+    try {
+      const plain = wasmUrl ? { ...options, wasmUrl: absolute(wasmUrl) } : options;
+      const facts = await line.call(call, [what, plain] as unknown as Parameters<Calls[K]>, { signal, onProgress });
+      return new AiM(line, facts as ModelFacts);
+    } catch (error) {
+      line.end();
+      throw error;
+    }
+  }
+
+  /** Draws images; see `generate` of `aim-js`. Drawing waits for an async `onStep`. */
+  async generate({ onStep, signal, ...options }: GenerateOptions = {}): Promise<Generated> {
+    const drawn = await this.line.call('generate', [options], { signal, onStep });
+    return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
+  }
+
+  /** Images → codes of each; see `encode` of `aim-js`. */
+  async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
+    const inputs = images.map(({ width, height, data }) =>
+      data instanceof Float32Array ? { width, height, rgb: data } : { width, height, data },
+    );
+    return this.line.call('encode', [inputs]);
+  }
+
+  /** Codes of square token grids → images; see `decode` of `aim-js`. */
+  async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+    return (await this.line.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
+  }
+
+  /** Frees the model and ends the worker; calls still running reject. Everything after it throws DisposedError. */
+  async dispose(): Promise<void> {
+    if (this.line.ended) return;
+    await this.line.call('dispose', []).finally(() => this.line.end());
+  }
+}
+
+interface Listeners {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+  onStep?: ((step: StepInfo) => unknown) | undefined;
+}
+
+interface Pending extends Listeners {
+  resolve(result: unknown): void;
+  reject(reason: unknown): void;
+}
+
+/** The calls to one worker. */
+class Line {
+  ended = false;
+  private next = 1;
+  private readonly pending = new Map<number, Pending>();
+
+  constructor(private readonly thread: Thread) {
+    thread.onMessage((message) => this.receive(message));
+    thread.onFailure((error) => this.end(error));
+  }
+
+  /** Rejects like the same call without a worker: with `signal.reason` when aborted, with what a listener threw, else an AimError. */
+  async call<K extends keyof Calls>(
+    call: K,
+    args: Parameters<Calls[K]>,
+    listeners: Listeners = {},
+  ): Promise<ReturnType<Calls[K]>> {
+    const { signal, onProgress, onStep } = listeners;
+    if (this.ended) throw new DisposedError('this AiM');
+    signal?.throwIfAborted();
+    const id = this.next++;
+    const abort = () => this.send({ id, abort: true });
+    try {
+      return await new Promise((resolve, reject) => {
+        this.pending.set(id, { ...listeners, resolve: resolve as Pending['resolve'], reject });
+        this.thread.hold(true);
+        signal?.addEventListener('abort', abort);
+        this.send({ id, call, args, listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      this.pending.delete(id);
+      if (this.pending.size === 0) this.thread.hold(false);
+    }
+  }
+
+  end(reason: Error = new DisposedError('this AiM')): void {
+    if (this.ended) return;
+    this.ended = true;
+    this.thread.end();
+    for (const { reject } of this.pending.values()) reject(reason);
+  }
+
+  private receive(message: FromWorker): void {
+    const call = this.pending.get(message.id);
+    if (!call) return;
+    if ('result' in message) call.resolve(message.result);
+    else if ('error' in message) call.reject(revivedError(message.error));
+    else if ('step' in message) void this.step(message.id, call, message.step);
+    else call.onProgress?.(message.progress);
+  }
+
+  private async step(id: number, call: Pending, step: PlainStep): Promise<void> {
+    let goOn = true;
+    try {
+      const preview = async () => (await this.call('preview', [id])).map((image) => new AimImage(image));
+      await call.onStep?.({ ...step, preview });
+    } catch (error) {
+      call.reject(error);
+      goOn = false;
+    }
+    if (!this.ended) this.send({ id, seen: goOn });
+  }
+
+  private send(message: ToWorker): void {
+    this.thread.post(message);
+  }
+}
+
+/** What a worker can be given: it knows neither the page's address nor how to clone a URL or a FileList. */
+function portable(source: CheckpointSource): CheckpointSource {
+  if (typeof source === 'string' || source instanceof URL) return hasFiles() ? String(source) : absolute(source);
+  return Symbol.iterator in source ? [...source] : source;
+}
+
+function absolute(url: string | URL): string {
+  const page = globalThis.location?.href;
+  return page ? new URL(url, page).href : String(url);
+}

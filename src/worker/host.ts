@@ -1,0 +1,123 @@
+/** What runs inside the worker: one AiM that takes its calls as messages. */
+import { AiM } from '../aim.js';
+import { DisposedError } from '../errors.js';
+import { AimImage } from '../io/image.js';
+import { importOptional, runtime } from '../platform/runtime.js';
+import { type FromWorker, plainError, plainImage, type Request, type ToWorker } from './messages.js';
+
+/** A call under way. */
+interface Running {
+  abort: AbortController;
+  /** Of the latest step. */
+  preview?: () => Promise<AimImage[]>;
+  /** Lets drawing go on (false: end it) once the step's listener is through. */
+  seen?: (goOn: boolean) => void;
+}
+
+interface Port {
+  postMessage(message: FromWorker, transfer: ArrayBuffer[]): void;
+}
+
+const running = new Map<number, Running>();
+let port: Port;
+let model: AiM | undefined;
+
+async function listen(): Promise<void> {
+  if (runtime().name === 'node') {
+    const { parentPort } = await importOptional<typeof import('node:worker_threads')>('node:worker_threads');
+    port = parentPort!;
+    parentPort!.on('message', receive);
+  } else {
+    port = globalThis as unknown as Port;
+    globalThis.addEventListener('message', (event) => receive((event as MessageEvent<ToWorker>).data));
+  }
+}
+
+function receive(message: ToWorker): void {
+  const call = running.get(message.id);
+  if ('abort' in message) call?.abort.abort();
+  else if ('seen' in message) call?.seen?.(message.seen);
+  else void answer(message);
+}
+
+async function answer(request: Request): Promise<void> {
+  const { id } = request;
+  const call: Running = { abort: new AbortController() };
+  running.set(id, call);
+  try {
+    const result = await perform(request, call);
+    port.postMessage({ id, result }, buffers(result));
+  } catch (error) {
+    port.postMessage({ id, error: plainError(error) }, []);
+  } finally {
+    running.delete(id);
+  }
+}
+
+async function perform(request: Request, call: Running) {
+  const { id } = request;
+  const { signal } = call.abort;
+  const load = {
+    signal,
+    onProgress: request.listens ? (progress: NonNullable<unknown>) => send({ id, progress } as FromWorker) : undefined,
+  };
+  switch (request.call) {
+    case 'fromPretrained':
+      return facts(await AiM.fromPretrained(request.args[0], { ...request.args[1], ...load }));
+    case 'fromConfig':
+      return facts(await AiM.fromConfig(request.args[0], { ...request.args[1], ...load }));
+    case 'generate': {
+      const onStep = async ({ preview, ...step }: Parameters<NonNullable<Parameters<AiM['generate']>[0]>['onStep'] & {}>[0]) => {
+        call.preview = preview;
+        const seen = new Promise<boolean>((resolve) => {
+          call.seen = resolve;
+        });
+        send({ id, step });
+        // The client throws its listener's own error; this one only ends the drawing.
+        if (!(await seen)) throw new Error('onStep threw');
+      };
+      const drawn = await live().generate({ ...request.args[0], signal, ...(request.listens && { onStep }) });
+      return { ...drawn, images: drawn.images.map(plainImage) };
+    }
+    case 'preview': {
+      const preview = running.get(request.args[0])?.preview;
+      if (!preview) throw new DisposedError('the preview of a finished image');
+      return (await preview()).map(plainImage);
+    }
+    case 'encode':
+      return live().encode(
+        request.args[0].map((image) => {
+          const { width, height } = image;
+          return 'rgb' in image ? new AimImage({ width, height, data: image.rgb }) : image;
+        }),
+      );
+    case 'decode':
+      return (await live().decode(request.args[0], { signal })).map(plainImage);
+    case 'dispose':
+      return live().dispose();
+  }
+}
+
+function facts(aim: AiM) {
+  model = aim;
+  const { config, classes, ignored, backend, device, parameters } = aim;
+  return { config, classes, ignored, backend, device, parameters };
+}
+
+function live(): AiM {
+  if (!model) throw new DisposedError('this AiM');
+  return model;
+}
+
+function send(message: FromWorker): void {
+  port.postMessage(message, []);
+}
+
+/** The memory of an answer's arrays, to be moved rather than copied. */
+function buffers(value: unknown, found = new Set<ArrayBuffer>()): ArrayBuffer[] {
+  if (ArrayBuffer.isView(value)) found.add(value.buffer as ArrayBuffer);
+  else if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) buffers(child, found);
+  return [...found];
+}
+
+void listen();

@@ -1,0 +1,80 @@
+/** What goes between `aim-js/worker` and its worker: calls one way; the other way their answers, and news while they run. */
+import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
+import {
+  type AimError,
+  CheckpointError,
+  DeviceError,
+  DisposedError,
+  IoError,
+  OptionError,
+  OutOfMemoryError,
+  ShapeError,
+} from '../errors.js';
+import type { AimImage } from '../io/image.js';
+import type { CheckpointSource, Progress } from '../io/source.js';
+import type { AimConfigJson } from '../model/config.js';
+
+/** Options without what cannot be cloned. */
+type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'signal'>;
+
+export type PlainImage = Pick<AimImage, 'width' | 'height' | 'data' | 'label' | 'seed'>;
+/** `rgb` marks the floats of an AimImage; other inputs are RGBA bytes. */
+export type PlainInput = Pick<Exclude<EncodeInput, AimImage>, 'width' | 'height'> &
+  ({ rgb: Float32Array } | { data: Uint8ClampedArray | Uint8Array });
+export type PlainGenerated = Omit<Generated, 'images'> & { images: PlainImage[] };
+export type PlainStep = Omit<StepInfo, 'preview'>;
+export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters'>;
+
+/** The calls a worker answers; `preview` names the running `generate` it looks into. */
+export interface Calls {
+  fromPretrained(source: CheckpointSource, options: Plain<LoadOptions>): ModelFacts;
+  fromConfig(config: AimConfigJson, options: Plain<LoadOptions> & { seed?: number }): ModelFacts;
+  generate(options: Plain<GenerateOptions>): PlainGenerated;
+  preview(generate: number): PlainImage[];
+  encode(images: PlainInput[]): Uint32Array[];
+  decode(codes: ArrayLike<number>[]): PlainImage[];
+  dispose(): void;
+}
+
+export type Request = {
+  [K in keyof Calls]: { id: number; call: K; args: Parameters<Calls[K]>; listens: boolean };
+}[keyof Calls];
+
+/** `seen` follows each step once the listener is through with it; false means that it threw. */
+export type ToWorker = Request | { id: number; abort: true } | { id: number; seen: boolean };
+
+export type FromWorker =
+  | { id: number; result: ReturnType<Calls[keyof Calls]> }
+  | { id: number; error: PlainError }
+  | { id: number; step: PlainStep }
+  | { id: number; progress: Progress };
+
+interface PlainError {
+  name: string;
+  message: string;
+  stack: string | undefined;
+}
+
+const TYPES: Record<string, new (message: string) => AimError> = {
+  CheckpointError,
+  DeviceError,
+  DisposedError,
+  IoError,
+  OptionError,
+  OutOfMemoryError,
+  ShapeError,
+};
+
+export function plainError(error: unknown): PlainError {
+  const { name = 'Error', message = String(error), stack } = (error ?? {}) as Partial<Error>;
+  return { name, message, stack };
+}
+
+/** An error of the same class, so that `instanceof` and `code` tell the same as without a worker. */
+export function revivedError({ name, message, stack }: PlainError): Error {
+  const Type = TYPES[name];
+  // DisposedError words its own message, so it is set afterwards.
+  return Type ? Object.assign(new Type(message), { message, stack }) : Object.assign(new Error(message), { name, stack });
+}
+
+export const plainImage = ({ width, height, data, label, seed }: AimImage): PlainImage => ({ width, height, data, label, seed });

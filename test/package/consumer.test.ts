@@ -1,0 +1,188 @@
+/** The packed tarball in a project of its own: installed, type-checked, run, and bundled by Vite, esbuild and webpack. */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build as esbuild } from 'esbuild';
+import { build as vite } from 'vite';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import webpack from 'webpack';
+import { findDeno } from '../platform/deno.js';
+import { run } from '../platform/run.js';
+import { html, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/site.js';
+import { npm, pack } from './pack.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const fixture = `${root}test/fixtures/mamba2-adaln`;
+let dir: string;
+const at = (name: string) => join(dir, name);
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'aim-consumer-'));
+  const { file, remove } = pack();
+  // Already there when npm looks, so that no registry is asked.
+  for (const path of dependencies()) cpSync(`${root}${path}`, at(path), { recursive: true });
+  const manifest = { name: 'consumer', private: true, type: 'module', dependencies: { 'aim-js': `file:${file}` } };
+  writeFileSync(at('package.json'), JSON.stringify(manifest));
+  npm(['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund'], dir);
+  remove();
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Where the packages lie that a user gets along with this one. */
+function dependencies(): string[] {
+  const { packages } = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')) as {
+    packages: Record<string, { dev?: true; optional?: true; peer?: true; devOptional?: true }>;
+  };
+  const needed = Object.entries(packages).filter(([path, p]) => path && !p.dev && !p.optional && !p.peer && !p.devOptional);
+  return needed.map(([path]) => path);
+}
+
+const APP = `
+import { AiM, OptionError } from 'aim-js';
+export async function app(source) {
+  const aim = await AiM.fromPretrained(source, { device: 'wasm' });
+  const { images } = await aim.generate({ count: 2, seed: 1 });
+  const png = await images[0].toPNG();
+  const wrong = await aim.generate({ count: 0 }).catch((e) => e instanceof OptionError);
+  await aim.dispose();
+  return { images: images.length, png: String.fromCharCode(...png.subarray(1, 4)), wrong };
+}`;
+const DONE = { images: 2, png: 'PNG', wrong: true };
+
+it('runs in Node', async () => {
+  writeFileSync(at('app.mjs'), APP);
+  writeFileSync(
+    at('main.mjs'),
+    `import { app } from './app.mjs'; console.log(JSON.stringify(await app(${JSON.stringify(fixture)})));`,
+  );
+  const { status, stdout, stderr } = await run(process.execPath, ['main.mjs'], { cwd: dir });
+  expect(stderr).toBe('');
+  expect(JSON.parse(stdout)).toEqual(DONE);
+  expect(status).toBe(0);
+});
+
+it('runs in Deno', async ({ skip }) => {
+  const found = findDeno();
+  if ('reason' in found) return skip(found.reason);
+  const args = ['run', '--quiet', '--cached-only', '--node-modules-dir=manual', `--allow-read`, 'main.mjs'];
+  const { stdout, stderr } = await run(found.deno, args, { cwd: dir });
+  expect(JSON.parse(stdout || stderr)).toEqual(DONE);
+});
+
+it('brings the aim command and its model', async () => {
+  const cli = at('node_modules/.bin/aim');
+  const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+  expect((await run(cli, ['--version'])).stdout.trim()).toBe(version);
+  const { status, stdout } = await run(cli, ['info', '--device', 'wasm', '--json']);
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout).parameters.model).toBeGreaterThan(0);
+});
+
+describe('type-checks without skipLibCheck', () => {
+  it.each([
+    ['nodenext', 'nodenext'],
+    ['bundler', 'esnext'],
+  ])('%s', async (moduleResolution, module) => {
+    writeFileSync(
+      at('types.ts'),
+      `import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
+      import { AiM as Remote } from 'aim-js/worker';
+      export async function draw(device: GPUDevice): Promise<AimImage[]> {
+        const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
+        const { images }: Generated = await aim.generate({ classes: ['Bag', 3], onStep: async (s) => void (await s.preview()) });
+        const remote: Remote = await Remote.fromPretrained(new URL('https://example.org/model/'), { device: 'webgpu' });
+        await remote.dispose();
+        // @ts-expect-error: no such option
+        await aim.generate({ steps: 3 });
+        if (images.length === 0) throw new OptionError('none');
+        return images;
+      }`,
+    );
+    const options = { strict: true, noEmit: true, target: 'es2022', lib: ['es2023', 'dom'], types: [], module, moduleResolution };
+    writeFileSync(at('tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }));
+    const { status, stdout } = await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', '.'], { cwd: dir });
+    expect(stdout).toBe('');
+    expect(status).toBe(0);
+  });
+});
+
+/** Each bundles app.js to the folder `out` as main.js and gives its warnings. */
+const BUNDLERS: Record<string, (entry: string, out: string) => Promise<unknown[]>> = {
+  async esbuild(entry, out) {
+    const outdir = at(out);
+    const options = { bundle: true, format: 'esm', splitting: true, minify: true, logLevel: 'silent' } as const;
+    return (await esbuild({ ...options, entryPoints: { main: entry }, outdir, absWorkingDir: dir })).warnings;
+  },
+  async vite(entry, out) {
+    const warnings: string[] = [];
+    await vite({
+      root: dir,
+      configFile: false,
+      logLevel: 'warn',
+      customLogger: { ...QUIET, warn: (text) => warnings.push(text), warnOnce: (text) => warnings.push(text) },
+      build: {
+        outDir: at(out),
+        chunkSizeWarningLimit: 2000,
+        rollupOptions: { input: { main: entry }, output: { entryFileNames: 'main.js' } },
+      },
+      base: `/${out}/`,
+    });
+    return warnings;
+  },
+  webpack: (entry, out) =>
+    new Promise((resolve, reject) => {
+      const options = { mode: 'production', performance: { hints: false }, context: dir, entry: { main: entry } } as const;
+      const compiler = webpack({ ...options, output: { path: at(out), filename: 'main.js', publicPath: `/${out}/` } });
+      compiler.run((error, stats) => {
+        compiler.close(() => {
+          if (error) reject(error);
+          else resolve([...(stats?.compilation.errors ?? []), ...(stats?.compilation.warnings ?? [])].map(String));
+        });
+      });
+    }),
+};
+const QUIET = {
+  info() {},
+  warn() {},
+  warnOnce() {},
+  error() {},
+  clearScreen() {},
+  hasErrorLogged: () => false,
+  hasWarned: false,
+};
+
+describe('bundles as it is, and the bundle draws', () => {
+  it.each(Object.keys(BUNDLERS))('%s', async (name) => {
+    mkdirSync(at('src'), { recursive: true });
+    writeFileSync(at('src/app.js'), APP);
+    writeFileSync(
+      at('src/main.js'),
+      `import { app } from './app.js';
+      import { AiM } from 'aim-js/worker';
+      async function inWorker(source) {
+        const aim = await AiM.fromPretrained(source, { device: 'wasm' });
+        const { images } = await aim.generate({ count: 1 });
+        await aim.dispose();
+        return images.length;
+      }
+      globalThis.done = Promise.all([app('/fixtures/mamba2-adaln'), inWorker('/fixtures/mamba2-adaln')]);`,
+    );
+    const out = `out-${name}`;
+    expect(await BUNDLERS[name]!(at('src/main.js'), out)).toEqual([]);
+    expect(existsSync(at(`${out}/main.js`))).toBe(true);
+    if (NO_CHROMIUM) return;
+    const site = await serve(
+      { '/': html(`<script type="module" src="/${out}/main.js"></script>`) },
+      { [`/${out}/`]: at(`${out}/`) },
+    );
+    const browser = await openChromium();
+    try {
+      const { page } = await openPage(browser, site.url);
+      expect(await page.evaluate('done')).toEqual([DONE, 1]);
+    } finally {
+      await browser.close();
+      await site.close();
+    }
+  });
+});

@@ -1,0 +1,85 @@
+/** The package as npm, TypeScript and bundlers see it. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { runInNewContext } from 'node:vm';
+import { gzipSync } from 'node:zlib';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { build } from 'esbuild';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { describe, expect, it } from 'vitest';
+import { run } from '../platform/run.js';
+import { pack } from './pack.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
+/** The whole of what a page loads: script, shaders and WASM. */
+const BUDGET = 80_000;
+
+it('publint has nothing to say', async () => {
+  const { messages } = await publint({ pkgDir: root, strict: true });
+  expect(messages.map((m) => formatMessage(m, manifest))).toEqual([]);
+});
+
+it('the types are right for every ES module resolution', async () => {
+  const { file, remove } = pack();
+  try {
+    const checked = await checkPackage(createPackageFromTarballData(readFileSync(file)), {
+      // A script for `new Worker`, not a module to import.
+      excludeEntrypoints: ['./aim.worker.min.js'],
+    });
+    if (!checked.types) throw new Error('the package has no types');
+    const here = checked.problems.filter((p) => !('resolutionKind' in p) || ['node16-esm', 'bundler'].includes(p.resolutionKind));
+    // This package is ESM only, so a require() of it is TypeScript's to refuse.
+    expect(here.filter((p) => p.kind !== 'CJSResolvesToESM')).toEqual([]);
+    expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './worker']));
+  } finally {
+    remove();
+  }
+});
+
+it('size is within its budget', async () => {
+  const size = (code: string | Uint8Array) => gzipSync(code, { level: 9 }).length;
+  const { outputFiles } = await build({
+    stdin: { contents: `import { AiM } from './dist/aim.js'; console.log(AiM);`, resolveDir: root },
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    external: ['fast-png'],
+    write: false,
+  });
+  const whole = size(readFileSync(`${root}dist/aim.js`));
+  const drawing = size(outputFiles[0]!.contents);
+  const file = (name: string) => `${name} ${(size(readFileSync(`${root}dist/${name}`)) / 1000).toFixed(1)}`;
+  console.log(
+    `gzip kB: aim.js ${(whole / 1000).toFixed(1)} of ${BUDGET / 1000}; as bundled by who imports AiM only ` +
+      `${(drawing / 1000).toFixed(1)}; ${file('aim.iife.min.js')}; ${file('worker.js')}`,
+  );
+  expect(whole).toBeLessThanOrEqual(BUDGET);
+  expect(drawing).toBeLessThan(whole);
+  // What only training uses goes when nothing trains.
+  expect(outputFiles[0]!.text).not.toContain('"adamw"');
+});
+
+describe('importing touches nothing', () => {
+  it.each(['aim.js', 'worker.js'])('%s', async (name) => {
+    const names = ['navigator', 'document', 'window', 'self', 'location', 'Deno', 'Bun', 'Worker', 'WebAssembly', 'fetch'];
+    const { status, stderr } = await run(process.execPath, [
+      '--input-type=module',
+      '-e',
+      `for (const name of ${JSON.stringify(names)})
+         Object.defineProperty(globalThis, name, { get() { throw new Error(name + ' was touched'); } });
+       process.dlopen = () => { throw new Error('native code was loaded'); };
+       await import(${JSON.stringify(`${root}dist/${name}`)});`,
+    ]);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+  });
+
+  it('aim.iife.min.js', () => {
+    const script = readFileSync(`${root}dist/aim.iife.min.js`, 'utf8');
+    // The language and what the PNG writer inside makes at once; no other global of any runtime.
+    const context = { TextEncoder, TextDecoder };
+    expect(runInNewContext(`${script}; typeof AiM.fromPretrained + typeof AiM.AimImage`, context)).toBe('functionfunction');
+  });
+});

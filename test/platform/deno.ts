@@ -1,0 +1,29 @@
+/** Runs the Deno of npm package `deno` (which brings the binary; nothing is downloaded). */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { type Ran, run } from './run.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The binary, or why there is none. */
+export function findDeno(): { deno: string } | { reason: string } {
+  try {
+    return { deno: createRequire(import.meta.url)('deno/install_api.cjs').runInstall() };
+  } catch (error) {
+    return { reason: `no Deno for this system: ${(error as Error).message}` };
+  }
+}
+
+/** Runs a module with leave to read files, under the project's deno.json. */
+export function runDeno(deno: string, script: string, args: string[]): Promise<Ran> {
+  return run(deno, [
+    'run',
+    '--quiet',
+    '--no-check',
+    '--cached-only',
+    `--config=${root}deno.json`,
+    '--allow-read',
+    script,
+    ...args,
+  ]);
+}

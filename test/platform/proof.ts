@@ -1,0 +1,114 @@
+/**
+ * The same proof in every runtime: golden values, drawing, encoding and decoding, disposing. It uses nothing but the library
+ * it is given and the web platform, so that Node, Deno and a page can all run it.
+ */
+import type * as Library from '../../src/index.js';
+
+export interface Place {
+  device: 'wasm' | 'webgpu';
+  /** Path or URL of test/fixtures. */
+  fixtures: string;
+}
+
+export interface Proof {
+  /** The device in words. */
+  device: string;
+  ms: number;
+  /** What was checked, and what was wrong with it (empty: nothing). */
+  checks: { name: string; ms: number; wrong: string }[];
+  /** Tokens drawn with fixed seeds, images of all models. */
+  tokens: number[][];
+}
+
+const MODELS = ['mamba2-adaln', 'mamba1-adaln-group'];
+const IMAGES = 4;
+
+export async function prove({ AiM, openSource, verify }: typeof Library, { device, fixtures }: Place): Promise<Proof> {
+  const start = performance.now();
+  const proof: Proof = { device: '', ms: 0, checks: [], tokens: [] };
+  const check = async (name: string, work: () => Promise<string>) => {
+    const from = performance.now();
+    const wrong = await work().catch((error: Error) => error.stack ?? String(error));
+    proof.checks.push({ name, ms: Math.round(performance.now() - from), wrong });
+  };
+  for (const model of MODELS) {
+    const folder = `${fixtures}/${model}`;
+    const aim = await AiM.fromPretrained(folder, { device });
+    proof.device = aim.device;
+
+    await check(`${model}: golden values`, async () => {
+      const source = await openSource(`${folder}/expected.safetensors`);
+      const { rows } = await verify(aim, source);
+      await source.close();
+      if (rows.length < 3) return `only ${rows.length} tensors were checked`;
+      return rows
+        .filter((r) => !r.ok)
+        .map((r) => `${r.name}: ${r.maxRel} > ${r.allowed}`)
+        .join(', ');
+    });
+
+    await check(`${model}: drawing`, async () => {
+      let previews = 0;
+      const drawn = await aim.generate({
+        count: IMAGES,
+        seed: 2024,
+        cfgScale: 2,
+        topK: 40,
+        topP: 0.95,
+        async onStep({ step, steps, preview }) {
+          if (step === steps / 2) previews += (await preview()).length;
+        },
+      });
+      for (const t of drawn.tokens) proof.tokens.push([...t]);
+      const png = await drawn.images[0]!.toPNG();
+      if (String.fromCharCode(...png.subarray(1, 4)) !== 'PNG') return 'toPNG() gave no PNG';
+      return previews === IMAGES ? '' : `${previews} previews of ${IMAGES} images`;
+    });
+
+    // Of one model only: these do not depend on its layers, and a software GPU is slow.
+    if (model === MODELS[0]) {
+      await check(`${model}: encoding and decoding`, async () => {
+        const drawn = await aim.generate({ count: 2, seed: 7 });
+        const decoded = await aim.decode(drawn.tokens);
+        const same = decoded.every((image, i) => image.data.every((v, j) => v === drawn.images[i]!.data[j]));
+        if (!same) return 'decode() of the tokens drawn gives other images';
+        const codes = await aim.encode(drawn.images);
+        const bytes = drawn.images.map((image) => ({ width: image.width, height: image.height, data: image.toRGBA() }));
+        const fromBytes = await aim.encode(bytes);
+        if (codes.some((c) => c.length !== aim.config.num_tokens)) return `encode() gave ${codes.map((c) => c.length)} codes`;
+        const equal = codes.flatMap((c, i) => [...c].map((v, j) => v === fromBytes[i]![j])).filter(Boolean).length;
+        const all = codes.length * aim.config.num_tokens;
+        return equal > all * 0.8 ? '' : `${equal} of ${all} codes are the same from floats and bytes`;
+      });
+
+      await check(`${model}: abort`, async () => {
+        const abort = new AbortController();
+        const reason = new Error('enough');
+        const stopped = await aim
+          .generate({ count: 1, signal: abort.signal, onStep: () => abort.abort(reason) })
+          .catch((error) => error);
+        return stopped === reason ? '' : `an aborted generate() gave ${stopped}`;
+      });
+    }
+
+    // Of the other model, whose device is not needed again. (A place for training steps: before this, on both models.)
+    if (model !== MODELS[0] && device === 'webgpu') {
+      await check(`${model}: a lost device`, async () => {
+        const gpu = (aim as unknown as { be: { device: GPUDevice } }).be.device;
+        const during = await aim.generate({ count: 1, onStep: () => gpu.destroy() }).catch((error) => error);
+        const after = await aim.generate({ count: 1 }).catch((error) => error);
+        const told = [during, after].map((error) => `${error.code}: ${error.message}`);
+        return told.every((t) => /^ERR_DEVICE: the WebGPU device was lost/.test(t)) ? '' : told.join('; ');
+      });
+    }
+
+    await check(`${model}: disposing`, async () => {
+      await aim.dispose();
+      await aim.dispose();
+      const after = await aim.generate().catch((error) => error);
+      return after.code === 'ERR_DISPOSED' ? '' : `generate() after dispose() gave ${after}`;
+    });
+  }
+  proof.ms = Math.round(performance.now() - start);
+  return proof;
+}

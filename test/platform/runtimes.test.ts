@@ -1,0 +1,116 @@
+/** The proof of proof.ts with the built library in every runtime, on WASM and on WebGPU; ends with a table. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findDeno, runDeno } from './deno.js';
+import type { Place, Proof } from './proof.js';
+import { type Ran, run } from './run.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const fixtures = `${root}test/fixtures`;
+const device = ['wasm', 'webgpu'] as const;
+let dir: string;
+let script: string;
+
+/** What a proof gives when it cannot start: `reason` is a DeviceError's message. */
+type Outcome = Proof | { reason: string };
+const rows: { runtime: string; backend: string; status: string; ms: number | ''; tokens: string }[] = [];
+let baseline: number[][] | undefined;
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'aim-proof-'));
+  script = join(dir, 'main.mjs');
+  writeFileSync(join(dir, 'proof.mjs'), (await moduleText(`${root}test/platform/proof.ts`)).body);
+  writeFileSync(
+    script,
+    `${attempt(pathToFileURL(`${root}dist/aim.js`).href, './proof.mjs')}
+    const [device, fixtures] = globalThis.Deno ? Deno.args : process.argv.slice(2);
+    console.log(JSON.stringify(await attempt({ device, fixtures })));`,
+  );
+});
+
+afterAll(() => {
+  rmSync(dir, { recursive: true, force: true });
+  const table = rows.map(
+    (r) => `  ${r.runtime.padEnd(9)}${r.backend.padEnd(8)}${r.status.padEnd(8)}${String(r.ms).padStart(7)}  ${r.tokens}`,
+  );
+  console.log(`runtime × backend: status, ms, images whose tokens equal Node's on WASM\n${table.join('\n')}`);
+});
+
+const RUNTIMES: Record<string, { missing(): string; prove(place: Place): Promise<Outcome> }> = {
+  Node: {
+    missing: () => '',
+    prove: async ({ device }) => outcome(await run(process.execPath, [script, device, fixtures])),
+  },
+  Deno: {
+    missing: () => ('reason' in deno ? deno.reason : ''),
+    prove: async ({ device }) => outcome(await runDeno('deno' in deno ? deno.deno : '', script, [device, fixtures])),
+  },
+  Chromium: { missing: () => NO_CHROMIUM, prove: inChromium },
+};
+const deno = findDeno();
+
+describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
+  it.for(device)('%s', { timeout: 300_000 }, async (backend, { skip }) => {
+    const row = { runtime, backend, status: 'FAILED', ms: '' as number | '', tokens: '' };
+    rows.push(row);
+    const { missing, prove } = RUNTIMES[runtime]!;
+    const without = (reason: string) => {
+      Object.assign(row, { status: 'skipped', tokens: reason });
+      return skip(reason);
+    };
+    if (missing()) return without(missing());
+    const proof = await prove({ device: backend, fixtures });
+    if ('reason' in proof) {
+      expect(backend, proof.reason).toBe('webgpu');
+      return without(proof.reason);
+    }
+    baseline ??= proof.tokens;
+    const equal = proof.tokens.filter((t, i) => t.join() === baseline![i]!.join()).length;
+    Object.assign(row, { ms: proof.ms, tokens: `${equal} of ${baseline.length}` });
+    expect(proof.device).toContain(backend);
+    expect(proof.checks.filter((c) => c.wrong)).toEqual([]);
+    // On WebGPU a near tie may fall otherwise, and then the rest of that image does; on WASM nothing may.
+    expect(equal).toBeGreaterThanOrEqual(backend === 'wasm' ? baseline.length : baseline.length * 0.9);
+    row.status = 'ok';
+  });
+});
+
+/** Script text: the function `attempt`, which gives an Outcome. */
+function attempt(library: string, proof: string): string {
+  return `import * as library from ${JSON.stringify(library)};
+    import { prove } from ${JSON.stringify(proof)};
+    const attempt = (place) => prove(library, place).catch((error) => {
+      if (error.code === 'ERR_DEVICE') return { reason: error.message };
+      throw error;
+    });`;
+}
+
+function outcome({ status, stdout, stderr }: Ran): Outcome {
+  if (status !== 0) throw new Error(`it ended with ${status}:\n${stdout}${stderr}`);
+  return JSON.parse(stdout);
+}
+
+async function inChromium({ device }: Place): Promise<Outcome> {
+  const imports = '<script type="importmap">{"imports":{"fast-png":"/fast-png.js"}}</script>';
+  const site = await serve({
+    '/': html('<script type="module" src="/run.js"></script>', imports),
+    '/run.js': { body: `${attempt('/dist/aim.js', '/proof.js')} globalThis.run = attempt;`, type: 'text/javascript' },
+    '/proof.js': await moduleText(`${root}test/platform/proof.ts`),
+    '/fast-png.js': await moduleText(`${root}node_modules/fast-png/lib/index.js`),
+  });
+  const browser = await openChromium();
+  try {
+    const { page, errors } = await openPage(browser, site.url);
+    const result: Outcome = await page.evaluate(`run(${JSON.stringify({ device, fixtures: '/fixtures' })})`);
+    // A model may come without class names; a browser logs the request all the same.
+    expect(errors.filter((e) => !/404/.test(e))).toEqual([]);
+    return result;
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+}

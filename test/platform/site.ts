@@ -1,0 +1,102 @@
+/** A page for browser tests: the build, the fixtures and scripts of the test's own, served from 127.0.0.1, and Chromium to open it. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { extname } from 'node:path';
+import { build } from 'esbuild';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+const CHROMIUM = '/usr/bin/chromium';
+export const NO_CHROMIUM = existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
+
+const root = new URL('../../', import.meta.url).pathname;
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.css': 'text/css',
+  '.json': 'application/json',
+};
+
+export interface Answer {
+  body: string | Uint8Array;
+  type?: string;
+  headers?: Record<string, string>;
+}
+
+export interface Site {
+  url: string;
+  close(): Promise<void>;
+}
+
+/** Serves `answers` by path, and below them the project's dist, fixtures (as /fixtures) and embedded model (as /model). */
+export async function serve(answers: Record<string, Answer>, folders: Record<string, string> = {}): Promise<Site> {
+  const places = {
+    '/dist/': `${root}dist/`,
+    '/fixtures/': `${root}test/fixtures/`,
+    '/model/': `${root}models/fashion-mnist/`,
+    ...folders,
+  };
+  const server = createServer(async (request, response) => {
+    const path = new URL(request.url!, 'http://x').pathname;
+    const known = answers[path];
+    const [prefix, folder] = Object.entries(places).find(([p]) => path.startsWith(p)) ?? [];
+    const body = known?.body ?? (prefix && (await readFile(folder + path.slice(prefix.length)).catch(() => undefined)));
+    if (body === undefined || body === '') return response.writeHead(404).end();
+    response.writeHead(200, {
+      'content-type': known?.type ?? TYPES[extname(path)] ?? 'application/octet-stream',
+      'content-length': Buffer.byteLength(body),
+      ...known?.headers,
+    });
+    response.end(body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+export const html = (body: string, head = ''): Answer => ({
+  body: `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>aim-js</title>${head}${body}`,
+  type: 'text/html',
+});
+
+/** A script of the tests, or a package, as one ES module for the page. */
+export async function moduleText(file: string): Promise<Answer> {
+  const { outputFiles } = await build({ entryPoints: [file], bundle: true, format: 'esm', write: false, logLevel: 'silent' });
+  return { body: outputFiles[0]!.contents, type: 'text/javascript' };
+}
+
+/** Chromium with WebGPU on the software adapter. */
+export function openChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--headless=new',
+      '--no-sandbox',
+      '--enable-unsafe-webgpu',
+      '--use-webgpu-adapter=swiftshader',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** A page at `url` and the errors that it logs. */
+export async function openPage(browser: Browser, url: string): Promise<{ page: Page; errors: string[] }> {
+  const page = await browser.newPage();
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+  await page.goto(url);
+  return { page, errors };
+}

@@ -1,0 +1,118 @@
+/** What `aim-js/worker` promises: the calls of `aim-js` with the same results, errors and listeners, over messages. */
+import type * as Local from '../../src/index.js';
+import type * as Worker from '../../src/worker/client.js';
+import type { Place } from './proof.js';
+
+export interface WorkerProof {
+  /** What was wrong; empty: nothing. */
+  wrong: string[];
+  /** Longest time that the caller's thread was not free while the worker drew, ms. */
+  longestGap: number;
+}
+
+export async function proveWorker(
+  local: typeof Local,
+  remote: typeof Worker,
+  { device, fixtures }: Place,
+  options: Worker.WorkerLoadOptions = {},
+): Promise<WorkerProof> {
+  const wrong: string[] = [];
+  const expect = (ok: boolean, what: string) => void (ok || wrong.push(what));
+  const folder = `${fixtures}/mamba2-adaln`;
+  const drawing = { count: 3, seed: 11, cfgScale: 2 };
+  const failure = (work: Promise<unknown>): Promise<Error & { code?: string }> =>
+    work.then(
+      () => new Error('it went through'),
+      (error) => error,
+    );
+
+  const here = await local.AiM.fromPretrained(folder, { device });
+  const want = await here.generate(drawing);
+  const wantCodes = await here.encode(want.images);
+  await here.dispose();
+
+  let progress = 0;
+  const aim = await remote.AiM.fromPretrained(folder, { device, onProgress: ({ loaded }) => (progress = loaded), ...options });
+  expect(progress > 0, 'no progress was told');
+  expect(aim.backend === device && aim.device.includes(device), `device is ${aim.device}`);
+  expect(aim.config.num_tokens === 16 && aim.parameters.model > 0, 'the facts of the model are wrong');
+
+  let previews = 0;
+  const steps: number[] = [];
+  const beat = heartbeat();
+  const got = await aim.generate({
+    ...drawing,
+    async onStep({ step, preview }) {
+      steps.push(step);
+      if (step === 5) previews = (await preview()).filter((image) => image instanceof remote.AimImage).length;
+    },
+  });
+  const longestGap = beat.stop();
+  expect(steps.join() === Array.from({ length: 16 }, (_, i) => i + 1).join(), `steps were ${steps}`);
+  expect(previews === 3, `${previews} previews of 3 images`);
+  expect(String(got.tokens) === String(want.tokens), 'other tokens than without a worker');
+  expect(String(got.images.map((i) => i.toRGB())) === String(want.images.map((i) => i.toRGB())), 'other images');
+  expect(got.images[2]!.seed === 13 && got.labels.join() === want.labels.join(), 'seeds or labels are wrong');
+
+  expect(
+    String((await aim.decode(got.tokens)).map((i) => i.toRGB())) === String(got.images.map((i) => i.toRGB())),
+    'decode differs',
+  );
+  expect(String(await aim.encode(got.images)) === String(wantCodes), 'encode differs');
+  expect(got.images[0]!.data.length > 0, 'encode took the image away');
+  const { width, height } = got.images[0]!;
+  expect((await aim.encode([{ width, height, data: got.images[0]!.toRGBA() }]))[0]!.length === 16, 'encode of bytes differs');
+
+  const refused = await failure(aim.generate({ topP: 7 }));
+  expect(
+    refused instanceof remote.OptionError && refused.code === 'ERR_OPTION' && /topP is 7/.test(refused.message),
+    `${refused}`,
+  );
+  const mine = new Error('mine');
+  const thrown = await failure(
+    aim.generate({
+      onStep() {
+        throw mine;
+      },
+    }),
+  );
+  expect(thrown === mine, `a listener's error became ${thrown}`);
+  const abort = new AbortController();
+  expect(
+    (await failure(aim.generate({ signal: abort.signal, onStep: () => abort.abort(mine) }))) === mine,
+    'abort lost its reason',
+  );
+  expect((await failure(aim.generate({ signal: AbortSignal.abort(mine) }))) === mine, 'an aborted signal was not seen');
+  expect(String((await aim.generate(drawing)).tokens) === String(want.tokens), 'other tokens after an abort');
+
+  const missing = await failure(remote.AiM.fromPretrained(`${fixtures}/none`, { device, ...options }));
+  expect(missing instanceof remote.IoError, `a missing folder gave ${missing}`);
+  const running = failure(aim.generate({ ...drawing, count: 1000 }));
+  await aim.dispose();
+  await aim.dispose();
+  const stopped = await running;
+  expect(stopped.code === 'ERR_DISPOSED', `a call running while its model was disposed gave ${stopped}`);
+  expect((await failure(aim.generate())).code === 'ERR_DISPOSED', 'no ERR_DISPOSED after dispose()');
+
+  const fresh = await remote.AiM.fromConfig(aim.config.json, { device, seed: 3, ...options });
+  expect((await fresh.generate({ count: 1 })).images.length === 1, 'fromConfig does not draw');
+  await fresh.dispose();
+  return { wrong, longestGap };
+}
+
+/** Measures the longest pause between two turns of this thread. */
+function heartbeat(): { stop(): number } {
+  let last = performance.now();
+  let longest = 0;
+  const timer = setInterval(() => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  }, 4);
+  return {
+    stop() {
+      clearInterval(timer);
+      return Math.round(longest);
+    },
+  };
+}
