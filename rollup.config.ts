@@ -1,9 +1,14 @@
+import { rmSync } from 'node:fs';
+import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
 import { defineConfig, type InputPluginOption } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
 import { annotate, dropReferences, minify } from './scripts/slim.mjs';
+
+// Chunk names carry hashes: old ones would stay.
+rmSync('dist', { recursive: true, force: true });
 
 const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const source: InputPluginOption = [assets(), esbuild({ target: 'es2022' })];
@@ -19,24 +24,25 @@ export default defineConfig([
     output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
     plugins: [library],
   },
-  // The library as an ES module, and the same API served by a worker.
-  ...Object.entries({ aim: 'src/index.ts', worker: 'src/worker/client.ts' }).map(([name, input]) => ({
-    input,
+  // The library as ES modules: drawing, and training beside it; what both use is a chunk of its own.
+  {
+    input: { aim: 'src/index.ts', train: 'src/train/index.ts' },
     external: packages,
-    output: {
-      file: `dist/${name}.js`,
-      format: 'es' as const,
-      sourcemap,
-      inlineDynamicImports: true,
-    },
-    // Deno and JSR find the types by this line.
-    plugins: [library, annotate(`/* @ts-self-types="./${name}.d.ts" */\n`)],
-  })),
+    output: { dir: 'dist', format: 'es', sourcemap, chunkFileNames: 'chunks/[name]-[hash].js' },
+    plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+  },
+  // Drawing served by a worker.
+  {
+    input: 'src/worker/client.ts',
+    external: packages,
+    output: { file: 'dist/worker.js', format: 'es', sourcemap, inlineDynamicImports: true },
+    plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+  },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {
     input: 'src/global.ts',
     output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', sourcemap, inlineDynamicImports: true },
-    plugins: [nodeResolve({ browser: true }), library],
+    plugins: [nodeResolve({ browser: true }), commonjs(), library],
   },
   // The `aim` command (Node): everything, references included.
   {
@@ -45,7 +51,7 @@ export default defineConfig([
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [source],
   },
-  ...Object.entries({ aim: 'index', worker: 'worker/client' }).map(([name, input]) => ({
+  ...Object.entries({ aim: 'index', train: 'train/index', worker: 'worker/client' }).map(([name, input]) => ({
     input: `build/types/${input}.d.ts`,
     output: { file: `dist/${name}.d.ts`, banner: '/// <reference types="@webgpu/types" />' },
     plugins: [dts()],

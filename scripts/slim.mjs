@@ -42,17 +42,20 @@ export function minify() {
   };
 }
 
-/** Puts comments into minified code: `banner` on top, and the two kinds that the bundlers of users go by. */
-export function annotate(banner = '') {
+/** Puts comments into minified code: `banner(name)` on top of entries, and the two kinds that the bundlers of users go by. */
+export function annotate(banner) {
   return {
     name: 'aim-annotate',
-    renderChunk(code) {
+    renderChunk(code, chunk) {
       const out = new MagicString(code);
       // A module that only some runtimes have is left alone.
       out.replace(/\bimport\((?=[\w$`])/g, 'import(/* @vite-ignore */ /* webpackIgnore: true */ ');
       // An op that nothing uses may go.
       out.replace(/(?<=[{,:=])[\w$]+(?=\("\w+","(?:forward|backward\w*)",)/g, '/* @__PURE__ */$&');
-      return { code: out.prepend(banner).toString(), map: out.generateMap({ hires: 'boundary' }) };
+      return {
+        code: (chunk.isEntry ? out.prepend(banner(chunk.name)) : out).toString(),
+        map: out.generateMap({ hires: 'boundary' }),
+      };
     },
   };
 }

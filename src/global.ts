@@ -1,6 +1,7 @@
-/** For `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.AimImage`, `AiM.OptionError`). */
+/** For `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.AimImage`, `AiM.Trainer`). */
 import * as library from './index.js';
+import * as training from './train/index.js';
 
 const { AiM, ...others } = library;
 
-export default Object.assign(AiM, others);
+export default Object.assign(AiM, others, training);

@@ -3,6 +3,7 @@
  * it is given and the web platform, so that Node, Deno and a page can all run it.
  */
 import type * as Library from '../../src/index.js';
+import type * as Training from '../../src/train/index.js';
 
 export interface Place {
   device: 'wasm' | 'webgpu';
@@ -23,7 +24,10 @@ export interface Proof {
 const MODELS = ['mamba2-adaln', 'mamba1-adaln-group'];
 const IMAGES = 4;
 
-export async function prove({ AiM, openSource, verify }: typeof Library, { device, fixtures }: Place): Promise<Proof> {
+export async function prove(
+  { AiM, openSource, verify }: typeof Library & typeof Training,
+  { device, fixtures }: Place,
+): Promise<Proof> {
   const start = performance.now();
   const proof: Proof = { device: '', ms: 0, checks: [], tokens: [] };
   const check = async (name: string, work: () => Promise<string>) => {

@@ -26,7 +26,7 @@ beforeAll(async () => {
   writeFileSync(join(dir, 'proof.mjs'), (await moduleText(`${root}test/platform/proof.ts`)).body);
   writeFileSync(
     script,
-    `${attempt(pathToFileURL(`${root}dist/aim.js`).href, './proof.mjs')}
+    `${attempt(pathToFileURL(`${root}dist/`).href, './proof.mjs')}
     const [device, fixtures] = globalThis.Deno ? Deno.args : process.argv.slice(2);
     console.log(JSON.stringify(await attempt({ device, fixtures })));`,
   );
@@ -80,10 +80,11 @@ describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
 });
 
 /** Script text: the function `attempt`, which gives an Outcome. */
-function attempt(library: string, proof: string): string {
-  return `import * as library from ${JSON.stringify(library)};
+function attempt(dist: string, proof: string): string {
+  return `import * as library from ${JSON.stringify(`${dist}aim.js`)};
+    import * as training from ${JSON.stringify(`${dist}train.js`)};
     import { prove } from ${JSON.stringify(proof)};
-    const attempt = (place) => prove(library, place).catch((error) => {
+    const attempt = (place) => prove({ ...library, ...training }, place).catch((error) => {
       if (error.code === 'ERR_DEVICE') return { reason: error.message };
       throw error;
     });`;
@@ -98,7 +99,7 @@ async function inChromium({ device }: Place): Promise<Outcome> {
   const imports = '<script type="importmap">{"imports":{"fast-png":"/fast-png.js"}}</script>';
   const site = await serve({
     '/': html('<script type="module" src="/run.js"></script>', imports),
-    '/run.js': { body: `${attempt('/dist/aim.js', '/proof.js')} globalThis.run = attempt;`, type: 'text/javascript' },
+    '/run.js': { body: `${attempt('/dist/', '/proof.js')} globalThis.run = attempt;`, type: 'text/javascript' },
     '/proof.js': await moduleText(`${root}test/platform/proof.ts`),
     '/fast-png.js': await moduleText(`${root}node_modules/fast-png/lib/index.js`),
   });
