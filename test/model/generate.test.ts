@@ -8,7 +8,8 @@ import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
 
 const SMALL = fixture('mamba2-adaln');
-const SEEDS = 100;
+/** Minutes on a software adapter at 100; AIM_SLOW=1 draws them all there too. */
+const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 25);
 
 const same = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);
@@ -25,18 +26,19 @@ for (const device of ['wasm', 'webgpu'] as const) {
 
     it('an image does not depend on its batch', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
-      const options = { classes: [0, 3, 7], count: SEEDS, seed: 5, cfgScale: 2, topK: 40, topP: 0.95 };
-      const together = await tokens(aim, { ...options, batchSize: SEEDS });
+      const n = seeds(device);
+      const options = { classes: [0, 3, 7], count: n, seed: 5, cfgScale: 2, topK: 40, topP: 0.95 };
+      const together = await tokens(aim, { ...options, batchSize: n });
       const inSevens = await tokens(aim, { ...options, batchSize: 7 });
       let alone = 0;
-      for (let i = 0; i < SEEDS; i++) {
+      for (let i = 0; i < n; i++) {
         const [t] = await tokens(aim, { ...options, classes: [[0, 3, 7][i % 3]!], count: 1, seed: 5 + i });
         if (same(t!, together[i]!)) alone++;
       }
       const sevens = together.filter((t, i) => same(t, inSevens[i]!)).length;
-      console.log(`${device}: ${alone} of ${SEEDS} images are the same alone, ${sevens} in batches of 7`);
-      expect(alone).toBeGreaterThanOrEqual(99);
-      expect(sevens).toBeGreaterThanOrEqual(99);
+      console.log(`${device}: ${alone} of ${n} images are the same alone, ${sevens} in batches of 7`);
+      expect(alone).toBeGreaterThanOrEqual(0.99 * n);
+      expect(sevens).toBeGreaterThanOrEqual(0.99 * n);
     });
 
     it('the same call gives the same bits', async ({ skip }) => {
@@ -124,7 +126,8 @@ for (const device of ['wasm', 'webgpu'] as const) {
 
 it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const options = { count: SEEDS, seed: 1000 };
+  const n = seeds('webgpu');
+  const options = { count: n, seed: 1000 };
   const drawn: Uint32Array[][] = [];
   for (const device of ['wasm', 'webgpu'] as const) {
     const aim = await AiM.fromPretrained(embedded, { device });
@@ -132,8 +135,8 @@ it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
     await aim.dispose();
   }
   const equal = drawn[0]!.filter((t, i) => same(t, drawn[1]![i]!)).length;
-  console.log(`WASM and WebGPU: ${equal} of ${SEEDS} images of the embedded model have the same tokens`);
-  expect(equal).toBeGreaterThanOrEqual(95);
+  console.log(`WASM and WebGPU: ${equal} of ${n} images of the embedded model have the same tokens`);
+  expect(equal).toBeGreaterThanOrEqual(0.95 * n);
 });
 
 describe('options', () => {
