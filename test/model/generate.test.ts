@@ -198,3 +198,14 @@ it('encode and decode go through the tokenizer', async () => {
   await expect(aim.decode([[0, 1, 2, 512]])).rejects.toThrow(/code 3 is 512/);
   await aim.dispose();
 });
+
+it('the WASM module can come from a URL', async () => {
+  const { readFileSync } = await import('node:fs');
+  const bytes = readFileSync(new URL('../../build/aim.wasm', import.meta.url));
+  const wasmUrl = `data:application/wasm;base64,${bytes.toString('base64')}`;
+  const aim = await AiM.fromPretrained(SMALL, { device: 'wasm', wasmUrl });
+  expect((await aim.generate({ count: 1 })).images).toHaveLength(1);
+  await aim.dispose();
+  const bad = await AiM.fromPretrained(SMALL, { device: 'wasm', wasmUrl: 'data:application/wasm;base64,AAAA' }).catch((e) => e);
+  expect(bad).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringContaining('could not be started') });
+});

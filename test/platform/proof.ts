@@ -1,5 +1,5 @@
 /**
- * The same proof in every runtime: golden values, drawing, encoding and decoding, disposing. It uses nothing but the library
+ * The same proof in every runtime: golden values, drawing, encoding and decoding, training, disposing. It uses nothing but the library
  * it is given and the web platform, so that Node, Deno and a page can all run it.
  */
 import type * as Library from '../../src/index.js';
@@ -25,7 +25,7 @@ const MODELS = ['mamba2-adaln', 'mamba1-adaln-group'];
 const IMAGES = 3;
 
 export async function prove(
-  { AiM, openSource, verify }: typeof Library & typeof Training,
+  { AiM, openSource, tokenize, Trainer, verify }: typeof Library & typeof Training,
   { device, fixtures }: Place,
 ): Promise<Proof> {
   const start = performance.now();
@@ -96,7 +96,27 @@ export async function prove(
       return equal > all * 0.8 ? '' : `${equal} of ${all} codes are the same from floats and bytes`;
     });
 
-    // Training steps belong here.
+    // Backward shaders take a software GPU half a minute to compile; test/train/trainer.test.ts has them on WebGPU.
+    if (device === 'wasm')
+      await check('training', async () => {
+        const pixels = (i: number) => drawn.images[i]!.data;
+        const train = {
+          classes: ['any'],
+          length: IMAGES,
+          size: aim.config.image_size,
+          augments: false,
+          skipped: [],
+          label: () => 0,
+          tryImage: async (i: number) => pixels(i),
+          image: async (i: number) => pixels(i),
+        };
+        const codes = await tokenize(aim, { train, eval: undefined });
+        const trainer = new Trainer({ model: aim, data: codes, steps: 8, batchSize: IMAGES, lr: 1e-3, labelDropout: 0 });
+        const losses: number[] = [];
+        for await (const { loss } of trainer.run()) losses.push(loss);
+        trainer.dispose();
+        return losses.at(-1)! < losses[0]! - 0.1 ? '' : `the loss went ${losses.map((l) => l.toFixed(3)).join(' ')}`;
+      });
 
     await check('abort', async () => {
       const abort = new AbortController();
