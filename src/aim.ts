@@ -188,7 +188,7 @@ export class AiM {
         const onDone =
           onStep &&
           ((step: number) =>
-            onStep({ step, steps: config.num_tokens, first: at, batch: n, count, preview: () => this.preview(current) }));
+            onStep({ step, steps: config.num_tokens, first: at, batch: n, count, preview: () => this.preview(current, step) }));
         await drawTokens(be, current, config.num_tokens, { signal, onDone });
         const codes = (await be.read(current.tokens)) as Uint32Array;
         for (let i = 0; i < n; i++) tokens.push(codes.slice(i * config.num_tokens, (i + 1) * config.num_tokens));
@@ -331,13 +331,13 @@ export class AiM {
     return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
   }
 
-  private async preview(sampler: Sampler): Promise<AimImage[]> {
-    const step = await this.be.read(sampler.step);
+  /** The device may be some steps ahead of what is reported; what is shown is not. */
+  private async preview(sampler: Sampler, step: number): Promise<AimImage[]> {
     const images = await this.decodeTensor(sampler.tokens);
     const side = Math.sqrt(this.config.num_tokens);
-    images.forEach((image, i) => {
+    images.forEach((image) => {
       const patch = image.width / side;
-      for (let t = step[i]!; t < this.config.num_tokens; t++) {
+      for (let t = step; t < this.config.num_tokens; t++) {
         const [y0, x0] = [Math.floor(t / side) * patch, (t % side) * patch];
         for (let y = y0; y < y0 + patch; y++) image.data.fill(0, (y * image.width + x0) * 3, (y * image.width + x0 + patch) * 3);
       }

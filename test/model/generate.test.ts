@@ -9,7 +9,7 @@ import { embedded, fixture } from '../goldens.js';
 
 const SMALL = fixture('mamba2-adaln');
 /** Minutes on a software adapter at 100; AIM_SLOW=1 draws them all there too. */
-const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 25);
+const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 8);
 
 const same = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);
