@@ -3,7 +3,7 @@ import { OptionError } from '../errors.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import { openCheckpoint } from '../io/source.js';
 import { exists, makeFolder, openFile, writeAtomic } from '../platform/files.js';
-import { openCheckpointFolder } from '../train/folder.js';
+import { json, openCheckpointFolder } from '../train/folder.js';
 import { choice, type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = {
@@ -50,7 +50,6 @@ export async function exportCommand(argv: string[], signal: AbortSignal): Promis
       }),
     );
     await makeFolder(out);
-    const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
     const metadata = { format: 'pt', ...Object.fromEntries(header.metadata) };
     await writeAtomic(`${out}/model.safetensors`, writeSafetensors(tensors, metadata), { signal });
     await writeAtomic(`${out}/config.json`, json(config));

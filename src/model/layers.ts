@@ -12,3 +12,6 @@ export function rows(be: Backend, t: Tensor): Tensor {
   const d = t.shape.at(-1)!;
   return be.reshape(t, [t.size / d, d]);
 }
+
+/** The tensor as one dimension. */
+export const line = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);

@@ -7,7 +7,7 @@ import { mseParts } from '../ops/mse.js';
 import { Acts } from './acts.js';
 import { linearBackward } from './backward.js';
 import type { TokenizerConfigJson } from './config.js';
-import { linearForward, rows } from './layers.js';
+import { line, linearForward, rows } from './layers.js';
 import { convParams, init, param, type Tensors } from './params.js';
 import {
   type Affine,
@@ -256,5 +256,3 @@ export function tokenizerLossBackward(be: Backend, p: TokenizerParams, g: Tokeni
   // forward: z = encode(image)
   encodeBackward(be, p, g, dz, a.child('encoder'));
 }
-
-const line = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);

@@ -83,7 +83,8 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
   ];
 }
 
-const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+/** The bytes of a JSON file. */
+export const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /**
  * Writes a checkpoint into the run folder (made if need be) and returns its path. Of those before it, the `keep` − 1 newest

@@ -1,5 +1,7 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
 import type { Backend, Tensor } from '../backend/backend.js';
+import { zeros } from '../model/backward.js';
+import { line } from '../model/layers.js';
 import type { ParamSpec } from '../model/params.js';
 import { HYPER } from '../ops/adamw.js';
 import { adamw, clip, ema, squareSum } from '../ops/index.js';
@@ -45,20 +47,14 @@ export class Optimizer {
     options: OptimizerOptions = {},
   ) {
     this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, accumulate: 1, emaDecay: 0, ...options };
-    const zeros = (t: Tensor) => {
-      const z = be.tensor(t.shape);
-      be.zero(z);
-      return z;
-    };
     this.slots = [...params].map((p) => ({
       ...p,
-      grad: zeros(p.param),
-      m: zeros(p.param),
-      v: zeros(p.param),
-      ema: this.options.emaDecay ? zeros(p.param) : undefined,
+      grad: zeros(be, p.param.shape),
+      m: zeros(be, p.param.shape),
+      v: zeros(be, p.param.shape),
+      ema: this.options.emaDecay ? zeros(be, p.param.shape) : undefined,
     }));
-    this.hyper = be.tensor([8]);
-    be.zero(this.hyper);
+    this.hyper = zeros(be, [8]);
     this.norm = be.tensor([1]);
     this.sums = be.tensor([this.slots.reduce((n, s) => n + squareSumSlots(s.param.size), 0)]);
   }
@@ -93,17 +89,17 @@ export class Optimizer {
     const { weightDecay, clipNorm, accumulate, emaDecay } = this.options;
     let slot = 0;
     for (const { grad } of this.slots) {
-      be.run(squareSum.forward, { x: flat(be, grad), sums }, { slot });
+      be.run(squareSum.forward, { x: line(be, grad), sums }, { slot });
       slot += squareSumSlots(grad.size);
     }
     be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate });
     for (const s of this.slots) {
       be.run(
         adamw.forward,
-        { param: flat(be, s.param), grad: flat(be, s.grad), m: flat(be, s.m), v: flat(be, s.v), hyper },
+        { param: line(be, s.param), grad: line(be, s.grad), m: line(be, s.m), v: line(be, s.v), hyper },
         { decay: s.spec.shape.length >= 2 ? weightDecay : 0 },
       );
-      if (s.ema) be.run(ema.forward, { ema: flat(be, s.ema), param: flat(be, s.param) }, { decay: emaDecay });
+      if (s.ema) be.run(ema.forward, { ema: line(be, s.ema), param: line(be, s.param) }, { decay: emaDecay });
     }
   }
 
@@ -115,4 +111,3 @@ export class Optimizer {
 }
 
 const NO_CLIP = 1e30;
-const flat = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);
