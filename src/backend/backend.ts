@@ -2,11 +2,12 @@
  * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
-import { DisposedError, ShapeError } from '../errors.js';
+import { DeviceError, DisposedError, ShapeError } from '../errors.js';
 import {
   type AnyEntry,
   type AttrArgs,
   type AttrSpec,
+  BYTES,
   type Dims,
   type DType,
   type Entry,
@@ -24,12 +25,12 @@ export interface Tensor extends HasShape {
   readonly size: number;
   /** Backend-private memory; tensors made by `reshape` and `slice` share it. */
   readonly storage: Storage;
-  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_ELEMENTS. */
+  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_BYTES. */
   readonly offset: number;
 }
 
-/** WebGPU binds storage at multiples of 256 bytes. */
-export const SLICE_ELEMENTS = 64;
+/** WebGPU binds storage at multiples of this many bytes. */
+export const SLICE_BYTES = 256;
 
 /** One allocation of a backend. */
 export interface Storage {
@@ -51,6 +52,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   abstract readonly name: BackendName;
   /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
   abstract readonly description: string;
+  /** Whether tensors may be f16. */
+  readonly halves: boolean = false;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   protected disposed = false;
@@ -59,8 +62,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   /** A tensor of unspecified contents. Throws OutOfMemoryError when the device cannot hold it. */
   tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.assertLive();
+    if (dtype === 'f16' && !this.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);
     const size = sizeOf(shape);
-    const bytes = Math.max(16, Math.ceil(size / 4) * 16);
+    const bytes = Math.max(16, Math.ceil((size * BYTES[dtype]) / 16) * 16);
     let storage = this.recording?.reuse(bytes);
     if (!storage) {
       storage = this.allocate(bytes, shape);
@@ -89,10 +93,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   slice(t: Tensor, first: number, count: number): Tensor {
     const row = t.size / t.shape[0]!;
     const offset = t.offset + first * row;
-    if (first < 0 || count < 1 || first + count > t.shape[0]! || offset % SLICE_ELEMENTS)
+    if (first < 0 || count < 1 || first + count > t.shape[0]! || (offset * BYTES[t.dtype]) % SLICE_BYTES)
       throw new ShapeError(
         `slice: rows ${first} to ${first + count} of [${t.shape.join(', ')}]; they must lie inside and begin at a multiple of ` +
-          `${SLICE_ELEMENTS} elements.`,
+          `${SLICE_BYTES / BYTES[t.dtype]} elements.`,
       );
     return { ...t, shape: [count, ...t.shape.slice(1)], size: count * row, offset };
   }
@@ -152,7 +156,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
   }
 
-  /** Copies `data` into a tensor from element `offset` on. Ordered after all work submitted before. */
+  /** Copies `data` into a tensor from element `offset` on (even, if it is f16: values are rounded to nearest). Ordered after all work submitted before. */
   write(t: Tensor, data: NumArray, offset = 0): void {
     this.assertLive();
     if (this.recording) throw new Error('write: not allowed while recording');

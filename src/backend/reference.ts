@@ -50,5 +50,5 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
 }
 
 function view(t: Tensor): RefArray {
-  return (t.storage as ReferenceStorage)[t.dtype].subarray(t.offset, t.offset + t.size);
+  return (t.storage as ReferenceStorage)[t.dtype === 'u32' ? 'u32' : 'f32'].subarray(t.offset, t.offset + t.size);
 }

@@ -14,7 +14,7 @@ export const tokenEmbedding = {
       labels: { shape: 'm', io: 'in', dtype: 'u32' },
       step: { shape: 'b', io: 'in', dtype: 'u32' },
       cls: { shape: 'c d', io: 'in' },
-      word: { shape: 'v d', io: 'in' },
+      word: { shape: 'v d', io: 'in', half: true },
       pos: { shape: 'p d', io: 'in' },
       y: { shape: 'm l d', io: 'out' },
     },

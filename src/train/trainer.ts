@@ -89,6 +89,7 @@ export class Trainer {
     const isCodes = 'codes' in data;
     this.model = model;
     this.be = model.be;
+    model.widen();
     this.codes = isCodes ? data : undefined;
     const labelDropout = o.labelDropout ?? 0.1;
     this.task = isCodes ? modelTask(model, data, labelDropout) : tokenizerTask(model, data);
