@@ -65,7 +65,7 @@ export class Sampler {
   private readonly guided: boolean;
 
   constructor(
-    private readonly be: Backend,
+    readonly be: Backend,
     private readonly config: AimConfig,
     params: AimParams,
     readonly count: number,

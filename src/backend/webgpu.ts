@@ -1,6 +1,7 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
-import { type AimError, DeviceError, OutOfMemoryError } from '../errors.js';
+import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry, GpuCaps, GpuPlan, TensorSpec } from '../ops/spec.js';
+import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
 
 interface GpuStorage extends Storage {
@@ -24,6 +25,12 @@ type GpuCommand = Dispatch | Clear;
 /** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
 const BATCH = 256;
 
+/** Bytes of buffers kept for reuse, unless more than that is in use. */
+const SPARE = 256 * 2 ** 20;
+
+/** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
+const PARAMS = 4096;
+
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
   readonly description: string;
@@ -35,8 +42,10 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly params = new Map<string, GPUBuffer>();
   private readonly dummies: GPUBuffer[] = [];
   private readonly spare = new Map<number, GPUBuffer[]>();
+  private spareBytes = 0;
   private pending: GpuCommand[] = [];
-  private failure: AimError | undefined;
+  /** Ends the waits for the device; a lost one need not answer. */
+  private readonly waiting = new Set<(error: AimError) => void>();
 
   /** @param owned whether `dispose` destroys the device; an injected one stays the caller's. */
   constructor(
@@ -54,8 +63,10 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     };
     device.addEventListener('uncapturederror', this.onError);
     void device.lost.then((info) => {
-      if (!this.disposed)
-        this.failure = new DeviceError(`the WebGPU device was lost (${info.message || info.reason}); create the model again.`);
+      if (this.disposed) return;
+      this.lost = true;
+      this.failure = new DeviceError(`the WebGPU device was lost (${info.message || info.reason}); create the model again.`);
+      this.giveUp(this.failure);
     });
   }
 
@@ -99,20 +110,21 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   async settle(): Promise<void> {
+    this.assertLive();
     this.flush();
     await this.guard(this.device.queue.onSubmittedWorkDone());
   }
 
   protected allocate(bytes: number, shape: readonly number[]): GpuStorage {
-    if (this.failure) throw this.failure;
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
     if (bytes > maxStorageBufferBindingSize || bytes > maxBufferSize)
       throw new OutOfMemoryError(
         `a tensor of [${shape.join(', ')}] needs ${mib(bytes)} but this GPU device binds at most ` +
           `${mib(Math.min(maxStorageBufferBindingSize, maxBufferSize))}; draw fewer images at once or use device 'wasm'.`,
       );
-    const buffer =
-      this.spare.get(bytes)?.pop() ?? this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
+    let buffer = this.spare.get(bytes)?.pop();
+    if (buffer) this.spareBytes -= bytes;
+    else buffer = this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
     return { bytes, released: false, buffer };
   }
 
@@ -120,6 +132,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const list = this.spare.get(s.bytes);
     if (list) list.push(s.buffer);
     else this.spare.set(s.bytes, [s.buffer]);
+    this.spareBytes += s.bytes;
+    // Those of shapes long gone are among them, so none is worth more than another.
+    if (this.spareBytes > Math.max(SPARE, this.bytes)) this.trim();
   }
 
   /** Destroys buffers kept for reuse. */
@@ -127,6 +142,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.flush();
     for (const list of this.spare.values()) for (const b of list) b.destroy();
     this.spare.clear();
+    this.spareBytes = 0;
   }
 
   protected prepare(
@@ -135,7 +151,6 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     dims: Record<string, number>,
     flops: number,
   ): Dispatch {
-    if (this.failure) throw this.failure;
     const plan = e.webgpu(dims, this.caps);
     const layout = this.layout(e);
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
@@ -192,6 +207,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected destroy(): void {
     this.pending = [];
+    this.giveUp(new DisposedError(`the ${this.name} backend`));
     this.device.removeEventListener('uncapturederror', this.onError);
     if (this.owned) {
       this.device.destroy();
@@ -201,14 +217,28 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     for (const b of [...this.params.values(), ...this.dummies]) b?.destroy();
   }
 
-  /** Awaits GPU work and turns a lost device or a refused command into a typed error. */
+  /** Awaits GPU work; a lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */
   private async guard(work: Promise<unknown>): Promise<void> {
+    let end: ((error: AimError) => void) | undefined;
     try {
-      await work;
+      await new Promise((resolve, reject) => {
+        end = reject;
+        this.waiting.add(reject);
+        work.then(resolve, reject);
+      });
     } catch (error) {
+      if (error instanceof AimError) throw error;
+      // Work may fail before the device tells that it was lost.
+      await pause();
       throw this.failure ?? new DeviceError(`WebGPU work failed: ${(error as Error).message}`, { cause: error });
+    } finally {
+      this.waiting.delete(end!);
     }
     if (this.failure) throw this.failure;
+  }
+
+  private giveUp(error: AimError): void {
+    for (const end of this.waiting) end(error);
   }
 
   private layout(e: AnyEntry): GPUBindGroupLayout {
@@ -258,6 +288,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     if (!buffer) {
       buffer = this.device.createBuffer({ size: data.byteLength, usage: GPU_UNIFORM | GPU_COPY_DST });
       this.device.queue.writeBuffer(buffer, 0, data.buffer);
+      // Recordings may still bind the one that goes, so it is left to the garbage collector.
+      if (this.params.size === PARAMS) this.params.delete(this.params.keys().next().value!);
       this.params.set(key, buffer);
     }
     return buffer;
