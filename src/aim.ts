@@ -4,19 +4,25 @@ import { CheckpointError, DeviceError, DisposedError, OptionError } from './erro
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { sampled } from './io/bytes.js';
 import { AimImage } from './io/image.js';
+import { parseHeader } from './io/safetensors.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
+import { line } from './model/layers.js';
 import { loadTensors } from './model/load.js';
-import { allocate, countParams, type ParamSpec, type ParamTree, toDevice, zip } from './model/params.js';
+import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
+import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
 
 export interface LoadOptions extends DeviceOptions {
-  /** Precision of weights on the device. */
-  dtype?: 'f32';
+  /**
+   * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
+   * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
+   */
+  dtype?: 'auto' | 'f32' | 'f16';
   /** Bytes of weights read so far; `total` is missing when a server does not tell. */
   onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -87,9 +93,10 @@ export class AiM {
     be: Backend,
     readonly config: AimConfig,
     options: LoadOptions,
+    half: (name: string) => boolean,
   ) {
     this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
-    const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree) as unknown as Placed['params'] });
+    const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree, half) as unknown as Placed['params'] });
     const replaceable = be.name === 'webgpu' && typeof options.device !== 'object';
     const remake = async (signal: AbortSignal) => {
       const other = await createBackend({ ...options, device: 'webgpu', signal });
@@ -122,8 +129,10 @@ export class AiM {
     let aim: AiM | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
-      aim = await AiM.empty(config, options);
-      aim.ignored = await aim.load(kept, files, '', signal);
+      const weights = await openWeights(files, signal);
+      const { tensors } = weights.header;
+      aim = await AiM.empty(config, options, options.dtype ?? 'auto', (name) => tensors.get(name)?.dtype === 'F16');
+      aim.ignored = await aim.load(kept, files, '', signal, weights);
       aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return aim;
     } catch (error) {
@@ -138,7 +147,7 @@ export class AiM {
   static async fromConfig(json: AimConfigJson, options: LoadOptions & { seed?: number } = {}): Promise<AiM> {
     checkDtype(options.dtype);
     const config = parseConfig(json);
-    const aim = await AiM.empty(config, options);
+    const aim = await AiM.empty(config, options, options.dtype ?? 'f32');
     const fill: Restore = async (on) => {
       let index = 0;
       for (const { spec, tensor } of aim.named(on).values()) {
@@ -158,10 +167,16 @@ export class AiM {
     }
   }
 
-  private static async empty(config: AimConfig, options: LoadOptions): Promise<AiM> {
+  /** @param stored whether the checkpoint has a tensor as float16. */
+  private static async empty(
+    config: AimConfig,
+    options: LoadOptions,
+    dtype: NonNullable<LoadOptions['dtype']>,
+    stored: (name: string) => boolean = () => false,
+  ): Promise<AiM> {
     const be = await createBackend(options);
     try {
-      return new AiM(be, config, options);
+      return new AiM(be, config, options, (name) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name))));
     } catch (error) {
       be.dispose();
       throw error;
@@ -193,11 +208,14 @@ export class AiM {
     files: CheckpointFiles,
     part: string,
     signal: AbortSignal | undefined,
+    opened?: Weights,
   ): Promise<string[]> {
     const fill = async (on: Placed, from: CheckpointFiles, stop?: AbortSignal) => {
-      const weights = sampled(await from.weights());
+      const weights = opened ?? (await openWeights(from, stop));
+      opened = undefined;
       const wanted = new Map([...this.named(on)].filter(([name]) => name.startsWith(part)));
-      return { ignored: await loadTensors(on.be, wanted, weights, { signal: stop }), digest: weights.digest() };
+      const ignored = await loadTensors(on.be, wanted, weights.source, { header: weights.header, signal: stop });
+      return { ignored, digest: weights.source.digest() };
     };
     const { ignored, digest } = await this.attempt((on) => fill(on, files, signal), signal);
     const before = this.restore;
@@ -404,6 +422,17 @@ export class AiM {
     this.recovery.dispose(new DisposedError('this AiM'));
   }
 
+  /** @internal Makes every weight float32, as training wants them. */
+  widen({ be, params } = this.on): void {
+    replace(this.tree, params, (t) => {
+      if (t.dtype !== 'f16') return t;
+      const wide = be.tensor(t.shape);
+      be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
+      be.free(t);
+      return wide;
+    });
+  }
+
   /** @internal Every parameter by checkpoint name. */
   named(on = this.on): Map<string, { spec: ParamSpec; tensor: Tensor }> {
     return new Map([...zip(this.tree, on.params)].map(([name, spec, tensor]) => [name, { spec, tensor }]));
@@ -479,12 +508,19 @@ export class AiM {
 }
 
 function checkDtype(dtype: LoadOptions['dtype']): void {
-  if (dtype !== undefined && dtype !== 'f32') throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'f32'.`);
+  if (dtype !== undefined && !['auto', 'f32', 'f16'].includes(dtype))
+    throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'auto', 'f32' or 'f16'.`);
 }
 
 /** An iterable of Files may be one that gives them once. */
 const reusable = (source: CheckpointSource): CheckpointSource =>
   typeof source === 'object' && Symbol.iterator in source ? [...source] : source;
+
+async function openWeights(files: CheckpointFiles, signal: AbortSignal | undefined) {
+  const source = sampled(await files.weights());
+  return { source, header: await parseHeader(source, { signal }) };
+}
+type Weights = Awaited<ReturnType<typeof openWeights>>;
 
 /** Weights that are finite each can still overflow together, and then every token would be drawn from nothing. */
 function assertFinite(what: string, values: ArrayLike<number>): void {

@@ -110,6 +110,7 @@ export class Trainer {
   constructor({ model, data, ...o }: TrainerOptions) {
     const isCodes = 'codes' in data;
     this.model = model;
+    model.widen();
     this.codes = isCodes ? data : undefined;
     const labelDropout = o.labelDropout ?? 0.1;
     this.task = isCodes ? modelTask(model, data, labelDropout) : tokenizerTask(model, data);
@@ -215,6 +216,13 @@ export class Trainer {
     }
   }
 
+  /** What a step asks of the device. */
+  get cost(): { flops: number } {
+    const { first, further, update } = this.at;
+    const parts = (this.options.accumulate - 1) * (further?.cost.flops ?? 0);
+    return { flops: first.cost.flops + parts + update.cost.flops };
+  }
+
   /** Means of the metrics over the held-out images. */
   async evaluate({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Record<string, number>> {
     const plain = await this.evaluateWeights(signal);
@@ -298,7 +306,11 @@ export class Trainer {
     at.optimizer.dispose();
     if (!begin) return;
     this.after = async (on, signal) => {
-      if (step === 0) return begin(on, signal);
+      if (step === 0) {
+        await begin(on, signal);
+        return model.widen(on);
+      }
+      model.widen(on);
       if (point?.state.step === step) return fill(on.be, point, 'model', model.named(on));
       throw new CheckpointError('its weights were trained here and went with the device; load the checkpoint saved last.');
     };
@@ -309,8 +321,9 @@ export class Trainer {
   private readonly restore: Restore = async (on, signal) => {
     if (this.after) return this.after(on, signal);
     const { point } = this;
+    if (!point) await this.begin!(on, signal);
+    this.model.widen(on);
     if (point) await fill(on.be, point, 'model', this.model.named(on));
-    else await this.begin!(on, signal);
     const at = this.open(on);
     if (point) await this.loadState(at, point);
     else await at.optimizer.resetEma();
