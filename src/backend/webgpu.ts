@@ -31,7 +31,7 @@ const BATCH = 256;
 const SPARE = 256 * 2 ** 20;
 
 /** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
-const PARAMS = 4096;
+const PARAMS = 1024;
 
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
