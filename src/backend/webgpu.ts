@@ -44,6 +44,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
   private readonly params = new Map<string, GPUBuffer>();
   private readonly dummies: GPUBuffer[] = [];
+  /** Of tensors, in use or spare. */
+  private readonly buffers = new Set<GPUBuffer>();
   private readonly spare = new Map<number, GPUBuffer[]>();
   private spareBytes = 0;
   private pending: GpuCommand[] = [];
@@ -73,12 +75,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       products,
     };
     device.addEventListener('uncapturederror', this.onError);
-    void device.lost.then((info) => {
-      if (this.disposed) return;
-      this.lost = true;
-      this.failure = new DeviceError(`the WebGPU device was lost (${info.message || info.reason}); create the model again.`);
-      this.giveUp(this.failure);
-    });
+    // A device of the caller's may outlive many backends: its promise must not keep them.
+    const self = new WeakRef(this);
+    void device.lost.then((info) => self.deref()?.onLost(info));
+  }
+
+  private onLost({ message, reason }: GPUDeviceLostInfo): void {
+    if (this.disposed) return;
+    this.lost = true;
+    this.failure = new DeviceError(`the WebGPU device was lost (${message || reason}); create the model again.`);
+    this.giveUp(this.failure);
   }
 
   private readonly onError = (event: GPUUncapturedErrorEvent) => {
@@ -175,7 +181,10 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       );
     let buffer = this.spare.get(bytes)?.pop();
     if (buffer) this.spareBytes -= bytes;
-    else buffer = this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
+    else {
+      buffer = this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
+      this.buffers.add(buffer);
+    }
     return { bytes, released: false, buffer };
   }
 
@@ -191,7 +200,10 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   /** Destroys buffers kept for reuse. */
   trim(): void {
     this.flush();
-    for (const list of this.spare.values()) for (const b of list) b.destroy();
+    for (const b of [...this.spare.values()].flat()) {
+      b.destroy();
+      this.buffers.delete(b);
+    }
     this.spare.clear();
     this.spareBytes = 0;
   }
@@ -273,8 +285,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       this.device.destroy();
       return;
     }
-    this.trim();
-    for (const b of [...this.params.values(), ...this.dummies]) b?.destroy();
+    for (const b of [...this.buffers, ...this.params.values(), ...this.dummies]) b?.destroy();
   }
 
   /** Awaits GPU work; a lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */

@@ -36,13 +36,8 @@ const SCRIPT = `${COMMON}
   console.log(JSON.stringify(seen));`;
 
 const node = async (script: string, cycles?: number) => {
-  const { stdout, stderr } = await run(process.execPath, [
-    '--expose-gc',
-    '--input-type=module',
-    '-e',
-    script,
-    ...(cycles ? [String(cycles)] : []),
-  ]);
+  const args = ['--expose-gc', '--input-type=module', '-e', script, ...(cycles ? [String(cycles)] : [])];
+  const { stdout, stderr } = await run(process.execPath, args, process.env.AIM_SLOW ? { timeout: 0 } : {});
   expect(stderr).toBe('');
   return JSON.parse(stdout);
 };
@@ -99,7 +94,8 @@ const CALLS = `${GPU}
   const aim = await AiM.fromPretrained(fixture, { device });
   const empty = count();
   // Every shape and option once, so that what is kept for the next call is there.
-  for (let i = 0; i < 6; i++) await aim.generate({ count: 1 + (i % 3), batchSize: 2, temperature: 1 + (i % 2), onStep: ({ preview }) => preview() });
+  const onStep = ({ step, preview }) => step === 3 && preview();
+  for (const temperature of [1, 2]) await aim.generate({ count: 3, batchSize: 2, temperature, onStep });
   const warm = { ...count(), rss: (await collect())[0] };
   let most = 0;
   for (let i = 0; i < cycles; i++) {
@@ -129,7 +125,7 @@ const many = process.env.AIM_SLOW ? 200 : 0;
 
 it('calls aborted at any moment on WebGPU', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const cycles = many || 60;
+  const cycles = many || 20;
   const { empty, warm, most, end, disposed } = await node(CALLS, cycles);
   const words = ({ buffers, bytes, rss }: { buffers: number; bytes: number; rss: number }) =>
     `${buffers} buffers of ${(bytes / 2 ** 10).toFixed(0)} KiB (process ${rss} MiB)`;
@@ -141,10 +137,12 @@ it('calls aborted at any moment on WebGPU', async ({ skip }) => {
 
 it('models loaded, used and disposed on one GPU device', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const cycles = many || 6;
+  const cycles = many || 4;
   const { most, held } = await node(MODELS, cycles);
   console.log(`after each of ${cycles} models at most ${most} buffers were left; ${held} JavaScript objects at the end`);
   expect(most).toBe(0);
+  // Those of the last model may still be on the stack.
+  expect(held).toBeLessThan(400);
 });
 
 it('what a GPU device keeps for later calls is bounded', async ({ skip }) => {
