@@ -255,7 +255,7 @@ export class AiM {
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
     return Float32Array.from(await this.attempt((on) => on.be.read(this.named(on).get(name)!.tensor)));
   }
-  /** How often the GPU device was lost (a driver reset, a crash) and replaced; the work went on, only time went by. */
+  /** @internal How often a lost device was replaced. */
   get recoveries(): number {
     return this.recovery.count;
   }

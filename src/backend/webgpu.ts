@@ -90,12 +90,12 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly onError = (event: GPUUncapturedErrorEvent) => {
     event.preventDefault?.();
     const { error } = event;
-    this.failure ??=
-      typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError
-        ? new OutOfMemoryError(`the GPU is out of memory (${error.message}); draw fewer images at once or use a smaller model.`)
-        : /out of memory/i.test(error.message)
-          ? new OutOfMemoryError(`the GPU is out of memory; draw fewer images at once or use a smaller model.`)
-          : new DeviceError(`WebGPU refused a command: ${error.message}`);
+    // Node has no such global class to compare with, and drivers word it their own way.
+    const exhausted = error.constructor.name === 'GPUOutOfMemoryError' || /out[ _]of[ _](\w+[ _])?memory/i.test(error.message);
+    const [reason] = error.message.split('\n');
+    this.failure ??= exhausted
+      ? new OutOfMemoryError(`the GPU is out of memory (${reason}); draw fewer images at once or use a smaller model.`)
+      : new DeviceError(`WebGPU refused a command: ${error.message}`);
   };
 
   execute(commands: readonly GpuCommand[]): void {
