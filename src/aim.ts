@@ -77,6 +77,7 @@ export interface Placed {
 /** Brings the weights onto a new device as they were on the one that was lost. */
 export type Restore = (on: Placed, signal?: AbortSignal) => Promise<void>;
 
+/** A loaded model on a device: draws images, encodes and decodes them. Made by `fromPretrained` or `fromConfig`. */
 export class AiM {
   /** Tensors of the checkpoint that the model has no place for. */
   ignored: string[] = [];

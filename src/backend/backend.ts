@@ -141,7 +141,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
     const d = dims as Dims<T, A>;
     const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
-    this.submit(this.prepare(e as unknown as AnyEntry, args, dims, cost));
+    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
   }
 
   /** Fills a tensor with zeros, in order with the other commands. */
@@ -217,7 +217,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     cost: Cost,
-  ): C;
+  ): C[];
   protected abstract prepareZero(t: Tensor): C;
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;

@@ -38,7 +38,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
       const t = tensors[name];
       args[name] = t && view(t);
     }
-    return { key: e.key, ...cost, run: () => e.reference(args as Record<string, RefArray>, dims) };
+    return [{ key: e.key, ...cost, run: () => e.reference(args as Record<string, RefArray>, dims) }];
   }
   protected prepareZero(t: Tensor) {
     return { key: 'zero', flops: 0, bytes: t.size * 4, run: () => void view(t).fill(0) };
