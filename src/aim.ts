@@ -98,12 +98,13 @@ export class AiM {
   ) {
     this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
     const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree, half) as unknown as Placed['params'] });
+    const { description } = be;
     const replaceable = be.name === 'webgpu' && typeof options.device !== 'object';
     const remake = async (signal: AbortSignal) => {
       const other = await createBackend({ ...options, device: 'webgpu', signal });
       try {
-        if (other.description !== be.description)
-          throw new DeviceError(`${be.description} is gone, there is now ${other.description}; load the model again on that.`);
+        if (other.description !== description)
+          throw new DeviceError(`${description} is gone, there is now ${other.description}; load the model again on that.`);
         const on = place(other);
         await this.restore!(on, signal);
         signal.throwIfAborted();
@@ -235,7 +236,7 @@ export class AiM {
   }
 
   /** @internal Runs work on the device, again from its start when that was lost meanwhile and replaced. */
-  attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
+  async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
     this.assertLive();
     return this.recovery.attempt(work, signal);
   }
