@@ -112,12 +112,9 @@ export async function prove(
         const lose = () => (aim as unknown as { be: { device: GPUDevice } }).be.device.destroy();
         const steps: number[] = [];
         const onStep = ({ step }: Library.StepInfo) => void (steps.push(step) === 5 && lose());
-        const during = await aim.generate({ ...options, onStep });
-        lose();
-        const after = await aim.generate(options);
-        const wrong = [during, after].filter(({ tokens }) => String(tokens) !== String(drawn.tokens)).length;
-        if (wrong || aim.recoveries !== 2)
-          return `${wrong} of 2 calls gave other tokens, ${aim.recoveries} devices were replaced`;
+        const { tokens } = await aim.generate({ ...options, onStep });
+        if (aim.recoveries !== 1) return `${aim.recoveries} devices were replaced`;
+        if (String(tokens) !== String(drawn.tokens)) return 'the tokens are others';
         return steps.every((step, i) => step === i + 1) ? '' : `the steps were ${steps}`;
       });
 

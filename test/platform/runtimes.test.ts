@@ -56,7 +56,7 @@ const RUNTIMES: Record<string, { missing(): string; prove(place: Place): Promise
 const deno = findDeno();
 
 describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
-  it.for(device)('%s', { timeout: 300_000 }, async (backend, { skip }) => {
+  it.for(device)('%s', { timeout: 600_000 }, async (backend, { skip }) => {
     const row = { runtime, backend, status: 'FAILED', ms: '' as number | '', tokens: '', losses: '' };
     rows.push(row);
     const { missing, prove } = RUNTIMES[runtime]!;
