@@ -4,7 +4,7 @@ import { CheckpointError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
-import { type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
+import { type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { line } from './model/layers.js';
@@ -15,15 +15,12 @@ import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { threefry2x32 } from './sampling.js';
 
-export interface LoadOptions extends DeviceOptions {
+export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
    * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
    * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
    */
   dtype?: 'auto' | 'f32' | 'f16';
-  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
-  onProgress?: ((progress: Progress) => void) | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 export interface GenerateOptions extends SamplingOptions {
@@ -81,13 +78,21 @@ export class AiM {
   ) {}
 
   /**
-   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, dropped
-   * Files, or `{ config, weights }`. Throws IoError, CheckpointError, DeviceError or OutOfMemoryError, each saying what to do.
+   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, the id
+   * `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`; large ones may be in several files with
+   * their index. In Node and Deno a local folder of that name goes before a repository; in a browser a folder beside the page
+   * is written `./owner/name`.
+   *
+   * A download that breaks is taken up again, now or by the next load, and is kept (`cache`, `cacheDir`). A model that is kept
+   * costs one request asking whether it has changed, for a repository, else one per file; none where `revision` is a commit's
+   * hash. It loads offline too. Its SHA-256 is verified where `sha256`, the hub or the model card tells it.
+   *
+   * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each saying what to do.
    */
   static async fromPretrained(source: CheckpointSource, options: LoadOptions = {}): Promise<AiM> {
     checkDtype(options.dtype);
-    const { onProgress, signal } = options;
-    const files = await openCheckpoint(source, { onProgress, signal });
+    const { signal } = options;
+    const files = await openCheckpoint(source, options);
     let be: Backend | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
@@ -131,13 +136,10 @@ export class AiM {
    * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
    * checkpoint. Throws CheckpointError when its tensors have other shapes.
    */
-  async loadPart(
-    part: 'vqvae.' | 'mamba.',
-    source: CheckpointSource,
-    { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {},
-  ): Promise<void> {
+  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, options: SourceOptions = {}): Promise<void> {
     this.assertLive();
-    const files = await openCheckpoint(source, { onProgress, signal });
+    const { signal } = options;
+    const files = await openCheckpoint(source, options);
     try {
       const wanted = new Map([...this.named()].filter(([name]) => name.startsWith(part)));
       await loadTensors(this.be, wanted, await files.weights(), { signal });

@@ -2,7 +2,15 @@
 export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
+export { type CachedFile, cachedFiles, clearCache } from './io/cache.js';
 export { AimImage } from './io/image.js';
-export { type ByteSource, type CheckpointSource, openSource, type Progress } from './io/source.js';
+export {
+  type ByteSource,
+  type CheckpointSource,
+  openSource,
+  type Progress,
+  type RemoteOptions,
+  type SourceOptions,
+} from './io/source.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
 export type { DeviceName } from './platform/device.js';

@@ -6,7 +6,7 @@ import type { WebGpuBackend } from '../backend/webgpu.js';
 import { OptionError } from '../errors.js';
 import { PRESETS } from '../model/config.js';
 import { loadModel } from './model.js';
-import { COMMON, deviceOptions, type Flags, helpText, number, parse } from './options.js';
+import { COMMON, commonOptions, type Flags, helpText, number, parse } from './options.js';
 
 const FLAGS: Flags = {
   preset: {
@@ -35,7 +35,7 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
   const runs = number(flags, 'runs') ?? 5;
   if (!(Number.isInteger(runs) && runs > 0)) throw new OptionError(`--runs is ${runs}; it must be a positive integer.`);
   const count = number(flags, 'batch') ?? 10;
-  const options = { ...deviceOptions(flags), signal };
+  const options = { ...commonOptions(flags), signal };
   const begun = performance.now();
   const aim = preset ? await AiM.fromConfig(PRESETS[preset], options) : await loadModel(args[0], options);
   const loadMs = performance.now() - begun;

@@ -1,17 +1,22 @@
 /** Opens what users pass as a checkpoint: a folder, a file, a URL, dropped files or objects in memory. */
 import { CheckpointError, IoError, OptionError } from '../errors.js';
 import * as files from '../platform/files.js';
-import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions } from './bytes.js';
-import { fetchText, httpSource } from './http.js';
+import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from './bytes.js';
+import { authorization, cardHash, givenHash, hubFolder, isRepositoryId, type RemoteFolder } from './hub.js';
+import { verified } from './parts.js';
+import { remoteSource, remoteText } from './remote.js';
+import { joinShards, shardNames, sharedProgress } from './shards.js';
 
-export { type ByteSource, blobSource, bytesSource, type Progress, type SourceOptions } from './bytes.js';
-export { httpSource } from './http.js';
+export { type ByteSource, blobSource, bytesSource, type Progress, type RemoteOptions, type SourceOptions } from './bytes.js';
 
 type Bytes = Uint8Array | ArrayBuffer;
 
 /**
  * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file with
- * config.json beside it; the files of a dropped folder; or the parts themselves (a `config` string is JSON text).
+ * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the parts
+ * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
+ * model.safetensors.index.json. A local folder (Node, Deno) goes before a repository of the same name; in a browser a folder
+ * beside the page is `./owner/name`.
  */
 export type CheckpointSource =
   | string
@@ -35,6 +40,7 @@ export interface CheckpointFiles {
 
 const CONFIG = 'config.json';
 const WEIGHTS = 'model.safetensors';
+const INDEX = `${WEIGHTS}.index.json`;
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 
 /** What every kind of checkpoint must give; openCheckpoint adds the parsing and the closing. */
@@ -46,13 +52,48 @@ interface Parts {
   text: (file: string) => Promise<string | undefined>;
 }
 
+type FileOptions = Omit<SourceOptions, 'sha256'> & { sha256?: string | undefined };
+
+/** The files of a checkpoint that is a folder of some kind; what is not there is undefined. */
+interface Folder {
+  name: string;
+  text(file: string): Promise<string | undefined>;
+  open(file: string, options: FileOptions): Promise<ByteSource | undefined>;
+  /** Throws the error for a file that has to be there. */
+  missing(file: string): Promise<never>;
+}
+
+/** The weights in a folder: one file, or several by their index. `file` is the one asked for by its own name. */
+async function folderWeights(folder: Folder, options: SourceOptions, file = WEIGHTS): Promise<ByteSource> {
+  const { sha256 } = options;
+  // With a hash for each file there may be none of this name.
+  const isOther = typeof sha256 === 'object' && !(file in sha256);
+  const whole = await folder.open(file, { ...options, sha256: isOther ? undefined : givenHash(sha256, file, false) });
+  if (whole && isOther) {
+    await whole.close();
+    givenHash(sha256, file, false);
+  }
+  if (whole) return whole;
+  const index = file === WEIGHTS ? await folder.text(INDEX) : undefined;
+  if (index === undefined) return folder.missing(file);
+  const names = shardNames(index, `${folder.name}: ${INDEX}`);
+  const progress = sharedProgress(names.length, options.onProgress);
+  const open = async (i: number) => {
+    const name = names[i]!;
+    const own = { ...options, sha256: givenHash(sha256, name, true), onProgress: progress(i) };
+    return (await folder.open(name, own)) ?? folder.missing(name);
+  };
+  return joinShards(names.length, open, folder.name, options);
+}
+
 /** Opens bytes by what they are: in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). */
 export async function openSource(source: string | URL | Blob | Bytes, options: SourceOptions = {}): Promise<ByteSource> {
   options.signal?.throwIfAborted();
   if (source instanceof Blob) return reporting(blobSource(source), options.onProgress);
   if (source instanceof Uint8Array || isBuffer(source)) return reporting(bytesSource(source), options.onProgress);
   const place = await locate(source);
-  return place.url ? httpSource(place.url.href, options) : reporting(await files.openFile(place.path), options.onProgress);
+  if (!place.url) return reporting(await files.openFile(place.path), options.onProgress);
+  return remoteSource({ url: place.url.href, headers: authorization(options.token) }, options);
 }
 
 /**
@@ -91,6 +132,9 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
 
 async function resolve(source: CheckpointSource, options: SourceOptions): Promise<Parts> {
   if (typeof source === 'string' || source instanceof URL) {
+    const text = String(source);
+    if (isRepositoryId(text) && !(files.hasFiles() && (await files.exists(text))))
+      return remoteParts(await hubFolder(text, options), options);
     const place = await locate(source);
     return place.url ? urlParts(place.url, options) : pathParts(place.path, options);
   }
@@ -99,7 +143,8 @@ async function resolve(source: CheckpointSource, options: SourceOptions): Promis
     if ('config' in source && 'weights' in source) return objectParts(source, options);
   }
   throw new OptionError(
-    'this is not a checkpoint: pass the path or URL of a folder or .safetensors file, a list of File objects, or { config, weights }.',
+    'this is not a checkpoint: pass the path or URL of a folder or .safetensors file, a repository id, a list of File objects, or ' +
+      '{ config, weights }.',
   );
 }
 
@@ -132,38 +177,76 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
   const latest = await files.join(path, 'latest');
   if (isFolder && !(await files.exists(await files.join(path, CONFIG))) && (await files.exists(latest)))
     return pathParts(await files.join(path, (await files.readText(latest)).trim()), options);
-  const folder = isFolder ? path : await files.parent(path);
-  const weightsPath = isFolder ? await files.join(path, WEIGHTS) : path;
-  const configPath = await files.join(folder, CONFIG);
-  for (const file of [configPath, weightsPath]) {
-    if (await files.exists(file)) continue;
-    const names = await files.listFolder(folder);
-    throw new IoError(`there is no file ${file} (its folder holds ${few(names)}); ${LAYOUT}.`);
-  }
+  const place = isFolder ? path : await files.parent(path);
+  const at = (file: string) => files.join(place, file);
+  const weightsFile = isFolder ? WEIGHTS : await files.base(path);
+  const folder: Folder = {
+    name: path,
+    async text(file) {
+      return (await files.exists(await at(file))) ? files.readText(await at(file)) : undefined;
+    },
+    async open(file, { sha256, onProgress }) {
+      if (!(await files.exists(await at(file)))) return undefined;
+      return reporting(verified(await files.openFile(await at(file)), sha256), onProgress);
+    },
+    async missing(file) {
+      throw new IoError(
+        `there is no file ${await at(file)} (its folder holds ${few(await files.listFolder(place))}); ${LAYOUT}.`,
+      );
+    },
+  };
+  const there = async (file: string) => files.exists(await at(file));
+  if (!(await there(CONFIG))) await folder.missing(CONFIG);
+  if (!(await there(weightsFile)) && !(await there(INDEX))) await folder.missing(weightsFile);
   return {
     name: path,
-    configName: configPath,
-    configText: () => files.readText(configPath),
-    weights: async () => reporting(await files.openFile(weightsPath), options.onProgress),
-    async text(file) {
-      const full = await files.join(folder, file);
-      return (await files.exists(full)) ? files.readText(full) : undefined;
-    },
+    configName: await at(CONFIG),
+    configText: async () => files.readText(await at(CONFIG)),
+    weights: () => folderWeights(folder, options, weightsFile),
+    text: folder.text,
   };
 }
 
 function urlParts(url: URL, options: SourceOptions): Parts {
-  const isFile = url.pathname.endsWith('.safetensors');
-  const folder = isFile ? url.pathname.replace(/[^/]*$/, '') : url.pathname.replace(/\/*$/, '/');
-  // The query goes along: signed URLs carry their token there.
-  const beside = (file: string) => Object.assign(new URL(url), { pathname: folder + file }).href;
-  const name = url.origin + url.pathname;
-  return {
+  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
+  const folder = file ? url.pathname.slice(0, -file.length) : url.pathname.replace(/\/*$/, '/');
+  return remoteParts(
+    {
+      name: url.origin + folder.slice(0, -1),
+      headers: authorization(options.token),
+      // The query goes along: signed URLs carry their token there.
+      url: (name) => Object.assign(new URL(url), { pathname: folder + name }).href,
+    },
+    options,
+    file,
+  );
+}
+
+function remoteParts(remote: RemoteFolder, options: SourceOptions, weightsFile?: string): Parts {
+  const { name, headers, commit } = remote;
+  const at = (file: string) => ({ url: remote.url(file), from: remote.from?.(file), commit, headers });
+  const text = async (file: string) => (await remoteText(at(file), options, true))?.text;
+  const folder: Folder = {
     name,
-    configName: url.origin + folder + CONFIG,
-    configText: () => fetchText(beside(CONFIG), { signal: options.signal }),
-    weights: () => httpSource(isFile ? url.href : beside(WEIGHTS), options),
-    text: (file) => fetchText(beside(file), { signal: options.signal, optional: true }),
+    text,
+    open: (file, own) =>
+      remoteSource(
+        { ...at(file), sha256: own.sha256, cardHash: async () => cardHash((await text('README.md')) ?? '', file) },
+        own,
+        true,
+      ),
+    async missing(file) {
+      // Asked again, to be told why.
+      await (await remoteSource(at(file), { ...options, cache: false })).close();
+      throw new IoError(`${name}/${file} came and went; try again.`);
+    },
+  };
+  return {
+    name: weightsFile ? `${name}/${weightsFile}` : name,
+    configName: `${name}/${CONFIG}`,
+    configText: async () => remote.config ?? (await remoteText(at(CONFIG), options)).text,
+    weights: () => folderWeights(folder, options, weightsFile),
+    text,
   };
 }
 
@@ -180,21 +263,29 @@ function listParts(list: File[], options: SourceOptions): Parts {
       throw new IoError(`there are two files ${name} (${path(found[0]!)}, ${path(found[1])}); pass the files of one checkpoint.`);
     return found[0];
   };
-  const need = (name: string) => {
-    const file = find(name);
-    if (!file) throw new IoError(`there is no file ${name} among those given (${few(list.map(path))}); ${LAYOUT}.`);
-    return file;
+  const missing = (file: string) => {
+    throw new IoError(`there is no file ${file} among those given (${few(list.map(path))}); ${LAYOUT}.`);
   };
-  const [config, weights] = [need(CONFIG), need(WEIGHTS)];
-  return {
+  const config = find(CONFIG) ?? missing(CONFIG);
+  const weights = find(WEIGHTS) ?? find(INDEX) ?? missing(WEIGHTS);
+  const folder: Folder = {
     name: path(weights),
-    configName: path(config),
-    configText: () => blobText(config),
-    weights: async () => reporting(blobSource(weights, path(weights)), options.onProgress),
     async text(file) {
       const found = find(file);
       return found && blobText(found);
     },
+    async open(file, { sha256, onProgress }) {
+      const found = find(file);
+      return found && reporting(verified(blobSource(found, path(found)), sha256), onProgress);
+    },
+    missing: async (file) => missing(file),
+  };
+  return {
+    name: path(weights),
+    configName: path(config),
+    configText: () => blobText(config),
+    weights: () => folderWeights(folder, options),
+    text: folder.text,
   };
 }
 
@@ -207,8 +298,10 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
   const parts = {
     name: (weights instanceof Blob && (weights as Partial<File>).name) || 'the weights given',
     configName,
-    weights: async () =>
-      reporting(isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name), options.onProgress),
+    async weights() {
+      const source = isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name);
+      return reporting(verified(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
+    },
     text: async (file: string) => (file === 'classes.json' && classes ? JSON.stringify(classes) : undefined),
   };
   if (typeof config === 'string') return { ...parts, configText: async () => config };
@@ -222,17 +315,12 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
 /** The same source, stopped by `signal` as well as by the signal of each read. */
 function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   if (!signal) return source;
-  return {
-    name: source.name,
-    size: source.size,
-    async read(offset, length, own) {
-      signal.throwIfAborted();
-      const bytes = await source.read(offset, length, own);
-      signal.throwIfAborted();
-      return bytes;
-    },
-    close: () => source.close(),
-  };
+  return withRead(source, async (offset, length, own) => {
+    signal.throwIfAborted();
+    const bytes = await source.read(offset, length, own);
+    signal.throwIfAborted();
+    return bytes;
+  });
 }
 
 function parseConfig(text: string, name: string): unknown {
