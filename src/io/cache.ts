@@ -23,7 +23,7 @@ export interface Store {
   delete(key: string): Promise<void>;
   keys(): Promise<string[]>;
   /** Takes a lock that other tabs and processes see; undefined if it is taken. The result gives it back. */
-  lock(key: string): Promise<(() => void) | undefined>;
+  lock(key: string): Promise<(() => Promise<void>) | undefined>;
 }
 
 /** Bytes of a part; the last may be shorter. */
@@ -64,7 +64,7 @@ const recordKey = (key: string) => `${key}.json`;
 export class CacheEntry {
   readonly key: string;
   record: FileRecord | undefined;
-  private unlock: (() => void) | undefined;
+  private unlock: (() => Promise<void>) | undefined;
 
   constructor(
     private readonly store: Store,
@@ -86,14 +86,16 @@ export class CacheEntry {
     return this.locked;
   }
 
-  release(): void {
-    this.unlock?.();
+  async release(): Promise<void> {
+    const { unlock } = this;
     this.unlock = undefined;
+    await unlock?.();
   }
 
   /** Reads the record as it is now. */
   async refresh(): Promise<FileRecord | undefined> {
-    this.record = await readJson<FileRecord>(this.store, recordKey(this.key));
+    const record = await readJson<FileRecord>(this.store, recordKey(this.key));
+    this.record = record?.generation === undefined ? undefined : record;
     return this.record;
   }
 
@@ -136,9 +138,15 @@ export class CacheEntry {
   }
 }
 
-export const readText = (store: Store, url: string) => readJson<TextRecord>(store, recordKey(keyOf(url)));
-export const writeText = (store: Store, url: string, record: Omit<TextRecord, 'url'>) =>
-  writeJson(store, recordKey(keyOf(url)), { url: display(url), ...record });
+/** What is kept of a small file, or a note that a file is not there. */
+export async function readText(store: Store, url: string): Promise<TextRecord | undefined> {
+  const record = await readJson<Partial<FileRecord> & TextRecord>(store, recordKey(keyOf(url)));
+  return record?.generation === undefined ? record : undefined;
+}
+
+export function writeText(store: Store, url: string, record: Omit<TextRecord, 'url'>): Promise<void> {
+  return writeJson(store, recordKey(keyOf(url)), { url: display(url), ...record });
+}
 
 async function readJson<T>(store: Store, key: string): Promise<T | undefined> {
   const bytes = await store.get(key);
@@ -220,10 +228,10 @@ async function browserStore(): Promise<Store> {
     lock: (key) =>
       new Promise((resolve, reject) => {
         // Where there are no locks two tabs download the same twice, under names that differ.
-        if (!navigator.locks) return resolve(() => {});
+        if (!navigator.locks) return resolve(async () => {});
         navigator.locks
           .request(`aim-js ${key}`, { ifAvailable: true }, (lock) =>
-            lock ? new Promise<void>((release) => resolve(release)) : resolve(undefined),
+            lock ? new Promise<void>((release) => resolve(async () => release())) : resolve(undefined),
           )
           .catch(reject);
       }),

@@ -108,8 +108,9 @@ export class HttpSource implements Origin {
   private loaded = 0;
   /** What progress counts towards; unlike `size` it may be a guess. */
   private total: number | undefined;
-  /** Breaks of the connection since there was progress. */
+  /** Breaks of the connection since there was progress, and the first of them. */
   private breaks = 0;
+  private broken: unknown;
   private closed = false;
   /** Reads take turns: there is one stream. */
   private turn: Promise<unknown> = Promise.resolve();
@@ -266,8 +267,10 @@ export class HttpSource implements Origin {
   private async recover(error: unknown, signal: AbortSignal | undefined): Promise<void> {
     this.disconnect();
     const passing = error instanceof HttpError && (error.status === 0 || error.status === 429 || error.status >= 500);
+    if (this.closed || !passing) throw error;
+    if (this.breaks === 0) this.broken = error;
     const pause = PAUSES[this.breaks++];
-    if (this.closed || !passing || pause === undefined) throw error;
+    if (pause === undefined) throw this.broken;
     await delay(pause, [this.options.signal, signal]);
   }
 

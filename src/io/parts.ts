@@ -73,7 +73,7 @@ export class PartSource implements ByteSource {
       if (!entry || !record || !(entry.locked || (hashed && record.complete))) return;
       const sha256 = this.options.expected;
       await this.tryStore(() => entry.save({ ...record, sha256, size: this.size, complete: true }));
-      entry.release();
+      await entry.release();
     });
   }
 
@@ -88,7 +88,10 @@ export class PartSource implements ByteSource {
 
   async close(): Promise<void> {
     this.closed = true;
-    this.entry?.release();
+    const { entry } = this;
+    // Nothing but a record, of what was no model perhaps.
+    if (entry?.locked) await this.tryStore(async () => (await entry.parts()) || entry.drop());
+    await entry?.release();
     await this.origin.close();
   }
 
@@ -156,7 +159,7 @@ export class PartSource implements ByteSource {
       if (this.entry && record?.generation !== generation)
         throw new IoError(`${this.name} changed on the server, or was removed, while it was read; start again.`);
       const bytes = await this.stored(index);
-      if (bytes && record?.complete) entry.release();
+      if (bytes && record?.complete) await entry.release();
       if (bytes) return bytes;
       if (!mine) await delay(POLL, [this.options.signal, signal]);
     }
@@ -176,7 +179,7 @@ export class PartSource implements ByteSource {
     this.hash = undefined;
     if (found === undefined || found === options.expected) return found !== undefined;
     if (entry?.locked || entry?.record?.complete) await this.tryStore(() => entry.drop());
-    entry?.release();
+    await entry?.release();
     throw new IoError(
       `${this.name} has the SHA-256 ${found}, and ${options.expected} was expected: it was damaged on its way, or is another ` +
         'version; load it again, or correct the hash.',
@@ -191,7 +194,7 @@ export class PartSource implements ByteSource {
       if (!(error instanceof StoreError)) throw error;
       warn(this.options, `${this.name} is not kept for the next time: ${error.message}`);
       await this.entry?.drop().catch(() => {});
-      this.entry?.release();
+      await this.entry?.release();
       this.entry = undefined;
       return undefined;
     }

@@ -1,11 +1,14 @@
 /** Files behind URLs, through the cache. */
 import type { ByteSource, SourceOptions } from './bytes.js';
-import { CacheEntry, openStore, PART, readText, StoreError, warn, writeText } from './cache.js';
+import { CacheEntry, openStore, PART, readText, type Store, StoreError, warn, writeText } from './cache.js';
 import { delay, fetchText, fetchVersion, HttpError, HttpSource, sameVersion, type TextFile } from './http.js';
 import { PartSource, POLL } from './parts.js';
 
 /** How long a server may take to say whether a file has changed before the stored one is used, ms. */
 const PATIENCE = 10_000;
+
+/** Answers of servers that do not have a file: 200 comes with a web page. */
+const MISSING = [200, 403, 404, 410];
 
 export interface RemoteFile {
   /** Its address, by which it is kept. */
@@ -72,29 +75,39 @@ export async function remoteSource(
   options: SourceOptions,
   optional = false,
 ): Promise<ByteSource | undefined> {
-  const { url, from = url, headers } = file;
+  const { url, from = url, headers, commit } = file;
   const onProgress = ascending(options.onProgress);
   const http = new HttpSource(from, { headers, signal: options.signal, onProgress });
+  let store: Store | undefined;
   let entry: CacheEntry | undefined;
+  let absent = false;
   try {
     try {
-      const store = await openStore(options);
+      store = await openStore(options);
+      if (store && optional) {
+        const note = await readText(store, url);
+        absent = note !== undefined && note.text === undefined;
+        if (absent && commit && note?.commit === commit) return undefined;
+      }
       entry = store && new CacheEntry(store, url);
       if (entry) await prepare(entry, http, file, options);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       warn(options, `${http.name} is not kept for the next time: ${error.message}`);
-      entry?.release();
+      await entry?.release();
       entry = undefined;
     }
     if (!entry && !http.connected) await http.start();
     const expected = file.sha256 ?? (entry ? entry.record?.sha256 : await serverHash(http, file));
     return new PartSource(http, { ...options, onProgress, expected, entry });
   } catch (error) {
-    entry?.release();
+    await entry?.release();
     await http.close();
-    if (optional && error instanceof HttpError && [200, 403, 404, 410].includes(error.status)) return undefined;
-    throw error;
+    const status = optional && error instanceof HttpError ? error.status : undefined;
+    if (status === 0 && absent) return undefined;
+    if (status === undefined || !MISSING.includes(status)) throw error;
+    if (store) await writeText(store, url, { commit }).catch(quiet);
+    return undefined;
   }
 }
 
@@ -107,7 +120,7 @@ async function prepare(entry: CacheEntry, http: HttpSource, file: RemoteWeights,
       const record = await entry.refresh();
       const meanwhile = record?.generation !== before?.generation || record?.complete !== before?.complete;
       if (!meanwhile) return connect(entry, http, file, options);
-      entry.release();
+      await entry.release();
     } else if (before && !before.complete) break;
     await delay(POLL, [options.signal]);
   }

@@ -7,6 +7,7 @@ import { importOptional } from './runtime.js';
 /** A lock is renewed this often; one not renewed for STALE was left by a process that ended. Both in ms. */
 const RENEW = 3_000;
 const STALE = 15_000;
+const LOCK = '.lock';
 
 /** A variable of the environment; undefined where it is empty or may not be read (Deno). */
 export function environment(name: string): string | undefined {
@@ -37,16 +38,16 @@ export async function folderStore(folder: string | undefined): Promise<Store> {
       await files.writeAtomic(await at(key), data);
     },
     delete: async (key) => fs.rm(await at(key), { force: true }),
-    keys: async () => ((await files.exists(path)) ? files.listFolder(path) : []),
+    keys: async () => ((await files.exists(path)) ? (await files.listFolder(path)).filter((name) => !name.endsWith(LOCK)) : []),
     async lock(key) {
       await files.makeFolder(path);
-      return lockFile(fs, await at(`${key}.lock`));
+      return lockFile(fs, await at(key + LOCK));
     },
   };
 }
 
 /** Takes a lock by making a file that must not exist. Losing it to a pause of this process costs a second download, no more. */
-async function lockFile(fs: typeof import('node:fs/promises'), path: string): Promise<(() => void) | undefined> {
+async function lockFile(fs: typeof import('node:fs/promises'), path: string): Promise<(() => Promise<void>) | undefined> {
   try {
     const { mtimeMs } = await fs.stat(path);
     if (Date.now() - mtimeMs < STALE) return undefined;
@@ -65,9 +66,9 @@ async function lockFile(fs: typeof import('node:fs/promises'), path: string): Pr
     fs.utimes(path, now, now).catch(() => {});
   }, RENEW);
   timer.unref?.();
-  return () => {
+  return async () => {
     clearInterval(timer);
-    fs.rm(path, { force: true }).catch(() => {});
+    await fs.rm(path, { force: true }).catch(() => {});
   };
 }
 
