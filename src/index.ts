@@ -1,8 +1,8 @@
 /** aim-js: AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly. */
 export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
+export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './cache.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
-export { type CachedFile, cachedFiles, clearCache } from './io/cache.js';
 export { AimImage } from './io/image.js';
 export {
   type ByteSource,

@@ -1,5 +1,5 @@
 /** `aim cache`: what downloads are kept, and removing them. */
-import { cachedFiles, clearCache } from '../io/cache.js';
+import { cachedFiles, clearCache } from '../cache.js';
 import { type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = {

@@ -131,3 +131,8 @@ export function checkRange(name: string, size: number, offset: number, length: n
     return;
   throw new IoError(`${name}: bytes ${offset} to ${offset + length} were asked of ${size}; the file is shorter than it claims.`);
 }
+
+/** Tells the user of what went wrong and was got over. */
+export function warn({ onWarning = (message: string) => console.warn(message) }: RemoteOptions, message: string): void {
+  onWarning(message);
+}

@@ -99,6 +99,17 @@ export class CacheEntry {
     return this.record;
   }
 
+  /**
+   * Hears how another tab or process comes on; false if it began anew, with other content. A record may be missing for the
+   * moment in which a browser replaces it.
+   */
+  async follow(): Promise<boolean> {
+    const known = this.record;
+    const now = await this.refresh();
+    this.record ??= known;
+    return !now || now.generation === known?.generation;
+  }
+
   /** Begins a new download, in place of what there was. */
   async begin(about: Omit<FileRecord, 'url' | 'generation' | 'complete'>): Promise<void> {
     await this.drop();
@@ -174,11 +185,6 @@ export async function openStore(options: RemoteOptions): Promise<Store | undefin
   return options.cache === false ? undefined : findStore(options);
 }
 
-/** Says that something is not kept. */
-export function warn({ onWarning = (message: string) => console.warn(message) }: RemoteOptions, message: string): void {
-  onWarning(message);
-}
-
 async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): Promise<Store> {
   const guard = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     try {
@@ -203,10 +209,10 @@ async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): Promise
 
 /** Throws IoError where the browser gives pages no storage. */
 async function browserStore(): Promise<Store> {
-  const { caches, navigator } = globalThis;
+  const { navigator } = globalThis;
   let cache: Cache;
   try {
-    cache = await caches.open('aim-js');
+    cache = await globalThis.caches.open('aim-js');
   } catch (error) {
     throw new IoError(
       'this page has no Cache API; serve it from https: or localhost, outside of a sandbox (or pass cache: false).',

@@ -348,6 +348,8 @@ async function request(
         method,
         headers: { ...own, ...(from > 0 && { range: `bytes=${from}-` }) },
         redirect: hasFiles() ? 'manual' : 'follow',
+        // Past the browser's own cache, which would keep a second copy and make ranges out of it.
+        cache: 'no-store',
       });
     } catch (error) {
       throw new HttpError(

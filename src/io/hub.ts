@@ -1,13 +1,19 @@
-/** Repository ids of a Hugging Face hub, and the SHA-256 that users and model cards give. */
-import { OptionError } from '../errors.js';
+/** Checkpoints behind URLs and in repositories of a Hugging Face hub. */
+import { IoError, OptionError } from '../errors.js';
 import { hasFiles } from '../platform/files.js';
 import { environment } from '../platform/folder_store.js';
-import type { SourceOptions } from './bytes.js';
+import type { ByteSource, SourceOptions } from './bytes.js';
+import { CONFIG, type Folder, givenHash, WEIGHTS } from './folder.js';
 import { HttpError } from './http.js';
-import { remoteText } from './remote.js';
+import { remoteSource, remoteText } from './remote.js';
 
-/** The address of each file of a remote checkpoint. */
-export interface RemoteFolder {
+export interface RemoteFolder extends Folder {
+  /** The text of config.json. Throws HttpError. */
+  config(): Promise<string>;
+}
+
+/** Where the files of a remote checkpoint are. */
+interface Address {
   /** Where it is, for messages. */
   name: string;
   headers: Record<string, string> | undefined;
@@ -21,13 +27,43 @@ export interface RemoteFolder {
   config?: string;
 }
 
-/** True for `owner/name`; in a browser a folder beside the page is `./owner/name`. */
-export function isRepositoryId(text: string): boolean {
-  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !text.endsWith('.safetensors');
+/** A folder behind a URL; `file` is the part of the URL that names one in it. */
+export function urlFolder(url: URL, file: string | undefined, options: SourceOptions): RemoteFolder {
+  const folder = file ? url.pathname.slice(0, -file.length) : url.pathname.replace(/\/*$/, '/');
+  // The query goes along: signed URLs carry their token there.
+  const at = (name: string) => Object.assign(new URL(url), { pathname: folder + name }).href;
+  return remoteFolder({ name: url.origin + folder.slice(0, -1), headers: authorization(options.token), url: at }, options);
+}
+
+/** A single file. */
+export function openUrl(url: URL, options: SourceOptions): Promise<ByteSource> {
+  const sha256 = givenHash(options.sha256, url.pathname.replace(/.*\//, ''), false);
+  return remoteSource({ url: url.href, headers: authorization(options.token), sha256 }, options);
+}
+
+function remoteFolder({ name, headers, commit, url, from, config }: Address, options: SourceOptions): RemoteFolder {
+  const at = (file: string) => ({ url: url(file), from: from?.(file), commit, headers });
+  const text = async (file: string) => (await remoteText(at(file), options, true))?.text;
+  return {
+    name,
+    text,
+    config: async () => config ?? (await remoteText(at(CONFIG), options)).text,
+    open: (file, own) =>
+      remoteSource(
+        { ...at(file), sha256: own.sha256, cardHash: async () => cardHash((await text('README.md')) ?? '', file) },
+        own,
+        true,
+      ),
+    async missing(file) {
+      // Asked again, to be told why.
+      await (await remoteSource(at(file), { ...options, cache: false })).close();
+      throw new IoError(`${name}/${file} came and went; try again.`);
+    },
+  };
 }
 
 /** The header that carries a token. */
-export function authorization(token: string | undefined): Record<string, string> | undefined {
+function authorization(token: string | undefined): Record<string, string> | undefined {
   return token ? { authorization: `Bearer ${token}` } : undefined;
 }
 
@@ -46,11 +82,11 @@ export async function hubFolder(id: string, options: SourceOptions): Promise<Rem
   const headers = authorization(options.token ?? environment('HF_TOKEN'));
   // A commit never changes.
   const fixed = /^[\da-f]{40}$/.exec(revision)?.[0];
-  const config = await remoteText({ url: url('config.json'), commit: fixed, headers }, options).catch((error) => {
+  const config = await remoteText({ url: url(CONFIG), commit: fixed, headers }, options).catch((error) => {
     throw error instanceof HttpError ? unknown(error, id, name, revision) : error;
   });
   const commit = fixed ?? config.commit;
-  return { name, headers, url, config: config.text, ...(commit && { commit, from: at(commit) }) };
+  return remoteFolder({ name, headers, url, config: config.text, ...(commit && { commit, from: at(commit) }) }, options);
 }
 
 /** Hubs answer alike for what is not there and what is not for everyone. */
@@ -65,17 +101,6 @@ function unknown(error: HttpError, id: string, name: string, revision: string): 
   );
 }
 
-/** The hash that the user gives for a file. Throws OptionError. */
-export function givenHash(sha256: SourceOptions['sha256'], file: string, ofSeveral: boolean): string | undefined {
-  if (sha256 === undefined) return undefined;
-  if (typeof sha256 === 'string' && ofSeveral)
-    throw new OptionError(`the checkpoint has several files of weights; give sha256 as { '${file}': … }.`);
-  const hash = typeof sha256 === 'string' ? sha256 : sha256[file];
-  if (typeof hash !== 'string' || !/^[\da-f]{64}$/i.test(hash))
-    throw new OptionError(`sha256 of ${file} is ${JSON.stringify(hash)}; it must be 64 hexadecimal digits.`);
-  return hash.toLowerCase();
-}
-
 /**
  * The hash that a model card gives in its front matter: `sha256: …` for model.safetensors, or below `sha256:` a line
  * `FILE: …` for each.
@@ -84,7 +109,7 @@ export function cardHash(card: string, file: string): string | undefined {
   const matter = /^---\r?\n([\s\S]*?)\n---/.exec(card)?.[1] ?? '';
   for (const line of matter.split('\n')) {
     const [, key, hash] = /^\s*["']?([^\s:"']+)["']?\s*:\s*["']?([\da-f]{64})\b/i.exec(line) ?? [];
-    if (key === file || (key === 'sha256' && file === 'model.safetensors')) return hash!.toLowerCase();
+    if (key === file || (key === 'sha256' && file === WEIGHTS)) return hash!.toLowerCase();
   }
   return undefined;
 }

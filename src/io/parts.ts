@@ -3,8 +3,8 @@
  * order while that is so; only the latest is in memory.
  */
 import { IoError } from '../errors.js';
-import { type ByteSource, checkRange, type SourceOptions } from './bytes.js';
-import { type CacheEntry, PART, StoreError, warn } from './cache.js';
+import { type ByteSource, checkRange, type SourceOptions, warn } from './bytes.js';
+import { type CacheEntry, PART, StoreError } from './cache.js';
 import { delay } from './http.js';
 import { Sha256 } from './sha256.js';
 
@@ -148,18 +148,16 @@ export class PartSource implements ByteSource {
     return bytes;
   }
 
-  /** The part, once another tab or process has stored it; undefined if downloading is up to this one, which then has the lock. */
+  /** The part, once another tab or process has stored it (none after the end); undefined if downloading it is up to this one. */
   private async awaited(index: number, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     while (this.entry && !this.entry.locked) {
       const { entry } = this;
-      const generation = entry.record?.generation;
       const mine = await this.tryStore(() => entry.lock());
       // The other may have stored it, or all, just before.
-      const record = await this.tryStore(() => entry.refresh());
-      if (this.entry && record?.generation !== generation)
-        throw new IoError(`${this.name} changed on the server, or was removed, while it was read; start again.`);
-      const bytes = await this.stored(index);
-      if (bytes && record?.complete) await entry.release();
+      const same = await this.tryStore(() => entry.follow());
+      if (same === false) throw new IoError(`${this.name} changed on the server while it was read; start again.`);
+      const bytes = index * PART < this.size ? await this.stored(index) : EMPTY;
+      if (bytes && entry.record?.complete) await entry.release();
       if (bytes) return bytes;
       if (!mine) await delay(POLL, [this.options.signal, signal]);
     }

@@ -1,6 +1,6 @@
 /** Files behind URLs, through the cache. */
-import type { ByteSource, SourceOptions } from './bytes.js';
-import { CacheEntry, openStore, PART, readText, type Store, StoreError, warn, writeText } from './cache.js';
+import { type ByteSource, type SourceOptions, warn } from './bytes.js';
+import { CacheEntry, openStore, PART, readText, type Store, StoreError, writeText } from './cache.js';
 import { delay, fetchText, fetchVersion, HttpError, HttpSource, sameVersion, type TextFile } from './http.js';
 import { PartSource, POLL } from './parts.js';
 

@@ -2,10 +2,8 @@
 import { CheckpointError, IoError, OptionError } from '../errors.js';
 import * as files from '../platform/files.js';
 import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from './bytes.js';
-import { authorization, cardHash, givenHash, hubFolder, isRepositoryId, type RemoteFolder } from './hub.js';
-import { verified } from './parts.js';
-import { remoteSource, remoteText } from './remote.js';
-import { joinShards, shardNames, sharedProgress } from './shards.js';
+import { CONFIG, checked, downloads, type Folder, folderWeights, givenHash, INDEX, isRepositoryId, WEIGHTS } from './folder.js';
+import type { RemoteFolder } from './hub.js';
 
 export { type ByteSource, blobSource, bytesSource, type Progress, type RemoteOptions, type SourceOptions } from './bytes.js';
 
@@ -38,9 +36,6 @@ export interface CheckpointFiles {
   close(): Promise<void>;
 }
 
-const CONFIG = 'config.json';
-const WEIGHTS = 'model.safetensors';
-const INDEX = `${WEIGHTS}.index.json`;
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 
 /** What every kind of checkpoint must give; openCheckpoint adds the parsing and the closing. */
@@ -52,48 +47,15 @@ interface Parts {
   text: (file: string) => Promise<string | undefined>;
 }
 
-type FileOptions = Omit<SourceOptions, 'sha256'> & { sha256?: string | undefined };
-
-/** The files of a checkpoint that is a folder of some kind; what is not there is undefined. */
-interface Folder {
-  name: string;
-  text(file: string): Promise<string | undefined>;
-  open(file: string, options: FileOptions): Promise<ByteSource | undefined>;
-  /** Throws the error for a file that has to be there. */
-  missing(file: string): Promise<never>;
-}
-
-/** The weights in a folder: one file, or several by their index. `file` is the one asked for by its own name. */
-async function folderWeights(folder: Folder, options: SourceOptions, file = WEIGHTS): Promise<ByteSource> {
-  const { sha256 } = options;
-  // With a hash for each file there may be none of this name.
-  const isOther = typeof sha256 === 'object' && !(file in sha256);
-  const whole = await folder.open(file, { ...options, sha256: isOther ? undefined : givenHash(sha256, file, false) });
-  if (whole && isOther) {
-    await whole.close();
-    givenHash(sha256, file, false);
-  }
-  if (whole) return whole;
-  const index = file === WEIGHTS ? await folder.text(INDEX) : undefined;
-  if (index === undefined) return folder.missing(file);
-  const names = shardNames(index, `${folder.name}: ${INDEX}`);
-  const progress = sharedProgress(names.length, options.onProgress);
-  const open = async (i: number) => {
-    const name = names[i]!;
-    const own = { ...options, sha256: givenHash(sha256, name, true), onProgress: progress(i) };
-    return (await folder.open(name, own)) ?? folder.missing(name);
-  };
-  return joinShards(names.length, open, folder.name, options);
-}
-
 /** Opens bytes by what they are: in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). */
 export async function openSource(source: string | URL | Blob | Bytes, options: SourceOptions = {}): Promise<ByteSource> {
   options.signal?.throwIfAborted();
-  if (source instanceof Blob) return reporting(blobSource(source), options.onProgress);
-  if (source instanceof Uint8Array || isBuffer(source)) return reporting(bytesSource(source), options.onProgress);
+  const local = async (bytes: ByteSource) =>
+    reporting(await checked(bytes, givenHash(options.sha256, bytes.name, false)), options.onProgress);
+  if (source instanceof Blob) return local(blobSource(source));
+  if (source instanceof Uint8Array || isBuffer(source)) return local(bytesSource(source));
   const place = await locate(source);
-  if (!place.url) return reporting(await files.openFile(place.path), options.onProgress);
-  return remoteSource({ url: place.url.href, headers: authorization(options.token) }, options);
+  return place.url ? (await downloads()).openUrl(place.url, options) : local(await files.openFile(place.path));
 }
 
 /**
@@ -134,7 +96,7 @@ async function resolve(source: CheckpointSource, options: SourceOptions): Promis
   if (typeof source === 'string' || source instanceof URL) {
     const text = String(source);
     if (isRepositoryId(text) && !(files.hasFiles() && (await files.exists(text))))
-      return remoteParts(await hubFolder(text, options), options);
+      return remoteParts(await (await downloads()).hubFolder(text, options), options);
     const place = await locate(source);
     return place.url ? urlParts(place.url, options) : pathParts(place.path, options);
   }
@@ -187,7 +149,7 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
     },
     async open(file, { sha256, onProgress }) {
       if (!(await files.exists(await at(file)))) return undefined;
-      return reporting(verified(await files.openFile(await at(file)), sha256), onProgress);
+      return reporting(await checked(await files.openFile(await at(file)), sha256), onProgress);
     },
     async missing(file) {
       throw new IoError(
@@ -207,46 +169,18 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
   };
 }
 
-function urlParts(url: URL, options: SourceOptions): Parts {
+async function urlParts(url: URL, options: SourceOptions): Promise<Parts> {
   const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
-  const folder = file ? url.pathname.slice(0, -file.length) : url.pathname.replace(/\/*$/, '/');
-  return remoteParts(
-    {
-      name: url.origin + folder.slice(0, -1),
-      headers: authorization(options.token),
-      // The query goes along: signed URLs carry their token there.
-      url: (name) => Object.assign(new URL(url), { pathname: folder + name }).href,
-    },
-    options,
-    file,
-  );
+  return remoteParts((await downloads()).urlFolder(url, file, options), options, file);
 }
 
-function remoteParts(remote: RemoteFolder, options: SourceOptions, weightsFile?: string): Parts {
-  const { name, headers, commit } = remote;
-  const at = (file: string) => ({ url: remote.url(file), from: remote.from?.(file), commit, headers });
-  const text = async (file: string) => (await remoteText(at(file), options, true))?.text;
-  const folder: Folder = {
-    name,
-    text,
-    open: (file, own) =>
-      remoteSource(
-        { ...at(file), sha256: own.sha256, cardHash: async () => cardHash((await text('README.md')) ?? '', file) },
-        own,
-        true,
-      ),
-    async missing(file) {
-      // Asked again, to be told why.
-      await (await remoteSource(at(file), { ...options, cache: false })).close();
-      throw new IoError(`${name}/${file} came and went; try again.`);
-    },
-  };
+function remoteParts(folder: RemoteFolder, options: SourceOptions, file?: string): Parts {
   return {
-    name: weightsFile ? `${name}/${weightsFile}` : name,
-    configName: `${name}/${CONFIG}`,
-    configText: async () => remote.config ?? (await remoteText(at(CONFIG), options)).text,
-    weights: () => folderWeights(folder, options, weightsFile),
-    text,
+    name: file ? `${folder.name}/${file}` : folder.name,
+    configName: `${folder.name}/${CONFIG}`,
+    configText: folder.config,
+    weights: () => folderWeights(folder, options, file),
+    text: folder.text,
   };
 }
 
@@ -276,7 +210,7 @@ function listParts(list: File[], options: SourceOptions): Parts {
     },
     async open(file, { sha256, onProgress }) {
       const found = find(file);
-      return found && reporting(verified(blobSource(found, path(found)), sha256), onProgress);
+      return found && reporting(await checked(blobSource(found, path(found)), sha256), onProgress);
     },
     missing: async (file) => missing(file),
   };
@@ -300,7 +234,7 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
     configName,
     async weights() {
       const source = isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name);
-      return reporting(verified(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
+      return reporting(await checked(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
     },
     text: async (file: string) => (file === 'classes.json' && classes ? JSON.stringify(classes) : undefined),
   };

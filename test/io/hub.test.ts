@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
 import { cachedFiles, clearCache } from '../../src/io/cache.js';
-import { isRepositoryId } from '../../src/io/hub.js';
+import { isRepositoryId } from '../../src/io/folder.js';
 import { encodeSafetensors, parseHeader } from '../../src/io/safetensors.js';
 import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/io/source.js';
 import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';

@@ -3,6 +3,8 @@ import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { Sha256 } from '../../src/io/sha256.js';
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/io/source.js';
 
+export { cachedFiles, clearCache } from '../../src/cache.js';
+
 /** The hash of all tensors but `unwanted`, in order. */
 export async function load(source: CheckpointSource, options: SourceOptions = {}): Promise<string> {
   const checkpoint = await openCheckpoint(source, options);
