@@ -73,4 +73,7 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Not awaited here: in the one file that this is built into, what is imported on use comes after.
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});
