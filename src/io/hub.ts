@@ -91,11 +91,11 @@ export async function hubFolder(id: string, options: SourceOptions): Promise<Rem
 
 /** Hubs answer alike for what is not there and what is not for everyone. */
 function unknown(error: HttpError, id: string, name: string, revision: string): HttpError {
-  if (![401, 403, 404].includes(error.status)) return error;
-  const local = hasFiles() ? `There is no local folder ${id} either` : `A folder beside this page is written ./${id}`;
+  const local = hasFiles() ? `There is no local folder ${id} either.` : `A folder beside this page is written ./${id}.`;
+  if (![401, 403, 404].includes(error.status)) return new HttpError(`${error.message} ${local}`, error.status, error);
   return new HttpError(
     `${name} has no config.json at revision ${revision} to be read (HTTP ${error.status}): there is no such model, or it is ` +
-      `private or gated; check the name, or pass the token of someone who may read it (option token${hasFiles() ? ', HF_TOKEN' : ''}). ${local}.`,
+      `private or gated; check the name, or pass the token of someone who may read it (option token${hasFiles() ? ', HF_TOKEN' : ''}). ${local}`,
     error.status,
     error,
   );

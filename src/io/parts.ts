@@ -88,11 +88,13 @@ export class PartSource implements ByteSource {
 
   async close(): Promise<void> {
     this.closed = true;
+    // That ends a read under way.
+    await this.origin.close();
+    await this.turn;
     const { entry } = this;
     // Nothing but a record, of what was no model perhaps.
     if (entry?.locked) await this.tryStore(async () => (await entry.parts()) || entry.drop());
     await entry?.release();
-    await this.origin.close();
   }
 
   /** All of the file is wanted, not only what is read. */
@@ -152,6 +154,7 @@ export class PartSource implements ByteSource {
   private async awaited(index: number, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
     while (this.entry && !this.entry.locked) {
       const { entry } = this;
+      if (this.closed) throw new IoError(`${this.name} was closed while it was read; open it again.`);
       const mine = await this.tryStore(() => entry.lock());
       // The other may have stored it, or all, just before.
       const same = await this.tryStore(() => entry.follow());

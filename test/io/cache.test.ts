@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
 import { cachedFiles, clearCache } from '../../src/io/cache.js';
-import type { Progress, SourceOptions } from '../../src/io/source.js';
+import { openCheckpoint, type Progress, type SourceOptions } from '../../src/io/source.js';
 import { folderStore } from '../../src/platform/folder_store.js';
 import { run } from '../platform/run.js';
 import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
@@ -400,6 +400,19 @@ describe('two at once', () => {
     expect((await first).name).toBe('AbortError');
     expect(await second).toBe(valuesOne);
     expect(weightRequests()).toEqual([GET, `${GET} bytes=${PART * 2}-`]);
+  });
+
+  it('closing the one that waits ends its read, and leaves the other alone', async () => {
+    server.delay = 20;
+    const first = get();
+    const { weights } = await openCheckpoint(`${server.url}/m`, options);
+    while (server.sent < MIB) await new Promise((done) => setTimeout(done, 2));
+    const second = await weights();
+    const pending = failure(second.read(one.length - 8, 8));
+    await second.close();
+    expect((await pending).message).toMatch(/was (read after|closed while)/);
+    expect(await first).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET]);
   });
 
   it('in two processes', async () => {
