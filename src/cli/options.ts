@@ -1,7 +1,7 @@
 /** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
 import { parseArgs } from 'node:util';
+import type { LoadOptions } from '../aim.js';
 import { OptionError } from '../errors.js';
-import type { DeviceOptions } from '../platform/device.js';
 
 export interface Flag {
   type: 'string' | 'boolean';
@@ -22,6 +22,7 @@ export const COMMON: Flags = {
     multiple: true,
     help: 'a Dawn instance flag such as enable-dawn-features=…; may be repeated',
   },
+  revision: { type: 'string', value: 'REV', help: 'branch, tag or commit of a MODEL that is a repository id (default main)' },
   help: { type: 'boolean', help: 'this text' },
 };
 
@@ -64,7 +65,8 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */
-export function deviceOptions(flags: Parsed['flags']): Pick<DeviceOptions, 'device' | 'dawn'> {
+export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'dawn' | 'revision'> {
   const dawn = flags.dawn as string[] | undefined;
-  return { device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto', ...(dawn && { dawn }) };
+  const device = choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto';
+  return { device, ...(dawn && { dawn }), revision: flags.revision as string | undefined };
 }

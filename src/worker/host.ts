@@ -59,6 +59,7 @@ async function perform(request: Request, call: Running) {
   const { signal } = call.abort;
   const load = {
     signal,
+    onWarning: (warning: string) => send({ id, warning }),
     onProgress: request.listens ? (progress: NonNullable<unknown>) => send({ id, progress } as FromWorker) : undefined,
   };
   switch (request.call) {
