@@ -16,6 +16,7 @@ export type Parsed = { flags: Record<string, string | boolean | string[] | undef
 
 export const COMMON: Flags = {
   device: { type: 'string', value: 'auto|webgpu|wasm', help: 'where to compute (default auto: a real GPU, else wasm)' },
+  threads: { type: 'string', value: 'N', help: 'threads for wasm (default: one for each processor, at most 8)' },
   dawn: {
     type: 'string',
     value: 'FLAG',
@@ -64,7 +65,12 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */
-export function deviceOptions(flags: Parsed['flags']): Pick<DeviceOptions, 'device' | 'dawn'> {
+export function deviceOptions(flags: Parsed['flags']): Pick<DeviceOptions, 'device' | 'threads' | 'dawn'> {
   const dawn = flags.dawn as string[] | undefined;
-  return { device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto', ...(dawn && { dawn }) };
+  const threads = number(flags, 'threads');
+  return {
+    device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto',
+    ...(threads !== undefined && { threads }),
+    ...(dawn && { dawn }),
+  };
 }
