@@ -7,10 +7,9 @@ import deflated from '../../build/aim.wasm';
 import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
-import { runtime } from '../platform/runtime.js';
-import { nodeThread, type Thread, webThread } from '../platform/thread.js';
+import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
 import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
-import { Board, type Kernel, kernelsOf } from './board.js';
+import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 
 interface WasmStorage extends Storage {
@@ -30,7 +29,7 @@ const LIMITS = { initial: 2, maximum: 65536 };
 const PART_FLOPS = 500_000;
 
 export interface WasmOptions {
-  /** Threads to compute with, this one included; fewer where memory cannot be shared or workers cannot be started. Default 1. */
+  /** Threads to compute with, this one included; one where memory cannot be shared or workers cannot be started. Default 1. */
   threads?: number;
   /** Flops of a part at least; less than the default makes threads share small calls too. */
   partFlops?: number;
@@ -43,7 +42,7 @@ export interface WasmOptions {
 export interface HelperStart {
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
-  board: SharedArrayBuffer;
+  board: Board;
   thread: number;
 }
 
@@ -103,7 +102,7 @@ function sharedMemory(): WebAssembly.Memory | undefined {
 async function startHelper(start: HelperStart): Promise<Thread | undefined> {
   let thread: Thread | undefined;
   try {
-    const line = ['node', 'deno'].includes(runtime().name) ? await nodeThread(script) : webThread(script);
+    const line = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
     thread = line;
     await new Promise<void>((resolve, reject) => {
       line.onMessage(() => resolve());
@@ -140,7 +139,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const exports = kernelsOf(instance);
     this.names = exports.map(([name]) => name);
     this.kernels = exports.map(([, kernel]) => kernel);
-    this.board = shared ? new Board() : undefined;
+    this.board = shared ? newBoard() : undefined;
     const base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
     this.heap = new Heap(base, (end) => this.growTo(end));
   }
@@ -165,15 +164,17 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const backend = new WasmBackend(instance, memory, partFlops, shared !== undefined);
     const { board } = backend;
     if (board) {
-      const start = (thread: number) => startHelper({ module, memory, board: board.buffer, thread });
-      const started = await Promise.all(Array.from({ length: threads - 1 }, (_, i) => start(i + 1)));
-      backend.helpers = started.filter((helper) => helper !== undefined);
+      const starting = Array.from({ length: threads - 1 }, (_, i) => startHelper({ module, memory, board, thread: i + 1 }));
+      const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
+      // Threads are numbered without gaps, since each has its scratch memory by its number: all, or this one alone.
+      if (started.length === threads - 1) backend.helpers = started;
+      else for (const helper of started) helper.end();
     }
     return backend;
   }
 
   get description(): string {
-    return `wasm (SIMD, ${this.threads === 1 ? '1 thread' : `${this.threads} threads`})`;
+    return `wasm (SIMD, ${this.threads} thread${this.threads > 1 ? 's' : ''})`;
   }
 
   private get threads(): number {
@@ -228,8 +229,9 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     // The scratch area may move when a later op wants more, so its address is looked up at run time.
     const all = () => (e.wasmScratch ? [...args, this.scratch.at] : args);
     const run = () => {
+      // Part 0 of 1; kernels that are not shared ignore it.
       if (parts === 1) return kernel(...all(), 0, 1);
-      if (!this.board!.run(this.kernels, number, all(), e.wasmScratch ? this.scratch.bytes : 0, parts))
+      if (!share(this.board!, this.kernels, number, all(), e.wasmScratch ? this.scratch.bytes : 0, parts))
         throw new DeviceError(`${e.key} failed in one of the WASM threads; please report this.`);
     };
     return { key: e.key, flops, run };

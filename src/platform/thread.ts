@@ -1,4 +1,4 @@
-/** Workers: worker_threads in Node and, for what must not keep the process alive, in Deno; else the Web's, from a Blob or a URL. */
+/** Workers: node:worker_threads, or the Web's from a Blob or a URL. */
 import { importOptional, runtime } from './runtime.js';
 
 export interface Thread {
@@ -10,6 +10,9 @@ export interface Thread {
   hold(on: boolean): void;
   end(): void;
 }
+
+/** Also in Deno, whose Web workers keep the process alive and do not end while they wait for another thread. */
+export const hasWorkerThreads = () => ['node', 'deno'].includes(runtime().name);
 
 /** A worker that runs `script`, or the script at `url`. */
 export async function nodeThread(script: string, url?: string): Promise<Thread> {
@@ -44,9 +47,9 @@ export function webThread(script: string, url?: string): Thread {
   };
 }
 
-/** Inside a worker: its line to who started it. `threads` says that it was started by worker_threads. */
-export async function parentOf(threads = runtime().name === 'node') {
-  if (threads) {
+/** Inside a worker: its line to who started it, which `ofNode` says was by `nodeThread`. */
+export async function parentOf(ofNode: boolean) {
+  if (ofNode) {
     const { parentPort } = await importOptional<typeof import('node:worker_threads')>('node:worker_threads');
     return {
       post: (message: unknown, transfer: ArrayBuffer[] = []) => parentPort!.postMessage(message, transfer),

@@ -2,6 +2,7 @@
 import { AiM } from '../aim.js';
 import { DisposedError } from '../errors.js';
 import { AimImage } from '../io/image.js';
+import { runtime } from '../platform/runtime.js';
 import { parentOf } from '../platform/thread.js';
 import { type FromWorker, plainError, plainImage, type Request, type ToWorker } from './messages.js';
 
@@ -19,7 +20,7 @@ let port: Awaited<ReturnType<typeof parentOf>>;
 let model: AiM | undefined;
 
 async function listen(): Promise<void> {
-  port = await parentOf();
+  port = await parentOf(runtime().name === 'node');
   port.onMessage(receive);
 }
 
