@@ -8,7 +8,7 @@ import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
-import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 
@@ -119,8 +119,7 @@ async function startHelper(start: HelperStart): Promise<Thread | undefined> {
 
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
-  /** Set to an empty map to collect milliseconds, calls and FLOPs by op. */
-  profile: Map<string, { ms: number; calls: number; flops: number }> | undefined;
+  private rows: Profile | undefined;
   private readonly heap: Heap;
   private readonly names: string[];
   private readonly kernels: Kernel[];
@@ -182,23 +181,35 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   execute(commands: readonly WasmCommand[]): void {
-    const { profile } = this;
-    if (!profile) {
+    const { rows } = this;
+    if (!rows) {
       for (const c of commands) c.run();
       return;
     }
     for (const c of commands) {
       const start = performance.now();
       c.run();
-      const row = profile.get(c.key) ?? { ms: 0, calls: 0, flops: 0 };
+      const row = rows.get(c.key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
       row.ms += performance.now() - start;
       row.calls++;
       row.flops += c.flops;
-      profile.set(c.key, row);
+      row.bytes += c.bytes;
+      rows.set(c.key, row);
     }
   }
 
   async settle(): Promise<void> {}
+
+  async profile(fn: () => Promise<unknown>): Promise<Profile> {
+    const rows: Profile = new Map();
+    this.rows = rows;
+    try {
+      await fn();
+    } finally {
+      this.rows = undefined;
+    }
+    return rows;
+  }
 
   protected allocate(bytes: number): WasmStorage {
     const rounded = Math.ceil(bytes / 64) * 64;
@@ -212,8 +223,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
-  ): WasmCommand {
+    cost: Cost,
+  ): WasmCommand[] {
     const number = this.names.indexOf(`${e.op}_${e.entry}`);
     const kernel = this.kernels[number];
     const pointers = e.names.map((n) => {
@@ -225,7 +236,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     if (scratch > 0) this.growScratch(scratch);
     if (kernel?.length !== args.length + (e.wasmScratch ? 1 : 0) + (e.wasmParts ? 2 : 0))
       throw new DeviceError(`${e.key}: the WASM module and the op's spec disagree; rebuild with \`npm run build\`.`);
-    const parts = e.wasmParts ? this.partsOf(flops) : 1;
+    const parts = e.wasmParts ? this.partsOf(cost.flops) : 1;
     // The scratch area may move when a later op wants more, so its address is looked up at run time.
     const all = () => (e.wasmScratch ? [...args, this.scratch.at] : args);
     const run = () => {
@@ -234,12 +245,17 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
       if (!share(this.board!, this.kernels, number, all(), e.wasmScratch ? this.scratch.bytes : 0, parts))
         throw new DeviceError(`${e.key} failed in one of the WASM threads; please report this.`);
     };
-    return { key: e.key, flops, run };
+    return [{ key: e.key, ...cost, run }];
   }
 
   protected prepareZero(t: Tensor): WasmCommand {
     const at = address(t);
-    return { key: 'zero', flops: 0, run: () => void new Uint8Array(this.memory.buffer, at, t.size * 4).fill(0) };
+    return {
+      key: 'zero',
+      flops: 0,
+      bytes: t.size * 4,
+      run: () => void new Uint8Array(this.memory.buffer, at, t.size * 4).fill(0),
+    };
   }
 
   protected upload(t: Tensor, data: NumArray, offset: number): void {
@@ -249,7 +265,6 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     return this.view(t).slice();
   }
   protected destroy(): void {
-    this.profile = undefined;
     for (const helper of this.helpers) helper.end();
   }
 
