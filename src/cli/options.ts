@@ -16,6 +16,7 @@ export type Parsed = { flags: Record<string, string | boolean | string[] | undef
 
 export const COMMON: Flags = {
   device: { type: 'string', value: 'auto|webgpu|wasm', help: 'where to compute (default auto: a real GPU, else wasm)' },
+  threads: { type: 'string', value: 'N', help: 'threads for wasm (default: one for each processor, at most 8)' },
   dawn: {
     type: 'string',
     value: 'FLAG',
@@ -65,8 +66,13 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */
-export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'dawn' | 'revision'> {
+export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'threads' | 'dawn' | 'revision'> {
   const dawn = flags.dawn as string[] | undefined;
-  const device = choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto';
-  return { device, ...(dawn && { dawn }), revision: flags.revision as string | undefined };
+  const threads = number(flags, 'threads');
+  return {
+    device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto',
+    ...(threads !== undefined && { threads }),
+    ...(dawn && { dawn }),
+    revision: flags.revision as string | undefined,
+  };
 }

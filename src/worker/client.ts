@@ -13,8 +13,9 @@ import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
 import type { DeviceName } from '../platform/device.js';
 import { hasFiles } from '../platform/files.js';
+import type { Thread } from '../platform/thread.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
-import { startThread, type Thread } from './thread.js';
+import { broken, startThread } from './start.js';
 
 export type { EncodeInput, Generated, GenerateOptions, StepInfo } from '../aim.js';
 export * from '../errors.js';
@@ -135,7 +136,7 @@ class Line {
 
   constructor(private readonly thread: Thread) {
     thread.onMessage((message) => this.receive(message));
-    thread.onFailure((error) => this.end(error));
+    thread.onFailure((error) => this.end(broken(error)));
   }
 
   /** Rejects like the same call without a worker: with `signal.reason` when aborted, with what a listener threw, else an AimError. */
