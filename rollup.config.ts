@@ -5,7 +5,7 @@ import { defineConfig, type InputPluginOption } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
-import { annotate, dropReferences, minify } from './scripts/slim.mjs';
+import { annotate, dropReferences, errorsOf, minify } from './scripts/slim.mjs';
 
 // Chunk names carry hashes: old ones would stay.
 rmSync('dist', { recursive: true, force: true });
@@ -31,13 +31,17 @@ export default defineConfig([
     output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
     plugins: [library],
   },
-  // The library as ES modules: drawing, and training beside it; what both use is a chunk of its own.
-  {
-    input: { aim: 'src/index.ts', train: 'src/train/index.ts' },
+  // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
+  ...Object.entries({ aim: 'src/index.ts', train: 'src/train/index.ts' }).map(([name, input]) => ({
+    input: { [name]: input },
     external: packages,
-    output: { dir: 'dist', format: 'es', sourcemap, chunkFileNames: 'chunks/[name]-[hash].js' },
-    plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
-  },
+    output: { dir: 'dist', format: 'es' as const, sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
+    plugins: [
+      name === 'train' && errorsOf('./aim.js'),
+      library,
+      annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
+    ],
+  })),
   // Drawing served by a worker.
   {
     input: 'src/worker/client.ts',

@@ -3,9 +3,9 @@ import { transform } from 'esbuild';
 import MagicString from 'magic-string';
 
 /** What of an op's spec only tests and the `aim` command use. */
-const DROPPED = ['reference', 'tolerance'];
+const DROPPED = ['reference', 'tolerance', 'bytes'];
 
-/** Leaves the float64 references and the tolerances out of the op specs: `entry('linear', 'forward', shader, { … })`. */
+/** Leaves that out of the op specs: `entry('linear', 'forward', shader, { … })`, and `composite` likewise. */
 export function dropReferences() {
   return {
     name: 'aim-drop-references',
@@ -13,7 +13,7 @@ export function dropReferences() {
       if (!/[\\/]src[\\/]ops[\\/]/.test(id)) return null;
       let out = code;
       visit(this.parse(code), (node) => {
-        if (node.type !== 'CallExpression' || node.callee.name !== 'entry') return;
+        if (node.type !== 'CallExpression' || !['entry', 'composite'].includes(node.callee.name)) return;
         for (const { key, start, end } of node.arguments[3].properties) {
           // Blanks of the same length (the comma behind goes too) leave every other position, and so the source map, as it is.
           const to = code[end] === ',' ? end + 1 : end;
@@ -28,6 +28,16 @@ export function dropReferences() {
 function visit(node, see) {
   if (typeof node?.type === 'string') see(node);
   for (const child of Object.values(node ?? {})) if (child && typeof child === 'object') visit(child, see);
+}
+
+/** Takes the error classes from another bundle, since `instanceof` has to hold whichever of the two throws. */
+export function errorsOf(bundle) {
+  return {
+    name: 'aim-errors-of',
+    resolveId(source) {
+      return /[\\/]errors\.js$/.test(source) ? { id: bundle, external: true } : null;
+    },
+  };
 }
 
 /** Minifies with esbuild. */
