@@ -44,12 +44,16 @@ export async function serve(answers: Record<string, Answer>, folders: Record<str
     const [prefix, folder] = Object.entries(places).find(([p]) => path.startsWith(p)) ?? [];
     const body = known?.body ?? (prefix && (await readFile(folder + path.slice(prefix.length)).catch(() => undefined)));
     if (body === undefined || body === '') return response.writeHead(404).end();
-    response.writeHead(200, {
+    // A reader that goes back asks for the rest of a file.
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    const bytes = Buffer.from(body as Uint8Array);
+    response.writeHead(from ? 206 : 200, {
       'content-type': known?.type ?? TYPES[extname(path)] ?? 'application/octet-stream',
-      'content-length': Buffer.byteLength(body),
+      'content-length': bytes.length - from,
+      ...(from && { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` }),
       ...known?.headers,
     });
-    response.end(body);
+    response.end(bytes.subarray(from));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
