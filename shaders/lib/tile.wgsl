@@ -16,7 +16,9 @@ fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> ve
   return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
 }
 
-fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
+// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
+fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
+  let lid = thread % TILE_THREADS;
   let along = vec2u(lid / 4u, lid % 4u);
   let across = vec2u(lid % 64u, lid / 64u);
   let at_a = select(across, along, A_ALONG_K == 1u);
@@ -28,8 +30,8 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
   var s2 = vec4f();
   var s3 = vec4f();
   for (var k = k0; k < k1; k += 16u) {
-    tile_a[at_a.x * 5u + at_a.y] = a4(i0 + at_a.x, k + at_a.y * 4u);
-    tile_b[at_b.x * 5u + at_b.y] = b4(j0 + at_b.x, k + at_b.y * 4u);
+    tile_a[at_a.x % TILE * 5u + at_a.y % 4u] = a4(i0 + at_a.x, k + at_a.y * 4u);
+    tile_b[at_b.x % TILE * 5u + at_b.y % 4u] = b4(j0 + at_b.x, k + at_b.y * 4u);
     workgroupBarrier();
     for (var q = 0u; q < 4u; q++) {
       let b0 = tile_b[tj * 5u + q];

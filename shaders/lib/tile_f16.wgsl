@@ -7,13 +7,18 @@
 // A tile that would pass the last row or column is moved back, and leaves out what the tile before it puts. Of a k range that
 // is not whole slices the first is cut short (by multiples of 4 where an operand is contiguous along k).
 // Rows in workgroup memory are two vectors longer than a slice: then loads do not meet in a bank.
+// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
 const TILE = 128u;
 const TILE_THREADS = 128u;
 const SLICE = 32u;
-const A_PITCH = select(34u, 10u, A_ALONG_K == 1u);
-const B_PITCH = select(34u, 10u, B_ALONG_K == 1u);
-var<workgroup> tile_a: array<vec4<f16>, A_PITCH * select(32u, 128u, A_ALONG_K == 1u)>;
-var<workgroup> tile_b: array<vec4<f16>, B_PITCH * select(32u, 128u, B_ALONG_K == 1u)>;
+const A_ROWS = select(SLICE, TILE, A_ALONG_K == 1u);
+const B_ROWS = select(SLICE, TILE, B_ALONG_K == 1u);
+const A_VECTORS = TILE * SLICE / 4u / A_ROWS;
+const B_VECTORS = TILE * SLICE / 4u / B_ROWS;
+const A_PITCH = A_VECTORS + 2u;
+const B_PITCH = B_VECTORS + 2u;
+var<workgroup> tile_a: array<vec4<f16>, A_PITCH * A_ROWS>;
+var<workgroup> tile_b: array<vec4<f16>, B_PITCH * B_ROWS>;
 var<workgroup> tile_sums: array<f32, 1024>;
 
 alias Left = subgroup_matrix_left<f16, 16, 16>;
@@ -22,12 +27,12 @@ alias Sums = subgroup_matrix_result<f32, 16, 16>;
 
 // The 16×16 factors at row i, element k of the slice.
 fn left(i: u32, k: u32) -> Left {
-  if (A_ALONG_K == 1u) { return subgroupMatrixLoad<Left, row_major>(&tile_a, i * A_PITCH + k / 4u, A_PITCH); }
-  return subgroupMatrixLoad<Left, col_major>(&tile_a, k * A_PITCH + i / 4u, A_PITCH);
+  if (A_ALONG_K == 1u) { return subgroupMatrixLoad<Left, row_major>(&tile_a, i % TILE * A_PITCH + k % SLICE / 4u, A_PITCH); }
+  return subgroupMatrixLoad<Left, col_major>(&tile_a, k % SLICE * A_PITCH + i % TILE / 4u, A_PITCH);
 }
 fn right(j: u32, k: u32) -> Right {
-  if (B_ALONG_K == 1u) { return subgroupMatrixLoad<Right, col_major>(&tile_b, j * B_PITCH + k / 4u, B_PITCH); }
-  return subgroupMatrixLoad<Right, row_major>(&tile_b, k * B_PITCH + j / 4u, B_PITCH);
+  if (B_ALONG_K == 1u) { return subgroupMatrixLoad<Right, col_major>(&tile_b, j % TILE * B_PITCH + k % SLICE / 4u, B_PITCH); }
+  return subgroupMatrixLoad<Right, row_major>(&tile_b, k % SLICE * B_PITCH + j % TILE / 4u, B_PITCH);
 }
 
 // Row (x) and vector (y) of the slice in workgroup memory that a thread copies in pass p of eight.
@@ -44,7 +49,8 @@ fn element_b(j: u32, k: u32, at: vec2u) -> vec4f {
 }
 
 // Puts what the four subgroups hold of their block (r, c). Barriers: every thread must come here.
-fn put_block(sums: Sums, r: u32, c: u32, i0: u32, j0: u32, from_i: u32, from_j: u32, warp: u32, lid: u32) {
+fn put_block(sums: Sums, r: u32, c: u32, i0: u32, j0: u32, from_i: u32, from_j: u32, warp: u32, thread: u32) {
+  let lid = thread % TILE_THREADS;
   subgroupMatrixStore<row_major>(&tile_sums, warp % 4u * 256u, sums, 16u);
   workgroupBarrier();
   let i = i0 + lid / 64u * 64u + r * 16u + lid % 32u / 16u;
@@ -83,8 +89,8 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
     for (var p = 0u; p < 8u; p++) {
       let a = copied(A_ALONG_K, p, lid);
       let b = copied(B_ALONG_K, p, lid);
-      tile_a[a.x * A_PITCH + a.y] = vec4<f16>(next_a[p]);
-      tile_b[b.x * B_PITCH + b.y] = vec4<f16>(next_b[p]);
+      tile_a[a.x % A_ROWS * A_PITCH + a.y % A_VECTORS] = vec4<f16>(next_a[p]);
+      tile_b[b.x % B_ROWS * B_PITCH + b.y % B_VECTORS] = vec4<f16>(next_b[p]);
     }
     workgroupBarrier();
     // On its way while the products are made; after the last slice for nothing.

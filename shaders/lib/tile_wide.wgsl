@@ -2,6 +2,7 @@
 // 8 KiB of workgroup memory and the next one is on its way meanwhile. A third faster where threads have that many registers.
 // A thread's rows are 16 apart, its columns 8: a warp of 4×8 threads reads 4 and 8 neighbours at once. The two vectors of a
 // row change places every four rows; then neither stores nor loads meet in a bank.
+// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
 const TILE = 128u;
 const TILE_THREADS = 128u;
 var<workgroup> tile_a: array<array<array<vec4f, 2>, 16>, 8>;
@@ -14,7 +15,14 @@ fn copied(along_k: u32, p: u32, lid: u32) -> vec2u {
   return select(vec2u(lid, p), vec2u(lid / 2u + p * 64u, lid % 2u), along_k == 1u);
 }
 
-fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
+// Sums of one row of a thread. Rows must be told apart in the text: an index that is not constant costs all their registers.
+fn put_row(i: u32, j: u32, row: array<f32, 16>) {
+  var values = row;
+  for (var c = 0u; c < 16u; c++) { put(i, j + c * 8u, values[c]); }
+}
+
+fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
+  let lid = thread % TILE_THREADS;
   let ti = lid / 32u * 4u + lid % 32u / 8u;
   let tj = lid % 8u;
   let si = ti / 4u % 2u;
@@ -29,10 +37,10 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
   var next_b1 = b4(j0 + b1.x, k0 + b1.y * 4u);
   var sums: array<array<f32, 16>, 8>;
   for (var k = k0; k < k1; k += 8u) {
-    tile_a[a0.x / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;
-    tile_a[a1.x / 16u][a1.x % 16u][(a1.y ^ (a1.x / 4u)) % 2u] = next_a1;
-    tile_b[b0.x / 8u][b0.x % 8u][(b0.y ^ (b0.x / 4u)) % 2u] = next_b0;
-    tile_b[b1.x / 8u][b1.x % 8u][(b1.y ^ (b1.x / 4u)) % 2u] = next_b1;
+    tile_a[a0.x % TILE / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;
+    tile_a[a1.x % TILE / 16u][a1.x % 16u][(a1.y ^ (a1.x / 4u)) % 2u] = next_a1;
+    tile_b[b0.x % TILE / 8u][b0.x % 8u][(b0.y ^ (b0.x / 4u)) % 2u] = next_b0;
+    tile_b[b1.x % TILE / 8u][b1.x % 8u][(b1.y ^ (b1.x / 4u)) % 2u] = next_b1;
     workgroupBarrier();
     next_a0 = a4(i0 + a0.x, k + 8u + a0.y * 4u);
     next_a1 = a4(i0 + a1.x, k + 8u + a1.y * 4u);
@@ -56,7 +64,12 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
     }
     workgroupBarrier();
   }
-  for (var r = 0u; r < 8u; r++) {
-    for (var c = 0u; c < 16u; c++) { put(i0 + r * 16u + ti, j0 + c * 8u + tj, sums[r][c]); }
-  }
+  put_row(i0 + ti, j0 + tj, sums[0]);
+  put_row(i0 + ti + 16u, j0 + tj, sums[1]);
+  put_row(i0 + ti + 32u, j0 + tj, sums[2]);
+  put_row(i0 + ti + 48u, j0 + tj, sums[3]);
+  put_row(i0 + ti + 64u, j0 + tj, sums[4]);
+  put_row(i0 + ti + 80u, j0 + tj, sums[5]);
+  put_row(i0 + ti + 96u, j0 + tj, sums[6]);
+  put_row(i0 + ti + 112u, j0 + tj, sums[7]);
 }

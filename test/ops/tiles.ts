@@ -51,7 +51,7 @@ const half: [entry: AnyEntry, cases: Case[]][] = [
       { m: 131, k: 60, n: 257, omit: ['bias'] },
       { m: 255, k: 768, n: 384, omit: ['residual'] },
       { m: 300, k: 100, n: 200, half: ['w'] },
-      { m: 512, k: 1536, n: 768, half: ['w'] },
+      { m: 256, k: 1536, n: 256, half: ['w'] },
     ],
   ],
   [
@@ -59,7 +59,7 @@ const half: [entry: AnyEntry, cases: Case[]][] = [
     [
       { m: 128, k: 128, n: 128 },
       { m: 130, k: 132, n: 148 },
-      { m: 257, k: 768, n: 3352 },
+      { m: 130, k: 132, n: 3352 },
       { m: 300, k: 200, n: 156, half: ['w'] },
     ],
   ],
@@ -69,7 +69,7 @@ const half: [entry: AnyEntry, cases: Case[]][] = [
       { m: 128, k: 128, n: 128, p: 1 },
       { m: 131, k: 132, n: 260, p: 1 },
       { m: 131, k: 132, n: 260, p: 5, omit: ['dbias'] },
-      { m: 1000, k: 768, n: 328, p: 3 },
+      { m: 1000, k: 256, n: 328, p: 3 },
       { m: 4096, k: 128, n: 132, p: 4 },
       // Chunks that are shorter than a slice, and one that is empty.
       { m: 130, k: 128, n: 128, p: 6 },
