@@ -242,7 +242,11 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
   const { steps } = trainer.options;
   const log = await openMetrics(`${out}/metrics.jsonl`, trainer.step);
   const history: Metric[] = [...log.kept];
-  const save = () => saveCheckpoint(out, trainer.checkpoint(), { keep });
+  const save = async () => {
+    const path = await saveCheckpoint(out, trainer.checkpoint(), { keep });
+    await trainer.keep(await openCheckpointFolder(path));
+    return path;
+  };
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
   const bar = progress('training', steps, 'steps');
   let savedAt = trainer.step;
