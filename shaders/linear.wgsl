@@ -46,9 +46,16 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 }
 
 // @entry forward_f16
-#include "lib/linear_epilogue.wgsl"
+// k and n in whole vectors.
 fn a4(i: u32, k: u32) -> vec4f { return x[i * (params.k / 4u) + k / 4u]; }
 fn b4(j: u32, k: u32) -> vec4f { return w_at(j * (params.k / 4u) + k / 4u); }
+fn put4(i: u32, j: u32, sum: vec4f) {
+  let at = i * (params.n / 4u) + j / 4u;
+  var value = sum;
+  if (params.has_bias == 1u) { value += bias[j / 4u]; }
+  if (params.has_residual == 1u) { value += residual[at]; }
+  y[at] = value;
+}
 
 @compute @workgroup_size(TILE_THREADS)
 fn forward_f16(
@@ -58,33 +65,30 @@ fn forward_f16(
   tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, params.m, params.n, 0u, params.k, warp, lid);
 }
 
+// @entry shuffle
+#include "lib/gemv/shuffle.wgsl"
+// @entry shared
+#include "lib/gemv/shared.wgsl"
+
 // @entry forward_gemv
+// Few rows: w is read once, or once for every M of them.
 #include "lib/linear_epilogue.wgsl"
-// Few rows (m = M): LANES threads share a row of w, so that it is read once, in whole vectors, for all rows of x.
-const ROWS = WG / LANES;
-var<workgroup> partial: array<f32, WG * M>;
+#include "lib/gemv/sums.wgsl"
+var<private> i0: u32;
+fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
 
 @compute @workgroup_size(WG)
-fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let j0 = flat(wg, nwg) * ROWS;
-  let j = j0 + lid / LANES;
-  let lane = lid % LANES;
-  let k4 = params.k / 4u;
-  var acc: array<f32, M>;
-  if (j < params.n) {
-    for (var q = lane; q < k4; q += LANES) {
-      let wv = w_at(j * k4 + q);
-      for (var i = 0u; i < M; i++) { acc[i] += dot(wv, x[i * k4 + q]); }
+fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let lane = lid % 32u;
+  let row0 = (wg.x * TEAMS + lid / 32u) * R;
+  i0 = wg.y * M;
+  for (var step = 0u; step < STEPS; step++) { accumulate(chunks(row0, step, lane), step, lane); }
+  team_sums(lane, lid);
+  if (lane % COPIES == 0u) {
+    for (var v = 0u; v < EACH; v++) {
+      let o = held(lane) + v;
+      put(i0 + o % M, row0 + o / M, acc[v]);
     }
-  }
-  for (var i = 0u; i < M; i++) { partial[i * WG + lid] = acc[i]; }
-  workgroupBarrier();
-  for (var o = lid; o < ROWS * M; o += WG) {
-    let i = o / ROWS;
-    let r = o % ROWS;
-    var sum = 0.0;
-    for (var q = 0u; q < LANES; q++) { sum += partial[i * WG + r * LANES + q]; }
-    if (j0 + r < params.n) { y[i * params.n + j0 + r] = epilogue(sum, i, j0 + r); }
   }
 }
 
@@ -133,7 +137,7 @@ fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups
 #include "lib/gradient_scale.wgsl"
 fn a4(i: u32, n: u32) -> vec4f { return scaled(dy[i * (params.n / 4u) + n / 4u]); }
 fn b4(j: u32, n: u32) -> vec4f { return w_at(n * (params.k / 4u) + j / 4u); }
-fn put(i: u32, j: u32, sum: f32) { dx[i * params.k + j] = unscaled(sum); }
+fn put4(i: u32, j: u32, sum: vec4f) { dx[i * (params.k / 4u) + j / 4u] = unscaled(sum); }
 
 @compute @workgroup_size(TILE_THREADS)
 fn backward_input_f16(
@@ -192,7 +196,7 @@ fn column(m: u32, j: u32) -> f32 {
 }
 fn a4(i: u32, m: u32) -> vec4f { return scaled(dy[m * (params.n / 4u) + i / 4u]); }
 fn b4(j: u32, m: u32) -> vec4f { return x[m * (params.k / 4u) + j / 4u]; }
-fn put(i: u32, j: u32, sum: f32) { dw[(part * params.n + i) * params.k + j] += unscaled(sum); }
+fn put4(i: u32, j: u32, sum: vec4f) { dw[(part * params.n + i) * (params.k / 4u) + j / 4u] += unscaled(sum); }
 
 @compute @workgroup_size(TILE_THREADS)
 fn backward_weight_f16(

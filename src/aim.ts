@@ -5,7 +5,7 @@ import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './gene
 import { sampled } from './io/bytes.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
-import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
+import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { line } from './model/layers.js';
@@ -17,15 +17,12 @@ import { createBackend, type DeviceOptions } from './platform/device.js';
 import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
 
-export interface LoadOptions extends DeviceOptions {
+export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
    * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
    * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
    */
   dtype?: 'auto' | 'f32' | 'f16';
-  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
-  onProgress?: ((progress: Progress) => void) | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 export interface GenerateOptions extends SamplingOptions {
@@ -119,22 +116,30 @@ export class AiM {
   }
 
   /**
-   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, dropped
-   * Files, or `{ config, weights }`. Throws IoError, CheckpointError, DeviceError or OutOfMemoryError, each saying what to do.
-   * On WebGPU the source is kept: should the device be lost later, the weights are read from it again.
+   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, the id
+   * `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`; large ones may be in several files with
+   * their index. In Node and Deno a local folder of that name goes before a repository; in a browser a folder beside the page
+   * is written `./owner/name`.
+   *
+   * A download that breaks is taken up again, now or by the next load, and is kept (`cache`, `cacheDir`). A model that is kept
+   * costs one request asking whether it has changed, for a repository, else one per file; none where `revision` is a commit's
+   * hash. It loads offline too. Its SHA-256 is verified where `sha256`, the hub or the model card tells it. On WebGPU the source is
+   * kept: should the device be lost later, the weights are read from it again.
+   *
+   * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each saying what to do.
    */
   static async fromPretrained(source: CheckpointSource, options: LoadOptions = {}): Promise<AiM> {
     checkDtype(options.dtype);
-    const { onProgress, signal } = options;
+    const { signal } = options;
     const kept = reusable(source);
-    const files = await openCheckpoint(kept, { onProgress, signal });
+    const files = await openCheckpoint(kept, options);
     let aim: AiM | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
       const weights = await openWeights(files, signal);
       const { tensors } = weights.header;
       aim = await AiM.empty(config, options, options.dtype ?? 'auto', (name) => tensors.get(name)?.dtype === 'F16');
-      aim.ignored = await aim.load(kept, files, '', signal, weights);
+      aim.ignored = await aim.load(kept, files, '', options, weights);
       aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return aim;
     } catch (error) {
@@ -189,16 +194,12 @@ export class AiM {
    * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
    * checkpoint. Throws CheckpointError when its tensors have other shapes.
    */
-  async loadPart(
-    part: 'vqvae.' | 'mamba.',
-    source: CheckpointSource,
-    { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {},
-  ): Promise<void> {
+  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, options: SourceOptions = {}): Promise<void> {
     this.assertLive();
     const kept = reusable(source);
-    const files = await openCheckpoint(kept, { onProgress, signal });
+    const files = await openCheckpoint(kept, options);
     try {
-      await this.load(kept, files, part, signal);
+      await this.load(kept, files, part, options);
     } finally {
       await files.close();
     }
@@ -209,7 +210,7 @@ export class AiM {
     source: CheckpointSource,
     files: CheckpointFiles,
     part: string,
-    signal: AbortSignal | undefined,
+    options: SourceOptions,
     opened?: Weights,
   ): Promise<string[]> {
     const fill = async (on: Placed, from: CheckpointFiles, stop?: AbortSignal) => {
@@ -219,12 +220,12 @@ export class AiM {
       const ignored = await loadTensors(on.be, wanted, weights.source, { header: weights.header, signal: stop });
       return { ignored, digest: weights.source.digest() };
     };
-    const { ignored, digest } = await this.attempt((on) => fill(on, files, signal), signal);
+    const { ignored, digest } = await this.attempt((on) => fill(on, files, options.signal), options.signal);
     const before = this.restore;
     if (before)
       this.restore = async (on, stop) => {
         await before(on, stop);
-        const again = await openCheckpoint(source, { signal: stop });
+        const again = await openCheckpoint(source, { ...options, onProgress: undefined, signal: stop });
         try {
           if ((await fill(on, again, stop)).digest === digest) return;
           throw new CheckpointError(`${again.name} is no longer the file that was loaded; load the model again.`);

@@ -3,7 +3,7 @@
 // For products of at least 128 rows and columns. The including entry gives the operands and takes the sums:
 //   fn a4(i: u32, k: u32) -> vec4f, fn b4(j: u32, k: u32) -> vec4f: elements k..k+3 of a row where A_ALONG_K, B_ALONG_K is 1,
 //     else the elements k of rows i..i+3; always inside, so that nothing need be checked
-//   fn put(i: u32, j: u32, sum: f32): called once for every sum
+//   fn put4(i: u32, j: u32, sums: vec4f): called once for every four sums j..j+3 of row i; columns are a multiple of 4
 // A tile that would pass the last row or column is moved back, and leaves out what the tile before it puts. Of a k range that
 // is not whole slices the first is cut short (by multiples of 4 where an operand is contiguous along k).
 // Rows in workgroup memory are two vectors longer than a slice: then loads do not meet in a bank.
@@ -53,10 +53,13 @@ fn put_block(sums: Sums, r: u32, c: u32, i0: u32, j0: u32, from_i: u32, from_j: 
   let lid = thread % TILE_THREADS;
   subgroupMatrixStore<row_major>(&tile_sums, warp % 4u * 256u, sums, 16u);
   workgroupBarrier();
-  let i = i0 + lid / 64u * 64u + r * 16u + lid % 32u / 16u;
-  let j = j0 + lid / 32u % 2u * 64u + c * 16u + lid % 16u;
-  for (var e = 0u; e < 8u; e++) {
-    if (i + e * 2u >= from_i && j >= from_j) { put(i + e * 2u, j, tile_sums[lid / 32u * 256u + e * 32u + lid % 32u]); }
+  let i = i0 + lid / 64u * 64u + r * 16u + lid % 32u / 4u;
+  let j = j0 + lid / 32u % 2u * 64u + c * 16u + lid % 4u * 4u;
+  for (var e = 0u; e < 2u; e++) {
+    let at = lid / 32u * 256u + e * 128u + lid % 32u * 4u;
+    if (i + e * 8u >= from_i && j >= from_j) {
+      put4(i + e * 8u, j, vec4f(tile_sums[at], tile_sums[at + 1u], tile_sums[at + 2u], tile_sums[at + 3u]));
+    }
   }
   workgroupBarrier();
 }

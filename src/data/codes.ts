@@ -209,6 +209,7 @@ export async function readCodes(
         throw bad(`has codes of ${codes.length / tokens} ${name} and labels of ${labels.length}`);
       if (labels.length === 0) throw bad(`has no ${name}`);
     }
+    await file.finish?.();
     return { ...train, eval: held, classes, tokens, vocabulary, fingerprint };
   } finally {
     await file.close();

@@ -1,13 +1,14 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
+import { gemvPlan } from './gemv.js';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, grid } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
-/** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
-const GEMV_ROWS = 8;
+/** Bytes of the panel of w that assembly/linear.ts packs. */
+const PANEL = 16384;
 
-/** Rows of dy that assembly/linear.ts turns at once for a weight's gradient. */
-export const GRADIENT_ROWS = 256;
+/** Scratch memory for a weight's gradient: a panel, and the rows of dy that assembly/linear.ts turns at once. */
+export const gradientScratch = (n: number) => PANEL + 4 * 256 * n;
 
 /** A launch that makes `rows` × `columns` sums in tiles. */
 function product(
@@ -56,23 +57,18 @@ export const linear = {
         }
       }
     },
-    webgpu({ m, n, k }, caps) {
-      if (m <= GEMV_ROWS && k % 4 === 0) {
-        const [wg, lanes] = [64, 16];
-        return {
-          entry: 'forward_gemv',
-          constants: { WG: wg, LANES: lanes, M: m },
-          vec4: ['x', 'w'],
-          workgroups: grid(ceilDiv(n, wg / lanes)),
-        };
-      }
-      const vec4 = k % 4 === 0 ? ['x', 'w'] : [];
+    webgpu({ m, n, k }, caps, half) {
+      const few = gemvPlan({ m, n, k }, caps, half.has('w'));
+      if (few) return { ...few, entry: 'forward_gemv' };
+      const vectors = k % 4 === 0;
       return (
-        (k % 4 === 0 && halfProduct('forward_f16', m, n, k, caps, vec4)) ||
-        product(k % 4 === 0 ? 'forward_vec4' : 'forward', m, n, caps, vec4)
+        (vectors && n % 4 === 0 && halfProduct('forward_f16', m, n, k, caps, ['x', 'w', 'bias', 'residual', 'y'])) ||
+        product(vectors ? 'forward_vec4' : 'forward', m, n, caps, vectors ? ['x', 'w'] : [])
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
@@ -92,11 +88,13 @@ export const linear = {
     webgpu({ m, n, k }, caps) {
       const along = { A_ALONG_K: 1, B_ALONG_K: 0 };
       return (
-        (n % 4 === 0 && k % 4 === 0 && halfProduct('backward_input_f16', m, k, n, caps, ['w', 'dy'], along)) ||
+        (n % 4 === 0 && k % 4 === 0 && halfProduct('backward_input_f16', m, k, n, caps, ['w', 'dy', 'dx'], along)) ||
         product(n % 4 === 0 ? 'backward_input_vec4' : 'backward_input', m, k, caps, n % 4 === 0 ? ['dy'] : [], along)
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'n products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
@@ -123,14 +121,15 @@ export const linear = {
     },
     webgpu({ m, n, k, p }, caps) {
       const along = { A_ALONG_K: 0, B_ALONG_K: 0 };
-      const half = n % 4 === 0 && k % 4 === 0 && halfProduct('backward_weight_f16', n, k, m, caps, ['x', 'dy'], along);
+      const half = n % 4 === 0 && k % 4 === 0 && halfProduct('backward_weight_f16', n, k, m, caps, ['x', 'dy', 'dw'], along);
       const whole = Number(m % 4 === 0 && ceilDiv(m, p) % 4 === 0);
       const pass = half || product('backward_weight', n, k, caps, [], { ...along, WHOLE: whole }, p);
       const [columns, rows] = pass.workgroups;
       return { ...pass, workgroups: [columns, rows, p] };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => 4 * GRADIENT_ROWS * n,
+    wasmScratch: ({ n }) => gradientScratch(n),
+    wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'm products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 };

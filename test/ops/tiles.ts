@@ -46,9 +46,9 @@ const half: [entry: AnyEntry, cases: Case[]][] = [
   [
     linear.forward,
     [
-      { m: 128, k: 32, n: 128 },
-      { m: 128, k: 36, n: 129, omit: ['bias', 'residual'] },
-      { m: 131, k: 60, n: 257, omit: ['bias'] },
+      { m: 129, k: 32, n: 128 },
+      { m: 256, k: 36, n: 132, omit: ['bias', 'residual'] },
+      { m: 131, k: 60, n: 260, omit: ['bias'] },
       { m: 255, k: 768, n: 384, omit: ['residual'] },
       { m: 300, k: 100, n: 200, half: ['w'] },
       { m: 256, k: 1536, n: 256, half: ['w'] },
