@@ -4,16 +4,21 @@
 //   fn put(i: u32, j: u32, sum: f32): bounds-checked store
 //   A_ALONG_K, B_ALONG_K: whether the operand is contiguous along k (1) or along its rows (0), so that loads coalesce
 // Rows in workgroup memory are five vectors apart: then neither stores nor loads meet in a bank.
+// A sum takes its products in the order of k, as in tile_wide.wgsl: which of the two runs does not show in a result.
+const TILE = 64u;
+const TILE_THREADS = 256u;
 var<workgroup> tile_a: array<vec4f, 320>;
 var<workgroup> tile_b: array<vec4f, 320>;
 
-fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return (((sum + a.x * b.x) + a.y * b.y) + a.z * b.z) + a.w * b.w; }
+fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum)))); }
 
 fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
   return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
 }
 
-fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
+// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
+fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
+  let lid = thread % TILE_THREADS;
   let along = vec2u(lid / 4u, lid % 4u);
   let across = vec2u(lid % 64u, lid / 64u);
   let at_a = select(across, along, A_ALONG_K == 1u);
@@ -25,8 +30,8 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, lid: u32) {
   var s2 = vec4f();
   var s3 = vec4f();
   for (var k = k0; k < k1; k += 16u) {
-    tile_a[at_a.x * 5u + at_a.y] = a4(i0 + at_a.x, k + at_a.y * 4u);
-    tile_b[at_b.x * 5u + at_b.y] = b4(j0 + at_b.x, k + at_b.y * 4u);
+    tile_a[at_a.x % TILE * 5u + at_a.y % 4u] = a4(i0 + at_a.x, k + at_a.y * 4u);
+    tile_b[at_b.x % TILE * 5u + at_b.y % 4u] = b4(j0 + at_b.x, k + at_b.y * 4u);
     workgroupBarrier();
     for (var q = 0u; q < 4u; q++) {
       let b0 = tile_b[tj * 5u + q];

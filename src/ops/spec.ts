@@ -62,7 +62,7 @@ export interface GpuPasses {
 export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
-  /** Further sections of the shader that the entry needs, where there are several to choose from. */
+  /** Further sections of the shader, put before the entry's own, where there are several to choose from: its tile, its sums. */
   sections?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
@@ -96,8 +96,11 @@ interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<stri
   flops?(d: Dims<T, A>): number;
   /** Bytes a call moves, where that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
-  /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
-  tolerance: { f32: number; reason: string };
+  /**
+   * Largest allowed |got − reference| over the reference's largest magnitude, f32, and why; f16 where matrix products round
+   * their factors to it (`GpuCaps.products`).
+   */
+  tolerance: { f32: number; f16?: number; reason: string };
 }
 
 export interface EntrySpec<

@@ -8,15 +8,24 @@ const PARTS = 512;
 /** Into how many parts each of m sequences of l positions is cut for partial sums over positions. */
 export const partsOf = (m: number, l: number) => Math.max(1, Math.min(l, Math.ceil(PARTS / m)));
 
-/** Numbers of a gradient that one workgroup makes, and how many workgroups are enough to fill a GPU. */
-const TILE = 64 * 64;
+/** Numbers of a gradient that one workgroup makes, and how many workgroups a large GPU runs at once. */
+const TILE = 128 * 128;
 const WORKGROUPS = 256;
 /** Fewer rows than this are not worth a partial sum of their own. */
 const LEAST_ROWS = 512;
+/** Rows that cost as much time as bringing one more partial sum to memory and adding it up. */
+const ROWS_A_PART = 800;
 
-/** Into how many partial sums `backward_weight` should divide a sum over `rows` for a gradient of `size` numbers. */
+/**
+ * Into how many partial sums `backward_weight` should divide a sum over `rows` for a gradient of `size` numbers: the most even
+ * use of the GPU. Time is counted in rounds of all workgroups over all rows; only the last round may be a part of one.
+ */
 export function gradientParts(rows: number, size: number): number {
-  return Math.max(1, Math.min(Math.floor(WORKGROUPS / ceilDiv(size, TILE)), Math.floor(rows / LEAST_ROWS)));
+  const tiles = ceilDiv(size, TILE);
+  const time = (p: number) => ceilDiv(tiles * p, WORKGROUPS) / p + ((tiles / WORKGROUPS) * p * ROWS_A_PART) / rows;
+  let best = 1;
+  for (let p = 2; p <= rows / LEAST_ROWS; p++) if (time(p) < time(best)) best = p;
+  return best;
 }
 
 export const sumRows = {
