@@ -127,7 +127,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     for (const name of e.names) {
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
-    this.submit(this.prepare(e as unknown as AnyEntry, args, dims, e.flops?.(dims as Dims<T, A>) ?? 0));
+    const flops = e.flops?.(dims as Dims<T, A>) ?? 0;
+    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, flops)) this.submit(command);
   }
 
   /** Fills a tensor with zeros, in order with the other commands. */
@@ -201,7 +202,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     flops: number,
-  ): C;
+  ): C[];
   protected abstract prepareZero(t: Tensor): C;
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;

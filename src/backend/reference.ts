@@ -35,7 +35,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
       const t = tensors[name];
       args[name] = t && view(t);
     }
-    return { key: e.key, flops, run: () => e.reference(args as Record<string, RefArray>, dims) };
+    return [{ key: e.key, flops, run: () => e.reference(args as Record<string, RefArray>, dims) }];
   }
   protected prepareZero(t: Tensor) {
     return { key: 'zero', flops: 0, run: () => void view(t).fill(0) };

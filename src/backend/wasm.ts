@@ -115,7 +115,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     flops: number,
-  ): WasmCommand {
+  ): WasmCommand[] {
     const kernel = this.exports[`${e.op}_${e.entry}`];
     const pointers = e.names.map((n) => {
       const t = tensors[n];
@@ -128,7 +128,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
       throw new DeviceError(`${e.key}: the WASM module and the op's spec disagree; rebuild with \`npm run build\`.`);
     // The scratch area may move when a later op wants more, so its address is looked up at run time.
     const run = e.wasmScratch ? () => kernel(...args, this.scratch.at) : () => kernel(...args);
-    return { key: e.key, flops, run };
+    return [{ key: e.key, flops, run }];
   }
 
   protected prepareZero(t: Tensor): WasmCommand {

@@ -1,7 +1,7 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
 import { type AimError, DeviceError, OutOfMemoryError } from '../errors.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
-import { type AnyEntry, BYTES, type GpuCaps, type GpuPlan, type TensorSpec } from '../ops/spec.js';
+import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
 import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
 
 interface GpuStorage extends Storage {
@@ -143,24 +143,45 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     flops: number,
-  ): Dispatch {
+  ): Dispatch[] {
     if (this.failure) throw this.failure;
     const half = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
     const plan = e.webgpu(dims, this.caps, half);
-    const layout = this.layout(e);
+    if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, flops)];
+    const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
+    const all = { ...tensors, ...workspaces };
+    const dispatches = plan.passes.map((pass, i) =>
+      this.dispatch(e, pass, `${e.key}/${pass.entry}`, all, dims, half, i === 0 ? flops : 0),
+    );
+    // Work is done in order, so what comes after may have the memory.
+    this.free(...Object.values(workspaces));
+    return dispatches;
+  }
+
+  private dispatch(
+    e: AnyEntry,
+    pass: GpuPass,
+    key: string,
+    tensors: Record<string, Tensor | undefined>,
+    dims: Record<string, number>,
+    half: ReadonlySet<string>,
+    flops: number,
+  ): Dispatch {
+    const bindings = bindingsOf(e, pass);
+    const layout = this.layout(bindings);
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
-    e.names.forEach((name, i) => {
+    bindings.forEach(({ name }, i) => {
       const t = tensors[name];
       const resource = t
         ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * BYTES[t.dtype], size: bound(t) }
         : { buffer: this.dummy(i) };
       entries.push({ binding: i + 1, resource });
     });
-    const [x, y = 1, z = 1] = plan.workgroups;
+    const [x, y = 1, z = 1] = pass.workgroups;
     return {
-      key: e.key,
+      key,
       flops,
-      pipeline: this.pipeline(e, plan, layout, half),
+      pipeline: this.pipeline(e, pass, layout, half),
       bindings: this.device.createBindGroup({ layout, entries }),
       x,
       y,
@@ -228,23 +249,23 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     if (this.failure) throw this.failure;
   }
 
-  private layout(e: AnyEntry): GPUBindGroupLayout {
-    let layout = this.layouts.get(e.key);
+  private layout(bindings: Binding[]): GPUBindGroupLayout {
+    const key = bindings.map((b) => (b.writable ? 'w' : 'r')).join('');
+    let layout = this.layouts.get(key);
     if (!layout) {
       const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: GPU_COMPUTE, buffer: { type: 'uniform' } }];
-      e.names.forEach((name, i) => {
-        const type = e.tensors[name].io === 'in' ? 'read-only-storage' : 'storage';
-        entries.push({ binding: i + 1, visibility: GPU_COMPUTE, buffer: { type } });
+      bindings.forEach(({ writable }, i) => {
+        entries.push({ binding: i + 1, visibility: GPU_COMPUTE, buffer: { type: writable ? 'storage' : 'read-only-storage' } });
       });
-      layout = this.device.createBindGroupLayout({ label: e.key, entries });
-      this.layouts.set(e.key, layout);
+      layout = this.device.createBindGroupLayout({ label: key, entries });
+      this.layouts.set(key, layout);
     }
     return layout;
   }
 
-  private pipeline(e: AnyEntry, plan: GpuPlan, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
+  private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
     const name = plan.entry ?? e.entry;
-    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4, plan.elements, [...half]])}`;
+    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4, plan.elements, plan.reads, plan.writes, [...half]])}`;
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
       const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
@@ -287,12 +308,24 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 }
 
+interface Binding {
+  name: string;
+  writable: boolean;
+}
+
+/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors. */
+function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
+  if (!reads && !writes) return e.names.map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
+  const of = (names: string[] | undefined, writable: boolean) => (names ?? []).map((name) => ({ name, writable }));
+  return [...of(reads, false), ...of(writes, true)];
+}
+
 /**
- * The shader text of one entry: constants, parameters and bindings from the spec, then the file's shared part and section.
+ * The shader text of one pass: constants, parameters and bindings from the spec, then the file's shared part and section.
  * A tensor `w` that may be f16 is read through `w_at(i)`, which knows which it is; it gives element i, or vector i where it is
  * bound in vectors.
  */
-export function shaderCode(e: AnyEntry, name: string, plan: GpuPlan, half: ReadonlySet<string> = new Set()): string {
+export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
   const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
   const at = sections.indexOf(name, 1);
   if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
@@ -302,16 +335,16 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPlan, half: Reado
     ...e.attrNames.map((n) => `${n}: ${e.attrs[n]},`),
     ...e.names.filter((n) => e.tensors[n].optional).map((n) => `has_${n}: u32,`),
   ];
-  const bindings = e.names.map((n, i) => {
-    const t = e.tensors[n] as TensorSpec;
-    const scalar = half.has(n) ? 'u32' : (t.dtype ?? 'f32');
+  const all = bindingsOf(e, plan);
+  const bindings = all.map(({ name: n, writable }, i) => {
+    const scalar = half.has(n) ? 'u32' : ((e.tensors[n] as TensorSpec | undefined)?.dtype ?? 'f32');
     const vector = half.has(n) ? 'vec2<u32>' : `vec4<${scalar}>`;
     const element = plan.elements?.[n] ?? (plan.vec4?.includes(n) ? vector : scalar);
-    return `@group(0) @binding(${i + 1}) var<storage, ${t.io === 'in' ? 'read' : 'read_write'}> ${n}: array<${element}>;`;
+    return `@group(0) @binding(${i + 1}) var<storage, ${writable ? 'read_write' : 'read'}> ${n}: array<${element}>;`;
   });
-  const readers = e.names
-    .filter((n) => (e.tensors[n] as TensorSpec).half && !plan.elements?.[n])
-    .map((n) => {
+  const readers = all
+    .filter(({ name: n }) => (e.tensors[n] as TensorSpec | undefined)?.half && !plan.elements?.[n])
+    .map(({ name: n }) => {
       const vec4 = plan.vec4?.includes(n);
       const value = !half.has(n)
         ? `${n}[i]`

@@ -2,7 +2,6 @@
 import type { Backend, Tensor } from '../backend/backend.js';
 import { convParts } from '../ops/causal_conv1d.js';
 import { causalConv1d, rmsNormGated, ssd, sumRows } from '../ops/index.js';
-import { ssdBackward } from '../ops/ssd.js';
 import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';
 import { linearBackward } from './backward.js';
@@ -125,8 +124,8 @@ export function mamba2Backward(
   // forward: y = SSD(x, B, C, dt): … dt here …
   const dxbc = be.tensor(xbc.shape);
   const { A_log, dt_bias, D } = p;
-  ssdBackward(
-    be,
+  be.run(
+    ssd.backward,
     { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, dA_log: g.A_log, ddt_bias: g.dt_bias, dD: g.D },
     { ngroups: c.ngroups, headdim: c.headdim, d_state: c.d_state },
   );

@@ -41,8 +41,17 @@ export interface GpuCaps {
   products: 'f32' | 'f16';
 }
 
-/** How to launch an entry on WebGPU. */
-export interface GpuPlan {
+/** How to launch an entry on WebGPU: one dispatch, or several in order with memory that lives between them. */
+export type GpuPlan = GpuPass | GpuPasses;
+
+export interface GpuPasses {
+  passes: GpuPass[];
+  /** Scratch tensors of f32 by name, and their sizes in elements; contents are unspecified before a pass writes them. */
+  workspaces: Record<string, number>;
+}
+
+/** One dispatch. */
+export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
@@ -53,6 +62,9 @@ export interface GpuPlan {
   elements?: Record<string, string>;
   /** Language extensions, e.g. `f16`. */
   enable?: string[];
+  /** Tensors and workspaces that this pass binds, where it is not all of the entry's tensors. A stage may bind 8. */
+  reads?: string[];
+  writes?: string[];
   /** Workgroup counts. Use `grid` for a flat count above 65535. */
   workgroups: [number, number?, number?];
 }

@@ -51,9 +51,4 @@ export default [
     cases: sizes.flatMap((size, i) => (i % 2 ? [dimsOf(size)] : [dimsOf(size), { ...dimsOf(size), omit: ['state'] }])),
   },
   { entry: ssd.backward, fill, cases: backwardCases },
-  { entry: ssd.backward_past, fill, cases: backwardCases },
-  { entry: ssd.backward_future, fill, cases: backwardCases },
-  { entry: ssd.backward_dt, fill, cases: backwardCases },
-  // Sums that do not cancel: the tolerance is against their size.
-  { entry: ssd.backward_sum, fill: { grads: (random) => 1 + random() }, cases: backwardCases },
 ] satisfies OpCases[];

@@ -1,0 +1,31 @@
+// A 64 × 64 block of a product, sum[i,j] = Σₖ left[k,i]·right[k,j], by 64 threads that make 8 × 8 of it each. Factors come 16 k
+// at a time through workgroup memory, in vectors of four along i and j. A thread has the rows and columns 4·(lid / 8) …,
+// 4·(lid % 8) …, and those 32 further: then loads of vectors never meet in a bank. Fill left and right, barrier, multiply,
+// barrier.
+const BLOCK = 64u;
+const DEPTH = 16u;
+var<workgroup> left: array<vec4f, 256>;
+var<workgroup> right: array<vec4f, 256>;
+/// Rows and columns of the first or the second kind; m[r] is a row.
+struct Block { m00: mat4x4f, m01: mat4x4f, m10: mat4x4f, m11: mat4x4f }
+
+fn outer(m: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(m[0] + a.x * b, m[1] + a.y * b, m[2] + a.z * b, m[3] + a.w * b);
+}
+
+fn multiply(sum: Block, lid: u32) -> Block {
+  let ti = lid / 8u;
+  let tj = lid % 8u;
+  var s = sum;
+  for (var k = 0u; k < 256u; k += 16u) {
+    let a0 = left[k + ti];
+    let a1 = left[k + 8u + ti];
+    let b0 = right[k + tj];
+    let b1 = right[k + 8u + tj];
+    s.m00 = outer(s.m00, a0, b0);
+    s.m01 = outer(s.m01, a0, b1);
+    s.m10 = outer(s.m10, a1, b0);
+    s.m11 = outer(s.m11, a1, b1);
+  }
+  return s;
+}
