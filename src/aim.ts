@@ -66,6 +66,7 @@ export type EncodeInput = AimImage | { width: number; height: number; data: Uint
 /** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
 const ACTIVATION_BYTES = 128 * 2 ** 20;
 
+/** A loaded model on a device: draws images, encodes and decodes them. Made by `fromPretrained` or `fromConfig`. */
 export class AiM {
   /** Tensors of the checkpoint that the model has no place for. */
   ignored: string[] = [];

@@ -41,10 +41,18 @@ export interface Storage {
 }
 
 /** One prepared step of work, with what a profiler wants to know of it. */
-export interface Command {
+export interface Command extends Cost {
   readonly key: string;
-  readonly flops: number;
 }
+
+/** What a command asks of the device: floating-point operations, and bytes when each tensor is moved once. */
+export interface Cost {
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** Time and work by op. */
+export type Profile = Map<string, { ms: number; calls: number; flops: number; bytes: number }>;
 
 export const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
@@ -127,8 +135,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     for (const name of e.names) {
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
-    const flops = e.flops?.(dims as Dims<T, A>) ?? 0;
-    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, flops)) this.submit(command);
+    const d = dims as Dims<T, A>;
+    const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
+    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
   }
 
   /** Fills a tensor with zeros, in order with the other commands. */
@@ -193,6 +202,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
 
   /** @internal Runs prepared commands in order. */
   abstract execute(commands: readonly C[]): void;
+  /** Time by op of what `fn` runs; each command is waited for, so that the whole takes longer than it would. */
+  abstract profile(fn: () => Promise<unknown>): Promise<Profile>;
   /** Waits until all submitted work is done; throws DeviceError if any of it failed. */
   abstract settle(): Promise<void>;
   protected abstract allocate(bytes: number, shape: readonly number[]): S;
@@ -201,7 +212,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
+    cost: Cost,
   ): C[];
   protected abstract prepareZero(t: Tensor): C;
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
@@ -218,6 +229,13 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   }
 }
 
+function bytesMoved(e: AnyEntry, tensors: Record<string, Tensor | undefined>): number {
+  return e.names.reduce((sum, name) => {
+    const t = tensors[name];
+    return sum + (t ? t.size * BYTES[t.dtype] * (e.tensors[name].io === 'inout' ? 2 : 1) : 0);
+  }, 0);
+}
+
 /** Work prepared once, to be replayed any number of times; owns the tensors that were made while recording. */
 export class Recording<S extends Storage = Storage, C extends Command = Command> {
   readonly commands: C[] = [];
@@ -226,6 +244,12 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   private disposed = false;
 
   constructor(private readonly backend: Backend<S, C>) {}
+
+  /** What one replay asks of the device. */
+  get cost(): Cost & { commands: number } {
+    const sum = (key: keyof Cost) => this.commands.reduce((total, c) => total + c[key], 0);
+    return { flops: sum('flops'), bytes: sum('bytes'), commands: this.commands.length };
+  }
 
   /** Runs the recorded commands once. */
   replay(): void {

@@ -2,7 +2,8 @@
 import { type AimError, DeviceError, OutOfMemoryError } from '../errors.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
-import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { GpuProfiler } from './gpu_profile.js';
 
 interface GpuStorage extends Storage {
   buffer: GPUBuffer;
@@ -22,6 +23,9 @@ interface Clear extends Command {
 }
 type GpuCommand = Dispatch | Clear;
 
+/** Of the passes of an entry after the first, which stands for all. */
+const NO_COST: Cost = { flops: 0, bytes: 0 };
+
 /** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
 const BATCH = 256;
 
@@ -39,6 +43,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly spare = new Map<number, GPUBuffer[]>();
   private pending: GpuCommand[] = [];
   private failure: AimError | undefined;
+  private profiler: GpuProfiler | undefined;
 
   /**
    * @param owned whether `dispose` destroys the device; an injected one stays the caller's.
@@ -87,6 +92,11 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   /** Submits what is encoded so far, so that the GPU starts on it. */
   flush(): void {
     if (this.pending.length === 0) return;
+    this.dispatches += this.pending.length;
+    if (this.profiler) {
+      this.flushTimed(this.profiler);
+      return;
+    }
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
     for (const c of this.pending) {
@@ -102,9 +112,44 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       pass.dispatchWorkgroups(c.x, c.y, c.z);
     }
     pass?.end();
-    this.dispatches += this.pending.length;
     this.pending = [];
     this.device.queue.submit([encoder.finish()]);
+  }
+
+  async profile(fn: () => Promise<unknown>): Promise<Profile> {
+    this.flush();
+    const profiler = new GpuProfiler(this.device);
+    this.profiler = profiler;
+    try {
+      await fn();
+      await this.settle();
+    } finally {
+      this.profiler = undefined;
+    }
+    return profiler.done();
+  }
+
+  private flushTimed(profiler: GpuProfiler): void {
+    const { pending } = this;
+    this.pending = [];
+    for (let i = 0; i < pending.length; ) {
+      const encoder = this.device.createCommandEncoder();
+      for (; i < pending.length && !profiler.full; i++) {
+        const c = pending[i]!;
+        if ('clear' in c) {
+          encoder.clearBuffer(c.clear, c.offset, c.length);
+          continue;
+        }
+        const pass = profiler.pass(encoder, c);
+        pass.setPipeline(c.pipeline);
+        pass.setBindGroup(0, c.bindings);
+        pass.dispatchWorkgroups(c.x, c.y, c.z);
+        pass.end();
+      }
+      const collect = profiler.resolve(encoder);
+      this.device.queue.submit([encoder.finish()]);
+      collect();
+    }
   }
 
   async settle(): Promise<void> {
@@ -142,16 +187,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
+    cost: Cost,
   ): Dispatch[] {
     if (this.failure) throw this.failure;
     const half = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
     const plan = e.webgpu(dims, this.caps, half);
-    if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, flops)];
+    if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
     const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
     const all = { ...tensors, ...workspaces };
     const dispatches = plan.passes.map((pass, i) =>
-      this.dispatch(e, pass, `${e.key}/${pass.entry}`, all, dims, half, i === 0 ? flops : 0),
+      this.dispatch(e, pass, `${e.key}/${pass.entry}`, all, dims, half, i === 0 ? cost : NO_COST),
     );
     // Work is done in order, so what comes after may have the memory.
     this.free(...Object.values(workspaces));
@@ -165,7 +210,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     half: ReadonlySet<string>,
-    flops: number,
+    cost: Cost,
   ): Dispatch {
     const bindings = bindingsOf(e, pass);
     const layout = this.layout(bindings);
@@ -180,7 +225,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const [x, y = 1, z = 1] = pass.workgroups;
     return {
       key,
-      flops,
+      ...cost,
       pipeline: this.pipeline(e, pass, layout, half),
       bindings: this.device.createBindGroup({ layout, entries }),
       x,
@@ -193,6 +238,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     return {
       key: 'zero',
       flops: 0,
+      bytes: t.size * BYTES[t.dtype],
       clear: (t.storage as GpuStorage).buffer,
       offset: t.offset * BYTES[t.dtype],
       length: Math.ceil((t.size * BYTES[t.dtype]) / 4) * 4,

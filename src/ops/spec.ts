@@ -91,6 +91,8 @@ export interface EntrySpec<
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
   /** Floating-point operations of a call, where a benchmark wants a rate. */
   flops?(d: Dims<T, A>): number;
+  /** Bytes a call moves, where that is less than all of its tensors. */
+  bytes?(d: Dims<T, A>): number;
   /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
   wasmScratch?(d: Dims<T, A>): number;
   /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */

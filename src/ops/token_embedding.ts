@@ -48,6 +48,7 @@ export const tokenEmbedding = {
         workgroups: grid(ceilDiv((m * l * d) / vec, 256)),
       };
     },
+    bytes: ({ m, l, d }) => 12 * m * l * d,
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
   // Gradients of a whole sequence from step 0 with shift 0, as in training; one table each.

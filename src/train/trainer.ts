@@ -194,6 +194,12 @@ export class Trainer {
     }
   }
 
+  /** What a step asks of the device. */
+  get cost(): { flops: number } {
+    const parts = (this.options.accumulate - 1) * (this.further?.cost.flops ?? 0);
+    return { flops: this.first.cost.flops + parts + this.update.cost.flops };
+  }
+
   /** Means of the metrics over the held-out images. */
   async evaluate({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Record<string, number>> {
     const plain = await this.evaluateWeights(signal);

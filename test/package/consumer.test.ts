@@ -1,5 +1,5 @@
 /** The packed tarball in a project of its own: installed, type-checked, run, and bundled by Vite, esbuild and webpack. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -151,6 +151,31 @@ const QUIET = {
   hasErrorLogged: () => false,
   hasWarned: false,
 };
+
+it('builds the Vite example, and its button draws', async ({ skip }) => {
+  const app = at('example-vite');
+  cpSync(`${root}examples/vite`, app, { recursive: true, filter: (path) => !/node_modules|dist/.test(path.slice(root.length)) });
+  symlinkSync(at('node_modules'), join(app, 'node_modules'), 'dir');
+  await vite({ root: app, logLevel: 'silent' });
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const site = await serve(
+    { '/': { body: readFileSync(join(app, 'dist/index.html')), type: 'text/html' } },
+    { '/': join(app, 'dist/') },
+  );
+  const browser = await openChromium();
+  try {
+    const { page, errors } = await openPage(browser, site.url);
+    await page.locator('#draw:enabled').waitFor({ timeout: 120_000 });
+    await page.locator('#class').selectOption({ label: 'Bag' });
+    await page.locator('#draw').click();
+    await page.getByText(/^Seed 0 on /).waitFor({ timeout: 120_000 });
+    expect(await page.locator('#canvas').evaluate((c) => (c as HTMLCanvasElement).width)).toBe(32);
+    expect(errors).toEqual([]);
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+});
 
 describe('bundles as it is, and the bundle draws', () => {
   it.each(Object.keys(BUNDLERS))('%s', async (name) => {
