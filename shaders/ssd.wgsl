@@ -20,7 +20,7 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 }
 
 // @entry make_steps
-// dt, c, v and `between` of a sequence's head, by one workgroup.
+// What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
 var<workgroup> a: array<f32, 64>;
 var<workgroup> totals: array<f32, NB>;
 @compute @workgroup_size(64)
@@ -42,16 +42,27 @@ fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: ve
     var v = 0.0;
     for (var q = lid & ~15u; q <= lid; q++) { c += a[q]; }
     for (var q = lid | 15u; q > lid; q--) { v += a[q]; }
-    steps[mh * 3u * LP + t] = dt;
-    steps[(mh * 3u + 1u) * LP + t] = c;
-    steps[(mh * 3u + 2u) * LP + t] = v;
     if (lid % 16u == 15u) { totals[t / 16u] = c; }
     workgroupBarrier();
+    let at = mh * 5u * LP + t;
+    steps[at] = dt;
+    steps[at + LP] = c;
+    steps[at + 2u * LP] = v;
+    for (var q = t0 / 16u; q < t / 16u; q++) { c += totals[q]; }
+    for (var q = t0 / 16u + 3u; q > t / 16u; q--) { v += totals[q]; }
+    steps[at + 3u * LP] = exp(c);
+    steps[at + 4u * LP] = exp(v);
   }
-  for (var o = lid; o < NB * NB; o += 64u) {
+  let first = mh * (NT + 16u) * NT;
+  for (var o = lid; o < NT * NT; o += 64u) {
     var sum = 0.0;
-    for (var q = o % NB + 1u; q < o / NB; q++) { sum += totals[q]; }
-    between[mh * NB * NB + o] = sum;
+    for (var q = (o % NT + 1u) * 4u; q < o / NT * 4u; q++) { sum += totals[q]; }
+    between[first + o] = exp(sum);
+  }
+  for (var o = lid; o < NT * 16u; o += 64u) {
+    var sum = 0.0;
+    for (var q = o / 16u * 4u + o % 4u + 1u; q < o / 4u; q++) { sum += totals[q]; }
+    between[first + NT * NT + o] = sum;
   }
 }
 
@@ -64,7 +75,7 @@ fn make_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: v
 
 // @entry forward_blocks
 // y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup makes 64 positions × 64 of a head's rows,
-// sixteen j at a time; the longest sums go first.
+// sixteen j at a time; the longest sums go first. In earlier blocks the decay is a factor of x_j and one of y_i.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
 @compute @workgroup_size(64)
@@ -82,23 +93,35 @@ fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
   let mg = i * params.ngroups + head / (params.h / params.ngroups);
   let v4 = lid % 16u;
   let mine = i0 + v4 * 4u;
-  let c = c4_of(mh, mine);
+  let live = first + v4 < p4;
   var sum: Block;
-  for (var j0 = 0u; j0 < i0 + BLOCK; j0 += DEPTH) {
-    let middle = between_of(mh, mine, j0);
+  for (var j0 = 0u; j0 < i0; j0 += DEPTH) {
+    let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
-      var w = vec4f();
-      if (j0 / 16u < mine / 16u) { w = exp(c + (middle + v_of(mh, j))); }
-      else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - c_of(mh, j)), vec4u(mine) + FOUR >= vec4u(j)); }
-      left[k * 16u + v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w * dt_of(mh, j);
-      right[k * 16u + v4] = xbc_at(i, j, head * p4 + first + v4, first + v4 < p4);
+      left[k * 16u + v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u];
+      right[k * 16u + v4] = xbc_at(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let t = i0 + lid / 8u * 4u;
+  if (i0 > 0u) { sum = scaled(sum, plane4(mh, INTO, t), plane4(mh, INTO, t + 32u)); }
+  let c = plane4(mh, C, mine);
+  for (var j0 = i0; j0 < i0 + BLOCK; j0 += DEPTH) {
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let j = j0 + k;
+      var w = vec4f();
+      if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, V, j))); }
+      else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, C, j)), vec4u(mine) + FOUR >= vec4u(j)); }
+      left[k * 16u + v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w;
+      right[k * 16u + v4] = xbc_at(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
   let column = first + lid % 8u;
   for (var r = 0u; r < 4u; r++) {
     finish(i, head, t + r, column, sum.m00[r]);
@@ -137,37 +160,49 @@ fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) 
   let mg = i * params.ngroups + head / (params.h / params.ngroups);
   let v4 = lid % 16u;
   let mine = j0 + v4 * 4u;
-  let c = c4_of(mh, mine);
-  let v = v4_of(mh, mine);
+  let live = first + v4 < p4;
   var sum: Block;
-  for (var i0 = j0; i0 < LP; i0 += DEPTH) {
-    let middle = between_of(mh, i0, mine);
+  for (var i0 = j0 + BLOCK; i0 < LP; i0 += DEPTH) {
+    let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
-      var w = vec4f();
-      if (i0 / 16u > mine / 16u) { w = exp(c_of(mh, t) + (middle + v)); }
-      else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(c_of(mh, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
-      left[k * 16u + v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
-      right[k * 16u + v4] = dy_at(i, t, head * p4 + first + v4, first + v4 < p4);
+      left[k * 16u + v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u];
+      right[k * 16u + v4] = dy_at(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
-  let t = j0 + lid / 8u * 4u;
+  let own = j0 + lid / 8u * 4u;
+  if (j0 + BLOCK < LP) { sum = scaled(sum, plane4(mh, OUT, own), plane4(mh, OUT, own + 32u)); }
+  let c = plane4(mh, C, mine);
+  let v = plane4(mh, V, mine);
+  for (var i0 = j0; i0 < j0 + BLOCK; i0 += DEPTH) {
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let t = i0 + k;
+      var w = vec4f();
+      if (i0 / 16u > mine / 16u) { w = exp(plane(mh, C, t) + (middle(mh, i0, mine) + v)); }
+      else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, C, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
+      left[k * 16u + v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
+      right[k * 16u + v4] = dy_at(i, t, head * p4 + first + v4, live);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
   let column = first + lid % 8u;
   for (var r = 0u; r < 4u; r++) {
-    finish(i, head, t + r, column, sum.m00[r]);
-    finish(i, head, t + r, column + 8u, sum.m01[r]);
-    finish(i, head, t + 32u + r, column, sum.m10[r]);
-    finish(i, head, t + 32u + r, column + 8u, sum.m11[r]);
+    finish(i, head, own + r, column, sum.m00[r]);
+    finish(i, head, own + r, column + 8u, sum.m01[r]);
+    finish(i, head, own + 32u + r, column, sum.m10[r]);
+    finish(i, head, own + 32u + r, column + 8u, sum.m11[r]);
   }
 }
 fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
   let p4 = params.headdim / 4u;
   if (t >= params.l || column >= p4) { return; }
   let at = head * p4 + column;
-  dxbc[(i * params.l + t) * (params.c / 4u) + at] = dt_of(i * params.h + head, t) * sum + D[head] * dy_at(i, t, at, true);
+  dxbc[(i * params.l + t) * (params.c / 4u) + at] = plane(i * params.h + head, DT, t) * sum + D[head] * dy_at(i, t, at, true);
 }
 
 // @entry backward_blocks_scores
@@ -182,27 +217,35 @@ fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   return dy[(i * params.l + t) * (params.e / 4u) + at];
 }
 struct Through { dS: mat4x4f, to: vec4f, from_: vec4f }
-// Four rows i and columns j of the block, added to what is there.
-fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, sum: Through) -> Through {
+// The decay between four rows i and columns j of a block on the diagonal.
+fn near(mh: u32, i: u32, j: u32) -> mat4x4f {
+  var w: mat4x4f;
+  let ci = plane4(mh, C, i);
+  if (j / 16u < i / 16u) {
+    let past = middle(mh, i, j) + plane4(mh, V, j);
+    for (var r = 0u; r < 4u; r++) { w[r] = exp(ci[r] + past); }
+  } else if (j / 16u == i / 16u) {
+    let cj = plane4(mh, C, j);
+    for (var r = 0u; r < 4u; r++) { w[r] = select(vec4f(), exp(ci[r] - cj), vec4u(i + r) >= vec4u(j) + FOUR); }
+  }
+  return w;
+}
+// Four rows i and columns j of the block with the decay w, added to what is there.
+fn through(dM: mat4x4f, w: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, sum: Through) -> Through {
   var s = sum;
-  let dt = dt4_of(mh, j);
-  let ci = c4_of(mh, i);
-  let cj = c4_of(mh, j);
-  let past = between_of(mh, i, j) + v4_of(mh, j);
+  let dt = plane4(mh, DT, j);
   for (var r = 0u; r < 4u; r++) {
-    var w = vec4f();
-    if (j / 16u < i / 16u) { w = exp(ci[r] + past); }
-    else if (j / 16u == i / 16u) { w = select(vec4f(), exp(ci[r] - cj), vec4u(i + r) >= vec4u(j) + FOUR); }
-    w *= dM[r];
-    s.dS[r] += w * dt;
+    let dMw = dM[r] * w[r];
+    s.dS[r] += dMw * dt;
     let score = scores[(mg * LP + i + r) * (LP / 4u) + j / 4u];
-    let g = select(score * w, vec4f(), vec4u(i + r) == vec4u(j) + FOUR);
-    s.to[r] += dot(g, dt);
-    s.from_ += g;
+    var g = score * dMw;
     if (i == j) {
       own[(mh * 2u) * LP + i + r] = dM[r][r];
-      own[(mh * 2u + 1u) * LP + i + r] = dM[r][r] * score[r];
+      own[(mh * 2u + 1u) * LP + i + r] = g[r];
+      g = select(g, vec4f(), FOUR == vec4u(r));
     }
+    s.to[r] += dot(g, dt);
+    s.from_ += g;
   }
   return s;
 }
@@ -244,19 +287,30 @@ fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgro
       dM = multiply(dM, lid);
       workgroupBarrier();
     }
-    var s = through(dM.m00, mh, mg, ti, tj, Through(dS.m00, vec4f(), vec4f()));
+    var w: Block;
+    if (i0 == j0) {
+      w = Block(near(mh, ti, tj), near(mh, ti, tj + 32u), near(mh, ti + 32u, tj), near(mh, ti + 32u, tj + 32u));
+    } else {
+      let part = across(mh, i0, j0);
+      let into0 = plane4(mh, INTO, ti) * part;
+      let into1 = plane4(mh, INTO, ti + 32u) * part;
+      let out0 = plane4(mh, OUT, tj);
+      let out1 = plane4(mh, OUT, tj + 32u);
+      w = Block(product(into0, out0), product(into0, out1), product(into1, out0), product(into1, out1));
+    }
+    var s = through(dM.m00, w.m00, mh, mg, ti, tj, Through(dS.m00, vec4f(), vec4f()));
     dS.m00 = s.dS;
     let low = s.from_;
-    s = through(dM.m01, mh, mg, ti, tj + 32u, Through(dS.m01, s.to, vec4f()));
+    s = through(dM.m01, w.m01, mh, mg, ti, tj + 32u, Through(dS.m01, s.to, vec4f()));
     dS.m01 = s.dS;
-    left[lid / 8u * 8u + lid % 8u] = s.to;
+    left[lid] = s.to;
     let high = s.from_;
-    s = through(dM.m10, mh, mg, ti + 32u, tj, Through(dS.m10, vec4f(), low));
+    s = through(dM.m10, w.m10, mh, mg, ti + 32u, tj, Through(dS.m10, vec4f(), low));
     dS.m10 = s.dS;
     right[lid % 8u * 8u + lid / 8u] = s.from_;
-    s = through(dM.m11, mh, mg, ti + 32u, tj + 32u, Through(dS.m11, s.to, high));
+    s = through(dM.m11, w.m11, mh, mg, ti + 32u, tj + 32u, Through(dS.m11, s.to, high));
     dS.m11 = s.dS;
-    left[64u + lid / 8u * 8u + lid % 8u] = s.to;
+    left[64u + lid] = s.to;
     right[64u + lid % 8u * 8u + lid / 8u] = s.from_;
     workgroupBarrier();
     if (lid < 16u) {
@@ -358,7 +412,7 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
     let raw_at = (i * params.l + t + 1u) * params.s - params.h + head;
     var raw = 0.0;
     if (t < params.l) { raw = zxbcdt[raw_at] + dt_bias[head]; }
-    let dt = steps[mh * 3u * LP + t];
+    let dt = steps[mh * 5u * LP + t];
     var past = 0.0;
     var future = 0.0;
     for (var q = 0u; q < tile; q++) { past += parts[(mh * 2u * NT + q) * LP + t]; }

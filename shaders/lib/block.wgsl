@@ -29,3 +29,9 @@ fn multiply(sum: Block, lid: u32) -> Block {
   }
   return s;
 }
+// The block with its rows multiplied: a and b are for the first and the second kind.
+fn scaled(s: Block, a: vec4f, b: vec4f) -> Block {
+  return Block(rows_by(s.m00, a), rows_by(s.m01, a), rows_by(s.m10, b), rows_by(s.m11, b));
+}
+fn rows_by(m: mat4x4f, a: vec4f) -> mat4x4f { return mat4x4f(m[0] * a.x, m[1] * a.y, m[2] * a.z, m[3] * a.w); }
+fn product(a: vec4f, b: vec4f) -> mat4x4f { return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b); }

@@ -27,7 +27,7 @@ const MAX_PAIRED = 1024;
 /** Most elements of a workspace: what WebGPU binds by default. */
 const MAX_WORKSPACE = 2 ** 25;
 /** Workgroups that fill a GPU. */
-const WORKGROUPS = 1024;
+const WORKGROUPS = 512;
 
 interface Sizes {
   c: number;
@@ -110,8 +110,8 @@ function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l
   const most = Math.min(h / ngroups, Math.floor(MAX_WORKSPACE / scores));
   return {
     scores,
-    steps: m * h * 3 * padded,
-    between: m * h * (padded / 16) ** 2,
+    steps: m * h * 5 * padded,
+    between: m * h * (tiles + 16) * tiles,
     positions: m * h * padded,
     blocks: m * ngroups * blocks,
     heads: m * h * ceilDiv(headdim, BLOCK) * tiles,

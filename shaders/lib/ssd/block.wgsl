@@ -1,8 +1,5 @@
 // What the passes over blocks of 64 × 64 pairs of positions share: y_i = Σ_{j≤i} (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j x_j + D x_i,
-// a = dt·A. Exponents are made of sums over sixteen positions (`steps` holds dt; c, the sum of a from the sixteen's first position
-// to this one; v, from after it to the last) and over the sixteens in between (`between`); within one sixteen, of c_i - c_j.
-// So nothing large is taken from something large, and no exponent is positive.
-// Positions are padded to LP, a multiple of 64, with dt = a = 0; NB = LP / 16 and NT = LP / 64.
+// a = dt·A. Positions are padded to LP, a multiple of 64, with dt = a = 0; NB = LP / 16 and NT = LP / 64.
 #include "../block.wgsl"
 const FOUR = vec4u(0u, 1u, 2u, 3u);
 
