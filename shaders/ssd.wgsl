@@ -21,15 +21,15 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 
 // @entry make_steps
 // What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
-var<workgroup> a: array<f32, 64>;
+var<workgroup> a: array<f32, WG>;
 var<workgroup> totals: array<f32, NB>;
-@compute @workgroup_size(64)
+@compute @workgroup_size(WG)
 fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let mh = flat(wg, nwg);
   if (mh >= params.m * params.h) { return; }
   let head = mh % params.h;
   let A = -exp(A_log[head]);
-  for (var t0 = 0u; t0 < LP; t0 += 64u) {
+  for (var t0 = 0u; t0 < LP; t0 += WG) {
     let t = t0 + lid;
     var dt = 0.0;
     if (t < params.l) {
@@ -42,24 +42,26 @@ fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: ve
     var v = 0.0;
     for (var q = lid & ~15u; q <= lid; q++) { c += a[q]; }
     for (var q = lid | 15u; q > lid; q--) { v += a[q]; }
-    if (lid % 16u == 15u) { totals[t / 16u] = c; }
+    if (lid % 16u == 15u && t < LP) { totals[t / 16u] = c; }
     workgroupBarrier();
-    let at = mh * 5u * LP + t;
-    steps[at] = dt;
-    steps[at + LP] = c;
-    steps[at + 2u * LP] = v;
-    for (var q = t0 / 16u; q < t / 16u; q++) { c += totals[q]; }
-    for (var q = t0 / 16u + 3u; q > t / 16u; q--) { v += totals[q]; }
-    steps[at + 3u * LP] = exp(c);
-    steps[at + 4u * LP] = exp(v);
+    if (t < LP) {
+      let at = mh * 5u * LP + t;
+      steps[at] = dt;
+      steps[at + LP] = c;
+      steps[at + 2u * LP] = v;
+      for (var q = t / 64u * 4u; q < t / 16u; q++) { c += totals[q]; }
+      for (var q = (t / 16u) | 3u; q > t / 16u; q--) { v += totals[q]; }
+      steps[at + 3u * LP] = exp(c);
+      steps[at + 4u * LP] = exp(v);
+    }
   }
   let first = mh * (NT + 16u) * NT;
-  for (var o = lid; o < NT * NT; o += 64u) {
+  for (var o = lid; o < NT * NT; o += WG) {
     var sum = 0.0;
     for (var q = (o % NT + 1u) * 4u; q < o / NT * 4u; q++) { sum += totals[q]; }
     between[first + o] = exp(sum);
   }
-  for (var o = lid; o < NT * 16u; o += 64u) {
+  for (var o = lid; o < NT * 16u; o += WG) {
     var sum = 0.0;
     for (var q = o / 16u * 4u + o % 4u + 1u; q < o / 4u; q++) { sum += totals[q]; }
     between[first + NT * NT + o] = sum;
@@ -395,56 +397,81 @@ fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
 }
 
 // @entry backward_blocks_dt
-// The gradient of dt, as backward_dt, by a workgroup for a head of a sequence, 64 positions at a time.
-var<workgroup> gives: array<f32, 64>;
-var<workgroup> sums: array<vec3f, 64>;
-@compute @workgroup_size(64)
+// The gradient of dt, as backward_dt, by a workgroup for a head of a sequence, WG positions at a time: E is summed over what is
+// left of a position's sixteen, then over the sixteens behind, up to where nothing crosses.
+var<workgroup> given: array<f32, WG>;
+var<workgroup> ends: array<bool, WG>;
+var<workgroup> given16: array<f32, WG / 16>;
+var<workgroup> ends16: array<bool, WG / 16>;
+var<workgroup> after: f32;
+var<workgroup> sums: array<vec3f, WG>;
+@compute @workgroup_size(WG)
 fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let mh = flat(wg, nwg);
   if (mh >= params.m * params.h) { return; }
   let i = mh / params.h;
   let head = mh % params.h;
   let A = -exp(A_log[head]);
-  var after = 0.0;
   var sum = vec3f();
-  for (var tile = NT; tile > 0u; tile--) {
-    let t = (tile - 1u) * 64u + lid;
+  for (var end = (LP + WG - 1u) / WG * WG; end > 0u; end -= WG) {
+    let t = end - WG + lid;
+    let live = t < params.l;
     let raw_at = (i * params.l + t + 1u) * params.s - params.h + head;
     var raw = 0.0;
-    if (t < params.l) { raw = zxbcdt[raw_at] + dt_bias[head]; }
-    let dt = steps[mh * 5u * LP + t];
+    var dt = 0.0;
     var past = 0.0;
     var future = 0.0;
-    for (var q = 0u; q < tile; q++) { past += parts[(mh * 2u * NT + q) * LP + t]; }
-    for (var q = tile - 1u; q < NT; q++) { future += parts[((mh * 2u + 1u) * NT + q) * LP + t]; }
-    gives[lid] = past - dt * future;
-    sums[lid].x = dt * A;
+    if (live) {
+      raw = zxbcdt[raw_at] + dt_bias[head];
+      dt = steps[mh * 5u * LP + t];
+      for (var q = 0u; q <= t / 64u; q++) { past += parts[(mh * 2u * NT + q) * LP + t]; }
+      for (var q = t / 64u; q < NT; q++) { future += parts[((mh * 2u + 1u) * NT + q) * LP + t]; }
+    }
+    given[lid] = past - dt * future;
+    ends[lid] = dt * A < -16.0;
     workgroupBarrier();
-    // E = Σ of what is given from here on, up to where nothing crosses.
     var E = 0.0;
     var q = lid;
-    while (q < 64u && sums[q].x >= -16.0) {
-      E += gives[q];
+    let last = lid | 15u;
+    while (q <= last && !ends[min(q, last)]) {
+      E += given[q];
       q++;
     }
-    if (q == 64u) { E += after; }
+    if (lid % 16u == 0u) {
+      given16[lid / 16u] = E;
+      ends16[lid / 16u] = q <= last;
+    }
     workgroupBarrier();
-    if (lid == 0u) { gives[0] = E; }
-    after = workgroupUniformLoad(&gives[0]);
-    // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B; dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
-    let draw = (A * E + future + own[(mh * 2u + 1u) * LP + t]) / (1.0 + exp(-raw));
-    if (t < params.l) {
+    if (q > last) {
+      var b = lid / 16u + 1u;
+      var open = true;
+      while (b < WG / 16u && open) {
+        E += given16[b];
+        open = !ends16[b];
+        b++;
+      }
+      if (open) { E += after; }
+    }
+    workgroupBarrier();
+    if (lid == 0u) { after = E; }
+    if (live) {
+      // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B; dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
+      let draw = (A * E + future + own[(mh * 2u + 1u) * LP + t]) / (1.0 + exp(-raw));
       dzxbcdt[raw_at] = draw;
       // forward: A = -exp(A_log)  ⇒  dA_log = A·dA; y = … + D x  ⇒  dD += dy·x
       sum += vec3f(A * dt * E, own[mh * 2u * LP + t], draw);
     }
   }
-  workgroupBarrier();
   sums[lid] = sum;
+  workgroupBarrier();
+  if (lid < 16u) {
+    for (var q = lid + 16u; q < WG; q += 16u) { sum += sums[q]; }
+    sums[lid] = sum;
+  }
   workgroupBarrier();
   if (lid < 3u) {
     var all = 0.0;
-    for (var q = 0u; q < 64u; q++) { all += sums[q][lid]; }
+    for (var q = 0u; q < 16u; q++) { all += sums[q][lid]; }
     grads[(i * 3u + lid) * params.h + head] = all;
   }
 }

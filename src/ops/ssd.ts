@@ -118,15 +118,16 @@ function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l
     keys: m * ngroups * tiles * 2 * ceilDiv(d_state, BLOCK),
     splits: Math.min(most, ceilDiv(WORKGROUPS, m * ngroups * blocks)),
     constants: { LP: padded, NB: padded / 16, NT: tiles, PAIRS: blocks },
+    threads: { WG: Math.min(padded, 256) },
   };
 }
 type Pairs = NonNullable<ReturnType<typeof pairs>>;
 
 /** The passes that both directions begin with. */
-const decays = ({ m, h }: Sizes & { m: number }, { constants, blocks }: Pairs, turned: 0 | 1): GpuPasses['passes'] => [
+const decays = ({ m, h }: Sizes & { m: number }, { constants, threads, blocks }: Pairs, turned: 0 | 1): GpuPasses['passes'] => [
   {
     entry: 'make_steps',
-    constants,
+    constants: { ...constants, ...threads },
     reads: ['zxbcdt', 'A_log', 'dt_bias'],
     writes: ['steps', 'between'],
     workgroups: grid(m * h),
@@ -201,7 +202,7 @@ function backwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
       },
       {
         entry: 'backward_blocks_dt',
-        constants,
+        constants: { ...constants, ...p.threads },
         reads: ['zxbcdt', 'A_log', 'dt_bias', 'steps', 'parts', 'own'],
         writes: ['dzxbcdt', 'grads'],
         workgroups: grid(m * h),
@@ -321,7 +322,8 @@ export const ssd = {
     },
     attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
     check(d) {
-      if (d.headdim > MAX_HEADDIM) return `headdim = ${d.headdim} is over ${MAX_HEADDIM}, the most backward takes; use more heads.`;
+      if (d.headdim > MAX_HEADDIM)
+        return `headdim = ${d.headdim} is over ${MAX_HEADDIM}, the most backward takes; use more heads.`;
       return check(d);
     },
     reference(t, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {

@@ -28,7 +28,12 @@ export const sumRows = {
     webgpu({ r, n }) {
       if (r === 1) {
         const vec = n % 4 === 0 ? 4 : 1;
-        return { entry: 'add', constants: { VEC: vec }, vec4: vec === 4 ? ['x', 'y'] : [], workgroups: grid(ceilDiv(n / vec, 256)) };
+        return {
+          entry: 'add',
+          constants: { VEC: vec },
+          vec4: vec === 4 ? ['x', 'y'] : [],
+          workgroups: grid(ceilDiv(n / vec, 256)),
+        };
       }
       // Many rows want many lanes; eight columns still fill a sector of memory.
       const columns = r > 64 ? 8 : 32;

@@ -71,7 +71,11 @@ const long: typeof sizes = [
 const longCases = long.map(dimsOf);
 
 // Sums over all positions, and where one channel is all there is they may cancel: the tolerance is against what is summed.
-const sums: OpCases['fill'] = { dA_log: (random) => 100 + random(), dD: (random) => 100 + random(), ddt_bias: (random) => 100 + random() };
+const sums: OpCases['fill'] = {
+  dA_log: (random) => 100 + random(),
+  dD: (random) => 100 + random(),
+  ddt_bias: (random) => 100 + random(),
+};
 
 export default [
   {
