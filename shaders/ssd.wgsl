@@ -101,8 +101,8 @@ fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
-      left[k * 16u + v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u];
-      right[k * 16u + v4] = xbc_at(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
+      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u];
+      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -117,8 +117,8 @@ fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
       var w = vec4f();
       if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, V, j))); }
       else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, C, j)), vec4u(mine) + FOUR >= vec4u(j)); }
-      left[k * 16u + v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w;
-      right[k * 16u + v4] = xbc_at(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
+      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w;
+      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -168,8 +168,8 @@ fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) 
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
-      left[k * 16u + v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u];
-      right[k * 16u + v4] = dy_at(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
+      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u];
+      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -185,8 +185,8 @@ fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) 
       var w = vec4f();
       if (i0 / 16u > mine / 16u) { w = exp(plane(mh, C, t) + (middle(mh, i0, mine) + v)); }
       else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, C, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
-      left[k * 16u + v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
-      right[k * 16u + v4] = dy_at(i, t, head * p4 + first + v4, live);
+      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
+      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -219,8 +219,9 @@ fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   return dy[(i * params.l + t) * (params.e / 4u) + at];
 }
 struct Through { dS: mat4x4f, to: vec4f, from_: vec4f }
-// The decay between four rows i and columns j of a block on the diagonal.
-fn near(mh: u32, i: u32, j: u32) -> mat4x4f {
+// The decay between four rows i and columns j: of blocks with `part` across what lies between them, or of one block.
+fn decay(mh: u32, i: u32, j: u32, part: f32) -> mat4x4f {
+  if (i / 64u != j / 64u) { return product(plane4(mh, INTO, i) * part, plane4(mh, OUT, j)); }
   var w: mat4x4f;
   let ci = plane4(mh, C, i);
   if (j / 16u < i / 16u) {
@@ -232,10 +233,11 @@ fn near(mh: u32, i: u32, j: u32) -> mat4x4f {
   }
   return w;
 }
-// Four rows i and columns j of the block with the decay w, added to what is there.
-fn through(dM: mat4x4f, w: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, sum: Through) -> Through {
+// Four rows i and columns j of the block, added to what is there.
+fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Through) -> Through {
   var s = sum;
   let dt = plane4(mh, DT, j);
+  let w = decay(mh, i, j, part);
   for (var r = 0u; r < 4u; r++) {
     let dMw = dM[r] * w[r];
     s.dS[r] += dMw * dt;
@@ -282,46 +284,37 @@ fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgro
       let a = transpose(mat4x4f(dy_at(i, ta, at, live), dy_at(i, ta + 1u, at, live), dy_at(i, ta + 2u, at, live), dy_at(i, ta + 3u, at, live)));
       let b = transpose(mat4x4f(xbc_at(i, tb, at, live), xbc_at(i, tb + 1u, at, live), xbc_at(i, tb + 2u, at, live), xbc_at(i, tb + 3u, at, live)));
       for (var q = 0u; q < 4u; q++) {
-        left[(k4 * 4u + q) * 16u + r4] = a[q];
-        right[(k4 * 4u + q) * 16u + r4] = b[q];
+        left[k4 * 4u + q][r4] = a[q];
+        right[k4 * 4u + q][r4] = b[q];
       }
       workgroupBarrier();
       dM = multiply(dM, lid);
       workgroupBarrier();
     }
-    var w: Block;
-    if (i0 == j0) {
-      w = Block(near(mh, ti, tj), near(mh, ti, tj + 32u), near(mh, ti + 32u, tj), near(mh, ti + 32u, tj + 32u));
-    } else {
-      let part = across(mh, i0, j0);
-      let into0 = plane4(mh, INTO, ti) * part;
-      let into1 = plane4(mh, INTO, ti + 32u) * part;
-      let out0 = plane4(mh, OUT, tj);
-      let out1 = plane4(mh, OUT, tj + 32u);
-      w = Block(product(into0, out0), product(into0, out1), product(into1, out0), product(into1, out1));
-    }
-    var s = through(dM.m00, w.m00, mh, mg, ti, tj, Through(dS.m00, vec4f(), vec4f()));
+    var part = 0.0;
+    if (i0 != j0) { part = across(mh, i0, j0); }
+    var s = through(dM.m00, mh, mg, ti, tj, part, Through(dS.m00, vec4f(), vec4f()));
     dS.m00 = s.dS;
     let low = s.from_;
-    s = through(dM.m01, w.m01, mh, mg, ti, tj + 32u, Through(dS.m01, s.to, vec4f()));
+    s = through(dM.m01, mh, mg, ti, tj + 32u, part, Through(dS.m01, s.to, vec4f()));
     dS.m01 = s.dS;
-    left[lid] = s.to;
+    left[lid % 8u][lid / 8u] = s.to;
     let high = s.from_;
-    s = through(dM.m10, w.m10, mh, mg, ti + 32u, tj, Through(dS.m10, vec4f(), low));
+    s = through(dM.m10, mh, mg, ti + 32u, tj, part, Through(dS.m10, vec4f(), low));
     dS.m10 = s.dS;
-    right[lid % 8u * 8u + lid / 8u] = s.from_;
-    s = through(dM.m11, w.m11, mh, mg, ti + 32u, tj + 32u, Through(dS.m11, s.to, high));
+    right[lid / 8u][lid % 8u] = s.from_;
+    s = through(dM.m11, mh, mg, ti + 32u, tj + 32u, part, Through(dS.m11, s.to, high));
     dS.m11 = s.dS;
-    left[64u + lid] = s.to;
-    right[64u + lid % 8u * 8u + lid / 8u] = s.from_;
+    left[lid % 8u][8u + lid / 8u] = s.to;
+    right[lid / 8u][8u + lid % 8u] = s.from_;
     workgroupBarrier();
     if (lid < 16u) {
       var sum = vec4f();
-      for (var q = 0u; q < 8u; q++) { sum += left[lid * 8u + q]; }
+      for (var q = 0u; q < 8u; q++) { sum += left[q][lid]; }
       parts[((mh * 2u * NT + pair.y) * LP + i0) / 4u + lid] = sum;
     } else if (lid < 32u) {
       var sum = vec4f();
-      for (var q = 0u; q < 8u; q++) { sum += right[(lid - 16u) * 8u + q]; }
+      for (var q = 0u; q < 8u; q++) { sum += right[q][lid - 16u]; }
       parts[(((mh * 2u + 1u) * NT + pair.x) * LP + j0) / 4u + lid - 16u] = sum;
     }
     workgroupBarrier();
@@ -375,8 +368,8 @@ fn backward_blocks_bc(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
       a = mat4x4f(dS_at(mg, u, t), dS_at(mg, u + 1u, t), dS_at(mg, u + 2u, t), dS_at(mg, u + 3u, t));
     }
     for (var q = 0u; q < 4u; q++) {
-      left[(k4 * 4u + q) * 16u + v4] = a[q];
-      right[(k4 * 4u + q) * 16u + v4] = xbc_at(i, u0 + k4 * 4u + q, other + v4, live);
+      left[k4 * 4u + q][v4] = a[q];
+      right[k4 * 4u + q][v4] = xbc_at(i, u0 + k4 * 4u + q, other + v4, live);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);

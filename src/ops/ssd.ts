@@ -27,7 +27,7 @@ const MAX_PAIRED = 1024;
 /** Most elements of a workspace: what WebGPU binds by default. */
 const MAX_WORKSPACE = 2 ** 25;
 /** Workgroups that fill a GPU. */
-const WORKGROUPS = 512;
+const WORKGROUPS = 900;
 
 interface Sizes {
   c: number;

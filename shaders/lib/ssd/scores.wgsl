@@ -24,8 +24,8 @@ fn score(tile: u32, lid: u32) {
     let a = turned(i, place.x + r4 * 4u, key.x + at, live);
     let b = turned(i, place.y + r4 * 4u, key.y + at, live);
     for (var q = 0u; q < 4u; q++) {
-      left[(k4 * 4u + q) * 16u + r4] = a[q];
-      right[(k4 * 4u + q) * 16u + r4] = b[q];
+      left[k4 * 4u + q][r4] = a[q];
+      right[k4 * 4u + q][r4] = b[q];
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
