@@ -1,14 +1,16 @@
 // codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length.
 // The codebook is normalised and turned once, so that a vector holds one element of four codes.
 import { rowLength } from './lib/math';
+import { begin } from './lib/split';
 
 export function quantize_forward(
-  z: usize, codebook: usize, codes: usize, distance: usize, r: i32, d: i32, v: i32, scratch: usize,
+  z: usize, codebook: usize, codes: usize, distance: usize,
+  r: i32, d: i32, v: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = <usize>d << 2;
   const end = scratch + <usize>((v + 3) & ~3) * row;
   pack(codebook, v, d, scratch);
-  for (let i = 0; i < r; i++) {
+  for (let i = begin(r, 1, part, parts), last = begin(r, 1, part + 1, parts); i < last; i++) {
     unit(z + <usize>i * row, d, end, 4);
     let best = f32x4.splat(f32.MAX_VALUE), code = i32x4.splat(0), here = i32x4(0, 1, 2, 3);
     for (let p = scratch; p < end;) {
@@ -41,12 +43,13 @@ export function quantize_forward(
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
 // ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
 export function quantize_backward(
-  z: usize, codebook: usize, codes: usize, dy: usize, dz: usize, dcodebook: usize,
+  z: usize, codebook: usize, codes: usize, dy: usize, loss_scale: usize, dz: usize, dcodebook: usize,
   r: i32, d: i32, v: i32, codebookWeight: f32, commitmentWeight: f32, scratch: usize,
 ): void {
   const row = <usize>d << 2;
   const u = scratch + <usize>v * row, e = u + row;
-  const mean = <f32>(2 / (<f64>r * d));
+  let mean = <f32>(2 / (<f64>r * d));
+  if (loss_scale) mean *= load<f32>(loss_scale);
   memory.fill(scratch, 0, <usize>v * row);
   for (let i = 0; i < r; i++) {
     const code = <usize>min<u32>(load<u32>(codes + (<usize>i << 2)), v - 1) * row;

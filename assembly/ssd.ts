@@ -1,7 +1,8 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
 // A step is bound by the state's traffic: each element is read and written once, four rows of p at a time sharing the
-// loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic.
+// loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic. Parts are heads of sequences.
 import { exp1, hsum, sigmoid1, softplus1 } from './lib/math';
+import { begin } from './lib/split';
 
 /** Rows of a state tile; also in src/ops/ssd.ts, for the scratch that holds one when there is no state. */
 const TILE_ROWS: i32 = 16;
@@ -9,33 +10,32 @@ const TILE_ROWS: i32 = 16;
 export function ssd_forward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, state: usize, y: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, _p: i32, _n: i32, e: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const stride = (<usize>n) << 2;
   const groupHeads = h / ngroups;
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      const Dk = load<f32>(D + (<usize>k << 2));
-      const B0 = <usize>(e + (k / groupHeads) * n);
-      for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
-        const rows = min(TILE_ROWS, p - r0);
-        let H = scratch;
-        if (state) H = state + ((<usize>i * <usize>h + <usize>k) * <usize>p + <usize>r0) * stride;
-        else memory.fill(H, 0, <usize>rows * stride);
-        for (let t = 0; t < l; t++) {
-          const row = <usize>i * <usize>l + <usize>t;
-          const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
-          const a = exp1(dt * A);
-          const x = xbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
-          const B = xbc + ((row * <usize>c + B0) << 2);
-          const C = B + <usize>ngroups * stride;
-          const out = y + ((row * <usize>e + <usize>(k * p + r0)) << 2);
-          let r = 0;
-          for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
-          for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
-        }
+  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
+    const i = u / h, k = u % h;
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    const Dk = load<f32>(D + (<usize>k << 2));
+    const B0 = <usize>(e + (k / groupHeads) * n);
+    for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
+      const rows = min(TILE_ROWS, p - r0);
+      let H = scratch;
+      if (state) H = state + ((<usize>i * <usize>h + <usize>k) * <usize>p + <usize>r0) * stride;
+      else memory.fill(H, 0, <usize>rows * stride);
+      for (let t = 0; t < l; t++) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+        const a = exp1(dt * A);
+        const x = xbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
+        const B = xbc + ((row * <usize>c + B0) << 2);
+        const C = B + <usize>ngroups * stride;
+        const out = y + ((row * <usize>e + <usize>(k * p + r0)) << 2);
+        let r = 0;
+        for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
+        for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
       }
     }
   }
@@ -103,23 +103,26 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
 // from how much each position takes from its past and gives to its future. One sequence at a time.
 export function ssd_backward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize,
-  dxbc: usize, dzxbcdt: usize, dA_log: usize, dD: usize, ddt_bias: usize,
+  dxbc: usize, dzxbcdt: usize, grads: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, e: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const heads = (<usize>l * <usize>h) << 2;
   const dB = scratch + (<usize>(max(p, TILE_ROWS) * n) << 2);
   const dC = dB + heads * <usize>n;
   const past = dC + heads * <usize>n;
   const future = past + 2 * heads;
-  const grads = future + 2 * heads;
   const cRows = <usize>(l * c) << 2, sRows = <usize>(l * s) << 2, eRows = <usize>(l * e) << 2;
-  for (let i = 0; i < m; i++, xbc += cRows, dxbc += cRows, zxbcdt += sRows, dzxbcdt += sRows, dy += eRows) {
+  const first = begin(m, 1, part, parts), last = begin(m, 1, part + 1, parts);
+  xbc += <usize>first * cRows, dxbc += <usize>first * cRows;
+  zxbcdt += <usize>first * sRows, dzxbcdt += <usize>first * sRows;
+  dy += <usize>first * eRows;
+  for (let i = first; i < last; i++, xbc += cRows, dxbc += cRows, zxbcdt += sRows, dzxbcdt += sRows, dy += eRows) {
     backwardX(xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, l, c, s, h, e, ngroups, p, n, scratch);
     backwardPast(xbc, zxbcdt, A_log, dt_bias, dy, dC, past, l, c, s, h, e, ngroups, p, n, scratch);
     backwardFuture(xbc, zxbcdt, A_log, dt_bias, dy, dB, future, l, c, s, h, e, ngroups, p, n, scratch);
-    backwardDt(zxbcdt, A_log, dt_bias, past, future, dzxbcdt, grads, l, s, h);
-    backwardSum(dB, dC, grads, dxbc, dA_log, dD, ddt_bias, l, h, n, c, ngroups);
+    backwardDt(zxbcdt, A_log, dt_bias, past, future, dzxbcdt, grads + (<usize>(i * 3 * h) << 2), l, s, h);
+    sumHeads(dB, dC, dxbc, l, h, n, c, ngroups);
   }
 }
 
@@ -316,11 +319,8 @@ function backwardDt(
   }
 }
 
-// Adds the heads up.
-function backwardSum(
-  dB: usize, dC: usize, grads: usize, dxbc: usize, dA_log: usize, dD: usize, ddt_bias: usize,
-  l: i32, h: i32, n: i32, c: i32, ngroups: i32,
-): void {
+// The B and C columns: a group's heads added up.
+function sumHeads(dB: usize, dC: usize, dxbc: usize, l: i32, h: i32, n: i32, c: i32, ngroups: i32): void {
   const stride = (<usize>n) << 2;
   const heads = h / ngroups;
   for (let r = 0; r < l; r++) {
@@ -335,7 +335,13 @@ function backwardSum(
       }
     }
   }
-  axpy(dA_log, grads, h, 1, 1);
-  axpy(dD, grads + (<usize>h << 2), h, 1, 1);
-  axpy(ddt_bias, grads + (<usize>h << 3), h, 1, 1);
+}
+
+export function ssd_backward_sum(grads: usize, dA_log: usize, dD: usize, ddt_bias: usize, m: i32, h: i32): void {
+  for (let i = 0; i < m; i++) {
+    const from = grads + (<usize>(i * 3 * h) << 2);
+    axpy(dA_log, from, h, 1, 1);
+    axpy(dD, from + (<usize>h << 2), h, 1, 1);
+    axpy(ddt_bias, from + (<usize>h << 3), h, 1, 1);
+  }
 }

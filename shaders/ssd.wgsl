@@ -19,6 +19,14 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   walk(flat(wg, nwg), lid);
 }
 
+// @entry forward_step
+#include "lib/ssd/vec4.wgsl"
+#include "lib/ssd/step.wgsl"
+@compute @workgroup_size(WG)
+fn forward_step(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  take_step(flat(wg, nwg) * (WG / 32u) + lid / 32u, lid % 32u, lid);
+}
+
 // @entry make_steps
 // What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
 var<workgroup> a: array<f32, WG>;
@@ -469,21 +477,6 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
   }
 }
 
-// @entry backward_blocks_sum
-@compute @workgroup_size(64)
-fn backward_blocks_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let head = flat(wg, nwg) * 64u + lid;
-  if (head >= params.h) { return; }
-  var sum = vec3f();
-  for (var i = 0u; i < params.m; i++) {
-    let at = i * 3u * params.h + head;
-    sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
-  }
-  dA_log[head] += sum.x;
-  dD[head] += sum.y;
-  ddt_bias[head] += sum.z;
-}
-
 // @entry backward_x
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/backward.wgsl"
@@ -570,34 +563,39 @@ fn backward_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: v
   grads[(i * 3u + 2u) * params.h + head] = dbias;
 }
 
-// @entry backward_sum
+// @entry backward_heads
+// The B and C columns of dxbc: a group's heads added up.
 @compute @workgroup_size(WG)
-fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_heads(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let o = flat(wg, nwg) * WG + lid;
-  let gn = params.ngroups * params.d_state;
-  let rows = params.m * params.l;
-  if (o < rows * gn) {
-    let row = o / gn;
-    let heads = params.h / params.ngroups;
-    let q = o % gn;
-    let first = (row * params.h + q / params.d_state * heads) * params.d_state + q % params.d_state;
-    var toB = 0.0;
-    var toC = 0.0;
-    for (var k = 0u; k < heads; k++) {
-      toB += dB[first + k * params.d_state];
-      toC += dC[first + k * params.d_state];
-    }
-    dxbc[(row + 1u) * params.c - 2u * gn + q] = toB;
-    dxbc[(row + 1u) * params.c - gn + q] = toC;
-  } else if (o < rows * gn + params.h) {
-    let head = o - rows * gn;
-    var sum = vec3f();
-    for (var i = 0u; i < params.m; i++) {
-      let at = i * 3u * params.h + head;
-      sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
-    }
-    dA_log[head] += sum.x;
-    dD[head] += sum.y;
-    ddt_bias[head] += sum.z;
+  let n = params.d_state;
+  let gn = params.ngroups * n;
+  if (o >= params.m * params.l * gn) { return; }
+  let row = o / gn;
+  let heads = params.h / params.ngroups;
+  let q = o % gn;
+  let first = (row * params.h + q / n * heads) * n + q % n;
+  var toB = 0.0;
+  var toC = 0.0;
+  for (var k = 0u; k < heads; k++) {
+    toB += dB[first + k * n];
+    toC += dC[first + k * n];
   }
+  dxbc[(row + 1u) * params.c - 2u * gn + q] = toB;
+  dxbc[(row + 1u) * params.c - gn + q] = toC;
+}
+
+// @entry backward_sum
+@compute @workgroup_size(64)
+fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let head = flat(wg, nwg) * 64u + lid;
+  if (head >= params.h) { return; }
+  var sum = vec3f();
+  for (var i = 0u; i < params.m; i++) {
+    let at = i * 3u * params.h + head;
+    sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
+  }
+  dA_log[head] += sum.x;
+  dD[head] += sum.y;
+  ddt_bias[head] += sum.z;
 }

@@ -8,7 +8,7 @@ import { Acts } from './model/acts.js';
 import { type AimParams, aimForward, aimState, modulationForward } from './model/aim.js';
 import type { AimConfig } from './model/config.js';
 import type { MixerState } from './model/mamba2.js';
-import { guide, sample } from './ops/index.js';
+import { sample } from './ops/index.js';
 import { pause } from './platform/runtime.js';
 
 export interface SamplingOptions {
@@ -65,7 +65,7 @@ export class Sampler {
   private readonly guided: boolean;
 
   constructor(
-    private readonly be: Backend,
+    readonly be: Backend,
     private readonly config: AimConfig,
     params: AimParams,
     readonly count: number,
@@ -73,39 +73,42 @@ export class Sampler {
   ) {
     this.guided = s.cfgScale !== 1;
     const m = this.guided ? 2 * count : count;
-    this.tokens = be.tensor([count, config.num_tokens], 'u32');
-    this.step = be.tensor([count], 'u32');
-    this.seed = be.tensor([count, 2], 'u32');
-    this.labels = be.tensor([m], 'u32');
-    this.state = aimState(be, config, m);
+    try {
+      this.tokens = be.tensor([count, config.num_tokens], 'u32');
+      this.step = be.tensor([count], 'u32');
+      this.seed = be.tensor([count, 2], 'u32');
+      this.labels = be.tensor([m], 'u32');
+      this.state = aimState(be, config, m);
 
-    const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
-    this.condition = conditioned.recording;
-    const stepped = be.record(() => {
-      const logits = aimForward(be, params, config, {
-        tokens: this.tokens,
-        labels: this.labels,
-        step: this.step,
-        modulation: conditioned.result,
-        length: 1,
-        shift: s.positions === 'authors' ? 1 : 0,
-        state: this.state,
+      const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
+      this.condition = conditioned.recording;
+      const stepped = be.record(() => {
+        const logits = aimForward(be, params, config, {
+          tokens: this.tokens,
+          labels: this.labels,
+          step: this.step,
+          modulation: conditioned.result,
+          length: 1,
+          shift: s.positions === 'authors' ? 1 : 0,
+          guidance: this.guided ? s.cfgScale : undefined,
+          state: this.state,
+        });
+        return be.reshape(logits, [count, config.vocab_size]);
       });
-      const flat = be.reshape(logits, [m, config.vocab_size]);
-      if (!this.guided) return flat;
-      const y = be.tensor([count, config.vocab_size]);
-      be.run(guide.forward, { logits: flat, y }, { scale: s.cfgScale });
-      return y;
-    });
-    this.forward = stepped.recording;
-    this.logits = stepped.result;
-    this.draw = be.record(() => {
-      be.run(
-        sample.forward,
-        { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
-        { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
-      );
-    }).recording;
+      this.forward = stepped.recording;
+      this.logits = stepped.result;
+      this.draw = be.record(() => {
+        be.run(
+          sample.forward,
+          { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
+          { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
+        );
+      }).recording;
+    } catch (error) {
+      // Too large a batch: what it has got already is given back.
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Begins new images. `labels` in [0, K); `seeds` are integers in [0, 2^53). */
@@ -141,19 +144,25 @@ export class Sampler {
   }
 
   dispose(): void {
-    for (const r of [this.draw, this.forward, this.condition]) r.dispose();
-    this.be.free(this.tokens, this.step, this.seed, this.labels, ...this.state.flatMap((s) => [s.conv, s.ssm]));
+    for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
+    this.be.free(this.tokens, this.step, this.seed, this.labels, ...(this.state ?? []).flatMap((s) => [s.conv, s.ssm]));
   }
 }
 
 /** When this thread was last free; kept across batches, since many short ones would hold it just as long. */
 let breath = 0;
 
-/** Steps between two waits for the device: few enough that abort and progress stay prompt. */
-const BLOCK = 8;
+/** Steps that the device is given at once, and between two looks at what it has done. */
+const BLOCK = 4;
+/**
+ * How far the encoding may be ahead of the device: enough blocks that it never waits, few enough (and where it is slow, one)
+ * that abort and progress stay prompt.
+ */
+const AHEAD_MS = 25;
+const MOST_AHEAD = 6;
 
 /**
- * Runs a started sampler to its last token. The next block of steps is encoded while the device still works on the one
+ * Runs a started sampler to its last token. The next blocks of steps are encoded while the device still works on those
  * before. `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
  */
 export async function drawTokens(
@@ -162,35 +171,44 @@ export async function drawTokens(
   total: number,
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
-  let running: Promise<void> | undefined;
+  const block = be.name === 'webgpu' ? BLOCK : 1;
+  /** Blocks on the device, oldest first: the position each ends at, and its end. */
+  const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;
-  const report = async (upTo: number) => {
-    await running;
+  let blockMs = Number.POSITIVE_INFINITY;
+  let last = performance.now();
+  const finishOldest = async () => {
+    const { until, done } = running.shift()!;
+    await done;
+    blockMs = performance.now() - last;
+    last += blockMs;
     signal?.throwIfAborted();
-    while (onDone && reported < upTo) {
+    while (onDone && reported < until) {
       const result = onDone(++reported);
       if (result instanceof Promise) await result;
     }
   };
   try {
     for (let t = 0; t < total; ) {
-      const until = Math.min(total, be.name === 'webgpu' ? t + BLOCK : t + 1);
-      const before = t;
+      signal?.throwIfAborted();
+      // The first alone, so that the device starts at once.
+      const until = Math.min(total, t === 0 ? 1 : t + block);
       for (; t < until; t++) sampler.next();
-      const submitted = be.settle();
-      // Its failure is for the next report; should this one throw, nobody waits for it any more.
-      submitted.catch(() => {});
-      await report(before);
-      running = submitted;
+      const done = be.settle();
+      // Its failure is for when it is waited for; should something throw before, nobody waits for it any more.
+      done.catch(() => {});
+      running.push({ until, done });
+      const ahead = block === 1 ? 0 : Math.max(1, Math.min(MOST_AHEAD, Math.floor(AHEAD_MS / blockMs)));
+      while (running.length > ahead) await finishOldest();
       if (performance.now() - breath > 12) {
         await pause();
         breath = performance.now();
       }
     }
-    await report(total);
+    while (running.length) await finishOldest();
   } catch (error) {
     // Leave nothing in flight: the caller frees the tensors next.
-    await running?.catch(() => {});
+    for (const { done } of running) await done.catch(() => {});
     await be.settle().catch(() => {});
     throw error;
   }

@@ -2,7 +2,7 @@
  * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
-import { DeviceError, DisposedError, ShapeError } from '../errors.js';
+import { type AimError, DeviceError, DisposedError, ShapeError } from '../errors.js';
 import {
   type AnyEntry,
   type AttrArgs,
@@ -64,6 +64,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   readonly halves: boolean = false;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
+  /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
+  failure: AimError | undefined;
+  /** The device itself is gone; the same work may succeed on another (recovery.ts). */
+  lost = false;
   protected disposed = false;
   private recording: Recording<S, C> | undefined;
 
@@ -136,6 +140,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
     const d = dims as Dims<T, A>;
+    if (e.parts && !this.fuses(e as unknown as AnyEntry, args, dims)) {
+      e.parts(this as unknown as Backend, args as Parameters<typeof e.parts>[1], d);
+      return;
+    }
     const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
     for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
   }
@@ -215,11 +223,16 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     cost: Cost,
   ): C[];
   protected abstract prepareZero(t: Tensor): C;
+  /** Whether a composite's call is one command here, rather than its parts. */
+  protected fuses(_e: AnyEntry, _tensors: Record<string, Tensor | undefined>, _dims: Record<string, number>): boolean {
+    return false;
+  }
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;
 
   protected assertLive(): void {
+    if (this.failure) throw this.failure;
     if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
   }
 

@@ -57,6 +57,7 @@ export const causalConv1d = {
       return { constants: { WG: 64, K: k, SPAN: span }, workgroups: grid(ceilDiv(m * ceilDiv(l, span) * c, 64)) };
     },
     flops: ({ m, l, c, k }) => 2 * m * l * c * k,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'k products and an exp' },
   }),
   /**
@@ -108,6 +109,7 @@ export const causalConv1d = {
     },
     webgpu: ({ w, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(w * c, 64)) }),
     flops: ({ m, l, c, k }) => 6 * m * l * c * k,
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'sums over k and over positions in f32, in another order, and an exp' },
   }),
 };

@@ -1,12 +1,13 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
+import { gemvPlan } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
-const GEMV_ROWS = 8;
+/** Bytes of the panel of w that assembly/linear.ts packs. */
+const PANEL = 16384;
 
-/** Rows of dy that assembly/linear.ts turns at once for a weight's gradient. */
-export const GRADIENT_ROWS = 256;
+/** Scratch memory for a weight's gradient: a panel, and the rows of dy that assembly/linear.ts turns at once. */
+export const gradientScratch = (n: number) => PANEL + 4 * 256 * n;
 
 export const linear = {
   forward: entry('linear', 'forward', shader, {
@@ -26,16 +27,9 @@ export const linear = {
         }
       }
     },
-    webgpu({ m, n, k }) {
-      if (m <= GEMV_ROWS && k % 4 === 0) {
-        const [wg, lanes] = [64, 16];
-        return {
-          entry: 'forward_gemv',
-          constants: { WG: wg, LANES: lanes, M: m },
-          vec4: ['x', 'w'],
-          workgroups: grid(ceilDiv(n, wg / lanes)),
-        };
-      }
+    webgpu({ m, n, k }, caps, half) {
+      const few = gemvPlan({ m, n, k }, caps, half.has('w'));
+      if (few) return { ...few, entry: 'forward_gemv' };
       return {
         entry: k % 4 === 0 ? 'forward_vec4' : 'forward',
         constants: { A_ALONG_K: 1, B_ALONG_K: 1 },
@@ -44,6 +38,8 @@ export const linear = {
       };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },
   }),
 
@@ -65,6 +61,8 @@ export const linear = {
       workgroups: [ceilDiv(k, 64), ...grid(ceilDiv(m, 64))],
     }),
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'n products summed in f32, in another order' },
   }),
 
@@ -94,7 +92,8 @@ export const linear = {
       workgroups: [ceilDiv(k, 64), ceilDiv(n, 64), p],
     }),
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => 4 * GRADIENT_ROWS * n,
+    wasmScratch: ({ n }) => gradientScratch(n),
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'm products summed in f32, in another order' },
   }),
 };

@@ -11,9 +11,11 @@
  * that continue a state, are walked position by position.
  */
 import shader from '../../shaders/ssd.wgsl';
+import type { Backend, Tensor } from '../backend/backend.js';
+import { shuffles } from './gemv.js';
 import { softplus } from './selective_scan.js';
 import { sigmoid } from './silu.js';
-import { ceilDiv, entry, type GpuPasses, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuPasses, grid } from './spec.js';
 
 /** Rows of a state tile in assembly/ssd.ts, which wants scratch for one when there is no state. */
 const TILE_ROWS = 16;
@@ -76,6 +78,20 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
     constants: { WG: wg, LANES: lanes, K: ceilDiv(d_state / width, lanes), T: l === 1 ? 1 : lanes },
     vec4: width === 4 ? vec4 : [],
     workgroups: grid(m * h * ceilDiv(headdim, wg / lanes)),
+  };
+}
+
+/** Launch of one position on from a state, where subgroups hold a row of it; else undefined. */
+function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>, caps: GpuCaps) {
+  if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
+  // More rows a team are more loads on the way at once; few rows in all want many teams.
+  const [wg, rows] = [256, m * e >= 16384 ? 4 : 2];
+  return {
+    entry: 'forward_step',
+    enable: ['subgroups'],
+    constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
+    vec4: ['xbc', 'state'],
+    workgroups: grid(ceilDiv(m * h * headdim, (wg / 32) * rows)),
   };
 }
 
@@ -172,7 +188,6 @@ function backwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
       dscores: splits * scores,
       parts: 2 * constants.NT * positions,
       own: 2 * positions,
-      grads: m * 3 * h,
     },
     passes: [
       ...decays(d, p, 0),
@@ -207,12 +222,6 @@ function backwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
         writes: ['dzxbcdt', 'grads'],
         workgroups: grid(m * h),
       },
-      {
-        entry: 'backward_blocks_sum',
-        reads: ['grads'],
-        writes: ['dA_log', 'dD', 'ddt_bias'],
-        workgroups: grid(ceilDiv(h, 64)),
-      },
     ],
   };
 }
@@ -230,7 +239,6 @@ function backwardWalk(d: Sizes & { m: number; l: number }): GpuPasses {
       dC: m * l * h * d_state,
       past: m * l * h * 2,
       future: m * l * h * 2,
-      grads: m * 3 * h,
     },
     passes: [
       { ...planColumns('backward_past', d, ['xbc', 'dC']), reads: [...walked, 'dy'], writes: ['dC', 'past'] },
@@ -244,11 +252,11 @@ function backwardWalk(d: Sizes & { m: number; l: number }): GpuPasses {
         workgroups: grid(ceilDiv(m * h, 64)),
       },
       {
-        entry: 'backward_sum',
+        entry: 'backward_heads',
         constants: { WG: 64 },
-        reads: ['dB', 'dC', 'grads'],
-        writes: ['dxbc', 'dA_log', 'dD', 'ddt_bias'],
-        workgroups: grid(ceilDiv(m * l * ngroups * d_state + h, 64)),
+        reads: ['dB', 'dC'],
+        writes: ['dxbc'],
+        workgroups: grid(ceilDiv(m * l * ngroups * d_state, 64)),
       },
     ],
   };
@@ -293,18 +301,19 @@ export const ssd = {
         }
       }
     },
-    webgpu(d) {
+    webgpu(d, caps) {
       const p = d.p === 0 ? pairs(d) : undefined;
-      return p ? forwardPairs(d, p) : planRows('forward', d, ['xbc', 'state']);
+      return p ? forwardPairs(d, p) : (planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']));
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'one exp a position, carried along the sequence, and n products summed in f32' },
   }),
 
   /**
    * From a zero state: dxbc and the dt columns of dzxbcdt (rows as in_proj's output) are overwritten, the other columns of dzxbcdt
-   * left alone; dA_log, dD and ddt_bias are added to.
+   * left alone; grads is each sequence's [dA_log, dD, ddt_bias].
    */
   backward: entry('ssd', 'backward', shader, {
     tensors: {
@@ -316,9 +325,7 @@ export const ssd = {
       dy: { shape: 'm l e', io: 'in' },
       dxbc: { shape: 'm l c', io: 'out' },
       dzxbcdt: { shape: 'm l s', io: 'inout' },
-      dA_log: { shape: 'h', io: 'inout' },
-      dD: { shape: 'h', io: 'inout' },
-      ddt_bias: { shape: 'h', io: 'inout' },
+      grads: { shape: 'm 3 h', io: 'out' },
     },
     attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
     check(d) {
@@ -327,12 +334,14 @@ export const ssd = {
       return check(d);
     },
     reference(t, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {
-      const { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, dA_log, dD, ddt_bias } = t;
+      const { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, grads } = t;
       dxbc.fill(0);
+      grads.fill(0);
       for (let i = 0; i < m; i++) {
         for (let k = 0; k < h; k++) {
           const group = Math.floor(k / (h / ngroups));
           const A = -Math.exp(A_log[k]!);
+          const to = i * 3 * h + k;
           const stepAt = (t: number) => zxbcdt[(i * l + t + 1) * s - h + k]! + dt_bias[k]!;
           // States before each position, and after the last.
           const H = new Float64Array((l + 1) * p * n);
@@ -360,26 +369,26 @@ export const ssd = {
               const g = dy[(i * l + t) * e + k * p + r]!;
               // forward: y = H C + D x  ⇒  dH += dy ⊗ C, dC += Hᵀ dy, dx += D dy, dD += dy·x
               dxbc[x]! += D[k]! * g;
-              dD[k]! += g * xbc[x]!;
+              grads[to + h]! += g * xbc[x]!;
               for (let q = 0; q < n; q++) {
                 const at = (t * p + r) * n + q;
                 dH[r * n + q]! += g * xbc[C + q]!;
                 dxbc[C + q]! += g * H[at + p * n]!;
                 // forward: H = exp(dt A) H' + dt x ⊗ B
                 //   ⇒  dB += dt dHᵀ x, dx += dt dH B, d(dt) = x·dH B + A·exp(dt A)⟨dH, H'⟩, dA += dt·exp(dt A)⟨dH, H'⟩, dH' = exp(dt A) dH
-                const to = dH[r * n + q]!;
-                dxbc[B + q]! += dt * to * xbc[x]!;
-                dxbc[x]! += dt * to * xbc[B + q]!;
-                given += to * xbc[x]! * xbc[B + q]!;
-                through += to * decay * H[at]!;
-                dH[r * n + q] = decay * to;
+                const d = dH[r * n + q]!;
+                dxbc[B + q]! += dt * d * xbc[x]!;
+                dxbc[x]! += dt * d * xbc[B + q]!;
+                given += d * xbc[x]! * xbc[B + q]!;
+                through += d * decay * H[at]!;
+                dH[r * n + q] = decay * d;
               }
             }
             // forward: dt = softplus(raw), A = -exp(A_log)
             const draw = (given + A * through) * sigmoid(stepAt(t));
             dzxbcdt[(i * l + t + 1) * s - h + k] = draw;
-            ddt_bias[k]! += draw;
-            dA_log[k]! += dt * through * A;
+            grads[to + 2 * h]! += draw;
+            grads[to]! += dt * through * A;
           }
         }
       }
@@ -389,8 +398,48 @@ export const ssd = {
       return p ? backwardPairs(d, p) : backwardWalk(d);
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (15 * d_state + 3),
-    // A state, dB and dC of a sequence's heads, past and future, and its sums for the parameters.
-    wasmScratch: ({ l, h, headdim, d_state }) => 4 * (Math.max(headdim, TILE_ROWS) * d_state + 2 * l * h * (d_state + 2) + 3 * h),
+    // A state, and dB, dC, past and future of a sequence's heads.
+    wasmScratch: ({ l, h, headdim, d_state }) => 4 * (Math.max(headdim, TILE_ROWS) * d_state + 2 * l * h * (d_state + 2)),
+    wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'as forward, there and back, and sums over positions, heads and sequences' },
   }),
+
+  /** Adds the sequences' sums to the parameters' gradients. */
+  backward_sum: entry('ssd', 'backward_sum', shader, {
+    tensors: {
+      grads: { shape: 'm 3 h', io: 'in' },
+      dA_log: { shape: 'h', io: 'inout' },
+      dD: { shape: 'h', io: 'inout' },
+      ddt_bias: { shape: 'h', io: 'inout' },
+    },
+    reference({ grads, dA_log, dD, ddt_bias }, { m, h }) {
+      for (let i = 0; i < m; i++) {
+        for (let k = 0; k < h; k++) {
+          dA_log[k]! += grads[i * 3 * h + k]!;
+          dD[k]! += grads[(i * 3 + 1) * h + k]!;
+          ddt_bias[k]! += grads[(i * 3 + 2) * h + k]!;
+        }
+      }
+    },
+    webgpu: ({ h }) => ({ workgroups: grid(ceilDiv(h, 64)) }),
+    tolerance: { f32: 2e-6, reason: 'a sum over m' },
+  }),
 };
+
+/** Tensors of `ssdBackward`: forward's, and gradients of their shapes. */
+export type SsdGrads = Record<
+  'xbc' | 'zxbcdt' | 'A_log' | 'dt_bias' | 'D' | 'dy' | 'dxbc' | 'dzxbcdt' | 'dA_log' | 'ddt_bias' | 'dD',
+  Tensor
+>;
+
+/**
+ * Gradients of `forward` from a zero state. Overwrites dxbc and the dt columns of dzxbcdt (its other columns are not
+ * touched); adds to dA_log, ddt_bias and dD.
+ */
+export function ssdBackward(be: Backend, t: SsdGrads, attrs: { ngroups: number; headdim: number; d_state: number }): void {
+  const { dA_log, ddt_bias, dD, ...rest } = t;
+  const grads = be.tensor([t.xbc.shape[0]!, 3, t.A_log.size]);
+  be.run(ssd.backward, { ...rest, grads }, attrs);
+  be.run(ssd.backward_sum, { grads, dA_log, dD, ddt_bias });
+  be.free(grads);
+}

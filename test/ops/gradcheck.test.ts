@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { sizeOf, type Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import { selectiveScan, selectiveScanBackward } from '../../src/ops/selective_scan.js';
-import { ssd } from '../../src/ops/ssd.js';
+import { ssd, ssdBackward } from '../../src/ops/ssd.js';
 import { normal, rng } from './harness.js';
 
 type Tensors<K extends string> = Record<K, Tensor>;
@@ -91,7 +91,7 @@ function ssdCheck([m, l, h, headdim, d_state, ngroups, s]: [number, number, numb
     y: [m, l, e],
     forward: (b, t, y) => b.run(ssd.forward, { ...t, y }, attrs),
     backward: (b, t, dy, { xbc: dxbc, zxbcdt: dzxbcdt, A_log: dA_log, dt_bias: ddt_bias, D: dD }) =>
-      b.run(ssd.backward, { ...t, dy, dxbc, dzxbcdt, dA_log, ddt_bias, dD }, attrs),
+      ssdBackward(b, { ...t, dy, dxbc, dzxbcdt, dA_log, ddt_bias, dD }, attrs),
   } satisfies Check<'xbc' | 'zxbcdt' | 'A_log' | 'dt_bias' | 'D'>;
 }
 

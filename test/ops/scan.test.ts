@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Backend, type NumArray, sizeOf, type Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import { type SelectiveScanGrads, selectiveScanBackward } from '../../src/ops/selective_scan.js';
-import { ssd as ssdOp } from '../../src/ops/ssd.js';
+import { type SsdGrads, ssdBackward } from '../../src/ops/ssd.js';
 import { makers, NO_ADAPTER } from '../backends.js';
 import { type Case, inputs, normal, type OpCases, rng, runCase } from './harness.js';
 import selectiveScan from './selective_scan.cases.js';
@@ -148,7 +148,7 @@ async function gradients(backend: Backend, op: OpCases, c: Case): Promise<Record
   }
   if (op.entry.op === 'ssd') {
     const [ngroups, headdim, d_state] = ['ngroups', 'headdim', 'd_state'].map((a) => Number(c[a])) as [number, number, number];
-    backend.run(ssdOp.backward, t as never, { ngroups, headdim, d_state });
+    ssdBackward(backend, t as SsdGrads, { ngroups, headdim, d_state });
   } else selectiveScanBackward(backend, t as SelectiveScanGrads);
   const grads: Record<string, NumArray> = {};
   for (const name of Object.keys(read)) grads[`d${name}`] = await backend.read(t[`d${name}`]!);
