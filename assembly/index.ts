@@ -22,7 +22,7 @@ export { sample_forward } from './sample';
 export { selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum } from './selective_scan';
 export { silu_forward, silu_backward } from './silu';
 export { square_sum_forward } from './square_sum';
-export { ssd_forward, ssd_backward, ssd_backward_past, ssd_backward_future, ssd_backward_dt, ssd_backward_sum } from './ssd';
+export { ssd_forward, ssd_backward, ssd_backward_sum } from './ssd';
 export { sum_forward } from './sum';
 export { sum_rows_forward } from './sum_rows';
 export { token_embedding_forward, token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word } from './token_embedding';

@@ -199,7 +199,7 @@ export function selective_scan_backward(
 ): void {
   const row = (<usize>n) << 2;
   const eRow = (<usize>e) << 2, sRow = (<usize>s) << 2, partRow = (<usize>w) << 2;
-  const block = n <= 16 ? 16 : n <= 32 ? 8 : 4;
+  const block = n <= 16 ? 64 : n <= 32 ? 32 : 16;
   const stride = (<usize>block) << 2;
   const A = scratch;
   const dh = A + <usize>block * row;

@@ -99,17 +99,42 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
   store<f32>(y, D * load<f32>(x, 12) + gain * tail(H3, B, C, end, stride, a, f32x4.extract_lane(u, 3), hsum(c3)), 12);
 }
 
-// dx_t = dt_t dH_t B_t + D dy_t, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t: forward's walk the other way, B and C swapped.
+// The gradient keeps no states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's gradient follows
+// from how much each position takes from its past and gives to its future. One sequence at a time.
 export function ssd_backward(
-  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize, dxbc: usize,
+  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize,
+  dxbc: usize, dzxbcdt: usize, grads: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, e: i32,
   ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
+  const heads = (<usize>l * <usize>h) << 2;
+  const dB = scratch + (<usize>(max(p, TILE_ROWS) * n) << 2);
+  const dC = dB + heads * <usize>n;
+  const past = dC + heads * <usize>n;
+  const future = past + 2 * heads;
+  const cRows = <usize>(l * c) << 2, sRows = <usize>(l * s) << 2, eRows = <usize>(l * e) << 2;
+  const first = begin(m, 1, part, parts), last = begin(m, 1, part + 1, parts);
+  xbc += <usize>first * cRows, dxbc += <usize>first * cRows;
+  zxbcdt += <usize>first * sRows, dzxbcdt += <usize>first * sRows;
+  dy += <usize>first * eRows;
+  for (let i = first; i < last; i++, xbc += cRows, dxbc += cRows, zxbcdt += sRows, dzxbcdt += sRows, dy += eRows) {
+    backwardX(xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, l, c, s, h, e, ngroups, p, n, scratch);
+    backwardPast(xbc, zxbcdt, A_log, dt_bias, dy, dC, past, l, c, s, h, e, ngroups, p, n, scratch);
+    backwardFuture(xbc, zxbcdt, A_log, dt_bias, dy, dB, future, l, c, s, h, e, ngroups, p, n, scratch);
+    backwardDt(zxbcdt, A_log, dt_bias, past, future, dzxbcdt, grads + (<usize>(i * 3 * h) << 2), l, s, h);
+    sumHeads(dB, dC, dxbc, l, h, n, c, ngroups);
+  }
+}
+
+// dx_t = dt_t dH_t B_t + D dy_t, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t: forward's walk the other way, B and C swapped.
+function backwardX(
+  xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize, dxbc: usize,
+  l: i32, c: i32, s: i32, h: i32, e: i32,
+  ngroups: i32, p: i32, n: i32, dH: usize,
+): void {
   const stride = (<usize>n) << 2;
   const groupHeads = h / ngroups;
-  const dH = scratch;
-  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
-    const i = u / h, k = u % h;
+  for (let k = 0; k < h; k++) {
     const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
     const bias = load<f32>(dt_bias + (<usize>k << 2));
     const Dk = load<f32>(D + (<usize>k << 2));
@@ -119,7 +144,7 @@ export function ssd_backward(
       memory.fill(dH, 0, <usize>rows * stride);
       let a: f32 = 0;
       for (let t = l - 1; t >= 0; t--) {
-        const row = <usize>i * <usize>l + <usize>t;
+        const row = <usize>t;
         const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
         const g = dy + ((row * <usize>e + <usize>(k * p + r0)) << 2);
         const B = xbc + ((row * <usize>c + B0) << 2);
@@ -135,18 +160,17 @@ export function ssd_backward(
 }
 
 // dC_t = H_tᵀ dy_t of every head, past = [dy·(exp(dt A) H') C, dy·x].
-export function ssd_backward_past(
+function backwardPast(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dC: usize, past: usize,
-  m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
+  l: i32, c: i32, s: i32, h: i32, e: i32,
+  ngroups: i32, p: i32, n: i32, scratch: usize,
 ): void {
-  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
-    const i = u / h, k = u % h;
+  for (let k = 0; k < h; k++) {
     const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
     const bias = load<f32>(dt_bias + (<usize>k << 2));
     memory.fill(scratch, 0, <usize>(p * n) << 2);
     for (let t = 0; t < l; t++) {
-      const row = <usize>i * <usize>l + <usize>t;
+      const row = <usize>t;
       const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
       const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
       const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
@@ -164,19 +188,18 @@ export function ssd_backward_past(
 }
 
 // dB_t = dt_t dH_tᵀ x_t of every head, future = [x·(exp(dt' A) dH') B, x·dH B], ' being the position after.
-export function ssd_backward_future(
+function backwardFuture(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dB: usize, future: usize,
-  m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
+  l: i32, c: i32, s: i32, h: i32, e: i32,
+  ngroups: i32, p: i32, n: i32, scratch: usize,
 ): void {
-  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
-    const i = u / h, k = u % h;
+  for (let k = 0; k < h; k++) {
     const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
     const bias = load<f32>(dt_bias + (<usize>k << 2));
     memory.fill(scratch, 0, <usize>(p * n) << 2);
     let a: f32 = 0;
     for (let t = l - 1; t >= 0; t--) {
-      const row = <usize>i * <usize>l + <usize>t;
+      const row = <usize>t;
       const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
       const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
       const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
@@ -260,53 +283,47 @@ function columns(S: usize, push: usize, weight: usize, key: usize, out: usize, p
   for (; q < size; q += 4) store<f32>(y + q, gain * (load<f32>(y + q) + a * load<f32>(x + q)));
 }
 
-export function ssd_backward_dt(
+// The gradient of dt, and [dA_log, dD, ddt_bias] of the sequence. With E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩, all that flows from
+// before t to t or later: E_t = E_{t+1} + past_t - dt_t·future_t.
+function backwardDt(
   zxbcdt: usize, A_log: usize, dt_bias: usize, past: usize, future: usize, dzxbcdt: usize, grads: usize,
-  m: i32, l: i32, s: i32, h: i32,
+  l: i32, s: i32, h: i32,
 ): void {
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      let E: f32 = 0, dA: f32 = 0, dD: f32 = 0, dbias: f32 = 0;
-      for (let t = l - 1; t >= 0; t--) {
-        const row = <usize>i * <usize>l + <usize>t;
-        const at = (row * <usize>h + <usize>k) << 3;
-        const rawAt = ((row + 1) * <usize>s - <usize>h + <usize>k) << 2;
-        const raw = load<f32>(zxbcdt + rawAt) + bias;
-        const dt = softplus1(raw);
-        E += load<f32>(past + at) - dt * load<f32>(future + at);
-        // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
-        if (dt * A < -16) E = 0;
-        // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
-        dA += dt * E;
-        // forward: dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
-        const draw = (A * E + load<f32>(future + at, 4)) * sigmoid1(raw);
-        store<f32>(dzxbcdt + rawAt, draw);
-        dbias += draw;
-        // forward: y = … + D x  ⇒  dD += dy·x
-        dD += load<f32>(past + at, 4);
-      }
-      // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
-      const to = grads + ((<usize>i * 3 * <usize>h + <usize>k) << 2);
-      store<f32>(to, A * dA);
-      store<f32>(to + (<usize>h << 2), dD);
-      store<f32>(to + (<usize>h << 3), dbias);
+  for (let k = 0; k < h; k++) {
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    let E: f32 = 0, dA: f32 = 0, dD: f32 = 0, dbias: f32 = 0;
+    for (let t = l - 1; t >= 0; t--) {
+      const row = <usize>t;
+      const at = (row * <usize>h + <usize>k) << 3;
+      const rawAt = ((row + 1) * <usize>s - <usize>h + <usize>k) << 2;
+      const raw = load<f32>(zxbcdt + rawAt) + bias;
+      const dt = softplus1(raw);
+      E += load<f32>(past + at) - dt * load<f32>(future + at);
+      // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
+      if (dt * A < -16) E = 0;
+      // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
+      dA += dt * E;
+      // forward: dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
+      const draw = (A * E + load<f32>(future + at, 4)) * sigmoid1(raw);
+      store<f32>(dzxbcdt + rawAt, draw);
+      dbias += draw;
+      // forward: y = … + D x  ⇒  dD += dy·x
+      dD += load<f32>(past + at, 4);
     }
+    // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
+    const to = grads + (<usize>k << 2);
+    store<f32>(to, A * dA);
+    store<f32>(to + (<usize>h << 2), dD);
+    store<f32>(to + (<usize>h << 3), dbias);
   }
 }
 
-export function ssd_backward_sum(
-  dB: usize, dC: usize, grads: usize, dxbc: usize, dA_log: usize, dD: usize, ddt_bias: usize,
-  m: i32, l: i32, h: i32, n: i32, c: i32,
-  ngroups: i32, part: i32, parts: i32,
-): void {
+// The B and C columns: a group's heads added up.
+function sumHeads(dB: usize, dC: usize, dxbc: usize, l: i32, h: i32, n: i32, c: i32, ngroups: i32): void {
   const stride = (<usize>n) << 2;
   const heads = h / ngroups;
-  const first = begin(m * l, 1, part, parts), last = begin(m * l, 1, part + 1, parts);
-  dB += <usize>(first * h) * stride;
-  dC += <usize>(first * h) * stride;
-  for (let r = first; r < last; r++) {
+  for (let r = 0; r < l; r++) {
     let B = dxbc + (<usize>(r + 1) * <usize>c << 2) - 2 * <usize>ngroups * stride;
     let C = B + <usize>ngroups * stride;
     for (let group = 0; group < ngroups; group++, B += stride, C += stride) {
@@ -318,7 +335,9 @@ export function ssd_backward_sum(
       }
     }
   }
-  if (part > 0) return;
+}
+
+export function ssd_backward_sum(grads: usize, dA_log: usize, dD: usize, ddt_bias: usize, m: i32, h: i32): void {
   for (let i = 0; i < m; i++) {
     const from = grads + (<usize>(i * 3 * h) << 2);
     axpy(dA_log, from, h, 1, 1);

@@ -79,57 +79,19 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 }
 
 // @entry backward
-// A workgroup walks one of the w parts of a sequence, with PER channels of the sums over its positions in each thread's
-// registers.
-#include "lib/workgroup_sum2.wgsl"
-@compute @workgroup_size(256)
+#include "lib/scalar.wgsl"
+#include "lib/add_rms_norm.wgsl"
+@compute @workgroup_size(WG)
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let part = flat(wg, nwg);
-  let i = part / params.w;
-  let span = (params.l + params.w - 1u) / params.w;
-  let j0 = part % params.w * span;
-  let j1 = select(0u, min(j0 + span, params.l), i < params.m);
-  let scale = (i * params.c + 1u) * params.d;
-  var sum_dy: array<f32, PER>;
-  var sum_dyn: array<f32, PER>;
-  for (var j = j0; j < j1; j++) {
-    let at = (i * params.l + j) * params.d;
-    var s: array<f32, PER>;
-    var dn: array<f32, PER>;
-    var both = vec2f();
-    for (var q = 0u; q < PER; q++) {
-      let ch = q * 256u + lid;
-      if (ch < params.d) {
-        s[q] = sum[at + ch];
-        // forward: n = sum·r, y = n·weight·(1 + scale) + shift  ⇒  dn = dy·weight·(1 + scale)
-        dn[q] = dy[at + ch] * weight[ch];
-        if (params.has_modulation == 1u) { dn[q] *= 1.0 + modulation[scale + ch]; }
-        both += vec2f(s[q], dn[q]) * s[q];
-      }
-    }
-    both = workgroup_sum2(both, lid) / f32(params.d);
-    let r = 1.0 / sqrt(both.x + params.eps);
-    for (var q = 0u; q < PER; q++) {
-      let ch = q * 256u + lid;
-      if (ch < params.d) {
-        // forward: r = (Σ sum²/d + eps)^-½  ⇒  dsum += dn·r - sum·r³·Σ(dn·sum)/d
-        let n = s[q] * r;
-        var ds = r * (dn[q] - n * (r * both.y));
-        if (params.has_dsum == 1u) { ds += dsum[at + ch]; }
-        dres[at + ch] = ds;
-        let g = dy[at + ch];
-        sum_dy[q] += g;
-        sum_dyn[q] += g * n;
-      }
-    }
-  }
-  for (var q = 0u; q < PER; q++) {
-    let ch = q * 256u + lid;
-    if (i < params.m && ch < params.d) {
-      rows[part * 2u * params.d + ch] = sum_dy[q];
-      rows[(part * 2u + 1u) * params.d + ch] = sum_dyn[q];
-    }
-  }
+  gradient(flat(wg, nwg), lid);
+}
+
+// @entry backward_vec4
+#include "lib/vec4.wgsl"
+#include "lib/add_rms_norm.wgsl"
+@compute @workgroup_size(WG)
+fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  gradient(flat(wg, nwg), lid);
 }
 
 // @entry backward_params

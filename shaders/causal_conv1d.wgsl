@@ -1,28 +1,33 @@
 // y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(K-1)+j]), inputs before position 0 from the state or zero.
 // @entry forward
-// A thread per sequence and channel walks the sequence with its last K inputs in registers.
+// A thread per channel and SPAN positions of a sequence walks them with the last K inputs in registers.
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
-  if (n >= params.m * params.c) { return; }
-  let i = n / params.c;
+  let parts = (params.l + SPAN - 1u) / SPAN;
+  if (n >= params.m * parts * params.c) { return; }
+  let i = n / params.c / parts;
   let ch = n % params.c;
+  let t0 = n / params.c % parts * SPAN;
+  let past = (i * params.c + ch) * (K - 1u);
+  let x_at = i * params.l * params.s + params.offset + ch;
   var taps: array<f32, K>;
   var window: array<f32, K>;
   for (var j = 0u; j < K; j++) { taps[j] = weight[ch * K + j]; }
-  if (params.has_state == 1u) {
-    for (var j = 1u; j < K; j++) { window[j] = state[n * (K - 1u) + j - 1u]; }
+  for (var j = 1u; j < K; j++) {
+    if (t0 + j >= K) { window[j] = x[x_at + (t0 + j - K) * params.s]; }
+    else if (params.has_state == 1u) { window[j] = state[past + t0 + j - 1u]; }
   }
   let b = bias[ch];
-  for (var t = 0u; t < params.l; t++) {
+  for (var t = t0; t < min(t0 + SPAN, params.l); t++) {
     for (var j = 1u; j < K; j++) { window[j - 1u] = window[j]; }
-    window[K - 1u] = x[(i * params.l + t) * params.s + params.offset + ch];
+    window[K - 1u] = x[x_at + t * params.s];
     var u = b;
     for (var j = 0u; j < K; j++) { u += taps[j] * window[j]; }
     y[(i * params.l + t) * params.c + ch] = u / (1.0 + exp(-u));
   }
   if (params.has_state == 1u) {
-    for (var j = 1u; j < K; j++) { state[n * (K - 1u) + j - 1u] = window[j]; }
+    for (var j = 1u; j < K; j++) { state[past + j - 1u] = window[j]; }
   }
 }
 

@@ -1,25 +1,23 @@
 // loss[r] = lse[r] - logits[r,targets[r]],  lse = log Σ exp(logits)
+
 // @entry forward
-// A workgroup per row: its largest logit, then the sum of exponentials.
-#include "lib/workgroup_sum.wgsl"
-#include "lib/workgroup_max.wgsl"
+#include "lib/scalar.wgsl"
+#include "lib/cross_entropy.wgsl"
+fn largest(v: V) -> f32 { return v; }
+fn element(at: u32) -> f32 { return logits[at]; }
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let row = flat(wg, nwg);
-  let live = row < params.r;
-  let at = row * params.v;
-  let end = select(0u, params.v, live);
-  var most = -3.4e38;
-  for (var j = lid; j < end; j += 256u) { most = max(most, logits[at + j]); }
-  most = workgroup_max(most, lid);
-  var sum = 0.0;
-  for (var j = lid; j < end; j += 256u) { sum += exp(logits[at + j] - most); }
-  sum = workgroup_sum(sum, lid);
-  if (live && lid == 0u) {
-    let log_sum = log(sum);
-    lse[row] = most + log_sum;
-    loss[row] = most - logits[at + min(targets[row], params.v - 1u)] + log_sum;
-  }
+  row_loss(flat(wg, nwg), lid);
+}
+
+// @entry forward_vec4
+#include "lib/vec4.wgsl"
+#include "lib/cross_entropy.wgsl"
+fn largest(v: V) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
+fn element(at: u32) -> f32 { return logits[at / 4u][at % 4u]; }
+@compute @workgroup_size(256)
+fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  row_loss(flat(wg, nwg), lid);
 }
 
 // @entry backward

@@ -62,54 +62,17 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 }
 
 // @entry backward
-// A workgroup walks one of the w parts of the rows, one group of channels; each thread keeps PER of them in registers, and
-// their sums over the rows.
-#include "lib/workgroup_sum2.wgsl"
-#include "lib/silu_slope.wgsl"
-@compute @workgroup_size(256)
+#include "lib/scalar.wgsl"
+#include "lib/rms_norm_gated.wgsl"
+@compute @workgroup_size(WG)
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let tile = flat(wg, nwg);
-  let width = params.e / params.groups;
-  let part = tile / params.groups;
-  let ch0 = tile % params.groups * width;
-  let rows = params.m * params.l;
-  let span = (rows + params.w - 1u) / params.w;
-  let row1 = select(0u, min((part + 1u) * span, rows), part < params.w);
-  var sums: array<f32, PER>;
-  for (var row = part * span; row < row1; row++) {
-    let at = row * params.e + ch0;
-    let z_at = row * params.s + params.z_offset + ch0;
-    var v: array<f32, PER>;
-    var dn: array<f32, PER>;
-    var both = vec2f();
-    for (var q = 0u; q < PER; q++) {
-      let ch = q * 256u + lid;
-      if (ch < width) {
-        let zi = z[z_at + ch];
-        v[q] = x[at + ch] * (zi / (1.0 + exp(-zi)));
-        dn[q] = dy[at + ch] * weight[ch0 + ch];
-        both += vec2f(v[q], dn[q]) * v[q];
-      }
-    }
-    both = workgroup_sum2(both, lid) / f32(width);
-    let r = 1.0 / sqrt(both.x + params.eps);
-    for (var q = 0u; q < PER; q++) {
-      let ch = q * 256u + lid;
-      if (ch < width) {
-        // forward: y = v·r·weight, r = (Σ v²/width + eps)^-½  ⇒  dv = dy·weight·r - v·r³·Σ(dy·weight·v)/width
-        let n = v[q] * r;
-        let dv = r * (dn[q] - n * (r * both.y));
-        // forward: v = x·SiLU(z)  ⇒  dx = dv·SiLU(z), dz = dv·x·SiLU'(z)
-        let zi = z[z_at + ch];
-        dx[at + ch] = dv * (zi / (1.0 + exp(-zi)));
-        dz[z_at + ch] = dv * x[at + ch] * silu_slope(zi);
-        // forward: y = v·r·weight  ⇒  dweight += Σ dy·v·r
-        sums[q] += dy[at + ch] * n;
-      }
-    }
-  }
-  for (var q = 0u; q < PER; q++) {
-    let ch = q * 256u + lid;
-    if (part < params.w && ch < width) { dweight_rows[part * params.e + ch0 + ch] = sums[q]; }
-  }
+  gradient(flat(wg, nwg), lid);
+}
+
+// @entry backward_vec4
+#include "lib/vec4.wgsl"
+#include "lib/rms_norm_gated.wgsl"
+@compute @workgroup_size(WG)
+fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  gradient(flat(wg, nwg), lid);
 }

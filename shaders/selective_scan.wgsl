@@ -61,126 +61,174 @@ fn backward_gate(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg:
 }
 
 // @entry backward
-// A workgroup walks CH channels of one sequence back, chunk by chunk of Q positions: forwards once more from the chunk's
-// first h, keeping each position's, then back, P positions at a time between sums over threads. LANES threads share a
-// channel, each with K states in registers.
-const CH = WG / LANES;
-var<workgroup> delta: array<f32, Q * CH>;
-var<workgroup> delta_x: array<f32, Q * CH>;
-var<workgroup> dscan: array<f32, Q * CH>;
-var<workgroup> dh_B: array<f32, P * WG>;
-var<workgroup> dh_Aah: array<f32, P * WG>;
-var<workgroup> dBC: array<f32, P * 2 * K * WG>;
+// A workgroup walks CH channels of one sequence back, chunk by chunk of 16 positions. LANES threads share 4 channels, each with 4
+// states of every one in a vector; then sums over channels and over states are both mostly within threads. From the chunk's first
+// h the h at every fourth position is made again and from there, four positions at a time, all of them. Positions and states past
+// an end have Δ = x = dscan = A = B = C = 0, which changes nothing.
+const GROUPS = WG / LANES;
+const CH = GROUPS * 4u;
+const Q = 16u;
+var<workgroup> delta: array<vec4f, Q * GROUPS>;
+var<workgroup> delta_x: array<vec4f, Q * GROUPS>;
+var<workgroup> BC: array<vec4f, Q * 2 * LANES>;
+var<workgroup> to_dB: array<vec4f, WG>;
+var<workgroup> to_dC: array<vec4f, WG>;
+var<workgroup> dh_B: array<vec4f, WG>;
+var<workgroup> dh_Aah: array<vec4f, WG>;
+alias Four = array<vec4f, 4>;
+
+fn next(h: Four, A: Four, at: u32, B: vec4f) -> Four {
+  let d = delta[at];
+  let u = delta_x[at];
+  return Four(exp(d.x * A[0]) * h[0] + u.x * B, exp(d.y * A[1]) * h[1] + u.y * B, exp(d.z * A[2]) * h[2] + u.z * B, exp(d.w * A[3]) * h[3] + u.w * B);
+}
 
 @compute @workgroup_size(WG)
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let tile = flat(wg, nwg);
   let i = tile / params.b;
+  if (i >= params.m) { return; }
   let block = tile % params.b;
   let j0 = block * CH;
   let n = params.n;
-  let live = i < params.m;
+  let lane = lid % LANES;
+  let group = lid / LANES;
+  let en = params.e * n;
 
-  let c = lid / LANES;
-  let k0 = (lid % LANES) * K;
-  let own = select(0u, min(K, n - min(k0, n)), live && j0 + c < params.e);
-  let jk = (j0 + c) * n + k0;
-  var A: array<f32, K>;
-  for (var k = 0u; k < K; k++) { if (k < own) { A[k] = -exp(A_log[jk + k]); } }
-  var dh: array<f32, K>;
-  var dA: array<f32, K>;
-  var before: array<array<f32, K>, Q>;
+  // Where this thread's states of channel r are, and how many there are.
+  let jk = (j0 + group * 4u) * n + lane * 4u;
+  let channels = params.e - min(params.e, j0 + group * 4u);
+  let own = min(4u, n - min(n, lane * 4u));
+  var A: Four;
+  for (var r = 0u; r < 4u; r++) {
+    A[r] = vec4f();
+    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { A[r][k] = -exp(A_log[jk + r * n + k]); } }
+  }
+  var dh: Four;
+  var dA: Four;
 
   for (var chunk = params.k; chunk > 0u; chunk--) {
     let t0 = (chunk - 1u) * Q;
     let len = min(Q, params.l - t0);
     let row0 = i * params.l + t0;
+    for (var o = lid; o < Q * GROUPS; o += WG) {
+      var d = vec4f();
+      var u = vec4f();
+      for (var r = 0u; r < 4u; r++) {
+        let j = j0 + o % GROUPS * 4u + r;
+        if (o / GROUPS < len && j < params.e) {
+          let at = (row0 + o / GROUPS) * params.e + j;
+          d[r] = softplus(dt[at]);
+          u[r] = d[r] * x[at];
+        }
+      }
+      delta[o] = d;
+      delta_x[o] = u;
+    }
+    for (var o = lid; o < Q * 2u * LANES; o += WG) {
+      var v = vec4f();
+      let t = o / LANES / 2u;
+      for (var k = 0u; k < 4u; k++) {
+        let state = o % LANES * 4u + k;
+        if (t < len && state < n) { v[k] = bc[(row0 + t + 1u) * params.s - (2u - o / LANES % 2u) * n + state]; }
+      }
+      BC[o] = v;
+    }
+    workgroupBarrier();
+    var h: Four;
+    for (var r = 0u; r < 4u; r++) {
+      h[r] = vec4f();
+      for (var k = 0u; k < 4u; k++) {
+        if (r < channels && k < own && chunk > 1u) { h[r][k] = states[(i * params.k + chunk - 1u) * en + jk + r * n + k]; }
+      }
+    }
+    var starts: array<Four, 4>;
+    for (var t = 0u; t < Q; t++) {
+      if (t % 4u == 0u) { starts[t / 4u] = h; }
+      h = next(h, A, t * GROUPS + group, BC[t * 2u * LANES + lane]);
+    }
+    for (var quarter = 4u; quarter > 0u; quarter--) {
+      let first = quarter * 4u - 4u;
+      var g: Four;
+      for (var t = 0u; t < 4u; t++) {
+        g[t] = vec4f();
+        let at = (row0 + first + t) * params.e + j0 + group * 4u;
+        for (var r = 0u; r < 4u; r++) { if (first + t < len && r < channels) { g[t][r] = ddt[at + r]; } }
+      }
+      h = starts[quarter - 1u];
+      var before: array<Four, 4>;
+      for (var t = 0u; t < 4u; t++) {
+        before[t] = h;
+        h = next(h, A, (first + t) * GROUPS + group, BC[(first + t) * 2u * LANES + lane]);
+      }
+      for (var back = 0u; back < 4u; back++) {
+        let t = first + 3u - back;
+        let B = BC[t * 2u * LANES + lane];
+        let C = BC[(t * 2u + 1u) * LANES + lane];
+        let d = delta[t * GROUPS + group];
+        let u = delta_x[t * GROUPS + group];
+        var dB = vec4f();
+        var dC = vec4f();
+        var toB = vec4f();
+        var toA = vec4f();
+        for (var r = 0u; r < 4u; r++) {
+          // forward: scan = C·h  ⇒  dC += dscan·h, dh += dscan·C
+          dC += g[3u - back][r] * h[r];
+          dh[r] += g[3u - back][r] * C;
+          // forward: h = exp(Δ A) h' + Δ x B  ⇒  dB += dh·Δ x, dA += dh·Δ exp(Δ A) h', dh' = exp(Δ A) dh
+          dB += u[r] * dh[r];
+          toB[r] = dot(dh[r], B);
+          h[r] = before[3u - back][r];
+          dh[r] *= exp(d[r] * A[r]);
+          let w = dh[r] * h[r];
+          toA[r] = dot(w, A[r]);
+          dA[r] += d[r] * w;
+        }
+        to_dB[lid] = dB;
+        to_dC[lid] = dC;
+        dh_B[lid] = toB;
+        dh_Aah[lid] = toA;
+        workgroupBarrier();
+        // The position is done with: its Δ and Δx give way to what the end of the chunk wants.
+        if (lid < GROUPS) {
+          var sum = vec4f();
+          for (var q = 0u; q < LANES; q++) { sum += dh_B[lid * LANES + q]; }
+          delta_x[t * GROUPS + lid] = sum;
+        } else if (lid < 2u * GROUPS) {
+          var sum = vec4f();
+          for (var q = 0u; q < LANES; q++) { sum += dh_Aah[(lid - GROUPS) * LANES + q]; }
+          delta[t * GROUPS + lid - GROUPS] = sum;
+        }
+        for (var o = WG - 1u - lid; t < len && o < params.w; o += WG) {
+          let state = o % n;
+          var sum = 0.0;
+          for (var q = 0u; q < GROUPS; q++) {
+            let at = q * LANES + state / 4u;
+            sum += select(to_dC[at], to_dB[at], o < n)[state % 4u];
+          }
+          parts[((row0 + t) * params.b + block) * params.w + o] = sum;
+        }
+        workgroupBarrier();
+      }
+    }
     for (var o = lid; o < len * CH; o += WG) {
       let j = j0 + o % CH;
-      if (live && j < params.e) {
+      if (j < params.e) {
         let at = (row0 + o / CH) * params.e + j;
-        let d = softplus(dt[at]);
-        delta[o] = d;
-        delta_x[o] = d * x[at];
-        dscan[o] = ddt[at];
+        let toB = delta_x[o / 4u][o % 4u];
+        let raw = dt[at];
+        // forward: h = exp(Δ A) h' + Δ x B, Δ = softplus(dt)
+        //   ⇒  dx += Δ dh·B, dΔ = dh·(A exp(Δ A) h' + x B), ddt = dΔ·σ(dt)
+        dx[at] += softplus(raw) * toB;
+        ddt[at] = (delta[o / 4u][o % 4u] + x[at] * toB) * sigmoid(raw);
       }
     }
     workgroupBarrier();
-    var h: array<f32, K>;
-    for (var k = 0u; k < K; k++) {
-      // Said out loud: SwiftShader keeps the last turn's values of an array declared in a loop.
-      h[k] = 0.0;
-      if (k < own && chunk > 1u) { h[k] = states[(i * params.k + chunk - 1u) * params.e * n + jk + k]; }
-    }
-    for (var t = 0u; t < len; t++) {
-      let B = (row0 + t + 1u) * params.s - 2u * n + k0;
-      let d = delta[t * CH + c];
-      let dx_t = delta_x[t * CH + c];
-      before[t] = h;
-      for (var k = 0u; k < K; k++) { if (k < own) { h[k] = exp(d * A[k]) * h[k] + dx_t * bc[B + k]; } }
-    }
-    for (var end = len; end > 0u;) {
-      let start = max(end, P) - P;
-      for (var t = end; t > start; t--) {
-        let at = (t - 1u) * CH + c;
-        let slot = t - 1u - start;
-        let B = (row0 + t) * params.s - 2u * n + k0;
-        let d = delta[at];
-        let dx_t = delta_x[at];
-        let g = dscan[at];
-        var toB = 0.0;
-        var toA = 0.0;
-        for (var k = 0u; k < K; k++) {
-          var dBk = 0.0;
-          var dCk = 0.0;
-          if (k < own) {
-            // forward: scan = C·h  ⇒  dC += dscan·h, dh += dscan·C
-            dCk = g * h[k];
-            dh[k] += g * bc[B + n + k];
-            // forward: h = exp(Δ A) h' + Δ x B  ⇒  dB += dh·Δ x, dA += dh·Δ exp(Δ A) h', dh' = exp(Δ A) dh
-            dBk = dh[k] * dx_t;
-            toB += dh[k] * bc[B + k];
-            h[k] = before[t - 1u][k];
-            dh[k] *= exp(d * A[k]);
-            toA += dh[k] * h[k] * A[k];
-            dA[k] += dh[k] * h[k] * d;
-          }
-          dBC[(slot * 2u * K + k) * WG + lid] = dBk;
-          dBC[((slot * 2u + 1u) * K + k) * WG + lid] = dCk;
-        }
-        dh_B[slot * WG + lid] = toB;
-        dh_Aah[slot * WG + lid] = toA;
-      }
-      workgroupBarrier();
-      for (var o = lid; o < (end - start) * CH; o += WG) {
-        let j = j0 + o % CH;
-        if (live && j < params.e) {
-          let at = (row0 + start + o / CH) * params.e + j;
-          var toB = 0.0;
-          var toA = 0.0;
-          for (var q = 0u; q < LANES; q++) {
-            toB += dh_B[o * LANES + q];
-            toA += dh_Aah[o * LANES + q];
-          }
-          // forward: h = exp(Δ A) h' + Δ x B, Δ = softplus(dt)
-          //   ⇒  dx += Δ dh·B, dΔ = dh·(A exp(Δ A) h' + x B), ddt = dΔ·σ(dt)
-          dx[at] += delta[start * CH + o] * toB;
-          ddt[at] = (toA + x[at] * toB) * sigmoid(dt[at]);
-        }
-      }
-      for (var o = lid; o < (end - start) * 2u * n; o += WG) {
-        let k = o % n;
-        let first = ((o / n) * K + k % K) * WG + k / K;
-        var sum = 0.0;
-        for (var q = 0u; q < CH; q++) { sum += dBC[first + q * LANES]; }
-        if (live) { parts[((row0 + start + o / (2u * n)) * params.b + block) * params.w + o % params.w] = sum; }
-      }
-      workgroupBarrier();
-      end = start;
-    }
   }
   // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
-  for (var k = 0u; k < K; k++) { if (k < own) { states[i * params.k * params.e * n + jk + k] = A[k] * dA[k]; } }
+  for (var r = 0u; r < 4u; r++) {
+    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { states[i * params.k * en + jk + r * n + k] = A[r][k] * dA[r][k]; } }
+  }
 }
 
 // @entry backward_sum

@@ -6,9 +6,10 @@
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let chunk = flat(wg, nwg);
   let first = chunk * CHUNK;
-  let end = min(first + CHUNK, params.n);
+  let end = min(first + CHUNK, params.n) / VEC;
   var own = 0.0;
-  for (var i = first + lid; i < end; i += 256u) { own += x[i] * x[i]; }
+  // A number alone counts four times in its vector; the quarter is exact.
+  for (var i = first / VEC + lid; i < end; i += 256u) { own += dot(vec4f(x[i]), vec4f(x[i])) * (f32(VEC) / 4.0); }
   let all = workgroup_sum(own, lid);
   if (lid == 0u && first < params.n) { sums[params.slot + chunk] = all; }
 }

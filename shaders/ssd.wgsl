@@ -27,19 +27,469 @@ fn forward_step(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   take_step(flat(wg, nwg) * (WG / 32u) + lid / 32u, lid % 32u, lid);
 }
 
-// @entry backward
+// @entry make_steps
+// What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
+var<workgroup> a: array<f32, WG>;
+var<workgroup> totals: array<f32, NB>;
+@compute @workgroup_size(WG)
+fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let mh = flat(wg, nwg);
+  if (mh >= params.m * params.h) { return; }
+  let head = mh % params.h;
+  let A = -exp(A_log[head]);
+  for (var t0 = 0u; t0 < LP; t0 += WG) {
+    let t = t0 + lid;
+    var dt = 0.0;
+    if (t < params.l) {
+      dt = softplus(zxbcdt[(mh / params.h * params.l + t + 1u) * params.s - params.h + head] + dt_bias[head]);
+    }
+    // Beyond, nothing crosses but less than rounding.
+    a[lid] = max(dt * A, -16.0);
+    workgroupBarrier();
+    var c = 0.0;
+    var v = 0.0;
+    for (var q = lid & ~15u; q <= lid; q++) { c += a[q]; }
+    for (var q = lid | 15u; q > lid; q--) { v += a[q]; }
+    if (lid % 16u == 15u && t < LP) { totals[t / 16u] = c; }
+    workgroupBarrier();
+    if (t < LP) {
+      let at = mh * 5u * LP + t;
+      steps[at] = dt;
+      steps[at + LP] = c;
+      steps[at + 2u * LP] = v;
+      for (var q = t / 64u * 4u; q < t / 16u; q++) { c += totals[q]; }
+      for (var q = (t / 16u) | 3u; q > t / 16u; q--) { v += totals[q]; }
+      steps[at + 3u * LP] = exp(c);
+      steps[at + 4u * LP] = exp(v);
+    }
+  }
+  let first = mh * (NT + 16u) * NT;
+  for (var o = lid; o < NT * NT; o += WG) {
+    var sum = 0.0;
+    for (var q = (o % NT + 1u) * 4u; q < o / NT * 4u; q++) { sum += totals[q]; }
+    between[first + o] = exp(sum);
+  }
+  for (var o = lid; o < NT * 16u; o += WG) {
+    var sum = 0.0;
+    for (var q = o / 16u * 4u + o % 4u + 1u; q < o / 4u; q++) { sum += totals[q]; }
+    between[first + NT * NT + o] = sum;
+  }
+}
+
+// @entry make_scores
+#include "lib/ssd/scores.wgsl"
+@compute @workgroup_size(64)
+fn make_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  score(flat(wg, nwg), lid);
+}
+
+// @entry forward_blocks
+// y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup makes 64 positions × 64 of a head's rows,
+// sixteen j at a time; the longest sums go first. In earlier blocks the decay is a factor of x_j and one of y_i.
+#include "lib/ssd/block.wgsl"
+#include "lib/ssd/decay.wgsl"
+@compute @workgroup_size(64)
+fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let p4 = params.headdim / 4u;
+  let tiles = (p4 + 15u) / 16u;
+  let count = params.m * params.h * tiles;
+  let tile = flat(wg, nwg);
+  if (tile >= count * NT) { return; }
+  let i0 = (NT - 1u - tile / count) * BLOCK;
+  let mh = tile % count / tiles;
+  let i = mh / params.h;
+  let head = mh % params.h;
+  let first = tile % tiles * 16u;
+  let mg = i * params.ngroups + head / (params.h / params.ngroups);
+  let v4 = lid % 16u;
+  let mine = i0 + v4 * 4u;
+  let live = first + v4 < p4;
+  var sum: Block;
+  for (var j0 = 0u; j0 < i0; j0 += DEPTH) {
+    let part = across(mh, i0, j0);
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let j = j0 + k;
+      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u];
+      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let t = i0 + lid / 8u * 4u;
+  if (i0 > 0u) { sum = scaled(sum, plane4(mh, INTO, t), plane4(mh, INTO, t + 32u)); }
+  let c = plane4(mh, C, mine);
+  for (var j0 = i0; j0 < i0 + BLOCK; j0 += DEPTH) {
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let j = j0 + k;
+      var w = vec4f();
+      if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, V, j))); }
+      else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, C, j)), vec4u(mine) + FOUR >= vec4u(j)); }
+      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w;
+      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let column = first + lid % 8u;
+  for (var r = 0u; r < 4u; r++) {
+    finish(i, head, t + r, column, sum.m00[r]);
+    finish(i, head, t + r, column + 8u, sum.m01[r]);
+    finish(i, head, t + 32u + r, column, sum.m10[r]);
+    finish(i, head, t + 32u + r, column + 8u, sum.m11[r]);
+  }
+}
+fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
+  let p4 = params.headdim / 4u;
+  if (t >= params.l || column >= p4) { return; }
+  let at = head * p4 + column;
+  y[(i * params.l + t) * (params.e / 4u) + at] = sum + D[head] * xbc_at(i, t, at, true);
+}
+
+// @entry backward_blocks_x
+// forward: y_i = Σ_{j≤i} M_ij x_j + D x_i  ⇒  dx_j = Σ_{i≥j} M_ij dy_i + D dy_j. As forward_blocks, sixteen i at a time.
+#include "lib/ssd/block.wgsl"
+#include "lib/ssd/decay.wgsl"
+fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
+  if (!live || t >= params.l) { return vec4f(); }
+  return dy[(i * params.l + t) * (params.e / 4u) + at];
+}
+@compute @workgroup_size(64)
+fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let p4 = params.headdim / 4u;
+  let tiles = (p4 + 15u) / 16u;
+  let count = params.m * params.h * tiles;
+  let tile = flat(wg, nwg);
+  if (tile >= count * NT) { return; }
+  let j0 = tile / count * BLOCK;
+  let mh = tile % count / tiles;
+  let i = mh / params.h;
+  let head = mh % params.h;
+  let first = tile % tiles * 16u;
+  let mg = i * params.ngroups + head / (params.h / params.ngroups);
+  let v4 = lid % 16u;
+  let mine = j0 + v4 * 4u;
+  let live = first + v4 < p4;
+  var sum: Block;
+  for (var i0 = j0 + BLOCK; i0 < LP; i0 += DEPTH) {
+    let part = across(mh, i0, j0);
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let t = i0 + k;
+      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u];
+      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let own = j0 + lid / 8u * 4u;
+  if (j0 + BLOCK < LP) { sum = scaled(sum, plane4(mh, OUT, own), plane4(mh, OUT, own + 32u)); }
+  let c = plane4(mh, C, mine);
+  let v = plane4(mh, V, mine);
+  for (var i0 = j0; i0 < j0 + BLOCK; i0 += DEPTH) {
+    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+      let t = i0 + k;
+      var w = vec4f();
+      if (i0 / 16u > mine / 16u) { w = exp(plane(mh, C, t) + (middle(mh, i0, mine) + v)); }
+      else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, C, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
+      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
+      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let column = first + lid % 8u;
+  for (var r = 0u; r < 4u; r++) {
+    finish(i, head, own + r, column, sum.m00[r]);
+    finish(i, head, own + r, column + 8u, sum.m01[r]);
+    finish(i, head, own + 32u + r, column, sum.m10[r]);
+    finish(i, head, own + 32u + r, column + 8u, sum.m11[r]);
+  }
+}
+fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
+  let p4 = params.headdim / 4u;
+  if (t >= params.l || column >= p4) { return; }
+  let at = head * p4 + column;
+  dxbc[(i * params.l + t) * (params.c / 4u) + at] = plane(i * params.h + head, DT, t) * sum + D[head] * dy_at(i, t, at, true);
+}
+
+// @entry backward_blocks_scores
+// forward: y_i = Σ_{j≤i} M_ij x_j, M_ij = S_ij w_ij dt_j, S_ij = C_i·B_j, w_ij = exp(a_{j+1} + … + a_i)  ⇒  dM_ij = dy_i·x_j,
+// dS_ij = Σ over heads of dM_ij w_ij dt_j. A workgroup takes a block of pairs and one of SPLITS parts of a group's heads. Beside
+// dS it makes, of every head, sums over the block of what goes through w: to i, parts[0] = Σ_{j<i} dM_ij M_ij; from j,
+// parts[1] = Σ_{i>j} dM_ij S_ij w_ij; and of the diagonal, own = [dM_jj, dM_jj S_jj].
+#include "lib/ssd/block.wgsl"
+#include "lib/ssd/decay.wgsl"
+fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
+  if (!live || t >= params.l) { return vec4f(); }
+  return dy[(i * params.l + t) * (params.e / 4u) + at];
+}
+struct Through { dS: mat4x4f, to: vec4f, from_: vec4f }
+// The decay between four rows i and columns j: of blocks with `part` across what lies between them, or of one block.
+fn decay(mh: u32, i: u32, j: u32, part: f32) -> mat4x4f {
+  if (i / 64u != j / 64u) { return product(plane4(mh, INTO, i) * part, plane4(mh, OUT, j)); }
+  var w: mat4x4f;
+  let ci = plane4(mh, C, i);
+  if (j / 16u < i / 16u) {
+    let past = middle(mh, i, j) + plane4(mh, V, j);
+    for (var r = 0u; r < 4u; r++) { w[r] = exp(ci[r] + past); }
+  } else if (j / 16u == i / 16u) {
+    let cj = plane4(mh, C, j);
+    for (var r = 0u; r < 4u; r++) { w[r] = select(vec4f(), exp(ci[r] - cj), vec4u(i + r) >= vec4u(j) + FOUR); }
+  }
+  return w;
+}
+// Four rows i and columns j of the block, added to what is there.
+fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Through) -> Through {
+  var s = sum;
+  let dt = plane4(mh, DT, j);
+  let w = decay(mh, i, j, part);
+  for (var r = 0u; r < 4u; r++) {
+    let dMw = dM[r] * w[r];
+    s.dS[r] += dMw * dt;
+    let score = scores[(mg * LP + i + r) * (LP / 4u) + j / 4u];
+    var g = score * dMw;
+    if (i == j) {
+      own[(mh * 2u) * LP + i + r] = dM[r][r];
+      own[(mh * 2u + 1u) * LP + i + r] = g[r];
+      g = select(g, vec4f(), FOUR == vec4u(r));
+    }
+    s.to[r] += dot(g, dt);
+    s.from_ += g;
+  }
+  return s;
+}
+@compute @workgroup_size(64)
+fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let tile = flat(wg, nwg);
+  let groups = params.m * params.ngroups;
+  if (tile >= groups * PAIRS * SPLITS) { return; }
+  let split = tile / PAIRS % SPLITS;
+  let mg = tile / PAIRS / SPLITS;
+  let i = mg / params.ngroups;
+  let pair = pair_of(tile % PAIRS);
+  let i0 = pair.x * BLOCK;
+  let j0 = pair.y * BLOCK;
+  let heads = params.h / params.ngroups;
+  let share = (heads + SPLITS - 1u) / SPLITS;
+  let head0 = mg % params.ngroups * heads;
+  let p4 = params.headdim / 4u;
+  let r4 = lid % 16u;
+  let k4 = lid / 16u;
+  let ti = i0 + lid / 8u * 4u;
+  let tj = j0 + lid % 8u * 4u;
+  var dS: Block;
+  for (var head = head0 + split * share; head < head0 + min((split + 1u) * share, heads); head++) {
+    let mh = i * params.h + head;
+    var dM: Block;
+    for (var k = 0u; k < p4; k += 4u) {
+      let at = head * p4 + k + k4;
+      let live = k + k4 < p4;
+      let ta = i0 + r4 * 4u;
+      let tb = j0 + r4 * 4u;
+      let a = transpose(mat4x4f(dy_at(i, ta, at, live), dy_at(i, ta + 1u, at, live), dy_at(i, ta + 2u, at, live), dy_at(i, ta + 3u, at, live)));
+      let b = transpose(mat4x4f(xbc_at(i, tb, at, live), xbc_at(i, tb + 1u, at, live), xbc_at(i, tb + 2u, at, live), xbc_at(i, tb + 3u, at, live)));
+      for (var q = 0u; q < 4u; q++) {
+        left[k4 * 4u + q][r4] = a[q];
+        right[k4 * 4u + q][r4] = b[q];
+      }
+      workgroupBarrier();
+      dM = multiply(dM, lid);
+      workgroupBarrier();
+    }
+    var part = 0.0;
+    if (i0 != j0) { part = across(mh, i0, j0); }
+    var s = through(dM.m00, mh, mg, ti, tj, part, Through(dS.m00, vec4f(), vec4f()));
+    dS.m00 = s.dS;
+    let low = s.from_;
+    s = through(dM.m01, mh, mg, ti, tj + 32u, part, Through(dS.m01, s.to, vec4f()));
+    dS.m01 = s.dS;
+    left[lid % 8u][lid / 8u] = s.to;
+    let high = s.from_;
+    s = through(dM.m10, mh, mg, ti + 32u, tj, part, Through(dS.m10, vec4f(), low));
+    dS.m10 = s.dS;
+    right[lid / 8u][lid % 8u] = s.from_;
+    s = through(dM.m11, mh, mg, ti + 32u, tj + 32u, part, Through(dS.m11, s.to, high));
+    dS.m11 = s.dS;
+    left[lid % 8u][8u + lid / 8u] = s.to;
+    right[lid / 8u][8u + lid % 8u] = s.from_;
+    workgroupBarrier();
+    if (lid < 16u) {
+      var sum = vec4f();
+      for (var q = 0u; q < 8u; q++) { sum += left[q][lid]; }
+      parts[((mh * 2u * NT + pair.y) * LP + i0) / 4u + lid] = sum;
+    } else if (lid < 32u) {
+      var sum = vec4f();
+      for (var q = 0u; q < 8u; q++) { sum += right[q][lid - 16u]; }
+      parts[(((mh * 2u + 1u) * NT + pair.x) * LP + j0) / 4u + lid - 16u] = sum;
+    }
+    workgroupBarrier();
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let at = ((split * groups + mg) * LP + ti + r) * (LP / 4u) + tj / 4u;
+    dscores[at] = dS.m00[r];
+    dscores[at + 8u] = dS.m01[r];
+    dscores[at + 8u * LP] = dS.m10[r];
+    dscores[at + 8u * LP + 8u] = dS.m11[r];
+  }
+}
+
+// @entry backward_blocks_bc
+// forward: S_ij = C_i·B_j  ⇒  dB_j = Σ_{i≥j} dS_ij C_i, dC_i = Σ_{j≤i} dS_ij B_j: the B and C columns of dxbc. A workgroup makes 64
+// positions × 64 columns of one of them.
+#include "lib/ssd/block.wgsl"
+fn dS_at(mg: u32, row: u32, column: u32) -> vec4f {
+  var sum = vec4f();
+  for (var q = 0u; q < SPLITS; q++) {
+    sum += dscores[((q * params.m * params.ngroups + mg) * LP + row) * (LP / 4u) + column / 4u];
+  }
+  return sum;
+}
+@compute @workgroup_size(64)
+fn backward_blocks_bc(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let n4 = params.d_state / 4u;
+  let tiles = (n4 + 15u) / 16u;
+  let tile = flat(wg, nwg);
+  let mg = tile / (2u * NT * tiles);
+  if (mg >= params.m * params.ngroups) { return; }
+  let i = mg / params.ngroups;
+  let group = mg % params.ngroups;
+  let to_C = tile / (NT * tiles) % 2u == 1u;
+  let t0 = tile / tiles % NT * BLOCK;
+  let first = tile % tiles * 16u;
+  let other = select(C_of(group), B_of(group), to_C) + first;
+  let v4 = lid % 16u;
+  let k4 = lid / 16u;
+  let live = first + v4 < n4;
+  var sum: Block;
+  for (var u0 = select(t0, 0u, to_C); u0 < select(LP, t0 + BLOCK, to_C); u0 += DEPTH) {
+    var a: mat4x4f;
+    if (to_C) {
+      let t = t0 + v4 * 4u;
+      let u = u0 + k4 * 4u;
+      a = transpose(mat4x4f(dS_at(mg, t, u), dS_at(mg, t + 1u, u), dS_at(mg, t + 2u, u), dS_at(mg, t + 3u, u)));
+    } else {
+      let u = u0 + k4 * 4u;
+      let t = t0 + v4 * 4u;
+      a = mat4x4f(dS_at(mg, u, t), dS_at(mg, u + 1u, t), dS_at(mg, u + 2u, t), dS_at(mg, u + 3u, t));
+    }
+    for (var q = 0u; q < 4u; q++) {
+      left[k4 * 4u + q][v4] = a[q];
+      right[k4 * 4u + q][v4] = xbc_at(i, u0 + k4 * 4u + q, other + v4, live);
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let t = t0 + lid / 8u * 4u;
+  let own = select(B_of(group), C_of(group), to_C);
+  let column = first + lid % 8u;
+  for (var r = 0u; r < 4u; r++) {
+    finish(i, t + r, own, column, sum.m00[r]);
+    finish(i, t + r, own, column + 8u, sum.m01[r]);
+    finish(i, t + 32u + r, own, column, sum.m10[r]);
+    finish(i, t + 32u + r, own, column + 8u, sum.m11[r]);
+  }
+}
+fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
+  if (t < params.l && column < params.d_state / 4u) { dxbc[(i * params.l + t) * (params.c / 4u) + own + column] = sum; }
+}
+
+// @entry backward_blocks_dt
+// The gradient of dt, as backward_dt, by a workgroup for a head of a sequence, WG positions at a time: E is summed over what is
+// left of a position's sixteen, then over the sixteens behind, up to where nothing crosses.
+var<workgroup> given: array<f32, WG>;
+var<workgroup> ends: array<bool, WG>;
+var<workgroup> given16: array<f32, WG / 16>;
+var<workgroup> ends16: array<bool, WG / 16>;
+var<workgroup> after: f32;
+var<workgroup> sums: array<vec3f, WG>;
+@compute @workgroup_size(WG)
+fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let mh = flat(wg, nwg);
+  if (mh >= params.m * params.h) { return; }
+  let i = mh / params.h;
+  let head = mh % params.h;
+  let A = -exp(A_log[head]);
+  var sum = vec3f();
+  for (var end = (LP + WG - 1u) / WG * WG; end > 0u; end -= WG) {
+    let t = end - WG + lid;
+    let live = t < params.l;
+    let raw_at = (i * params.l + t + 1u) * params.s - params.h + head;
+    var raw = 0.0;
+    var dt = 0.0;
+    var past = 0.0;
+    var future = 0.0;
+    if (live) {
+      raw = zxbcdt[raw_at] + dt_bias[head];
+      dt = steps[mh * 5u * LP + t];
+      for (var q = 0u; q <= t / 64u; q++) { past += parts[(mh * 2u * NT + q) * LP + t]; }
+      for (var q = t / 64u; q < NT; q++) { future += parts[((mh * 2u + 1u) * NT + q) * LP + t]; }
+    }
+    given[lid] = past - dt * future;
+    ends[lid] = dt * A < -16.0;
+    workgroupBarrier();
+    var E = 0.0;
+    var q = lid;
+    let last = lid | 15u;
+    while (q <= last && !ends[min(q, last)]) {
+      E += given[q];
+      q++;
+    }
+    if (lid % 16u == 0u) {
+      given16[lid / 16u] = E;
+      ends16[lid / 16u] = q <= last;
+    }
+    workgroupBarrier();
+    if (q > last) {
+      var b = lid / 16u + 1u;
+      var open = true;
+      while (b < WG / 16u && open) {
+        E += given16[b];
+        open = !ends16[b];
+        b++;
+      }
+      if (open) { E += after; }
+    }
+    workgroupBarrier();
+    if (lid == 0u) { after = E; }
+    if (live) {
+      // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B; dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
+      let draw = (A * E + future + own[(mh * 2u + 1u) * LP + t]) / (1.0 + exp(-raw));
+      dzxbcdt[raw_at] = draw;
+      // forward: A = -exp(A_log)  ⇒  dA_log = A·dA; y = … + D x  ⇒  dD += dy·x
+      sum += vec3f(A * dt * E, own[mh * 2u * LP + t], draw);
+    }
+  }
+  sums[lid] = sum;
+  workgroupBarrier();
+  if (lid < 16u) {
+    for (var q = lid + 16u; q < WG; q += 16u) { sum += sums[q]; }
+    sums[lid] = sum;
+  }
+  workgroupBarrier();
+  if (lid < 3u) {
+    var all = 0.0;
+    for (var q = 0u; q < 16u; q++) { all += sums[q][lid]; }
+    grads[(i * 3u + lid) * params.h + head] = all;
+  }
+}
+
+// @entry backward_x
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/backward.wgsl"
 @compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_vec4
+// @entry backward_x_vec4
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/backward.wgsl"
 @compute @workgroup_size(WG)
-fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_x_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
@@ -113,34 +563,39 @@ fn backward_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: v
   grads[(i * 3u + 2u) * params.h + head] = dbias;
 }
 
-// @entry backward_sum
+// @entry backward_heads
+// The B and C columns of dxbc: a group's heads added up.
 @compute @workgroup_size(WG)
-fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_heads(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let o = flat(wg, nwg) * WG + lid;
-  let gn = params.ngroups * params.n;
-  let rows = params.m * params.l;
-  if (o < rows * gn) {
-    let row = o / gn;
-    let heads = params.h / params.ngroups;
-    let q = o % gn;
-    let first = (row * params.h + q / params.n * heads) * params.n + q % params.n;
-    var toB = 0.0;
-    var toC = 0.0;
-    for (var k = 0u; k < heads; k++) {
-      toB += dB[first + k * params.n];
-      toC += dC[first + k * params.n];
-    }
-    dxbc[(row + 1u) * params.c - 2u * gn + q] = toB;
-    dxbc[(row + 1u) * params.c - gn + q] = toC;
-  } else if (o < rows * gn + params.h) {
-    let head = o - rows * gn;
-    var sum = vec3f();
-    for (var i = 0u; i < params.m; i++) {
-      let at = i * 3u * params.h + head;
-      sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
-    }
-    dA_log[head] += sum.x;
-    dD[head] += sum.y;
-    ddt_bias[head] += sum.z;
+  let n = params.d_state;
+  let gn = params.ngroups * n;
+  if (o >= params.m * params.l * gn) { return; }
+  let row = o / gn;
+  let heads = params.h / params.ngroups;
+  let q = o % gn;
+  let first = (row * params.h + q / n * heads) * n + q % n;
+  var toB = 0.0;
+  var toC = 0.0;
+  for (var k = 0u; k < heads; k++) {
+    toB += dB[first + k * n];
+    toC += dC[first + k * n];
   }
+  dxbc[(row + 1u) * params.c - 2u * gn + q] = toB;
+  dxbc[(row + 1u) * params.c - gn + q] = toC;
+}
+
+// @entry backward_sum
+@compute @workgroup_size(64)
+fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let head = flat(wg, nwg) * 64u + lid;
+  if (head >= params.h) { return; }
+  var sum = vec3f();
+  for (var i = 0u; i < params.m; i++) {
+    let at = i * 3u * params.h + head;
+    sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
+  }
+  dA_log[head] += sum.x;
+  dD[head] += sum.y;
+  ddt_bias[head] += sum.z;
 }

@@ -1,13 +1,13 @@
-// For a workgroup of 32 columns × 8 lanes (lid = lane·32 + column): the sum of v over the lanes, in lane order, for the
-// threads of lane 0. Call it in uniform control flow; it may be called again at once.
+// For a workgroup of COLUMNS columns × 256 / COLUMNS lanes (lid = lane·COLUMNS + column): the sum of v over the lanes, in lane
+// order, for the threads of lane 0. Call it in uniform control flow; it may be called again at once.
 var<workgroup> lane_parts: array<f32, 256>;
 
 fn lane_sum(v: f32, lid: u32) -> f32 {
   lane_parts[lid] = v;
   workgroupBarrier();
   var all = 0.0;
-  if (lid < 32u) {
-    for (var q = lid; q < 256u; q += 32u) { all += lane_parts[q]; }
+  if (lid < COLUMNS) {
+    for (var q = lid; q < 256u; q += COLUMNS) { all += lane_parts[q]; }
   }
   workgroupBarrier();
   return all;

@@ -1,6 +1,6 @@
-// The sums of both components of v over the 256 threads of a workgroup, for all of them: 16 sums of 16, then their sum. Call
+// The sums of both components of v over the WG (at least 16) threads of a workgroup, for all of them: 16 sums, then theirs. Call
 // it in uniform control flow; it may be called again at once.
-var<workgroup> sum_parts: array<vec2f, 256>;
+var<workgroup> sum_parts: array<vec2f, WG>;
 var<workgroup> sum_rows: array<vec2f, 16>;
 
 fn workgroup_sum2(v: vec2f, lid: u32) -> vec2f {
@@ -8,7 +8,7 @@ fn workgroup_sum2(v: vec2f, lid: u32) -> vec2f {
   workgroupBarrier();
   if (lid < 16u) {
     var row = vec2f();
-    for (var q = lid; q < 256u; q += 16u) { row += sum_parts[q]; }
+    for (var q = lid; q < WG; q += 16u) { row += sum_parts[q]; }
     sum_rows[lid] = row;
   }
   workgroupBarrier();

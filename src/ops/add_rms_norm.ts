@@ -5,7 +5,7 @@
  */
 import shader from '../../shaders/add_rms_norm.wgsl';
 import { workgroupSums } from './gemv.js';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
 export const addRmsNorm = {
   forward: entry('add_rms_norm', 'forward', shader, {
@@ -98,7 +98,15 @@ export const addRmsNorm = {
         }
       }
     },
-    webgpu: ({ m, w, d }) => ({ constants: { PER: ceilDiv(d, 256) }, workgroups: grid(m * w) }),
+    webgpu({ m, w, d }) {
+      const vec = d % 4 === 0;
+      return {
+        entry: vec ? 'backward_vec4' : 'backward',
+        constants: rowThreads(vec ? d / 4 : d),
+        vec4: vec ? ['sum', 'weight', 'modulation', 'dy', 'dsum', 'dres', 'rows'] : [],
+        workgroups: grid(m * w),
+      };
+    },
     tolerance: { f32: 4e-6, reason: 'two sums over d and one over positions in f32, in another order' },
   }),
   /** From `rows`: dmodulation's shift and scale, and per sequence the gradient of weight, for sum_rows. */
@@ -155,7 +163,7 @@ export const addRmsNorm = {
         }
       }
     },
-    webgpu: ({ m, d }) => ({ workgroups: grid(m * ceilDiv(d, 32)) }),
+    webgpu: ({ m, d }) => ({ constants: { COLUMNS: 32 }, workgroups: grid(m * ceilDiv(d, 32)) }),
     tolerance: { f32: 3e-6, reason: 'l products summed in f32, in another order' },
   }),
 };

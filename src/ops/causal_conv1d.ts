@@ -8,7 +8,7 @@ import { sigmoid, siluSlope } from './silu.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const MAX_TAPS = 8;
-/** Positions of a part of a sequence in `backward`: many against the k-1 that are computed twice where parts meet. */
+/** Positions of a part of a sequence: many against the k-1 that are computed twice where parts meet. */
 const SPAN = 32;
 
 /** Rows of `backward`'s partial sums for m sequences of l positions. */
@@ -51,7 +51,11 @@ export const causalConv1d = {
         }
       }
     },
-    webgpu: ({ m, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(m * c, 64)) }),
+    webgpu({ m, l, c, k, q }) {
+      // Parts that run side by side cannot hand a state on.
+      const span = q === 0 ? SPAN : l;
+      return { constants: { WG: 64, K: k, SPAN: span }, workgroups: grid(ceilDiv(m * ceilDiv(l, span) * c, 64)) };
+    },
     flops: ({ m, l, c, k }) => 2 * m * l * c * k,
     wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'k products and an exp' },

@@ -18,7 +18,8 @@ export const crossEntropy = {
         loss[i] = lse[i]! - x[Math.min(targets[i]!, v - 1)]!;
       }
     },
-    webgpu: ({ r }) => ({ workgroups: grid(r) }),
+    webgpu: ({ r, v }) =>
+      v % 4 === 0 ? { entry: 'forward_vec4', vec4: ['logits'], workgroups: grid(r) } : { workgroups: grid(r) },
     flops: ({ r, v }) => 20 * r * v,
     wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'v exponentials summed in f32, in another order, and a log' },

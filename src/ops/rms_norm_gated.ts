@@ -5,7 +5,7 @@
 import shader from '../../shaders/rms_norm_gated.wgsl';
 import { workgroupSums } from './gemv.js';
 import { sigmoid, siluSlope } from './silu.js';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
 /** What is wrong with the sizes that both entries share. */
 function misfit({ e, s, groups, z_offset }: Record<'e' | 's' | 'groups' | 'z_offset', number>): string | undefined {
@@ -111,7 +111,15 @@ export const rmsNormGated = {
         }
       }
     },
-    webgpu: ({ w, e, groups }) => ({ constants: { PER: ceilDiv(e / groups, 256) }, workgroups: grid(w * groups) }),
+    webgpu({ w, e, s, groups, z_offset }) {
+      const vec = (e / groups) % 4 === 0 && s % 4 === 0 && z_offset % 4 === 0;
+      return {
+        entry: vec ? 'backward_vec4' : 'backward',
+        constants: rowThreads(e / groups / (vec ? 4 : 1)),
+        vec4: vec ? ['x', 'z', 'weight', 'dy', 'dx', 'dz', 'dweight_rows'] : [],
+        workgroups: grid(w * groups),
+      };
+    },
     flops: ({ m, l, e }) => 32 * m * l * e,
     wasmParts: true,
     tolerance: { f32: 4e-6, reason: 'an exp, two sums over e/groups and one over rows in f32, in another order' },

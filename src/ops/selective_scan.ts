@@ -22,11 +22,11 @@ const BLOCK = 16;
 /** Positions between two kept states; also in assembly/selective_scan.ts. */
 const CHUNK = 16;
 
-/** Threads of a backward workgroup, and how many of them share a channel, so that each has at most 4 states. */
+/** Threads of a backward workgroup, and how many of them share four channels, so that each has at most 4 states of one. */
 const BACK_WG = 64;
 const backLanes = (n: number) => (n <= 16 ? 4 : n <= 32 ? 8 : 16);
-/** Channels whose dB and dC are summed together. */
-const blockOf = (n: number) => BACK_WG / backLanes(n);
+/** Channels whose dB and dC are summed together; also in assembly/selective_scan.ts. */
+const blockOf = (n: number) => (4 * BACK_WG) / backLanes(n);
 
 type Sizes = Record<string, number>;
 
@@ -249,7 +249,7 @@ export const selectiveScan = {
       }
     },
     webgpu: ({ m, n, b }) => ({
-      constants: { WG: BACK_WG, LANES: backLanes(n), K: ceilDiv(n, backLanes(n)), Q: CHUNK, P: 4 },
+      constants: { WG: BACK_WG, LANES: backLanes(n) },
       workgroups: grid(m * b),
     }),
     flops: ({ m, l, e, n }) => m * l * e * 24 * n,

@@ -264,3 +264,10 @@ export function grid(n: number): [number, number] {
 }
 
 export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
+
+/** Threads of a workgroup that walks rows of n elements, about three to a thread, and how many each has at most. */
+export function rowThreads(n: number): { WG: number; PER: number } {
+  let wg = 32;
+  while (wg < 256 && wg * 3 < n) wg *= 2;
+  return { WG: wg, PER: ceilDiv(n, wg) };
+}

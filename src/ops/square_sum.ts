@@ -25,7 +25,10 @@ export const squareSum = {
         sums[to] = sums[to]! + x[i]! ** 2;
       }
     },
-    webgpu: ({ n }) => ({ constants: { CHUNK }, workgroups: grid(squareSumSlots(n)) }),
+    webgpu({ n }) {
+      const vec = n % 4 === 0 ? 4 : 1;
+      return { constants: { CHUNK, VEC: vec }, vec4: vec === 4 ? ['x'] : [], workgroups: grid(squareSumSlots(n)) };
+    },
     tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
   }),
 };

@@ -5,16 +5,17 @@
  * up. Head i uses group ⌊i / (h/g)⌋. The state goes from the H before the first position to the H after the last; without
  * it H starts at zero.
  *
- * Backward (from a zero state) keeps no states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's
- * gradient follows from how much each position takes from its past and gives to its future. It is five entries, since one may
- * bind 8 buffers; `ssdBackward` runs them.
+ * WebGPU takes a whole sequence in blocks of 64 × 64 pairs of positions, as products of matrices (the paper's dual form):
+ * y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(dt_{j+1} A + … + dt_i A) dt_j. For AiM's lengths all pairs cost less than
+ * going through states, and C_i·B_j, like its gradient, is shared by a group's heads. Very long or odd-sized sequences, and those
+ * that continue a state, are walked position by position.
  */
 import shader from '../../shaders/ssd.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
 import { shuffles } from './gemv.js';
 import { softplus } from './selective_scan.js';
 import { sigmoid } from './silu.js';
-import { ceilDiv, entry, type GpuCaps, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuPasses, grid } from './spec.js';
 
 /** Rows of a state tile in assembly/ssd.ts, which wants scratch for one when there is no state. */
 const TILE_ROWS = 16;
@@ -22,8 +23,13 @@ const TILE_ROWS = 16;
 /** The largest headdim whose rows a backward workgroup can hold. */
 const MAX_HEADDIM = 1024;
 
-/** log of a decay that leaves nothing above float32's rounding; also in the shader and the assembly. */
-const NOTHING = -16;
+/** Sides of the blocks of pairs, and the longest sequence that is taken in them. */
+const BLOCK = 64;
+const MAX_PAIRED = 1024;
+/** Most elements of a workspace: what WebGPU binds by default. */
+const MAX_WORKSPACE = 2 ** 25;
+/** Workgroups that fill a GPU. */
+const WORKGROUPS = 900;
 
 interface Sizes {
   c: number;
@@ -43,10 +49,6 @@ function check({ c, s, h, e, ngroups, headdim, d_state }: Sizes): string | undef
     return `e = ${e} is not h·headdim = ${h}·${headdim}; pass A_log of e/headdim heads or the right headdim.`;
   if (c !== e + 2 * ngroups * d_state)
     return `xbc has rows of c = ${c}, expected e + 2·ngroups·d_state = ${e + 2 * ngroups * d_state}; pass [x | B | C] or the right attributes.`;
-  return checkDt({ s, h });
-}
-
-function checkDt({ s, h }: Pick<Sizes, 's' | 'h'>): string | undefined {
   if (s < h) return `zxbcdt has rows of s = ${s}, shorter than dt of h = ${h}; pass in_proj's whole output [z | x | B | C | dt].`;
   return undefined;
 }
@@ -55,12 +57,6 @@ function checkState({ p, n, headdim, d_state }: { p: number; n: number; headdim:
   if ((p !== 0 || n !== 0) && (p !== headdim || n !== d_state))
     return `state holds heads of ${p} × ${n}, expected headdim × d_state = ${headdim} × ${d_state}; pass a state of [m, h, headdim, d_state].`;
   return undefined;
-}
-
-function checkColumns(d: Sizes & { n: number }): string | undefined {
-  if (d.n !== d.d_state) return `the gradient by heads has n = ${d.n}, expected d_state = ${d.d_state}; run ssdBackward.`;
-  if (d.headdim > MAX_HEADDIM) return `headdim = ${d.headdim} is over ${MAX_HEADDIM}, the most backward takes; use more heads.`;
-  return check(d);
 }
 
 /** Elements of xbc and the state that are read at once. */
@@ -120,6 +116,152 @@ function planColumns(name: string, { m, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
+/** Sizes of the passes over pairs, or undefined where a sequence is walked. */
+function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l: number }) {
+  const tiles = ceilDiv(l, BLOCK);
+  const padded = tiles * BLOCK;
+  const scores = m * ngroups * padded ** 2;
+  if (l === 1 || l > MAX_PAIRED || e % 4 || headdim % 4 || d_state % 4 || scores > MAX_WORKSPACE) return undefined;
+  const blocks = (tiles * (tiles + 1)) / 2;
+  const most = Math.min(h / ngroups, Math.floor(MAX_WORKSPACE / scores));
+  return {
+    scores,
+    steps: m * h * 5 * padded,
+    between: m * h * (tiles + 16) * tiles,
+    positions: m * h * padded,
+    blocks: m * ngroups * blocks,
+    heads: m * h * ceilDiv(headdim, BLOCK) * tiles,
+    keys: m * ngroups * tiles * 2 * ceilDiv(d_state, BLOCK),
+    splits: Math.min(most, ceilDiv(WORKGROUPS, m * ngroups * blocks)),
+    constants: { LP: padded, NB: padded / 16, NT: tiles, PAIRS: blocks },
+    threads: { WG: Math.min(padded, 256) },
+  };
+}
+type Pairs = NonNullable<ReturnType<typeof pairs>>;
+
+/** The passes that both directions begin with. */
+const decays = ({ m, h }: Sizes & { m: number }, { constants, threads, blocks }: Pairs, turned: 0 | 1): GpuPasses['passes'] => [
+  {
+    entry: 'make_steps',
+    constants: { ...constants, ...threads },
+    reads: ['zxbcdt', 'A_log', 'dt_bias'],
+    writes: ['steps', 'between'],
+    workgroups: grid(m * h),
+  },
+  {
+    entry: 'make_scores',
+    constants: { ...constants, TURNED: turned },
+    reads: ['xbc'],
+    writes: ['scores'],
+    vec4: ['xbc', 'scores'],
+    workgroups: grid(blocks),
+  },
+];
+
+function forwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
+  const { scores, steps, between, constants } = p;
+  return {
+    workspaces: { scores, steps, between },
+    passes: [
+      ...decays(d, p, 1),
+      {
+        entry: 'forward_blocks',
+        constants,
+        reads: ['xbc', 'D', 'steps', 'between', 'scores'],
+        writes: ['y'],
+        vec4: ['xbc', 'scores', 'y'],
+        workgroups: grid(p.heads),
+      },
+    ],
+  };
+}
+
+function backwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
+  const { m, h } = d;
+  const { scores, steps, between, positions, constants, splits } = p;
+  const split = { ...constants, SPLITS: splits };
+  return {
+    workspaces: {
+      scores,
+      steps,
+      between,
+      dscores: splits * scores,
+      parts: 2 * constants.NT * positions,
+      own: 2 * positions,
+    },
+    passes: [
+      ...decays(d, p, 0),
+      {
+        entry: 'backward_blocks_x',
+        constants,
+        reads: ['xbc', 'D', 'dy', 'steps', 'between', 'scores'],
+        writes: ['dxbc'],
+        vec4: ['xbc', 'dy', 'scores', 'dxbc'],
+        workgroups: grid(p.heads),
+      },
+      {
+        entry: 'backward_blocks_scores',
+        constants: split,
+        reads: ['xbc', 'dy', 'steps', 'between', 'scores'],
+        writes: ['dscores', 'parts', 'own'],
+        vec4: ['xbc', 'dy', 'scores', 'dscores', 'parts'],
+        workgroups: grid(p.blocks * splits),
+      },
+      {
+        entry: 'backward_blocks_bc',
+        constants: split,
+        reads: ['xbc', 'dscores'],
+        writes: ['dxbc'],
+        vec4: ['xbc', 'dscores', 'dxbc'],
+        workgroups: grid(p.keys),
+      },
+      {
+        entry: 'backward_blocks_dt',
+        constants: { ...constants, ...p.threads },
+        reads: ['zxbcdt', 'A_log', 'dt_bias', 'steps', 'parts', 'own'],
+        writes: ['dzxbcdt', 'grads'],
+        workgroups: grid(m * h),
+      },
+    ],
+  };
+}
+
+/**
+ * Position by position, without keeping states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's
+ * gradient follows from how much each position takes from its past and gives to its future.
+ */
+function backwardWalk(d: Sizes & { m: number; l: number }): GpuPasses {
+  const { m, l, h, ngroups, d_state } = d;
+  const walked = ['xbc', 'zxbcdt', 'A_log', 'dt_bias'];
+  return {
+    workspaces: {
+      dB: m * l * h * d_state,
+      dC: m * l * h * d_state,
+      past: m * l * h * 2,
+      future: m * l * h * 2,
+    },
+    passes: [
+      { ...planColumns('backward_past', d, ['xbc', 'dC']), reads: [...walked, 'dy'], writes: ['dC', 'past'] },
+      { ...planColumns('backward_future', d, ['xbc', 'dB']), reads: [...walked, 'dy'], writes: ['dB', 'future'] },
+      { ...planRows('backward_x', d, ['xbc']), reads: [...walked, 'D', 'dy'], writes: ['dxbc'] },
+      {
+        entry: 'backward_dt',
+        constants: { WG: 64 },
+        reads: ['zxbcdt', 'A_log', 'dt_bias', 'past', 'future'],
+        writes: ['dzxbcdt', 'grads'],
+        workgroups: grid(ceilDiv(m * h, 64)),
+      },
+      {
+        entry: 'backward_heads',
+        constants: { WG: 64 },
+        reads: ['dB', 'dC'],
+        writes: ['dxbc'],
+        workgroups: grid(ceilDiv(m * l * ngroups * d_state, 64)),
+      },
+    ],
+  };
+}
+
 export const ssd = {
   forward: entry('ssd', 'forward', shader, {
     tensors: {
@@ -159,118 +301,20 @@ export const ssd = {
         }
       }
     },
-    webgpu: (d, caps) => planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']),
+    webgpu(d, caps) {
+      const p = d.p === 0 ? pairs(d) : undefined;
+      return p ? forwardPairs(d, p) : (planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']));
+    },
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'one exp a position, carried along the sequence, and n products summed in f32' },
   }),
 
-  /** Forwards: dC_t = H_tᵀ dy_t of every head, and past = [dy_t·(exp(dt_t A) H_{t-1}) C_t, dy_t·x_t]. */
-  backward_past: entry('ssd', 'backward_past', shader, {
-    tensors: {
-      xbc: { shape: 'm l c', io: 'in' },
-      zxbcdt: { shape: 'm l s', io: 'in' },
-      A_log: { shape: 'h', io: 'in' },
-      dt_bias: { shape: 'h', io: 'in' },
-      dy: { shape: 'm l e', io: 'in' },
-      dC: { shape: 'm l h n', io: 'out' },
-      past: { shape: 'm l h 2', io: 'out' },
-    },
-    attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
-    check: checkColumns,
-    reference({ xbc, zxbcdt, A_log, dt_bias, dy, dC, past }, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {
-      dC.fill(0);
-      past.fill(0);
-      for (let i = 0; i < m; i++) {
-        for (let k = 0; k < h; k++) {
-          const group = Math.floor(k / (h / ngroups));
-          const H = new Float64Array(p * n);
-          for (let t = 0; t < l; t++) {
-            const row = i * l + t;
-            const at = row * h + k;
-            const dt = softplus(zxbcdt[row * s + s - h + k]! + dt_bias[k]!);
-            const decay = Math.exp(dt * -Math.exp(A_log[k]!));
-            const B = row * c + e + group * n;
-            const C = B + ngroups * n;
-            for (let r = 0; r < p; r++) {
-              const x = xbc[row * c + k * p + r]!;
-              const g = dy[row * e + k * p + r]!;
-              past[at * 2 + 1]! += g * x;
-              for (let q = 0; q < n; q++) {
-                const before = decay * H[r * n + q]!;
-                past[at * 2]! += g * before * xbc[C + q]!;
-                H[r * n + q] = before + dt * x * xbc[B + q]!;
-                // forward: y = H C + D x  ⇒  dC += Hᵀ dy
-                dC[at * n + q]! += g * H[r * n + q]!;
-              }
-            }
-          }
-        }
-      }
-    },
-    webgpu: (d) => planColumns('backward_past', d, ['xbc', 'dC']),
-    flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
-    wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
-    wasmParts: true,
-    tolerance: { f32: 5e-6, reason: 'as forward' },
-  }),
-
   /**
-   * Backwards: dB_t = dt_t dH_tᵀ x_t of every head, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t, and
-   * future = [x_t·(exp(dt_{t+1} A) dH_{t+1}) B_t, x_t·dH_t B_t].
+   * From a zero state: dxbc and the dt columns of dzxbcdt (rows as in_proj's output) are overwritten, the other columns of dzxbcdt
+   * left alone; grads is each sequence's [dA_log, dD, ddt_bias].
    */
-  backward_future: entry('ssd', 'backward_future', shader, {
-    tensors: {
-      xbc: { shape: 'm l c', io: 'in' },
-      zxbcdt: { shape: 'm l s', io: 'in' },
-      A_log: { shape: 'h', io: 'in' },
-      dt_bias: { shape: 'h', io: 'in' },
-      dy: { shape: 'm l e', io: 'in' },
-      dB: { shape: 'm l h n', io: 'out' },
-      future: { shape: 'm l h 2', io: 'out' },
-    },
-    attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
-    check: checkColumns,
-    reference({ xbc, zxbcdt, A_log, dt_bias, dy, dB, future }, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {
-      dB.fill(0);
-      future.fill(0);
-      for (let i = 0; i < m; i++) {
-        for (let k = 0; k < h; k++) {
-          const group = Math.floor(k / (h / ngroups));
-          const dH = new Float64Array(p * n);
-          let decay = 0;
-          for (let t = l - 1; t >= 0; t--) {
-            const row = i * l + t;
-            const at = row * h + k;
-            const dt = softplus(zxbcdt[row * s + s - h + k]! + dt_bias[k]!);
-            const B = row * c + e + group * n;
-            const C = B + ngroups * n;
-            for (let r = 0; r < p; r++) {
-              const x = xbc[row * c + k * p + r]!;
-              for (let q = 0; q < n; q++) {
-                const after = decay * dH[r * n + q]!;
-                // forward: y = H C + D x  ⇒  dH += dy ⊗ C
-                dH[r * n + q] = after + dy[row * e + k * p + r]! * xbc[C + q]!;
-                future[at * 2]! += x * after * xbc[B + q]!;
-                future[at * 2 + 1]! += x * dH[r * n + q]! * xbc[B + q]!;
-                // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dB += dt dHᵀ x, dH' = exp(dt A) dH
-                dB[at * n + q]! += dt * dH[r * n + q]! * x;
-              }
-            }
-            decay = Math.exp(dt * -Math.exp(A_log[k]!));
-          }
-        }
-      }
-    },
-    webgpu: (d) => planColumns('backward_future', d, ['xbc', 'dB']),
-    flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
-    wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
-    wasmParts: true,
-    tolerance: { f32: 5e-6, reason: 'as forward' },
-  }),
-
-  /** dx_t = dt_t dH_t B_t + D dy_t, overwriting the x columns of dxbc. */
   backward: entry('ssd', 'backward', shader, {
     tensors: {
       xbc: { shape: 'm l c', io: 'in' },
@@ -279,126 +323,96 @@ export const ssd = {
       dt_bias: { shape: 'h', io: 'in' },
       D: { shape: 'h', io: 'in' },
       dy: { shape: 'm l e', io: 'in' },
-      dxbc: { shape: 'm l c', io: 'inout' },
-    },
-    attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
-    check,
-    reference({ xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc }, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {
-      for (let i = 0; i < m; i++) {
-        for (let k = 0; k < h; k++) {
-          const group = Math.floor(k / (h / ngroups));
-          const dH = new Float64Array(p * n);
-          let decay = 0;
-          for (let t = l - 1; t >= 0; t--) {
-            const row = i * l + t;
-            const dt = softplus(zxbcdt[row * s + s - h + k]! + dt_bias[k]!);
-            const B = row * c + e + group * n;
-            const C = B + ngroups * n;
-            for (let r = 0; r < p; r++) {
-              const g = dy[row * e + k * p + r]!;
-              // forward: y = H C + D x  ⇒  dH += dy ⊗ C, dx += D dy
-              let sum = D[k]! * g;
-              for (let q = 0; q < n; q++) {
-                dH[r * n + q] = decay * dH[r * n + q]! + g * xbc[C + q]!;
-                // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dx += dt dH B, dH' = exp(dt A) dH
-                sum += dt * dH[r * n + q]! * xbc[B + q]!;
-              }
-              dxbc[row * c + k * p + r] = sum;
-            }
-            decay = Math.exp(dt * -Math.exp(A_log[k]!));
-          }
-        }
-      }
-    },
-    webgpu: (d) => planRows('backward', d, ['xbc']),
-    flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 3),
-    wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
-    wasmParts: true,
-    tolerance: { f32: 5e-6, reason: 'as forward' },
-  }),
-
-  /**
-   * The gradient of dt, overwriting the dt columns of dzxbcdt (rows as in_proj's output), and each sequence's
-   * [dA_log, dD, ddt_bias]. With E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩, all that flows from before t to t or later:
-   * E_t = E_{t+1} + past_t - dt_t·future_t, or 0 where dt_t A < NOTHING: there the sum holds only what rounding gathered, and
-   * a large dt would magnify it.
-   */
-  backward_dt: entry('ssd', 'backward_dt', shader, {
-    tensors: {
-      zxbcdt: { shape: 'm l s', io: 'in' },
-      A_log: { shape: 'h', io: 'in' },
-      dt_bias: { shape: 'h', io: 'in' },
-      past: { shape: 'm l h 2', io: 'in' },
-      future: { shape: 'm l h 2', io: 'in' },
+      dxbc: { shape: 'm l c', io: 'out' },
       dzxbcdt: { shape: 'm l s', io: 'inout' },
       grads: { shape: 'm 3 h', io: 'out' },
     },
-    check: (d) => checkDt({ s: d.s!, h: d.h! }),
-    reference({ zxbcdt, A_log, dt_bias, past, future, dzxbcdt, grads }, { m, l, s, h }) {
+    attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
+    check(d) {
+      if (d.headdim > MAX_HEADDIM)
+        return `headdim = ${d.headdim} is over ${MAX_HEADDIM}, the most backward takes; use more heads.`;
+      return check(d);
+    },
+    reference(t, { m, l, c, s, h, e, ngroups, headdim: p, d_state: n }) {
+      const { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, grads } = t;
+      dxbc.fill(0);
       grads.fill(0);
       for (let i = 0; i < m; i++) {
         for (let k = 0; k < h; k++) {
+          const group = Math.floor(k / (h / ngroups));
           const A = -Math.exp(A_log[k]!);
           const to = i * 3 * h + k;
-          let E = 0;
+          const stepAt = (t: number) => zxbcdt[(i * l + t + 1) * s - h + k]! + dt_bias[k]!;
+          // States before each position, and after the last.
+          const H = new Float64Array((l + 1) * p * n);
+          for (let t = 0; t < l; t++) {
+            const row = (i * l + t) * c;
+            const dt = softplus(stepAt(t));
+            for (let r = 0; r < p; r++) {
+              for (let q = 0; q < n; q++) {
+                const at = (t * p + r) * n + q;
+                H[at + p * n] = Math.exp(dt * A) * H[at]! + dt * xbc[row + k * p + r]! * xbc[row + e + group * n + q]!;
+              }
+            }
+          }
+          const dH = new Float64Array(p * n);
           for (let t = l - 1; t >= 0; t--) {
-            const row = i * l + t;
-            const at = (row * h + k) * 2;
-            const raw = zxbcdt[row * s + s - h + k]! + dt_bias[k]!;
-            const dt = softplus(raw);
-            E += past[at]! - dt * future[at]!;
-            if (dt * A < NOTHING) E = 0;
-            // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  d(dt) = A E + x·dH B, dA += dt E; A = -exp(A_log)  ⇒  dA_log = dA·A
-            // forward: dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw), ddt_bias += draw
-            const draw = (A * E + future[at + 1]!) * sigmoid(raw);
-            dzxbcdt[row * s + s - h + k] = draw;
-            grads[to]! += dt * E * A;
-            // forward: y = H C + D x  ⇒  dD += dy·x
-            grads[to + h]! += past[at + 1]!;
+            const row = (i * l + t) * c;
+            const B = row + e + group * n;
+            const C = B + ngroups * n;
+            const dt = softplus(stepAt(t));
+            const decay = Math.exp(dt * A);
+            let through = 0;
+            let given = 0;
+            for (let r = 0; r < p; r++) {
+              const x = row + k * p + r;
+              const g = dy[(i * l + t) * e + k * p + r]!;
+              // forward: y = H C + D x  ⇒  dH += dy ⊗ C, dC += Hᵀ dy, dx += D dy, dD += dy·x
+              dxbc[x]! += D[k]! * g;
+              grads[to + h]! += g * xbc[x]!;
+              for (let q = 0; q < n; q++) {
+                const at = (t * p + r) * n + q;
+                dH[r * n + q]! += g * xbc[C + q]!;
+                dxbc[C + q]! += g * H[at + p * n]!;
+                // forward: H = exp(dt A) H' + dt x ⊗ B
+                //   ⇒  dB += dt dHᵀ x, dx += dt dH B, d(dt) = x·dH B + A·exp(dt A)⟨dH, H'⟩, dA += dt·exp(dt A)⟨dH, H'⟩, dH' = exp(dt A) dH
+                const d = dH[r * n + q]!;
+                dxbc[B + q]! += dt * d * xbc[x]!;
+                dxbc[x]! += dt * d * xbc[B + q]!;
+                given += d * xbc[x]! * xbc[B + q]!;
+                through += d * decay * H[at]!;
+                dH[r * n + q] = decay * d;
+              }
+            }
+            // forward: dt = softplus(raw), A = -exp(A_log)
+            const draw = (given + A * through) * sigmoid(stepAt(t));
+            dzxbcdt[(i * l + t + 1) * s - h + k] = draw;
             grads[to + 2 * h]! += draw;
+            grads[to]! += dt * through * A;
           }
         }
       }
     },
-    webgpu: ({ m, h }) => ({ constants: { WG: 64 }, workgroups: grid(ceilDiv(m * h, 64)) }),
-    tolerance: { f32: 5e-6, reason: 'a running sum over l, and sums of it' },
+    webgpu(d) {
+      const p = pairs(d);
+      return p ? backwardPairs(d, p) : backwardWalk(d);
+    },
+    flops: ({ m, l, e, d_state }) => m * l * e * (15 * d_state + 3),
+    // A state, and dB, dC, past and future of a sequence's heads.
+    wasmScratch: ({ l, h, headdim, d_state }) => 4 * (Math.max(headdim, TILE_ROWS) * d_state + 2 * l * h * (d_state + 2)),
+    wasmParts: true,
+    tolerance: { f32: 1e-5, reason: 'as forward, there and back, and sums over positions, heads and sequences' },
   }),
 
-  /** Sums over the heads of a group into the B and C columns of dxbc, overwriting them, and over sequences into the parameters. */
+  /** Adds the sequences' sums to the parameters' gradients. */
   backward_sum: entry('ssd', 'backward_sum', shader, {
     tensors: {
-      dB: { shape: 'm l h n', io: 'in' },
-      dC: { shape: 'm l h n', io: 'in' },
       grads: { shape: 'm 3 h', io: 'in' },
-      dxbc: { shape: 'm l c', io: 'inout' },
       dA_log: { shape: 'h', io: 'inout' },
       dD: { shape: 'h', io: 'inout' },
       ddt_bias: { shape: 'h', io: 'inout' },
     },
-    attrs: { ngroups: 'u32' },
-    check({ h, n, c, ngroups }) {
-      if (!(ngroups > 0) || h % ngroups !== 0)
-        return `${h} heads do not divide into ngroups = ${ngroups}; pass an ngroups that divides h.`;
-      if (c < 2 * ngroups * n)
-        return `dxbc has rows of c = ${c}, shorter than B and C of ${ngroups}·${n} each; pass the gradient of [x | B | C].`;
-      return undefined;
-    },
-    reference({ dB, dC, grads, dxbc, dA_log, dD, ddt_bias }, { m, l, h, n, c, ngroups }) {
-      const heads = h / ngroups;
-      for (let row = 0; row < m * l; row++) {
-        for (let group = 0; group < ngroups; group++) {
-          for (let q = 0; q < n; q++) {
-            const C = (row + 1) * c - (ngroups - group) * n + q;
-            const B = C - ngroups * n;
-            dxbc[B] = 0;
-            dxbc[C] = 0;
-            for (let k = group * heads; k < (group + 1) * heads; k++) {
-              dxbc[B]! += dB[(row * h + k) * n + q]!;
-              dxbc[C]! += dC[(row * h + k) * n + q]!;
-            }
-          }
-        }
-      }
+    reference({ grads, dA_log, dD, ddt_bias }, { m, h }) {
       for (let i = 0; i < m; i++) {
         for (let k = 0; k < h; k++) {
           dA_log[k]! += grads[i * 3 * h + k]!;
@@ -407,13 +421,8 @@ export const ssd = {
         }
       }
     },
-    webgpu: ({ m, l, h, n, ngroups }) => ({
-      constants: { WG: 64 },
-      workgroups: grid(ceilDiv(m * l * ngroups * n + h, 64)),
-    }),
-    flops: ({ m, l, h, n }) => 2 * m * l * h * n,
-    wasmParts: true,
-    tolerance: { f32: 2e-6, reason: 'sums over heads and over m' },
+    webgpu: ({ h }) => ({ workgroups: grid(ceilDiv(h, 64)) }),
+    tolerance: { f32: 2e-6, reason: 'a sum over m' },
   }),
 };
 
@@ -427,19 +436,10 @@ export type SsdGrads = Record<
  * Gradients of `forward` from a zero state. Overwrites dxbc and the dt columns of dzxbcdt (its other columns are not
  * touched); adds to dA_log, ddt_bias and dD.
  */
-export function ssdBackward(backend: Backend, t: SsdGrads, attrs: { ngroups: number; headdim: number; d_state: number }): void {
-  const { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc, dzxbcdt, dA_log, ddt_bias, dD } = t;
-  const [m, l] = xbc.shape as [number, number, number];
-  const h = A_log.shape[0]!;
-  const dB = backend.tensor([m, l, h, attrs.d_state]);
-  const dC = backend.tensor([m, l, h, attrs.d_state]);
-  const past = backend.tensor([m, l, h, 2]);
-  const future = backend.tensor([m, l, h, 2]);
-  const grads = backend.tensor([m, 3, h]);
-  backend.run(ssd.backward_past, { xbc, zxbcdt, A_log, dt_bias, dy, dC, past }, attrs);
-  backend.run(ssd.backward_future, { xbc, zxbcdt, A_log, dt_bias, dy, dB, future }, attrs);
-  backend.run(ssd.backward, { xbc, zxbcdt, A_log, dt_bias, D, dy, dxbc }, attrs);
-  backend.run(ssd.backward_dt, { zxbcdt, A_log, dt_bias, past, future, dzxbcdt, grads });
-  backend.run(ssd.backward_sum, { dB, dC, grads, dxbc, dA_log, dD, ddt_bias }, { ngroups: attrs.ngroups });
-  backend.free(dB, dC, past, future, grads);
+export function ssdBackward(be: Backend, t: SsdGrads, attrs: { ngroups: number; headdim: number; d_state: number }): void {
+  const { dA_log, ddt_bias, dD, ...rest } = t;
+  const grads = be.tensor([t.xbc.shape[0]!, 3, t.A_log.size]);
+  be.run(ssd.backward, { ...rest, grads }, attrs);
+  be.run(ssd.backward_sum, { grads, dA_log, dD, ddt_bias });
+  be.free(grads);
 }

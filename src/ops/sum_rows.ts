@@ -3,7 +3,7 @@ import shader from '../../shaders/sum_rows.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
 /** Partial sums in all that keep a GPU busy and are cheap to add up. */
-const PARTS = 512;
+const PARTS = 1024;
 
 /** Into how many parts each of m sequences of l positions is cut for partial sums over positions. */
 export const partsOf = (m: number, l: number) => Math.max(1, Math.min(l, Math.ceil(PARTS / m)));
@@ -34,7 +34,20 @@ export const sumRows = {
     reference({ x, y }, { r, n }) {
       for (let i = 0; i < r; i++) for (let j = 0; j < n; j++) y[j] = y[j]! + x[i * n + j]!;
     },
-    webgpu: ({ n }) => ({ workgroups: grid(ceilDiv(n, 32)) }),
+    webgpu({ r, n }) {
+      if (r === 1) {
+        const vec = n % 4 === 0 ? 4 : 1;
+        return {
+          entry: 'add',
+          constants: { VEC: vec },
+          vec4: vec === 4 ? ['x', 'y'] : [],
+          workgroups: grid(ceilDiv(n / vec, 256)),
+        };
+      }
+      // Many rows want many lanes; eight columns still fill a sector of memory.
+      const columns = r > 64 ? 8 : 32;
+      return { constants: { COLUMNS: columns }, workgroups: grid(ceilDiv(n, columns)) };
+    },
     tolerance: { f32: 3e-6, reason: 'r numbers summed in f32, in another order' },
   }),
 };

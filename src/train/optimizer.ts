@@ -1,10 +1,11 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import { type Backend, SLICE_BYTES, sizeOf, type Tensor } from '../backend/backend.js';
 import { zeros } from '../model/backward.js';
 import { line } from '../model/layers.js';
 import type { ParamSpec } from '../model/params.js';
 import { HYPER } from '../ops/adamw.js';
 import { adamw, clip, ema, squareSum } from '../ops/index.js';
+import { BYTES } from '../ops/spec.js';
 import { squareSumSlots } from '../ops/square_sum.js';
 
 export interface OptimizerOptions {
@@ -39,6 +40,8 @@ export class Optimizer {
   readonly norm: Tensor;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
+  /** What holds all gradients, so that one command reaches many of them. */
+  private readonly arenas: readonly Tensor[];
   private readonly options: Required<OptimizerOptions>;
 
   constructor(
@@ -47,16 +50,22 @@ export class Optimizer {
     options: OptimizerOptions = {},
   ) {
     this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, accumulate: 1, emaDecay: 0, ...options };
-    this.slots = [...params].map((p) => ({
+    const list = [...params];
+    const grads = packed(
+      be,
+      list.map((p) => p.param.shape),
+    );
+    this.arenas = grads.arenas;
+    this.slots = list.map((p, i) => ({
       ...p,
-      grad: zeros(be, p.param.shape),
+      grad: grads.tensors[i]!,
       m: zeros(be, p.param.shape),
       v: zeros(be, p.param.shape),
       ema: this.options.emaDecay ? zeros(be, p.param.shape) : undefined,
     }));
     this.hyper = zeros(be, [8]);
     this.norm = be.tensor([1]);
-    this.sums = be.tensor([this.slots.reduce((n, s) => n + squareSumSlots(s.param.size), 0)]);
+    this.sums = be.tensor([this.arenas.reduce((n, a) => n + squareSumSlots(a.size), 0)]);
   }
 
   /** Starts the moving average at the weights as they are. */
@@ -80,7 +89,7 @@ export class Optimizer {
   }
 
   zeroGrad(): void {
-    for (const { grad } of this.slots) this.be.zero(grad);
+    for (const arena of this.arenas) this.be.zero(arena);
   }
 
   /** Clips, steps and averages. Recordable. */
@@ -88,9 +97,9 @@ export class Optimizer {
     const { be, hyper, sums, norm } = this;
     const { weightDecay, clipNorm, accumulate, emaDecay } = this.options;
     let slot = 0;
-    for (const { grad } of this.slots) {
-      be.run(squareSum.forward, { x: line(be, grad), sums }, { slot });
-      slot += squareSumSlots(grad.size);
+    for (const x of this.arenas) {
+      be.run(squareSum.forward, { x, sums }, { slot });
+      slot += squareSumSlots(x.size);
     }
     be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate });
     for (const s of this.slots) {
@@ -105,9 +114,27 @@ export class Optimizer {
 
   dispose(): void {
     const { be } = this;
-    for (const s of this.slots) be.free(s.grad, s.m, s.v, s.ema);
-    be.free(this.hyper, this.sums, this.norm);
+    for (const s of this.slots) be.free(s.m, s.v, s.ema);
+    be.free(...this.arenas, this.hyper, this.sums, this.norm);
   }
 }
 
 const NO_CLIP = 1e30;
+
+/** Elements of an arena: what WebGPU binds by default. */
+const ARENA = 2 ** 25;
+
+/** Zeros of these shapes, in a row within as few tensors as bind; what pads them stays zero. */
+function packed(be: Backend, shapes: readonly (readonly number[])[]): { tensors: Tensor[]; arenas: Tensor[] } {
+  const align = SLICE_BYTES / BYTES.f32;
+  const sizes: number[] = [];
+  const places = shapes.map((shape) => {
+    const size = sizeOf(shape);
+    if (!sizes.length || sizes.at(-1)! + size > ARENA) sizes.push(0);
+    const at = sizes.at(-1)!;
+    sizes[sizes.length - 1] = Math.ceil((at + size) / align) * align;
+    return { shape, size, at, arena: sizes.length - 1 };
+  });
+  const arenas = sizes.map((size) => zeros(be, [size]));
+  return { arenas, tensors: places.map((p) => be.reshape(be.slice(arenas[p.arena]!, p.at, p.size), p.shape)) };
+}

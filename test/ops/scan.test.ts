@@ -179,7 +179,6 @@ const refused: [OpCases, Case, RegExp][] = [
   [selectiveScan[0]!, { m: 1, l: 1, e: 4, n: 16, s: 33, f: 3 }, /z has rows of f = 3, .*; pass in_proj's whole output/],
   [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 1, b: 1, w: 32 }, /states keeps k = 1 .*, expected 2 .*; run/],
   [selectiveScan[3]!, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 2, b: 2, w: 32 }, /parts is \[m, l, 2, 32\], expected .*; run/],
-  [ssd[4]!, { m: 1, l: 1, h: 4, s: 3 }, /ssd.backward_dt: zxbcdt has rows of s = 3, .*; pass in_proj's whole output/],
   ...(
     [
       [{ headdim: 0 }, /ssd.forward: the attribute headdim is 0; pass/],

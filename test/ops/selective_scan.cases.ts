@@ -21,7 +21,7 @@ const sizes: [number, number, number, number, number, number][] = [
   [1, 64, 12, 16, 1, 12],
 ];
 
-// More for backward: chunks exact, just over, several, and blocks of channels likewise.
+// More for backward: chunks exact, just over, several, and blocks of channels likewise (64, 32 or 16 of them).
 const extra: typeof sizes = [
   [1, 16, 16, 16, 1, 16],
   [2, 15, 17, 5, 0, 17],
@@ -30,6 +30,9 @@ const extra: typeof sizes = [
   [1, 31, 18, 9, 4, 18],
   [2, 18, 5, 40, 1, 5],
   [8, 3, 4, 6, 2, 4],
+  [1, 17, 64, 16, 3, 64],
+  [2, 20, 131, 16, 1, 131],
+  [1, 34, 35, 20, 0, 35],
 ];
 
 export const fill: OpCases['fill'] = {
@@ -38,9 +41,9 @@ export const fill: OpCases['fill'] = {
   A_log: (random, { n }, i) => Math.log(1 + (i % n!)) + 0.3 * (random() - 0.5),
 };
 
-// Workspace sizes: chunks of 16 positions, blocks of 64 / lanes channels.
+// Workspace sizes: chunks of 16 positions, blocks of 256 / lanes channels.
 const backwardCases = [...sizes, ...extra].map(([m, l, e, n, r, skip]) => {
-  const block = n <= 16 ? 16 : n <= 32 ? 8 : 4;
+  const block = n <= 16 ? 64 : n <= 32 ? 32 : 16;
   return { m, l, e, n, s: r + 2 * n, f: skip + e, k: Math.ceil(l / 16), b: Math.ceil(e / block), w: 2 * n };
 });
 

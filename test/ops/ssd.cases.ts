@@ -44,16 +44,44 @@ const dimsOf = ([m, l, h, headdim, d_state, ngroups, skip]: (typeof sizes)[numbe
 };
 const backwardCases = [...sizes, ...extra].map(dimsOf);
 
+// Blocks of 64 positions, rows and states exact, just under and over; and longer than is taken in blocks.
+const blocks: typeof sizes = [
+  [1, 63, 2, 8, 16, 1, 4],
+  [2, 64, 2, 4, 8, 2, 3],
+  [1, 65, 3, 12, 20, 1, 1],
+  [1, 128, 2, 68, 4, 1, 0],
+  [2, 130, 4, 16, 16, 2, 5],
+  [1, 200, 1, 8, 68, 1, 2],
+  [1, 1030, 1, 4, 4, 1, 1],
+];
+const blockCases = blocks.map(dimsOf);
+const without = (cases: typeof blockCases) => cases.map((c) => ({ ...c, omit: ['state'] }));
+
+// All steps hardly forgetting, forgetting in a few positions, at once, and now and then at once.
+const decays: OpCases['fill'][] = [
+  { zxbcdt: (random) => normal(random) - 6, dt_bias: () => 0, A_log: (random) => random() - 1 },
+  { zxbcdt: (random) => normal(random), dt_bias: () => -1, A_log: (random) => Math.log(1 + 4 * random()) },
+  { zxbcdt: (random) => 3 * normal(random) + 3, dt_bias: () => 0, A_log: () => Math.log(16) },
+  { zxbcdt: (_random, _dims, i) => (i % 11 < 2 ? 2 : -9), dt_bias: () => 0, A_log: () => Math.log(12) },
+];
+const long: typeof sizes = [
+  [1, 256, 2, 8, 8, 1, 1],
+  [1, 150, 1, 4, 12, 1, 2],
+];
+const longCases = long.map(dimsOf);
+
 export default [
   {
     entry: ssd.forward,
     fill,
     cases: sizes.flatMap((size, i) => (i % 2 ? [dimsOf(size)] : [dimsOf(size), { ...dimsOf(size), omit: ['state'] }])),
   },
-  { entry: ssd.backward, fill, cases: backwardCases },
-  { entry: ssd.backward_past, fill, cases: backwardCases },
-  { entry: ssd.backward_future, fill, cases: backwardCases },
-  { entry: ssd.backward_dt, fill, cases: backwardCases },
+  { entry: ssd.forward, fill, cases: without(blockCases) },
+  { entry: ssd.backward, fill, cases: [...backwardCases, ...blockCases] },
   // Sums that do not cancel: the tolerance is against their size.
   { entry: ssd.backward_sum, fill: { grads: (random) => 1 + random() }, cases: backwardCases },
+  ...decays.flatMap((decay) => [
+    { entry: ssd.forward, fill: decay, cases: without(longCases) },
+    { entry: ssd.backward, fill: decay, cases: longCases },
+  ]),
 ] satisfies OpCases[];

@@ -1,0 +1,41 @@
+// A 64 × 64 block of a product, sum[i,j] = Σₖ left[k,i]·right[k,j], by 64 threads that make 8 × 8 of it each. Factors come 16 k
+// at a time through workgroup memory, in vectors of four along i and j. A thread has the rows and columns 4·(lid / 8) …,
+// 4·(lid % 8) …, and those 32 further: then loads of vectors never meet in a bank. Fill left and right, barrier, multiply,
+// barrier.
+const BLOCK = 64u;
+const DEPTH = 16u;
+var<workgroup> left: array<array<vec4f, 16>, 16>;
+var<workgroup> right: array<array<vec4f, 16>, 16>;
+/// Rows and columns of the first or the second kind; m[r] is a row.
+struct Block { m00: mat4x4f, m01: mat4x4f, m10: mat4x4f, m11: mat4x4f }
+
+fn outer(m: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(fma(vec4f(a.x), b, m[0]), fma(vec4f(a.y), b, m[1]), fma(vec4f(a.z), b, m[2]), fma(vec4f(a.w), b, m[3]));
+}
+fn products(s: Block, k: u32, ti: u32, tj: u32) -> Block {
+  let a0 = left[k][ti];
+  let a1 = left[k][8u + ti];
+  let b0 = right[k][tj];
+  let b1 = right[k][8u + tj];
+  return Block(outer(s.m00, a0, b0), outer(s.m01, a0, b1), outer(s.m10, a1, b0), outer(s.m11, a1, b1));
+}
+
+fn multiply(sum: Block, lid: u32) -> Block {
+  let ti = lid / 8u % 8u;
+  let tj = lid % 8u;
+  var s = sum;
+  // Four at a time: compilers do not unroll this by themselves.
+  for (var k = 0u; k < DEPTH; k += 4u) {
+    s = products(s, k, ti, tj);
+    s = products(s, k + 1u, ti, tj);
+    s = products(s, k + 2u, ti, tj);
+    s = products(s, k + 3u, ti, tj);
+  }
+  return s;
+}
+// The block with its rows multiplied: a and b are for the first and the second kind.
+fn scaled(s: Block, a: vec4f, b: vec4f) -> Block {
+  return Block(rows_by(s.m00, a), rows_by(s.m01, a), rows_by(s.m10, b), rows_by(s.m11, b));
+}
+fn rows_by(m: mat4x4f, a: vec4f) -> mat4x4f { return mat4x4f(m[0] * a.x, m[1] * a.y, m[2] * a.z, m[3] * a.w); }
+fn product(a: vec4f, b: vec4f) -> mat4x4f { return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b); }

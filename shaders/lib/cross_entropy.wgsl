@@ -1,0 +1,23 @@
+// A workgroup per row, read once: each thread keeps its largest logit so far, and the sum of exponentials against it.
+#include "workgroup_sum.wgsl"
+#include "workgroup_max.wgsl"
+fn row_loss(row: u32, lid: u32) {
+  let live = row < params.r;
+  let width = params.v / WIDTH;
+  let at = row * width;
+  var most = -3.4e38;
+  var sum = 0.0;
+  for (var j = lid; j < select(0u, width, live); j += 256u) {
+    let v = logits[at + j];
+    let more = max(most, largest(v));
+    sum = sum * exp(most - more) + total(exp(v - more));
+    most = more;
+  }
+  let all = workgroup_max(most, lid);
+  sum = workgroup_sum(sum * exp(most - all), lid);
+  if (live && lid == 0u) {
+    let log_sum = log(sum);
+    lse[row] = all + log_sum;
+    loss[row] = all - element(row * params.v + min(targets[row], params.v - 1u)) + log_sum;
+  }
+}

@@ -1,0 +1,43 @@
+// scores[row, column] = C_i·B_j of every block of pairs j <= i; C gives the rows, or, with TURNED, B.
+#include "block.wgsl"
+
+// Four positions × four columns of xbc, turned: [q] holds column q of the four positions.
+fn turned(i: u32, t: u32, at: u32, live: bool) -> mat4x4f {
+  return transpose(mat4x4f(xbc_at(i, t, at, live), xbc_at(i, t + 1u, at, live), xbc_at(i, t + 2u, at, live), xbc_at(i, t + 3u, at, live)));
+}
+
+fn score(tile: u32, lid: u32) {
+  let mg = tile / PAIRS;
+  if (mg >= params.m * params.ngroups) { return; }
+  let i = mg / params.ngroups;
+  let group = mg % params.ngroups;
+  let pair = pair_of(tile % PAIRS);
+  let keys = vec2u(C_of(group), B_of(group));
+  let place = select(pair, pair.yx, TURNED == 1u) * BLOCK;
+  let key = select(keys, keys.yx, TURNED == 1u);
+  let r4 = lid % 16u;
+  let k4 = lid / 16u;
+  var sum: Block;
+  for (var k = 0u; k < params.d_state; k += DEPTH) {
+    let at = k / 4u + k4;
+    let live = at < params.d_state / 4u;
+    let a = turned(i, place.x + r4 * 4u, key.x + at, live);
+    let b = turned(i, place.y + r4 * 4u, key.y + at, live);
+    for (var q = 0u; q < 4u; q++) {
+      left[k4 * 4u + q][r4] = a[q];
+      right[k4 * 4u + q][r4] = b[q];
+    }
+    workgroupBarrier();
+    sum = multiply(sum, lid);
+    workgroupBarrier();
+  }
+  let row = mg * LP + place.x + lid / 8u * 4u;
+  let column = place.y / 4u + lid % 8u;
+  for (var r = 0u; r < 4u; r++) {
+    let at = (row + r) * (LP / 4u) + column;
+    scores[at] = sum.m00[r];
+    scores[at + 8u] = sum.m01[r];
+    scores[at + 8u * LP] = sum.m10[r];
+    scores[at + 8u * LP + 8u] = sum.m11[r];
+  }
+}

@@ -1,0 +1,4 @@
+// Whole vectors of four.
+alias V = vec4f;
+const WIDTH = 4u;
+fn total(v: vec4f) -> f32 { return dot(v, vec4f(1.0)); }
