@@ -5,7 +5,7 @@
  */
 import shader from '../../shaders/conv2d.wgsl';
 import { GRADIENT_ROWS } from './linear.js';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
 
 type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
 
@@ -44,11 +44,60 @@ const MIN_ROWS = 8;
 const columnBytes = (row: number) => row * Math.max(MIN_ROWS, Math.floor(COLUMNS / row));
 const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
+/** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
+const PATCH = [8, 16] as const;
+/** Workgroups an image should make at least; where it makes fewer, the channels are summed in parts, so many at most. */
+const WORKGROUPS = 128;
+const MOST_PARTS = 8;
+
+function forwardPlan(d: Sizes, caps: GpuCaps): GpuPlan {
+  const { b, ho, wo, ci, co, kh, kw, stride, up } = d;
+  const patches = ceilDiv(ho, PATCH[0]) * ceilDiv(wo, PATCH[1]);
+  const windows = kh === 3 && kw === 3 && stride === 1 && ci % 4 === 0;
+  if (windows && co <= 4)
+    return { entry: 'few', constants: { UP: up, CO: co }, vec4: ['x', 'w'], workgroups: [1, ...grid(b * patches)] };
+  if (windows && ci % 8 === 0 && co % 4 === 0) {
+    const matrix = useMatrices(caps) && ci % 32 === 0 && co > 32;
+    const [name, channels, slab] = matrix ? (['matrix', 32, 128] as const) : (['windows', 8, 64] as const);
+    const slabs = ceilDiv(co, slab);
+    // By image alone: how an image's sums are made must not depend on the batch.
+    let parts = 1;
+    while (parts < MOST_PARTS && 2 * parts * patches * slabs <= WORKGROUPS && ci % (2 * parts * channels) === 0) parts *= 2;
+    const pass: GpuPass = {
+      entry: parts > 1 ? `${name}_part` : name,
+      constants: { UP: up, PARTS: parts },
+      vec4: ['x', 'w', 'bias', 'residual', 'y', 'parts'],
+      enable: matrix ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : [],
+      workgroups: [slabs * parts, ...grid(b * patches)],
+    };
+    if (parts === 1) return pass;
+    const size = b * ho * wo * co;
+    const join: GpuPass = {
+      entry: 'join',
+      constants: { PARTS: parts, UP: up },
+      vec4: pass.vec4!,
+      reads: ['bias', 'residual', 'parts'],
+      writes: ['y'],
+      workgroups: grid(ceilDiv(size / 4, 256)),
+    };
+    return { passes: [{ ...pass, reads: ['x', 'w'], writes: ['parts'] }, join], workspaces: { parts: parts * size } };
+  }
+  return {
+    entry: ci % 4 === 0 ? 'forward_vec4' : 'forward',
+    constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: up },
+    vec4: ci % 4 === 0 ? ['x', 'w'] : [],
+    workgroups: [ceilDiv(co, 64), ...grid(ceilDiv(b * ho * wo, 64))],
+  };
+}
+
+const useMatrices = ({ products, matrices, subgroupMinSize, subgroupMaxSize, maxWorkgroupStorage }: GpuCaps) =>
+  products === 'f16' && matrices && subgroupMinSize === 32 && subgroupMaxSize === 32 && maxWorkgroupStorage >= 45120;
+
 export const conv2d = {
   forward: entry('conv2d', 'forward', shader, {
     tensors: {
       x: { shape: 'b hi wi ci', io: 'in' },
-      w: { shape: 'co kh kw ci', io: 'in' },
+      w: { shape: 'co kh kw ci', io: 'in', half: true },
       bias: { shape: 'co', io: 'in' },
       residual: { shape: 'b ho wo co', io: 'in', optional: true },
       y: { shape: 'b ho wo co', io: 'out' },
@@ -61,12 +110,7 @@ export const conv2d = {
         for (let c = 0; c < d.ci; c++) y[at]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * x[p * d.ci + c]!;
       });
     },
-    webgpu: ({ b, ho, wo, ci, co, up }) => ({
-      entry: ci % 4 === 0 ? 'forward_vec4' : 'forward',
-      constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: up },
-      vec4: ci % 4 === 0 ? ['x', 'w'] : [],
-      workgroups: [ceilDiv(co, 64), ...grid(ceilDiv(b * ho * wo, 64))],
-    }),
+    webgpu: forwardPlan,
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     tolerance: { f32: 3e-6, reason: 'kh·kw·ci products summed in f32, in another order' },
@@ -74,7 +118,7 @@ export const conv2d = {
 
   backward_input: entry('conv2d', 'backward_input', shader, {
     tensors: {
-      w: { shape: 'co kh kw ci', io: 'in' },
+      w: { shape: 'co kh kw ci', io: 'in', half: true },
       dy: { shape: 'b ho wo co', io: 'in' },
       dx: { shape: 'b hi wi ci', io: 'out' },
     },
