@@ -90,6 +90,7 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 
 // @entry windows
 #include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps.wgsl"
 #include "lib/conv2d_patch_f32.wgsl"
 #include "lib/conv2d_finish.wgsl"
 
@@ -100,6 +101,7 @@ fn windows(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 
 // @entry windows_part
 #include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps.wgsl"
 #include "lib/conv2d_patch_f32.wgsl"
 #include "lib/conv2d_keep.wgsl"
 
@@ -110,6 +112,7 @@ fn windows_part(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 
 // @entry matrix
 #include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps.wgsl"
 #include "lib/conv2d_patch_f16.wgsl"
 #include "lib/conv2d_finish.wgsl"
 
@@ -125,6 +128,7 @@ fn matrix(
 
 // @entry matrix_part
 #include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps.wgsl"
 #include "lib/conv2d_patch_f16.wgsl"
 #include "lib/conv2d_keep.wgsl"
 
@@ -155,6 +159,7 @@ fn join(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 // @entry few
 // Few output channels, as of an image: two threads a pixel share its channels, 16 at a time.
 #include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps.wgsl"
 var<workgroup> window: array<vec4f, 900>;
 
 @compute @workgroup_size(256)
@@ -177,7 +182,7 @@ fn few(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @b
       let first = ((px / 16u + t / 3u) * 18u + px % 16u + t % 3u) * 5u;
       for (var q = side; q < min(4u, ci4 - c0); q += 2u) {
         let v = window[first + q];
-        for (var o = 0u; o < CO; o++) { sum[o] += dot(v, w_at((o * 9u + t) * ci4 + c0 + q)); }
+        for (var o = 0u; o < CO; o++) { sum[o] += dot(v, tap4(o, t, c0 + q)); }
       }
     }
   }
@@ -246,6 +251,71 @@ fn put(i: u32, j: u32, sum: f32) {
 @compute @workgroup_size(256)
 fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+}
+
+// @entry windows_turned
+#include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps_turned.wgsl"
+#include "lib/conv2d_patch_f32.wgsl"
+#include "lib/conv2d_finish_turned.wgsl"
+
+@compute @workgroup_size(256)
+fn windows_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
+}
+
+// @entry windows_turned_part
+#include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps_turned.wgsl"
+#include "lib/conv2d_patch_f32.wgsl"
+#include "lib/conv2d_keep.wgsl"
+
+@compute @workgroup_size(256)
+fn windows_turned_part(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
+}
+
+// @entry matrix_turned
+#include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps_turned.wgsl"
+#include "lib/conv2d_patch_f16.wgsl"
+#include "lib/conv2d_finish_turned.wgsl"
+
+@compute @workgroup_size(256)
+fn matrix_turned(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_id) warp: u32,
+) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
+}
+
+// @entry matrix_turned_part
+#include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps_turned.wgsl"
+#include "lib/conv2d_patch_f16.wgsl"
+#include "lib/conv2d_keep.wgsl"
+
+@compute @workgroup_size(256)
+fn matrix_turned_part(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_id) warp: u32,
+) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
+}
+
+// @entry join_turned
+@compute @workgroup_size(256)
+fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let size = params.b * params.hi * params.wi * params.ci / 4u;
+  let i = flat(wg, nwg) * 256u + lid;
+  if (i >= size) { return; }
+  var sum = parts[i];
+  for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
+  dx[i] = sum;
 }
 
 // @entry backward_weight

@@ -1,8 +1,6 @@
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
-  let oy = at.oy + row;
-  let ox = at.ox + column;
-  if (oy >= params.ho || ox >= params.wo || o >= params.co / 4u) { return; }
-  let i = ((at.n * params.ho + oy) * params.wo + ox) * (params.co / 4u) + o;
+  let i = target4(at, row, column, o);
+  if (i == NONE) { return; }
   var value = sum + bias[o];
   if (params.has_residual == 1u) { value += residual[i]; }
   y[i] = value;

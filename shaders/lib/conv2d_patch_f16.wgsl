@@ -17,12 +17,13 @@ fn put8(at: Place, row: u32, o: u32, part: u32, first: u32, lane: u32) {
 }
 
 fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
-  let slabs = (params.co + 127u) / 128u;
+  let z = sizes();
+  let slabs = (z.co + 127u) / 128u;
   let at = place(index);
   if (at.n >= params.b) { return; }
   let o0 = slab % slabs * 128u;
   let part = slab / slabs;
-  let ci4 = params.ci / 4u;
+  let ci4 = z.ci / 4u;
   let down = warp / 2u * 2u;
   let right = warp % 2u * 64u;
   var s00: Sums;
@@ -42,9 +43,7 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
       for (var i = lid; i < 3072u; i += 256u) {
         let o = i / 8u % 128u;
         let kx = i / 1024u;
-        var v = vec4f();
-        if (o0 + o < params.co) { v = w_at(((o0 + o) * 9u + ky * 3u + kx) * ci4 + c + i % 8u); }
-        taps[(kx * 128u + o) * 10u + i % 8u] = halves(v);
+        taps[(kx * 128u + o) * 10u + i % 8u] = halves(tap4(o0 + o, ky * 3u + kx, c + i % 8u));
       }
       workgroupBarrier();
       for (var kx = 0u; kx < 3u; kx++) {

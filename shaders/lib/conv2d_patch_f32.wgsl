@@ -10,12 +10,13 @@ fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> ve
 }
 
 fn convolve(slab: u32, index: u32, lid: u32) {
-  let slabs = (params.co + 63u) / 64u;
+  let z = sizes();
+  let slabs = (z.co + 63u) / 64u;
   let at = place(index);
   if (at.n >= params.b) { return; }
   let o0 = slab % slabs * 64u;
   let part = slab / slabs;
-  let ci4 = params.ci / 4u;
+  let ci4 = z.ci / 4u;
   let column = lid / 16u;
   let four = lid % 16u;
   let swap = four / 4u % 2u;
@@ -30,9 +31,7 @@ fn convolve(slab: u32, index: u32, lid: u32) {
         let o = i / 2u % 64u;
         let ky = i / 128u;
         let slot = o % 4u * 16u + o / 4u;
-        var v = vec4f();
-        if (o0 + o < params.co) { v = w_at(((o0 + o) * 9u + ky * 3u + kx) * ci4 + c + i % 2u); }
-        taps[(ky * 64u + slot) * 2u + ((i ^ (slot / 4u)) & 1u)] = v;
+        taps[(ky * 64u + slot) * 2u + ((i ^ (slot / 4u)) & 1u)] = tap4(o0 + o, ky * 3u + kx, c + i % 2u);
       }
       workgroupBarrier();
       for (var q = 0u; q < 2u; q++) {

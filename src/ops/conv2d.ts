@@ -50,44 +50,37 @@ const PATCH = [8, 16] as const;
 const WORKGROUPS = 128;
 const MOST_PARTS = 8;
 
-function forwardPlan(d: Sizes, caps: GpuCaps): GpuPlan {
-  const { b, ho, wo, ci, co, kh, kw, stride, up } = d;
+type Turn = '' | '_turned';
+
+/** 3×3 windows at stride 1 as patches; `turned` is the way back, from dy to dx. Undefined where that does not fit. */
+function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
+  const { b, kh, kw, stride, up } = d;
+  const [ho, wo, ci, co] = turned ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
   const patches = ceilDiv(ho, PATCH[0]) * ceilDiv(wo, PATCH[1]);
-  const windows = kh === 3 && kw === 3 && stride === 1 && ci % 4 === 0;
-  if (windows && co <= 4)
+  if (kh !== 3 || kw !== 3 || stride !== 1 || (turned && up > 1) || ci % 4) return undefined;
+  if (!turned && co <= 4)
     return { entry: 'few', constants: { UP: up, CO: co }, vec4: ['x', 'w'], workgroups: [1, ...grid(b * patches)] };
-  if (windows && ci % 8 === 0 && co % 4 === 0) {
-    const matrix = useMatrices(caps) && ci % 32 === 0 && co > 32;
-    const [name, channels, slab] = matrix ? (['matrix', 32, 128] as const) : (['windows', 8, 64] as const);
-    const slabs = ceilDiv(co, slab);
-    // By image alone: how an image's sums are made must not depend on the batch.
-    let parts = 1;
-    while (parts < MOST_PARTS && 2 * parts * patches * slabs <= WORKGROUPS && ci % (2 * parts * channels) === 0) parts *= 2;
-    const pass: GpuPass = {
-      entry: parts > 1 ? `${name}_part` : name,
-      constants: { UP: up, PARTS: parts },
-      vec4: ['x', 'w', 'bias', 'residual', 'y', 'parts'],
-      enable: matrix ? ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] : [],
-      workgroups: [slabs * parts, ...grid(b * patches)],
-    };
-    if (parts === 1) return pass;
-    const size = b * ho * wo * co;
-    const join: GpuPass = {
-      entry: 'join',
-      constants: { PARTS: parts, UP: up },
-      vec4: pass.vec4!,
-      reads: ['bias', 'residual', 'parts'],
-      writes: ['y'],
-      workgroups: grid(ceilDiv(size / 4, 256)),
-    };
-    return { passes: [{ ...pass, reads: ['x', 'w'], writes: ['parts'] }, join], workspaces: { parts: parts * size } };
-  }
-  return {
-    entry: ci % 4 === 0 ? 'forward_vec4' : 'forward',
-    constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: up },
-    vec4: ci % 4 === 0 ? ['x', 'w'] : [],
-    workgroups: [ceilDiv(co, 64), ...grid(ceilDiv(b * ho * wo, 64))],
+  if (ci % 8 || co % 4 || 4 * ho * wo < patches * PATCH[0] * PATCH[1]) return undefined;
+  const matrix = useMatrices(caps) && ci % 32 === 0 && co > 32;
+  const [name, channels, slab] = matrix ? (['matrix', 32, 128] as const) : (['windows', 8, 64] as const);
+  const slabs = ceilDiv(co, slab);
+  // By image alone: how an image's sums are made must not depend on the batch.
+  let parts = 1;
+  while (parts < MOST_PARTS && 2 * parts * patches * slabs <= WORKGROUPS && ci % (2 * parts * channels) === 0) parts *= 2;
+  const pass = {
+    constants: { UP: up, PARTS: parts },
+    vec4: turned ? ['dy', 'dx', 'parts'] : ['x', 'w', 'bias', 'residual', 'y', 'parts'],
+    ...(matrix && { enable: ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'] }),
   };
+  const workgroups: GpuPass['workgroups'] = [slabs * parts, ...grid(b * patches)];
+  if (parts === 1) return { ...pass, entry: `${name}${turned}`, workgroups };
+  const size = b * ho * wo * co;
+  const [from, rest, to] = turned ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
+  const passes: GpuPass[] = [
+    { ...pass, entry: `${name}${turned}_part`, reads: from, writes: ['parts'], workgroups },
+    { ...pass, enable: [], entry: `join${turned}`, reads: [...rest, 'parts'], writes: to, workgroups: grid(ceilDiv(size / 4, 256)) },
+  ];
+  return { passes, workspaces: { parts: parts * size } };
 }
 
 const useMatrices = ({ products, matrices, subgroupMinSize, subgroupMaxSize, maxWorkgroupStorage }: GpuCaps) =>
@@ -110,7 +103,13 @@ export const conv2d = {
         for (let c = 0; c < d.ci; c++) y[at]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * x[p * d.ci + c]!;
       });
     },
-    webgpu: forwardPlan,
+    webgpu: (d, caps) =>
+      patchPlan(d, caps, '') ?? {
+        entry: d.ci % 4 === 0 ? 'forward_vec4' : 'forward',
+        constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: d.up },
+        vec4: d.ci % 4 === 0 ? ['x', 'w'] : [],
+        workgroups: [ceilDiv(d.co, 64), ...grid(ceilDiv(d.b * d.ho * d.wo, 64))],
+      },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     tolerance: { f32: 3e-6, reason: 'kh·kw·ci products summed in f32, in another order' },
@@ -131,12 +130,13 @@ export const conv2d = {
         for (let c = 0; c < d.ci; c++) dx[p * d.ci + c]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * dy[at]!;
       });
     },
-    webgpu: ({ b, hi, wi, ci, co, up }) => ({
-      entry: co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
-      constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: up },
-      vec4: co % 4 === 0 ? ['dy'] : [],
-      workgroups: [ceilDiv(ci, 64), ...grid(ceilDiv(b * hi * wi, 64))],
-    }),
+    webgpu: (d, caps) =>
+      patchPlan(d, caps, '_turned') ?? {
+        entry: d.co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
+        constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: d.up },
+        vec4: d.co % 4 === 0 ? ['dy'] : [],
+        workgroups: [ceilDiv(d.ci, 64), ...grid(ceilDiv(d.b * d.hi * d.wi, 64))],
+      },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
     tolerance: { f32: 3e-6, reason: 'kh·kw·co products summed in f32, in another order' },
