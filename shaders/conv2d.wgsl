@@ -174,7 +174,7 @@ fn few(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @b
     workgroupBarrier();
     for (var i = lid; i < 720u; i += 256u) {
       var v = vec4f();
-      if (c0 + i % 4u < ci4) { v = pixel4(at, i / 4u, c0 + i % 4u); }
+      if (c0 + i % 4u < ci4) { v = pixel4(pixel(at, i / 4u), c0 + i % 4u); }
       window[i / 4u * 5u + i % 4u] = v;
     }
     workgroupBarrier();

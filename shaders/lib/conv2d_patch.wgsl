@@ -11,14 +11,19 @@ fn place(index: u32) -> Place {
   return Place(index / across / down, index / across % down * 8u, index % across * 16u);
 }
 
-// Vector c of input pixel p of the patch's 180.
-fn pixel4(at: Place, p: u32, c: u32) -> vec4f {
+// Where the vectors of input pixel p of the patch's 180 begin, or NONE where it is outside.
+fn pixel(at: Place, p: u32) -> u32 {
   let z = sizes();
   let vy = at.oy + p / 18u - z.pad;
   let vx = at.ox + p % 18u - z.pad;
   // What is left of zero has wrapped to a large number.
-  if (vy >= z.hi * UP || vx >= z.wi * UP) { return vec4f(); }
-  return source4(((at.n * z.hi + vy / UP) * z.wi + vx / UP) * (z.ci / 4u) + c);
+  if (p >= 180u || vy >= z.hi * UP || vx >= z.wi * UP) { return NONE; }
+  return ((at.n * z.hi + vy / UP) * z.wi + vx / UP) * (z.ci / 4u);
+}
+
+fn pixel4(start: u32, c: u32) -> vec4f {
+  if (start == NONE) { return vec4f(); }
+  return source4(start + c);
 }
 
 // Vector o of output pixel (row, column) of a patch, or NONE where it is outside.

@@ -12,7 +12,7 @@ fn halves(v: vec4f) -> vec2u { return vec2u(pack2x16float(v.xy), pack2x16float(v
 fn put8(at: Place, row: u32, o: u32, part: u32, first: u32, lane: u32) {
   for (var q = 0u; q < 2u; q++) {
     let i = first + lane * 4u + q * 2u;
-    put4(at, row, lane / 2u, o + lane % 2u * 2u + q, part, vec4f(bitcast<vec2f>(pixels[i]), bitcast<vec2f>(pixels[i + 1u])));
+    put4(at, row, lane / 2u, o + lane % 2u * 2u + q, part, vec4f(bitcast<vec2f>(taps[i]), bitcast<vec2f>(taps[i + 1u])));
   }
 }
 
@@ -24,8 +24,9 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
   let o0 = slab % slabs * 128u;
   let part = slab / slabs;
   let ci4 = z.ci / 4u;
-  let down = warp / 2u * 2u;
+  let down = warp / 2u % 4u * 2u;
   let right = warp % 2u * 64u;
+  let scratch = warp % 8u * 256u;
   var s00: Sums;
   var s01: Sums;
   var s02: Sums;
@@ -34,16 +35,23 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
   var s11: Sums;
   var s12: Sums;
   var s13: Sums;
+  // What this thread copies: vector `lane` of six pixels and of four output channels' taps, from `own` on.
+  let lane = lid % 8u;
+  let own = lid / 8u;
+  var starts: array<u32, 6>;
+  for (var i = 0u; i < 6u; i++) { starts[i] = pixel(at, own + i * 32u); }
   for (var c = part * (ci4 / PARTS); c < (part + 1u) * (ci4 / PARTS); c += 8u) {
     for (var ky = 0u; ky < 3u; ky++) {
       workgroupBarrier();
       if (ky == 0u) {
-        for (var i = lid; i < 1440u; i += 256u) { pixels[i / 8u * 10u + i % 8u] = halves(pixel4(at, i / 8u, c + i % 8u)); }
+        for (var i = 0u; i < 6u; i++) {
+          if (own + i * 32u < 180u) { pixels[(own + i * 32u) * 10u + lane] = halves(pixel4(starts[i], c + lane)); }
+        }
       }
-      for (var i = lid; i < 3072u; i += 256u) {
-        let o = i / 8u % 128u;
-        let kx = i / 1024u;
-        taps[(kx * 128u + o) * 10u + i % 8u] = halves(tap4(o0 + o, ky * 3u + kx, c + i % 8u));
+      for (var kx = 0u; kx < 3u; kx++) {
+        for (var i = 0u; i < 4u; i++) {
+          taps[(kx * 128u + own + i * 32u) * 10u + lane] = halves(tap4(o0 + own + i * 32u, ky * 3u + kx, c + lane));
+        }
       }
       workgroupBarrier();
       for (var kx = 0u; kx < 3u; kx++) {
@@ -83,35 +91,27 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
     }
   }
   workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s00, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 0u, s00, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 128u, s10, 8u);
   workgroupBarrier();
-  put8(at, down + 0u, (o0 + right + 0u) / 4u, part, warp * 128u, lid % 32u);
+  put8(at, down + 0u, (o0 + right + 0u) / 4u, part, scratch + 0u, lid % 32u);
+  put8(at, down + 1u, (o0 + right + 0u) / 4u, part, scratch + 128u, lid % 32u);
   workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s01, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 0u, s01, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 128u, s11, 8u);
   workgroupBarrier();
-  put8(at, down + 0u, (o0 + right + 16u) / 4u, part, warp * 128u, lid % 32u);
+  put8(at, down + 0u, (o0 + right + 16u) / 4u, part, scratch + 0u, lid % 32u);
+  put8(at, down + 1u, (o0 + right + 16u) / 4u, part, scratch + 128u, lid % 32u);
   workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s02, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 0u, s02, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 128u, s12, 8u);
   workgroupBarrier();
-  put8(at, down + 0u, (o0 + right + 32u) / 4u, part, warp * 128u, lid % 32u);
+  put8(at, down + 0u, (o0 + right + 32u) / 4u, part, scratch + 0u, lid % 32u);
+  put8(at, down + 1u, (o0 + right + 32u) / 4u, part, scratch + 128u, lid % 32u);
   workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s03, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 0u, s03, 8u);
+  subgroupMatrixStore<row_major>(&taps, scratch + 128u, s13, 8u);
   workgroupBarrier();
-  put8(at, down + 0u, (o0 + right + 48u) / 4u, part, warp * 128u, lid % 32u);
-  workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s10, 8u);
-  workgroupBarrier();
-  put8(at, down + 1u, (o0 + right + 0u) / 4u, part, warp * 128u, lid % 32u);
-  workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s11, 8u);
-  workgroupBarrier();
-  put8(at, down + 1u, (o0 + right + 16u) / 4u, part, warp * 128u, lid % 32u);
-  workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s12, 8u);
-  workgroupBarrier();
-  put8(at, down + 1u, (o0 + right + 32u) / 4u, part, warp * 128u, lid % 32u);
-  workgroupBarrier();
-  subgroupMatrixStore<row_major>(&pixels, warp * 128u, s13, 8u);
-  workgroupBarrier();
-  put8(at, down + 1u, (o0 + right + 48u) / 4u, part, warp * 128u, lid % 32u);
+  put8(at, down + 0u, (o0 + right + 48u) / 4u, part, scratch + 0u, lid % 32u);
+  put8(at, down + 1u, (o0 + right + 48u) / 4u, part, scratch + 128u, lid % 32u);
 }

@@ -20,12 +20,15 @@ fn convolve(slab: u32, index: u32, lid: u32) {
   let column = lid / 16u;
   let four = lid % 16u;
   let swap = four / 4u % 2u;
+  // What this thread copies: one vector of two pixels.
+  let starts = array<u32, 2>(pixel(at, lid / 2u), pixel(at, lid / 2u + 128u));
   var sums: array<vec4f, 8>;
   for (var c = part * (ci4 / PARTS); c < (part + 1u) * (ci4 / PARTS); c += 2u) {
     for (var kx = 0u; kx < 3u; kx++) {
       workgroupBarrier();
       if (kx == 0u) {
-        for (var i = lid; i < 360u; i += 256u) { pixels[i] = pixel4(at, i / 2u, c + i % 2u); }
+        pixels[lid] = pixel4(starts[0], c + lid % 2u);
+        if (lid < 104u) { pixels[lid + 256u] = pixel4(starts[1], c + lid % 2u); }
       }
       for (var i = lid; i < 384u; i += 256u) {
         let o = i / 2u % 64u;

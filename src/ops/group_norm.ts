@@ -33,11 +33,11 @@ function eachGroup(x: RefArray, { b, s, c, groups, eps }: Sizes, visit: (at: num
     }
 }
 
-/** Threads of a workgroup, and vectors that it normalises. */
+/** Threads of a workgroup, and how many vectors at most it normalises: fewer where an image has few. */
 const THREADS = 256;
 const APPLIED = 4096;
 /** Values of an image whose moments one workgroup takes; never more than MOST_PARTS workgroups, since all of them are read again. */
-const PART = 16384;
+const PART = 4096;
 const MOST_PARTS = 128;
 
 /** Passes by image, each the same whatever the batch is: moments of stretches of pixels, then `rest`, which reads them. */
@@ -48,7 +48,8 @@ function passes({ b, s, c, groups }: Sizes, rest: (common: { constants: Record<'
   const held = c <= lanes * THREADS ? groups : Math.max(1, Math.floor((lanes * THREADS) / width));
   const constants = { LANES: lanes, GROUPS: groups, PARTS: parts };
   const team = Math.min(8, 2 ** Math.floor(Math.log2(Math.max(1, THREADS / groups))));
-  const pixels = Math.max(1, Math.floor((APPLIED * lanes) / c));
+  const applied = Math.min(APPLIED, Math.max(THREADS, (s * c) / lanes / MOST_PARTS));
+  const pixels = Math.max(1, Math.floor((applied * lanes) / c));
   const moments: GpuPass = {
     entry: 'moments',
     constants: { ...constants, HELD: held, COLUMNS: (held * width) / lanes },
