@@ -26,7 +26,8 @@ type GpuCommand = Dispatch | Clear;
 /** Of the passes of an entry after the first, which stands for all. */
 const NO_COST: Cost = { flops: 0, bytes: 0 };
 
-/** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
+/** Commands per submit: after a read, when the GPU has nothing to do, few, so that it starts early; then enough to amortise it. */
+const FIRST_BATCH = 16;
 const BATCH = 256;
 
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
@@ -42,6 +43,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly dummies: GPUBuffer[] = [];
   private readonly spare = new Map<number, GPUBuffer[]>();
   private pending: GpuCommand[] = [];
+  private batch = FIRST_BATCH;
   private failure: AimError | undefined;
   private profiler: GpuProfiler | undefined;
 
@@ -86,7 +88,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   execute(commands: readonly GpuCommand[]): void {
     for (const c of commands) this.pending.push(c);
-    if (this.pending.length >= BATCH) this.flush();
+    if (this.pending.length < this.batch) return;
+    this.flush();
+    this.batch = Math.min(BATCH, 2 * this.batch);
   }
 
   /** Submits what is encoded so far, so that the GPU starts on it. */
@@ -259,6 +263,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
+    this.batch = FIRST_BATCH;
     const bytes = bound(t);
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
     const encoder = this.device.createCommandEncoder();

@@ -78,7 +78,14 @@ function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
   const [from, rest, to] = turned ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
   const passes: GpuPass[] = [
     { ...pass, entry: `${name}${turned}_part`, reads: from, writes: ['parts'], workgroups },
-    { ...pass, enable: [], entry: `join${turned}`, reads: [...rest, 'parts'], writes: to, workgroups: grid(ceilDiv(size / 4, 256)) },
+    {
+      ...pass,
+      enable: [],
+      entry: `join${turned}`,
+      reads: [...rest, 'parts'],
+      writes: to,
+      workgroups: grid(ceilDiv(size / 4, 256)),
+    },
   ];
   return { passes, workspaces: { parts: parts * size } };
 }

@@ -41,7 +41,10 @@ const PART = 4096;
 const MOST_PARTS = 128;
 
 /** Passes by image, each the same whatever the batch is: moments of stretches of pixels, then `rest`, which reads them. */
-function passes({ b, s, c, groups }: Sizes, rest: (common: { constants: Record<'PIXELS', number> }, vectors: boolean, parts: number) => GpuPass[]) {
+function passes(
+  { b, s, c, groups }: Sizes,
+  rest: (common: { constants: Record<'PIXELS', number> }, vectors: boolean, parts: number) => GpuPass[],
+) {
   const width = c / groups;
   const lanes = c % 4 === 0 && (c <= 4 * THREADS || width % 4 === 0) ? 4 : 1;
   const parts = Math.min(MOST_PARTS, ceilDiv(s * c, PART), s);
