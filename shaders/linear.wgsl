@@ -1,7 +1,16 @@
 // y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]).
+// The matrix products take one of three tiles; src/ops/tile.ts says which.
+
+// @entry tile
+#include "lib/tile.wgsl"
+
+// @entry tile_wide
+#include "lib/tile_wide.wgsl"
+
+// @entry tile_f16
+#include "lib/tile_f16.wgsl"
 
 // @entry forward
-#include "lib/tile.wgsl"
 #include "lib/linear_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
@@ -14,14 +23,13 @@ fn b4(j: u32, k: u32) -> vec4f {
   return v;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(TILE_THREADS)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.k, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.k, lid);
 }
 
 // @entry forward_vec4
 // k in whole vectors.
-#include "lib/tile.wgsl"
 #include "lib/linear_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   if (i >= params.m || k >= params.k) { return vec4f(); }
@@ -32,9 +40,22 @@ fn b4(j: u32, k: u32) -> vec4f {
   return w_at((j * params.k + k) / 4u);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(TILE_THREADS)
 fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.k, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.k, lid);
+}
+
+// @entry forward_f16
+#include "lib/linear_epilogue.wgsl"
+fn a4(i: u32, k: u32) -> vec4f { return x[i * (params.k / 4u) + k / 4u]; }
+fn b4(j: u32, k: u32) -> vec4f { return w_at(j * (params.k / 4u) + k / 4u); }
+
+@compute @workgroup_size(TILE_THREADS)
+fn forward_f16(
+  @builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32, @builtin(subgroup_id) warp: u32,
+) {
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, params.m, params.n, 0u, params.k, warp, lid);
 }
 
 // @entry forward_gemv
@@ -69,7 +90,6 @@ fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
 
 // @entry backward_input
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k]  ⇒  dx[m,k] = Σₙ dy[m,n]·w[n,k]
-#include "lib/tile.wgsl"
 fn a4(i: u32, n: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) { if (i < params.m && n + q < params.n) { v[q] = dy[i * params.n + n + q]; } }
@@ -84,30 +104,71 @@ fn put(i: u32, j: u32, sum: f32) {
   if (i < params.m && j < params.k) { dx[i * params.k + j] = sum; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(TILE_THREADS)
 fn backward_input(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.n, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.n, lid);
+}
+
+// @entry backward_input_vec4
+// n in whole vectors.
+fn a4(i: u32, n: u32) -> vec4f {
+  if (i >= params.m || n >= params.n) { return vec4f(); }
+  return dy[(i * params.n + n) / 4u];
+}
+fn b4(j: u32, n: u32) -> vec4f {
+  if (j >= params.k || n >= params.n) { return vec4f(); }
+  let at = n * params.k + j;
+  return vec4f(w_at(at), w_at(at + params.k), w_at(at + 2u * params.k), w_at(at + 3u * params.k));
+}
+fn put(i: u32, j: u32, sum: f32) {
+  if (i < params.m && j < params.k) { dx[i * params.k + j] = sum; }
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.n, lid);
+}
+
+// @entry backward_input_f16
+#include "lib/gradient_scale.wgsl"
+fn a4(i: u32, n: u32) -> vec4f { return scaled(dy[i * (params.n / 4u) + n / 4u]); }
+fn b4(j: u32, n: u32) -> vec4f { return w_at(n * (params.k / 4u) + j / 4u); }
+fn put(i: u32, j: u32, sum: f32) { dx[i * params.k + j] = unscaled(sum); }
+
+@compute @workgroup_size(TILE_THREADS)
+fn backward_input_f16(
+  @builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32, @builtin(subgroup_id) warp: u32,
+) {
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, params.m, params.k, 0u, params.n, warp, lid);
 }
 
 // @entry backward_weight
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]
 // The workgroups of z = p take a chunk of the rows each.
-#include "lib/tile.wgsl"
-#include "lib/column_sums.wgsl"
-var<private> part: u32;
-var<private> end: u32;
-
+#include "lib/linear_gradient.wgsl"
 fn column(m: u32, j: u32) -> f32 {
   if (m >= end || j >= params.n) { return 0.0; }
   return dy[m * params.n + j];
 }
+// Four rows at once where chunks are multiples of them.
 fn a4(i: u32, m: u32) -> vec4f {
   var v: vec4f;
+  if (WHOLE == 1u) {
+    if (m >= end || i >= params.n) { return v; }
+    let at = m * params.n + i;
+    return vec4f(dy[at], dy[at + params.n], dy[at + 2u * params.n], dy[at + 3u * params.n]);
+  }
   for (var q = 0u; q < 4u; q++) { v[q] = column(m + q, i); }
   return v;
 }
 fn b4(j: u32, m: u32) -> vec4f {
   var v: vec4f;
+  if (WHOLE == 1u) {
+    if (m >= end || j >= params.k) { return v; }
+    let at = m * params.k + j;
+    return vec4f(x[at], x[at + params.k], x[at + 2u * params.k], x[at + 3u * params.k]);
+  }
   for (var q = 0u; q < 4u; q++) { if (j < params.k && m + q < end) { v[q] = x[(m + q) * params.k + j]; } }
   return v;
 }
@@ -115,17 +176,29 @@ fn put(i: u32, j: u32, sum: f32) {
   if (i < params.n && j < params.k) { dw[(part * params.n + i) * params.k + j] += sum; }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(TILE_THREADS)
 fn backward_weight(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  part = wg.z;
-  let chunk = (params.m + params.p - 1u) / params.p;
-  let start = min(wg.z * chunk, params.m);
-  let stop = min(start + chunk, params.m);
-  end = stop;
-  tile(wg.y * 64u, wg.x * 64u, start, stop, lid);
-  if (wg.x == 0u && params.has_dbias == 1u) {
-    let sum = column_sum(wg.y * 64u, start, stop, lid);
-    let j = wg.y * 64u + lid;
-    if (lid < 64u && j < params.n) { dbias[part * params.n + j] += sum; }
-  }
+  let rows = chunk(wg.z);
+  tile(wg.y * TILE, wg.x * TILE, rows.x, rows.y, lid);
+  put_bias(wg, rows, lid);
+}
+
+// @entry backward_weight_f16
+#include "lib/linear_gradient.wgsl"
+#include "lib/gradient_scale.wgsl"
+fn column(m: u32, j: u32) -> f32 {
+  if (m >= end || j >= params.n) { return 0.0; }
+  return dy[(m * params.n + j) / 4u][j % 4u];
+}
+fn a4(i: u32, m: u32) -> vec4f { return scaled(dy[m * (params.n / 4u) + i / 4u]); }
+fn b4(j: u32, m: u32) -> vec4f { return x[m * (params.k / 4u) + j / 4u]; }
+fn put(i: u32, j: u32, sum: f32) { dw[(part * params.n + i) * params.k + j] += unscaled(sum); }
+
+@compute @workgroup_size(TILE_THREADS)
+fn backward_weight_f16(
+  @builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32, @builtin(subgroup_id) warp: u32,
+) {
+  let rows = chunk(wg.z);
+  tile(wg.y * TILE, wg.x * TILE, params.n, params.k, rows.x, rows.y, warp, lid);
+  put_bias(wg, rows, lid);
 }

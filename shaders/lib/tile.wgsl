@@ -4,10 +4,13 @@
 //   fn put(i: u32, j: u32, sum: f32): bounds-checked store
 //   A_ALONG_K, B_ALONG_K: whether the operand is contiguous along k (1) or along its rows (0), so that loads coalesce
 // Rows in workgroup memory are five vectors apart: then neither stores nor loads meet in a bank.
+// A sum takes its products in the order of k, as in tile_wide.wgsl: which of the two runs does not show in a result.
+const TILE = 64u;
+const TILE_THREADS = 256u;
 var<workgroup> tile_a: array<vec4f, 320>;
 var<workgroup> tile_b: array<vec4f, 320>;
 
-fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return (((sum + a.x * b.x) + a.y * b.y) + a.z * b.z) + a.w * b.w; }
+fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum)))); }
 
 fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
   return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));

@@ -316,7 +316,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
     const name = plan.entry ?? e.entry;
-    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4, plan.elements, plan.reads, plan.writes, [...half]])}`;
+    const key = `${e.op}.${name} ${JSON.stringify([plan.sections, plan.constants, plan.vec4, plan.elements, plan.reads, plan.writes, [...half]])}`;
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
       const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
@@ -378,8 +378,11 @@ function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
  */
 export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
   const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
-  const at = sections.indexOf(name, 1);
-  if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
+  const section = (wanted: string) => {
+    const at = sections.indexOf(wanted, 1);
+    if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${wanted}"`);
+    return sections[at + 1];
+  };
   const constants = Object.entries(plan.constants ?? {}).map(([k, v]) => (v === undefined ? '' : `const ${k}: u32 = ${v}u;`));
   const fields = [
     ...e.dimNames.map((n) => `${n}: u32,`),
@@ -413,7 +416,7 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: Reado
     ...readers,
     'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
     sections[0],
-    sections[at + 1],
+    ...[...(plan.sections ?? []), name].map(section),
   ].join('\n');
 }
 

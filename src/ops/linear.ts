@@ -1,12 +1,42 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuPass, grid } from './spec.js';
+import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
 /** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
 const GEMV_ROWS = 8;
 
 /** Rows of dy that assembly/linear.ts turns at once for a weight's gradient. */
 export const GRADIENT_ROWS = 256;
+
+/** A launch that makes `rows` × `columns` sums in tiles. */
+function product(
+  entry: string,
+  rows: number,
+  columns: number,
+  caps: GpuCaps,
+  vec4: string[],
+  constants: Record<string, number> = { A_ALONG_K: 1, B_ALONG_K: 1 },
+  parts = 1,
+  tile = tileOf(rows, columns, parts, caps),
+): GpuPass {
+  const workgroups: GpuPass['workgroups'] = [ceilDiv(columns, tile.size), ...grid(ceilDiv(rows, tile.size))];
+  return { entry, sections: [tile.section], constants, vec4, workgroups };
+}
+
+/** As `product`, of factors in f16 and `depth` terms a sum; undefined where that is not to be had. */
+function halfProduct(
+  entry: string,
+  rows: number,
+  columns: number,
+  depth: number,
+  caps: GpuCaps,
+  vec4: string[],
+  constants?: Record<string, number>,
+): GpuPass | undefined {
+  const tile = halfTileOf(rows, columns, depth, caps);
+  return tile && { ...product(entry, rows, columns, caps, vec4, constants, 1, tile), enable: HALF_EXTENSIONS };
+}
 
 export const linear = {
   forward: entry('linear', 'forward', shader, {
@@ -26,7 +56,7 @@ export const linear = {
         }
       }
     },
-    webgpu({ m, n, k }) {
+    webgpu({ m, n, k }, caps) {
       if (m <= GEMV_ROWS && k % 4 === 0) {
         const [wg, lanes] = [64, 16];
         return {
@@ -36,15 +66,14 @@ export const linear = {
           workgroups: grid(ceilDiv(n, wg / lanes)),
         };
       }
-      return {
-        entry: k % 4 === 0 ? 'forward_vec4' : 'forward',
-        constants: { A_ALONG_K: 1, B_ALONG_K: 1 },
-        vec4: k % 4 === 0 ? ['x', 'w'] : [],
-        workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 64))],
-      };
+      const vec4 = k % 4 === 0 ? ['x', 'w'] : [];
+      return (
+        (k % 4 === 0 && halfProduct('forward_f16', m, n, k, caps, vec4)) ||
+        product(k % 4 === 0 ? 'forward_vec4' : 'forward', m, n, caps, vec4)
+      );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },
+    tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
   backward_input: entry('linear', 'backward_input', shader, {
@@ -60,12 +89,15 @@ export const linear = {
           // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dx[m,k] += dy[m,n]·w[n,k]
           for (let q = 0; q < k; q++) dx[i * k + q]! += dy[i * n + j]! * w[j * k + q]!;
     },
-    webgpu: ({ m, k }) => ({
-      constants: { A_ALONG_K: 1, B_ALONG_K: 0 },
-      workgroups: [ceilDiv(k, 64), ...grid(ceilDiv(m, 64))],
-    }),
+    webgpu({ m, n, k }, caps) {
+      const along = { A_ALONG_K: 1, B_ALONG_K: 0 };
+      return (
+        (n % 4 === 0 && k % 4 === 0 && halfProduct('backward_input_f16', m, k, n, caps, ['w', 'dy'], along)) ||
+        product(n % 4 === 0 ? 'backward_input_vec4' : 'backward_input', m, k, caps, n % 4 === 0 ? ['dy'] : [], along)
+      );
+    },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    tolerance: { f32: 3e-6, reason: 'n products summed in f32, in another order' },
+    tolerance: { f32: 3e-6, f16: 1e-3, reason: 'n products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
   /** dw and dbias are p partial sums over chunks of rows; p = 1 are the gradients themselves, more go through `sum_rows`. */
@@ -89,12 +121,16 @@ export const linear = {
         }
       }
     },
-    webgpu: ({ n, k, p }) => ({
-      constants: { A_ALONG_K: 0, B_ALONG_K: 0 },
-      workgroups: [ceilDiv(k, 64), ceilDiv(n, 64), p],
-    }),
+    webgpu({ m, n, k, p }, caps) {
+      const along = { A_ALONG_K: 0, B_ALONG_K: 0 };
+      const half = n % 4 === 0 && k % 4 === 0 && halfProduct('backward_weight_f16', n, k, m, caps, ['x', 'dy'], along);
+      const whole = Number(m % 4 === 0 && ceilDiv(m, p) % 4 === 0);
+      const pass = half || product('backward_weight', n, k, caps, [], { ...along, WHOLE: whole }, p);
+      const [columns, rows] = pass.workgroups;
+      return { ...pass, workgroups: [columns, rows, p] };
+    },
     flops: ({ m, n, k }) => 2 * m * n * k,
     wasmScratch: ({ n }) => 4 * GRADIENT_ROWS * n,
-    tolerance: { f32: 3e-6, reason: 'm products summed in f32, in another order' },
+    tolerance: { f32: 3e-6, f16: 1e-3, reason: 'm products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 };

@@ -54,6 +54,8 @@ export interface GpuPasses {
 export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
+  /** Further sections of the shader, put before the entry's own, e.g. the tile it works with. */
+  sections?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
   /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */
@@ -95,8 +97,11 @@ export interface EntrySpec<
   bytes?(d: Dims<T, A>): number;
   /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
   wasmScratch?(d: Dims<T, A>): number;
-  /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
-  tolerance: { f32: number; reason: string };
+  /**
+   * Largest allowed |got − reference| over the reference's largest magnitude, f32, and why; f16 where matrix products round
+   * their factors to it (`GpuCaps.products`).
+   */
+  tolerance: { f32: number; f16?: number; reason: string };
 }
 
 export interface Entry<

@@ -66,8 +66,17 @@ export async function runCase(backend: Backend, op: OpCases, c: Case, values: Re
   return out;
 }
 
-/** Errors of one case against the reference, by output; empty when all is within the spec's tolerance. */
-export async function checkCase(backend: Backend, op: OpCases, c: Case, seed: number): Promise<string[]> {
+/**
+ * Errors of one case against the reference, by output; empty when all is within the spec's tolerance: that of f16 where the
+ * case may be computed with factors of f16.
+ */
+export async function checkCase(
+  backend: Backend,
+  op: OpCases,
+  c: Case,
+  seed: number,
+  products: 'f32' | 'f16' = 'f32',
+): Promise<string[]> {
   const values = inputs(op, c, seed);
   const want = await runCase(new ReferenceBackend(), op, c, values);
   const got = await runCase(backend, op, c, values);
@@ -88,7 +97,7 @@ export async function checkCase(backend: Backend, op: OpCases, c: Case, seed: nu
       }
     }
     const exact = values[name]!.spec.dtype === 'u32';
-    const allowed = exact ? 0 : op.entry.tolerance.f32 * Math.max(largest, 1e-30);
+    const allowed = exact ? 0 : (op.entry.tolerance[products] ?? op.entry.tolerance.f32) * Math.max(largest, 1e-30);
     if (!(worst <= allowed))
       wrong.push(
         `${op.entry.key} ${JSON.stringify(c)}: ${name}[${at}] = ${g[at]}, expected ${w[at]} (allowed ± ${allowed.toExponential(1)})`,

@@ -1,0 +1,65 @@
+/** Matrix products on devices other than the one at hand: with other limits, wide tiles, and factors rounded to f16. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebGpuBackend } from '../../src/backend/webgpu.js';
+import type { GpuCaps } from '../../src/ops/spec.js';
+import { createBackend, findGpu } from '../../src/platform/device.js';
+import { NO_ADAPTER } from '../backends.js';
+import linearCases from './linear.cases.js';
+import { checkTiles, halfCases, misplaced, wideCases } from './tiles.js';
+
+/** A device with the limits and features that every WebGPU device has. */
+async function plainDevice(): Promise<WebGpuBackend | undefined> {
+  const found = await findGpu();
+  const adapter = 'gpu' in found && (await found.gpu.requestAdapter());
+  return adapter ? new WebGpuBackend(await adapter.requestDevice()) : undefined;
+}
+
+describe('default limits and no features', () => {
+  let backend: WebGpuBackend | undefined;
+  beforeAll(async () => {
+    backend = await plainDevice();
+  });
+  afterAll(() => backend?.dispose());
+
+  for (const op of linearCases) {
+    it(op.entry.key, async ({ skip }) => {
+      if (!backend) return skip(NO_ADAPTER);
+      expect([...backend.caps.features].filter((f) => f !== 'core-features-and-limits')).toEqual([]);
+      expect(await checkTiles(backend, op)).toEqual([]);
+    });
+  }
+
+  // The wide tile needs no more than these limits; only its choice asks for a GPU that gains by it.
+  for (const op of wideCases) {
+    it(`${op.entry.key} in wide tiles`, async ({ skip }) => {
+      if (!backend) return skip(NO_ADAPTER);
+      expect(misplaced({ ...op, section: 'tile' }, backend.caps)).toBeUndefined();
+      const subgroups = { subgroupMinSize: 32, subgroupMaxSize: 32 };
+      const wide = new WebGpuBackend(backend.device, undefined, false);
+      Object.assign(wide.caps, subgroups);
+      expect(misplaced(op, wide.caps)).toBeUndefined();
+      expect(await checkTiles(wide, op)).toEqual([]);
+      wide.dispose();
+    });
+  }
+});
+
+describe('factors rounded to f16', () => {
+  let backend: WebGpuBackend | undefined;
+  let caps: GpuCaps | undefined;
+  beforeAll(async () => {
+    const dawn = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
+    backend = (await createBackend({ device: 'webgpu', precision: 'mixed', dawn }).catch(() => undefined)) as typeof backend;
+    caps = backend?.caps;
+  });
+  afterAll(() => backend?.dispose());
+
+  for (const op of halfCases) {
+    it(op.entry.key, async ({ skip }) => {
+      if (!backend) return skip(NO_ADAPTER);
+      if (!caps?.matrices) return skip('this adapter has no 16×16×16 subgroup matrices of f16 (NVIDIA under Dawn has)');
+      expect(misplaced(op, caps)).toBeUndefined();
+      expect(await checkTiles(backend, op, 'f16')).toEqual([]);
+    });
+  }
+});
