@@ -308,6 +308,8 @@ fn matrix_turned_part(
 }
 
 // @entry join_turned
+#include "lib/conv2d_patch.wgsl"
+#include "lib/conv2d_taps_turned.wgsl"
 @compute @workgroup_size(256)
 fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let size = params.b * params.hi * params.wi * params.ci / 4u;
@@ -315,7 +317,7 @@ fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: v
   if (i >= size) { return; }
   var sum = parts[i];
   for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
-  dx[i] = sum;
+  dx[i] = sum / gradient_scale();
 }
 
 // @entry backward_weight

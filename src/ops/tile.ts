@@ -32,15 +32,18 @@ export function tileOf(rows: number, columns: number, parts: number, caps: GpuCa
   return worth && manyRegisters(caps) ? WIDE : TILE;
 }
 
+/** Whether products may be made of f16 factors on matrix units, by kernels that take so many bytes of workgroup memory. */
+export const hasMatrixUnits = (caps: GpuCaps, bytes: number) =>
+  caps.products === 'f16' &&
+  caps.matrices &&
+  caps.features.has('subgroups') &&
+  manyRegisters(caps) &&
+  caps.maxWorkgroupStorage >= bytes;
+
 /** The tile of f16 factors where the device has it, the caller allows it, and a product with `depth` terms a sum fits it. */
 export function halfTileOf(rows: number, columns: number, depth: number, caps: GpuCaps): Tile | undefined {
-  const may =
-    caps.products === 'f16' &&
-    caps.matrices &&
-    caps.features.has('subgroups') &&
-    manyRegisters(caps) &&
-    caps.maxWorkgroupStorage >= HALF_BYTES;
-  return may && Math.min(rows, columns) >= HALF.size && depth >= HALF_SLICE ? HALF : undefined;
+  const fits = Math.min(rows, columns) >= HALF.size && depth >= HALF_SLICE;
+  return fits && hasMatrixUnits(caps, HALF_BYTES) ? HALF : undefined;
 }
 
 /** What a plan with a tile of f16 factors must enable. */
