@@ -88,52 +88,69 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
 }
 
-// @entry windows
+// @entry patches
 #include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps.wgsl"
+
+// @entry taps
+fn sizes() -> Sizes { return Sizes(params.hi, params.wi, params.ci, params.ho, params.wo, params.co, params.pad); }
+fn source4(i: u32) -> vec4f { return x[i]; }
+fn tap4(o: u32, t: u32, c: u32) -> vec4f {
+  if (o >= params.co) { return vec4f(); }
+  return w_at((o * 9u + t) * (params.ci / 4u) + c);
+}
+
+// @entry taps_turned
+// The way back: windows of dy, the taps in the other order, every weight from its output to its input channel.
+fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
+fn source4(i: u32) -> vec4f { return dy[i] * gradient_scale(); }
+fn tap4(c: u32, t: u32, o: u32) -> vec4f {
+  if (c >= params.ci) { return vec4f(); }
+  let at = (o * 36u + 8u - t) * params.ci + c;
+  let step = 9u * params.ci;
+  return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
+}
+
+// @entry scale_turned
+// Before it is ROUNDED to f16, which holds the gradient of a mean over the pixels badly, dy is taken times a power of two near
+// their number; the sum is divided by it, both exactly.
+fn gradient_scale() -> f32 { return select(1.0, f32(1u << firstLeadingBit(params.b * params.ho * params.wo)), ROUNDED == 1u); }
+
+// @entry finish
+// Where sums go: to y, to dx, or kept for `join`.
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let i = target4(at, row, column, o);
+  if (i == NONE) { return; }
+  var value = sum + bias[o];
+  if (params.has_residual == 1u) { value += residual[i]; }
+  y[i] = value;
+}
+
+// @entry finish_turned
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let i = target4(at, row, column, o);
+  if (i != NONE) { dx[i] = sum / gradient_scale(); }
+}
+
+// @entry keep
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let z = sizes();
+  let i = target4(at, row, column, o);
+  if (i != NONE) { parts[part * params.b * z.ho * z.wo * (z.co / 4u) + i] = sum; }
+}
+
+// @entry windows
 #include "lib/conv2d_patch_f32.wgsl"
-#include "lib/conv2d_finish.wgsl"
 
 @compute @workgroup_size(256)
 fn windows(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   convolve(wg.x, wg.y + wg.z * nwg.y, lid);
 }
 
-// @entry windows_part
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps.wgsl"
-#include "lib/conv2d_patch_f32.wgsl"
-#include "lib/conv2d_keep.wgsl"
-
-@compute @workgroup_size(256)
-fn windows_part(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
-}
-
 // @entry matrix
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps.wgsl"
 #include "lib/conv2d_patch_f16.wgsl"
-#include "lib/conv2d_finish.wgsl"
 
 @compute @workgroup_size(256)
 fn matrix(
-  @builtin(workgroup_id) wg: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-  @builtin(subgroup_id) warp: u32,
-) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
-}
-
-// @entry matrix_part
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps.wgsl"
-#include "lib/conv2d_patch_f16.wgsl"
-#include "lib/conv2d_keep.wgsl"
-
-@compute @workgroup_size(256)
-fn matrix_part(
   @builtin(workgroup_id) wg: vec3u,
   @builtin(num_workgroups) nwg: vec3u,
   @builtin(local_invocation_index) lid: u32,
@@ -158,8 +175,6 @@ fn join(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @
 
 // @entry few
 // Few output channels, as of an image: two threads a pixel share its channels, 16 at a time.
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps.wgsl"
 var<workgroup> window: array<vec4f, 900>;
 
 @compute @workgroup_size(256)
@@ -253,63 +268,7 @@ fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
-// @entry windows_turned
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps_turned.wgsl"
-#include "lib/conv2d_patch_f32.wgsl"
-#include "lib/conv2d_finish_turned.wgsl"
-
-@compute @workgroup_size(256)
-fn windows_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
-}
-
-// @entry windows_turned_part
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps_turned.wgsl"
-#include "lib/conv2d_patch_f32.wgsl"
-#include "lib/conv2d_keep.wgsl"
-
-@compute @workgroup_size(256)
-fn windows_turned_part(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
-}
-
-// @entry matrix_turned
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps_turned.wgsl"
-#include "lib/conv2d_patch_f16.wgsl"
-#include "lib/conv2d_finish_turned.wgsl"
-
-@compute @workgroup_size(256)
-fn matrix_turned(
-  @builtin(workgroup_id) wg: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-  @builtin(subgroup_id) warp: u32,
-) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
-}
-
-// @entry matrix_turned_part
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps_turned.wgsl"
-#include "lib/conv2d_patch_f16.wgsl"
-#include "lib/conv2d_keep.wgsl"
-
-@compute @workgroup_size(256)
-fn matrix_turned_part(
-  @builtin(workgroup_id) wg: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-  @builtin(subgroup_id) warp: u32,
-) {
-  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
-}
-
 // @entry join_turned
-#include "lib/conv2d_patch.wgsl"
-#include "lib/conv2d_taps_turned.wgsl"
 @compute @workgroup_size(256)
 fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let size = params.b * params.hi * params.wi * params.ci / 4u;

@@ -63,7 +63,13 @@ function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
   const patches = ceilDiv(ho, PATCH[0]) * ceilDiv(wo, PATCH[1]);
   if (kh !== 3 || kw !== 3 || stride !== 1 || (turned && up > 1) || ci % 4) return undefined;
   if (!turned && co <= 4)
-    return { entry: 'few', constants: { UP: up, CO: co }, vec4: ['x', 'w'], workgroups: [1, ...grid(b * patches)] };
+    return {
+      entry: 'few',
+      sections: ['patches', 'taps'],
+      constants: { UP: up, CO: co },
+      vec4: ['x', 'w'],
+      workgroups: [1, ...grid(b * patches)],
+    };
   if (ci % 8 || co % 4 || 4 * ho * wo < patches * PATCH[0] * PATCH[1]) return undefined;
   const matrix = hasMatrixUnits(caps, MATRIX_BYTES) && ci % 32 === 0 && co > 32;
   const [name, slab, most] = matrix ? (['matrix', 128, 64] as const) : (['windows', 64, 256] as const);
@@ -72,20 +78,24 @@ function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
   // By image alone, since how an image's sums are made must not depend on the batch; only training has more bytes.
   let parts = 1;
   while (2 * parts * patches * slabs <= most && ci % (2 * parts * LEAST_PART) === 0 && 8 * parts * size <= PART_BYTES) parts *= 2;
+  const scale = turned ? ['scale_turned'] : [];
   const pass = {
+    entry: name,
+    sections: ['patches', `taps${turned}`, ...scale],
     constants: { UP: up, PARTS: parts, ...(turned && { ROUNDED: Number(matrix) }) },
     vec4: turned ? ['dy', 'dx', 'parts'] : ['x', 'w', 'bias', 'residual', 'y', 'parts'],
     ...(matrix && { enable: HALF_EXTENSIONS }),
   };
   const workgroups: GpuPass['workgroups'] = [slabs * parts, ...grid(b * patches)];
-  if (parts === 1) return { ...pass, entry: `${name}${turned}`, workgroups };
+  if (parts === 1) return { ...pass, sections: [...pass.sections, `finish${turned}`], workgroups };
   const [from, rest, to] = turned ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
   const passes: GpuPass[] = [
-    { ...pass, entry: `${name}${turned}_part`, reads: from, writes: ['parts'], workgroups },
+    { ...pass, sections: [...pass.sections, 'keep'], reads: from, writes: ['parts'], workgroups },
     {
-      ...pass,
-      enable: [],
       entry: `join${turned}`,
+      sections: scale,
+      constants: pass.constants,
+      vec4: pass.vec4,
       reads: [...rest, 'parts'],
       writes: to,
       workgroups: grid(ceilDiv(size / 4, 256)),

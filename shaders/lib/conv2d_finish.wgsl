@@ -1,7 +1,0 @@
-fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
-  let i = target4(at, row, column, o);
-  if (i == NONE) { return; }
-  var value = sum + bias[o];
-  if (params.has_residual == 1u) { value += residual[i]; }
-  y[i] = value;
-}
