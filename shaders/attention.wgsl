@@ -1,45 +1,81 @@
-// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j].
-// A workgroup takes 16 rows (queries, or keys in backward_key) through the other side's rows, 64 at a time; a thread makes
-// four products of one of these, then sums its channels for all 16.
-const Q = 0u;
-const K = 1u;
-const V = 2u;
-const DY = 3u;
+// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]; forward as two products with all scores between them (`scores`, `softmax`, `mix`),
+// or, where these are too many or do not come in whole vectors, block by block (`forward`), as backward does.
 const LEAST = -3e38;
 
-var<workgroup> few: array<vec4f, 64>;
-var<workgroup> many: array<vec4f, 320>;
-var<workgroup> weights: array<vec4f, 256>;
-var<workgroup> partial: array<vec4f, 256>;
-
-fn load4(which: u32, base: u32, row: u32, e: u32) -> vec4f {
-  var value: vec4f;
-  if (row >= params.s) { return value; }
-  for (var n = 0u; n < 4u; n++) {
-    if (e + n < params.c) { value[n] = fetch(which, (base + row) * params.c + e + n); }
-  }
-  return value;
+// @entry scores
+#include "lib/tile.wgsl"
+var<private> image: u32;
+fn a4(i: u32, e: u32) -> vec4f {
+  if (i >= params.s || e >= params.c) { return vec4f(); }
+  return q[((image * params.s + i) * params.c + e) / 4u];
+}
+fn b4(j: u32, e: u32) -> vec4f {
+  if (j >= params.s || e >= params.c) { return vec4f(); }
+  return k[((image * params.s + j) * params.c + e) / 4u];
+}
+fn put(i: u32, j: u32, sum: f32) {
+  if (i < params.s && j < params.s) { table[(image * params.s + i) * params.s + j] = sum * inverseSqrt(f32(params.c)); }
 }
 
-// Rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
-fn products(a: u32, b: u32, base: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
-  var sum = vec4f();
-  for (var e = 0u; e < params.c; e += 16u) {
-    if (lid < 64u) { few[lid] = load4(a, base, i0 + lid / 4u, e + lid % 4u * 4u); }
-    many[lid / 4u * 5u + lid % 4u] = load4(b, base, j0 + lid / 4u, e + lid % 4u * 4u);
+@compute @workgroup_size(256)
+fn scores(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  image = wg.z;
+  tile(wg.y * 64u, wg.x * 64u, 0u, params.c, lid);
+}
+
+// @entry softmax
+// A workgroup takes a query.
+var<workgroup> lanes: array<f32, 64>;
+fn together(value: f32, lid: u32, largest: bool) -> f32 {
+  workgroupBarrier();
+  lanes[lid] = value;
+  for (var n = 32u; n > 0u; n /= 2u) {
     workgroupBarrier();
-    for (var n = 0u; n < 4u; n++) {
-      let m = many[lid % 64u * 5u + n];
-      let at = lid / 64u * 16u + n;
-      sum += vec4f(dot(few[at], m), dot(few[at + 4u], m), dot(few[at + 8u], m), dot(few[at + 12u], m));
-    }
-    workgroupBarrier();
+    if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[lid + n], max(lanes[lid], lanes[lid + n]), largest); }
   }
-  return sum;
+  workgroupBarrier();
+  return lanes[0];
+}
+
+@compute @workgroup_size(64)
+fn softmax(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let row = flat(wg, nwg);
+  if (row >= params.b * params.s) { return; }
+  let s4 = params.s / 4u;
+  var most = vec4f(LEAST);
+  for (var j = lid; j < s4; j += 64u) { most = max(most, table[row * s4 + j]); }
+  let m = together(max(max(most.x, most.y), max(most.z, most.w)), lid, true);
+  var mass = vec4f();
+  for (var j = lid; j < s4; j += 64u) { mass += exp(table[row * s4 + j] - m); }
+  let total = together(mass.x + mass.y + mass.z + mass.w, lid, false);
+  for (var j = lid; j < s4; j += 64u) { table[row * s4 + j] = exp(table[row * s4 + j] - m) / total; }
+}
+
+// @entry mix
+#include "lib/tile.wgsl"
+var<private> image: u32;
+fn a4(i: u32, j: u32) -> vec4f {
+  if (i >= params.s || j >= params.s) { return vec4f(); }
+  return table[((image * params.s + i) * params.s + j) / 4u];
+}
+fn b4(e: u32, j: u32) -> vec4f {
+  if (e >= params.c || j >= params.s) { return vec4f(); }
+  let at = (image * params.s + j) * params.c + e;
+  return vec4f(v[at], v[at + params.c], v[at + 2u * params.c], v[at + 3u * params.c]);
+}
+fn put(i: u32, e: u32, sum: f32) {
+  if (i < params.s && e < params.c) { y[(image * params.s + i) * params.c + e] = sum; }
+}
+
+@compute @workgroup_size(256)
+fn mix(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  image = wg.z;
+  tile(wg.y * 64u, wg.x * 64u, 0u, params.s, lid);
 }
 
 // @entry forward
 // The softmax is made block by block with a running maximum.
+#include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
   if (which == Q) { return q[at]; }
   return k[at];
@@ -116,6 +152,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 // stats[0] = log Σⱼ exp(sᵢⱼ) with s = q·k·c^-½, stats[1] = dy·y; then with p = exp(s - stats[0]):
 // forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j];  p = softmax(s)  ⇒  dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i])
 // forward: s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
+#include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
   if (which == Q) { return q[at]; }
   if (which == K) { return k[at]; }
@@ -205,6 +242,7 @@ fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
 // @entry backward_key
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i]
 // forward: s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½, with p and ds as in backward_query
+#include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
   if (which == Q) { return q[at]; }
   if (which == K) { return k[at]; }

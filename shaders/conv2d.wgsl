@@ -59,7 +59,7 @@ fn a4(i: u32, k: u32) -> vec4f {
 fn b4(j: u32, k: u32) -> vec4f {
   let depth = params.kh * params.kw * params.ci;
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { if (j < params.co && k + q < depth) { v[q] = w[j * depth + k + q]; } }
+  for (var q = 0u; q < 4u; q++) { if (j < params.co && k + q < depth) { v[q] = w_at(j * depth + k + q); } }
   return v;
 }
 
@@ -80,12 +80,140 @@ fn a4(i: u32, k: u32) -> vec4f {
 fn b4(j: u32, k: u32) -> vec4f {
   let depth = params.kh * params.kw * params.ci;
   if (j >= params.co || k >= depth) { return vec4f(); }
-  return w[(j * depth + k) / 4u];
+  return w_at((j * depth + k) / 4u);
 }
 
 @compute @workgroup_size(256)
 fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
+}
+
+// @entry patches
+#include "lib/conv2d_patch.wgsl"
+
+// @entry taps
+fn sizes() -> Sizes { return Sizes(params.hi, params.wi, params.ci, params.ho, params.wo, params.co, params.pad); }
+fn source4(i: u32) -> vec4f { return x[i]; }
+fn tap4(o: u32, t: u32, c: u32) -> vec4f {
+  if (o >= params.co) { return vec4f(); }
+  return w_at((o * 9u + t) * (params.ci / 4u) + c);
+}
+
+// @entry taps_turned
+// The way back: windows of dy, the taps in the other order, every weight from its output to its input channel.
+fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
+fn source4(i: u32) -> vec4f { return dy[i] * gradient_scale(); }
+fn tap4(c: u32, t: u32, o: u32) -> vec4f {
+  if (c >= params.ci) { return vec4f(); }
+  let at = (o * 36u + 8u - t) * params.ci + c;
+  let step = 9u * params.ci;
+  return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
+}
+
+// @entry scale_turned
+// Before it is ROUNDED to f16, which holds the gradient of a mean over the pixels badly, dy is taken times a power of two near
+// their number; the sum is divided by it, both exactly.
+fn gradient_scale() -> f32 { return select(1.0, f32(1u << firstLeadingBit(params.b * params.ho * params.wo)), ROUNDED == 1u); }
+
+// @entry finish
+// Where sums go: to y, to dx, or kept for `join`.
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let i = target4(at, row, column, o);
+  if (i == NONE) { return; }
+  var value = sum + bias[o];
+  if (params.has_residual == 1u) { value += residual[i]; }
+  y[i] = value;
+}
+
+// @entry finish_turned
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let i = target4(at, row, column, o);
+  if (i != NONE) { dx[i] = sum / gradient_scale(); }
+}
+
+// @entry keep
+fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
+  let z = sizes();
+  let i = target4(at, row, column, o);
+  if (i != NONE) { parts[part * params.b * z.ho * z.wo * (z.co / 4u) + i] = sum; }
+}
+
+// @entry windows
+#include "lib/conv2d_patch_f32.wgsl"
+
+@compute @workgroup_size(256)
+fn windows(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, lid);
+}
+
+// @entry matrix
+#include "lib/conv2d_patch_f16.wgsl"
+
+@compute @workgroup_size(256)
+fn matrix(
+  @builtin(workgroup_id) wg: vec3u,
+  @builtin(num_workgroups) nwg: vec3u,
+  @builtin(local_invocation_index) lid: u32,
+  @builtin(subgroup_id) warp: u32,
+) {
+  convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
+}
+
+// @entry join
+// The sum of what the parts of the channels gave, in their order.
+@compute @workgroup_size(256)
+fn join(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let size = params.b * params.ho * params.wo * params.co / 4u;
+  let i = flat(wg, nwg) * 256u + lid;
+  if (i >= size) { return; }
+  var sum = parts[i];
+  for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
+  sum += bias[i % (params.co / 4u)];
+  if (params.has_residual == 1u) { sum += residual[i]; }
+  y[i] = sum;
+}
+
+// @entry few
+// Few output channels, as of an image: two threads a pixel share its channels, 16 at a time.
+var<workgroup> window: array<vec4f, 900>;
+
+@compute @workgroup_size(256)
+fn few(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let at = place(wg.y + wg.z * nwg.y);
+  if (at.n >= params.b) { return; }
+  let ci4 = params.ci / 4u;
+  let px = lid % 128u;
+  let side = lid / 128u;
+  var sum = vec4f();
+  for (var c0 = 0u; c0 < ci4; c0 += 4u) {
+    workgroupBarrier();
+    for (var i = lid; i < 720u; i += 256u) {
+      var v = vec4f();
+      if (c0 + i % 4u < ci4) { v = pixel4(pixel(at, i / 4u), c0 + i % 4u); }
+      window[i / 4u * 5u + i % 4u] = v;
+    }
+    workgroupBarrier();
+    for (var t = 0u; t < 9u; t++) {
+      let first = ((px / 16u + t / 3u) * 18u + px % 16u + t % 3u) * 5u;
+      for (var q = side; q < min(4u, ci4 - c0); q += 2u) {
+        let v = window[first + q];
+        for (var o = 0u; o < CO; o++) { sum[o] += dot(v, tap4(o, t, c0 + q)); }
+      }
+    }
+  }
+  workgroupBarrier();
+  window[lid] = sum;
+  workgroupBarrier();
+  let oy = at.oy + px / 16u;
+  let ox = at.ox + px % 16u;
+  if (side == 1u || oy >= params.ho || ox >= params.wo) { return; }
+  sum += window[lid + 128u];
+  let o = ((at.n * params.ho + oy) * params.wo + ox) * CO;
+  for (var q = 0u; q < CO; q++) {
+    var value = sum[q] + bias[q];
+    if (params.has_residual == 1u) { value += residual[o + q]; }
+    y[o + q] = value;
+  }
 }
 
 // @entry backward_input
@@ -104,7 +232,7 @@ fn b4(j: u32, k: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) {
     let at = weight_at(j, k + q);
-    if (at != NONE) { v[q] = w[at]; }
+    if (at != NONE) { v[q] = w_at(at); }
   }
   return v;
 }
@@ -129,7 +257,7 @@ fn b4(j: u32, k: u32) -> vec4f {
   let at = weight_at(j, k);
   if (at == NONE) { return vec4f(); }
   let step = params.kh * params.kw * params.ci;
-  return vec4f(w[at], w[at + step], w[at + 2u * step], w[at + 3u * step]);
+  return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
 }
 fn put(i: u32, j: u32, sum: f32) {
   if (i < params.b * params.hi * params.wi && j < params.ci) { dx[i * params.ci + j] = sum; }
@@ -138,6 +266,17 @@ fn put(i: u32, j: u32, sum: f32) {
 @compute @workgroup_size(256)
 fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+}
+
+// @entry join_turned
+@compute @workgroup_size(256)
+fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let size = params.b * params.hi * params.wi * params.ci / 4u;
+  let i = flat(wg, nwg) * 256u + lid;
+  if (i >= size) { return; }
+  var sum = parts[i];
+  for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
+  dx[i] = sum / gradient_scale();
 }
 
 // @entry backward_weight

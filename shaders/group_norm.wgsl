@@ -1,148 +1,216 @@
 // y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
-// One workgroup per group: neighbouring threads take neighbouring channels, then the next pixel. LANES channels at a time.
-var<workgroup> partial: array<f32, 256>;
+// First each group's mean and sum of squared distances from it over PARTS stretches of pixels, then what is made with them.
+// Neighbouring threads take neighbouring channels, LANES at a time, then the next pixel.
 
-fn total(value: f32, lid: u32) -> f32 {
-  workgroupBarrier();
-  partial[lid] = value;
-  for (var n = 128u; n > 0u; n /= 2u) {
-    workgroupBarrier();
-    if (lid < n) { partial[lid] += partial[lid + n]; }
-  }
-  workgroupBarrier();
-  return partial[0];
+fn stretch(part: u32) -> vec2u {
+  let length = (params.s + PARTS - 1u) / PARTS;
+  return min(vec2u(part, part + 1u) * length, vec2u(params.s));
 }
 
-struct Group { first: u32, channel: u32, width: u32, pixel: u32, count: u32 }
+// @entry moments
+fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
 
-// In vectors of LANES: a group's first element and channel, its channels, elements of a pixel, elements of the group.
-fn group_of(at: u32) -> Group {
-  let width = params.c / params.groups / LANES;
-  let channel = at % params.groups * width;
+// A workgroup takes HELD groups, COLUMNS wide in vectors; a group wider than the workgroup is alone in it.
+const SPAN = min(COLUMNS, 256u);
+const ROWS = 256u / SPAN;
+const DEPTH = 8u;
+var<workgroup> counts: array<f32, 256>;
+var<workgroup> means: array<vec4f, 256>;
+var<workgroup> squares: array<vec4f, 256>;
+
+@compute @workgroup_size(256)
+fn moments(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let width = params.c / GROUPS;
   let pixel = params.c / LANES;
-  return Group(at / params.groups * params.s * pixel + channel, channel, width, pixel, params.s * width);
-}
-
-fn element(g: Group, i: u32) -> u32 { return g.first + i / g.width * g.pixel + i % g.width; }
-
-// Only the first LANES lanes count.
-fn lanes(v: vec4f) -> f32 { return select(v.x, v.x + v.y + v.z + v.w, LANES == 4u); }
-
-struct Moments { mean: f32, rstd: f32 }
-
-fn moments(g: Group, lid: u32) -> Moments {
-  let n = f32(g.count * LANES);
-  var sum = vec4f();
-  for (var i = lid; i < g.count; i += 256u) { sum += x4(element(g, i)); }
-  let mean = total(lanes(sum), lid) / n;
+  let pixels = stretch(wg.x);
+  var count = 0.0;
+  var mean = vec4f();
   var square = vec4f();
-  for (var i = lid; i < g.count; i += 256u) {
-    let d = x4(element(g, i)) - mean;
-    square += d * d;
+  for (var column = lid % SPAN; column < COLUMNS; column += SPAN) {
+    let at = wg.z * COLUMNS + column;
+    if (lid >= SPAN * ROWS || at >= pixel) { break; }
+    for (var p = pixels.x + lid / SPAN; p < pixels.y; p += DEPTH * ROWS) {
+      var v: array<vec4f, DEPTH>;
+      var sum = vec4f();
+      let inside = min(DEPTH, (pixels.y - p + ROWS - 1u) / ROWS);
+      for (var q = 0u; q < DEPTH; q++) {
+        if (q < inside) { v[q] = x4((wg.y * params.s + p + q * ROWS) * pixel + at); } else { v[q] = vec4f(); }
+        sum += v[q];
+      }
+      let n = f32(inside);
+      let middle = sum / n;
+      var around = vec4f();
+      for (var q = 0u; q < DEPTH; q++) {
+        let d = v[q] - middle;
+        if (q < inside) { around += d * d; }
+      }
+      let d = middle - mean;
+      let share = n / (count + n);
+      mean += d * share;
+      square += around + d * d * (count * share);
+      count += n;
+    }
   }
-  return Moments(mean, inverseSqrt(total(lanes(square), lid) / n + params.eps));
-}
-
-fn normalise(wg: vec3u, nwg: vec3u, lid: u32) {
-  let at = flat(wg, nwg);
-  if (at >= params.b * params.groups) { return; }
-  let g = group_of(at);
-  let m = moments(g, lid);
-  for (var i = lid; i < g.count; i += 256u) {
-    let e = element(g, i);
-    let ch = g.channel + i % g.width;
-    var v = (x4(e) - m.mean) * m.rstd * weight4(ch) + bias4(ch);
-    if (params.swish == 1u) { v = v / (1.0 + exp(-v)); }
-    put(e, v);
+  counts[lid] = count;
+  means[lid] = mean;
+  squares[lid] = square;
+  workgroupBarrier();
+  let channels = min(width, 256u * LANES);
+  for (var held = lid; held < HELD; held += 256u) {
+    let group = wg.z * HELD + held;
+    if (group >= GROUPS) { break; }
+    var sum = 0.0;
+    for (var ch = held * width; ch < held * width + channels; ch++) {
+      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) { sum += counts[r] * means[r][ch % LANES]; }
+    }
+    let middle = sum / f32((pixels.y - pixels.x) * width);
+    var around = 0.0;
+    for (var ch = held * width; ch < held * width + channels; ch++) {
+      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) {
+        let d = means[r][ch % LANES] - middle;
+        around += squares[r][ch % LANES] + counts[r] * d * d;
+      }
+    }
+    // An empty stretch counts for nothing.
+    parts[(wg.y * GROUPS + group) * PARTS + wg.x] = select(vec2f(), vec2f(middle, around), pixels.y > pixels.x);
   }
 }
 
 // @entry forward
-fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
-fn weight4(i: u32) -> vec4f { return vec4f(weight[i]); }
-fn bias4(i: u32) -> vec4f { return vec4f(bias[i]); }
+#include "lib/group_norm.wgsl"
+#include "lib/group_norm_forward.wgsl"
 fn put(i: u32, v: vec4f) { y[i] = v.x; }
 
 @compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  normalise(wg, nwg, lid);
+fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  normalise(wg, lid);
 }
 
 // @entry forward_vec4
-fn x4(i: u32) -> vec4f { return x[i]; }
-fn weight4(i: u32) -> vec4f { return weight[i]; }
-fn bias4(i: u32) -> vec4f { return bias[i]; }
+#include "lib/group_norm.wgsl"
+#include "lib/group_norm_forward.wgsl"
 fn put(i: u32, v: vec4f) { y[i] = v; }
 
 @compute @workgroup_size(256)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  normalise(wg, nwg, lid);
+fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  normalise(wg, lid);
 }
 
-// @entry backward
-// A thread keeps to one channel of the group, so that what it sums is a part of that channel's dweight and dbias.
-fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
-fn weight4(i: u32) -> vec4f { return vec4f(weight[i]); }
-fn bias4(i: u32) -> vec4f { return vec4f(bias[i]); }
-fn put(i: u32, v: vec4f) { dx[i] = v.x; }
-
-var<workgroup> partial_bias: array<f32, 256>;
-
-// forward: y = v·σ(v)  ⇒  dv = dy·σ(v)·(1 + v·(1 - σ(v)))
-fn dv(i: u32, v: f32) -> f32 {
-  if (params.swish == 0u) { return dy[i]; }
-  let s = 1.0 / (1.0 + exp(-v));
-  return dy[i] * s * (1.0 + v * (1.0 - s));
-}
+// @entry slopes
+// forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv; here over a stretch of an image's pixels
+#include "lib/group_norm.wgsl"
+#include "lib/group_norm_slope.wgsl"
+var<workgroup> of_weight: array<vec4f, 256>;
+var<workgroup> of_bias: array<vec4f, 256>;
 
 @compute @workgroup_size(256)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let at = flat(wg, nwg);
-  if (at >= params.b * params.groups) { return; }
-  let g = group_of(at);
-  let m = moments(g, lid);
-  var first = 0.0;
-  var second = 0.0;
-  // forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv, dunit = dv·weight
-  for (var c0 = 0u; c0 < g.width; c0 += 256u) {
-    let width = min(256u, g.width - c0);
-    let rows = 256u / width;
-    let ch = g.channel + c0 + lid % width;
-    var dw = 0.0;
-    var db = 0.0;
-    if (lid < rows * width) {
-      for (var p = lid / width; p < params.s; p += rows) {
-        let i = g.first + p * g.pixel + c0 + lid % width;
-        let unit = (x[i] - m.mean) * m.rstd;
-        let d = dv(i, unit * weight[ch] + bias[ch]);
+fn slopes(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  gather(wg.y, lid);
+  let pixels = stretch(wg.x);
+  for (var first = 0u; first < COLUMNS; first += SPAN) {
+    let column = first + lid % SPAN;
+    var dw = vec4f();
+    var db = vec4f();
+    if (lid < SPAN * ROWS && column < COLUMNS) {
+      let m = moments_of(column);
+      let w = weight4(column);
+      let shift = bias4(column);
+      for (var p = pixels.x + lid / SPAN; p < pixels.y; p += ROWS) {
+        let at = (wg.y * params.s + p) * COLUMNS + column;
+        let unit = (x4(at) - m.mean) * m.rstd;
+        let d = dv(at, unit * w + shift);
         dw += d * unit;
         db += d;
       }
     }
     workgroupBarrier();
-    partial[lid] = dw;
-    partial_bias[lid] = db;
+    of_weight[lid] = dw;
+    of_bias[lid] = db;
     workgroupBarrier();
-    if (lid < width) {
-      for (var r = 1u; r < rows; r++) {
-        dw += partial[lid + r * width];
-        db += partial_bias[lid + r * width];
+    if (lid < SPAN && column < COLUMNS) {
+      for (var r = lid + SPAN; r < SPAN * ROWS; r += SPAN) {
+        dw += of_weight[r];
+        db += of_bias[r];
       }
-      first += db * weight[ch];
-      second += dw * weight[ch];
-      let o = at / params.groups * params.c + ch;
-      dweight[o] += dw;
-      dbias[o] += db;
+      let o = ((wg.y * PARTS + wg.x) * 2u * COLUMNS + column) * LANES;
+      for (var q = 0u; q < LANES; q++) {
+        channels[o + q] = dw[q];
+        channels[o + params.c + q] = db[q];
+      }
     }
   }
-  // forward: unit = (x - mean)·rstd  ⇒  dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
-  let mean_first = total(first, lid) / f32(g.count);
-  let mean_second = total(second, lid) / f32(g.count);
-  for (var n = lid; n < g.count; n += 256u) {
-    let i = element(g, n);
-    let ch = g.channel + n % g.width;
-    let unit = (x[i] - m.mean) * m.rstd;
-    let d = dv(i, unit * weight[ch] + bias[ch]) * weight[ch];
-    put(i, vec4f(m.rstd * (d - mean_first - unit * mean_second)));
+}
+
+// @entry collect
+// Adds the stretches up: dweight and dbias, and of each group mean(dunit·unit) and mean(dunit), with dunit = dv·weight.
+var<workgroup> of_weight: array<f32, 256>;
+var<workgroup> of_bias: array<f32, 256>;
+
+@compute @workgroup_size(256)
+fn collect(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let width = params.c / GROUPS;
+  var first = 0.0;
+  var second = 0.0;
+  for (var c0 = 0u; c0 < width; c0 += 256u) {
+    let span = min(width - c0, 256u);
+    let rows = 256u / span;
+    let ch = wg.x * width + c0 + lid % span;
+    var dw = 0.0;
+    var db = 0.0;
+    if (lid < span * rows) {
+      for (var part = lid / span; part < PARTS; part += rows) {
+        let o = (wg.y * PARTS + part) * 2u * params.c + ch;
+        dw += channels[o];
+        db += channels[o + params.c];
+      }
+    }
+    workgroupBarrier();
+    of_weight[lid] = dw;
+    of_bias[lid] = db;
+    workgroupBarrier();
+    if (lid < span) {
+      for (var r = lid + span; r < span * rows; r += span) {
+        dw += of_weight[r];
+        db += of_bias[r];
+      }
+      dweight[wg.y * params.c + ch] += dw;
+      dbias[wg.y * params.c + ch] += db;
+      first += db * weight[ch];
+      second += dw * weight[ch];
+    }
   }
+  workgroupBarrier();
+  of_weight[lid] = second;
+  of_bias[lid] = first;
+  for (var n = 128u; n > 0u; n /= 2u) {
+    workgroupBarrier();
+    if (lid < n) {
+      of_weight[lid] += of_weight[lid + n];
+      of_bias[lid] += of_bias[lid + n];
+    }
+  }
+  if (lid == 0u) { sums[wg.y * GROUPS + wg.x] = vec2f(of_bias[0], of_weight[0]) / f32(params.s * width); }
+}
+
+// @entry backward
+// forward: unit = (x - mean)·rstd  ⇒  dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
+#include "lib/group_norm.wgsl"
+#include "lib/group_norm_slope.wgsl"
+#include "lib/group_norm_backward.wgsl"
+fn put(i: u32, v: vec4f) { dx[i] = v.x; }
+
+@compute @workgroup_size(256)
+fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  gradient(wg, lid);
+}
+
+// @entry backward_vec4
+#include "lib/group_norm.wgsl"
+#include "lib/group_norm_slope.wgsl"
+#include "lib/group_norm_backward.wgsl"
+fn put(i: u32, v: vec4f) { dx[i] = v; }
+
+@compute @workgroup_size(256)
+fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  gradient(wg, lid);
 }

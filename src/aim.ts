@@ -1,5 +1,5 @@
 /** The public face: load a model, draw images, encode and decode. */
-import type { Backend, BackendName, Tensor } from './backend/backend.js';
+import type { Backend, BackendName, NumArray, Tensor } from './backend/backend.js';
 import { CheckpointError, DeviceError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { sampled } from './io/bytes.js';
@@ -395,7 +395,6 @@ export class AiM {
   /** Codes of square token grids (as `encode` and `generate` give them) → images. */
   async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
     this.assertLive();
-    const images: AimImage[] = [];
     for (const code of codes) {
       const bad = Array.prototype.findIndex.call(
         code,
@@ -405,8 +404,18 @@ export class AiM {
         throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${this.config.vocab_size - 1}.`);
       if (!Number.isInteger(Math.sqrt(code.length)) || code.length === 0)
         throw new OptionError(`decode: ${code.length} codes do not fill a square; pass h·w codes with h = w.`);
+    }
+    const images: AimImage[] = [];
+    for (let at = 0; at < codes.length; ) {
+      // Neighbours of one size go together.
+      const { length } = codes[at]!;
+      let end = at + 1;
+      while (end < codes.length && codes[end]!.length === length) end++;
+      const all = new Uint32Array((end - at) * length);
+      for (let i = at; i < end; i++) all.set(Uint32Array.from(codes[i]!), (i - at) * length);
+      const rows = end - at;
       const decoded = await this.attempt(async (on) => {
-        const t = on.be.from(code, [1, code.length], 'u32');
+        const t = on.be.from(all, [rows, length], 'u32');
         try {
           return await this.decodeTensor(on, t, signal);
         } finally {
@@ -414,6 +423,7 @@ export class AiM {
         }
       }, signal);
       images.push(...decoded);
+      at = end;
     }
     return images;
   }
@@ -450,6 +460,16 @@ export class AiM {
     const chunk = this.imagesAtOnce(size, size);
     const images: AimImage[] = [];
     const codes = n > chunk ? ((await be.read(tokens)) as Uint32Array) : undefined;
+    const take = async (first: number, count: number, pixels: Promise<NumArray>) => {
+      const values = await pixels;
+      const data = values instanceof Float32Array ? values : Float32Array.from(values);
+      assertFinite('the decoded pixels', data);
+      const one = size * size * 3;
+      for (let i = 0; i < count; i++)
+        images[first + i] = new AimImage({ width: size, height: size, data: data.slice(i * one, (i + 1) * one) });
+    };
+    // A chunk is fetched while the device makes the next.
+    let before: Promise<void> | undefined;
     for (let at = 0; at < n; at += chunk) {
       signal?.throwIfAborted();
       const k = Math.min(chunk, n - at);
@@ -457,15 +477,14 @@ export class AiM {
         ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32')
         : be.reshape(tokens, [n * length]);
       const pixels = decodeForward(be, params.vqvae, part, [k, side, side]);
-      const data = Float32Array.from(await be.read(pixels));
+      const taken = take(at, k, be.read(pixels));
       be.free(pixels, codes && part);
-      assertFinite('the decoded pixels', data);
-      for (let i = 0; i < k; i++) {
-        images.push(
-          new AimImage({ width: size, height: size, data: data.slice(i * size * size * 3, (i + 1) * size * size * 3) }),
-        );
-      }
+      // Its failure is for when it is waited for; should the one before have failed, nobody waits for it any more.
+      taken.catch(() => {});
+      await before;
+      before = taken;
     }
+    await before;
     return images;
   }
 

@@ -27,7 +27,8 @@ type GpuCommand = Dispatch | Clear;
 /** Of the passes of an entry after the first, which stands for all. */
 const NO_COST: Cost = { flops: 0, bytes: 0 };
 
-/** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
+/** Commands per submit: after a read, when the GPU has nothing to do, few, so that it starts early; then enough to amortise it. */
+const FIRST_BATCH = 16;
 const BATCH = 256;
 
 /** Bytes of buffers kept for reuse, unless more than that is in use. */
@@ -52,6 +53,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly spare = new Map<number, GPUBuffer[]>();
   private spareBytes = 0;
   private pending: GpuCommand[] = [];
+  private batch = FIRST_BATCH;
   /** Ends the waits for the device; a lost one need not answer. */
   private readonly waiting = new Set<(error: AimError) => void>();
   private profiler: GpuProfiler | undefined;
@@ -104,7 +106,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   execute(commands: readonly GpuCommand[]): void {
     for (const c of commands) this.pending.push(c);
-    if (this.pending.length >= BATCH) this.flush();
+    if (this.pending.length < this.batch) return;
+    this.flush();
+    this.batch = Math.min(BATCH, 2 * this.batch);
   }
 
   /** Submits what is encoded so far, so that the GPU starts on it. */
@@ -295,6 +299,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
     this.trim();
+    this.batch = FIRST_BATCH;
     const bytes = bound(t);
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
     const encoder = this.device.createCommandEncoder();

@@ -144,6 +144,11 @@ export const linearBiasParams = (n: number, k: number, weight: Init = init.fanIn
 export const normParams = (n: number) => ({ weight: param([n], init.ones) });
 /** A conv2d of the tokenizer; PyTorch's default initialisation. */
 export const convParams = (co: number, ci: number, k: number) => ({
-  weight: { shape: [co, ci, k, k], layout: k === 1 ? 'matrix' : 'ohwi', init: init.fanIn() } satisfies ParamSpec as ParamSpec,
+  weight: {
+    shape: [co, ci, k, k],
+    layout: k === 1 ? 'matrix' : 'ohwi',
+    init: init.fanIn(),
+    half: true,
+  } satisfies ParamSpec as ParamSpec,
   bias: param([co], init.uniform(1 / Math.sqrt(ci * k * k))),
 });

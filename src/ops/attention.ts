@@ -1,16 +1,46 @@
 /** y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: one head over all s positions, as in the tokenizer's AttnBlock. */
 import shader from '../../shaders/attention.wgsl';
-import { ceilDiv, entry, grid, type RefArray } from './spec.js';
+import { ceilDiv, entry, type GpuPass, type GpuPlan, grid, type RefArray } from './spec.js';
 
 /** Rows of a workgroup, and of a block of assembly/attention.ts. */
 const GPU_ROWS = 16;
 const WASM_ROWS = 32;
+/** Scores that may be held at once, in elements: what a binding takes by WebGPU's defaults. */
+const SCORES = 2 ** 25;
 const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
 const plan = ({ b, s, c }: { b: number; s: number; c: number }) => ({
   constants: { CHANNELS: ceilDiv(c, 256) },
   workgroups: [ceilDiv(s, GPU_ROWS), ...grid(b)] as [number, number, number],
 });
+
+/** Rows and columns of a tile of shaders/lib/tile.wgsl. */
+const TILE = 64;
+
+function forwardPlan({ b, s, c }: { b: number; s: number; c: number }): GpuPlan {
+  if (s % 4 || c % 4 || b * s * s > SCORES) return plan({ b, s, c });
+  const along = { A_ALONG_K: 1, B_ALONG_K: 1 };
+  const passes: GpuPass[] = [
+    {
+      entry: 'scores',
+      constants: along,
+      reads: ['q', 'k'],
+      writes: ['table'],
+      vec4: ['q', 'k'],
+      workgroups: [ceilDiv(s, TILE), ceilDiv(s, TILE), b],
+    },
+    { entry: 'softmax', writes: ['table'], vec4: ['table'], workgroups: grid(b * s) },
+    {
+      entry: 'mix',
+      constants: { ...along, B_ALONG_K: 0 },
+      reads: ['table', 'v'],
+      writes: ['y'],
+      vec4: ['table'],
+      workgroups: [ceilDiv(c, TILE), ceilDiv(s, TILE), b],
+    },
+  ];
+  return { passes, workspaces: { table: b * s * s } };
+}
 
 const dot = (x: RefArray, i: number, y: RefArray, j: number, c: number) => {
   let sum = 0;
@@ -48,7 +78,7 @@ export const attention = {
         });
       }
     },
-    webgpu: plan,
+    webgpu: forwardPlan,
     flops: ({ b, s, c }) => 4 * b * s * s * c,
     wasmScratch: ({ s, c }) => 4 * (pad4(s) * c + s * pad4(c) + WASM_ROWS * s),
     wasmParts: true,

@@ -5,7 +5,8 @@
  */
 import shader from '../../shaders/conv2d.wgsl';
 import { gradientScratch } from './linear.js';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
+import { HALF_EXTENSIONS, hasMatrixUnits } from './tile.js';
 
 type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
 
@@ -44,11 +45,70 @@ const MIN_ROWS = 8;
 const columnBytes = (row: number) => row * Math.max(MIN_ROWS, Math.floor(COLUMNS / row));
 const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
+/** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
+const PATCH = [8, 16] as const;
+/** Where an image makes few workgroups, its channels are summed in parts: of so many at least, and in so many bytes. */
+const LEAST_PART = 64;
+const PART_BYTES = 2 ** 27;
+
+/** Workgroup memory of shaders/lib/conv2d_patch_f16.wgsl. */
+const MATRIX_BYTES = 45120;
+
+type Turn = '' | '_turned';
+
+/** 3×3 windows at stride 1 as patches; `turned` is the way back, from dy to dx. Undefined where that does not fit. */
+function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
+  const { b, kh, kw, stride, up } = d;
+  const [ho, wo, ci, co] = turned ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
+  const patches = ceilDiv(ho, PATCH[0]) * ceilDiv(wo, PATCH[1]);
+  if (kh !== 3 || kw !== 3 || stride !== 1 || (turned && up > 1) || ci % 4) return undefined;
+  if (!turned && co <= 4)
+    return {
+      entry: 'few',
+      sections: ['patches', 'taps'],
+      constants: { UP: up, CO: co },
+      vec4: ['x', 'w'],
+      workgroups: [1, ...grid(b * patches)],
+    };
+  if (ci % 8 || co % 4 || 4 * ho * wo < patches * PATCH[0] * PATCH[1]) return undefined;
+  const matrix = hasMatrixUnits(caps, MATRIX_BYTES) && ci % 32 === 0 && co > 32;
+  const [name, slab, most] = matrix ? (['matrix', 128, 64] as const) : (['windows', 64, 256] as const);
+  const slabs = ceilDiv(co, slab);
+  const size = b * ho * wo * co;
+  // By image alone, since how an image's sums are made must not depend on the batch; only training has more bytes.
+  let parts = 1;
+  while (2 * parts * patches * slabs <= most && ci % (2 * parts * LEAST_PART) === 0 && 8 * parts * size <= PART_BYTES) parts *= 2;
+  const scale = turned ? ['scale_turned'] : [];
+  const pass = {
+    entry: name,
+    sections: ['patches', `taps${turned}`, ...scale],
+    constants: { UP: up, PARTS: parts, ...(turned && { ROUNDED: Number(matrix) }) },
+    vec4: turned ? ['dy', 'dx', 'parts'] : ['x', 'w', 'bias', 'residual', 'y', 'parts'],
+    ...(matrix && { enable: HALF_EXTENSIONS }),
+  };
+  const workgroups: GpuPass['workgroups'] = [slabs * parts, ...grid(b * patches)];
+  if (parts === 1) return { ...pass, sections: [...pass.sections, `finish${turned}`], workgroups };
+  const [from, rest, to] = turned ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
+  const passes: GpuPass[] = [
+    { ...pass, sections: [...pass.sections, 'keep'], reads: from, writes: ['parts'], workgroups },
+    {
+      entry: `join${turned}`,
+      sections: scale,
+      constants: pass.constants,
+      vec4: pass.vec4,
+      reads: [...rest, 'parts'],
+      writes: to,
+      workgroups: grid(ceilDiv(size / 4, 256)),
+    },
+  ];
+  return { passes, workspaces: { parts: parts * size } };
+}
+
 export const conv2d = {
   forward: entry('conv2d', 'forward', shader, {
     tensors: {
       x: { shape: 'b hi wi ci', io: 'in' },
-      w: { shape: 'co kh kw ci', io: 'in' },
+      w: { shape: 'co kh kw ci', io: 'in', half: true },
       bias: { shape: 'co', io: 'in' },
       residual: { shape: 'b ho wo co', io: 'in', optional: true },
       y: { shape: 'b ho wo co', io: 'out' },
@@ -61,21 +121,22 @@ export const conv2d = {
         for (let c = 0; c < d.ci; c++) y[at]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * x[p * d.ci + c]!;
       });
     },
-    webgpu: ({ b, ho, wo, ci, co, up }) => ({
-      entry: ci % 4 === 0 ? 'forward_vec4' : 'forward',
-      constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: up },
-      vec4: ci % 4 === 0 ? ['x', 'w'] : [],
-      workgroups: [ceilDiv(co, 64), ...grid(ceilDiv(b * ho * wo, 64))],
-    }),
+    webgpu: (d, caps) =>
+      patchPlan(d, caps, '') ?? {
+        entry: d.ci % 4 === 0 ? 'forward_vec4' : 'forward',
+        constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: d.up },
+        vec4: d.ci % 4 === 0 ? ['x', 'w'] : [],
+        workgroups: [ceilDiv(d.co, 64), ...grid(ceilDiv(d.b * d.ho * d.wo, 64))],
+      },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
-    tolerance: { f32: 3e-6, reason: 'kh·kw·ci products summed in f32, in another order' },
+    tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·ci products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
   backward_input: entry('conv2d', 'backward_input', shader, {
     tensors: {
-      w: { shape: 'co kh kw ci', io: 'in' },
+      w: { shape: 'co kh kw ci', io: 'in', half: true },
       dy: { shape: 'b ho wo co', io: 'in' },
       dx: { shape: 'b hi wi ci', io: 'out' },
     },
@@ -88,16 +149,17 @@ export const conv2d = {
         for (let c = 0; c < d.ci; c++) dx[p * d.ci + c]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * dy[at]!;
       });
     },
-    webgpu: ({ b, hi, wi, ci, co, up }) => ({
-      entry: co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
-      constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: up },
-      vec4: co % 4 === 0 ? ['dy'] : [],
-      workgroups: [ceilDiv(ci, 64), ...grid(ceilDiv(b * hi * wi, 64))],
-    }),
+    webgpu: (d, caps) =>
+      patchPlan(d, caps, '_turned') ?? {
+        entry: d.co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
+        constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: d.up },
+        vec4: d.co % 4 === 0 ? ['dy'] : [],
+        workgroups: [ceilDiv(d.ci, 64), ...grid(ceilDiv(d.b * d.hi * d.wi, 64))],
+      },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
-    tolerance: { f32: 3e-6, reason: 'kh·kw·co products summed in f32, in another order' },
+    tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·co products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
   /** dw and dbias are p partial sums over chunks of pixels; p = 1 are the gradients themselves, more go through `sum_rows`. */

@@ -4,7 +4,7 @@
  */
 import shader from '../../shaders/group_norm.wgsl';
 import { sigmoid } from './silu.js';
-import { entry, grid, type RefArray } from './spec.js';
+import { ceilDiv, entry, type GpuPass, type RefArray } from './spec.js';
 
 interface Sizes {
   b: number;
@@ -33,7 +33,40 @@ function eachGroup(x: RefArray, { b, s, c, groups, eps }: Sizes, visit: (at: num
     }
 }
 
-const vectors = ({ c, groups }: Sizes) => (c / groups) % 4 === 0;
+/** Threads of a workgroup, and how many vectors at most it normalises: fewer where an image has few. */
+const THREADS = 256;
+const APPLIED = 4096;
+/** Values of an image whose moments one workgroup takes; never more than MOST_PARTS workgroups, since all of them are read again. */
+const PART = 4096;
+const MOST_PARTS = 128;
+
+/** Passes by image, each the same whatever the batch is: moments of stretches of pixels, then `rest`, which reads them. */
+function passes(
+  { b, s, c, groups }: Sizes,
+  rest: (common: { constants: Record<'PIXELS', number> }, vectors: boolean, parts: number) => GpuPass[],
+) {
+  const width = c / groups;
+  const lanes = c % 4 === 0 && (c <= 4 * THREADS || width % 4 === 0) ? 4 : 1;
+  const parts = Math.min(MOST_PARTS, ceilDiv(s * c, PART), s);
+  const held = c <= lanes * THREADS ? groups : Math.max(1, Math.floor((lanes * THREADS) / width));
+  const constants = { LANES: lanes, GROUPS: groups, PARTS: parts };
+  const team = Math.min(8, 2 ** Math.floor(Math.log2(Math.max(1, THREADS / groups))));
+  const applied = Math.min(APPLIED, Math.max(THREADS, (s * c) / lanes / MOST_PARTS));
+  const pixels = Math.max(1, Math.floor((applied * lanes) / c));
+  const moments: GpuPass = {
+    entry: 'moments',
+    constants: { ...constants, HELD: held, COLUMNS: (held * width) / lanes },
+    reads: ['x'],
+    writes: ['parts'],
+    vec4: lanes === 4 ? ['x'] : [],
+    elements: { parts: 'vec2f' },
+    workgroups: [parts, b, ceilDiv(groups, held)],
+  };
+  const common = { constants: { ...constants, COLUMNS: c / lanes, TEAM: team, PIXELS: pixels } };
+  return { passes: [moments, ...rest(common, lanes === 4, parts)], workspaces: { parts: 2 * b * groups * parts } };
+}
+
+const PARTS = { parts: 'vec2f' };
 
 export const groupNorm = {
   forward: entry('group_norm', 'forward', shader, {
@@ -53,12 +86,18 @@ export const groupNorm = {
         }
       });
     },
-    webgpu: (d) => ({
-      entry: vectors(d) ? 'forward_vec4' : 'forward',
-      constants: { LANES: vectors(d) ? 4 : 1 },
-      vec4: vectors(d) ? ['x', 'weight', 'bias', 'y'] : [],
-      workgroups: grid(d.b * d.groups),
-    }),
+    webgpu: (d) =>
+      passes(d, (common, vectors) => [
+        {
+          ...common,
+          entry: vectors ? 'forward_vec4' : 'forward',
+          reads: ['x', 'weight', 'bias', 'parts'],
+          writes: ['y'],
+          vec4: vectors ? ['x', 'weight', 'bias', 'y'] : [],
+          elements: PARTS,
+          workgroups: [ceilDiv(d.s, common.constants.PIXELS), d.b],
+        },
+      ]),
     flops: ({ b, s, c }) => 8 * b * s * c,
     wasmScratch: ({ c }) => 16 * c,
     wasmParts: true,
@@ -100,7 +139,33 @@ export const groupNorm = {
         });
       });
     },
-    webgpu: ({ b, groups }) => ({ constants: { LANES: 1 }, workgroups: grid(b * groups) }),
+    webgpu(d) {
+      const plan = passes(d, (common, vectors, parts) => {
+        const bound = { elements: { ...PARTS, sums: 'vec2f' }, vec4: vectors ? ['x', 'weight', 'bias', 'dy', 'dx'] : [] };
+        const reads = ['x', 'weight', 'bias', 'dy', 'parts'];
+        return [
+          { ...common, ...bound, entry: 'slopes', reads, writes: ['channels'], workgroups: [parts, d.b] },
+          {
+            ...common,
+            elements: bound.elements,
+            entry: 'collect',
+            reads: ['weight', 'channels'],
+            writes: ['sums', 'dweight', 'dbias'],
+            workgroups: [d.groups, d.b],
+          },
+          {
+            ...common,
+            ...bound,
+            entry: vectors ? 'backward_vec4' : 'backward',
+            reads: [...reads, 'sums'],
+            writes: ['dx'],
+            workgroups: [ceilDiv(d.s, common.constants.PIXELS), d.b],
+          },
+        ];
+      });
+      const parts = plan.workspaces.parts / (2 * d.b * d.groups);
+      return { ...plan, workspaces: { ...plan.workspaces, channels: 2 * d.b * parts * d.c, sums: 2 * d.b * d.groups } };
+    },
     flops: ({ b, s, c }) => 24 * b * s * c,
     wasmScratch: ({ c }) => 40 * c,
     wasmParts: true,

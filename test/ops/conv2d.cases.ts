@@ -35,12 +35,37 @@ const convCases = [
   same(1, 6, 6, 4, 4, { stride: 3, ho: 2, wo: 2 }),
 ];
 
+/** Of the patches of 8 × 16 pixels: just under and over, several slabs of channels, channels in parts, repeated pixels. */
+const patchCases = [
+  same(1, 8, 16, 8, 4),
+  same(2, 9, 17, 16, 68),
+  same(1, 7, 15, 24, 64),
+  same(1, 20, 33, 8, 12),
+  same(1, 5, 8, 64, 64),
+  same(1, 16, 16, 128, 32),
+  same(3, 5, 12, 40, 132),
+  same(1, 8, 8, 32, 8, { up: 2 }),
+  same(2, 5, 9, 16, 20, { up: 2 }),
+  same(1, 5, 4, 8, 8, { up: 3 }),
+  same(1, 6, 7, 8, 8, { pad: 0, ho: 4, wo: 5 }),
+  same(1, 6, 7, 8, 8, { pad: 2, ho: 8, wo: 9 }),
+  same(1, 6, 7, 8, 8, { ho: 3, wo: 7 }),
+  same(2, 9, 17, 20, 3),
+  same(1, 16, 16, 64, 4),
+  same(1, 4, 5, 12, 2, { up: 2 }),
+  same(1, 8, 16, 128, 3),
+  same(2, 16, 9, 96, 136),
+];
+
+/** Every other with its weights as f16. */
+const halved = <C extends object>(cases: C[]) => cases.map((c, i) => (i % 2 ? { ...c, half: ['w'] } : c));
+
 export default [
   {
     entry: conv2d.forward,
-    cases: convCases.map((c, i) => (i % 3 === 2 ? { ...c, omit: ['residual'] } : c)),
+    cases: halved([...convCases, ...patchCases]).map((c, i) => (i % 3 === 2 ? { ...c, omit: ['residual'] } : c)),
   },
-  { entry: conv2d.backward_input, cases: convCases },
+  { entry: conv2d.backward_input, cases: halved([...convCases, ...patchCases]) },
   {
     entry: conv2d.backward_weight,
     cases: convCases.map((c, i) => ({ ...c, p: 1 + (i % 4), ...(i % 3 === 2 && { omit: ['dbias'] }) })),

@@ -15,6 +15,13 @@ const sizes: [b: number, s: number, c: number, groups: number][] = [
   [1, 1000, 4, 2],
   [2, 9, 15, 5],
   [1, 16, 256, 32],
+  // Several stretches of pixels, the last one short or empty; groups of several workgroups, or wider than one.
+  [2, 1030, 32, 8],
+  [1, 2053, 9, 3],
+  [1, 20, 1040, 4],
+  [1, 9, 2052, 1],
+  [2, 70, 516, 129],
+  [1, 40, 515, 5],
 ];
 
 const normCases = [0, 1].flatMap((swish) => sizes.map(([b, s, c, groups]) => ({ b, s, c, groups, eps: 1e-6, swish })));

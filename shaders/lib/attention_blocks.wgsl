@@ -1,0 +1,37 @@
+// Attention block by block: a workgroup takes 16 rows (queries, or keys in backward_key) through the other side's rows, 64 at a time; a thread makes
+// four products of one of these, then sums its channels for all 16.
+const Q = 0u;
+const K = 1u;
+const V = 2u;
+const DY = 3u;
+
+var<workgroup> few: array<vec4f, 64>;
+var<workgroup> many: array<vec4f, 320>;
+var<workgroup> weights: array<vec4f, 256>;
+var<workgroup> partial: array<vec4f, 256>;
+
+fn load4(which: u32, base: u32, row: u32, e: u32) -> vec4f {
+  var value: vec4f;
+  if (row >= params.s) { return value; }
+  for (var n = 0u; n < 4u; n++) {
+    if (e + n < params.c) { value[n] = fetch(which, (base + row) * params.c + e + n); }
+  }
+  return value;
+}
+
+// Rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
+fn products(a: u32, b: u32, base: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
+  var sum = vec4f();
+  for (var e = 0u; e < params.c; e += 16u) {
+    if (lid < 64u) { few[lid] = load4(a, base, i0 + lid / 4u, e + lid % 4u * 4u); }
+    many[lid / 4u * 5u + lid % 4u] = load4(b, base, j0 + lid / 4u, e + lid % 4u * 4u);
+    workgroupBarrier();
+    for (var n = 0u; n < 4u; n++) {
+      let m = many[lid % 64u * 5u + n];
+      let at = lid / 64u * 16u + n;
+      sum += vec4f(dot(few[at], m), dot(few[at + 4u], m), dot(few[at + 8u], m), dot(few[at + 12u], m));
+    }
+    workgroupBarrier();
+  }
+  return sum;
+}

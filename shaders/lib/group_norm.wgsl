@@ -1,0 +1,53 @@
+// The moments of an image's groups from those of its stretches: `gather` for all of them, then `moments_of` a column.
+const SPAN = min(COLUMNS, 256u);
+const ROWS = 256u / SPAN;
+const TEAMS = 256u / TEAM;
+var<workgroup> partial: array<f32, 256>;
+var<workgroup> group_moments: array<vec2f, GROUPS>;
+
+fn team_sum(value: f32, lid: u32) -> f32 {
+  workgroupBarrier();
+  partial[lid] = value;
+  workgroupBarrier();
+  var sum = 0.0;
+  for (var q = 0u; q < TEAM; q++) { sum += partial[lid / TEAM * TEAM + q]; }
+  return sum;
+}
+
+fn gather(image: u32, lid: u32) {
+  let n = f32(params.s * (params.c / GROUPS));
+  for (var first = 0u; first < GROUPS; first += TEAMS) {
+    let group = first + lid / TEAM;
+    let at = (image * GROUPS + min(group, GROUPS - 1u)) * PARTS;
+    var sum = 0.0;
+    for (var part = lid % TEAM; part < PARTS; part += TEAM) {
+      let pixels = stretch(part);
+      sum += f32(pixels.y - pixels.x) * parts[at + part].x;
+    }
+    let mean = team_sum(sum, lid) / f32(params.s);
+    var square = 0.0;
+    for (var part = lid % TEAM; part < PARTS; part += TEAM) {
+      let pixels = stretch(part);
+      let d = parts[at + part].x - mean;
+      square += parts[at + part].y + f32((pixels.y - pixels.x) * (params.c / GROUPS)) * d * d;
+    }
+    square = team_sum(square, lid);
+    if (group < GROUPS && lid % TEAM == 0u) { group_moments[group] = vec2f(mean, inverseSqrt(square / n + params.eps)); }
+  }
+  workgroupBarrier();
+}
+
+struct Moments { mean: vec4f, rstd: vec4f }
+fn moments_of(column: u32) -> Moments {
+  var m: Moments;
+  for (var q = 0u; q < LANES; q++) {
+    let of_group = group_moments[(column * LANES + q) / (params.c / GROUPS)];
+    m.mean[q] = of_group.x;
+    m.rstd[q] = of_group.y;
+  }
+  return m;
+}
+
+fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
+fn weight4(i: u32) -> vec4f { return vec4f(weight[i]); }
+fn bias4(i: u32) -> vec4f { return vec4f(bias[i]); }
