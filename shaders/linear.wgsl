@@ -37,15 +37,9 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.k, lid);
 }
 
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-
 // @entry forward_gemv
 // Few rows: w is read once, or once for every M of them.
 #include "lib/linear_epilogue.wgsl"
-#include "lib/gemv/sums.wgsl"
 var<private> i0: u32;
 fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
 

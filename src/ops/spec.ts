@@ -62,8 +62,8 @@ export interface GpuPasses {
 export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
-  /** Further sections of the shader that the entry needs, where there are several to choose from. */
-  sections?: string[];
+  /** Texts of WGSL to put before the section: what several shaders share, or may do in one of several ways. */
+  include?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
   /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */

@@ -9,6 +9,7 @@
  * gradient follows from how much each position takes from its past and gives to its future. It is five entries, since one may
  * bind 8 buffers; `ssdBackward` runs them.
  */
+import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
 import shader from '../../shaders/ssd.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
 import { shuffles } from './gemv.js';
@@ -92,6 +93,7 @@ function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' 
   const [wg, rows] = [256, m * e >= 16384 ? 4 : 2];
   return {
     entry: 'forward_step',
+    include: [teamShuffle],
     enable: ['subgroups'],
     constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
     vec4: ['xbc', 'state'],
