@@ -92,7 +92,7 @@ interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<stri
   attrs?: A;
   /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
   check?(d: Dims<T, A>): string | undefined;
-  /** Floating-point operations of a call, where a benchmark wants a rate. */
+  /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */
   flops?(d: Dims<T, A>): number;
   /** Bytes a call moves, where that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
@@ -108,8 +108,10 @@ export interface EntrySpec<
   reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
   /** `half` names the tensors given as f16. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
-  /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
+  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
   wasmScratch?(d: Dims<T, A>): number;
+  /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
+  wasmParts?: true;
 }
 
 export interface CompositeSpec<
@@ -129,7 +131,7 @@ export interface Entry<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A>,
-    Partial<Pick<EntrySpec<T, A>, 'reference' | 'wasmScratch'>>,
+    Partial<Pick<EntrySpec<T, A>, 'reference' | 'wasmScratch' | 'wasmParts'>>,
     Partial<Pick<CompositeSpec<T, A>, 'parts'>>,
     Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;

@@ -164,6 +164,7 @@ export const ssd = {
     webgpu: (d, caps) => planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']),
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'one exp a position, carried along the sequence, and n products summed in f32' },
   }),
 
@@ -213,6 +214,7 @@ export const ssd = {
     webgpu: (d) => planColumns('backward_past', d, ['xbc', 'dC']),
     flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
     wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -266,6 +268,7 @@ export const ssd = {
     webgpu: (d) => planColumns('backward_future', d, ['xbc', 'dB']),
     flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
     wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -312,6 +315,7 @@ export const ssd = {
     webgpu: (d) => planRows('backward', d, ['xbc']),
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 3),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -409,6 +413,8 @@ export const ssd = {
       constants: { WG: 64 },
       workgroups: grid(ceilDiv(m * l * ngroups * n + h, 64)),
     }),
+    flops: ({ m, l, h, n }) => 2 * m * l * h * n,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'sums over heads and over m' },
   }),
 };
