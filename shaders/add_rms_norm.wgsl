@@ -36,11 +36,6 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
 }
 
-// @entry shuffle
-#include "lib/norm/shuffle.wgsl"
-// @entry shared
-#include "lib/norm/shared.wgsl"
-
 // @entry forward_vec4
 // d in whole vectors, in the order of the kernels of a step (lib/gemv).
 const M = 1u;

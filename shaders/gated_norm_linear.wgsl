@@ -1,15 +1,6 @@
 // v = x·SiLU(z);  g = v / √(mean(v²) + eps)·weight;  y[m,n] = g·wᵀ, one position of m rows.
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-#include "lib/norm/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-#include "lib/norm/shared.wgsl"
-
 // @entry forward
 // Every workgroup makes g anew; the loads of w are on their way meanwhile.
-#include "lib/gemv/sums.wgsl"
-#include "lib/gemv/norm.wgsl"
 
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {

@@ -65,15 +65,9 @@ fn forward_f16(
   tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, params.m, params.n, 0u, params.k, warp, lid);
 }
 
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-
 // @entry forward_gemv
 // Few rows: w is read once, or once for every M of them.
 #include "lib/linear_epilogue.wgsl"
-#include "lib/gemv/sums.wgsl"
 var<private> i0: u32;
 fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
 

@@ -1,11 +1,5 @@
 // proj[m,n] = Σₖ x[m,k]·w[n,k];  y[m,c] = SiLU(conv(proj[:, offset:])), one position of the causal convolution.
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-
 // @entry forward
-#include "lib/gemv/sums.wgsl"
 #include "lib/conv_step.wgsl"
 var<private> i0: u32;
 fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }

@@ -1,16 +1,7 @@
 // n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift;  logits = u·wᵀ, for the last position of m rows;
 // y = u + (c - u)·guidance of the conditional first half of them and the unconditional second, or, without guidance, the logits.
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-#include "lib/norm/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-#include "lib/norm/shared.wgsl"
-
 // @entry forward
 // Every workgroup makes u anew; the loads of w are on their way meanwhile.
-#include "lib/gemv/sums.wgsl"
-#include "lib/gemv/norm.wgsl"
 var<workgroup> logits: array<f32, TEAMS * NV>;
 
 @compute @workgroup_size(WG)

@@ -1,16 +1,7 @@
 // sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift;  proj = u·wᵀ;  y = SiLU(conv(proj[:, offset:])), one
 // position of m rows.
-// @entry shuffle
-#include "lib/gemv/shuffle.wgsl"
-#include "lib/norm/shuffle.wgsl"
-// @entry shared
-#include "lib/gemv/shared.wgsl"
-#include "lib/norm/shared.wgsl"
-
 // @entry forward
 // Every workgroup makes u anew, and the first writes sum; the loads of w are on their way meanwhile.
-#include "lib/gemv/sums.wgsl"
-#include "lib/gemv/norm.wgsl"
 #include "lib/conv_step.wgsl"
 
 @compute @workgroup_size(WG)

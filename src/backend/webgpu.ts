@@ -366,8 +366,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
     const name = plan.entry ?? e.entry;
-    const { sections, constants, vec4, elements, reads, writes } = plan;
-    const key = `${e.op}.${name} ${JSON.stringify([sections, constants, vec4, elements, reads, writes, [...half]])}`;
+    const { include, sections, constants, vec4, elements, reads, writes } = plan;
+    const key = `${e.op}.${name} ${JSON.stringify([constants, vec4, elements, reads, writes, sections, [...half], include])}`;
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
       const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
@@ -426,15 +426,16 @@ function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
 }
 
 /**
- * The shader text of one pass: constants, parameters and bindings from the spec, then the file's shared part and section.
+ * The shader text of one pass: constants, parameters and bindings from the spec, then the file's shared part, what the plan
+ * includes, and its sections.
  * A tensor `w` that may be f16 is read through `w_at(i)`, which knows which it is; it gives element i, or vector i where it is
  * bound in vectors.
  */
 export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
   const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
-  const section = (name: string) => {
-    const at = sections.indexOf(name, 1);
-    if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
+  const section = (wanted: string) => {
+    const at = sections.indexOf(wanted, 1);
+    if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${wanted}"`);
     return sections[at + 1];
   };
   const constants = Object.entries(plan.constants ?? {}).map(([k, v]) => (v === undefined ? '' : `const ${k}: u32 = ${v}u;`));
@@ -470,6 +471,7 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: Reado
     ...readers,
     'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
     sections[0],
+    ...(plan.include ?? []),
     ...[...(plan.sections ?? []), name].map(section),
   ].join('\n');
 }

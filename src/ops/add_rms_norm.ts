@@ -4,7 +4,7 @@
  * the next (norm and modulation) in one pass. Zhang and Sennrich 2019, RMSNorm.
  */
 import shader from '../../shaders/add_rms_norm.wgsl';
-import { workgroupSums } from './gemv.js';
+import { squareSums } from './gemv.js';
 import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
 export const addRmsNorm = {
@@ -48,7 +48,7 @@ export const addRmsNorm = {
       if (d % 4) return { constants: { PER: ceilDiv(d, 256) }, workgroups: grid(m * l) };
       return {
         entry: 'forward_vec4',
-        ...workgroupSums(caps),
+        ...squareSums(caps),
         constants: { WG: 256, PER: ceilDiv(d, 4 * 256) },
         vec4: ['x', 'res', 'gate', 'weight', 'modulation', 'sum', 'y'],
         workgroups: grid(m * l),

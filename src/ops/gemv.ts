@@ -1,4 +1,10 @@
 /** Launches of the kernels that multiply few rows with a matrix (shaders/lib/gemv): what a token's step is made of. */
+import normed from '../../shaders/lib/gemv/norm.wgsl';
+import teamShared from '../../shaders/lib/gemv/shared.wgsl';
+import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
+import sums from '../../shaders/lib/gemv/sums.wgsl';
+import squaresShared from '../../shaders/lib/norm/shared.wgsl';
+import squaresShuffle from '../../shaders/lib/norm/shuffle.wgsl';
 import { ceilDiv, type GpuCaps, type GpuPass } from './spec.js';
 
 /** Threads of a workgroup; teams of 32 share rows of the matrix. */
@@ -14,9 +20,13 @@ const MOST_ROWS = 128;
 /** Subgroups that hold whole teams. */
 export const shuffles = (caps: GpuCaps) => caps.features.has('subgroups') && caps.subgroupMinSize >= 32;
 
-/** Where a kernel finds its sums over teams and workgroups. */
-export const workgroupSums = (caps: GpuCaps): Pick<GpuPass, 'sections' | 'enable'> =>
-  shuffles(caps) ? { sections: ['shuffle'], enable: ['subgroups'] } : { sections: ['shared'] };
+/** What a plan says to have one of two texts: sums by subgroups, or through workgroup memory. */
+export function either(caps: GpuCaps, shuffle: string[], shared: string[]): { include: string[]; enable?: string[] } {
+  return shuffles(caps) ? { include: shuffle, enable: ['subgroups'] } : { include: shared };
+}
+
+/** Sums of squares over a workgroup, in the order that the kernels here have them. */
+export const squareSums = (caps: GpuCaps) => either(caps, [squaresShuffle], [squaresShared]);
 
 /** y[m,n] = x[m,k]·w[n,k], rows of x read where they lie; undefined where it does not suit. */
 export function gemvPlan(
@@ -33,7 +43,12 @@ export function gemvPlan(
   const wg = few ? WG : WG / 2;
   const x = ceilDiv(n, (wg / 32) * each);
   if (x > 65535) return undefined;
-  return { ...common(caps, half, { WG: wg, M: rows, N: n, K: k, R: each }), vec4: ['x'], workgroups: [x, ceilDiv(m, rows)] };
+  const texts = either(caps, [sums, teamShuffle], [sums, teamShared]);
+  return {
+    ...common(texts, half, { WG: wg, M: rows, N: n, K: k, R: each }),
+    vec4: ['x'],
+    workgroups: [x, ceilDiv(m, rows)],
+  };
 }
 
 /** The same for rows that each workgroup norms itself: few of them, so that all fit in its memory. */
@@ -51,11 +66,17 @@ export function normGemvPlan(
   while (each > 1 && each * steps > IN_FLIGHT) each /= 2;
   const x = ceilDiv(n, (WG / 32) * each);
   if (each * steps > IN_FLIGHT || x > 65535) return undefined;
-  return { ...common(caps, half, { WG, M: rows, N: n, K: k, R: each }), workgroups: [x] };
+  const [shuffle, shared] = [
+    [sums, normed, teamShuffle, squaresShuffle],
+    [sums, normed, teamShared, squaresShared],
+  ];
+  return { ...common(either(caps, shuffle, shared), half, { WG, M: rows, N: n, K: k, R: each }), workgroups: [x] };
 }
 
-function common(caps: GpuCaps, half: boolean, constants: Record<string, number>) {
-  return { ...workgroupSums(caps), constants: { HALF: half ? 1 : 0, ...constants }, elements: { w: 'vec4<u32>' } };
-}
+const common = (texts: object, half: boolean, constants: Record<string, number>) => ({
+  ...texts,
+  constants: { HALF: half ? 1 : 0, ...constants },
+  elements: { w: 'vec4<u32>' },
+});
 
 const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(n));

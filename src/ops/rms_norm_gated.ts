@@ -3,7 +3,7 @@
  * z is channels z_offset.. of a wider tensor, the output of in_proj. Dao and Gu 2024, §7.
  */
 import shader from '../../shaders/rms_norm_gated.wgsl';
-import { workgroupSums } from './gemv.js';
+import { squareSums } from './gemv.js';
 import { sigmoid, siluSlope } from './silu.js';
 import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
@@ -51,7 +51,7 @@ export const rmsNormGated = {
       if (width % 4 || s % 4 || z_offset % 4) return { constants: { PER: ceilDiv(width, 256) }, workgroups };
       return {
         entry: 'forward_vec4',
-        ...workgroupSums(caps),
+        ...squareSums(caps),
         constants: { WG: 256, PER: ceilDiv(width, 4 * 256) },
         vec4: ['x', 'z', 'weight', 'y'],
         workgroups,

@@ -6,9 +6,13 @@
  * agree but for the rounding of exp. With r the first word of Threefry(seed[b], (step[b], 0)), the draw is the first token
  * whose running sum of w exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, NaN as the smallest.
  */
+import byFour from '../../shaders/lib/sample/by_four.wgsl';
+import byOne from '../../shaders/lib/sample/by_one.wgsl';
+import shared from '../../shaders/lib/sample/shared.wgsl';
+import shuffle from '../../shaders/lib/sample/shuffle.wgsl';
 import shader from '../../shaders/sample.wgsl';
 import { threefry2x32 } from '../sampling.js';
-import { workgroupSums } from './gemv.js';
+import { either } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const FLOAT_MAX = (2 - 2 ** -23) * 2 ** 127;
@@ -62,10 +66,9 @@ export const sample = {
     webgpu({ b, v }, caps) {
       let wg = 256;
       while (wg < 1024 && 2 * wg <= caps.maxInvocations && wg * PER_THREAD < v) wg *= 2;
-      const { sections = [], enable } = workgroupSums(caps);
+      const quad = v % 4 ? byOne : byFour;
       return {
-        sections: [...sections, v % 4 ? 'by_one' : 'by_four'],
-        ...(enable && { enable }),
+        ...either(caps, [shuffle, quad], [shared, quad]),
         constants: { WG: wg, PER: 4 * ceilDiv(v, 4 * wg) },
         vec4: v % 4 ? [] : ['logits'],
         workgroups: grid(b),

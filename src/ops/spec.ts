@@ -64,6 +64,8 @@ export interface GpuPass {
   entry?: string;
   /** Further sections of the shader, put before the entry's own, where there are several to choose from: its tile, its sums. */
   sections?: string[];
+  /** Texts of WGSL to put before the section: what several shaders share, or may do in one of several ways. */
+  include?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
   /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */

@@ -10,6 +10,7 @@
  * going through states, and C_i·B_j, like its gradient, is shared by a group's heads. Very long or odd-sized sequences, and those
  * that continue a state, are walked position by position.
  */
+import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
 import shader from '../../shaders/ssd.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
 import { shuffles } from './gemv.js';
@@ -88,6 +89,7 @@ function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' 
   const [wg, rows] = [256, m * e >= 16384 ? 4 : 2];
   return {
     entry: 'forward_step',
+    include: [teamShuffle],
     enable: ['subgroups'],
     constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
     vec4: ['xbc', 'state'],

@@ -1,7 +1,6 @@
 // One position, n in whole vectors: a team of 32 threads in a subgroup takes R rows of a head's state, K vectors of each to a
 // thread, and adds up C·H among itself; nothing waits at a barrier.
 #include "shared.wgsl"
-#include "../gemv/shuffle.wgsl"
 const NV = R;
 var<private> acc: array<f32, R>;
 

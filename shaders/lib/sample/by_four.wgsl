@@ -1,0 +1,2 @@
+// Logits i to i+3, where a row is whole vectors.
+fn quad(i: u32) -> vec4f { return logits[i / 4u]; }

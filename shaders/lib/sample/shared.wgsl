@@ -1,0 +1,38 @@
+// Sums over the WG threads through workgroup memory: of z; and of v as u32, up to a thread and over all.
+var<workgroup> scan_parts: array<u32, WG>;
+var<workgroup> scan_rows: array<u32, WG / 32u>;
+var<workgroup> z_parts: array<f32, WG>;
+var<workgroup> z_rows: array<f32, WG / 32u>;
+
+fn sum_of(z: f32, lid: u32) -> f32 {
+  z_parts[lid] = z;
+  workgroupBarrier();
+  if (lid < WG / 32u) {
+    var row = 0.0;
+    for (var q = lid * 32u; q < lid * 32u + 32u; q++) { row += z_parts[q]; }
+    z_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var all = 0.0;
+  for (var q = 0u; q < WG / 32u; q++) { all += z_rows[q]; }
+  return all;
+}
+fn scan(v: u32, lid: u32) -> Scan {
+  scan_parts[lid] = v;
+  workgroupBarrier();
+  if (lid < WG / 32u) {
+    var row = 0u;
+    for (var q = lid * 32u; q < lid * 32u + 32u; q++) {
+      row += scan_parts[q];
+      scan_parts[q] = row;
+    }
+    scan_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var result = Scan(scan_parts[lid], 0u);
+  for (var q = 0u; q < WG / 32u; q++) {
+    if (q == lid / 32u) { result.upto += result.all; }
+    result.all += scan_rows[q];
+  }
+  return result;
+}
