@@ -222,7 +222,7 @@ export class Trainer {
     const { slots } = this.optimizer;
     return {
       config: this.model.config.json,
-      classes: this.codes?.classes ?? this.model.classes,
+      classes: this.classes(),
       model: [
         ...[...this.model.named()].map(([name, { spec, tensor }]) => read(name, spec, tensor)),
         ...extraTensors(this.model.config),
@@ -268,6 +268,13 @@ export class Trainer {
     for (const r of [this.first, this.further, this.update]) r?.dispose();
     this.work.dispose();
     this.optimizer.dispose();
+  }
+
+  /** A name for each class of the model, of which the data may have fewer. */
+  private classes(): string[] | undefined {
+    const { classes, config } = this.model;
+    const own = this.codes?.classes ?? classes;
+    return own && Array.from({ length: config.num_classes }, (_, k) => own[k] ?? classes?.[k] ?? String(k));
   }
 
   private lr(step: number): number {
