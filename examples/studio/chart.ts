@@ -1,7 +1,8 @@
 /** The loss as it falls: every step faint, their running mean on top, held-out losses as points. */
 
 const SVG = 'http://www.w3.org/2000/svg';
-const [WIDTH, HEIGHT] = [640, 220];
+/** Of the drawing, in pixels of the page; it is as wide as its place. */
+const HEIGHT = 220;
 const PLOT = { left: 34, right: 8, top: 10, bottom: 22 };
 /** More points than pixels show nothing more. */
 const MOST_POINTS = 400;
@@ -19,14 +20,14 @@ const node = (tag: string, attributes: Record<string, string | number>, text = '
 };
 
 export class Chart {
-  private readonly svg = node('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img' });
+  private readonly svg = node('svg', { height: HEIGHT, role: 'img' });
   private points: Point[] = [];
   private held: Point[] = [];
   private due = false;
 
   constructor(root: HTMLElement) {
     root.append(this.svg);
-    this.draw();
+    new ResizeObserver(() => this.draw()).observe(root);
   }
 
   clear(): void {
@@ -53,23 +54,24 @@ export class Chart {
 
   private draw(): void {
     const { points, held } = this;
+    const width = this.svg.clientWidth;
     const last = points.at(-1);
     this.svg.setAttribute('aria-label', last ? `Loss ${last.loss.toFixed(2)} after ${last.step} steps` : 'No steps yet');
     const losses = [...points, ...held].map((p) => p.loss);
     const [low, high] = losses.length ? [Math.floor(Math.min(...losses)), Math.ceil(Math.max(...losses))] : [2, 7];
     const most = Math.max(10, last?.step ?? 0);
     const first = Math.min(points[0]?.step ?? 1, most - 1) - 1;
-    const x = (step: number) => PLOT.left + ((step - first) / (most - first)) * (WIDTH - PLOT.left - PLOT.right);
+    const x = (step: number) => PLOT.left + ((step - first) / (most - first)) * (width - PLOT.left - PLOT.right);
     const y = (loss: number) => PLOT.top + ((high - loss) / (high - low || 1)) * (HEIGHT - PLOT.top - PLOT.bottom);
     const path = (list: readonly Point[]) =>
       list.map((p, i) => `${i ? 'L' : 'M'}${x(p.step).toFixed(1)} ${y(p.loss).toFixed(1)}`).join('');
     const lines: SVGElement[] = [];
     for (let tick = low; tick <= high; tick++) {
-      lines.push(node('line', { class: 'grid', x1: PLOT.left, x2: WIDTH - PLOT.right, y1: y(tick), y2: y(tick) }) as SVGElement);
+      lines.push(node('line', { class: 'grid', x1: PLOT.left, x2: width - PLOT.right, y1: y(tick), y2: y(tick) }) as SVGElement);
       lines.push(node('text', { x: PLOT.left - 8, y: y(tick) + 4, 'text-anchor': 'end' }, String(tick)) as SVGElement);
     }
     lines.push(node('text', { x: PLOT.left, y: HEIGHT - 4 }, `step ${first + 1}`) as SVGElement);
-    lines.push(node('text', { x: WIDTH - PLOT.right, y: HEIGHT - 4, 'text-anchor': 'end' }, String(most)) as SVGElement);
+    lines.push(node('text', { x: width - PLOT.right, y: HEIGHT - 4, 'text-anchor': 'end' }, String(most)) as SVGElement);
     this.svg.replaceChildren(
       ...lines,
       node('path', { class: 'raw', d: path(thinned(points)) }),
@@ -79,11 +81,15 @@ export class Chart {
   }
 }
 
-/** Running mean over about a twentieth of the steps. */
+/** Mean over a window of about a twentieth of the steps around each. */
 function smoothed(points: readonly Point[]): Point[] {
-  const keep = 1 - 1 / Math.max(1, Math.min(50, points.length / 20));
-  let mean = points[0]?.loss ?? 0;
-  return points.map(({ step, loss }) => ({ step, loss: (mean = keep * mean + (1 - keep) * loss) }));
+  const reach = Math.min(25, Math.floor(points.length / 20));
+  const sums = [0];
+  for (const { loss } of points) sums.push(sums.at(-1)! + loss);
+  return points.map(({ step }, i) => {
+    const [from, to] = [Math.max(0, i - reach), Math.min(points.length, i + reach + 1)];
+    return { step, loss: (sums[to]! - sums[from]!) / (to - from) };
+  });
 }
 
 function thinned(points: readonly Point[]): readonly Point[] {

@@ -36,6 +36,13 @@ export function download(blob: Blob, name: string): void {
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** 'webgpu (Apple M2)' → 'WebGPU · Apple M2' */
+export const deviceWords = (device: string): string =>
+  device
+    .replace(/^webgpu/, 'WebGPU')
+    .replace(/^wasm/, 'WebAssembly')
+    .replace(/ \((.*)\)$/, ' · $1');
+
 /** 4812345 → 4.8 M */
 export const short = (n: number): string =>
   n >= 1e6 ? `${(n / 1e6).toFixed(1)} M` : n >= 1e4 ? `${(n / 1e3).toFixed(0)} k` : n.toLocaleString('en');

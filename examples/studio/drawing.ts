@@ -8,7 +8,11 @@ export type Show = 'balanced' | 'every' | 'end';
 export interface Report {
   /** Images drawn, counting parts. */
   done: number;
+  /** Of all. */
   count: number;
+  /** The batch at work: images first … first + batch − 1. */
+  first: number;
+  batch: number;
   step: number;
   steps: number;
   /** Since the beginning. */
@@ -31,7 +35,7 @@ export async function drawInto(
   const names = classNames(aim);
   const started = performance.now();
   gallery.clear(Math.sqrt(num_tokens));
-  let report: Report = { done: 0, count, step: 0, steps: num_tokens, seconds: 0 };
+  let report: Report = { done: 0, count, first: 0, batch: 0, step: 0, steps: num_tokens, seconds: 0 };
   let begun = 0;
   let cost = 0;
   let free = 0;
@@ -50,7 +54,7 @@ export async function drawInto(
       async onStep({ step, steps, first, batch, preview }) {
         if (first + batch > begun) begin(first, batch);
         const seconds = (performance.now() - started) / 1000;
-        report = { done: first + (batch * step) / steps, count, step, steps, seconds };
+        report = { done: first + (batch * step) / steps, count, first, batch, step, steps, seconds };
         onReport(report);
         const whole = step === steps;
         // The last batch comes whole as the result.

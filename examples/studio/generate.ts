@@ -1,9 +1,10 @@
 /** The Generate tab: choose, draw, watch, save; and the model that the other tabs look at. */
 import { AiM, type CheckpointSource, type DeviceName } from 'aim-js/worker';
-import { announce, byId, element, messageOf, setText, short } from './dom.js';
+import { announce, byId, deviceWords, element, messageOf, setText, short } from './dom.js';
 import { classNames, drawInto, type Report, type Show } from './drawing.js';
 import { Gallery } from './gallery.js';
 import { bind, writeUrl } from './settings.js';
+import { onTab, openTab } from './tabs.js';
 
 export const BUILT_IN = new URL('model/', document.baseURI).href;
 /** So many classes fit as buttons; more are typed. */
@@ -20,6 +21,8 @@ let source: { name: string; from: CheckpointSource } = { name: 'Fashion-MNIST, b
 let drawing: AbortController | undefined;
 /** Ends with the drawing. */
 let drawn: Promise<void> = Promise.resolve();
+/** Whether the model has not drawn yet. */
+let fresh = false;
 let loading: AbortController | undefined;
 const listeners: ((aim: AiM) => void)[] = [];
 
@@ -60,14 +63,13 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
   showModel(model);
   setDrawable(true);
   for (const listener of listeners) listener(model);
-  await draw();
+  setText(status, 'Ready');
+  fresh = true;
+  await drawFresh();
 }
 
 function showModel(aim: AiM): void {
-  setText(
-    byId('device'),
-    aim.backend === 'webgpu' ? aim.device.replace(/^webgpu \((.*)\)$/, 'WebGPU · $1') : 'CPU · WebAssembly',
-  );
+  setText(byId('device'), deviceWords(aim.device));
   byId('device').dataset.backend = aim.backend;
   setText(byId('model-name'), `${source.name} · ${short(aim.parameters.model + aim.parameters.tokenizer)} parameters`);
   byId('built-in').hidden = source.from === BUILT_IN;
@@ -132,6 +134,13 @@ function resolve(list: string, names: readonly string[]): number[] | undefined {
   return indices.every((i) => i >= 0 && i < names.length) ? indices : undefined;
 }
 
+/** Draws with a new model as soon as somebody looks. */
+async function drawFresh(): Promise<void> {
+  if (!fresh || openTab() !== 'generate') return;
+  fresh = false;
+  await draw();
+}
+
 /** Draws with the settings as they are, in place of what is being drawn. */
 export async function draw(): Promise<void> {
   drawing?.abort();
@@ -170,7 +179,9 @@ async function drawNow(aim: AiM): Promise<void> {
       (now) => {
         latest = now;
         progress.value = now.done / now.count;
-        setText(status, `Drawing: token ${now.step} of ${now.steps}, image ${Math.ceil(now.done)} of ${now.count}`);
+        const { step, steps, first, batch, count } = now;
+        const which = batch < count ? `, images ${first + 1} to ${first + batch} of ${count}` : '';
+        setText(status, `Drawing token ${step} of ${steps}${which}`);
         setText(rate, perSecond(now));
       },
     );
@@ -233,6 +244,7 @@ export function startGenerate(): void {
   document.addEventListener('keydown', (event) => {
     if (event.key === 'Escape') stop();
   });
+  onTab(() => void drawFresh());
   void open();
 }
 

@@ -1,6 +1,6 @@
 /** The Inspect tab: what the model and the device are, and the two ways of counting positions beside each other. */
 import type { AiM } from 'aim-js/worker';
-import { announce, byId, element, messageOf, setText, short } from './dom.js';
+import { announce, byId, deviceWords, element, messageOf, setText, short } from './dom.js';
 import { classNames, drawInto } from './drawing.js';
 import { Gallery } from './gallery.js';
 import { bind, readUrl } from './settings.js';
@@ -88,7 +88,7 @@ function configuration({ config }: AiM): Facts {
 async function device(aim: AiM): Promise<Facts> {
   const yes = (is: boolean) => (is ? 'yes' : 'no');
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
-  const list: Facts = [['In use', aim.device]];
+  const list: Facts = [['In use', deviceWords(aim.device)]];
   if (!navigator.gpu) list.push(['WebGPU', 'not in this browser']);
   else if (!adapter) list.push(['WebGPU', 'no adapter']);
   else {
@@ -103,7 +103,10 @@ async function device(aim: AiM): Promise<Facts> {
       ['Invocations', String(limits.maxComputeInvocationsPerWorkgroup)],
     );
   }
-  list.push(['CPU threads', String(navigator.hardwareConcurrency)], ['Shared memory', yes(globalThis.crossOriginIsolated)]);
+  list.push(
+    ['CPU threads', String(navigator.hardwareConcurrency)],
+    ['WebAssembly threads', crossOriginIsolated ? 'allowed' : 'not on this host'],
+  );
   return list;
 }
 

@@ -4,6 +4,11 @@ import { setParameter } from './settings.js';
 const tabs = [...document.querySelectorAll<HTMLButtonElement>('[role=tab]')];
 const panel = (tab: HTMLElement) => document.getElementById(tab.getAttribute('aria-controls')!)!;
 
+const listeners: ((panel: string) => void)[] = [];
+
+/** Hears of every tab that is opened. */
+export const onTab = (listener: (panel: string) => void): void => void listeners.push(listener);
+
 /** Shows the panel with this id. */
 export function showTab(id: string): void {
   const open = tabs.find((tab) => panel(tab).id === id) ?? tabs[0]!;
@@ -13,6 +18,7 @@ export function showTab(id: string): void {
     panel(tab).hidden = tab !== open;
   }
   setParameter('tab', open === tabs[0] ? undefined : panel(open).id);
+  for (const listener of listeners) listener(panel(open).id);
 }
 
 export const openTab = (): string => panel(tabs.find((tab) => tab.ariaSelected === 'true')!).id;

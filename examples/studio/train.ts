@@ -1,7 +1,7 @@
 /** The Train tab: chooses data and model, starts the training worker, and shows what it tells. */
 import { AimImage, type DeviceName } from 'aim-js/worker';
 import { Chart } from './chart.js';
-import { announce, byId, download, element, setText, short } from './dom.js';
+import { announce, byId, deviceWords, download, element, setText, short } from './dom.js';
 import { chosen, isCheckpoint, nameOf, type PathFile } from './files.js';
 import { strip } from './gallery.js';
 import { BUILT_IN, open } from './generate.js';
@@ -137,8 +137,8 @@ function ready({
   steps,
   seen,
 }: FromTrainer & { type: 'ready' }) {
-  about = `${short(parameters)} parameters on ${device}`;
-  setText(status, `Training ${about}`);
+  about = `${short(parameters)} parameters · ${deviceWords(device)}`;
+  setText(status, `Training · ${about}`);
   setText(byId('figure-step'), `${step} of ${steps}`);
   setText(
     byId('data-caption'),
@@ -160,7 +160,7 @@ function stepped(steps: Extract<FromTrainer, { type: 'steps' }>['steps']): void 
   setText(byId('figure-step'), `${step.toLocaleString('en')} of ${all.toLocaleString('en')}`);
   setText(byId('figure-loss'), loss.toFixed(3));
   setText(byId('figure-left'), duration(secondsLeft));
-  setText(status, `Training ${about}`);
+  setText(status, `Training · ${about}`);
   setText(rate, `${Math.round(imagesPerSecond).toLocaleString('en')} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
   progress.value = step / all;
 }
@@ -197,6 +197,12 @@ function fail(text: string): void {
 /** Takes what is dropped or chosen: a checkpoint goes on, anything else is data for the next run. */
 export function take(files: PathFile[]): void {
   if (files.length === 0) return;
+  if (state !== 'idle' && state !== 'finished') {
+    const notice = byId('notice');
+    notice.hidden = false;
+    setText(notice, 'A run is under way. End it first, then drop these again.');
+    return;
+  }
   if (isCheckpoint(files)) {
     start(files);
     return;
