@@ -33,9 +33,10 @@ export function cross_entropy_forward(logits: usize, targets: usize, loss: usize
 }
 
 export function cross_entropy_backward(
-  logits: usize, targets: usize, lse: usize, dlogits: usize,
+  logits: usize, targets: usize, lse: usize, loss_scale: usize, dlogits: usize,
   r: i32, v: i32, scale: f32,
 ): void {
+  if (loss_scale) scale *= load<f32>(loss_scale);
   const row = (<usize>v) << 2;
   const sv = f32x4.splat(scale);
   for (let i = 0; i < r; i++, logits += row, dlogits += row) {

@@ -26,6 +26,7 @@ export { ssd_forward, ssd_backward, ssd_backward_past, ssd_backward_future, ssd_
 export { sum_forward } from './sum';
 export { sum_rows_forward } from './sum_rows';
 export { token_embedding_forward, token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word } from './token_embedding';
+export { widen_forward } from './widen';
 
 export function heap_base(): usize {
   return __heap_base;

@@ -22,7 +22,8 @@ export function mse_forward(x: usize, truth: usize, parts: usize, n: i32, p: i32
   }
 }
 
-export function mse_backward(x: usize, truth: usize, dx: usize, n: i32, scale: f32): void {
+export function mse_backward(x: usize, truth: usize, loss_scale: usize, dx: usize, n: i32, scale: f32): void {
+  if (loss_scale) scale *= load<f32>(loss_scale);
   const end = (<usize>n) << 2;
   const twice: f32 = 2 * scale;
   const tv = f32x4.splat(twice);

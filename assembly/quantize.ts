@@ -41,12 +41,13 @@ export function quantize_forward(
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
 // ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
 export function quantize_backward(
-  z: usize, codebook: usize, codes: usize, dy: usize, dz: usize, dcodebook: usize,
+  z: usize, codebook: usize, codes: usize, dy: usize, loss_scale: usize, dz: usize, dcodebook: usize,
   r: i32, d: i32, v: i32, codebookWeight: f32, commitmentWeight: f32, scratch: usize,
 ): void {
   const row = <usize>d << 2;
   const u = scratch + <usize>v * row, e = u + row;
-  const mean = <f32>(2 / (<f64>r * d));
+  let mean = <f32>(2 / (<f64>r * d));
+  if (loss_scale) mean *= load<f32>(loss_scale);
   memory.fill(scratch, 0, <usize>v * row);
   for (let i = 0; i < r; i++) {
     const code = <usize>min<u32>(load<u32>(codes + (<usize>i << 2)), v - 1) * row;

@@ -1,4 +1,5 @@
 // norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
+// With loss_scale [s, good]: scale / s instead; not finite: this step alone is skipped and s halved; good == growth: s doubled.
 #include "lib/workgroup_sum.wgsl"
 
 // @entry forward
@@ -6,11 +7,26 @@
 fn forward(@builtin(local_invocation_index) lid: u32) {
   var own = 0.0;
   for (var i = lid; i < params.k; i += 256u) { own += sums[i]; }
-  let all = params.scale * sqrt(workgroup_sum(own, lid));
-  if (lid == 0u) {
-    norm[0] = all;
-    hyper[6] = params.scale * min(1.0, params.max_norm / (all + 1e-6));
-    // By its bits: compilers may assume that floats are finite.
-    if ((bitcast<u32>(all) & 0x7f800000u) == 0x7f800000u) { hyper[7] = 1.0; }
+  let sum = workgroup_sum(own, lid);
+  if (lid != 0u) { return; }
+  var factor = params.scale;
+  if (params.has_loss_scale == 1u) { factor /= loss_scale[0]; }
+  let all = factor * sqrt(sum);
+  norm[0] = all;
+  hyper[6] = factor * min(1.0, params.max_norm / (all + 1e-6));
+  // By its bits: compilers may assume that floats are finite.
+  let good = (bitcast<u32>(all) & 0x7f800000u) != 0x7f800000u;
+  if (!good) { hyper[7] = 1.0; }
+  if (params.has_loss_scale == 0u || loss_scale[0] < 1.0) { return; }
+  if (good) {
+    hyper[7] = 0.0;
+    loss_scale[1] += 1.0;
+    if (loss_scale[1] == f32(params.growth)) {
+      loss_scale[0] *= 2.0;
+      loss_scale[1] = 0.0;
+    }
+  } else {
+    loss_scale[0] *= 0.5;
+    loss_scale[1] = 0.0;
   }
 }

@@ -24,16 +24,18 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 
 // @entry backward
 // forward: loss = log Σ exp(logits) - logits[target]  ⇒  dlogits = (softmax(logits) - onehot(target))·scale
+#include "lib/loss_scale.wgsl"
 @compute @workgroup_size(WG)
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.r * params.v) { return; }
   let row = at / params.v;
   let hit = f32(at % params.v == min(targets[row], params.v - 1u));
-  dlogits[at] = (exp(logits[at] - lse[row]) - hit) * params.scale;
+  dlogits[at] = (exp(logits[at] - lse[row]) - hit) * scale_of(params.scale);
 }
 
 // @entry backward_vec4
+#include "lib/loss_scale.wgsl"
 @compute @workgroup_size(WG)
 fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
@@ -42,5 +44,5 @@ fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg:
   let row = at / width;
   let j = vec4u(at % width * 4u) + vec4u(0u, 1u, 2u, 3u);
   let hit = vec4f(j == vec4u(min(targets[row], params.v - 1u)));
-  dlogits[at] = (exp(logits[at] - lse[row]) - hit) * params.scale;
+  dlogits[at] = (exp(logits[at] - lse[row]) - hit) * scale_of(params.scale);
 }

@@ -10,7 +10,7 @@ fn a4(i: u32, k: u32) -> vec4f {
 }
 fn b4(j: u32, k: u32) -> vec4f {
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { if (j < params.n && k + q < params.k) { v[q] = w[j * params.k + k + q]; } }
+  for (var q = 0u; q < 4u; q++) { if (j < params.n && k + q < params.k) { v[q] = w_at(j * params.k + k + q); } }
   return v;
 }
 
@@ -29,7 +29,7 @@ fn a4(i: u32, k: u32) -> vec4f {
 }
 fn b4(j: u32, k: u32) -> vec4f {
   if (j >= params.n || k >= params.k) { return vec4f(); }
-  return w[(j * params.k + k) / 4u];
+  return w_at((j * params.k + k) / 4u);
 }
 
 @compute @workgroup_size(256)
@@ -52,7 +52,7 @@ fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   var acc: array<f32, M>;
   if (j < params.n) {
     for (var q = lane; q < k4; q += LANES) {
-      let wv = w[j * k4 + q];
+      let wv = w_at(j * k4 + q);
       for (var i = 0u; i < M; i++) { acc[i] += dot(wv, x[i * k4 + q]); }
     }
   }
@@ -77,7 +77,7 @@ fn a4(i: u32, n: u32) -> vec4f {
 }
 fn b4(j: u32, n: u32) -> vec4f {
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { if (j < params.k && n + q < params.n) { v[q] = w[(n + q) * params.k + j]; } }
+  for (var q = 0u; q < 4u; q++) { if (j < params.k && n + q < params.n) { v[q] = w_at((n + q) * params.k + j); } }
   return v;
 }
 fn put(i: u32, j: u32, sum: f32) {

@@ -17,8 +17,9 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 
 // @entry backward
 // forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth); VEC elements to a thread.
+#include "lib/loss_scale.wgsl"
 @compute @workgroup_size(WG)
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.n / VEC) { dx[i] = 2.0 * params.scale * (x[i] - truth[i]); }
+  if (i < params.n / VEC) { dx[i] = 2.0 * scale_of(params.scale) * (x[i] - truth[i]); }
 }

@@ -67,6 +67,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
 }
 
 // @entry backward
+#include "lib/loss_scale.wgsl"
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
 // ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
 // The first workgroups take 64 rows of z each; then comes one for each code.
@@ -119,7 +120,7 @@ var<workgroup> partial: array<f32, 64>;
 fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let at = flat(wg, nwg);
   let blocks = (params.r + 63u) / 64u;
-  let mean = 2.0 / f32(params.r * D);
+  let mean = scale_of(2.0 / f32(params.r * D));
   if (at < blocks) {
     row_gradient(at * 64u + lid, mean);
     return;

@@ -14,7 +14,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   } else {
     let before = min(q - 1u, params.t - 1u);
     let token = min(tokens[image * params.t + before], params.v - 1u);
-    y[at] = word[token * width + ch] + pos[min(before + params.shift, params.p - 1u) * width + ch];
+    y[at] = word_at(token * width + ch) + pos[min(before + params.shift, params.p - 1u) * width + ch];
   }
 }
 

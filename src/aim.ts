@@ -3,18 +3,24 @@ import type { Backend, BackendName, Tensor } from './backend/backend.js';
 import { CheckpointError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
 import { AimImage } from './io/image.js';
+import { parseHeader } from './io/safetensors.js';
 import { type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
+import { line } from './model/layers.js';
 import { loadTensors } from './model/load.js';
-import { allocate, countParams, type ParamSpec, type ParamTree, toDevice, zip } from './model/params.js';
+import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
+import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { threefry2x32 } from './sampling.js';
 
 export interface LoadOptions extends DeviceOptions {
-  /** Precision of weights on the device. */
-  dtype?: 'f32';
+  /**
+   * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
+   * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
+   */
+  dtype?: 'auto' | 'f32' | 'f16';
   /** Bytes of weights read so far; `total` is missing when a server does not tell. */
   onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
@@ -60,6 +66,7 @@ export type EncodeInput = AimImage | { width: number; height: number; data: Uint
 /** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
 const ACTIVATION_BYTES = 128 * 2 ** 20;
 
+/** A loaded model on a device: draws images, encodes and decodes them. Made by `fromPretrained` or `fromConfig`. */
 export class AiM {
   /** Tensors of the checkpoint that the model has no place for. */
   ignored: string[] = [];
@@ -86,8 +93,10 @@ export class AiM {
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
       be = await createBackend(options);
-      const aim = AiM.allocated(be, config);
-      aim.ignored = await loadTensors(be, aim.named(), await files.weights(), { signal });
+      const weights = await files.weights();
+      const header = await parseHeader(weights, { signal });
+      const aim = AiM.allocated(be, config, options.dtype ?? 'auto', (name) => header.tensors.get(name)?.dtype === 'F16');
+      aim.ignored = await loadTensors(be, aim.named(), weights, { header, signal });
       aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return aim;
     } catch (error) {
@@ -104,7 +113,7 @@ export class AiM {
     const config = parseConfig(json);
     const be = await createBackend(options);
     try {
-      const aim = AiM.allocated(be, config);
+      const aim = AiM.allocated(be, config, options.dtype ?? 'f32');
       let index = 0;
       for (const { spec, tensor } of aim.named().values()) {
         const data = new Float32Array(tensor.size);
@@ -138,9 +147,15 @@ export class AiM {
     }
   }
 
-  private static allocated(be: Backend, config: AimConfig): AiM {
+  private static allocated(
+    be: Backend,
+    config: AimConfig,
+    dtype: NonNullable<LoadOptions['dtype']>,
+    stored: (name: string) => boolean = () => false,
+  ): AiM {
     const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
-    return new AiM(be, config, tree, allocate(be, tree) as unknown as AiM['params']);
+    const half = (name: string) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name)));
+    return new AiM(be, config, tree, allocate(be, tree, half) as unknown as AiM['params']);
   }
 
   /** 'wasm', 'webgpu' or 'reference'. */
@@ -298,6 +313,19 @@ export class AiM {
     this.be.dispose();
   }
 
+  /** @internal Makes every weight float32, as training wants them. */
+  widen(): void {
+    this.assertLive();
+    const { be } = this;
+    replace(this.tree, this.params, (t) => {
+      if (t.dtype !== 'f16') return t;
+      const wide = be.tensor(t.shape);
+      be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
+      be.free(t);
+      return wide;
+    });
+  }
+
   /** @internal Every parameter by checkpoint name. */
   named(): Map<string, { spec: ParamSpec; tensor: Tensor }> {
     return new Map([...zip(this.tree, this.params)].map(([name, spec, tensor]) => [name, { spec, tensor }]));
@@ -372,7 +400,8 @@ export class AiM {
 }
 
 function checkDtype(dtype: LoadOptions['dtype']): void {
-  if (dtype !== undefined && dtype !== 'f32') throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'f32'.`);
+  if (dtype !== undefined && !['auto', 'f32', 'f16'].includes(dtype))
+    throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'auto', 'f32' or 'f16'.`);
 }
 
 function integer(name: string, value: number, least: number, most: number): number {

@@ -134,6 +134,12 @@ export class Sampler {
     this.forward.replay();
   }
 
+  /** What drawing one token of each image asks of the device. */
+  get cost(): { bytes: number; commands: number } {
+    const [forward, draw] = [this.forward.cost, this.draw.cost];
+    return { bytes: forward.bytes + draw.bytes, commands: forward.commands + draw.commands };
+  }
+
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r.dispose();
     this.be.free(this.tokens, this.step, this.seed, this.labels, ...this.state.flatMap((s) => [s.conv, s.ssm]));

@@ -1,4 +1,7 @@
-/** aim-js: AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly. */
+/**
+ * AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly.
+ * @module aim-js
+ */
 export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { folderOf, idxSet } from './data/files.js';
+import { findDeno, runDeno } from './platform/deno.js';
+import { NO_CHROMIUM, openChromium, openPage, serve } from './platform/site.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = (...args: string[]) =>
@@ -24,4 +26,30 @@ it('train.mjs', () => {
   const { status, stdout, stderr } = run('examples/train.mjs', dir, '12');
   expect(status, stderr).toBe(0);
   expect(stdout).toMatch(/step 12: loss \d\.\d+, \d+ tokens\/s, held out \d/);
+});
+
+it('deno.ts', async ({ skip }) => {
+  const found = findDeno();
+  if ('reason' in found) return skip(found.reason);
+  const dir = mkdtempSync(join(tmpdir(), 'aim-example-'));
+  const { status, stderr } = await runDeno(found.deno, join(root, 'examples/deno.ts'), [join(root, 'models/fashion-mnist'), dir]);
+  expect(status, stderr).toBe(0);
+  expect(readdirSync(dir)).toHaveLength(4);
+  rmSync(dir, { recursive: true });
+});
+
+it.each(['script-tag', 'worker'])('%s.html', async (name) => {
+  if (NO_CHROMIUM) return;
+  const site = await serve({}, { '/examples/': join(root, 'examples/'), '/models/': join(root, 'models/') });
+  const browser = await openChromium();
+  try {
+    const { page, errors } = await openPage(browser, `${site.url}/examples/${name}.html`);
+    await page.getByText(/^Drawn on /).waitFor({ timeout: 300_000 });
+    const sizes = await page.locator('canvas').evaluateAll((all) => all.map((c) => (c as HTMLCanvasElement).width));
+    expect(sizes).toEqual(Array(name === 'worker' ? 10 : 1).fill(32));
+    expect(errors).toEqual([]);
+  } finally {
+    await browser.close();
+    await site.close();
+  }
 });

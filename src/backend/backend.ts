@@ -2,11 +2,12 @@
  * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
-import { DisposedError, ShapeError } from '../errors.js';
+import { DeviceError, DisposedError, ShapeError } from '../errors.js';
 import {
   type AnyEntry,
   type AttrArgs,
   type AttrSpec,
+  BYTES,
   type Dims,
   type DType,
   type Entry,
@@ -24,12 +25,12 @@ export interface Tensor extends HasShape {
   readonly size: number;
   /** Backend-private memory; tensors made by `reshape` and `slice` share it. */
   readonly storage: Storage;
-  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_ELEMENTS. */
+  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_BYTES. */
   readonly offset: number;
 }
 
-/** WebGPU binds storage at multiples of 256 bytes. */
-export const SLICE_ELEMENTS = 64;
+/** WebGPU binds storage at multiples of this many bytes. */
+export const SLICE_BYTES = 256;
 
 /** One allocation of a backend. */
 export interface Storage {
@@ -40,10 +41,18 @@ export interface Storage {
 }
 
 /** One prepared step of work, with what a profiler wants to know of it. */
-export interface Command {
+export interface Command extends Cost {
   readonly key: string;
-  readonly flops: number;
 }
+
+/** What a command asks of the device: floating-point operations, and bytes when each tensor is moved once. */
+export interface Cost {
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+/** Time and work by op. */
+export type Profile = Map<string, { ms: number; calls: number; flops: number; bytes: number }>;
 
 export const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
@@ -51,6 +60,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   abstract readonly name: BackendName;
   /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
   abstract readonly description: string;
+  /** Whether tensors may be f16. */
+  readonly halves: boolean = false;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   protected disposed = false;
@@ -59,8 +70,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   /** A tensor of unspecified contents. Throws OutOfMemoryError when the device cannot hold it. */
   tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.assertLive();
+    if (dtype === 'f16' && !this.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);
     const size = sizeOf(shape);
-    const bytes = Math.max(16, Math.ceil(size / 4) * 16);
+    const bytes = Math.max(16, Math.ceil((size * BYTES[dtype]) / 16) * 16);
     let storage = this.recording?.reuse(bytes);
     if (!storage) {
       storage = this.allocate(bytes, shape);
@@ -89,10 +101,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   slice(t: Tensor, first: number, count: number): Tensor {
     const row = t.size / t.shape[0]!;
     const offset = t.offset + first * row;
-    if (first < 0 || count < 1 || first + count > t.shape[0]! || offset % SLICE_ELEMENTS)
+    if (first < 0 || count < 1 || first + count > t.shape[0]! || (offset * BYTES[t.dtype]) % SLICE_BYTES)
       throw new ShapeError(
         `slice: rows ${first} to ${first + count} of [${t.shape.join(', ')}]; they must lie inside and begin at a multiple of ` +
-          `${SLICE_ELEMENTS} elements.`,
+          `${SLICE_BYTES / BYTES[t.dtype]} elements.`,
       );
     return { ...t, shape: [count, ...t.shape.slice(1)], size: count * row, offset };
   }
@@ -123,7 +135,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     for (const name of e.names) {
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
-    this.submit(this.prepare(e as unknown as AnyEntry, args, dims, e.flops?.(dims as Dims<T, A>) ?? 0));
+    const d = dims as Dims<T, A>;
+    const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
+    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
   }
 
   /** Fills a tensor with zeros, in order with the other commands. */
@@ -152,7 +166,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
   }
 
-  /** Copies `data` into a tensor from element `offset` on. Ordered after all work submitted before. */
+  /** Copies `data` into a tensor from element `offset` on (even, if it is f16: values are rounded to nearest). Ordered after all work submitted before. */
   write(t: Tensor, data: NumArray, offset = 0): void {
     this.assertLive();
     if (this.recording) throw new Error('write: not allowed while recording');
@@ -188,6 +202,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
 
   /** @internal Runs prepared commands in order. */
   abstract execute(commands: readonly C[]): void;
+  /** Time by op of what `fn` runs; each command is waited for, so that the whole takes longer than it would. */
+  abstract profile(fn: () => Promise<unknown>): Promise<Profile>;
   /** Waits until all submitted work is done; throws DeviceError if any of it failed. */
   abstract settle(): Promise<void>;
   protected abstract allocate(bytes: number, shape: readonly number[]): S;
@@ -196,8 +212,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
-  ): C;
+    cost: Cost,
+  ): C[];
   protected abstract prepareZero(t: Tensor): C;
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;
@@ -213,6 +229,13 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   }
 }
 
+function bytesMoved(e: AnyEntry, tensors: Record<string, Tensor | undefined>): number {
+  return e.names.reduce((sum, name) => {
+    const t = tensors[name];
+    return sum + (t ? t.size * BYTES[t.dtype] * (e.tensors[name].io === 'inout' ? 2 : 1) : 0);
+  }, 0);
+}
+
 /** Work prepared once, to be replayed any number of times; owns the tensors that were made while recording. */
 export class Recording<S extends Storage = Storage, C extends Command = Command> {
   readonly commands: C[] = [];
@@ -221,6 +244,12 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   private disposed = false;
 
   constructor(private readonly backend: Backend<S, C>) {}
+
+  /** What one replay asks of the device. */
+  get cost(): Cost & { commands: number } {
+    const sum = (key: keyof Cost) => this.commands.reduce((total, c) => total + c[key], 0);
+    return { flops: sum('flops'), bytes: sum('bytes'), commands: this.commands.length };
+  }
 
   /** Runs the recorded commands once. */
   replay(): void {

@@ -1,7 +1,7 @@
 /** The float64 truth: runs each spec's own reference. For tests and `aim verify`, not for users' images. */
 import { DeviceError } from '../errors.js';
 import type { AnyEntry, RefArray } from '../ops/spec.js';
-import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 
 interface ReferenceStorage extends Storage {
   f32: Float64Array;
@@ -20,6 +20,9 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
     for (const c of commands) c.run();
   }
   async settle(): Promise<void> {}
+  async profile(): Promise<Profile> {
+    throw new DeviceError("the reference is not made to be fast; profile 'wasm' or 'webgpu'.");
+  }
 
   protected allocate(bytes: number): ReferenceStorage {
     const f32 = new Float64Array(bytes / 4);
@@ -27,7 +30,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   }
   protected release(): void {}
 
-  protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, flops: number) {
+  protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, cost: Cost) {
     if (!('reference' in e))
       throw new DeviceError("the published library has no float64 references; use device 'wasm', or the `aim` command.");
     const args: Record<string, RefArray | undefined> = {};
@@ -35,10 +38,10 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
       const t = tensors[name];
       args[name] = t && view(t);
     }
-    return { key: e.key, flops, run: () => e.reference(args as Record<string, RefArray>, dims) };
+    return [{ key: e.key, ...cost, run: () => e.reference(args as Record<string, RefArray>, dims) }];
   }
   protected prepareZero(t: Tensor) {
-    return { key: 'zero', flops: 0, run: () => void view(t).fill(0) };
+    return { key: 'zero', flops: 0, bytes: t.size * 4, run: () => void view(t).fill(0) };
   }
   protected upload(t: Tensor, data: NumArray, offset: number): void {
     view(t).set(data, offset);
@@ -50,5 +53,5 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
 }
 
 function view(t: Tensor): RefArray {
-  return (t.storage as ReferenceStorage)[t.dtype].subarray(t.offset, t.offset + t.size);
+  return (t.storage as ReferenceStorage)[t.dtype === 'u32' ? 'u32' : 'f32'].subarray(t.offset, t.offset + t.size);
 }

@@ -2,7 +2,7 @@
 import deflated from '../../build/aim.wasm';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
-import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import { Heap } from './heap.js';
 
 interface WasmStorage extends Storage {
@@ -54,8 +54,7 @@ async function compile({ wasmUrl, signal }: WasmOptions): Promise<WebAssembly.Mo
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
   readonly description = 'wasm (SIMD, 1 thread)';
-  /** Set to an empty map to collect milliseconds, calls and FLOPs by op. */
-  profile: Map<string, { ms: number; calls: number; flops: number }> | undefined;
+  private rows: Profile | undefined;
   private readonly heap: Heap;
   private scratch = { at: 0, bytes: 0 };
 
@@ -84,23 +83,35 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   execute(commands: readonly WasmCommand[]): void {
-    const { profile } = this;
-    if (!profile) {
+    const { rows } = this;
+    if (!rows) {
       for (const c of commands) c.run();
       return;
     }
     for (const c of commands) {
       const start = performance.now();
       c.run();
-      const row = profile.get(c.key) ?? { ms: 0, calls: 0, flops: 0 };
+      const row = rows.get(c.key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
       row.ms += performance.now() - start;
       row.calls++;
       row.flops += c.flops;
-      profile.set(c.key, row);
+      row.bytes += c.bytes;
+      rows.set(c.key, row);
     }
   }
 
   async settle(): Promise<void> {}
+
+  async profile(fn: () => Promise<unknown>): Promise<Profile> {
+    const rows: Profile = new Map();
+    this.rows = rows;
+    try {
+      await fn();
+    } finally {
+      this.rows = undefined;
+    }
+    return rows;
+  }
 
   protected allocate(bytes: number): WasmStorage {
     const rounded = Math.ceil(bytes / 64) * 64;
@@ -114,8 +125,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
-  ): WasmCommand {
+    cost: Cost,
+  ): WasmCommand[] {
     const kernel = this.exports[`${e.op}_${e.entry}`];
     const pointers = e.names.map((n) => {
       const t = tensors[n];
@@ -128,12 +139,17 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
       throw new DeviceError(`${e.key}: the WASM module and the op's spec disagree; rebuild with \`npm run build\`.`);
     // The scratch area may move when a later op wants more, so its address is looked up at run time.
     const run = e.wasmScratch ? () => kernel(...args, this.scratch.at) : () => kernel(...args);
-    return { key: e.key, flops, run };
+    return [{ key: e.key, ...cost, run }];
   }
 
   protected prepareZero(t: Tensor): WasmCommand {
     const at = address(t);
-    return { key: 'zero', flops: 0, run: () => void new Uint8Array(this.memory.buffer, at, t.size * 4).fill(0) };
+    return {
+      key: 'zero',
+      flops: 0,
+      bytes: t.size * 4,
+      run: () => void new Uint8Array(this.memory.buffer, at, t.size * 4).fill(0),
+    };
   }
 
   protected upload(t: Tensor, data: NumArray, offset: number): void {
@@ -142,9 +158,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   protected async download(t: Tensor): Promise<NumArray> {
     return this.view(t).slice();
   }
-  protected destroy(): void {
-    this.profile = undefined;
-  }
+  protected destroy(): void {}
 
   private view(t: Tensor): Float32Array | Uint32Array {
     const at = address(t);

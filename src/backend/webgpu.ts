@@ -1,7 +1,9 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
 import { type AimError, DeviceError, OutOfMemoryError } from '../errors.js';
-import type { AnyEntry, GpuCaps, GpuPlan, TensorSpec } from '../ops/spec.js';
-import { Backend, type Command, type NumArray, type Storage, type Tensor } from './backend.js';
+import { toFloat32, toHalves } from '../io/dtype.js';
+import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { GpuProfiler } from './gpu_profile.js';
 
 interface GpuStorage extends Storage {
   buffer: GPUBuffer;
@@ -21,11 +23,15 @@ interface Clear extends Command {
 }
 type GpuCommand = Dispatch | Clear;
 
+/** Of the passes of an entry after the first, which stands for all. */
+const NO_COST: Cost = { flops: 0, bytes: 0 };
+
 /** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
 const BATCH = 256;
 
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
+  override readonly halves = true;
   readonly description: string;
   readonly caps: GpuCaps;
   /** Dispatches encoded so far. */
@@ -37,12 +43,17 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly spare = new Map<number, GPUBuffer[]>();
   private pending: GpuCommand[] = [];
   private failure: AimError | undefined;
+  private profiler: GpuProfiler | undefined;
 
-  /** @param owned whether `dispose` destroys the device; an injected one stays the caller's. */
+  /**
+   * @param owned whether `dispose` destroys the device; an injected one stays the caller's.
+   * @param products 'f16' lets matrix products round their factors to f16, where the device is faster at it.
+   */
   constructor(
     readonly device: GPUDevice,
     adapterInfo: GPUAdapterInfo | undefined = device.adapterInfo,
     private readonly owned = true,
+    products: GpuCaps['products'] = 'f32',
   ) {
     super();
     this.description = `webgpu (${describeAdapter(adapterInfo)})`;
@@ -51,6 +62,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
       maxInvocations: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
       subgroupMinSize: adapterInfo?.subgroupMinSize ?? 0,
+      subgroupMaxSize: adapterInfo?.subgroupMaxSize ?? 0,
+      matrices: hasMatrices(device, adapterInfo),
+      products,
     };
     device.addEventListener('uncapturederror', this.onError);
     void device.lost.then((info) => {
@@ -78,6 +92,11 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   /** Submits what is encoded so far, so that the GPU starts on it. */
   flush(): void {
     if (this.pending.length === 0) return;
+    this.dispatches += this.pending.length;
+    if (this.profiler) {
+      this.flushTimed(this.profiler);
+      return;
+    }
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
     for (const c of this.pending) {
@@ -93,9 +112,44 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       pass.dispatchWorkgroups(c.x, c.y, c.z);
     }
     pass?.end();
-    this.dispatches += this.pending.length;
     this.pending = [];
     this.device.queue.submit([encoder.finish()]);
+  }
+
+  async profile(fn: () => Promise<unknown>): Promise<Profile> {
+    this.flush();
+    const profiler = new GpuProfiler(this.device);
+    this.profiler = profiler;
+    try {
+      await fn();
+      await this.settle();
+    } finally {
+      this.profiler = undefined;
+    }
+    return profiler.done();
+  }
+
+  private flushTimed(profiler: GpuProfiler): void {
+    const { pending } = this;
+    this.pending = [];
+    for (let i = 0; i < pending.length; ) {
+      const encoder = this.device.createCommandEncoder();
+      for (; i < pending.length && !profiler.full; i++) {
+        const c = pending[i]!;
+        if ('clear' in c) {
+          encoder.clearBuffer(c.clear, c.offset, c.length);
+          continue;
+        }
+        const pass = profiler.pass(encoder, c);
+        pass.setPipeline(c.pipeline);
+        pass.setBindGroup(0, c.bindings);
+        pass.dispatchWorkgroups(c.x, c.y, c.z);
+        pass.end();
+      }
+      const collect = profiler.resolve(encoder);
+      this.device.queue.submit([encoder.finish()]);
+      collect();
+    }
   }
 
   async settle(): Promise<void> {
@@ -133,24 +187,46 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    flops: number,
-  ): Dispatch {
+    cost: Cost,
+  ): Dispatch[] {
     if (this.failure) throw this.failure;
-    const plan = e.webgpu(dims, this.caps);
-    const layout = this.layout(e);
+    const half = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
+    const plan = e.webgpu(dims, this.caps, half);
+    if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
+    const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
+    const all = { ...tensors, ...workspaces };
+    const dispatches = plan.passes.map((pass, i) =>
+      this.dispatch(e, pass, `${e.key}/${pass.entry}`, all, dims, half, i === 0 ? cost : NO_COST),
+    );
+    // Work is done in order, so what comes after may have the memory.
+    this.free(...Object.values(workspaces));
+    return dispatches;
+  }
+
+  private dispatch(
+    e: AnyEntry,
+    pass: GpuPass,
+    key: string,
+    tensors: Record<string, Tensor | undefined>,
+    dims: Record<string, number>,
+    half: ReadonlySet<string>,
+    cost: Cost,
+  ): Dispatch {
+    const bindings = bindingsOf(e, pass);
+    const layout = this.layout(bindings);
     const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
-    e.names.forEach((name, i) => {
+    bindings.forEach(({ name }, i) => {
       const t = tensors[name];
       const resource = t
-        ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * 4, size: bound(t) }
+        ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * BYTES[t.dtype], size: bound(t) }
         : { buffer: this.dummy(i) };
       entries.push({ binding: i + 1, resource });
     });
-    const [x, y = 1, z = 1] = plan.workgroups;
+    const [x, y = 1, z = 1] = pass.workgroups;
     return {
-      key: e.key,
-      flops,
-      pipeline: this.pipeline(e, plan, layout),
+      key,
+      ...cost,
+      pipeline: this.pipeline(e, pass, layout, half),
       bindings: this.device.createBindGroup({ layout, entries }),
       x,
       y,
@@ -159,15 +235,22 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   protected prepareZero(t: Tensor): Clear {
-    return { key: 'zero', flops: 0, clear: (t.storage as GpuStorage).buffer, offset: t.offset * 4, length: t.size * 4 };
+    return {
+      key: 'zero',
+      flops: 0,
+      bytes: t.size * BYTES[t.dtype],
+      clear: (t.storage as GpuStorage).buffer,
+      offset: t.offset * BYTES[t.dtype],
+      length: Math.ceil((t.size * BYTES[t.dtype]) / 4) * 4,
+    };
   }
 
   protected upload(t: Tensor, data: NumArray, offset: number): void {
     this.flush();
-    const values = data instanceof Float64Array ? Float32Array.from(data) : data;
+    const values = t.dtype === 'f16' ? halves(data) : data instanceof Float64Array ? Float32Array.from(data) : data;
     this.device.queue.writeBuffer(
       (t.storage as GpuStorage).buffer,
-      (t.offset + offset) * 4,
+      (t.offset + offset) * BYTES[t.dtype],
       values.buffer as ArrayBuffer,
       values.byteOffset,
       values.byteLength,
@@ -176,14 +259,15 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
-    const bytes = t.size * 4;
+    const bytes = bound(t);
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
     const encoder = this.device.createCommandEncoder();
-    encoder.copyBufferToBuffer((t.storage as GpuStorage).buffer, t.offset * 4, staging, 0, bytes);
+    encoder.copyBufferToBuffer((t.storage as GpuStorage).buffer, t.offset * BYTES[t.dtype], staging, 0, bytes);
     this.device.queue.submit([encoder.finish()]);
     try {
       await this.guard(staging.mapAsync(GPU_MAP_MODE_READ));
-      const copy = staging.getMappedRange().slice(0);
+      const copy = staging.getMappedRange().slice(0, t.size * BYTES[t.dtype]);
+      if (t.dtype === 'f16') return toFloat32(new Uint8Array(copy), 'F16');
       return t.dtype === 'u32' ? new Uint32Array(copy) : new Float32Array(copy);
     } finally {
       staging.destroy();
@@ -211,26 +295,26 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     if (this.failure) throw this.failure;
   }
 
-  private layout(e: AnyEntry): GPUBindGroupLayout {
-    let layout = this.layouts.get(e.key);
+  private layout(bindings: Binding[]): GPUBindGroupLayout {
+    const key = bindings.map((b) => (b.writable ? 'w' : 'r')).join('');
+    let layout = this.layouts.get(key);
     if (!layout) {
       const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: GPU_COMPUTE, buffer: { type: 'uniform' } }];
-      e.names.forEach((name, i) => {
-        const type = e.tensors[name].io === 'in' ? 'read-only-storage' : 'storage';
-        entries.push({ binding: i + 1, visibility: GPU_COMPUTE, buffer: { type } });
+      bindings.forEach(({ writable }, i) => {
+        entries.push({ binding: i + 1, visibility: GPU_COMPUTE, buffer: { type: writable ? 'storage' : 'read-only-storage' } });
       });
-      layout = this.device.createBindGroupLayout({ label: e.key, entries });
-      this.layouts.set(e.key, layout);
+      layout = this.device.createBindGroupLayout({ label: key, entries });
+      this.layouts.set(key, layout);
     }
     return layout;
   }
 
-  private pipeline(e: AnyEntry, plan: GpuPlan, layout: GPUBindGroupLayout): GPUComputePipeline {
+  private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
     const name = plan.entry ?? e.entry;
-    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4])}`;
+    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4, plan.elements, plan.reads, plan.writes, [...half]])}`;
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
-      const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan) });
+      const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
       pipeline = this.device.createComputePipeline({
         label: key,
         layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
@@ -270,8 +354,24 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 }
 
-/** The shader text of one entry: constants, parameters and bindings from the spec, then the file's shared part and section. */
-export function shaderCode(e: AnyEntry, name: string, plan: GpuPlan): string {
+interface Binding {
+  name: string;
+  writable: boolean;
+}
+
+/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors. */
+function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
+  if (!reads && !writes) return e.names.map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
+  const of = (names: string[] | undefined, writable: boolean) => (names ?? []).map((name) => ({ name, writable }));
+  return [...of(reads, false), ...of(writes, true)];
+}
+
+/**
+ * The shader text of one pass: constants, parameters and bindings from the spec, then the file's shared part and section.
+ * A tensor `w` that may be f16 is read through `w_at(i)`, which knows which it is; it gives element i, or vector i where it is
+ * bound in vectors.
+ */
+export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
   const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
   const at = sections.indexOf(name, 1);
   if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
@@ -281,16 +381,31 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPlan): string {
     ...e.attrNames.map((n) => `${n}: ${e.attrs[n]},`),
     ...e.names.filter((n) => e.tensors[n].optional).map((n) => `has_${n}: u32,`),
   ];
-  const bindings = e.names.map((n, i) => {
-    const t = e.tensors[n] as TensorSpec;
-    const element = plan.vec4?.includes(n) ? `vec4<${t.dtype ?? 'f32'}>` : (t.dtype ?? 'f32');
-    return `@group(0) @binding(${i + 1}) var<storage, ${t.io === 'in' ? 'read' : 'read_write'}> ${n}: array<${element}>;`;
+  const all = bindingsOf(e, plan);
+  const bindings = all.map(({ name: n, writable }, i) => {
+    const scalar = half.has(n) ? 'u32' : ((e.tensors[n] as TensorSpec | undefined)?.dtype ?? 'f32');
+    const vector = half.has(n) ? 'vec2<u32>' : `vec4<${scalar}>`;
+    const element = plan.elements?.[n] ?? (plan.vec4?.includes(n) ? vector : scalar);
+    return `@group(0) @binding(${i + 1}) var<storage, ${writable ? 'read_write' : 'read'}> ${n}: array<${element}>;`;
   });
+  const readers = all
+    .filter(({ name: n }) => (e.tensors[n] as TensorSpec | undefined)?.half && !plan.elements?.[n])
+    .map(({ name: n }) => {
+      const vec4 = plan.vec4?.includes(n);
+      const value = !half.has(n)
+        ? `${n}[i]`
+        : vec4
+          ? `vec4f(unpack2x16float(${n}[i].x), unpack2x16float(${n}[i].y))`
+          : `unpack2x16float(${n}[i / 2u])[i % 2u]`;
+      return `fn ${n}_at(i: u32) -> ${vec4 ? 'vec4f' : 'f32'} { return ${value}; }`;
+    });
   return [
+    ...(plan.enable ?? []).map((extension) => `enable ${extension};`),
     ...constants,
     `struct Params { ${fields.join(' ')} }`,
     '@group(0) @binding(0) var<uniform> params: Params;',
     ...bindings,
+    ...readers,
     'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
     sections[0],
     sections[at + 1],
@@ -303,7 +418,25 @@ export function describeAdapter(info: GPUAdapterInfo | undefined): string {
 }
 
 /** Bytes to bind: whole vectors of four, which allocations are rounded to. */
-const bound = (t: Tensor) => Math.ceil(t.size / 4) * 16;
+const bound = (t: Tensor) => Math.ceil((t.size * BYTES[t.dtype]) / 16) * 16;
+
+/** As halves, with one more where a copy of whole words wants it. */
+function halves(data: NumArray): Uint16Array {
+  const padded = new Float32Array(data.length + (data.length % 2));
+  padded.set(data);
+  return toHalves(padded, 'F16', "a weight loaded with dtype 'f16'");
+}
+
+/** Dawn's experimental subgroup matrices; no other implementation has them yet. */
+function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boolean {
+  type Config = { componentType: string; resultComponentType: string; M: number; N: number; K: number };
+  const configs = (info as { subgroupMatrixConfigs?: Config[] } | undefined)?.subgroupMatrixConfigs ?? [];
+  return (
+    device.features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName) &&
+    device.features.has('shader-f16') &&
+    configs.some((c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16)
+  );
+}
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 

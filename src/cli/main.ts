@@ -1,7 +1,7 @@
 /** The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 130 interrupted. */
 import { readFileSync } from 'node:fs';
 import { AimError } from '../errors.js';
-import { benchCommand } from './bench.js';
+import { benchCommand } from './bench/index.js';
 import { exportCommand } from './export.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
@@ -27,7 +27,7 @@ const HELP = `usage: aim COMMAND [options]
   export RUN         a trained model for use, without the training state
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
-  bench [MODEL]      generation speed and where the time goes
+  bench [MODEL]      speed of drawing, decoding, training and matrix products
 
 \`aim COMMAND --help\` tells a command's options.
 `;

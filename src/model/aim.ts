@@ -6,7 +6,7 @@ import type { AimConfig } from './config.js';
 import { linearForward } from './layers.js';
 import { type Mamba1Params, mamba1Forward, mamba1Params, mamba1State } from './mamba1.js';
 import { type Mamba2Params, type MixerState, mamba2Forward, mamba2Params, mamba2State } from './mamba2.js';
-import { init, linearBiasParams, normParams, type ParamTree, param, type Tensors } from './params.js';
+import { init, linearBiasParams, matrix, normParams, type ParamTree, param, type Tensors } from './params.js';
 
 export const EPS = 1e-5;
 
@@ -22,7 +22,7 @@ export function aimParams(c: AimConfig) {
   });
   return {
     embeddings: {
-      word_embeddings: { weight: param([c.vocab_size, d], init.normal(0.02)) },
+      word_embeddings: { weight: matrix(c.vocab_size, d, init.normal(0.02)) },
       position_embeddings: { weight: param([c.num_tokens + 1, d], init.normal(0.02)) },
     },
     cls_embed: { embedding_table: { weight: param([c.num_classes + 1, d], init.normal(0.02)) } },

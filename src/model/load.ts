@@ -1,7 +1,7 @@
 /** Checkpoint tensors → device, in file order, a piece at a time, so that the file is never held whole. */
 import type { Backend, Tensor } from '../backend/backend.js';
 import { CheckpointError } from '../errors.js';
-import { parseHeader, tensorChunks } from '../io/safetensors.js';
+import { parseHeader, type SafetensorsHeader, tensorChunks } from '../io/safetensors.js';
 import type { ByteSource } from '../io/source.js';
 import { type ParamSpec, toDevice } from './params.js';
 
@@ -16,9 +16,9 @@ export async function loadTensors(
   be: Backend,
   tensors: ReadonlyMap<string, { spec: ParamSpec; tensor: Tensor }>,
   source: ByteSource,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  { header, signal }: { header?: SafetensorsHeader | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<string[]> {
-  const header = await parseHeader(source, { signal });
+  header ??= await parseHeader(source, { signal });
   for (const [name, { spec }] of tensors) {
     const entry = header.tensors.get(name);
     if (!entry)

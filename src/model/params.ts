@@ -14,6 +14,8 @@ export interface ParamSpec {
    */
   readonly layout: 'same' | 'ohwi' | 'matrix';
   readonly init: Init;
+  /** The device may hold it as f16 (what only matrix products and look-ups read). */
+  readonly half?: boolean;
 }
 
 /** Initialisation for training from scratch (model.md). Random numbers come one by one from `random` in [0, 1). */
@@ -45,6 +47,15 @@ export function* zip(tree: ParamTree, tensors: object, prefix = ''): Generator<[
     const at = (tensors as Record<string, object>)[key]!;
     if (isSpec(node)) yield [name, node, at as Tensor];
     else yield* zip(node, at, name);
+  }
+}
+
+/** Puts `fn` of each tensor in its place. */
+export function replace(tree: ParamTree, tensors: object, fn: (tensor: Tensor) => Tensor): void {
+  const at = tensors as Record<string, object>;
+  for (const [key, node] of Object.entries(tree)) {
+    if (isSpec(node)) at[key] = fn(at[key] as Tensor);
+    else replace(node, at[key]!, fn);
   }
 }
 
@@ -90,9 +101,9 @@ function permute<A extends NumArray>(data: A, o: number, a: number, b: number): 
   return out;
 }
 
-/** Allocates every parameter; freed by the backend's dispose. */
-export function allocate<T extends ParamTree>(be: Backend, tree: T): Tensors<T> {
-  return mapParams(tree, (spec) => be.tensor(deviceShape(spec)));
+/** Allocates every parameter, as f16 those that may be and that `half` says yes to; freed by the backend's dispose. */
+export function allocate<T extends ParamTree>(be: Backend, tree: T, half: (name: string) => boolean = () => false): Tensors<T> {
+  return mapParams(tree, (spec, name) => be.tensor(deviceShape(spec), spec.half && half(name) ? 'f16' : 'f32'));
 }
 
 // Initialisers.
@@ -124,9 +135,10 @@ export const init = {
 
 // Declarations.
 export const param = (shape: readonly number[], i: Init): ParamSpec => ({ shape, layout: 'same', init: i });
-export const linearParams = (n: number, k: number, scale = 1) => ({ weight: param([n, k], init.fanIn(scale)) });
+export const matrix = (n: number, k: number, i: Init = init.fanIn()): ParamSpec => ({ ...param([n, k], i), half: true });
+export const linearParams = (n: number, k: number, scale = 1) => ({ weight: matrix(n, k, init.fanIn(scale)) });
 export const linearBiasParams = (n: number, k: number, weight: Init = init.fanIn()) => ({
-  weight: param([n, k], weight),
+  weight: matrix(n, k, weight),
   bias: param([n], init.zeros),
 });
 export const normParams = (n: number) => ({ weight: param([n], init.ones) });

@@ -2,6 +2,10 @@
  * norm = scale·√Σ sums: the global norm of gradients that are to be multiplied by `scale` (1 over the number of accumulated
  * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip
  * becomes 1 where the norm is not finite; it stays so, and later steps change nothing either, until the host clears it.
+ *
+ * With `loss_scale` [s, good] (mixed precision; Micikevicius et al. 2018) gradients are of s times the loss, so that small ones
+ * survive float16; scale is divided by s. A norm that is not finite then skips this step alone and halves s; after `growth`
+ * good steps in a row s doubles. Once s is below 1 no step can help: skip stays.
  */
 import shader from '../../shaders/clip.wgsl';
 import { HYPER } from './adamw.js';
@@ -9,19 +13,31 @@ import { entry } from './spec.js';
 
 export const clip = {
   forward: entry('clip', 'forward', shader, {
-    tensors: { sums: { shape: 'k', io: 'in' }, hyper: { shape: '8', io: 'inout' }, norm: { shape: '1', io: 'out' } },
-    attrs: { max_norm: 'f32', scale: 'f32' },
+    tensors: {
+      sums: { shape: 'k', io: 'in' },
+      hyper: { shape: '8', io: 'inout' },
+      loss_scale: { shape: '2', io: 'inout', optional: true },
+      norm: { shape: '1', io: 'out' },
+    },
+    attrs: { max_norm: 'f32', scale: 'f32', growth: 'u32' },
     check({ max_norm, scale }) {
       if (!(max_norm > 0)) return `max_norm is ${max_norm}; pass a positive number, for no clipping a huge one such as 1e30.`;
       if (!(scale > 0)) return `scale is ${scale}; pass a positive number, for gradients of one batch 1.`;
       return undefined;
     },
-    reference({ sums, hyper, norm }, { k, max_norm, scale }) {
+    reference({ sums, hyper, loss_scale, norm }, { k, max_norm, scale, growth }) {
+      const factor = scale / (loss_scale?.[0] ?? 1);
       let all = 0;
       for (let i = 0; i < k; i++) all += sums[i]!;
-      norm[0] = scale * Math.sqrt(all);
-      hyper[HYPER.grad_scale] = scale * Math.min(1, max_norm / (norm[0]! + 1e-6));
-      if (!Number.isFinite(norm[0]!)) hyper[HYPER.skip] = 1;
+      norm[0] = factor * Math.sqrt(all);
+      hyper[HYPER.grad_scale] = factor * Math.min(1, max_norm / (norm[0]! + 1e-6));
+      const good = Number.isFinite(norm[0]!);
+      if (!good) hyper[HYPER.skip] = 1;
+      if (!loss_scale || loss_scale[0]! < 1) return;
+      if (good) hyper[HYPER.skip] = 0;
+      loss_scale[1] = good ? loss_scale[1]! + 1 : 0;
+      if (!good) loss_scale[0]! /= 2;
+      else if (loss_scale[1] === growth) loss_scale.set([loss_scale[0]! * 2, 0]);
     },
     webgpu: () => ({ workgroups: [1] }),
     tolerance: { f32: 2e-6, reason: 'k sums of one sign added up in f32, in another order' },

@@ -21,21 +21,23 @@ export const crossEntropy = {
     webgpu: ({ r }) => ({ workgroups: grid(r) }),
     tolerance: { f32: 2e-6, reason: 'v exponentials summed in f32, in another order, and a log' },
   }),
-  /** For a mean over all rows of a batch, scale is 1 over their number. */
+  /** For a mean over all rows of a batch, scale is 1 over their number; loss_scale[0] multiplies it (see clip). */
   backward: entry('cross_entropy', 'backward', shader, {
     tensors: {
       logits: { shape: 'r v', io: 'in' },
       targets: { shape: 'r', io: 'in', dtype: 'u32' },
       lse: { shape: 'r', io: 'in' },
+      loss_scale: { shape: '2', io: 'in', optional: true },
       dlogits: { shape: 'r v', io: 'out' },
     },
     attrs: { scale: 'f32' },
-    reference({ logits, targets, lse, dlogits }, { r, v, scale }) {
+    reference({ logits, targets, lse, loss_scale, dlogits }, { r, v, scale }) {
+      const factor = scale * (loss_scale?.[0] ?? 1);
       for (let i = 0; i < r; i++) {
         // forward: loss = log Σ exp(logits) - logits[target]  ⇒  dlogits = (softmax(logits) - onehot(target))·scale
         for (let j = 0; j < v; j++) {
           const hit = j === Math.min(targets[i]!, v - 1) ? 1 : 0;
-          dlogits[i * v + j] = (Math.exp(logits[i * v + j]! - lse[i]!) - hit) * scale;
+          dlogits[i * v + j] = (Math.exp(logits[i * v + j]! - lse[i]!) - hit) * factor;
         }
       }
     },

@@ -25,3 +25,4 @@ export { ssd } from './ssd.js';
 export { sum } from './sum.js';
 export { sumRows } from './sum_rows.js';
 export { tokenEmbedding } from './token_embedding.js';
+export { widen } from './widen.js';

@@ -12,7 +12,7 @@ export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: {
       x: { shape: 'm k', io: 'in' },
-      w: { shape: 'n k', io: 'in' },
+      w: { shape: 'n k', io: 'in', half: true },
       bias: { shape: 'n', io: 'in', optional: true },
       residual: { shape: 'm n', io: 'in', optional: true },
       y: { shape: 'm n', io: 'out' },
@@ -49,7 +49,7 @@ export const linear = {
 
   backward_input: entry('linear', 'backward_input', shader, {
     tensors: {
-      w: { shape: 'n k', io: 'in' },
+      w: { shape: 'n k', io: 'in', half: true },
       dy: { shape: 'm n', io: 'in' },
       dx: { shape: 'm k', io: 'out' },
     },

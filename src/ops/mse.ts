@@ -26,13 +26,19 @@ export const mse = {
     tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
   }),
 
-  /** For a mean over all n, scale is 1/n. */
+  /** For a mean over all n, scale is 1/n; loss_scale[0] multiplies it (see clip). */
   backward: entry('mse', 'backward', shader, {
-    tensors: { x: { shape: 'n', io: 'in' }, truth: { shape: 'n', io: 'in' }, dx: { shape: 'n', io: 'out' } },
+    tensors: {
+      x: { shape: 'n', io: 'in' },
+      truth: { shape: 'n', io: 'in' },
+      loss_scale: { shape: '2', io: 'in', optional: true },
+      dx: { shape: 'n', io: 'out' },
+    },
     attrs: { scale: 'f32' },
-    reference({ x, truth, dx }, { n, scale }) {
+    reference({ x, truth, loss_scale, dx }, { n, scale }) {
+      const factor = scale * (loss_scale?.[0] ?? 1);
       // forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth)
-      for (let i = 0; i < n; i++) dx[i] = 2 * scale * (x[i]! - truth[i]!);
+      for (let i = 0; i < n; i++) dx[i] = 2 * factor * (x[i]! - truth[i]!);
     },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;

@@ -36,7 +36,7 @@ export const quantize = {
 
   /**
    * Gradients of Σ dy·y + codebook_weight·mean((y - sg ẑ)²) + commitment_weight·mean((ẑ - sg y)²), where y = ê[codes] is what
-   * the decoder got (`codebook_lookup`), dy its gradient, which passes straight through to ẑ, and sg stops a gradient.
+   * the decoder got (`codebook_lookup`), dy its gradient, which passes straight through to ẑ, and sg stops a gradient. loss_scale[0] multiplies both weights (see clip).
    */
   backward: entry('quantize', 'backward', shader, {
     tensors: {
@@ -44,20 +44,22 @@ export const quantize = {
       codebook: { shape: 'v d', io: 'in' },
       codes: { shape: 'r', io: 'in', dtype: 'u32' },
       dy: { shape: 'r d', io: 'in' },
+      loss_scale: { shape: '2', io: 'in', optional: true },
       dz: { shape: 'r d', io: 'out' },
       dcodebook: { shape: 'v d', io: 'inout' },
     },
     attrs: { codebook_weight: 'f32', commitment_weight: 'f32' },
-    reference({ z, codebook, codes, dy, dz, dcodebook }, { r, d, v, codebook_weight, commitment_weight }) {
+    reference({ z, codebook, codes, dy, loss_scale, dz, dcodebook }, { r, d, v, codebook_weight, commitment_weight }) {
+      const mean = (2 * (loss_scale?.[0] ?? 1)) / (r * d);
       for (let i = 0; i < r; i++) {
         const code = Math.min(codes[i]!, v - 1);
         const unit = unitRow(z, i, d);
         const e = unitRow(codebook, code, d);
         // forward: y = ẑ + sg(ê - ẑ), loss += commitment_weight·mean((ẑ - sg ê)²)  ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d)
-        const dunit = unit.map((x, j) => dy[i * d + j]! + (commitment_weight * 2 * (x - e[j]!)) / (r * d));
+        const dunit = unit.map((x, j) => dy[i * d + j]! + commitment_weight * mean * (x - e[j]!));
         dz.set(throughUnit(z, i, d, unit, dunit), i * d);
         // forward: loss += codebook_weight·mean((ê - sg ẑ)²)  ⇒  dê = codebook_weight·2(ê - ẑ)/(r·d)
-        const de = e.map((x, j) => (codebook_weight * 2 * (x - unit[j]!)) / (r * d));
+        const de = e.map((x, j) => codebook_weight * mean * (x - unit[j]!));
         throughUnit(codebook, code, d, e, de).forEach((g, j) => {
           dcodebook[code * d + j]! += g;
         });

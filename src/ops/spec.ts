@@ -6,7 +6,10 @@
  */
 import { ShapeError } from '../errors.js';
 
-export type DType = 'f32' | 'u32';
+/** `f16` is a storage format of weights on WebGPU; arithmetic and sums stay f32. */
+export type DType = 'f32' | 'u32' | 'f16';
+
+export const BYTES: Record<DType, number> = { f32: 4, u32: 4, f16: 2 };
 /** Reference arithmetic is float64; integers stay u32. */
 export type RefArray = Float64Array | Uint32Array;
 
@@ -16,7 +19,9 @@ export interface TensorSpec {
   /** `in` is read, `out` overwritten, `inout` both. */
   io: 'in' | 'out' | 'inout';
   /** Default f32. */
-  dtype?: DType;
+  dtype?: 'f32' | 'u32';
+  /** May be given as f16 instead: a weight, on WebGPU. */
+  half?: boolean;
   /** May be left out of a call; the shader then sees `has_<name> == 0`, assembly a null pointer, the reference undefined. */
   optional?: boolean;
 }
@@ -27,17 +32,39 @@ export interface GpuCaps {
   features: ReadonlySet<string>;
   maxWorkgroupStorage: number;
   maxInvocations: number;
+  /** 0 where there are no subgroups or their sizes are unknown. */
   subgroupMinSize: number;
+  subgroupMaxSize: number;
+  /** Whether 16×16×16 subgroup matrices of f16 with f32 sums can be used. */
+  matrices: boolean;
+  /** What matrix products may round their factors to; sums are f32 either way. */
+  products: 'f32' | 'f16';
 }
 
-/** How to launch an entry on WebGPU. */
-export interface GpuPlan {
+/** How to launch an entry on WebGPU: one dispatch, or several in order with memory that lives between them. */
+export type GpuPlan = GpuPass | GpuPasses;
+
+export interface GpuPasses {
+  passes: GpuPass[];
+  /** Scratch tensors of f32 by name, and their sizes in elements; contents are unspecified before a pass writes them. */
+  workspaces: Record<string, number>;
+}
+
+/** One dispatch. */
+export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
   /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */
   vec4?: string[];
+  /** WGSL element types of bindings that are neither, e.g. `{ w: 'vec4<u32>' }` for eight halves a load. */
+  elements?: Record<string, string>;
+  /** Language extensions, e.g. `f16`. */
+  enable?: string[];
+  /** Tensors and workspaces that this pass binds, where it is not all of the entry's tensors. A stage may bind 8. */
+  reads?: string[];
+  writes?: string[];
   /** Workgroup counts. Use `grid` for a flat count above 65535. */
   workgroups: [number, number?, number?];
 }
@@ -60,9 +87,12 @@ export interface EntrySpec<
   check?(d: Dims<T, A>): string | undefined;
   /** Float64 truth. Must overwrite every element of each `out`. */
   reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
-  webgpu(d: Dims<T, A>, caps: GpuCaps): GpuPlan;
+  /** `half` names the tensors given as f16. */
+  webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
   /** Floating-point operations of a call, where a benchmark wants a rate. */
   flops?(d: Dims<T, A>): number;
+  /** Bytes a call moves, where that is less than all of its tensors. */
+  bytes?(d: Dims<T, A>): number;
   /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
   wasmScratch?(d: Dims<T, A>): number;
   /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
@@ -138,7 +168,8 @@ export function resolveDims(
       throw new ShapeError(`${e.key}: ${name} is missing; pass a tensor of shape [${words(spec.shape).join(', ')}].`);
     }
     const dtype = spec.dtype ?? 'f32';
-    if (t.dtype !== dtype) throw new ShapeError(`${e.key}: ${name} is ${t.dtype}, expected ${dtype}; pass a ${dtype} tensor.`);
+    if (t.dtype !== dtype && !(spec.half && t.dtype === 'f16'))
+      throw new ShapeError(`${e.key}: ${name} is ${t.dtype}, expected ${dtype}; pass a ${dtype} tensor.`);
     const want = words(spec.shape);
     const fits =
       want.length === t.shape.length &&

@@ -14,7 +14,7 @@ export const tokenEmbedding = {
       labels: { shape: 'm', io: 'in', dtype: 'u32' },
       step: { shape: 'b', io: 'in', dtype: 'u32' },
       cls: { shape: 'c d', io: 'in' },
-      word: { shape: 'v d', io: 'in' },
+      word: { shape: 'v d', io: 'in', half: true },
       pos: { shape: 'p d', io: 'in' },
       y: { shape: 'm l d', io: 'out' },
     },
@@ -48,6 +48,7 @@ export const tokenEmbedding = {
         workgroups: grid(ceilDiv((m * l * d) / vec, 256)),
       };
     },
+    bytes: ({ m, l, d }) => 12 * m * l * d,
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
   // Gradients of a whole sequence from step 0 with shift 0, as in training; one table each.

@@ -17,6 +17,11 @@ export interface DeviceOptions {
   device?: DeviceName | GPUDevice;
   /** Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as npm `webgpu`'s create() takes them. */
   dawn?: string[];
+  /**
+   * 'mixed' lets matrix products on WebGPU round their factors to float16, where the device is faster at it; sums, weights and
+   * states stay float32. Default 'f32'.
+   */
+  precision?: 'f32' | 'mixed';
   /** Where to fetch the WASM module from instead of the bundle. */
   wasmUrl?: string | URL;
   signal?: AbortSignal | undefined;
@@ -90,23 +95,29 @@ const LIMITS = [
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
 ] as const;
-const FEATURES = ['subgroups', 'shader-f16', 'timestamp-query'] as const;
+const FEATURES = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'] as const;
 
-async function openDevice(adapter: GPUAdapter): Promise<WebGpuBackend> {
+type Precision = NonNullable<DeviceOptions['precision']>;
+const products = (precision: Precision) => (precision === 'mixed' ? 'f16' : 'f32');
+
+async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<WebGpuBackend> {
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-  return new WebGpuBackend(device, adapter.info);
+  return new WebGpuBackend(device, adapter.info, true, products(precision));
 }
 
 /**
  * The backend for a device choice. 'auto' falls back to WASM; 'webgpu' takes any adapter, software ones included.
  * Throws DeviceError when what was asked for is not there, OptionError for an unknown name.
  */
-export async function createBackend({ device = 'auto', dawn, wasmUrl, signal }: DeviceOptions = {}): Promise<Backend> {
+export async function createBackend(options: DeviceOptions = {}): Promise<Backend> {
+  const { device = 'auto', precision = 'f32', dawn, wasmUrl, signal } = options;
   signal?.throwIfAborted();
+  if (precision !== 'f32' && precision !== 'mixed')
+    throw new OptionError(`precision is ${JSON.stringify(precision)}; it must be 'f32' or 'mixed'.`);
   const wasm = () => WasmBackend.create({ ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) });
-  if (typeof device === 'object') return new WebGpuBackend(device, undefined, false);
+  if (typeof device === 'object') return new WebGpuBackend(device, undefined, false, products(precision));
   switch (device) {
     case 'reference':
       return new ReferenceBackend();
@@ -116,7 +127,7 @@ export async function createBackend({ device = 'auto', dawn, wasmUrl, signal }: 
       const found = await requestAdapter(dawn);
       if ('reason' in found)
         throw new DeviceError(`WebGPU was asked for but ${found.reason}; install what is missing or use device 'wasm'.`);
-      return openDevice(found.adapter).catch((error: Error) => {
+      return openDevice(found.adapter, precision).catch((error: Error) => {
         throw new DeviceError(`the WebGPU adapter gave no device: ${error.message}; use device 'wasm'.`, { cause: error });
       });
     }
@@ -124,7 +135,7 @@ export async function createBackend({ device = 'auto', dawn, wasmUrl, signal }: 
       const found = await requestAdapter(dawn);
       if ('reason' in found || isSoftware(found.adapter.info)) return wasm();
       // An adapter that gives no device (lost, out of memory, blocked) is no reason to draw nothing.
-      return openDevice(found.adapter).catch(wasm);
+      return openDevice(found.adapter, precision).catch(wasm);
     }
     default:
       throw new OptionError(`device is ${JSON.stringify(device)}; it must be 'auto', 'webgpu', 'wasm' or a GPUDevice.`);

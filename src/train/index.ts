@@ -1,4 +1,7 @@
-/** aim-js/train: data, tokenising, the trainer and golden checks; what a page that only draws does not download. */
+/**
+ * Data, tokenising, the trainer and golden checks; what a page that only draws does not download.
+ * @module aim-js/train
+ */
 export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from '../data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from '../data/dataset.js';
 export { type Data, type DataOptions, openData } from '../data/open.js';

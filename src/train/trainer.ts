@@ -89,6 +89,7 @@ export class Trainer {
     const isCodes = 'codes' in data;
     this.model = model;
     this.be = model.be;
+    model.widen();
     this.codes = isCodes ? data : undefined;
     const labelDropout = o.labelDropout ?? 0.1;
     this.task = isCodes ? modelTask(model, data, labelDropout) : tokenizerTask(model, data);
@@ -191,6 +192,12 @@ export class Trainer {
       }
       if (this.be.name !== 'webgpu') await pause();
     }
+  }
+
+  /** What a step asks of the device. */
+  get cost(): { flops: number } {
+    const parts = (this.options.accumulate - 1) * (this.further?.cost.flops ?? 0);
+    return { flops: this.first.cost.flops + parts + this.update.cost.flops };
   }
 
   /** Means of the metrics over the held-out images. */

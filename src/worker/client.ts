@@ -1,6 +1,7 @@
 /**
- * `aim-js/worker`: AiM in a worker of its own, so that the page is never blocked. The same calls with the same meaning; each
- * model has its worker, started on loading and ended by `dispose`.
+ * AiM in a worker of its own, so that the page is never blocked. The same calls with the same meaning; each model has its worker,
+ * started on loading and ended by `dispose`.
+ * @module aim-js/worker
  */
 import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
 import type { BackendName } from '../backend/backend.js';

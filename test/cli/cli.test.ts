@@ -214,3 +214,37 @@ describe('info', () => {
     expect(aim(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
+
+describe('bench', () => {
+  it('measures every suite it is asked for, as JSON', () => {
+    const model = fileURLToPath(new URL('../fixtures/mamba2-adaln', import.meta.url));
+    const { status, stdout } = aim([
+      'bench',
+      model,
+      '--device',
+      'wasm',
+      '--runs',
+      '1',
+      '--batch',
+      '1,3',
+      '--suite',
+      'generate,decode,gemm',
+      '--profile',
+      '--json',
+      '-',
+    ]);
+    expect(status).toBe(0);
+    const { about, tables, profiles } = JSON.parse(stdout);
+    expect(about).toMatchObject({ device: expect.stringMatching(/^wasm/), toggles: 'default' });
+    expect(tables['Generation, guided tokens'].map((r: { batch: number }) => r.batch)).toEqual([1, 3]);
+    expect(tables['Tokenizer decode']).toHaveLength(2);
+    expect(tables['Matrix × matrix']).toHaveLength(2);
+    expect(profiles[`generate ${model} batch 3 f32`].map((r: { op: string }) => r.op)).toContain('sample.forward');
+    for (const row of tables['Generation, guided tokens']) expect(row.ms).toBeGreaterThan(0);
+  });
+
+  it('refuses what it does not know', () => {
+    refused(['bench', '--suite', 'speed'], /--suite is "speed"; it must be of generate/);
+    refused(['bench', '--batch', '0'], /--batch is "0"/);
+  });
+});

@@ -1,10 +1,11 @@
 /** Random inputs for an op, and its comparison with the float64 reference. */
 import type { Backend, Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
+import { toFloat32, toHalves } from '../../src/io/dtype.js';
 import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
 
-/** Dims and attributes by name; `omit` lists optional tensors left out. */
-export type Case = Record<string, number | string[] | undefined> & { omit?: string[] };
+/** Dims and attributes by name; `omit` lists optional tensors left out, `half` those given as f16 where a backend has them. */
+export type Case = Record<string, number | string[] | undefined> & { omit?: string[]; half?: string[] };
 
 export interface OpCases {
   entry: AnyEntry;
@@ -44,7 +45,8 @@ export function inputs(op: OpCases, c: Case, seed: number) {
       if (spec.io === 'out') data[i] = u32 ? 0xdeadbeef : Number.NaN;
       else data[i] = op.fill?.[name] ? op.fill[name](random, dims, i) : u32 ? 0 : Math.fround(normal(random));
     }
-    if (!u32) for (let i = 0; i < size; i++) data[i] = Math.fround(data[i]!);
+    if (c.half?.includes(name)) data.set(toFloat32(new Uint8Array(toHalves(Float32Array.from(data), 'F16', name).buffer), 'F16'));
+    else if (!u32) for (let i = 0; i < size; i++) data[i] = Math.fround(data[i]!);
     values[name] = { data, shape, spec };
   }
   return values;
@@ -52,7 +54,10 @@ export function inputs(op: OpCases, c: Case, seed: number) {
 
 export async function runCase(backend: Backend, op: OpCases, c: Case, values: ReturnType<typeof inputs>) {
   const tensors: Record<string, Tensor> = {};
-  for (const [name, v] of Object.entries(values)) tensors[name] = backend.from(v.data, v.shape, v.spec.dtype ?? 'f32');
+  for (const [name, v] of Object.entries(values)) {
+    const half = backend.halves && c.half?.includes(name);
+    tensors[name] = backend.from(v.data, v.shape, half ? 'f16' : (v.spec.dtype ?? 'f32'));
+  }
   const attrs = Object.fromEntries(op.entry.attrNames.map((n) => [n, (c[n] as number) ?? 0]));
   backend.run(op.entry, tensors as never, attrs as never);
   const out: Record<string, ArrayLike<number>> = {};

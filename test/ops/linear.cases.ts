@@ -39,9 +39,13 @@ export default [
       ...sizes.slice(0, 6).map(([m, k, n]) => ({ m, k, n, omit: ['bias'] })),
       ...sizes.slice(8, 12).map(([m, k, n]) => ({ m, k, n, omit: ['bias', 'residual'] })),
       { m: 4, k: 32, n: 40, omit: ['residual'] },
+      ...sizes.map(([m, k, n]) => ({ m, k, n, half: ['w'] })),
     ],
   },
-  { entry: linear.backward_input, cases: [...sizes, ...square].map(([m, k, n]) => ({ m, k, n })) },
+  {
+    entry: linear.backward_input,
+    cases: [...sizes, ...square].map(([m, k, n], i) => ({ m, k, n, ...(i % 3 === 1 && { half: ['w'] }) })),
+  },
   {
     entry: linear.backward_weight,
     cases: [

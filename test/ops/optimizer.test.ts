@@ -92,5 +92,25 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
       if (skipped)
         for (const p of [...params, ...m.map((values) => values.map((x) => x + 1))]) expect(new Set(p)).toEqual(new Set([1]));
     });
+
+    it('clip: a loss scale halves on overflow, skips that step alone, and doubles after enough good ones', async ({ skip }) => {
+      if (!be) return skip(NO_ADAPTER);
+      const device = be;
+      const hyper = device.from([0.1, 0.9, 0.95, 1e-8, 0.1, 0.05, 0, 0]);
+      const loss_scale = device.from([1024, 0]);
+      const norm = device.tensor([1]);
+      const seen: (number | undefined)[][] = [];
+      for (const sum of [1024 ** 2, Number.POSITIVE_INFINITY, 512 ** 2, 4 * 512 ** 2, 512 ** 2]) {
+        device.run(clip.forward, { sums: device.from([sum]), hyper, loss_scale, norm }, { max_norm: 1e30, scale: 1, growth: 3 });
+        seen.push([(await device.read(norm))[0], (await device.read(hyper))[7], ...(await device.read(loss_scale))]);
+      }
+      expect(seen).toEqual([
+        [1, 0, 1024, 1],
+        [Number.POSITIVE_INFINITY, 1, 512, 0],
+        [1, 0, 512, 1],
+        [2, 0, 512, 2],
+        [1, 0, 1024, 0],
+      ]);
+    });
   });
 }

@@ -42,7 +42,14 @@ export default [
   },
   {
     entry: quantize.backward,
-    cases: sizes.map(([r, d, v]) => ({ r, d, v, codebook_weight: r * d, commitment_weight: 0.25 * r * d })),
-    fill: { codes: (random, { v }) => Math.floor(random() * v!) },
+    cases: sizes.map(([r, d, v], i) => ({
+      r,
+      d,
+      v,
+      codebook_weight: r * d,
+      commitment_weight: 0.25 * r * d,
+      ...(i % 3 && { omit: ['loss_scale'] }),
+    })),
+    fill: { codes: (random, { v }) => Math.floor(random() * v!), loss_scale: () => 16 },
   },
 ] satisfies OpCases[];

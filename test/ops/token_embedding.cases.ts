@@ -31,7 +31,7 @@ const labels: Fill[string] = (random, { c }) => Math.floor(random() * (c! + 1));
 export default [
   {
     entry: tokenEmbedding.forward,
-    cases,
+    cases: [...cases, ...cases.slice(0, 8).map((c) => ({ ...c, half: ['word'] }))],
     fill: { tokens, labels, step: (random, { t, l }) => Math.floor(random() * (l === 1 ? t! + 2 : 2)) },
   },
   { entry: tokenEmbedding.backward_cls, cases: backward, fill: { labels } },

@@ -1,5 +1,5 @@
 /** The packed tarball in a project of its own: installed, type-checked, run, and bundled by Vite, esbuild and webpack. */
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -87,6 +87,7 @@ describe('type-checks without skipLibCheck', () => {
     writeFileSync(
       at('types.ts'),
       `import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
+      import { type Codes, Trainer } from 'aim-js/train';
       import { AiM as Remote } from 'aim-js/worker';
       export async function draw(device: GPUDevice): Promise<AimImage[]> {
         const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
@@ -95,6 +96,7 @@ describe('type-checks without skipLibCheck', () => {
         await remote.dispose();
         // @ts-expect-error: no such option
         await aim.generate({ steps: 3 });
+        for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
         if (images.length === 0) throw new OptionError('none');
         return images;
       }`,
@@ -151,6 +153,31 @@ const QUIET = {
   hasErrorLogged: () => false,
   hasWarned: false,
 };
+
+it('builds the Vite example, and its button draws', async ({ skip }) => {
+  const app = at('example-vite');
+  cpSync(`${root}examples/vite`, app, { recursive: true, filter: (path) => !/node_modules|dist/.test(path.slice(root.length)) });
+  symlinkSync(at('node_modules'), join(app, 'node_modules'), 'dir');
+  await vite({ root: app, logLevel: 'silent' });
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const site = await serve(
+    { '/': { body: readFileSync(join(app, 'dist/index.html')), type: 'text/html' } },
+    { '/': join(app, 'dist/') },
+  );
+  const browser = await openChromium();
+  try {
+    const { page, errors } = await openPage(browser, site.url);
+    await page.locator('#draw:enabled').waitFor({ timeout: 120_000 });
+    await page.locator('#class').selectOption({ label: 'Bag' });
+    await page.locator('#draw').click();
+    await page.getByText(/^Seed 0 on /).waitFor({ timeout: 120_000 });
+    expect(await page.locator('#canvas').evaluate((c) => (c as HTMLCanvasElement).width)).toBe(32);
+    expect(errors).toEqual([]);
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+});
 
 describe('bundles as it is, and the bundle draws', () => {
   it.each(Object.keys(BUNDLERS))('%s', async (name) => {

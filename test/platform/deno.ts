@@ -14,7 +14,7 @@ export function findDeno(): { deno: string } | { reason: string } {
   }
 }
 
-/** Runs a module with leave to read files, under the project's deno.json. */
+/** Runs a module with leave to read and write files, under the project's deno.json. */
 export function runDeno(deno: string, script: string, args: string[]): Promise<Ran> {
   return run(deno, [
     'run',
@@ -23,6 +23,7 @@ export function runDeno(deno: string, script: string, args: string[]): Promise<R
     '--cached-only',
     `--config=${root}deno.json`,
     '--allow-read',
+    '--allow-write',
     script,
     ...args,
   ]);

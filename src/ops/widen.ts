@@ -1,0 +1,14 @@
+/** y = x as float32. */
+import shader from '../../shaders/widen.wgsl';
+import { ceilDiv, entry, grid } from './spec.js';
+
+export const widen = {
+  forward: entry('widen', 'forward', shader, {
+    tensors: { x: { shape: 'n', io: 'in', half: true }, y: { shape: 'n', io: 'out' } },
+    reference({ x, y }, { n }) {
+      for (let i = 0; i < n; i++) y[i] = x[i]!;
+    },
+    webgpu: ({ n }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(n, 256)) }),
+    tolerance: { f32: 0, reason: 'every float16 is a float32' },
+  }),
+};
