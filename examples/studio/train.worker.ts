@@ -120,9 +120,11 @@ async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, opt
 
 async function builtIn(url: string): Promise<Codes> {
   post({ type: 'phase', text: 'Loading the data' });
-  const response = await fetch(url);
-  if (!response.ok)
-    throw new Error(`${url} cannot be loaded (${response.status}); reload the page, or train on a folder of yours.`);
+  const response = await fetch(url).catch((error: Error) => error);
+  if (response instanceof Error || !response.ok) {
+    const why = response instanceof Error ? response.message : response.status;
+    throw new Error(`The data set cannot be loaded (${why}). Reload the page, or train on a folder of yours.`);
+  }
   const bytes = new Uint8Array(await response.arrayBuffer());
   // Some servers declare a .gz file as an encoding, which the browser has then undone.
   return readCodes(bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);

@@ -337,7 +337,8 @@ describe('Inspect', () => {
 
 describe('The page', () => {
   it('fits a phone', async () => {
-    await visit('?device=wasm&count=3&show=end');
+    await visit('?tab=train&device=wasm&count=3&show=end');
+    await text('#device', /WebAssembly/);
     for (const width of [320, 390]) {
       await page.setViewportSize({ width, height: 800 });
       for (const tab of ['Generate', 'Train', 'Inspect']) {
