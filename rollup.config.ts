@@ -17,7 +17,14 @@ const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
 export default defineConfig([
-  // What a worker runs; first, because the worker client carries its text.
+  // What a thread of the WASM backend runs; first, because that backend carries its text.
+  {
+    input: 'src/backend/helper.ts',
+    external: packages,
+    output: { file: 'build/helper.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [library],
+  },
+  // What a worker runs; before the worker client, which carries its text.
   {
     input: 'src/worker/host.ts',
     external: packages,

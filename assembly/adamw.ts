@@ -1,6 +1,8 @@
 // g = grad·grad_scale;  m = beta1·m + (1 - beta1)·g;  v = beta2·v + (1 - beta2)·g²;
 // param = param·(1 - lr·decay) - lr·(m / bias1) / (√(v / bias2) + eps);  hyper = [lr, beta1, beta2, eps, bias1, bias2, grad_scale, skip].
-export function adamw_forward(param: usize, grad: usize, m: usize, v: usize, hyper: usize, n: i32, decay: f32): void {
+import { begin } from './lib/split';
+
+export function adamw_forward(param: usize, grad: usize, m: usize, v: usize, hyper: usize, n: i32, decay: f32, part: i32, parts: i32): void {
   if (load<f32>(hyper, 28) != 0) return;
   const lr = load<f32>(hyper);
   const beta1 = load<f32>(hyper, 4), rest1: f32 = 1 - beta1;
@@ -10,8 +12,8 @@ export function adamw_forward(param: usize, grad: usize, m: usize, v: usize, hyp
   const unbias: f32 = 1 / sqrt<f32>(load<f32>(hyper, 20));
   const scale = load<f32>(hyper, 24);
   const keep: f32 = 1 - lr * decay;
-  const end = (<usize>n) << 2;
-  let q: usize = 0;
+  const end = (<usize>begin(n, 4, part + 1, parts)) << 2;
+  let q = (<usize>begin(n, 4, part, parts)) << 2;
   for (; q + 16 <= end; q += 16) {
     const g = f32x4.mul(v128.load(grad + q), f32x4.splat(scale));
     const mi = f32x4.add(f32x4.mul(f32x4.splat(beta1), v128.load(m + q)), f32x4.mul(f32x4.splat(rest1), g));

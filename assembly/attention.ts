@@ -1,20 +1,26 @@
 // y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: two products, with k and v packed once a sequence and blocks of queries between.
+// Parts are rows of the output.
 import { dot, exp1, exp4, hsum } from './lib/math';
+import { begin } from './lib/split';
 import { gemmPacked, packAll, packAllTurned, packedBytes } from './linear';
 
 /** Rows of a block (queries, or keys in backward_key); src/ops/attention.ts sizes the scratch area for it. */
 const ROWS: i32 = 32;
 
-export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32, s: i32, c: i32, scratch: usize): void {
+export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32, s: i32, c: i32, scratch: usize, part: i32, parts: i32): void {
   const sequence = (<usize>s * <usize>c) << 2;
   const values = scratch + packedBytes(c, s);
   const scores = values + packedBytes(s, c);
   const scale = <f32>(1 / sqrt<f64>(c));
+  const first = begin(b * s, 4, part, parts), last = begin(b * s, 4, part + 1, parts);
   for (let n = 0; n < b; n++) {
-    packAll(k, c, s, scratch);
-    packAllTurned(v, s, c, values);
-    for (let i = 0; i < s; i += ROWS) {
-      const rows = min(ROWS, s - i), at = (<usize>i * <usize>c) << 2;
+    const from = max(first - n * s, 0), to = min(last - n * s, s);
+    if (from < to) {
+      packAll(k, c, s, scratch);
+      packAllTurned(v, s, c, values);
+    }
+    for (let i = from; i < to; i += ROWS) {
+      const rows = min(ROWS, to - i), at = (<usize>i * <usize>c) << 2;
       gemmPacked(q + at, scratch, 0, 0, scores, rows, c, s);
       for (let r = 0; r < rows; r++) softmax(scores + ((<usize>r * <usize>s) << 2), s, scale);
       gemmPacked(scores, values, 0, 0, y + at, rows, s, c);
@@ -30,18 +36,22 @@ export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32
 // forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j], dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i]);  s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
 export function attention_backward_query(
   q: usize, k: usize, v: usize, y: usize, dy: usize, dq: usize, stats: usize,
-  b: i32, s: i32, c: i32, scratch: usize,
+  b: i32, s: i32, c: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = <usize>s << 2, sequence = row * c;
   const values = scratch + packedBytes(c, s), keys = values + packedBytes(c, s);
   const scores = keys + packedBytes(s, c), dp = scores + <usize>ROWS * row;
   const scale = <f32>(1 / sqrt<f64>(c));
+  const first = begin(b * s, 4, part, parts), last = begin(b * s, 4, part + 1, parts);
   for (let n = 0; n < b; n++) {
-    packAll(k, c, s, scratch);
-    packAll(v, c, s, values);
-    packAllTurned(k, s, c, keys);
-    for (let i = 0; i < s; i += ROWS) {
-      const rows = min(ROWS, s - i), at = (<usize>i * <usize>c) << 2;
+    const from = max(first - n * s, 0), to = min(last - n * s, s);
+    if (from < to) {
+      packAll(k, c, s, scratch);
+      packAll(v, c, s, values);
+      packAllTurned(k, s, c, keys);
+    }
+    for (let i = from; i < to; i += ROWS) {
+      const rows = min(ROWS, to - i), at = (<usize>i * <usize>c) << 2;
       gemmPacked(q + at, scratch, 0, 0, scores, rows, c, s);
       gemmPacked(dy + at, values, 0, 0, dp, rows, c, s);
       for (let r = 0; r < rows; r++) {
@@ -75,19 +85,23 @@ export function attention_backward_query(
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i];  s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½
 export function attention_backward_key(
   q: usize, k: usize, v: usize, dy: usize, stats: usize, dk: usize, dv: usize,
-  b: i32, s: i32, c: i32, scratch: usize,
+  b: i32, s: i32, c: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = <usize>s << 2, sequence = row * c;
   const packedDy = scratch + packedBytes(c, s), queries = packedDy + packedBytes(c, s);
   const turnedDy = queries + packedBytes(s, c), scores = turnedDy + packedBytes(s, c), dp = scores + <usize>ROWS * row;
   const scale = <f32>(1 / sqrt<f64>(c));
+  const first = begin(b * s, 4, part, parts), last = begin(b * s, 4, part + 1, parts);
   for (let n = 0; n < b; n++) {
-    packAll(q, c, s, scratch);
-    packAll(dy, c, s, packedDy);
-    packAllTurned(q, s, c, queries);
-    packAllTurned(dy, s, c, turnedDy);
-    for (let j = 0; j < s; j += ROWS) {
-      const rows = min(ROWS, s - j), at = (<usize>j * <usize>c) << 2;
+    const from = max(first - n * s, 0), to = min(last - n * s, s);
+    if (from < to) {
+      packAll(q, c, s, scratch);
+      packAll(dy, c, s, packedDy);
+      packAllTurned(q, s, c, queries);
+      packAllTurned(dy, s, c, turnedDy);
+    }
+    for (let j = from; j < to; j += ROWS) {
+      const rows = min(ROWS, to - j), at = (<usize>j * <usize>c) << 2;
       gemmPacked(k + at, scratch, 0, 0, scores, rows, c, s);
       gemmPacked(v + at, packedDy, 0, 0, dp, rows, c, s);
       for (let r = 0; r < rows; r++) {

@@ -1,29 +1,34 @@
 // y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(k-1)+j]), inputs before position 0 from the state or zero.
 // Four taps (d_conv of every released model) run on four channels at a time; other widths, and the last channels, one by one.
+// Parts are channels.
 import { sigmoid4, silu1, silu4, siluSlope4 } from './lib/math';
+import { begin } from './lib/split';
 
 /** Positions walked before the next channels are taken: few enough that their rows stay in the first-level cache. */
 const SPAN = 32;
 
 export function causal_conv1d_forward(
   x: usize, weight: usize, bias: usize, state: usize, y: usize,
-  m: i32, l: i32, s: i32, c: i32, k: i32, q: i32, offset: i32,
+  m: i32, l: i32, s: i32, c: i32, k: i32, q: i32, offset: i32, part: i32, parts: i32,
 ): void {
   const xRow = (<usize>s) << 2;
   const yRow = (<usize>c) << 2;
   x += (<usize>offset) << 2;
-  const wide = k == 4 ? c & ~3 : 0;
+  const first = begin(c, 4, part, parts), last = begin(c, 4, part + 1, parts);
+  const wide = k == 4 ? last & ~3 : first;
   for (let i = 0; i < m; i++) {
     for (let t = 0; t < l; t += SPAN) {
       const end = min(t + SPAN, l);
-      for (let ch = 0; ch < wide; ch += 4) four(x, weight, bias, state, y, xRow, yRow, ch, t, end);
+      for (let ch = first; ch < wide; ch += 4) four(x, weight, bias, state, y, xRow, yRow, ch, t, end);
     }
-    for (let ch = wide; ch < c; ch++) one(x, weight, bias, state, y, xRow, yRow, ch, k, l);
+    for (let ch = wide; ch < last; ch++) one(x, weight, bias, state, y, xRow, yRow, ch, k, l);
     if (state) {
-      for (let ch = 0; ch < c; ch++, state += (<usize>q) << 2) {
+      for (let ch = first; ch < last; ch++) {
+        const past = state + (<usize>(ch * q) << 2);
         // In rising order the shifted inputs are read before they are overwritten.
-        for (let j = 0; j < q; j++) store<f32>(state + (<usize>j << 2), input(x, state, xRow, <usize>ch << 2, l + j - q, q));
+        for (let j = 0; j < q; j++) store<f32>(past + (<usize>j << 2), input(x, past, xRow, <usize>ch << 2, l + j - q, q));
       }
+      state += <usize>(c * q) << 2;
     }
     x += <usize>l * xRow;
     y += <usize>l * yRow;
@@ -105,20 +110,21 @@ function one(
 
 export function causal_conv1d_backward(
   x: usize, weight: usize, bias: usize, dy: usize, dx: usize, dweight_rows: usize, dbias_rows: usize,
-  m: i32, l: i32, s: i32, c: i32, k: i32, w: i32, offset: i32,
+  m: i32, l: i32, s: i32, c: i32, k: i32, w: i32, offset: i32, part: i32, parts: i32,
 ): void {
   const xRow = (<usize>s) << 2;
   const yRow = (<usize>c) << 2;
-  const parts = w / m;
-  const span = (l + parts - 1) / parts;
+  const spans = w / m;
+  const span = (l + spans - 1) / spans;
   x += (<usize>offset) << 2;
   dx += (<usize>offset) << 2;
-  const wide = k == 4 ? c & ~3 : 0;
+  const first = begin(c, 4, part, parts), last = begin(c, 4, part + 1, parts);
+  const wide = k == 4 ? last & ~3 : first;
   for (let i = 0; i < m; i++) {
-    for (let p = 0; p < parts; p++) {
+    for (let p = 0; p < spans; p++) {
       const t0 = min(p * span, l), t1 = min(t0 + span, l);
-      for (let ch = 0; ch < wide; ch += 4) back4(x, weight, bias, dy, dx, dweight_rows, dbias_rows, xRow, yRow, ch, t0, t1, l);
-      for (let ch = wide; ch < c; ch++) back1(x, weight, bias, dy, dx, dweight_rows, dbias_rows, xRow, yRow, ch, k, t0, t1, l);
+      for (let ch = first; ch < wide; ch += 4) back4(x, weight, bias, dy, dx, dweight_rows, dbias_rows, xRow, yRow, ch, t0, t1, l);
+      for (let ch = wide; ch < last; ch++) back1(x, weight, bias, dy, dx, dweight_rows, dbias_rows, xRow, yRow, ch, k, t0, t1, l);
       dweight_rows += yRow * <usize>k;
       dbias_rows += yRow;
     }

@@ -1,7 +1,8 @@
 // y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a product: the
 // windows of a block of output pixels are laid out as rows (ky, kx, c) that stay in the cache, and multiplied with w,
 // which is packed once for all blocks.
-import { gemmPacked, packAll, packAllTurned, packedBytes, weightGradient, weightGradientBytes } from './linear';
+import { begin } from './lib/split';
+import { gemmColumns, gemmPacked, gradientBegin, packAll, packAllTurned, packedBytes, weightGradient, weightGradientBytes } from './linear';
 
 /** Bytes of rows in a block, and the least number of rows; src/ops/conv2d.ts sizes the scratch area for both. */
 const COLUMNS: i32 = 65536;
@@ -10,39 +11,53 @@ const MIN_ROWS: i32 = 8;
 export function conv2d_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
   b: i32, hi: i32, wi: i32, ci: i32, co: i32, kh: i32, kw: i32, ho: i32, wo: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize,
+  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  const k = kh * kw * ci, rowY = <usize>co << 2;
+  const k = kh * kw * ci, m = b * ho * wo, rowY = <usize>co << 2;
   const columns = scratch + packedBytes(k, co);
   const block = max(MIN_ROWS, COLUMNS / (k << 2));
-  packAll(w, k, co, scratch);
-  for (let i = 0, m = b * ho * wo; i < m; i += block) {
-    const rows = min(block, m - i), at = <usize>i * rowY;
+  // Parts are pixels where those are more, else channels.
+  const byPixels = m > co;
+  const first = byPixels ? begin(m, 4, part, parts) : 0, last = byPixels ? begin(m, 4, part + 1, parts) : m;
+  const o0 = byPixels ? 0 : begin(co, 16, part, parts), o1 = byPixels ? co : begin(co, 16, part + 1, parts);
+  if (first == last || o0 == o1) return;
+  packAll(w + ((<usize>o0 * <usize>k) << 2), k, o1 - o0, scratch);
+  for (let i = first; i < last; i += block) {
+    const rows = min(block, last - i), at = <usize>i * rowY;
     for (let r = 0; r < rows; r++) {
       const p = i + r;
       window(x, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, pad, up);
     }
-    gemmPacked(columns, scratch, bias, residual ? residual + at : 0, y + at, rows, k, co);
+    gemmColumns(columns, scratch, bias, residual ? residual + at : 0, y + at, rows, k, co, o0, o1);
   }
 }
 
 // forward: columns[i,k] = window(x, i), y = columns·wᵀ  ⇒  dcolumns = dy·w, dx gets every element of it back
+// Parts are rows of dx; output rows whose windows reach into two parts are multiplied in both.
 export function conv2d_backward_input(
   w: usize, dy: usize, dx: usize,
   co: i32, kh: i32, kw: i32, ci: i32, b: i32, ho: i32, wo: i32, hi: i32, wi: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize,
+  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  const k = kh * kw * ci, rowY = <usize>co << 2;
+  const k = kh * kw * ci, rowY = <usize>co << 2, rowX = <usize>(wi * ci) << 2;
   const columns = scratch + packedBytes(co, k);
   const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  const first = begin(b * hi, 1, part, parts), last = begin(b * hi, 1, part + 1, parts);
+  if (first == last) return;
   packAllTurned(w, co, k, scratch);
-  memory.fill(dx, 0, (<usize>b * <usize>(hi * wi) * <usize>ci) << 2);
-  for (let i = 0, m = b * ho * wo; i < m; i += block) {
-    const rows = min(block, m - i);
-    gemmPacked(dy + <usize>i * rowY, scratch, 0, 0, columns, rows, co, k);
-    for (let r = 0; r < rows; r++) {
-      const p = i + r;
-      giveBack(dx, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, pad, up);
+  memory.fill(dx + <usize>first * rowX, 0, <usize>(last - first) * rowX);
+  for (let n = first / hi; n * hi < last; n++) {
+    const top = max(first - n * hi, 0), bottom = min(last - n * hi, hi);
+    // Output rows oy with a tap ky for which top·up ≤ oy·stride + ky - pad < bottom·up.
+    const oy0 = min((max(top * up + pad - kh + 1, 0) + stride - 1) / stride, ho), oy1 = min((bottom * up + pad - 1) / stride + 1, ho);
+    const end = (n * ho + oy1) * wo;
+    for (let i = (n * ho + oy0) * wo; i < end; i += block) {
+      const rows = min(block, end - i);
+      gemmPacked(dy + <usize>i * rowY, scratch, 0, 0, columns, rows, co, k);
+      for (let r = 0; r < rows; r++) {
+        const p = i + r;
+        giveBack(dx, columns + ((<usize>r * <usize>k) << 2), n, p / wo % ho, p % wo, top, bottom, hi, wi, ci, kh, kw, stride, pad, up);
+      }
     }
   }
 }
@@ -51,11 +66,13 @@ export function conv2d_backward_input(
 export function conv2d_backward_weight(
   x: usize, dy: usize, dw: usize, dbias: usize,
   b: i32, hi: i32, wi: i32, ci: i32, ho: i32, wo: i32, co: i32, p: i32, kh: i32, kw: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize,
+  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const k = kh * kw * ci, m = b * ho * wo, chunk = (m + p - 1) / p;
   const columns = scratch + weightGradientBytes(co);
   const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  const first = gradientBegin(k, co, part, parts), last = gradientBegin(k, co, part + 1, parts);
+  if (first == last) return;
   for (let start = 0; start < m; start += chunk) {
     const end = min(start + chunk, m);
     for (let i = start; i < end; i += block) {
@@ -64,7 +81,7 @@ export function conv2d_backward_weight(
         const at = i + r;
         window(x, columns + ((<usize>r * <usize>k) << 2), at / (ho * wo), at / wo % ho, at % wo, hi, wi, ci, kh, kw, stride, pad, up);
       }
-      weightGradient(columns, dy + ((<usize>i * <usize>co) << 2), dw, dbias, rows, k, co, scratch);
+      weightGradient(columns, dy + ((<usize>i * <usize>co) << 2), dw, dbias, rows, k, co, first, last, scratch);
     }
     dw += (<usize>co * <usize>k) << 2;
     if (dbias) dbias += <usize>co << 2;
@@ -95,9 +112,9 @@ function window(
   }
 }
 
-/** Adds what `window` would have read, given here, to where it would have read it. */
+/** Adds what `window` would have read, given here, to where it would have read it, in rows `top` to `bottom` of the image. */
 function giveBack(
-  dx: usize, from: usize, n: i32, oy: i32, ox: i32,
+  dx: usize, from: usize, n: i32, oy: i32, ox: i32, top: i32, bottom: i32,
   hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
 ): void {
   const bytes = <usize>ci << 2;
@@ -106,7 +123,7 @@ function giveBack(
     for (let kx = 0; kx < kw; kx++) {
       const vx = ox * stride + kx - pad;
       const end = from + bytes;
-      if (vy >= 0 && vx >= 0 && vy < hi * up && vx < wi * up) {
+      if (vy >= top * up && vx >= 0 && vy < bottom * up && vx < wi * up) {
         let to = dx + <usize>((n * hi + vy / up) * wi + vx / up) * bytes;
         for (; from + 16 <= end; from += 16, to += 16) v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
         for (; from < end; from += 4, to += 4) store<f32>(to, load<f32>(to) + load<f32>(from));

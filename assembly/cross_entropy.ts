@@ -1,9 +1,12 @@
 // loss[r] = lse[r] - logits[r,targets[r]],  lse = log Σ exp(logits)
 import { exp1, exp4, hsum } from './lib/math';
+import { begin } from './lib/split';
 
-export function cross_entropy_forward(logits: usize, targets: usize, loss: usize, lse: usize, r: i32, v: i32): void {
+export function cross_entropy_forward(logits: usize, targets: usize, loss: usize, lse: usize, r: i32, v: i32, part: i32, parts: i32): void {
   const row = (<usize>v) << 2;
-  for (let i = 0; i < r; i++, logits += row) {
+  const first = begin(r, 1, part, parts), last = begin(r, 1, part + 1, parts);
+  logits += <usize>first * row;
+  for (let i = first; i < last; i++, logits += row) {
     // pmax is one instruction where max is several; a NaN that it drops still reaches the sum below.
     let m0 = f32x4.splat(-f32.MAX_VALUE), m1 = m0;
     let q: usize = 0;
@@ -34,12 +37,15 @@ export function cross_entropy_forward(logits: usize, targets: usize, loss: usize
 
 export function cross_entropy_backward(
   logits: usize, targets: usize, lse: usize, loss_scale: usize, dlogits: usize,
-  r: i32, v: i32, scale: f32,
+  r: i32, v: i32, scale: f32, part: i32, parts: i32,
 ): void {
   if (loss_scale) scale *= load<f32>(loss_scale);
   const row = (<usize>v) << 2;
   const sv = f32x4.splat(scale);
-  for (let i = 0; i < r; i++, logits += row, dlogits += row) {
+  const first = begin(r, 1, part, parts), last = begin(r, 1, part + 1, parts);
+  logits += <usize>first * row;
+  dlogits += <usize>first * row;
+  for (let i = first; i < last; i++, logits += row, dlogits += row) {
     // forward: loss = log Σ exp(logits) - logits[target]  ⇒  dlogits = (softmax(logits) - onehot(target))·scale
     const l = load<f32>(lse + (<usize>i << 2));
     const lv = f32x4.splat(l);

@@ -1,34 +1,38 @@
 // y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
 // Sums run by channel, four channels a vector, over blocks of pixels in f32 and from block to block in f64.
+// Parts are groups of images; inside, `from` and `to` are the bytes of a part's channels in a row.
 import { silu1, silu4, siluGradient1, siluGradient4 } from './lib/math';
+import { begin } from './lib/split';
 
 /** Pixels of a block. */
 const BLOCK: i32 = 32;
 
 export function group_norm_forward(
   x: usize, weight: usize, bias: usize, y: usize,
-  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize,
+  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  const row = <usize>c << 2;
+  const row = <usize>c << 2, width = <usize>(c / groups) << 2;
   const mean = scratch + 2 * row, scale = mean + row;
-  for (let n = 0; n < b; n++) {
+  const first = begin(b * groups, 1, part, parts), last = begin(b * groups, 1, part + 1, parts);
+  for (let n = first / groups; n * groups < last; n++) {
+    const from = <usize>max(first - n * groups, 0) * width, to = <usize>min(last - n * groups, groups) * width;
     const at = <usize>n * <usize>s * row;
-    moments(x + at, s, c, groups, eps, scratch, mean, scale);
-    for (let j: usize = 0; j < row; j += 4) store<f32>(scale + j, load<f32>(scale + j) * load<f32>(weight + j));
-    let from = x + at, to = y + at;
+    moments(x + at, s, row, from, to, width, eps, scratch, mean, scale);
+    for (let j = from; j < to; j += 4) store<f32>(scale + j, load<f32>(scale + j) * load<f32>(weight + j));
+    let xp = x + at, yp = y + at;
     for (let p = 0; p < s; p++) {
-      let j: usize = 0;
-      for (; j + 16 <= row; j += 16) {
-        const d = f32x4.sub(v128.load(from + j), v128.load(mean + j));
+      let j = from;
+      for (; j + 16 <= to; j += 16) {
+        const d = f32x4.sub(v128.load(xp + j), v128.load(mean + j));
         const v = f32x4.add(f32x4.mul(d, v128.load(scale + j)), v128.load(bias + j));
-        v128.store(to + j, swish ? silu4(v) : v);
+        v128.store(yp + j, swish ? silu4(v) : v);
       }
-      for (; j < row; j += 4) {
-        const v = (load<f32>(from + j) - load<f32>(mean + j)) * load<f32>(scale + j) + load<f32>(bias + j);
-        store<f32>(to + j, swish ? silu1(v) : v);
+      for (; j < to; j += 4) {
+        const v = (load<f32>(xp + j) - load<f32>(mean + j)) * load<f32>(scale + j) + load<f32>(bias + j);
+        store<f32>(yp + j, swish ? silu1(v) : v);
       }
-      from += row;
-      to += row;
+      xp += row;
+      yp += row;
     }
   }
 }
@@ -38,117 +42,117 @@ export function group_norm_forward(
 //    dunit = dv·weight, dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
 export function group_norm_backward(
   x: usize, weight: usize, bias: usize, dy: usize, dx: usize, dweight: usize, dbias: usize,
-  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize,
+  b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  const row = <usize>c << 2, size = <usize>s * row;
+  const row = <usize>c << 2, size = <usize>s * row, width = <usize>(c / groups) << 2;
   // By channel, in f64: Σ dv·unit and Σ dv. In f32: mean and rstd of the group, mean(dunit·unit) and mean(dunit).
   const sumW = scratch, sumB = sumW + 2 * row;
-  const mean = sumB + 2 * row, rstd = mean + row, second = rstd + row, first = second + row;
-  const dv = first + row, unit = dv + row;
-  const width = c / groups, count = <f64>s * width;
-  for (let n = 0; n < b; n++) {
-    moments(x, s, c, groups, eps, scratch, mean, rstd);
+  const mean = sumB + 2 * row, rstd = mean + row, second = rstd + row, mid = second + row;
+  const dv = mid + row, unit = dv + row;
+  const count = <f64>s * (c / groups);
+  const first = begin(b * groups, 1, part, parts), last = begin(b * groups, 1, part + 1, parts);
+  for (let n = first / groups; n * groups < last; n++) {
+    const from = <usize>max(first - n * groups, 0) * width, to = <usize>min(last - n * groups, groups) * width;
+    const xn = x + <usize>n * size, dyn = dy + <usize>n * size, dxn = dx + <usize>n * size;
+    const dweightN = dweight + <usize>n * row, dbiasN = dbias + <usize>n * row;
+    moments(xn, s, row, from, to, width, eps, scratch, mean, rstd);
     memory.fill(sumW, 0, 4 * row);
     for (let p: usize = 0; p < size; p += row) {
-      gradientRow(x + p, weight, bias, dy + p, row, mean, rstd, swish, unit, dv);
-      for (let j: usize = 0; j < row; j += 4) {
+      gradientRow(xn + p, weight, bias, dyn + p, from, to, mean, rstd, swish, unit, dv);
+      for (let j = from; j < to; j += 4) {
         const d = <f64>load<f32>(dv + j);
         store<f64>(sumW + 2 * j, load<f64>(sumW + 2 * j) + d * load<f32>(unit + j));
         store<f64>(sumB + 2 * j, load<f64>(sumB + 2 * j) + d);
       }
     }
-    for (let g = 0; g < c; g += width) {
+    for (let g = from; g < to; g += width) {
       let ofW: f64 = 0, ofB: f64 = 0;
-      for (let j = <usize>g << 2, end = <usize>(g + width) << 2; j < end; j += 4) {
+      for (let j = g, end = g + width; j < end; j += 4) {
         const dw = load<f64>(sumW + 2 * j), db = load<f64>(sumB + 2 * j);
         ofW += dw * load<f32>(weight + j);
         ofB += db * load<f32>(weight + j);
-        store<f32>(dweight + j, load<f32>(dweight + j) + <f32>dw);
-        store<f32>(dbias + j, load<f32>(dbias + j) + <f32>db);
+        store<f32>(dweightN + j, load<f32>(dweightN + j) + <f32>dw);
+        store<f32>(dbiasN + j, load<f32>(dbiasN + j) + <f32>db);
       }
-      for (let j = <usize>g << 2, end = <usize>(g + width) << 2; j < end; j += 4) {
+      for (let j = g, end = g + width; j < end; j += 4) {
         store<f32>(second + j, <f32>(ofW / count));
-        store<f32>(first + j, <f32>(ofB / count));
+        store<f32>(mid + j, <f32>(ofB / count));
       }
     }
     for (let p: usize = 0; p < size; p += row) {
-      gradientRow(x + p, weight, bias, dy + p, row, mean, rstd, swish, unit, dv);
-      let j: usize = 0;
-      for (; j + 16 <= row; j += 16) {
-        const d = f32x4.sub(f32x4.mul(v128.load(dv + j), v128.load(weight + j)), v128.load(first + j));
+      gradientRow(xn + p, weight, bias, dyn + p, from, to, mean, rstd, swish, unit, dv);
+      let j = from;
+      for (; j + 16 <= to; j += 16) {
+        const d = f32x4.sub(f32x4.mul(v128.load(dv + j), v128.load(weight + j)), v128.load(mid + j));
         const u = f32x4.mul(v128.load(unit + j), v128.load(second + j));
-        v128.store(dx + p + j, f32x4.mul(v128.load(rstd + j), f32x4.sub(d, u)));
+        v128.store(dxn + p + j, f32x4.mul(v128.load(rstd + j), f32x4.sub(d, u)));
       }
-      for (; j < row; j += 4) {
-        const d = load<f32>(dv + j) * load<f32>(weight + j) - load<f32>(first + j);
-        store<f32>(dx + p + j, load<f32>(rstd + j) * (d - load<f32>(unit + j) * load<f32>(second + j)));
+      for (; j < to; j += 4) {
+        const d = load<f32>(dv + j) * load<f32>(weight + j) - load<f32>(mid + j);
+        store<f32>(dxn + p + j, load<f32>(rstd + j) * (d - load<f32>(unit + j) * load<f32>(second + j)));
       }
     }
-    x += size;
-    dy += size;
-    dx += size;
-    dweight += row;
-    dbias += row;
   }
 }
 
 /** unit and dv of one pixel's channels. */
 // @ts-ignore: decorator
 @inline function gradientRow(
-  x: usize, weight: usize, bias: usize, dy: usize, row: usize, mean: usize, rstd: usize, swish: i32, unit: usize, dv: usize,
+  x: usize, weight: usize, bias: usize, dy: usize, from: usize, to: usize, mean: usize, rstd: usize, swish: i32, unit: usize, dv: usize,
 ): void {
-  let j: usize = 0;
-  for (; j + 16 <= row; j += 16) {
+  let j = from;
+  for (; j + 16 <= to; j += 16) {
     const u = f32x4.mul(f32x4.sub(v128.load(x + j), v128.load(mean + j)), v128.load(rstd + j));
     const d = v128.load(dy + j);
     v128.store(unit + j, u);
     v128.store(dv + j, swish ? siluGradient4(f32x4.add(f32x4.mul(u, v128.load(weight + j)), v128.load(bias + j)), d) : d);
   }
-  for (; j < row; j += 4) {
+  for (; j < to; j += 4) {
     const u = (load<f32>(x + j) - load<f32>(mean + j)) * load<f32>(rstd + j), d = load<f32>(dy + j);
     store<f32>(unit + j, u);
     store<f32>(dv + j, swish ? siluGradient1(u * load<f32>(weight + j) + load<f32>(bias + j), d) : d);
   }
 }
 
-/** By channel, mean and 1/√(var + eps) of its group. */
-function moments(x: usize, s: i32, c: i32, groups: i32, eps: f32, sums: usize, mean: usize, rstd: usize): void {
-  const width = c / groups, count = <f64>s * width;
-  memory.fill(mean, 0, <usize>c << 2);
+/** By channel from `from` to `to`, mean and 1/√(var + eps) of its group, `width` bytes of a row. */
+function moments(
+  x: usize, s: i32, row: usize, from: usize, to: usize, width: usize, eps: f32, sums: usize, mean: usize, rstd: usize,
+): void {
+  const count = <f64>s * <f64>(width >> 2);
+  memory.fill(mean, 0, row);
   for (let pass = 0; pass < 2; pass++) {
-    sumChannels(x, s, c, mean, pass == 1, sums);
-    for (let g = 0; g < c; g += width) {
+    sumChannels(x, s, row, from, to, mean, pass == 1, sums);
+    for (let g = from; g < to; g += width) {
       let sum: f64 = 0;
-      for (let j = g; j < g + width; j++) sum += load<f64>(sums + (<usize>j << 3));
+      for (let j = g; j < g + width; j += 4) sum += load<f64>(sums + 2 * j);
       const value = <f32>(pass == 0 ? sum / count : 1 / sqrt<f64>(sum / count + eps));
-      for (let j = g; j < g + width; j++) store<f32>((pass == 0 ? mean : rstd) + (<usize>j << 2), value);
+      for (let j = g; j < g + width; j += 4) store<f32>((pass == 0 ? mean : rstd) + j, value);
     }
   }
 }
 
 /** By channel, Σ x or Σ (x - mean)², in f64. */
-function sumChannels(x: usize, s: i32, c: i32, mean: usize, squares: bool, sums: usize): void {
-  const row = <usize>c << 2;
+function sumChannels(x: usize, s: i32, row: usize, from: usize, to: usize, mean: usize, squares: bool, sums: usize): void {
   memory.fill(sums, 0, 2 * row);
   for (let p = 0; p < s; p += BLOCK) {
-    const from = x + <usize>p * row, end = from + <usize>min(BLOCK, s - p) * row;
-    let j: usize = 0;
-    for (; j + 16 <= row; j += 16) {
+    const start = x + <usize>p * row, end = start + <usize>min(BLOCK, s - p) * row;
+    let j = from;
+    for (; j + 16 <= to; j += 16) {
       const m = v128.load(mean + j);
       let a = f32x4.splat(0);
-      for (let q = from + j; q < end; q += row) {
+      for (let q = start + j; q < end; q += row) {
         const v = f32x4.sub(v128.load(q), m);
         a = f32x4.add(a, squares ? f32x4.mul(v, v) : v);
       }
-      const to = sums + 2 * j;
-      v128.store(to, f64x2.add(v128.load(to), f64x2.promote_low_f32x4(a)));
+      const at = sums + 2 * j;
+      v128.store(at, f64x2.add(v128.load(at), f64x2.promote_low_f32x4(a)));
       const upper = f64x2.promote_low_f32x4(i8x16.shuffle(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
-      v128.store(to + 16, f64x2.add(v128.load(to + 16), upper));
+      v128.store(at + 16, f64x2.add(v128.load(at + 16), upper));
     }
-    for (; j < row; j += 4) {
+    for (; j < to; j += 4) {
       const m = load<f32>(mean + j);
       let a: f32 = 0;
-      for (let q = from + j; q < end; q += row) {
+      for (let q = start + j; q < end; q += row) {
         const v = load<f32>(q) - m;
         a += squares ? v * v : v;
       }

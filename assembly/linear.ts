@@ -3,35 +3,41 @@
 // numbers of x per k: that is what V8's 15 vector registers hold (it loads a block's operands before it adds). A single
 // row does not repay packing; there w is turned in registers. Every kernel sums in the same order — in order of k within
 // blocks of K_BLOCK, then the blocks — so a row's result does not depend on how many rows there are.
+import { addTo } from './lib/math';
+import { begin } from './lib/split';
 
 /** A block of k: a panel's block of 16 KiB stays in the first-level cache, and short sums stay precise. */
 const K_BLOCK: i32 = 256;
-const PANEL: usize = memory.data(K_BLOCK * 16 * 4, 16);
+/** Bytes of a panel's block; src/ops/linear.ts sizes the scratch area for it. */
+const PANEL: usize = K_BLOCK * 16 * 4;
 
 export function linear_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
-  m: i32, k: i32, n: i32,
+  m: i32, k: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  if (m == 1) {
-    const j = rowProduct(x, w, bias, residual, y, k, n);
-    gemm(x, w, bias, residual, y, m, k, n, j, false);
-  } else gemm(x, w, bias, residual, y, m, k, n, 0, false);
+  gemm(x, w, bias, residual, y, m, k, n, false, scratch, part, parts);
 }
 
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k]  ⇒  dx[m,k] = Σₙ dy[m,n]·w[n,k]
-export function linear_backward_input(w: usize, dy: usize, dx: usize, n: i32, k: i32, m: i32): void {
-  gemm(dy, w, 0, 0, dx, m, n, k, 0, true);
+export function linear_backward_input(
+  w: usize, dy: usize, dx: usize,
+  n: i32, k: i32, m: i32, scratch: usize, part: i32, parts: i32,
+): void {
+  gemm(dy, w, 0, 0, dx, m, n, k, true, scratch, part, parts);
 }
 
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]
 export function linear_backward_weight(
   x: usize, dy: usize, dw: usize, dbias: usize,
-  m: i32, k: i32, n: i32, p: i32, scratch: usize,
+  m: i32, k: i32, n: i32, p: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const chunk = (m + p - 1) / p;
   for (let i = 0; i < m; i += chunk) {
     const rows = min(chunk, m - i);
-    weightGradient(x + ((<usize>i * <usize>k) << 2), dy + ((<usize>i * <usize>n) << 2), dw, dbias, rows, k, n, scratch);
+    weightGradient(
+      x + ((<usize>i * <usize>k) << 2), dy + ((<usize>i * <usize>n) << 2), dw, dbias,
+      rows, k, n, gradientBegin(k, n, part, parts), gradientBegin(k, n, part + 1, parts), scratch,
+    );
     dw += (<usize>n * <usize>k) << 2;
     if (dbias) dbias += <usize>n << 2;
   }
@@ -42,37 +48,45 @@ const GRADIENT_ROWS: i32 = K_BLOCK;
 
 /** Scratch memory of `weightGradient`. */
 export function weightGradientBytes(n: i32): usize {
-  return (<usize>GRADIENT_ROWS * <usize>n) << 2;
+  return PANEL + ((<usize>GRADIENT_ROWS * <usize>n) << 2);
 }
 
-/** dw[n,k] += Σₘ dy[m,n]·x[m,k], and dbias[n] += Σₘ dy[m,n] if asked for. */
+/** The column of dw (the row, where dw has fewer columns than rows) at which a part of `weightGradient` begins. */
+export function gradientBegin(k: i32, n: i32, part: i32, parts: i32): i32 {
+  return k < n ? begin(n, 4, part, parts) : begin(k, 16, part, parts);
+}
+
+/** Columns (or rows, see `gradientBegin`) from `first` to `last` of dw[n,k] += Σₘ dy[m,n]·x[m,k] and dbias[n] += Σₘ dy[m,n]. */
 export function weightGradient(
-  x: usize, dy: usize, dw: usize, dbias: usize, m: i32, k: i32, n: i32, scratch: usize,
+  x: usize, dy: usize, dw: usize, dbias: usize, m: i32, k: i32, n: i32, first: i32, last: i32, scratch: usize,
 ): void {
-  const rowY = <usize>n << 2;
+  const byRows = k < n;
+  const n0 = byRows ? first : 0, n1 = byRows ? last : n;
+  const k0 = byRows ? 0 : first, k1 = byRows ? k : last;
+  const rowY = <usize>n << 2, turned = scratch + PANEL;
+  if (first == last) return;
+  dy += <usize>n0 << 2;
+  dw += (<usize>n0 * <usize>k) << 2;
   for (let i = 0; i < m; i += GRADIENT_ROWS) {
     const rows = min(GRADIENT_ROWS, m - i);
-    pack(dy, n, n, rows, GRADIENT_ROWS, scratch);
-    for (let j = 0; j < k;) {
+    pack(dy, n, n1 - n0, rows, GRADIENT_ROWS, turned);
+    for (let j = k0; j < k1;) {
       const width = panelWidth(k - j);
-      packTurned(x + (<usize>j << 2), k, rows, min(k - j, width), width, PANEL);
-      panel(scratch, PANEL, 0, 0, dw, n, GRADIENT_ROWS, rows, k, j, false, false);
+      packTurned(x + (<usize>j << 2), k, rows, min(k - j, width), width, scratch);
+      panel(turned, scratch, 0, 0, dw, n1 - n0, GRADIENT_ROWS, rows, k, j, false, false);
       j += width;
     }
-    if (dbias) {
-      for (let r = 0; r < rows; r++) {
-        for (let j: usize = 0; j < rowY; j += 4) store<f32>(dbias + j, load<f32>(dbias + j) + load<f32>(dy + <usize>r * rowY + j));
-      }
+    if (dbias && k0 == 0) {
+      for (let r = 0; r < rows; r++) addTo(dbias + (<usize>n0 << 2), dy + <usize>r * rowY, <usize>(n1 - n0) << 2);
     }
     x += (<usize>rows * <usize>k) << 2;
     dy += <usize>rows * rowY;
   }
 }
 
-/** A single row by the columns of w in eights; returns how many that are. */
-function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, n: i32): i32 {
-  let j = 0;
-  for (; j + 8 <= n; j += 8) {
+/** A single row by the columns of w from j to `end` in eights; returns where the next one would begin. */
+function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, j: i32, end: i32): i32 {
+  for (; j + 8 <= end; j += 8) {
     const at = <usize>j << 2;
     for (let q = 0; q < k; q += K_BLOCK) {
       const kb = min(k - q, K_BLOCK);
@@ -83,18 +97,31 @@ function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, 
   return j;
 }
 
-/** y[m,n] = Σₖ x[m,k]·w[n,k], or w[k,n] if turned, from column j on. */
+/** A part of y[m,n] = Σₖ x[m,k]·w[n,k], or w[k,n] if turned: of the rows where they are more, else of the columns. */
 function gemm(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
-  m: i32, k: i32, n: i32, j: i32, turned: bool,
+  m: i32, k: i32, n: i32, turned: bool, scratch: usize, part: i32, parts: i32,
 ): void {
-  while (j < n) {
+  let j = 0, end = n;
+  if (m > n) {
+    const i = begin(m, 4, part, parts), at = (<usize>i * <usize>n) << 2;
+    x += (<usize>i * <usize>k) << 2;
+    y += at;
+    if (residual) residual += at;
+    m = begin(m, 4, part + 1, parts) - i;
+    if (m == 0) return;
+  } else {
+    j = begin(n, 16, part, parts);
+    end = begin(n, 16, part + 1, parts);
+    if (m == 1 && !turned) j = rowProduct(x, w, bias, residual, y, k, j, end);
+  }
+  while (j < end) {
     const width = panelWidth(n - j), cols = min(n - j, width);
     for (let q = 0; q < k; q += K_BLOCK) {
       const kb = min(k - q, K_BLOCK);
-      if (turned) packTurned(w + ((<usize>q * <usize>n + <usize>j) << 2), n, kb, cols, width, PANEL);
-      else pack(w + ((<usize>j * <usize>k + <usize>q) << 2), k, kb, cols, width, PANEL);
-      panel(x + (<usize>q << 2), PANEL, bias, residual, y, m, k, kb, n, j, q == 0, q + kb == k);
+      if (turned) packTurned(w + ((<usize>q * <usize>n + <usize>j) << 2), n, kb, cols, width, scratch);
+      else pack(w + ((<usize>j * <usize>k + <usize>q) << 2), k, kb, cols, width, scratch);
+      panel(x + (<usize>q << 2), scratch, bias, residual, y, m, k, kb, n, j, q == 0, q + kb == k);
     }
     j += width;
   }
@@ -136,7 +163,15 @@ export function gemmPacked(
   x: usize, packed: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32,
 ): void {
-  for (let j = 0; j < n;) {
+  gemmColumns(x, packed, bias, residual, y, m, k, n, 0, n);
+}
+
+/** The same for the columns from j to `end`; `packed` begins with column j. */
+export function gemmColumns(
+  x: usize, packed: usize, bias: usize, residual: usize, y: usize,
+  m: i32, k: i32, n: i32, j: i32, end: i32,
+): void {
+  while (j < end) {
     const width = panelWidth(n - j);
     for (let q = 0; q < k; q += K_BLOCK) {
       const kb = min(k - q, K_BLOCK);

@@ -1,14 +1,16 @@
 // codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length.
 // The codebook is normalised and turned once, so that a vector holds one element of four codes.
 import { rowLength } from './lib/math';
+import { begin } from './lib/split';
 
 export function quantize_forward(
-  z: usize, codebook: usize, codes: usize, distance: usize, r: i32, d: i32, v: i32, scratch: usize,
+  z: usize, codebook: usize, codes: usize, distance: usize,
+  r: i32, d: i32, v: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = <usize>d << 2;
   const end = scratch + <usize>((v + 3) & ~3) * row;
   pack(codebook, v, d, scratch);
-  for (let i = 0; i < r; i++) {
+  for (let i = begin(r, 1, part, parts), last = begin(r, 1, part + 1, parts); i < last; i++) {
     unit(z + <usize>i * row, d, end, 4);
     let best = f32x4.splat(f32.MAX_VALUE), code = i32x4.splat(0), here = i32x4(0, 1, 2, 3);
     for (let p = scratch; p < end;) {

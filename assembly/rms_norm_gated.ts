@@ -1,15 +1,19 @@
 // v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over e/groups channels.
 import { hsum, sigmoid4, silu1, silu4, siluSlope4 } from './lib/math';
+import { begin } from './lib/split';
 
 export function rms_norm_gated_forward(
   x: usize, z: usize, weight: usize, y: usize,
-  m: i32, l: i32, e: i32, s: i32, groups: i32, z_offset: i32, eps: f32,
+  m: i32, l: i32, e: i32, s: i32, groups: i32, z_offset: i32, eps: f32, part: i32, parts: i32,
 ): void {
   const width = e / groups;
   const bytes = (<usize>width) << 2;
   const zRow = (<usize>s) << 2;
-  z += (<usize>z_offset) << 2;
-  for (let row = 0, rows = m * l; row < rows; row++, z += zRow) {
+  const first = begin(m * l, 1, part, parts), last = begin(m * l, 1, part + 1, parts);
+  x += (<usize>first * <usize>e) << 2;
+  y += (<usize>first * <usize>e) << 2;
+  z += ((<usize>z_offset) << 2) + <usize>first * zRow;
+  for (let row = first; row < last; row++, z += zRow) {
     for (let g = 0; g < groups; g++, x += bytes, y += bytes) {
       const zg = z + <usize>g * bytes;
       const wg = weight + <usize>g * bytes;
@@ -37,17 +41,24 @@ export function rms_norm_gated_forward(
 
 export function rms_norm_gated_backward(
   x: usize, z: usize, weight: usize, dy: usize, dx: usize, dz: usize, dweight_rows: usize,
-  m: i32, l: i32, e: i32, s: i32, w: i32, groups: i32, z_offset: i32, eps: f32,
+  m: i32, l: i32, e: i32, s: i32, w: i32, groups: i32, z_offset: i32, eps: f32, part: i32, parts: i32,
 ): void {
   const width = e / groups;
   const bytes = (<usize>width) << 2;
   const tail = bytes & ~15;
   const zRow = (<usize>s) << 2;
   const span = (m * l + w - 1) / w;
-  z += (<usize>z_offset) << 2;
-  dz += (<usize>z_offset) << 2;
-  memory.fill(dweight_rows, 0, (<usize>w * <usize>e) << 2);
-  for (let row = 0, rows = m * l; row < rows; row++, z += zRow, dz += zRow) {
+  // Parts are rows of dweight_rows.
+  const firstSum = begin(w, 1, part, parts), lastSum = begin(w, 1, part + 1, parts);
+  const first = min(firstSum * span, m * l), last = min(lastSum * span, m * l);
+  const at = (<usize>first * <usize>e) << 2, zAt = ((<usize>z_offset) << 2) + <usize>first * zRow;
+  x += at;
+  dy += at;
+  dx += at;
+  z += zAt;
+  dz += zAt;
+  memory.fill(dweight_rows + ((<usize>firstSum * <usize>e) << 2), 0, (<usize>(lastSum - firstSum) * <usize>e) << 2);
+  for (let row = first; row < last; row++, z += zRow, dz += zRow) {
     const to = dweight_rows + ((<usize>(row / span) * <usize>e) << 2);
     for (let g = 0; g < groups; g++, x += bytes, dy += bytes, dx += bytes) {
       const at = <usize>g * bytes;

@@ -2,7 +2,9 @@
 // Four channels at a time share softplus, SiLU and the loads of x, dt and z; their A is made once for all sequences, and
 // their h stays in the first-level cache while l is walked. Vectors run along n. Positions are taken BLOCK at a time, all
 // sequences in a row, so that the latencies of softplus and SiLU overlap. A sequence does its steps' arithmetic.
+// Parts are channels; in backward blocks of channels of sequences.
 import { decay1, decay4, exp1, exp4, hsum, sigmoid1, sigmoid4, silu1, silu4, softplus1, softplus4 } from './lib/math';
+import { begin } from './lib/split';
 
 /** Positions (of four channels) of a block; also in src/ops/selective_scan.ts, for the scratch that holds their Δ, Δx and C·h. */
 const BLOCK: i32 = 16;
@@ -16,7 +18,7 @@ const LN2: f32 = 0.693147181;
 
 export function selective_scan_forward(
   x: usize, dt: usize, A_log: usize, bc: usize, D: usize, z: usize, state: usize, y: usize,
-  m: i32, l: i32, e: i32, n: i32, s: i32, f: i32, scratch: usize,
+  m: i32, l: i32, e: i32, n: i32, s: i32, f: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = (<usize>n) << 2;
   const eRow = (<usize>e) << 2, sRow = (<usize>s) << 2, fRow = (<usize>f) << 2;
@@ -25,7 +27,7 @@ export function selective_scan_forward(
   const delta = own + 4 * row;
   const deltaX = delta + 16 * BLOCK;
   const sums = deltaX + 16 * BLOCK;
-  for (let j = 0; j < e; j += 4) {
+  for (let j = begin(e, 4, part, parts), last = begin(e, 4, part + 1, parts); j < last; j += 4) {
     const w = <usize>min(4, e - j) << 2;
     const size = (w >> 2) * row;
     const jAt = (<usize>j) << 2;
@@ -121,7 +123,7 @@ export function selective_scan_forward(
 // h at the start of every chunk, and scan = C·h: forward without its gate.
 export function selective_scan_backward_states(
   x: usize, dt: usize, A_log: usize, bc: usize, states: usize, scan: usize,
-  m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, scratch: usize,
+  m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = (<usize>n) << 2;
   const eRow = (<usize>e) << 2, sRow = (<usize>s) << 2;
@@ -129,7 +131,7 @@ export function selective_scan_backward_states(
   const h = A + 4 * row;
   const delta = h + 4 * row;
   const deltaX = delta + 16 * BLOCK;
-  for (let j = 0; j < e; j += 4) {
+  for (let j = begin(e, 4, part, parts), last = begin(e, 4, part + 1, parts); j < last; j += 4) {
     const w = <usize>min(4, e - j) << 2;
     const size = (w >> 2) * row;
     decayRates(A, A_log + <usize>j * row, size);
@@ -192,8 +194,8 @@ export function selective_scan_backward_gate(
 
 // Back through the recurrence, a block of channels (those whose dB and dC are summed together) of one sequence at a time.
 export function selective_scan_backward(
-  x: usize, dt: usize, A_log: usize, bc: usize, states: usize, dx: usize, ddt: usize, parts: usize,
-  m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, b: i32, w: i32, scratch: usize,
+  x: usize, dt: usize, A_log: usize, bc: usize, states: usize, dx: usize, ddt: usize, dBC: usize,
+  m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, b: i32, w: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = (<usize>n) << 2;
   const eRow = (<usize>e) << 2, sRow = (<usize>s) << 2, partRow = (<usize>w) << 2;
@@ -209,70 +211,69 @@ export function selective_scan_backward(
   const dscan = deltaX + <usize>CHUNK * stride;
   const toB = dscan + <usize>CHUNK * stride;
   const toA = toB + <usize>CHUNK * stride;
-  for (let i = 0; i < m; i++) {
-    for (let c = 0; c < b; c++) {
-      const j = c * block;
-      const width = <usize>min(block, e - j) << 2;
-      const size = (width >> 2) * row;
-      decayRates(A, A_log + <usize>j * row, size);
-      memory.fill(dh, 0, <usize>(2 * block) * row);
-      for (let chunk = k - 1; chunk >= 0; chunk--) {
-        const len = min(CHUNK, l - chunk * CHUNK);
-        const r0 = <usize>i * <usize>l + <usize>(chunk * CHUNK);
-        const at0 = r0 * eRow + (<usize>j << 2);
-        const B0 = bc + (r0 + 1) * sRow - 2 * row;
-        const part0 = parts + (r0 * <usize>b + <usize>c) * partRow;
-        for (let t: usize = 0, at = at0; t < <usize>len; t++, at += eRow) {
-          memory.fill(part0 + t * <usize>b * partRow, 0, partRow);
-          const to = t * stride;
-          let q: usize = 0;
-          for (; q + 16 <= width; q += 16) {
-            const d = softplus4(v128.load(dt + at + q));
-            v128.store(delta + to + q, d);
-            v128.store(deltaX + to + q, f32x4.mul(d, v128.load(x + at + q)));
-            v128.store(dscan + to + q, v128.load(ddt + at + q));
-          }
-          for (; q < width; q += 4) {
-            const d = softplus1(load<f32>(dt + at + q));
-            store<f32>(delta + to + q, d);
-            store<f32>(deltaX + to + q, d * load<f32>(x + at + q));
-            store<f32>(dscan + to + q, load<f32>(ddt + at + q));
-          }
+  for (let u = begin(m * b, 1, part, parts), end = begin(m * b, 1, part + 1, parts); u < end; u++) {
+    const i = u / b, c = u % b;
+    const j = c * block;
+    const width = <usize>min(block, e - j) << 2;
+    const size = (width >> 2) * row;
+    decayRates(A, A_log + <usize>j * row, size);
+    memory.fill(dh, 0, <usize>(2 * block) * row);
+    for (let chunk = k - 1; chunk >= 0; chunk--) {
+      const len = min(CHUNK, l - chunk * CHUNK);
+      const r0 = <usize>i * <usize>l + <usize>(chunk * CHUNK);
+      const at0 = r0 * eRow + (<usize>j << 2);
+      const B0 = bc + (r0 + 1) * sRow - 2 * row;
+      const part0 = dBC + (r0 * <usize>b + <usize>c) * partRow;
+      for (let t: usize = 0, at = at0; t < <usize>len; t++, at += eRow) {
+        memory.fill(part0 + t * <usize>b * partRow, 0, partRow);
+        const to = t * stride;
+        let q: usize = 0;
+        for (; q + 16 <= width; q += 16) {
+          const d = softplus4(v128.load(dt + at + q));
+          v128.store(delta + to + q, d);
+          v128.store(deltaX + to + q, f32x4.mul(d, v128.load(x + at + q)));
+          v128.store(dscan + to + q, v128.load(ddt + at + q));
         }
-        for (let q: usize = 0, o: usize = 0; q < width; q += 4, o += row) {
-          if (chunk) memory.copy(hs, states + ((<usize>i * <usize>k + <usize>chunk) * <usize>e + <usize>j) * row + o, row);
-          else memory.fill(hs, 0, row);
-          for (let t: usize = 0; t < <usize>len; t++) {
-            ascend(hs + t * row, decays + t * row, A + o, B0 + t * sRow, row, load<f32>(delta + t * stride + q), load<f32>(deltaX + t * stride + q));
-          }
-          for (let t = <usize>len; t-- > 0;) {
-            const from = t * stride + q;
-            descend(
-              hs + t * row, decays + t * row, A + o, B0 + t * sRow, dh + o, dA + o, part0 + t * <usize>b * partRow, row,
-              load<f32>(delta + from), load<f32>(deltaX + from), load<f32>(dscan + from), toB + from, toA + from,
-            );
-          }
-        }
-        // dx += Δ dh·B, ddt = dh·(A exp(Δ A) h' + x B)·σ(dt)
-        for (let t: usize = 0, at = at0; t < <usize>len; t++, at += eRow) {
-          const from = t * stride;
-          let q: usize = 0;
-          for (; q + 16 <= width; q += 16) {
-            const v = v128.load(toB + from + q);
-            v128.store(dx + at + q, f32x4.add(v128.load(dx + at + q), f32x4.mul(v128.load(delta + from + q), v)));
-            const ddelta = f32x4.add(v128.load(toA + from + q), f32x4.mul(v128.load(x + at + q), v));
-            v128.store(ddt + at + q, f32x4.mul(ddelta, sigmoid4(v128.load(dt + at + q))));
-          }
-          for (; q < width; q += 4) {
-            const v = load<f32>(toB + from + q);
-            store<f32>(dx + at + q, load<f32>(dx + at + q) + load<f32>(delta + from + q) * v);
-            store<f32>(ddt + at + q, (load<f32>(toA + from + q) + load<f32>(x + at + q) * v) * sigmoid1(load<f32>(dt + at + q)));
-          }
+        for (; q < width; q += 4) {
+          const d = softplus1(load<f32>(dt + at + q));
+          store<f32>(delta + to + q, d);
+          store<f32>(deltaX + to + q, d * load<f32>(x + at + q));
+          store<f32>(dscan + to + q, load<f32>(ddt + at + q));
         }
       }
-      const first = states + (<usize>i * <usize>k * <usize>e + <usize>j) * row;
-      for (let q: usize = 0; q < size; q += 4) store<f32>(first + q, load<f32>(A + q) * LN2 * load<f32>(dA + q));
+      for (let q: usize = 0, o: usize = 0; q < width; q += 4, o += row) {
+        if (chunk) memory.copy(hs, states + ((<usize>i * <usize>k + <usize>chunk) * <usize>e + <usize>j) * row + o, row);
+        else memory.fill(hs, 0, row);
+        for (let t: usize = 0; t < <usize>len; t++) {
+          ascend(hs + t * row, decays + t * row, A + o, B0 + t * sRow, row, load<f32>(delta + t * stride + q), load<f32>(deltaX + t * stride + q));
+        }
+        for (let t = <usize>len; t-- > 0;) {
+          const from = t * stride + q;
+          descend(
+            hs + t * row, decays + t * row, A + o, B0 + t * sRow, dh + o, dA + o, part0 + t * <usize>b * partRow, row,
+            load<f32>(delta + from), load<f32>(deltaX + from), load<f32>(dscan + from), toB + from, toA + from,
+          );
+        }
+      }
+      // dx += Δ dh·B, ddt = dh·(A exp(Δ A) h' + x B)·σ(dt)
+      for (let t: usize = 0, at = at0; t < <usize>len; t++, at += eRow) {
+        const from = t * stride;
+        let q: usize = 0;
+        for (; q + 16 <= width; q += 16) {
+          const v = v128.load(toB + from + q);
+          v128.store(dx + at + q, f32x4.add(v128.load(dx + at + q), f32x4.mul(v128.load(delta + from + q), v)));
+          const ddelta = f32x4.add(v128.load(toA + from + q), f32x4.mul(v128.load(x + at + q), v));
+          v128.store(ddt + at + q, f32x4.mul(ddelta, sigmoid4(v128.load(dt + at + q))));
+        }
+        for (; q < width; q += 4) {
+          const v = load<f32>(toB + from + q);
+          store<f32>(dx + at + q, load<f32>(dx + at + q) + load<f32>(delta + from + q) * v);
+          store<f32>(ddt + at + q, (load<f32>(toA + from + q) + load<f32>(x + at + q) * v) * sigmoid1(load<f32>(dt + at + q)));
+        }
+      }
     }
+    const first = states + (<usize>i * <usize>k * <usize>e + <usize>j) * row;
+    for (let q: usize = 0; q < size; q += 4) store<f32>(first + q, load<f32>(A + q) * LN2 * load<f32>(dA + q));
   }
 }
 

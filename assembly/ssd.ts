@@ -1,7 +1,8 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
 // A step is bound by the state's traffic: each element is read and written once, four rows of p at a time sharing the
-// loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic.
+// loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic. Parts are heads of sequences.
 import { exp1, hsum, sigmoid1, softplus1 } from './lib/math';
+import { begin } from './lib/split';
 
 /** Rows of a state tile; also in src/ops/ssd.ts, for the scratch that holds one when there is no state. */
 const TILE_ROWS: i32 = 16;
@@ -9,33 +10,32 @@ const TILE_ROWS: i32 = 16;
 export function ssd_forward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, state: usize, y: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, _p: i32, _n: i32, e: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const stride = (<usize>n) << 2;
   const groupHeads = h / ngroups;
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      const Dk = load<f32>(D + (<usize>k << 2));
-      const B0 = <usize>(e + (k / groupHeads) * n);
-      for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
-        const rows = min(TILE_ROWS, p - r0);
-        let H = scratch;
-        if (state) H = state + ((<usize>i * <usize>h + <usize>k) * <usize>p + <usize>r0) * stride;
-        else memory.fill(H, 0, <usize>rows * stride);
-        for (let t = 0; t < l; t++) {
-          const row = <usize>i * <usize>l + <usize>t;
-          const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
-          const a = exp1(dt * A);
-          const x = xbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
-          const B = xbc + ((row * <usize>c + B0) << 2);
-          const C = B + <usize>ngroups * stride;
-          const out = y + ((row * <usize>e + <usize>(k * p + r0)) << 2);
-          let r = 0;
-          for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
-          for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
-        }
+  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
+    const i = u / h, k = u % h;
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    const Dk = load<f32>(D + (<usize>k << 2));
+    const B0 = <usize>(e + (k / groupHeads) * n);
+    for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
+      const rows = min(TILE_ROWS, p - r0);
+      let H = scratch;
+      if (state) H = state + ((<usize>i * <usize>h + <usize>k) * <usize>p + <usize>r0) * stride;
+      else memory.fill(H, 0, <usize>rows * stride);
+      for (let t = 0; t < l; t++) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+        const a = exp1(dt * A);
+        const x = xbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
+        const B = xbc + ((row * <usize>c + B0) << 2);
+        const C = B + <usize>ngroups * stride;
+        const out = y + ((row * <usize>e + <usize>(k * p + r0)) << 2);
+        let r = 0;
+        for (; r + 4 <= rows; r += 4) rows4(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
+        for (; r < rows; r++) rows1(H + <usize>r * stride, x + (<usize>r << 2), B, C, out + (<usize>r << 2), stride, a, dt, 1, Dk);
       }
     }
   }
@@ -103,33 +103,32 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
 export function ssd_backward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize, dxbc: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, e: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const stride = (<usize>n) << 2;
   const groupHeads = h / ngroups;
   const dH = scratch;
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      const Dk = load<f32>(D + (<usize>k << 2));
-      const B0 = <usize>(e + (k / groupHeads) * n);
-      for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
-        const rows = min(TILE_ROWS, p - r0);
-        memory.fill(dH, 0, <usize>rows * stride);
-        let a: f32 = 0;
-        for (let t = l - 1; t >= 0; t--) {
-          const row = <usize>i * <usize>l + <usize>t;
-          const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
-          const g = dy + ((row * <usize>e + <usize>(k * p + r0)) << 2);
-          const B = xbc + ((row * <usize>c + B0) << 2);
-          const C = B + <usize>ngroups * stride;
-          const out = dxbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
-          let r = 0;
-          for (; r + 4 <= rows; r += 4) rows4(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
-          for (; r < rows; r++) rows1(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
-          a = exp1(dt * A);
-        }
+  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
+    const i = u / h, k = u % h;
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    const Dk = load<f32>(D + (<usize>k << 2));
+    const B0 = <usize>(e + (k / groupHeads) * n);
+    for (let r0 = 0; r0 < p; r0 += TILE_ROWS) {
+      const rows = min(TILE_ROWS, p - r0);
+      memory.fill(dH, 0, <usize>rows * stride);
+      let a: f32 = 0;
+      for (let t = l - 1; t >= 0; t--) {
+        const row = <usize>i * <usize>l + <usize>t;
+        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+        const g = dy + ((row * <usize>e + <usize>(k * p + r0)) << 2);
+        const B = xbc + ((row * <usize>c + B0) << 2);
+        const C = B + <usize>ngroups * stride;
+        const out = dxbc + ((row * <usize>c + <usize>(k * p + r0)) << 2);
+        let r = 0;
+        for (; r + 4 <= rows; r += 4) rows4(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
+        for (; r < rows; r++) rows1(dH + <usize>r * stride, g + (<usize>r << 2), C, B, out + (<usize>r << 2), stride, a, 1, dt, Dk);
+        a = exp1(dt * A);
       }
     }
   }
@@ -139,28 +138,27 @@ export function ssd_backward(
 export function ssd_backward_past(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dC: usize, past: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      memory.fill(scratch, 0, <usize>(p * n) << 2);
-      for (let t = 0; t < l; t++) {
-        const row = <usize>i * <usize>l + <usize>t;
-        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
-        const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
-        const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
-        const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
-        const C = B + (<usize>(ngroups * n) << 2);
-        const at = row * <usize>h + <usize>k;
-        const out = dC + ((at * <usize>n) << 2);
-        columns(scratch, x, g, B, out, p, n, exp1(dt * A), dt);
-        const gx = dot(g, x, p);
-        store<f32>(past + (at << 3), dot(out, C, n));
-        store<f32>(past + (at << 3), gx, 4);
-        axpy(out, B, n, dt * gx, 1);
-      }
+  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
+    const i = u / h, k = u % h;
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    memory.fill(scratch, 0, <usize>(p * n) << 2);
+    for (let t = 0; t < l; t++) {
+      const row = <usize>i * <usize>l + <usize>t;
+      const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+      const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
+      const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
+      const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
+      const C = B + (<usize>(ngroups * n) << 2);
+      const at = row * <usize>h + <usize>k;
+      const out = dC + ((at * <usize>n) << 2);
+      columns(scratch, x, g, B, out, p, n, exp1(dt * A), dt);
+      const gx = dot(g, x, p);
+      store<f32>(past + (at << 3), dot(out, C, n));
+      store<f32>(past + (at << 3), gx, 4);
+      axpy(out, B, n, dt * gx, 1);
     }
   }
 }
@@ -169,31 +167,30 @@ export function ssd_backward_past(
 export function ssd_backward_future(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dB: usize, future: usize,
   m: i32, l: i32, c: i32, s: i32, h: i32, e: i32, _n: i32,
-  ngroups: i32, p: i32, n: i32, scratch: usize,
+  ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
-  for (let i = 0; i < m; i++) {
-    for (let k = 0; k < h; k++) {
-      const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
-      const bias = load<f32>(dt_bias + (<usize>k << 2));
-      memory.fill(scratch, 0, <usize>(p * n) << 2);
-      let a: f32 = 0;
-      for (let t = l - 1; t >= 0; t--) {
-        const row = <usize>i * <usize>l + <usize>t;
-        const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
-        const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
-        const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
-        const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
-        const C = B + (<usize>(ngroups * n) << 2);
-        const at = row * <usize>h + <usize>k;
-        const out = dB + ((at * <usize>n) << 2);
-        columns(scratch, g, x, C, out, p, n, a, 1);
-        const gx = dot(g, x, p);
-        const after = dot(out, B, n);
-        store<f32>(future + (at << 3), after);
-        store<f32>(future + (at << 3), after + gx * dot(C, B, n), 4);
-        axpy(out, C, n, gx, dt);
-        a = exp1(dt * A);
-      }
+  for (let u = begin(m * h, 1, part, parts), end = begin(m * h, 1, part + 1, parts); u < end; u++) {
+    const i = u / h, k = u % h;
+    const A = -exp1(load<f32>(A_log + (<usize>k << 2)));
+    const bias = load<f32>(dt_bias + (<usize>k << 2));
+    memory.fill(scratch, 0, <usize>(p * n) << 2);
+    let a: f32 = 0;
+    for (let t = l - 1; t >= 0; t--) {
+      const row = <usize>i * <usize>l + <usize>t;
+      const dt = softplus1(load<f32>(zxbcdt + ((row * <usize>s + <usize>(s - h + k)) << 2)) + bias);
+      const x = xbc + ((row * <usize>c + <usize>(k * p)) << 2);
+      const g = dy + ((row * <usize>e + <usize>(k * p)) << 2);
+      const B = xbc + ((row * <usize>c + <usize>(e + (k / (h / ngroups)) * n)) << 2);
+      const C = B + (<usize>(ngroups * n) << 2);
+      const at = row * <usize>h + <usize>k;
+      const out = dB + ((at * <usize>n) << 2);
+      columns(scratch, g, x, C, out, p, n, a, 1);
+      const gx = dot(g, x, p);
+      const after = dot(out, B, n);
+      store<f32>(future + (at << 3), after);
+      store<f32>(future + (at << 3), after + gx * dot(C, B, n), 4);
+      axpy(out, C, n, gx, dt);
+      a = exp1(dt * A);
     }
   }
 }
@@ -302,11 +299,14 @@ export function ssd_backward_dt(
 export function ssd_backward_sum(
   dB: usize, dC: usize, grads: usize, dxbc: usize, dA_log: usize, dD: usize, ddt_bias: usize,
   m: i32, l: i32, h: i32, n: i32, c: i32,
-  ngroups: i32,
+  ngroups: i32, part: i32, parts: i32,
 ): void {
   const stride = (<usize>n) << 2;
   const heads = h / ngroups;
-  for (let r = 0; r < m * l; r++) {
+  const first = begin(m * l, 1, part, parts), last = begin(m * l, 1, part + 1, parts);
+  dB += <usize>(first * h) * stride;
+  dC += <usize>(first * h) * stride;
+  for (let r = first; r < last; r++) {
     let B = dxbc + (<usize>(r + 1) * <usize>c << 2) - 2 * <usize>ngroups * stride;
     let C = B + <usize>ngroups * stride;
     for (let group = 0; group < ngroups; group++, B += stride, C += stride) {
@@ -318,6 +318,7 @@ export function ssd_backward_sum(
       }
     }
   }
+  if (part > 0) return;
   for (let i = 0; i < m; i++) {
     const from = grads + (<usize>(i * 3 * h) << 2);
     axpy(dA_log, from, h, 1, 1);

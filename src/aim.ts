@@ -1,10 +1,11 @@
 /** The public face: load a model, draw images, encode and decode. */
 import type { Backend, BackendName, Tensor } from './backend/backend.js';
-import { CheckpointError, DisposedError, OptionError } from './errors.js';
+import { CheckpointError, DeviceError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
+import { sampled } from './io/bytes.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
-import { type CheckpointSource, openCheckpoint, type Progress } from './io/source.js';
+import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { line } from './model/layers.js';
@@ -13,17 +14,15 @@ import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevic
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
 import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
+import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
 
-export interface LoadOptions extends DeviceOptions {
+export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
    * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
    * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
    */
   dtype?: 'auto' | 'f32' | 'f16';
-  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
-  onProgress?: ((progress: Progress) => void) | undefined;
-  signal?: AbortSignal | undefined;
 }
 
 export interface GenerateOptions extends SamplingOptions {
@@ -66,41 +65,85 @@ export type EncodeInput = AimImage | { width: number; height: number; data: Uint
 /** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
 const ACTIVATION_BYTES = 128 * 2 ** 20;
 
+/** A model on its device; `params` goes with the device. */
+export interface Placed {
+  readonly be: Backend;
+  readonly params: { readonly mamba: { readonly backbone: AimParams }; readonly vqvae: TokenizerParams };
+}
+
+/** Brings the weights onto a new device as they were on the one that was lost. */
+export type Restore = (on: Placed, signal?: AbortSignal) => Promise<void>;
+
 /** A loaded model on a device: draws images, encodes and decodes them. Made by `fromPretrained` or `fromConfig`. */
 export class AiM {
   /** Tensors of the checkpoint that the model has no place for. */
   ignored: string[] = [];
   /** Class names, where the checkpoint comes with a classes.json. */
   classes: string[] | undefined;
+  /** @internal Set where the device is the library's to replace. Whoever changes the weights puts another in its place. */
+  restore: Restore | undefined;
   private disposed = false;
+  /** @internal */
+  readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree };
+  private readonly recovery: Recovery<Placed>;
 
   private constructor(
-    /** @internal */ readonly be: Backend,
+    be: Backend,
     readonly config: AimConfig,
-    /** @internal */ readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree },
-    /** @internal */ readonly params: { mamba: { backbone: AimParams }; vqvae: TokenizerParams },
-  ) {}
+    options: LoadOptions,
+    half: (name: string) => boolean,
+  ) {
+    this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
+    const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree, half) as unknown as Placed['params'] });
+    const { description } = be;
+    const replaceable = be.name === 'webgpu' && typeof options.device !== 'object';
+    const remake = async (signal: AbortSignal) => {
+      const other = await createBackend({ ...options, device: 'webgpu', signal });
+      try {
+        if (other.description !== description)
+          throw new DeviceError(`${description} is gone, there is now ${other.description}; load the model again on that.`);
+        const on = place(other);
+        await this.restore!(on, signal);
+        signal.throwIfAborted();
+        return on;
+      } catch (error) {
+        other.dispose();
+        throw error;
+      }
+    };
+    this.recovery = new Recovery(place(be), replaceable ? remake : undefined);
+    this.restore = replaceable ? async () => {} : undefined;
+  }
 
   /**
-   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, dropped
-   * Files, or `{ config, weights }`. Throws IoError, CheckpointError, DeviceError or OutOfMemoryError, each saying what to do.
+   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, the id
+   * `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`; large ones may be in several files with
+   * their index. In Node and Deno a local folder of that name goes before a repository; in a browser a folder beside the page
+   * is written `./owner/name`.
+   *
+   * A download that breaks is taken up again, now or by the next load, and is kept (`cache`, `cacheDir`). A model that is kept
+   * costs one request asking whether it has changed, for a repository, else one per file; none where `revision` is a commit's
+   * hash. It loads offline too. Its SHA-256 is verified where `sha256`, the hub or the model card tells it. On WebGPU the source is
+   * kept: should the device be lost later, the weights are read from it again.
+   *
+   * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each saying what to do.
    */
   static async fromPretrained(source: CheckpointSource, options: LoadOptions = {}): Promise<AiM> {
     checkDtype(options.dtype);
-    const { onProgress, signal } = options;
-    const files = await openCheckpoint(source, { onProgress, signal });
-    let be: Backend | undefined;
+    const { signal } = options;
+    const kept = reusable(source);
+    const files = await openCheckpoint(kept, options);
+    let aim: AiM | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
-      be = await createBackend(options);
-      const weights = await files.weights();
-      const header = await parseHeader(weights, { signal });
-      const aim = AiM.allocated(be, config, options.dtype ?? 'auto', (name) => header.tensors.get(name)?.dtype === 'F16');
-      aim.ignored = await loadTensors(be, aim.named(), weights, { header, signal });
+      const weights = await openWeights(files, signal);
+      const { tensors } = weights.header;
+      aim = await AiM.empty(config, options, options.dtype ?? 'auto', (name) => tensors.get(name)?.dtype === 'F16');
+      aim.ignored = await aim.load(kept, files, '', options, weights);
       aim.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return aim;
     } catch (error) {
-      be?.dispose();
+      await aim?.dispose();
       throw error;
     } finally {
       await files.close();
@@ -111,17 +154,36 @@ export class AiM {
   static async fromConfig(json: AimConfigJson, options: LoadOptions & { seed?: number } = {}): Promise<AiM> {
     checkDtype(options.dtype);
     const config = parseConfig(json);
-    const be = await createBackend(options);
-    try {
-      const aim = AiM.allocated(be, config, options.dtype ?? 'f32');
+    const aim = await AiM.empty(config, options, options.dtype ?? 'f32');
+    const fill: Restore = async (on) => {
       let index = 0;
-      for (const { spec, tensor } of aim.named().values()) {
+      for (const { spec, tensor } of aim.named(on).values()) {
         const data = new Float32Array(tensor.size);
         spec.init(spec.shape, counterRandom(options.seed ?? 0, index++), data);
-        be.write(tensor, toDevice(spec, data));
+        on.be.write(tensor, toDevice(spec, data));
       }
-      await be.settle();
+      await on.be.settle();
+    };
+    try {
+      await aim.attempt(fill);
+      if (aim.restore) aim.restore = fill;
       return aim;
+    } catch (error) {
+      await aim.dispose();
+      throw error;
+    }
+  }
+
+  /** @param stored whether the checkpoint has a tensor as float16. */
+  private static async empty(
+    config: AimConfig,
+    options: LoadOptions,
+    dtype: NonNullable<LoadOptions['dtype']>,
+    stored: (name: string) => boolean = () => false,
+  ): Promise<AiM> {
+    const be = await createBackend(options);
+    try {
+      return new AiM(be, config, options, (name) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name))));
     } catch (error) {
       be.dispose();
       throw error;
@@ -132,30 +194,73 @@ export class AiM {
    * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
    * checkpoint. Throws CheckpointError when its tensors have other shapes.
    */
-  async loadPart(
-    part: 'vqvae.' | 'mamba.',
-    source: CheckpointSource,
-    { onProgress, signal }: Pick<LoadOptions, 'onProgress' | 'signal'> = {},
-  ): Promise<void> {
+  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, options: SourceOptions = {}): Promise<void> {
     this.assertLive();
-    const files = await openCheckpoint(source, { onProgress, signal });
+    const kept = reusable(source);
+    const files = await openCheckpoint(kept, options);
     try {
-      const wanted = new Map([...this.named()].filter(([name]) => name.startsWith(part)));
-      await loadTensors(this.be, wanted, await files.weights(), { signal });
+      await this.load(kept, files, part, options);
     } finally {
       await files.close();
     }
   }
 
-  private static allocated(
-    be: Backend,
-    config: AimConfig,
-    dtype: NonNullable<LoadOptions['dtype']>,
-    stored: (name: string) => boolean = () => false,
-  ): AiM {
-    const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
-    const half = (name: string) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name)));
-    return new AiM(be, config, tree, allocate(be, tree, half) as unknown as AiM['params']);
+  /** Fills the weights whose names begin with `part`, and keeps what it takes to do it again. Returns tensors without a place. */
+  private async load(
+    source: CheckpointSource,
+    files: CheckpointFiles,
+    part: string,
+    options: SourceOptions,
+    opened?: Weights,
+  ): Promise<string[]> {
+    const fill = async (on: Placed, from: CheckpointFiles, stop?: AbortSignal) => {
+      const weights = opened ?? (await openWeights(from, stop));
+      opened = undefined;
+      const wanted = new Map([...this.named(on)].filter(([name]) => name.startsWith(part)));
+      const ignored = await loadTensors(on.be, wanted, weights.source, { header: weights.header, signal: stop });
+      return { ignored, digest: weights.source.digest() };
+    };
+    const { ignored, digest } = await this.attempt((on) => fill(on, files, options.signal), options.signal);
+    const before = this.restore;
+    if (before)
+      this.restore = async (on, stop) => {
+        await before(on, stop);
+        const again = await openCheckpoint(source, { ...options, onProgress: undefined, signal: stop });
+        try {
+          if ((await fill(on, again, stop)).digest === digest) return;
+          throw new CheckpointError(`${again.name} is no longer the file that was loaded; load the model again.`);
+        } finally {
+          await again.close();
+        }
+      };
+    return ignored;
+  }
+
+  /** @internal Runs work on the device, again from its start when that was lost meanwhile and replaced. */
+  async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
+    this.assertLive();
+    return this.recovery.attempt(work, signal);
+  }
+
+  /** @internal As long as the device lives; what outlasts it takes `on` from `attempt`. */
+  get on(): Placed {
+    return this.recovery.on;
+  }
+  /** @internal */
+  get be(): Backend {
+    return this.on.be;
+  }
+  /** @internal */
+  get params(): Placed['params'] {
+    return this.on.params;
+  }
+  /** @internal The values of a parameter as they lie on the device. */
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    return Float32Array.from(await this.attempt((on) => on.be.read(this.named(on).get(name)!.tensor)));
+  }
+  /** @internal How often a lost device was replaced. */
+  get recoveries(): number {
+    return this.recovery.count;
   }
 
   /** 'wasm', 'webgpu' or 'reference'. */
@@ -182,12 +287,12 @@ export class AiM {
    */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.assertLive();
-    const { config, be } = this;
+    const { config, backend } = this;
     const sampling = checkSampling(options);
     const classes = this.resolveClasses(options.classes);
     const count = integer('count', options.count ?? classes.length, 1, 1e6);
     const first = integer('seed', options.seed ?? 0, 0, Number.MAX_SAFE_INTEGER - count);
-    const batchSize = Math.min(count, integer('batchSize', options.batchSize ?? (be.name === 'webgpu' ? 64 : 10), 1, 4096));
+    const batchSize = Math.min(count, integer('batchSize', options.batchSize ?? (backend === 'webgpu' ? 64 : 10), 1, 4096));
     const labels = Array.from({ length: count }, (_, i) => classes[i % classes.length]!);
     const seeds = Array.from({ length: count }, (_, i) => first + i);
     const images: AimImage[] = [];
@@ -199,21 +304,29 @@ export class AiM {
       for (let at = 0; at < count; at += batchSize) {
         signal?.throwIfAborted();
         const n = Math.min(batchSize, count - at);
-        if (sampler?.count !== n) {
-          sampler?.dispose();
-          sampler = new Sampler(be, config, this.params.mamba.backbone, n, sampling);
-        }
-        const current = sampler;
-        current.start(labels.slice(at, at + n), seeds.slice(at, at + n));
-        const onDone =
-          onStep &&
-          ((step: number) =>
-            onStep({ step, steps: config.num_tokens, first: at, batch: n, count, preview: () => this.preview(current, step) }));
-        await drawTokens(be, current, config.num_tokens, { signal, onDone });
-        const codes = (await be.read(current.tokens)) as Uint32Array;
-        for (let i = 0; i < n; i++) tokens.push(codes.slice(i * config.num_tokens, (i + 1) * config.num_tokens));
-        const decoded = await this.decodeTensor(current.tokens, signal);
-        decoded.forEach(({ width, height, data }, i) => {
+        let told = 0;
+        const batch = await this.attempt(async (on) => {
+          if (sampler?.be !== on.be || sampler.count !== n) {
+            sampler?.dispose();
+            sampler = undefined;
+            sampler = new Sampler(on.be, config, on.params.mamba.backbone, n, sampling);
+          }
+          const current = sampler;
+          current.start(labels.slice(at, at + n), seeds.slice(at, at + n));
+          const preview = (step: number) => () => this.preview(on, current, step);
+          const onDone = async (step: number) => {
+            // Told already, should this batch be drawn again.
+            if (step <= told) return;
+            await onStep!({ step, steps: config.num_tokens, first: at, batch: n, count, preview: preview(step) });
+            told = step;
+          };
+          await drawTokens(on.be, current, config.num_tokens, { signal, onDone: onStep && onDone });
+          const [codes, logits] = await Promise.all([on.be.read(current.tokens), on.be.read(current.logits)]);
+          assertFinite('the logits', logits);
+          return { codes: codes as Uint32Array, decoded: await this.decodeTensor(on, current.tokens, signal) };
+        }, signal);
+        for (let i = 0; i < n; i++) tokens.push(batch.codes.slice(i * config.num_tokens, (i + 1) * config.num_tokens));
+        batch.decoded.forEach(({ width, height, data }, i) => {
           images.push(new AimImage({ width, height, data, label: labels[at + i], seed: seeds[at + i] }));
         });
       }
@@ -257,22 +370,23 @@ export class AiM {
     shape: readonly [number, number, number, 3],
     signal?: AbortSignal,
   ): Promise<Uint32Array> {
-    this.assertLive();
-    const { be, params } = this;
     const [n, h, w] = shape;
     const chunk = this.imagesAtOnce(h, w);
     const parts: Uint32Array[] = [];
     for (let at = 0; at < n; at += chunk) {
       signal?.throwIfAborted();
       const k = Math.min(chunk, n - at);
-      const x = be.from(pixels.subarray(at * h * w * 3, (at + k) * h * w * 3), [k, h, w, 3]);
-      const z = encodeForward(be, params.vqvae, x);
-      const codes = quantizeForward(be, params.vqvae, z);
-      try {
-        parts.push((await be.read(codes)) as Uint32Array);
-      } finally {
-        be.free(x, z, codes);
-      }
+      const part = await this.attempt(async ({ be, params }) => {
+        const x = be.from(pixels.subarray(at * h * w * 3, (at + k) * h * w * 3), [k, h, w, 3]);
+        const z = encodeForward(be, params.vqvae, x);
+        const codes = quantizeForward(be, params.vqvae, z);
+        try {
+          return (await be.read(codes)) as Uint32Array;
+        } finally {
+          be.free(x, z, codes);
+        }
+      }, signal);
+      parts.push(part);
     }
     const out = new Uint32Array(parts.reduce((sum, p) => sum + p.length, 0));
     let filled = 0;
@@ -296,12 +410,15 @@ export class AiM {
         throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${this.config.vocab_size - 1}.`);
       if (!Number.isInteger(Math.sqrt(code.length)) || code.length === 0)
         throw new OptionError(`decode: ${code.length} codes do not fill a square; pass h·w codes with h = w.`);
-      const t = this.be.from(code, [1, code.length], 'u32');
-      try {
-        images.push(...(await this.decodeTensor(t, signal)));
-      } finally {
-        this.be.free(t);
-      }
+      const decoded = await this.attempt(async (on) => {
+        const t = on.be.from(code, [1, code.length], 'u32');
+        try {
+          return await this.decodeTensor(on, t, signal);
+        } finally {
+          on.be.free(t);
+        }
+      }, signal);
+      images.push(...decoded);
     }
     return images;
   }
@@ -310,14 +427,12 @@ export class AiM {
   async dispose(): Promise<void> {
     if (this.disposed) return;
     this.disposed = true;
-    this.be.dispose();
+    this.recovery.dispose(new DisposedError('this AiM'));
   }
 
   /** @internal Makes every weight float32, as training wants them. */
-  widen(): void {
-    this.assertLive();
-    const { be } = this;
-    replace(this.tree, this.params, (t) => {
+  widen({ be, params } = this.on): void {
+    replace(this.tree, params, (t) => {
       if (t.dtype !== 'f16') return t;
       const wide = be.tensor(t.shape);
       be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
@@ -327,13 +442,13 @@ export class AiM {
   }
 
   /** @internal Every parameter by checkpoint name. */
-  named(): Map<string, { spec: ParamSpec; tensor: Tensor }> {
-    return new Map([...zip(this.tree, this.params)].map(([name, spec, tensor]) => [name, { spec, tensor }]));
+  named(on = this.on): Map<string, { spec: ParamSpec; tensor: Tensor }> {
+    return new Map([...zip(this.tree, on.params)].map(([name, spec, tensor]) => [name, { spec, tensor }]));
   }
 
   /** tokens [n, T] on the device → images, in chunks that bound the activations' memory. */
-  private async decodeTensor(tokens: Tensor, signal?: AbortSignal): Promise<AimImage[]> {
-    const { be, config } = this;
+  private async decodeTensor({ be, params }: Placed, tokens: Tensor, signal?: AbortSignal): Promise<AimImage[]> {
+    const { config } = this;
     const [n, length] = tokens.shape as [number, number];
     const side = Math.sqrt(length);
     const size = (side * config.image_size) / Math.sqrt(config.num_tokens);
@@ -346,9 +461,10 @@ export class AiM {
       const part = codes
         ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32')
         : be.reshape(tokens, [n * length]);
-      const pixels = decodeForward(be, this.params.vqvae, part, [k, side, side]);
+      const pixels = decodeForward(be, params.vqvae, part, [k, side, side]);
       const data = Float32Array.from(await be.read(pixels));
       be.free(pixels, codes && part);
+      assertFinite('the decoded pixels', data);
       for (let i = 0; i < k; i++) {
         images.push(
           new AimImage({ width: size, height: size, data: data.slice(i * size * size * 3, (i + 1) * size * size * 3) }),
@@ -365,8 +481,8 @@ export class AiM {
   }
 
   /** The device may be some steps ahead of what is reported; what is shown is not. */
-  private async preview(sampler: Sampler, step: number): Promise<AimImage[]> {
-    const images = await this.decodeTensor(sampler.tokens);
+  private async preview(on: Placed, sampler: Sampler, step: number): Promise<AimImage[]> {
+    const images = await this.decodeTensor(on, sampler.tokens);
     const side = Math.sqrt(this.config.num_tokens);
     images.forEach((image) => {
       const patch = image.width / side;
@@ -402,6 +518,26 @@ export class AiM {
 function checkDtype(dtype: LoadOptions['dtype']): void {
   if (dtype !== undefined && !['auto', 'f32', 'f16'].includes(dtype))
     throw new OptionError(`dtype is ${JSON.stringify(dtype)}; it must be 'auto', 'f32' or 'f16'.`);
+}
+
+/** An iterable of Files may be one that gives them once. */
+const reusable = (source: CheckpointSource): CheckpointSource =>
+  typeof source === 'object' && Symbol.iterator in source ? [...source] : source;
+
+async function openWeights(files: CheckpointFiles, signal: AbortSignal | undefined) {
+  const source = sampled(await files.weights());
+  return { source, header: await parseHeader(source, { signal }) };
+}
+type Weights = Awaited<ReturnType<typeof openWeights>>;
+
+/** Weights that are finite each can still overflow together, and then every token would be drawn from nothing. */
+function assertFinite(what: string, values: ArrayLike<number>): void {
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i]))
+      throw new CheckpointError(
+        `${what} are not finite: the weights are damaged or too large for float32; load another checkpoint.`,
+      );
+  }
 }
 
 function integer(name: string, value: number, least: number, most: number): number {

@@ -65,7 +65,7 @@ export class Sampler {
   private readonly guided: boolean;
 
   constructor(
-    private readonly be: Backend,
+    readonly be: Backend,
     private readonly config: AimConfig,
     params: AimParams,
     readonly count: number,
@@ -73,39 +73,45 @@ export class Sampler {
   ) {
     this.guided = s.cfgScale !== 1;
     const m = this.guided ? 2 * count : count;
-    this.tokens = be.tensor([count, config.num_tokens], 'u32');
-    this.step = be.tensor([count], 'u32');
-    this.seed = be.tensor([count, 2], 'u32');
-    this.labels = be.tensor([m], 'u32');
-    this.state = aimState(be, config, m);
+    try {
+      this.tokens = be.tensor([count, config.num_tokens], 'u32');
+      this.step = be.tensor([count], 'u32');
+      this.seed = be.tensor([count, 2], 'u32');
+      this.labels = be.tensor([m], 'u32');
+      this.state = aimState(be, config, m);
 
-    const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
-    this.condition = conditioned.recording;
-    const stepped = be.record(() => {
-      const logits = aimForward(be, params, config, {
-        tokens: this.tokens,
-        labels: this.labels,
-        step: this.step,
-        modulation: conditioned.result,
-        length: 1,
-        shift: s.positions === 'authors' ? 1 : 0,
-        state: this.state,
+      const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
+      this.condition = conditioned.recording;
+      const stepped = be.record(() => {
+        const logits = aimForward(be, params, config, {
+          tokens: this.tokens,
+          labels: this.labels,
+          step: this.step,
+          modulation: conditioned.result,
+          length: 1,
+          shift: s.positions === 'authors' ? 1 : 0,
+          state: this.state,
+        });
+        const flat = be.reshape(logits, [m, config.vocab_size]);
+        if (!this.guided) return flat;
+        const y = be.tensor([count, config.vocab_size]);
+        be.run(guide.forward, { logits: flat, y }, { scale: s.cfgScale });
+        return y;
       });
-      const flat = be.reshape(logits, [m, config.vocab_size]);
-      if (!this.guided) return flat;
-      const y = be.tensor([count, config.vocab_size]);
-      be.run(guide.forward, { logits: flat, y }, { scale: s.cfgScale });
-      return y;
-    });
-    this.forward = stepped.recording;
-    this.logits = stepped.result;
-    this.draw = be.record(() => {
-      be.run(
-        sample.forward,
-        { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
-        { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
-      );
-    }).recording;
+      this.forward = stepped.recording;
+      this.logits = stepped.result;
+      this.draw = be.record(() => {
+        be.run(
+          sample.forward,
+          { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
+          { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
+        );
+      }).recording;
+    } catch (error) {
+      // Too large a batch: what it has got already is given back.
+      this.dispose();
+      throw error;
+    }
   }
 
   /** Begins new images. `labels` in [0, K); `seeds` are integers in [0, 2^53). */
@@ -141,8 +147,8 @@ export class Sampler {
   }
 
   dispose(): void {
-    for (const r of [this.draw, this.forward, this.condition]) r.dispose();
-    this.be.free(this.tokens, this.step, this.seed, this.labels, ...this.state.flatMap((s) => [s.conv, s.ssm]));
+    for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
+    this.be.free(this.tokens, this.step, this.seed, this.labels, ...(this.state ?? []).flatMap((s) => [s.conv, s.ssm]));
   }
 }
 

@@ -3,9 +3,17 @@
  * @module aim-js
  */
 export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
+export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './cache.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
 export { AimImage } from './io/image.js';
-export { type ByteSource, type CheckpointSource, openSource, type Progress } from './io/source.js';
+export {
+  type ByteSource,
+  type CheckpointSource,
+  openSource,
+  type Progress,
+  type RemoteOptions,
+  type SourceOptions,
+} from './io/source.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
 export type { DeviceName } from './platform/device.js';

@@ -1,8 +1,18 @@
-/** Lets Dawn find the software Vulkan driver that Debian's chromium brings, unless a driver is already chosen. */
-import { existsSync } from 'node:fs';
+/**
+ * Lets Dawn find the software Vulkan driver that Debian's chromium brings, unless a driver is already chosen, and gives each
+ * test file a model cache of its own.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
 
 const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
   process.env.VK_ICD_FILENAMES = SWIFTSHADER;
 }
 process.env.XDG_RUNTIME_DIR ??= '/tmp';
+
+const cache = mkdtempSync(join(tmpdir(), 'aim-cache-'));
+process.env.AIM_CACHE = cache;
+afterAll(() => rmSync(cache, { recursive: true, force: true }));

@@ -2,7 +2,7 @@
  * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
-import { DeviceError, DisposedError, ShapeError } from '../errors.js';
+import { type AimError, DeviceError, DisposedError, ShapeError } from '../errors.js';
 import {
   type AnyEntry,
   type AttrArgs,
@@ -64,6 +64,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   readonly halves: boolean = false;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
+  /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
+  failure: AimError | undefined;
+  /** The device itself is gone; the same work may succeed on another (recovery.ts). */
+  lost = false;
   protected disposed = false;
   private recording: Recording<S, C> | undefined;
 
@@ -220,6 +224,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   protected abstract destroy(): void;
 
   protected assertLive(): void {
+    if (this.failure) throw this.failure;
     if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
   }
 

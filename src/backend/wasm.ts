@@ -1,8 +1,15 @@
-/** SIMD WebAssembly on one thread: every op is one exported function over linear memory. */
+/**
+ * SIMD WebAssembly: every op is one exported function over linear memory. With threads the memory is shared, and helpers that hold
+ * the same module on it take parts of the larger calls (board.ts). Kernels write to their outputs and their scratch memory alone,
+ * never to static data, so that nothing of one thread is in another's way.
+ */
 import deflated from '../../build/aim.wasm';
+import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
+import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 
 interface WasmStorage extends Storage {
@@ -13,35 +20,65 @@ interface WasmCommand extends Command {
   run(): void;
 }
 
-type Kernel = (...args: number[]) => void;
 const PAGE = 65536;
 /** wasm32 addresses 4 GiB; the last page stays unused so that end addresses fit in 32 bits. */
 const MAX_PAGES = 65535;
+const LIMITS = { initial: 2, maximum: 65536 };
+
+/** Flops that repay handing out a part: some 30 µs of work. */
+const PART_FLOPS = 500_000;
 
 export interface WasmOptions {
+  /** Threads to compute with, this one included; one where memory cannot be shared or workers cannot be started. Default 1. */
+  threads?: number;
+  /** Flops of a part at least; less than the default makes threads share small calls too. */
+  partFlops?: number;
   /** Fetch the module from here instead of using the bytes in the bundle (for a CSP that asks for it). */
   wasmUrl?: string | URL;
   signal?: AbortSignal;
 }
 
-let bundled: Promise<WebAssembly.Module> | undefined;
+/** What a helper is sent. */
+export interface HelperStart {
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  board: Board;
+  thread: number;
+}
+
+/** The bundle's module, for shared memory or not. */
+const bundled: { plain?: Promise<WebAssembly.Module>; shared?: Promise<WebAssembly.Module> } = {};
 
 function inflate(base64: string): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
 }
 
-async function compile({ wasmUrl, signal }: WasmOptions): Promise<WebAssembly.Module> {
+/**
+ * A module imports either plain or shared memory, which is one bit of the binary: that of the limits in `"memory" (memory (limits
+ * flags …))`. Setting it here saves a second binary; kernels need no atomic instruction, since no two write to the same place.
+ */
+function importingShared(binary: ArrayBuffer): ArrayBuffer {
+  const bytes = new Uint8Array(binary);
+  const name = [6, ...new TextEncoder().encode('memory'), 2];
+  const at = bytes.findIndex((_, i) => name.every((byte, k) => bytes[i + k] === byte)) + name.length;
+  bytes[at]! |= 2;
+  return binary;
+}
+
+async function compile({ wasmUrl, signal }: WasmOptions, shared: boolean): Promise<WebAssembly.Module> {
+  const prepared = (binary: ArrayBuffer) => WebAssembly.compile(shared ? importingShared(binary) : binary);
+  const kind = shared ? 'shared' : 'plain';
   try {
     if (wasmUrl) {
       const response = await fetch(wasmUrl, { signal: signal ?? null });
       if (!response.ok) throw new Error(`HTTP ${response.status} ${response.statusText}`);
-      return await WebAssembly.compile(await response.arrayBuffer());
+      return await prepared(await response.arrayBuffer());
     }
-    bundled ??= inflate(deflated).then((bytes) => WebAssembly.compile(bytes));
-    return await bundled;
+    bundled[kind] ??= inflate(deflated).then(prepared);
+    return await bundled[kind];
   } catch (error) {
-    bundled = undefined;
+    delete bundled[kind];
     if (signal?.aborted) throw signal.reason;
     throw new DeviceError(
       `WebAssembly with SIMD could not be started${wasmUrl ? ` from ${wasmUrl}` : ''}: ${(error as Error).message}. ` +
@@ -51,26 +88,70 @@ async function compile({ wasmUrl, signal }: WasmOptions): Promise<WebAssembly.Mo
   }
 }
 
+/** Memory that threads share, or undefined where that is not allowed (a page that is not cross-origin isolated). */
+function sharedMemory(): WebAssembly.Memory | undefined {
+  if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false) return undefined;
+  try {
+    return new WebAssembly.Memory({ ...LIMITS, shared: true });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Starts a helper; undefined where workers are refused. */
+async function startHelper(start: HelperStart): Promise<Thread | undefined> {
+  let thread: Thread | undefined;
+  try {
+    const line = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
+    thread = line;
+    await new Promise<void>((resolve, reject) => {
+      line.onMessage(() => resolve());
+      line.onFailure(reject);
+      line.post(start);
+    });
+    line.hold(false);
+    return line;
+  } catch {
+    thread?.end();
+    return undefined;
+  }
+}
+
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
-  readonly description = 'wasm (SIMD, 1 thread)';
   private rows: Profile | undefined;
   private readonly heap: Heap;
+  private readonly names: string[];
+  private readonly kernels: Kernel[];
+  private readonly board: Board | undefined;
+  private helpers: Thread[] = [];
+  /** An area of `bytes` for each thread. */
   private scratch = { at: 0, bytes: 0 };
 
   private constructor(
-    private readonly exports: Record<string, Kernel>,
+    instance: WebAssembly.Instance,
     private readonly memory: WebAssembly.Memory,
+    private readonly partFlops: number,
+    shared: boolean,
   ) {
     super();
-    const base = Math.ceil((exports.heap_base as unknown as () => number)() / 64) * 64;
+    const exports = kernelsOf(instance);
+    this.names = exports.map(([name]) => name);
+    this.kernels = exports.map(([, kernel]) => kernel);
+    this.board = shared ? newBoard() : undefined;
+    const base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
     this.heap = new Heap(base, (end) => this.growTo(end));
   }
 
-  /** Compiles (once per page or process) and instantiates the kernels. Throws DeviceError where SIMD WASM is missing. */
+  /**
+   * Compiles (once per page or process) and instantiates the kernels, and starts the helpers. Throws DeviceError where SIMD WASM
+   * is missing.
+   */
   static async create(options: WasmOptions = {}): Promise<WasmBackend> {
-    const module = await compile(options);
-    const memory = new WebAssembly.Memory({ initial: 2, maximum: 65536 });
+    const { threads = 1, partFlops = PART_FLOPS } = options;
+    const shared = threads > 1 ? sharedMemory() : undefined;
+    const module = await compile(options, shared !== undefined);
+    const memory = shared ?? new WebAssembly.Memory(LIMITS);
     const instance = await WebAssembly.instantiate(module, {
       env: {
         memory,
@@ -79,7 +160,24 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
         },
       },
     });
-    return new WasmBackend(instance.exports as unknown as Record<string, Kernel>, memory);
+    const backend = new WasmBackend(instance, memory, partFlops, shared !== undefined);
+    const { board } = backend;
+    if (board) {
+      const starting = Array.from({ length: threads - 1 }, (_, i) => startHelper({ module, memory, board, thread: i + 1 }));
+      const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
+      // Threads are numbered without gaps, since each has its scratch memory by its number: all, or this one alone.
+      if (started.length === threads - 1) backend.helpers = started;
+      else for (const helper of started) helper.end();
+    }
+    return backend;
+  }
+
+  get description(): string {
+    return `wasm (SIMD, ${this.threads} thread${this.threads > 1 ? 's' : ''})`;
+  }
+
+  private get threads(): number {
+    return 1 + this.helpers.length;
   }
 
   execute(commands: readonly WasmCommand[]): void {
@@ -127,7 +225,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     dims: Record<string, number>,
     cost: Cost,
   ): WasmCommand[] {
-    const kernel = this.exports[`${e.op}_${e.entry}`];
+    const number = this.names.indexOf(`${e.op}_${e.entry}`);
+    const kernel = this.kernels[number];
     const pointers = e.names.map((n) => {
       const t = tensors[n];
       return t ? address(t) : 0;
@@ -135,10 +234,17 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const args = [...pointers, ...e.dimNames.map((n) => dims[n]!), ...e.attrNames.map((n) => dims[n]!)];
     const scratch = e.wasmScratch?.(dims) ?? 0;
     if (scratch > 0) this.growScratch(scratch);
-    if (!kernel || kernel.length !== args.length + (e.wasmScratch ? 1 : 0))
+    if (kernel?.length !== args.length + (e.wasmScratch ? 1 : 0) + (e.wasmParts ? 2 : 0))
       throw new DeviceError(`${e.key}: the WASM module and the op's spec disagree; rebuild with \`npm run build\`.`);
+    const parts = e.wasmParts ? this.partsOf(cost.flops) : 1;
     // The scratch area may move when a later op wants more, so its address is looked up at run time.
-    const run = e.wasmScratch ? () => kernel(...args, this.scratch.at) : () => kernel(...args);
+    const all = () => (e.wasmScratch ? [...args, this.scratch.at] : args);
+    const run = () => {
+      // Part 0 of 1; kernels that are not shared ignore it.
+      if (parts === 1) return kernel(...all(), 0, 1);
+      if (!share(this.board!, this.kernels, number, all(), e.wasmScratch ? this.scratch.bytes : 0, parts))
+        throw new DeviceError(`${e.key} failed in one of the WASM threads; please report this.`);
+    };
     return [{ key: e.key, ...cost, run }];
   }
 
@@ -158,19 +264,26 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   protected async download(t: Tensor): Promise<NumArray> {
     return this.view(t).slice();
   }
-  protected destroy(): void {}
+  protected destroy(): void {
+    for (const helper of this.helpers) helper.end();
+  }
 
   private view(t: Tensor): Float32Array | Uint32Array {
     const at = address(t);
     return t.dtype === 'u32' ? new Uint32Array(this.memory.buffer, at, t.size) : new Float32Array(this.memory.buffer, at, t.size);
   }
 
+  /** Two parts a thread even out what keeps one of them busy otherwise. */
+  private partsOf(flops: number): number {
+    return this.threads === 1 ? 1 : Math.max(1, Math.min(2 * this.threads, Math.floor(flops / this.partFlops)));
+  }
+
   private growScratch(bytes: number): void {
     if (bytes <= this.scratch.bytes) return;
-    if (this.scratch.bytes) this.heap.release(this.scratch.at, this.scratch.bytes);
+    if (this.scratch.bytes) this.heap.release(this.scratch.at, this.scratch.bytes * this.threads);
     const rounded = Math.ceil(bytes / 64) * 64;
     this.scratch = { at: 0, bytes: 0 };
-    this.scratch = { at: this.heap.alloc(rounded), bytes: rounded };
+    this.scratch = { at: this.heap.alloc(rounded * this.threads), bytes: rounded };
   }
 
   private growTo(end: number): void {

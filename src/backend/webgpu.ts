@@ -1,7 +1,8 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
-import { type AimError, DeviceError, OutOfMemoryError } from '../errors.js';
+import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
+import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import { GpuProfiler } from './gpu_profile.js';
 
@@ -29,6 +30,12 @@ const NO_COST: Cost = { flops: 0, bytes: 0 };
 /** Commands per submit: enough to amortise it, few enough that the GPU starts early. */
 const BATCH = 256;
 
+/** Bytes of buffers kept for reuse, unless more than that is in use. */
+const SPARE = 256 * 2 ** 20;
+
+/** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
+const PARAMS = 1024;
+
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
   override readonly halves = true;
@@ -40,9 +47,13 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
   private readonly params = new Map<string, GPUBuffer>();
   private readonly dummies: GPUBuffer[] = [];
+  /** Of tensors, in use or spare. */
+  private readonly buffers = new Set<GPUBuffer>();
   private readonly spare = new Map<number, GPUBuffer[]>();
+  private spareBytes = 0;
   private pending: GpuCommand[] = [];
-  private failure: AimError | undefined;
+  /** Ends the waits for the device; a lost one need not answer. */
+  private readonly waiting = new Set<(error: AimError) => void>();
   private profiler: GpuProfiler | undefined;
 
   /**
@@ -67,21 +78,27 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       products,
     };
     device.addEventListener('uncapturederror', this.onError);
-    void device.lost.then((info) => {
-      if (!this.disposed)
-        this.failure = new DeviceError(`the WebGPU device was lost (${info.message || info.reason}); create the model again.`);
-    });
+    // A device of the caller's may outlive many backends: its promise must not keep them.
+    const self = new WeakRef(this);
+    void device.lost.then((info) => self.deref()?.onLost(info));
+  }
+
+  private onLost({ message, reason }: GPUDeviceLostInfo): void {
+    if (this.disposed) return;
+    this.lost = true;
+    this.failure = new DeviceError(`the WebGPU device was lost (${message || reason}); create the model again.`);
+    this.giveUp(this.failure);
   }
 
   private readonly onError = (event: GPUUncapturedErrorEvent) => {
     event.preventDefault?.();
     const { error } = event;
-    this.failure ??=
-      typeof GPUOutOfMemoryError !== 'undefined' && error instanceof GPUOutOfMemoryError
-        ? new OutOfMemoryError(`the GPU is out of memory (${error.message}); draw fewer images at once or use a smaller model.`)
-        : /out of memory/i.test(error.message)
-          ? new OutOfMemoryError(`the GPU is out of memory; draw fewer images at once or use a smaller model.`)
-          : new DeviceError(`WebGPU refused a command: ${error.message}`);
+    // Node has no such global class to compare with, and drivers word it their own way.
+    const exhausted = error.constructor.name === 'GPUOutOfMemoryError' || /out[ _]of[ _](\w+[ _])?memory/i.test(error.message);
+    const [reason] = error.message.split('\n');
+    this.failure ??= exhausted
+      ? new OutOfMemoryError(`the GPU is out of memory (${reason}); draw fewer images at once or use a smaller model.`)
+      : new DeviceError(`WebGPU refused a command: ${error.message}`);
   };
 
   execute(commands: readonly GpuCommand[]): void {
@@ -153,20 +170,25 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   async settle(): Promise<void> {
+    this.assertLive();
     this.flush();
+    this.trim();
     await this.guard(this.device.queue.onSubmittedWorkDone());
   }
 
   protected allocate(bytes: number, shape: readonly number[]): GpuStorage {
-    if (this.failure) throw this.failure;
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
     if (bytes > maxStorageBufferBindingSize || bytes > maxBufferSize)
       throw new OutOfMemoryError(
         `a tensor of [${shape.join(', ')}] needs ${mib(bytes)} but this GPU device binds at most ` +
           `${mib(Math.min(maxStorageBufferBindingSize, maxBufferSize))}; draw fewer images at once or use device 'wasm'.`,
       );
-    const buffer =
-      this.spare.get(bytes)?.pop() ?? this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
+    let buffer = this.spare.get(bytes)?.pop();
+    if (buffer) this.spareBytes -= bytes;
+    else {
+      buffer = this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
+      this.buffers.add(buffer);
+    }
     return { bytes, released: false, buffer };
   }
 
@@ -174,13 +196,18 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const list = this.spare.get(s.bytes);
     if (list) list.push(s.buffer);
     else this.spare.set(s.bytes, [s.buffer]);
+    this.spareBytes += s.bytes;
   }
 
-  /** Destroys buffers kept for reuse. */
-  trim(): void {
-    this.flush();
-    for (const list of this.spare.values()) for (const b of list) b.destroy();
+  /** Destroys buffers kept for reuse when they are too many; those of shapes long gone are among them. All work is submitted. */
+  private trim(): void {
+    if (this.spareBytes <= Math.max(SPARE, this.bytes)) return;
+    for (const b of [...this.spare.values()].flat()) {
+      b.destroy();
+      this.buffers.delete(b);
+    }
     this.spare.clear();
+    this.spareBytes = 0;
   }
 
   protected prepare(
@@ -189,7 +216,6 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     dims: Record<string, number>,
     cost: Cost,
   ): Dispatch[] {
-    if (this.failure) throw this.failure;
     const half = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
     const plan = e.webgpu(dims, this.caps, half);
     if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
@@ -259,6 +285,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
+    this.trim();
     const bytes = bound(t);
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
     const encoder = this.device.createCommandEncoder();
@@ -276,23 +303,37 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected destroy(): void {
     this.pending = [];
+    this.giveUp(new DisposedError(`the ${this.name} backend`));
     this.device.removeEventListener('uncapturederror', this.onError);
     if (this.owned) {
       this.device.destroy();
       return;
     }
-    this.trim();
-    for (const b of [...this.params.values(), ...this.dummies]) b?.destroy();
+    for (const b of [...this.buffers, ...this.params.values(), ...this.dummies]) b?.destroy();
   }
 
-  /** Awaits GPU work and turns a lost device or a refused command into a typed error. */
+  /** Awaits GPU work; a lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */
   private async guard(work: Promise<unknown>): Promise<void> {
+    let end: ((error: AimError) => void) | undefined;
     try {
-      await work;
+      await new Promise((resolve, reject) => {
+        end = reject;
+        this.waiting.add(reject);
+        work.then(resolve, reject);
+      });
     } catch (error) {
+      if (error instanceof AimError) throw error;
+      // Work may fail before the device tells that it was lost.
+      await pause();
       throw this.failure ?? new DeviceError(`WebGPU work failed: ${(error as Error).message}`, { cause: error });
+    } finally {
+      this.waiting.delete(end!);
     }
     if (this.failure) throw this.failure;
+  }
+
+  private giveUp(error: AimError): void {
+    for (const end of this.waiting) end(error);
   }
 
   private layout(bindings: Binding[]): GPUBindGroupLayout {
@@ -342,6 +383,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     if (!buffer) {
       buffer = this.device.createBuffer({ size: data.byteLength, usage: GPU_UNIFORM | GPU_COPY_DST });
       this.device.queue.writeBuffer(buffer, 0, data.buffer);
+      // Recordings may still bind the one that goes, so it is left to the garbage collector.
+      if (this.params.size === PARAMS) this.params.delete(this.params.keys().next().value!);
       this.params.set(key, buffer);
     }
     return buffer;

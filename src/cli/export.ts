@@ -4,6 +4,7 @@ import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../i
 import { openCheckpoint } from '../io/source.js';
 import { exists, makeFolder, openFile, writeAtomic } from '../platform/files.js';
 import { json, openCheckpointFolder } from '../train/folder.js';
+import { withBar } from './model.js';
 import { choice, type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = {
@@ -33,32 +34,41 @@ export async function exportCommand(argv: string[], signal: AbortSignal): Promis
   const averaged = `${path}/ema.safetensors`;
   if (flags.ema && !(await exists(averaged))) throw new OptionError(`${path} keeps no moving average; leave --ema out.`);
 
-  const files = await openCheckpoint(path, { signal });
-  const ema = flags.ema ? await openFile(averaged) : undefined;
-  try {
-    const config = await files.config();
-    const weights = await files.weights();
-    const header = await parseHeader(weights, { signal });
-    const emaHeader = ema && (await parseHeader(ema, { signal }));
-    const tensors = [...header.tensors].map(
-      ([name, { shape }]): TensorData => ({
-        name,
-        dtype,
-        shape,
-        data: () =>
-          ema && emaHeader?.tensors.has(name) ? readFloats(ema, emaHeader, name) : readFloats(weights, header, name, { signal }),
-      }),
-    );
-    await makeFolder(out);
-    const metadata = { format: 'pt', ...Object.fromEntries(header.metadata) };
-    await writeAtomic(`${out}/model.safetensors`, writeSafetensors(tensors, metadata), { signal });
-    await writeAtomic(`${out}/config.json`, json(config));
-    const classes = await files.text('classes.json');
-    if (classes) await writeAtomic(`${out}/classes.json`, json(JSON.parse(classes)));
-  } finally {
-    await ema?.close();
-    await files.close();
-  }
+  await withBar(async (onProgress) => {
+    const files = await openCheckpoint(path, { signal, onProgress });
+    const ema = flags.ema ? await openFile(averaged) : undefined;
+    try {
+      const config = await files.config();
+      const weights = await files.weights();
+      const header = await parseHeader(weights, { signal });
+      const emaHeader = ema && (await parseHeader(ema, { signal }));
+      const tensors = [...header.tensors].map(
+        ([name, { shape }]): TensorData => ({
+          name,
+          dtype,
+          shape,
+          data: () =>
+            ema && emaHeader?.tensors.has(name)
+              ? readFloats(ema, emaHeader, name)
+              : readFloats(weights, header, name, { signal }),
+        }),
+      );
+      await makeFolder(out);
+      const metadata = { format: 'pt', ...Object.fromEntries(header.metadata) };
+      const file = async function* () {
+        yield* writeSafetensors(tensors, metadata);
+        // A hash that is wrong leaves nothing.
+        await weights.finish?.();
+      };
+      await writeAtomic(`${out}/model.safetensors`, file(), { signal });
+      await writeAtomic(`${out}/config.json`, json(config));
+      const classes = await files.text('classes.json');
+      if (classes) await writeAtomic(`${out}/classes.json`, json(JSON.parse(classes)));
+    } finally {
+      await ema?.close();
+      await files.close();
+    }
+  });
   process.stdout.write(`${out}\n`);
   return 0;
 }

@@ -4,7 +4,7 @@ import { grid } from '../io/image.js';
 import { encodeNpz } from '../io/npz.js';
 import { ensureWritable, makeFolder, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
-import { COMMON, choice, deviceOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { COMMON, choice, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -34,7 +34,8 @@ const IS_FILE = /\.(png|npz)$/i;
 
 const HELP = helpText(
   'aim generate [MODEL] [options]',
-  'Draws images with MODEL: a folder or URL with config.json and model.safetensors, or a .safetensors beside its config.json.\n' +
+  'Draws images with MODEL: a folder or URL with config.json and model.safetensors, a .safetensors beside its config.json, or\n' +
+    'the id owner/name of a Hugging Face repository. Downloads are kept (`aim cache`). HF_TOKEN, HF_ENDPOINT and AIM_CACHE count.\n' +
     'Without MODEL the embedded one (Fashion-MNIST) is used.',
   FLAGS,
 );
@@ -49,7 +50,7 @@ export async function generateCommand(argv: string[], signal: AbortSignal): Prom
   const options = generateOptions(flags);
   if (!IS_FILE.test(out)) await makeFolder(out);
   await ensureWritable(out);
-  const aim = await loadModel(args[0], { ...deviceOptions(flags), signal });
+  const aim = await loadModel(args[0], { ...commonOptions(flags), signal });
   try {
     process.stderr.write(`device: ${aim.device}\n`);
     const { result, seconds } = await withProgress(aim, options, signal);

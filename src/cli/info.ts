@@ -2,7 +2,7 @@
 import { adapterSummary } from '../platform/device.js';
 import { runtime } from '../platform/runtime.js';
 import { embeddedModel, loadModel } from './model.js';
-import { COMMON, deviceOptions, type Flags, helpText, parse } from './options.js';
+import { COMMON, commonOptions, type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, ...COMMON };
 
@@ -18,8 +18,8 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
     process.stdout.write(HELP);
     return 0;
   }
-  const gpu = await adapterSummary(deviceOptions(flags).dawn);
-  const aim = await loadModel(args[0], { ...deviceOptions(flags), signal });
+  const gpu = await adapterSummary(commonOptions(flags).dawn);
+  const aim = await loadModel(args[0], { ...commonOptions(flags), signal });
   const { config, parameters } = aim;
   const { json: _, ...shown } = config;
   const info = {

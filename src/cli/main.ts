@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { AimError } from '../errors.js';
 import { benchCommand } from './bench/index.js';
+import { cacheCommand } from './cache.js';
 import { exportCommand } from './export.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
@@ -17,6 +18,7 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
   bench: benchCommand,
   train: trainCommand,
   export: exportCommand,
+  cache: cacheCommand,
 };
 
 const HELP = `usage: aim COMMAND [options]
@@ -28,6 +30,7 @@ const HELP = `usage: aim COMMAND [options]
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
   bench [MODEL]      speed of drawing, decoding, training and matrix products
+  cache [MODEL]      downloads that are kept; --clear removes them
 
 \`aim COMMAND --help\` tells a command's options.
 `;
@@ -70,4 +73,7 @@ async function main(argv: string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Not awaited here: in the one file that this is built into, what is imported on use comes after.
+void main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+});

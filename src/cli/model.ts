@@ -8,16 +8,18 @@ export const embeddedModel = () => fileURLToPath(new URL('../models/fashion-mnis
 
 /** Loads a model, with a bar once that takes longer than a moment. */
 export async function loadModel(source: string | undefined, options: LoadOptions): Promise<AiM> {
+  return withBar((onProgress) => AiM.fromPretrained(source ?? embeddedModel(), { ...options, onProgress }));
+}
+
+/** Runs what reads weights, with a bar as above. */
+export async function withBar<T>(work: (onProgress: NonNullable<LoadOptions['onProgress']>) => Promise<T>): Promise<T> {
   const start = performance.now();
   let bar: ReturnType<typeof progress> | undefined;
   try {
-    return await AiM.fromPretrained(source ?? embeddedModel(), {
-      ...options,
-      onProgress({ loaded, total }) {
-        if (!total) return;
-        if (!bar && performance.now() - start > 700) bar = progress('loading', total, 'MB', 1e6);
-        bar?.update(loaded);
-      },
+    return await work(({ phase, loaded, total }) => {
+      if (!total) return;
+      if (!bar && performance.now() - start > 700) bar = progress(phase === 'load' ? 'loading' : 'downloading', total, 'MB', 1e6);
+      bar?.update(loaded);
     });
   } finally {
     bar?.stop();

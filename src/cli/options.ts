@@ -1,7 +1,7 @@
 /** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
 import { parseArgs } from 'node:util';
+import type { LoadOptions } from '../aim.js';
 import { OptionError } from '../errors.js';
-import type { DeviceOptions } from '../platform/device.js';
 
 export interface Flag {
   type: 'string' | 'boolean';
@@ -16,12 +16,14 @@ export type Parsed = { flags: Record<string, string | boolean | string[] | undef
 
 export const COMMON: Flags = {
   device: { type: 'string', value: 'auto|webgpu|wasm', help: 'where to compute (default auto: a real GPU, else wasm)' },
+  threads: { type: 'string', value: 'N', help: 'threads for wasm (default: one for each processor, at most 8)' },
   dawn: {
     type: 'string',
     value: 'FLAG',
     multiple: true,
     help: 'a Dawn instance flag such as enable-dawn-features=…; may be repeated',
   },
+  revision: { type: 'string', value: 'REV', help: 'branch, tag or commit of a MODEL that is a repository id (default main)' },
   help: { type: 'boolean', help: 'this text' },
 };
 
@@ -64,7 +66,13 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */
-export function deviceOptions(flags: Parsed['flags']): Pick<DeviceOptions, 'device' | 'dawn'> {
+export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'threads' | 'dawn' | 'revision'> {
   const dawn = flags.dawn as string[] | undefined;
-  return { device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto', ...(dawn && { dawn }) };
+  const threads = number(flags, 'threads');
+  return {
+    device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto',
+    ...(threads !== undefined && { threads }),
+    ...(dawn && { dawn }),
+    revision: flags.revision as string | undefined,
+  };
 }

@@ -5,7 +5,7 @@ import { openData } from '../data/open.js';
 import { OptionError } from '../errors.js';
 import { ensureWritable, readText, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
-import { COMMON, deviceOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -48,7 +48,7 @@ export async function tokenizeCommand(argv: string[], signal: AbortSignal): Prom
   if (flags.flip && !augment) throw new OptionError('--flip mirrors random crops; ask for some with --augment N.');
   const classes = await classNames(flags);
   await ensureWritable(out);
-  const aim = await loadModel(flags.tokenizer as string | undefined, { ...deviceOptions(flags), signal });
+  const aim = await loadModel(flags.tokenizer as string | undefined, { ...commonOptions(flags), signal });
   try {
     const data = await openData(path, { size: aim.config.image_size, flip: flags.flip === true, holdout, classes, signal });
     if (data.kind === 'codes') throw new OptionError(`${path} holds codes already; pass a folder of images.`);

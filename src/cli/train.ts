@@ -12,8 +12,8 @@ import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../t
 import { type Metric, openMetrics } from '../train/metrics.js';
 import { plotLoss } from '../train/plot.js';
 import { Trainer, type TrainerOptions, type TrainStep } from '../train/trainer.js';
-import { embeddedModel } from './model.js';
-import { COMMON, choice, deviceOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { embeddedModel, loadModel, withBar } from './model.js';
+import { COMMON, choice, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -165,7 +165,7 @@ async function configOf(flags: Parsed['flags']): Promise<AimConfigJson> {
   const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
   if (preset) return PRESETS[preset];
   const from = (flags.init ?? flags.tokenizer ?? embeddedModel()) as string;
-  const files = await openCheckpoint(from);
+  const files = await openCheckpoint(from, commonOptions(flags));
   try {
     return (await files.config()) as AimConfigJson;
   } finally {
@@ -185,11 +185,11 @@ async function makeModel(
   seed: number,
   signal: AbortSignal,
 ): Promise<AiM> {
-  const options = { ...deviceOptions(flags), signal };
+  const options = { ...commonOptions(flags), signal };
   if (saved) return AiM.fromPretrained(saved.path, options);
   const init = flags.init as string | undefined;
   if (init) {
-    const aim = await AiM.fromPretrained(init, options);
+    const aim = await loadModel(init, options);
     if (classes.length > aim.config.num_classes) {
       await aim.dispose();
       throw new CheckpointError(
@@ -200,7 +200,8 @@ async function makeModel(
   }
   const aim = await AiM.fromConfig({ ...json, num_classes: classes.length }, { ...options, seed });
   try {
-    if (stage === 'model') await aim.loadPart('vqvae.', (flags.tokenizer as string | undefined) ?? embeddedModel(), { signal });
+    const tokenizer = (flags.tokenizer as string | undefined) ?? embeddedModel();
+    if (stage === 'model') await withBar((onProgress) => aim.loadPart('vqvae.', tokenizer, { ...options, onProgress }));
     else if (config.tokenizer.n_embed < 2) throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
     return aim;
   } catch (error) {
@@ -242,7 +243,11 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
   const { steps } = trainer.options;
   const log = await openMetrics(`${out}/metrics.jsonl`, trainer.step);
   const history: Metric[] = [...log.kept];
-  const save = () => saveCheckpoint(out, trainer.checkpoint(), { keep });
+  const save = async () => {
+    const path = await saveCheckpoint(out, trainer.checkpoint(), { keep });
+    await trainer.keep(await openCheckpointFolder(path));
+    return path;
+  };
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
   const bar = progress('training', steps, 'steps');
   let savedAt = trainer.step;

@@ -4,7 +4,7 @@ import { OptionError } from '../errors.js';
 import { exists, openFile } from '../platform/files.js';
 import { type TestSet, type VerifyRow, verify } from '../verify.js';
 import { loadModel } from './model.js';
-import { COMMON, deviceOptions, type Flags, helpText, parse } from './options.js';
+import { COMMON, commonOptions, type Flags, helpText, parse } from './options.js';
 
 const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 
@@ -37,7 +37,7 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
   if (!folder)
     throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
   const source = await openFile(`${folder}/expected.safetensors`);
-  const aim = await loadModel(folder, { ...deviceOptions(flags), signal }).catch(async (error) => {
+  const aim = await loadModel(folder, { ...commonOptions(flags), signal }).catch(async (error) => {
     await source.close();
     throw error;
   });

@@ -40,8 +40,7 @@ export async function tokenizerFingerprint(aim: AiM): Promise<string> {
   const named = [...aim.named()].filter(([name]) => name.startsWith('vqvae.')).sort(([a], [b]) => (a < b ? -1 : 1));
   const lines: string[] = [];
   for (const [name, { tensor }] of named) {
-    const values = Float32Array.from(await aim.be.read(tensor));
-    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(values)}\n`);
+    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(await aim.read(name))}\n`);
   }
   return sha256(new TextEncoder().encode(lines.join('')));
 }
@@ -210,6 +209,7 @@ export async function readCodes(
         throw bad(`has codes of ${codes.length / tokens} ${name} and labels of ${labels.length}`);
       if (labels.length === 0) throw bad(`has no ${name}`);
     }
+    await file.finish?.();
     return { ...train, eval: held, classes, tokens, vocabulary, fingerprint };
   } finally {
     await file.close();

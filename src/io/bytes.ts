@@ -12,6 +12,13 @@ export interface ByteSource {
    * Throws IoError beyond the end or if the source fails; rejects with `signal.reason` once aborted.
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * To be called once all that was wanted has been read and found good: reads the rest of what is to be verified or stored,
+   * and stores it. Throws IoError if the SHA-256 is not the one expected.
+   */
+  finish?(): Promise<void>;
+  /** Lets connection and buffers go until the next read. */
+  rest?(): Promise<void>;
   /** Frees the file handle or connection. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -23,7 +30,29 @@ export interface Progress {
   total: number | undefined;
 }
 
-export interface SourceOptions {
+/** How files are fetched from URLs and hubs, and kept. */
+export interface RemoteOptions {
+  /** False: what is downloaded is not kept, and nothing kept is used. */
+  cache?: boolean | undefined;
+  /** Node, Deno: the folder of the cache. Default: AIM_CACHE, else `aim-js` in the user's cache folder. */
+  cacheDir?: string | undefined;
+  /** Where repository ids are looked up. Default: HF_ENDPOINT (Node, Deno), else https://huggingface.co. */
+  endpoint?: string | undefined;
+  /** Branch, tag or commit of a repository id. Default 'main'. */
+  revision?: string | undefined;
+  /** Sent as `Authorization: Bearer` to the server of the URL or id given. Default, for ids: HF_TOKEN (Node, Deno). */
+  token?: string | undefined;
+  /**
+   * The SHA-256 of the weights (hexadecimal), or of each file by its name. Default, for downloads: what the hub tells
+   * (X-Linked-Etag), else what the README.md beside the weights gives in its front matter as `sha256`.
+   */
+  sha256?: string | Readonly<Record<string, string>> | undefined;
+  /** Hears why a download could not be kept, a full disk for instance; loading goes on. Default: console.warn. */
+  onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface SourceOptions extends RemoteOptions {
+  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
   onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -72,18 +101,43 @@ export function blobSource(blob: Blob, name = (blob as Partial<File>).name || 't
 export function reporting(source: ByteSource, onProgress: SourceOptions['onProgress']): ByteSource {
   if (!onProgress) return source;
   let loaded = 0;
+  return withRead(source, async (offset, length, signal) => {
+    const bytes = await source.read(offset, length, signal);
+    if (offset + length > loaded) {
+      loaded = offset + length;
+      onProgress({ phase: 'load', loaded, total: source.size });
+    }
+    return bytes;
+  });
+}
+
+/** The same source, read in another way. */
+export function withRead(source: ByteSource, read: ByteSource['read']): ByteSource {
+  return {
+    name: source.name,
+    get size() {
+      return source.size;
+    },
+    read,
+    finish: async () => source.finish?.(),
+    rest: async () => source.rest?.(),
+    close: () => source.close(),
+  };
+}
+
+/** The same source with a digest of what was read of it: of every 64th byte, enough to tell two sets of weights apart. */
+export function sampled(source: ByteSource): ByteSource & { digest(): number } {
+  let digest = 0;
   return {
     name: source.name,
     size: source.size,
     async read(offset, length, signal) {
       const bytes = await source.read(offset, length, signal);
-      if (offset + length > loaded) {
-        loaded = offset + length;
-        onProgress({ phase: 'load', loaded, total: source.size });
-      }
+      for (let i = -offset & 63; i < length; i += 64) digest = (Math.imul(digest ^ bytes[i]!, 0x01000193) + offset + i) | 0;
       return bytes;
     },
     close: () => source.close(),
+    digest: () => digest,
   };
 }
 
@@ -92,4 +146,9 @@ export function checkRange(name: string, size: number, offset: number, length: n
   if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= size)
     return;
   throw new IoError(`${name}: bytes ${offset} to ${offset + length} were asked of ${size}; the file is shorter than it claims.`);
+}
+
+/** Tells the user of what went wrong and was got over. */
+export function warn({ onWarning = (message: string) => console.warn(message) }: RemoteOptions, message: string): void {
+  onWarning(message);
 }

@@ -1,17 +1,20 @@
 /** Opens what users pass as a checkpoint: a folder, a file, a URL, dropped files or objects in memory. */
 import { CheckpointError, IoError, OptionError } from '../errors.js';
 import * as files from '../platform/files.js';
-import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions } from './bytes.js';
-import { fetchText, httpSource } from './http.js';
+import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from './bytes.js';
+import { CONFIG, checked, downloads, type Folder, folderWeights, givenHash, INDEX, isRepositoryId, WEIGHTS } from './folder.js';
+import type { RemoteFolder } from './hub.js';
 
-export { type ByteSource, blobSource, bytesSource, type Progress, type SourceOptions } from './bytes.js';
-export { httpSource } from './http.js';
+export { type ByteSource, blobSource, bytesSource, type Progress, type RemoteOptions, type SourceOptions } from './bytes.js';
 
 type Bytes = Uint8Array | ArrayBuffer;
 
 /**
  * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file with
- * config.json beside it; the files of a dropped folder; or the parts themselves (a `config` string is JSON text).
+ * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the parts
+ * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
+ * model.safetensors.index.json. A local folder (Node, Deno) goes before a repository of the same name; in a browser a folder
+ * beside the page is `./owner/name`.
  */
 export type CheckpointSource =
   | string
@@ -33,8 +36,6 @@ export interface CheckpointFiles {
   close(): Promise<void>;
 }
 
-const CONFIG = 'config.json';
-const WEIGHTS = 'model.safetensors';
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 
 /** What every kind of checkpoint must give; openCheckpoint adds the parsing and the closing. */
@@ -49,10 +50,12 @@ interface Parts {
 /** Opens bytes by what they are: in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). */
 export async function openSource(source: string | URL | Blob | Bytes, options: SourceOptions = {}): Promise<ByteSource> {
   options.signal?.throwIfAborted();
-  if (source instanceof Blob) return reporting(blobSource(source), options.onProgress);
-  if (source instanceof Uint8Array || isBuffer(source)) return reporting(bytesSource(source), options.onProgress);
+  const local = async (bytes: ByteSource) =>
+    reporting(await checked(bytes, givenHash(options.sha256, bytes.name, false)), options.onProgress);
+  if (source instanceof Blob) return local(blobSource(source));
+  if (source instanceof Uint8Array || isBuffer(source)) return local(bytesSource(source));
   const place = await locate(source);
-  return place.url ? httpSource(place.url.href, options) : reporting(await files.openFile(place.path), options.onProgress);
+  return place.url ? (await downloads()).openUrl(place.url, options) : local(await files.openFile(place.path));
 }
 
 /**
@@ -91,6 +94,9 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
 
 async function resolve(source: CheckpointSource, options: SourceOptions): Promise<Parts> {
   if (typeof source === 'string' || source instanceof URL) {
+    const text = String(source);
+    if (isRepositoryId(text) && !(files.hasFiles() && (await files.exists(text))))
+      return remoteParts(await (await downloads()).hubFolder(text, options), options);
     const place = await locate(source);
     return place.url ? urlParts(place.url, options) : pathParts(place.path, options);
   }
@@ -99,7 +105,8 @@ async function resolve(source: CheckpointSource, options: SourceOptions): Promis
     if ('config' in source && 'weights' in source) return objectParts(source, options);
   }
   throw new OptionError(
-    'this is not a checkpoint: pass the path or URL of a folder or .safetensors file, a list of File objects, or { config, weights }.',
+    'this is not a checkpoint: pass the path or URL of a folder or .safetensors file, a repository id, a list of File objects, or ' +
+      '{ config, weights }.',
   );
 }
 
@@ -132,38 +139,48 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
   const latest = await files.join(path, 'latest');
   if (isFolder && !(await files.exists(await files.join(path, CONFIG))) && (await files.exists(latest)))
     return pathParts(await files.join(path, (await files.readText(latest)).trim()), options);
-  const folder = isFolder ? path : await files.parent(path);
-  const weightsPath = isFolder ? await files.join(path, WEIGHTS) : path;
-  const configPath = await files.join(folder, CONFIG);
-  for (const file of [configPath, weightsPath]) {
-    if (await files.exists(file)) continue;
-    const names = await files.listFolder(folder);
-    throw new IoError(`there is no file ${file} (its folder holds ${few(names)}); ${LAYOUT}.`);
-  }
+  const place = isFolder ? path : await files.parent(path);
+  const at = (file: string) => files.join(place, file);
+  const weightsFile = isFolder ? WEIGHTS : await files.base(path);
+  const folder: Folder = {
+    name: path,
+    async text(file) {
+      return (await files.exists(await at(file))) ? files.readText(await at(file)) : undefined;
+    },
+    async open(file, { sha256, onProgress }) {
+      if (!(await files.exists(await at(file)))) return undefined;
+      return reporting(await checked(await files.openFile(await at(file)), sha256), onProgress);
+    },
+    async missing(file) {
+      throw new IoError(
+        `there is no file ${await at(file)} (its folder holds ${few(await files.listFolder(place))}); ${LAYOUT}.`,
+      );
+    },
+  };
+  const there = async (file: string) => files.exists(await at(file));
+  if (!(await there(CONFIG))) await folder.missing(CONFIG);
+  if (!(await there(weightsFile)) && !(await there(INDEX))) await folder.missing(weightsFile);
   return {
     name: path,
-    configName: configPath,
-    configText: () => files.readText(configPath),
-    weights: async () => reporting(await files.openFile(weightsPath), options.onProgress),
-    async text(file) {
-      const full = await files.join(folder, file);
-      return (await files.exists(full)) ? files.readText(full) : undefined;
-    },
+    configName: await at(CONFIG),
+    configText: async () => files.readText(await at(CONFIG)),
+    weights: () => folderWeights(folder, options, weightsFile),
+    text: folder.text,
   };
 }
 
-function urlParts(url: URL, options: SourceOptions): Parts {
-  const isFile = url.pathname.endsWith('.safetensors');
-  const folder = isFile ? url.pathname.replace(/[^/]*$/, '') : url.pathname.replace(/\/*$/, '/');
-  // The query goes along: signed URLs carry their token there.
-  const beside = (file: string) => Object.assign(new URL(url), { pathname: folder + file }).href;
-  const name = url.origin + url.pathname;
+async function urlParts(url: URL, options: SourceOptions): Promise<Parts> {
+  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
+  return remoteParts((await downloads()).urlFolder(url, file, options), options, file);
+}
+
+function remoteParts(folder: RemoteFolder, options: SourceOptions, file?: string): Parts {
   return {
-    name,
-    configName: url.origin + folder + CONFIG,
-    configText: () => fetchText(beside(CONFIG), { signal: options.signal }),
-    weights: () => httpSource(isFile ? url.href : beside(WEIGHTS), options),
-    text: (file) => fetchText(beside(file), { signal: options.signal, optional: true }),
+    name: file ? `${folder.name}/${file}` : folder.name,
+    configName: `${folder.name}/${CONFIG}`,
+    configText: folder.config,
+    weights: () => folderWeights(folder, options, file),
+    text: folder.text,
   };
 }
 
@@ -180,21 +197,29 @@ function listParts(list: File[], options: SourceOptions): Parts {
       throw new IoError(`there are two files ${name} (${path(found[0]!)}, ${path(found[1])}); pass the files of one checkpoint.`);
     return found[0];
   };
-  const need = (name: string) => {
-    const file = find(name);
-    if (!file) throw new IoError(`there is no file ${name} among those given (${few(list.map(path))}); ${LAYOUT}.`);
-    return file;
+  const missing = (file: string) => {
+    throw new IoError(`there is no file ${file} among those given (${few(list.map(path))}); ${LAYOUT}.`);
   };
-  const [config, weights] = [need(CONFIG), need(WEIGHTS)];
-  return {
+  const config = find(CONFIG) ?? missing(CONFIG);
+  const weights = find(WEIGHTS) ?? find(INDEX) ?? missing(WEIGHTS);
+  const folder: Folder = {
     name: path(weights),
-    configName: path(config),
-    configText: () => blobText(config),
-    weights: async () => reporting(blobSource(weights, path(weights)), options.onProgress),
     async text(file) {
       const found = find(file);
       return found && blobText(found);
     },
+    async open(file, { sha256, onProgress }) {
+      const found = find(file);
+      return found && reporting(await checked(blobSource(found, path(found)), sha256), onProgress);
+    },
+    missing: async (file) => missing(file),
+  };
+  return {
+    name: path(weights),
+    configName: path(config),
+    configText: () => blobText(config),
+    weights: () => folderWeights(folder, options),
+    text: folder.text,
   };
 }
 
@@ -207,8 +232,10 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
   const parts = {
     name: (weights instanceof Blob && (weights as Partial<File>).name) || 'the weights given',
     configName,
-    weights: async () =>
-      reporting(isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name), options.onProgress),
+    async weights() {
+      const source = isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name);
+      return reporting(await checked(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
+    },
     text: async (file: string) => (file === 'classes.json' && classes ? JSON.stringify(classes) : undefined),
   };
   if (typeof config === 'string') return { ...parts, configText: async () => config };
@@ -222,17 +249,12 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
 /** The same source, stopped by `signal` as well as by the signal of each read. */
 function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   if (!signal) return source;
-  return {
-    name: source.name,
-    size: source.size,
-    async read(offset, length, own) {
-      signal.throwIfAborted();
-      const bytes = await source.read(offset, length, own);
-      signal.throwIfAborted();
-      return bytes;
-    },
-    close: () => source.close(),
-  };
+  return withRead(source, async (offset, length, own) => {
+    signal.throwIfAborted();
+    const bytes = await source.read(offset, length, own);
+    signal.throwIfAborted();
+    return bytes;
+  });
 }
 
 function parseConfig(text: string, name: string): unknown {

@@ -10,7 +10,8 @@ const KNOWN_EXTRAS = new Set(['mamba.lm_head.weight', 'vqvae.quantize.codebook_u
 
 /**
  * Fills `tensors` (by checkpoint name) from a safetensors source. Returns the names of tensors in the file that the model
- * has no place for. Throws CheckpointError naming a missing tensor, a wrong shape or a value that is not finite.
+ * has no place for. Throws CheckpointError naming a missing tensor, a wrong shape or a value that is not finite, and IoError
+ * when the file's hash is not the one expected.
  */
 export async function loadTensors(
   be: Backend,
@@ -46,6 +47,7 @@ export async function loadTensors(
     }
     if (whole) be.write(tensor, toDevice(spec, whole));
   }
+  await source.finish?.();
   await be.settle();
   return [...header.tensors.keys()].filter((name) => !tensors.has(name) && !KNOWN_EXTRAS.has(name));
 }

@@ -39,6 +39,8 @@ export const adamw = {
         workgroups: grid(ceilDiv(n / vec, 256)),
       };
     },
+    flops: ({ n }) => 16 * n,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'a few roundings, a root and a quotient' },
   }),
 };

@@ -51,6 +51,7 @@ export const attention = {
     webgpu: plan,
     flops: ({ b, s, c }) => 4 * b * s * s * c,
     wasmScratch: ({ s, c }) => 4 * (pad4(s) * c + s * pad4(c) + WASM_ROWS * s),
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'scores of c products in f32 pass an exp, then s products are summed' },
   }),
 
@@ -86,6 +87,7 @@ export const attention = {
     webgpu: plan,
     flops: ({ b, s, c }) => 6 * b * s * s * c,
     wasmScratch: ({ s, c }) => 4 * (2 * pad4(s) * c + s * pad4(c) + 2 * WASM_ROWS * s),
+    wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),
 
@@ -118,6 +120,7 @@ export const attention = {
     webgpu: plan,
     flops: ({ b, s, c }) => 8 * b * s * s * c,
     wasmScratch: ({ s, c }) => 4 * (2 * pad4(s) * c + 2 * s * pad4(c) + 2 * WASM_ROWS * s),
+    wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),
 };

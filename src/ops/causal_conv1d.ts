@@ -53,6 +53,7 @@ export const causalConv1d = {
     },
     webgpu: ({ m, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(m * c, 64)) }),
     flops: ({ m, l, c, k }) => 2 * m * l * c * k,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'k products and an exp' },
   }),
   /**
@@ -104,6 +105,7 @@ export const causalConv1d = {
     },
     webgpu: ({ w, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(w * c, 64)) }),
     flops: ({ m, l, c, k }) => 6 * m * l * c * k,
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'sums over k and over positions in f32, in another order, and an exp' },
   }),
 };

@@ -4,7 +4,7 @@
  * right and the bottom as far as ho and wo ask. Weights are O H W I; 1×1 convolutions are `linear`.
  */
 import shader from '../../shaders/conv2d.wgsl';
-import { GRADIENT_ROWS } from './linear.js';
+import { gradientScratch } from './linear.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
@@ -69,6 +69,7 @@ export const conv2d = {
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'kh·kw·ci products summed in f32, in another order' },
   }),
 
@@ -95,6 +96,7 @@ export const conv2d = {
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'kh·kw·co products summed in f32, in another order' },
   }),
 
@@ -124,7 +126,8 @@ export const conv2d = {
       workgroups: [ceilDiv(kh * kw * ci, 64), ceilDiv(co, 64), p],
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => 4 * GRADIENT_ROWS * co + columnBytes(4 * kh * kw * ci),
+    wasmScratch: ({ co, kh, kw, ci }) => gradientScratch(co) + columnBytes(4 * kh * kw * ci),
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'b·ho·wo products summed in f32, in another order' },
   }),
 };

@@ -19,6 +19,8 @@ export const crossEntropy = {
       }
     },
     webgpu: ({ r }) => ({ workgroups: grid(r) }),
+    flops: ({ r, v }) => 20 * r * v,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'v exponentials summed in f32, in another order, and a log' },
   }),
   /** For a mean over all rows of a batch, scale is 1 over their number; loss_scale[0] multiplies it (see clip). */
@@ -50,6 +52,8 @@ export const crossEntropy = {
         workgroups: grid(ceilDiv((r * v) / vec, 256)),
       };
     },
+    flops: ({ r, v }) => 20 * r * v,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'an exp' },
   }),
 };

@@ -59,7 +59,9 @@ export const groupNorm = {
       vec4: vectors(d) ? ['x', 'weight', 'bias', 'y'] : [],
       workgroups: grid(d.b * d.groups),
     }),
+    flops: ({ b, s, c }) => 8 * b * s * c,
     wasmScratch: ({ c }) => 16 * c,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'sums over a group in f32, one rsqrt and one exp' },
   }),
 
@@ -99,7 +101,9 @@ export const groupNorm = {
       });
     },
     webgpu: ({ b, groups }) => ({ constants: { LANES: 1 }, workgroups: grid(b * groups) }),
+    flops: ({ b, s, c }) => 24 * b * s * c,
     wasmScratch: ({ c }) => 40 * c,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'sums over a group in f32, whose means are taken from values of their size' },
   }),
 };

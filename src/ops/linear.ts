@@ -5,8 +5,11 @@ import { ceilDiv, entry, grid } from './spec.js';
 /** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
 const GEMV_ROWS = 8;
 
-/** Rows of dy that assembly/linear.ts turns at once for a weight's gradient. */
-export const GRADIENT_ROWS = 256;
+/** Bytes of the panel of w that assembly/linear.ts packs. */
+const PANEL = 16384;
+
+/** Scratch memory for a weight's gradient: a panel, and the rows of dy that assembly/linear.ts turns at once. */
+export const gradientScratch = (n: number) => PANEL + 4 * 256 * n;
 
 export const linear = {
   forward: entry('linear', 'forward', shader, {
@@ -44,6 +47,8 @@ export const linear = {
       };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },
   }),
 
@@ -65,6 +70,8 @@ export const linear = {
       workgroups: [ceilDiv(k, 64), ...grid(ceilDiv(m, 64))],
     }),
     flops: ({ m, n, k }) => 2 * m * n * k,
+    wasmScratch: () => PANEL,
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'n products summed in f32, in another order' },
   }),
 
@@ -94,7 +101,8 @@ export const linear = {
       workgroups: [ceilDiv(k, 64), ceilDiv(n, 64), p],
     }),
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => 4 * GRADIENT_ROWS * n,
+    wasmScratch: ({ n }) => gradientScratch(n),
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'm products summed in f32, in another order' },
   }),
 };

@@ -31,6 +31,7 @@ export const quantize = {
     webgpu: ({ r, d }) => ({ constants: { D: d, ROWS }, workgroups: grid(ceilDiv(r, ROWS)) }),
     flops: ({ r, v, d }) => 3 * r * v * d,
     wasmScratch: ({ v, d }) => 4 * d * (ceilDiv(v, 4) * 4 + 1),
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'd squares of differences of two rounded quotients' },
   }),
 

@@ -45,6 +45,8 @@ export const rmsNormGated = {
       }
     },
     webgpu: ({ m, l, e, groups }) => ({ constants: { PER: ceilDiv(e / groups, 256) }, workgroups: grid(m * l * groups) }),
+    flops: ({ m, l, e }) => 16 * m * l * e,
+    wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'an exp and e/groups squares summed in f32, in another order' },
   }),
   /**
@@ -98,6 +100,8 @@ export const rmsNormGated = {
       }
     },
     webgpu: ({ w, e, groups }) => ({ constants: { PER: ceilDiv(e / groups, 256) }, workgroups: grid(w * groups) }),
+    flops: ({ m, l, e }) => 32 * m * l * e,
+    wasmParts: true,
     tolerance: { f32: 4e-6, reason: 'an exp, two sums over e/groups and one over rows in f32, in another order' },
   }),
 };

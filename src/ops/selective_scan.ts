@@ -94,6 +94,7 @@ export const selectiveScan = {
     flops: ({ m, l, e, n }) => m * l * e * (7 * n + 8),
     // A and h of four channels, then their Δ, Δx and C·h at a block of positions.
     wasmScratch: ({ n }) => (8 * n + 12 * BLOCK) * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'an exp of a rounded product per position and state, carried along the sequence' },
   }),
 
@@ -138,6 +139,7 @@ export const selectiveScan = {
     },
     flops: ({ m, l, e, n }) => m * l * e * 7 * n,
     wasmScratch: ({ n }) => (8 * n + 12 * BLOCK) * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -252,6 +254,7 @@ export const selectiveScan = {
     }),
     flops: ({ m, l, e, n }) => m * l * e * 24 * n,
     wasmScratch: ({ n }) => (3 * blockOf(n) * n + (2 * CHUNK + 1) * n + 5 * CHUNK * blockOf(n)) * 4,
+    wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'as forward, twice, and sums over n and over the positions' },
   }),
 

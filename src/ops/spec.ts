@@ -89,12 +89,14 @@ export interface EntrySpec<
   reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
   /** `half` names the tensors given as f16. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
-  /** Floating-point operations of a call, where a benchmark wants a rate. */
+  /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */
   flops?(d: Dims<T, A>): number;
   /** Bytes a call moves, where that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
-  /** Bytes of scratch memory the assembly kernel wants, passed as its last argument. */
+  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
   wasmScratch?(d: Dims<T, A>): number;
+  /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
+  wasmParts?: true;
   /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
   tolerance: { f32: number; reason: string };
 }

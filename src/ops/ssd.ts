@@ -147,6 +147,7 @@ export const ssd = {
     webgpu: (d) => planRows('forward', d, ['xbc', 'state']),
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'one exp a position, carried along the sequence, and n products summed in f32' },
   }),
 
@@ -196,6 +197,7 @@ export const ssd = {
     webgpu: (d) => planColumns('backward_past', d, ['xbc', 'dC']),
     flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
     wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -249,6 +251,7 @@ export const ssd = {
     webgpu: (d) => planColumns('backward_future', d, ['xbc', 'dB']),
     flops: ({ m, l, e, d_state }) => m * l * e * 5 * d_state,
     wasmScratch: ({ headdim, d_state }) => headdim * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -295,6 +298,7 @@ export const ssd = {
     webgpu: (d) => planRows('backward', d, ['xbc']),
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 3),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
+    wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
 
@@ -392,6 +396,8 @@ export const ssd = {
       constants: { WG: 64 },
       workgroups: grid(ceilDiv(m * l * ngroups * n + h, 64)),
     }),
+    flops: ({ m, l, h, n }) => 2 * m * l * h * n,
+    wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'sums over heads and over m' },
   }),
 };

@@ -4,7 +4,7 @@ import { ReferenceBackend } from '../backend/reference.js';
 import { WasmBackend } from '../backend/wasm.js';
 import { describeAdapter, WebGpuBackend } from '../backend/webgpu.js';
 import { DeviceError, OptionError } from '../errors.js';
-import { importOptional, runtime } from './runtime.js';
+import { importOptional, processors, runtime } from './runtime.js';
 
 /**
  * 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design; the `aim` command has it, the
@@ -24,8 +24,17 @@ export interface DeviceOptions {
   precision?: 'f32' | 'mixed';
   /** Where to fetch the WASM module from instead of the bundle. */
   wasmUrl?: string | URL;
+  /**
+   * Threads that WASM computes with, 1 to 64. Default: one for each processor, at most 8. Where memory cannot be shared between
+   * threads (a page that is not cross-origin isolated, or whose Content-Security-Policy forbids `worker-src blob:`) there is one.
+   * Results are the same to the bit whatever the number.
+   */
+  threads?: number;
   signal?: AbortSignal | undefined;
 }
+
+/** More threads than this seldom help: beyond, memory is the limit. */
+const MOST_THREADS = 8;
 
 /** Dawn instances must outlive their devices; one per set of toggles, made on first use. */
 const dawn = new Map<string, GPU>();
@@ -112,11 +121,16 @@ async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<We
  * Throws DeviceError when what was asked for is not there, OptionError for an unknown name.
  */
 export async function createBackend(options: DeviceOptions = {}): Promise<Backend> {
-  const { device = 'auto', precision = 'f32', dawn, wasmUrl, signal } = options;
+  const { device = 'auto', precision = 'f32', dawn, wasmUrl, threads, signal } = options;
   signal?.throwIfAborted();
   if (precision !== 'f32' && precision !== 'mixed')
     throw new OptionError(`precision is ${JSON.stringify(precision)}; it must be 'f32' or 'mixed'.`);
-  const wasm = () => WasmBackend.create({ ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) });
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
+    throw new OptionError(`threads is ${threads}; it must be an integer from 1 to 64.`);
+  const wasm = async () => {
+    const module = { ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) };
+    return WasmBackend.create({ ...module, threads: threads ?? Math.min(MOST_THREADS, await processors()) });
+  };
   if (typeof device === 'object') return new WebGpuBackend(device, undefined, false, products(precision));
   switch (device) {
     case 'reference':

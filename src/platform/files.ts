@@ -116,6 +116,11 @@ export async function parent(path: string): Promise<string> {
   return (await load<typeof import('node:path')>('path')).dirname(path);
 }
 
+/** The name of what is at `path`. */
+export async function base(path: string): Promise<string> {
+  return (await load<typeof import('node:path')>('path')).basename(path);
+}
+
 /** The path of a file: URL. */
 export async function urlPath(url: URL): Promise<string> {
   return (await load<typeof import('node:url')>('url')).fileURLToPath(url);

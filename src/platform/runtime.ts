@@ -22,6 +22,13 @@ export function importOptional<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<T>;
 }
 
+/** Processors that this process may use; 1 where that is not told. */
+export async function processors(): Promise<number> {
+  const told = (globalThis.navigator as Navigator | undefined)?.hardwareConcurrency;
+  if (told !== undefined || runtime().name !== 'node') return told ?? 1;
+  return (await importOptional<typeof import('node:os')>('node:os')).availableParallelism();
+}
+
 /** Lets timers, input and abort signals run; WASM work would otherwise hold the thread to its end. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => {

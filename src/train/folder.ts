@@ -133,6 +133,30 @@ export interface SavedCheckpoint {
   hasEma: boolean;
 }
 
+/** A checkpoint in memory instead of in a folder: reads every tensor now. */
+export async function heldCheckpoint({ config, classes, state, ...parts }: CheckpointParts): Promise<SavedCheckpoint> {
+  const read = async (list: Iterable<NamedTensor>) => {
+    const held = [];
+    for (const { name, shape, data } of list) held.push({ name, shape, data: typeof data === 'function' ? await data() : data });
+    return held;
+  };
+  const held = {
+    model: await read(parts.model),
+    optimizer: await read(parts.optimizer),
+    ema: await read(parts.ema ?? []),
+  };
+  return {
+    path: 'the state kept in memory',
+    config,
+    classes: classes && [...classes],
+    state,
+    hasEma: Boolean(parts.ema),
+    async *tensors(part) {
+      yield* held[part];
+    },
+  };
+}
+
 /**
  * The checkpoint to resume from: the path of a run folder, which gives the one that `latest` names or, if that is damaged, the
  * newest complete one before it; the path of one checkpoint; or the Files of one. Throws IoError when there is none,

@@ -1,5 +1,5 @@
 /** What can be trained: stage 2 on codes, or the tokenizer on images. */
-import type { AiM } from '../aim.js';
+import type { AiM, Placed } from '../aim.js';
 import type { Tensor } from '../backend/backend.js';
 import type { Codes, CodesPart } from '../data/codes.js';
 import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset.js';
@@ -46,7 +46,7 @@ export interface Task {
   readonly evalLength: number;
   /** Checkpoint names of what is trained begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
-  open(batch: number): BatchWork;
+  open(on: Placed, batch: number): BatchWork;
 }
 
 /** A tree like the parameters' with each name's gradient in its place. */
@@ -55,7 +55,7 @@ const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Te
 
 /** Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. */
 export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
-  const { be, config } = aim;
+  const { config } = aim;
   const T = config.num_tokens;
   if (!(labelDropout >= 0 && labelDropout <= 1))
     throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
@@ -66,7 +66,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
     length: codes.labels.length,
     evalLength: codes.eval?.labels.length ?? 0,
     prefix: 'mamba.',
-    open(b) {
+    open({ be, params }, b) {
       const batch = {
         tokens: be.tensor([b, T], 'u32'),
         labels: be.tensor([b], 'u32'),
@@ -74,7 +74,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
         loss: be.tensor([1]),
       };
       be.zero(batch.step);
-      const p = aim.params.mamba.backbone;
+      const p = params.mamba.backbone;
       const put = (part: CodesPart, items: Uint32Array, labels: Uint32Array) => {
         const tokens = new Uint32Array(b * T);
         items.forEach((item, i) => {
@@ -109,7 +109,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
 
 /** The tokenizer on images: reconstruction, codebook and commitment losses. */
 export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Task {
-  const { be, config } = aim;
+  const { config } = aim;
   const size = config.image_size;
   for (const data of [train, held]) {
     if (data && data.size !== size)
@@ -122,15 +122,15 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
     length: train.length,
     evalLength: held?.length ?? 0,
     prefix: 'vqvae.',
-    open(b) {
+    open({ be, params }, b) {
       const image = be.tensor([b, size, size, 3]);
       const metrics = { mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
       /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
       const run = (grads?: TokenizerParams) => {
         const a = new Acts(be, true);
-        const { losses } = tokenizerLossForward(be, aim.params.vqvae, image, a);
+        const { losses } = tokenizerLossForward(be, params.vqvae, image, a);
         for (const [name, y] of Object.entries(metrics)) be.run(sum.forward, { x: losses[name as 'mse'], y }, { scale: 1 });
-        if (grads) tokenizerLossBackward(be, aim.params.vqvae, grads, a);
+        if (grads) tokenizerLossBackward(be, params.vqvae, grads, a);
         a.free();
       };
       const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {

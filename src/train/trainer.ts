@@ -1,13 +1,13 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and what a checkpoint needs to go on exactly. */
-import type { AiM } from '../aim.js';
+import type { AiM, Placed, Restore } from '../aim.js';
 import type { Backend, Recording, Tensor } from '../backend/backend.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
-import { CheckpointError, OptionError, TrainingError } from '../errors.js';
-import { toCheckpoint, toDevice } from '../model/params.js';
+import { CheckpointError, DeviceError, OptionError, TrainingError } from '../errors.js';
+import { type ParamSpec, toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
-import { type CheckpointParts, extraTensors, type NamedTensor, type SavedCheckpoint } from './folder.js';
+import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
 import { Optimizer, type OptimizerOptions } from './optimizer.js';
 import { Order } from './order.js';
 import { checkSchedule, learningRate, type Schedule } from './schedule.js';
@@ -67,28 +67,49 @@ export interface TrainStep {
   eval?: Readonly<Record<string, number>>;
 }
 
+/** What training keeps on the device. */
+interface Workings {
+  readonly be: Backend;
+  readonly optimizer: Optimizer;
+  readonly work: BatchWork;
+  readonly first: Recording;
+  readonly further: Recording | undefined;
+  readonly update: Recording;
+}
+
+/** Waits for what a step gave. */
+type Figures = () => Promise<{ metrics: Record<string, number>; gradNorm: number }>;
+
+/**
+ * Trains a model in place. Should the GPU device be lost, training goes on by itself on a new one: from the state that `keep`
+ * or `resume` was given last (or from the beginning) it takes the steps since once more. Batches and random numbers depend on
+ * the step alone, so the weights are the same as without the loss, bit for bit, and no step is reported twice.
+ */
 export class Trainer {
   /** Steps taken: the device's weights are those after this many. */
   step = 0;
   readonly options: RunOptions;
   readonly stepsPerEpoch: number;
-  private readonly be: Backend;
   private readonly task: Task;
   private readonly order: Order;
-  private readonly optimizer: Optimizer;
-  private readonly work: BatchWork;
-  private readonly first: Recording;
-  private readonly further: Recording | undefined;
-  private readonly update: Recording;
   private readonly model: AiM;
   private readonly codes: Codes | undefined;
+  private at: Workings;
+  /** Of steps taken whose figures `run` has not told. */
+  private readonly figures = new Map<number, Figures>();
+  /** Whether the average of weights is in the model's place. */
+  private swapped = false;
+  /** Where a lost device sets training back to; undefined: the beginning, as `begin` brings it about. */
+  private point: SavedCheckpoint | undefined;
+  private readonly begin: Restore | undefined;
+  /** What becomes of the weights on a lost device once training is over. */
+  private after: Restore | undefined;
   private disposed = false;
 
   /** Throws OptionError for options out of range or data that does not fit the model. */
   constructor({ model, data, ...o }: TrainerOptions) {
     const isCodes = 'codes' in data;
     this.model = model;
-    this.be = model.be;
     model.widen();
     this.codes = isCodes ? data : undefined;
     const labelDropout = o.labelDropout ?? 0.1;
@@ -120,22 +141,34 @@ export class Trainer {
       emaDecay: o.emaDecay ?? 0,
     };
     this.check();
-    const trained = [...model.named()].filter(([name]) => name.startsWith(this.task.prefix));
-    this.optimizer = new Optimizer(
-      this.be,
+    this.at = this.open(model.on);
+    this.begin = model.restore;
+    if (this.begin) model.restore = this.restore;
+  }
+
+  private open(on: Placed): Workings {
+    const { be } = on;
+    const trained = [...this.model.named(on)].filter(([name]) => name.startsWith(this.task.prefix));
+    const optimizer = new Optimizer(
+      be,
       trained.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
       this.options,
     );
-    const { accumulate } = this.options;
-    this.work = this.task.open(batchSize / accumulate);
-    const grads = new Map(this.optimizer.slots.map((s) => [s.name, s.grad]));
-    const gradient = () => this.work.gradient(grads);
-    this.first = this.be.record(() => {
-      this.optimizer.zeroGrad();
-      gradient();
-    }).recording;
-    this.further = accumulate > 1 ? this.be.record(gradient).recording : undefined;
-    this.update = this.be.record(() => this.optimizer.update()).recording;
+    const { accumulate, batchSize } = this.options;
+    const work = this.task.open(on, batchSize / accumulate);
+    const grads = new Map(optimizer.slots.map((s) => [s.name, s.grad]));
+    const gradient = () => work.gradient(grads);
+    return {
+      be,
+      optimizer,
+      work,
+      first: be.record(() => {
+        optimizer.zeroGrad();
+        gradient();
+      }).recording,
+      further: accumulate > 1 ? be.record(gradient).recording : undefined,
+      update: be.record(() => optimizer.update()).recording,
+    };
   }
 
   /**
@@ -146,58 +179,48 @@ export class Trainer {
   async *run({ signal }: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<TrainStep, void, undefined> {
     const { steps, evalEvery } = this.options;
     if (this.codes) await checkCodes(this.model, this.codes);
-    if (this.step === 0) await this.optimizer.resetEma();
+    if (this.step === 0) await this.attempt(() => this.at.optimizer.resetEma(), signal);
     const from = this.step;
+    this.figures.clear();
     // Time at work, without evaluations and what the caller does between steps.
     let worked = 0;
     let since = performance.now();
-    const clock = () => {
-      const now = performance.now();
-      worked += now - since;
-      since = now;
-      return worked / 1000;
-    };
-    let pending: (() => Promise<TrainStep>) | undefined;
-    while (this.step < steps) {
-      signal?.throwIfAborted();
-      const finish = await this.take();
-      const done = this.step;
-      if (pending) {
-        yield await pending();
-        since = performance.now();
+    for (let done = from + 1; done <= steps; done++) {
+      const evaluates = (evalEvery > 0 && done % evalEvery === 0) || done === steps;
+      while (this.step < (evaluates ? done : done + 1)) {
+        signal?.throwIfAborted();
+        await this.attempt(() => this.take(), signal);
+        if (this.at.be.name !== 'webgpu') await pause();
       }
-      pending = async () => {
-        const { metrics, gradNorm } = await finish();
-        const seconds = clock() / (done - from);
-        const perSecond = this.options.batchSize / seconds;
-        return {
-          step: done,
-          steps,
-          epoch: done / this.stepsPerEpoch,
-          loss: metrics.loss!,
-          metrics,
-          lr: this.lr(done - 1),
-          gradNorm,
-          imagesPerSecond: perSecond,
-          tokensPerSecond: perSecond * this.model.config.num_tokens,
-          secondsLeft: seconds * (steps - done),
-        };
+      const { metrics, gradNorm } = await this.attempt(() => this.figures.get(done)!(), signal);
+      if (!Number.isFinite(gradNorm) || !Number.isFinite(metrics.loss)) await this.fail(done - 1, metrics.loss!);
+      this.figures.delete(done);
+      worked += performance.now() - since;
+      const seconds = worked / 1000 / (done - from);
+      const perSecond = this.options.batchSize / seconds;
+      const told: TrainStep = {
+        step: done,
+        steps,
+        epoch: done / this.stepsPerEpoch,
+        loss: metrics.loss!,
+        metrics,
+        lr: this.lr(done - 1),
+        gradNorm,
+        imagesPerSecond: perSecond,
+        tokensPerSecond: perSecond * this.model.config.num_tokens,
+        secondsLeft: seconds * (steps - done),
       };
-      if ((evalEvery > 0 && done % evalEvery === 0) || done === steps) {
-        const last = await pending();
-        pending = undefined;
-        const evaluated = evalEvery > 0 && this.options.evalItems > 0 ? await this.evaluate({ signal }) : undefined;
-        yield evaluated ? { ...last, eval: evaluated } : last;
-        since = performance.now();
-      }
-      if (this.be.name !== 'webgpu') await pause();
+      if (evaluates && evalEvery > 0 && this.options.evalItems > 0) told.eval = await this.evaluate({ signal });
+      yield told;
+      since = performance.now();
     }
   }
 
   /** What a step asks of the device. */
   get cost(): { flops: number } {
-    const parts = (this.options.accumulate - 1) * (this.further?.cost.flops ?? 0);
-    return { flops: this.first.cost.flops + parts + this.update.cost.flops };
+    const { first, further, update } = this.at;
+    const parts = (this.options.accumulate - 1) * (further?.cost.flops ?? 0);
+    return { flops: first.cost.flops + parts + update.cost.flops };
   }
 
   /** Means of the metrics over the held-out images. */
@@ -211,31 +234,42 @@ export class Trainer {
   /** Runs `fn` with the average of weights in the model's place (with the weights themselves when none is kept). */
   async withEma<R>(fn: () => Promise<R>): Promise<R> {
     if (!this.options.emaDecay) return fn();
-    this.swapEma();
+    await this.attempt(async () => this.swapEma());
     try {
       return await fn();
     } finally {
-      this.swapEma();
+      await this.attempt(async () => this.swapEma());
     }
   }
 
   /** Everything a checkpoint holds, after `this.step` steps. Tensors are read when their turn comes. */
   checkpoint(): CheckpointParts {
-    const read = (name: string, spec: Parameters<typeof toCheckpoint>[0], tensor: Tensor): NamedTensor => ({
-      name,
-      shape: spec.shape,
-      data: async () => toCheckpoint(spec, Float32Array.from(await this.be.read(tensor))),
+    type Slot = Optimizer['slots'][number];
+    const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
+      name: `${prefix}${s.name}`,
+      shape: s.spec.shape,
+      // Its tensors are looked up when they are read, for those of now may be lost till then.
+      data: async () => {
+        const read = () => this.at.be.read(which(this.at.optimizer.slots[i]!));
+        return toCheckpoint(s.spec, Float32Array.from(await this.attempt(read)));
+      },
     });
-    const { slots } = this.optimizer;
+    const { slots } = this.at.optimizer;
     return {
       config: this.model.config.json,
       classes: this.classes(),
       model: [
-        ...[...this.model.named()].map(([name, { spec, tensor }]) => read(name, spec, tensor)),
+        ...[...this.model.named()].map(
+          ([name, { spec }]): NamedTensor => ({
+            name,
+            shape: spec.shape,
+            data: async () => toCheckpoint(spec, await this.model.read(name)),
+          }),
+        ),
         ...extraTensors(this.model.config),
       ],
-      optimizer: slots.flatMap((s) => [read(`m.${s.name}`, s.spec, s.m), read(`v.${s.name}`, s.spec, s.v)]),
-      ema: this.options.emaDecay ? slots.map((s) => read(s.name, s.spec, s.ema!)) : undefined,
+      optimizer: [...slots.map(slot('m.', (s) => s.m)), ...slots.map(slot('v.', (s) => s.v))],
+      ema: this.options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
       state: { step: this.step, options: this.options },
     };
   }
@@ -245,6 +279,82 @@ export class Trainer {
    * Throws OptionError when this trainer's options differ from the run's, CheckpointError when a tensor does not fit.
    */
   async resume(saved: SavedCheckpoint): Promise<void> {
+    this.checkRun(saved);
+    await this.attempt(() => this.loadState(this.at, saved));
+    this.point = saved;
+    this.step = saved.state.step;
+  }
+
+  /**
+   * Sets where a lost GPU device sets training back to: a checkpoint of this run, whose files must stay, or, without one, a copy
+   * of everything in memory (12 bytes per parameter trained, 16 with an average of weights; none where the device is not the
+   * library's to replace). Until it is called this is where training began or was resumed.
+   */
+  async keep(saved?: SavedCheckpoint): Promise<void> {
+    if (saved) this.checkRun(saved);
+    else if (!this.begin) return;
+    this.point = saved ?? (await heldCheckpoint(this.checkpoint()));
+  }
+
+  /** Frees what training needs; the model stays. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    const { at, model, begin, point, step } = this;
+    for (const r of [at.first, at.further, at.update]) r?.dispose();
+    at.work.dispose();
+    at.optimizer.dispose();
+    if (!begin) return;
+    this.after = async (on, signal) => {
+      if (step === 0) {
+        await begin(on, signal);
+        return model.widen(on);
+      }
+      model.widen(on);
+      if (point?.state.step === step) return fill(on.be, point, 'model', model.named(on));
+      throw new CheckpointError('its weights were trained here and went with the device; load the checkpoint saved last.');
+    };
+    if (model.restore === this.restore) model.restore = this.after;
+  }
+
+  /** Everything as it was, on a new device: the state at `point`, then the steps since. */
+  private readonly restore: Restore = async (on, signal) => {
+    if (this.after) return this.after(on, signal);
+    const { point } = this;
+    if (!point) await this.begin!(on, signal);
+    this.model.widen(on);
+    if (point) await fill(on.be, point, 'model', this.model.named(on));
+    const at = this.open(on);
+    if (point) await this.loadState(at, point);
+    else await at.optimizer.resetEma();
+    this.at = at;
+    let before: Figures | undefined;
+    for (let step = point?.state.step ?? 0; step < this.step; step++) {
+      signal?.throwIfAborted();
+      const figures = await this.advance(step);
+      if (this.figures.has(step + 1)) this.figures.set(step + 1, figures);
+      // Not further ahead than training is.
+      await before?.();
+      before = figures;
+    }
+    await at.be.settle();
+    if (this.swapped) this.exchange();
+  };
+
+  /** Work on the device, again when that was lost; an error tells what there is to go on from. */
+  private async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
+    try {
+      return await this.model.attempt(work, signal);
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      const kept = this.point
+        ? `The newest state known is of step ${this.point.state.step}: ${this.point.path}.`
+        : 'No checkpoint of this run is known.';
+      throw new DeviceError(`${error.message} ${kept}`, { cause: error });
+    }
+  }
+
+  private checkRun(saved: SavedCheckpoint): void {
     const was = saved.state.options as RunOptions | undefined;
     if (!was) throw new CheckpointError(`${saved.path}: its state.json has no options; it is not a checkpoint of this trainer.`);
     for (const key of Object.keys(this.options) as (keyof RunOptions)[]) {
@@ -254,27 +364,20 @@ export class Trainer {
             'resume with the same options, or begin a new run from its weights.',
         );
     }
-    const { slots } = this.optimizer;
+  }
+
+  /** The optimizer's state and the average; the weights are there. */
+  private async loadState({ be, optimizer: { slots } }: Workings, saved: SavedCheckpoint): Promise<void> {
     const targets = new Map(
       slots.flatMap((s) => [
         [`m.${s.name}`, { spec: s.spec, tensor: s.m }],
         [`v.${s.name}`, { spec: s.spec, tensor: s.v }],
       ]),
     );
-    await this.fill(saved, 'optimizer', targets);
+    await fill(be, saved, 'optimizer', targets);
     if (this.options.emaDecay)
-      await this.fill(saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
-    await this.be.settle();
-    this.step = saved.state.step;
-  }
-
-  /** Frees what training needs; the model stays. */
-  dispose(): void {
-    if (this.disposed) return;
-    this.disposed = true;
-    for (const r of [this.first, this.further, this.update]) r?.dispose();
-    this.work.dispose();
-    this.optimizer.dispose();
+      await fill(be, saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
+    await be.settle();
   }
 
   /** A name for each class of the model, of which the data may have fewer. */
@@ -289,37 +392,42 @@ export class Trainer {
     return learningRate({ kind, lr, steps, warmup }, step);
   }
 
-  /** Submits one step; the function it resolves to waits for its figures. */
-  private async take(): Promise<() => Promise<{ metrics: Record<string, number>; gradNorm: number }>> {
-    const step = this.step;
+  /** Takes the next step, as far as submitting it. */
+  private async take(): Promise<void> {
+    const figures = await this.advance(this.step);
+    this.figures.set(++this.step, figures);
+  }
+
+  private async advance(step: number): Promise<Figures> {
+    const { be, optimizer, update, work } = this.at;
     await this.gradients(step);
-    this.optimizer.prepare(step + 1, this.lr(step));
-    this.update.replay();
-    this.step = step + 1;
+    optimizer.prepare(step + 1, this.lr(step));
+    update.replay();
     // The reads are ordered now, so the next step does not change what they give.
-    const figures = this.figures(this.work);
-    const norm = this.be.read(this.optimizer.norm);
+    const reads = Promise.all([this.read(work), be.read(optimizer.norm)]);
+    // Whoever asks hears of a failure; should nobody ask, it is no matter.
+    reads.catch(() => {});
     return async () => {
-      const metrics = await figures;
-      const gradNorm = (await norm)[0]!;
-      if (!Number.isFinite(gradNorm) || !Number.isFinite(metrics.loss)) await this.fail(step, metrics.loss!);
-      return { metrics, gradNorm };
+      const [metrics, norm] = await reads;
+      return { metrics, gradNorm: norm[0]! };
     };
   }
 
   /** The mean gradient of a step's batch, part by part. */
   private async gradients(step: number): Promise<void> {
     const { batchSize, accumulate, seed } = this.options;
+    const { work, first, further } = this.at;
     const items = this.order.batch(step);
     const size = batchSize / accumulate;
     for (let part = 0; part < accumulate; part++) {
-      await this.work.load(items.subarray(part * size, (part + 1) * size), { seed, step, first: part * size });
-      (part === 0 ? this.first : this.further!).replay();
+      await work.load(items.subarray(part * size, (part + 1) * size), { seed, step, first: part * size });
+      (part === 0 ? first : further!).replay();
     }
   }
 
-  private async figures(work: BatchWork): Promise<Record<string, number>> {
-    const reads = Object.entries(work.metrics).map(async ([name, t]) => [name, (await this.be.read(t))[0]!] as const);
+  private async read(work: BatchWork): Promise<Record<string, number>> {
+    const { be } = this.at;
+    const reads = Object.entries(work.metrics).map(async ([name, t]) => [name, (await be.read(t))[0]!] as const);
     const figures = await Promise.all(reads);
     return { loss: figures.reduce((sum, [, v]) => sum + v, 0), ...Object.fromEntries(figures) };
   }
@@ -328,8 +436,8 @@ export class Trainer {
   private async fail(step: number, loss: number): Promise<never> {
     await this.gradients(step);
     const culprits: string[] = [];
-    for (const { name, grad } of this.optimizer.slots) {
-      const values = await this.be.read(grad);
+    for (const { name, grad } of this.at.optimizer.slots) {
+      const values = await this.at.be.read(grad);
       if (!Array.prototype.every.call(values, Number.isFinite)) culprits.push(name);
     }
     this.step = Math.min(this.step, step);
@@ -342,70 +450,58 @@ export class Trainer {
     );
   }
 
-  private async evaluateWeights(signal?: AbortSignal): Promise<Record<string, number>> {
-    const { evalItems } = this.options;
-    const size = Math.min(evalItems, this.options.batchSize);
-    const sums: Record<string, number> = {};
-    const add = async (work: BatchWork, n: number) => {
-      for (const [name, value] of Object.entries(await this.figures(work)))
-        sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
-    };
+  private evaluateWeights(signal?: AbortSignal): Promise<Record<string, number>> {
+    const { evalItems, batchSize } = this.options;
+    const size = Math.min(evalItems, batchSize);
     const range = (from: number, n: number) => Uint32Array.from({ length: n }, (_, i) => from + i);
-    const work = this.task.open(size);
-    const { recording } = this.be.record(() => work.evaluate());
-    try {
-      let at = 0;
-      for (; at + size <= evalItems; at += size) {
-        signal?.throwIfAborted();
-        await work.loadEval(range(at, size));
-        recording.replay();
-        await add(work, size);
+    return this.attempt(async (on) => {
+      const sums: Record<string, number> = {};
+      const add = async (work: BatchWork, n: number) => {
+        for (const [name, value] of Object.entries(await this.read(work)))
+          sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
+      };
+      const work = this.task.open(on, size);
+      const { recording } = on.be.record(() => work.evaluate());
+      try {
+        let at = 0;
+        for (; at + size <= evalItems; at += size) {
+          signal?.throwIfAborted();
+          await work.loadEval(range(at, size));
+          recording.replay();
+          await add(work, size);
+        }
+        if (at < evalItems) {
+          const rest = this.task.open(on, evalItems - at);
+          await rest.loadEval(range(at, evalItems - at));
+          rest.evaluate();
+          await add(rest, evalItems - at);
+          rest.dispose();
+        }
+      } finally {
+        recording.dispose();
+        work.dispose();
       }
-      if (at < evalItems) {
-        const rest = this.task.open(evalItems - at);
-        await rest.loadEval(range(at, evalItems - at));
-        rest.evaluate();
-        await add(rest, evalItems - at);
-        rest.dispose();
-      }
-    } finally {
-      recording.dispose();
-      work.dispose();
-    }
-    return sums;
+      return sums;
+    }, signal);
+  }
+
+  private swapEma(): void {
+    this.exchange();
+    this.swapped = !this.swapped;
   }
 
   /** Exchanges weights and their average. */
-  private swapEma(): void {
-    const { be } = this;
+  private exchange(): void {
+    const { be, optimizer } = this.at;
     const flat = (t: Tensor) => be.reshape(t, [1, t.size]);
     const copy = (from: Tensor, to: Tensor) => be.run(columns.forward, { x: flat(from), y: flat(to) }, { offset: 0 });
-    for (const { param, ema } of this.optimizer.slots) {
+    for (const { param, ema } of optimizer.slots) {
       const kept = be.tensor(param.shape);
       copy(param, kept);
       copy(ema!, param);
       copy(kept, ema!);
       be.free(kept);
     }
-  }
-
-  private async fill(
-    saved: SavedCheckpoint,
-    part: 'optimizer' | 'ema',
-    targets: Map<string, { spec: Parameters<typeof toDevice>[0]; tensor: Tensor }>,
-  ) {
-    const missing = new Set(targets.keys());
-    for await (const { name, shape, data } of saved.tensors(part)) {
-      const target = targets.get(name);
-      if (!target || shape.join() !== target.spec.shape.join())
-        throw new CheckpointError(
-          `${saved.path}/${part}.safetensors: ${name} [${shape.join(', ')}] does not belong to this model.`,
-        );
-      this.be.write(target.tensor, toDevice(target.spec, data));
-      missing.delete(name);
-    }
-    if (missing.size)
-      throw new CheckpointError(`${saved.path}/${part}.safetensors has no tensor ${[...missing][0]}; take another checkpoint.`);
   }
 
   private check(): void {
@@ -419,4 +515,27 @@ export class Trainer {
     if (!(clipNorm >= 0)) throw new OptionError(`clipNorm is ${clipNorm}; it must be at least 0 (0 clips nothing).`);
     if (!(weightDecay >= 0)) throw new OptionError(`weightDecay is ${weightDecay}; it must be at least 0.`);
   }
+}
+
+/** Puts a part of a checkpoint on the device. */
+async function fill(
+  be: Backend,
+  saved: SavedCheckpoint,
+  part: 'model' | 'optimizer' | 'ema',
+  targets: ReadonlyMap<string, { spec: ParamSpec; tensor: Tensor }>,
+): Promise<void> {
+  const missing = new Set(targets.keys());
+  for await (const { name, shape, data } of saved.tensors(part)) {
+    const target = targets.get(name);
+    // The model's file also has what only the authors' loading asks for.
+    if (!target && part === 'model') continue;
+    if (!target || shape.join() !== target.spec.shape.join())
+      throw new CheckpointError(
+        `${saved.path}/${part}.safetensors: ${name} [${shape.join(', ')}] does not belong to this model.`,
+      );
+    be.write(target.tensor, toDevice(target.spec, data));
+    missing.delete(name);
+  }
+  if (missing.size)
+    throw new CheckpointError(`${saved.path}/${part}.safetensors has no tensor ${[...missing][0]}; take another checkpoint.`);
 }

@@ -6,19 +6,23 @@
 import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
 import type { BackendName } from '../backend/backend.js';
 import { DisposedError, OptionError } from '../errors.js';
+import { warn } from '../io/bytes.js';
+import { isRepositoryId } from '../io/folder.js';
 import { AimImage } from '../io/image.js';
 import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
 import type { DeviceName } from '../platform/device.js';
 import { hasFiles } from '../platform/files.js';
+import type { Thread } from '../platform/thread.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
-import { startThread, type Thread } from './thread.js';
+import { broken, startThread } from './start.js';
 
 export type { EncodeInput, Generated, GenerateOptions, StepInfo } from '../aim.js';
 export * from '../errors.js';
 export type { SamplingOptions } from '../generate.js';
+export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from '../io/cache.js';
 export { AimImage } from '../io/image.js';
-export type { CheckpointSource, Progress } from '../io/source.js';
+export type { CheckpointSource, Progress, RemoteOptions, SourceOptions } from '../io/source.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
 export type { DeviceName } from '../platform/device.js';
 
@@ -73,7 +77,7 @@ export class AiM {
   private static async load<K extends 'fromPretrained' | 'fromConfig'>(
     call: K,
     what: Parameters<Calls[K]>[0],
-    { workerUrl, signal, onProgress, wasmUrl, ...options }: WorkerLoadOptions,
+    { workerUrl, signal, onProgress, onWarning, wasmUrl, ...options }: WorkerLoadOptions,
   ): Promise<AiM> {
     signal?.throwIfAborted();
     if (typeof options.device === 'object')
@@ -81,7 +85,7 @@ export class AiM {
     const line = new Line(await startThread(workerUrl && absolute(workerUrl)));
     try {
       const plain = wasmUrl ? { ...options, wasmUrl: absolute(wasmUrl) } : options;
-      const facts = await line.call(call, [what, plain] as unknown as Parameters<Calls[K]>, { signal, onProgress });
+      const facts = await line.call(call, [what, plain] as unknown as Parameters<Calls[K]>, { signal, onProgress, onWarning });
       return new AiM(line, facts as ModelFacts);
     } catch (error) {
       line.end();
@@ -118,6 +122,7 @@ export class AiM {
 interface Listeners {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
+  onWarning?: ((message: string) => void) | undefined;
   onStep?: ((step: StepInfo) => unknown) | undefined;
 }
 
@@ -134,7 +139,7 @@ class Line {
 
   constructor(private readonly thread: Thread) {
     thread.onMessage((message) => this.receive(message));
-    thread.onFailure((error) => this.end(error));
+    thread.onFailure((error) => this.end(broken(error)));
   }
 
   /** Rejects like the same call without a worker: with `signal.reason` when aborted, with what a listener threw, else an AimError. */
@@ -178,6 +183,7 @@ class Line {
     if ('result' in message) call.resolve(message.result);
     else if ('error' in message) call.reject(revivedError(message.error));
     else if ('step' in message) void this.step(message.id, call, message.step);
+    else if ('warning' in message) warn(call, message.warning);
     else call.onProgress?.(message.progress);
   }
 
@@ -200,7 +206,8 @@ class Line {
 
 /** What a worker can be given: it knows neither the page's address nor how to clone a URL or a FileList. */
 function portable(source: CheckpointSource): CheckpointSource {
-  if (typeof source === 'string' || source instanceof URL) return hasFiles() ? String(source) : absolute(source);
+  if (typeof source === 'string' || source instanceof URL)
+    return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
   return Symbol.iterator in source ? [...source] : source;
 }
 

@@ -2,7 +2,8 @@
 import { AiM } from '../aim.js';
 import { DisposedError } from '../errors.js';
 import { AimImage } from '../io/image.js';
-import { importOptional, runtime } from '../platform/runtime.js';
+import { runtime } from '../platform/runtime.js';
+import { parentOf } from '../platform/thread.js';
 import { type FromWorker, plainError, plainImage, type Request, type ToWorker } from './messages.js';
 
 /** A call under way. */
@@ -14,23 +15,13 @@ interface Running {
   seen?: (goOn: boolean) => void;
 }
 
-interface Port {
-  postMessage(message: FromWorker, transfer: ArrayBuffer[]): void;
-}
-
 const running = new Map<number, Running>();
-let port: Port;
+let port: Awaited<ReturnType<typeof parentOf>>;
 let model: AiM | undefined;
 
 async function listen(): Promise<void> {
-  if (runtime().name === 'node') {
-    const { parentPort } = await importOptional<typeof import('node:worker_threads')>('node:worker_threads');
-    port = parentPort!;
-    parentPort!.on('message', receive);
-  } else {
-    port = globalThis as unknown as Port;
-    globalThis.addEventListener('message', (event) => receive((event as MessageEvent<ToWorker>).data));
-  }
+  port = await parentOf(runtime().name === 'node');
+  port.onMessage(receive);
 }
 
 function receive(message: ToWorker): void {
@@ -46,9 +37,9 @@ async function answer(request: Request): Promise<void> {
   running.set(id, call);
   try {
     const result = await perform(request, call);
-    port.postMessage({ id, result }, buffers(result));
+    send({ id, result }, buffers(result));
   } catch (error) {
-    port.postMessage({ id, error: plainError(error) }, []);
+    send({ id, error: plainError(error) });
   } finally {
     running.delete(id);
   }
@@ -59,6 +50,7 @@ async function perform(request: Request, call: Running) {
   const { signal } = call.abort;
   const load = {
     signal,
+    onWarning: (warning: string) => send({ id, warning }),
     onProgress: request.listens ? (progress: NonNullable<unknown>) => send({ id, progress } as FromWorker) : undefined,
   };
   switch (request.call) {
@@ -109,8 +101,8 @@ function live(): AiM {
   return model;
 }
 
-function send(message: FromWorker): void {
-  port.postMessage(message, []);
+function send(message: FromWorker, transfer?: ArrayBuffer[]): void {
+  port.post(message, transfer);
 }
 
 /** The memory of an answer's arrays, to be moved rather than copied. */

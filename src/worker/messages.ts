@@ -15,7 +15,7 @@ import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfigJson } from '../model/config.js';
 
 /** Options without what cannot be cloned. */
-type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'signal'>;
+type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;
 
 export type PlainImage = Pick<AimImage, 'width' | 'height' | 'data' | 'label' | 'seed'>;
 /** `rgb` marks the floats of an AimImage; other inputs are RGBA bytes. */
@@ -47,7 +47,8 @@ export type FromWorker =
   | { id: number; result: ReturnType<Calls[keyof Calls]> }
   | { id: number; error: PlainError }
   | { id: number; step: PlainStep }
-  | { id: number; progress: Progress };
+  | { id: number; progress: Progress }
+  | { id: number; warning: string };
 
 interface PlainError {
   name: string;

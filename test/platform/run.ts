@@ -7,9 +7,13 @@ export interface Ran {
   stderr: string;
 }
 
-export function run(command: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<Ran> {
+export function run(
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; timeout?: number } = {},
+): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], timeout: 280_000 });
+    const child = spawn(command, args, { timeout: 580_000, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     const ran: Ran = { status: null, stdout: '', stderr: '' };
     child.stdout.on('data', (chunk) => (ran.stdout += chunk));
     child.stderr.on('data', (chunk) => (ran.stderr += chunk));

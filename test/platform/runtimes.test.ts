@@ -17,8 +17,9 @@ let script: string;
 
 /** What a proof gives when it cannot start: `reason` is a DeviceError's message. */
 type Outcome = Proof | { reason: string };
-const rows: { runtime: string; backend: string; status: string; ms: number | ''; tokens: string }[] = [];
-let baseline: number[][] | undefined;
+const rows: { runtime: string; backend: string; status: string; ms: number | ''; tokens: string; losses: string }[] = [];
+/** Node's on WASM. */
+let baseline: Proof | undefined;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-proof-'));
@@ -35,9 +36,10 @@ beforeAll(async () => {
 afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
   const table = rows.map(
-    (r) => `  ${r.runtime.padEnd(9)}${r.backend.padEnd(8)}${r.status.padEnd(8)}${String(r.ms).padStart(7)}  ${r.tokens}`,
+    (r) =>
+      `  ${r.runtime.padEnd(9)}${r.backend.padEnd(8)}${r.status.padEnd(8)}${String(r.ms).padStart(7)}  ${r.tokens.padEnd(8)}${r.losses}`,
   );
-  console.log(`runtime × backend: status, ms, images whose tokens equal Node's on WASM\n${table.join('\n')}`);
+  console.log(`runtime × backend: status, ms, images whose tokens equal Node's on WASM, losses in training\n${table.join('\n')}`);
 });
 
 const RUNTIMES: Record<string, { missing(): string; prove(place: Place): Promise<Outcome> }> = {
@@ -54,8 +56,8 @@ const RUNTIMES: Record<string, { missing(): string; prove(place: Place): Promise
 const deno = findDeno();
 
 describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
-  it.for(device)('%s', { timeout: 300_000 }, async (backend, { skip }) => {
-    const row = { runtime, backend, status: 'FAILED', ms: '' as number | '', tokens: '' };
+  it.for(device)('%s', { timeout: 600_000 }, async (backend, { skip }) => {
+    const row = { runtime, backend, status: 'FAILED', ms: '' as number | '', tokens: '', losses: '' };
     rows.push(row);
     const { missing, prove } = RUNTIMES[runtime]!;
     const without = (reason: string) => {
@@ -68,13 +70,18 @@ describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
       expect(backend, proof.reason).toBe('webgpu');
       return without(proof.reason);
     }
-    baseline ??= proof.tokens;
-    const equal = proof.tokens.filter((t, i) => t.join() === baseline![i]!.join()).length;
-    Object.assign(row, { ms: proof.ms, tokens: `${equal} of ${baseline.length}` });
+    baseline ??= proof;
+    const { length } = baseline.tokens;
+    const equal = proof.tokens.filter((t, i) => t.join() === baseline!.tokens[i]!.join()).length;
+    const losses = proof.losses.map((loss) => loss.toFixed(4)).join(' ');
+    Object.assign(row, { ms: proof.ms, tokens: `${equal} of ${length}`, losses });
     expect(proof.device).toContain(backend);
     expect(proof.checks.filter((c) => c.wrong)).toEqual([]);
     // On WebGPU a near tie may fall otherwise, and then the rest of that image does; on WASM nothing may.
-    expect(equal).toBeGreaterThanOrEqual(backend === 'wasm' ? baseline.length : baseline.length * 0.9);
+    expect(equal).toBeGreaterThanOrEqual(backend === 'wasm' ? length : length * 0.9);
+    const off = proof.losses.map((loss, i) => Math.abs(loss - baseline!.losses[i]!));
+    expect(off).toHaveLength(8);
+    expect(Math.max(...off)).toBeLessThanOrEqual(backend === 'wasm' ? 0 : 1e-3);
     row.status = 'ok';
   });
 });

@@ -1,9 +1,13 @@
 /** `aim-js/worker` in Node, Deno and Chromium. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import { DeviceError } from '../../src/errors.js';
+import { AiM as RemoteAiM } from '../../src/worker/client.js';
+import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { findDeno, runDeno } from './deno.js';
 import { type Ran, run } from './run.js';
 import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
@@ -39,6 +43,52 @@ function parsed({ status, stdout, stderr }: Ran): WorkerProof {
 }
 
 it('Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
+
+it('a GPU device that is lost in the worker (Node)', async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  // The worker's own script, with a hand on its GPU: the device is lost at one submit, or each as soon as it is there.
+  const lossy = (name: string, when: string) => {
+    const path = join(dir, name);
+    writeFileSync(
+      path,
+      `import { writeFileSync } from 'node:fs';
+      import { globals } from ${JSON.stringify(pathToFileURL(`${root}node_modules/webgpu/index.js`).href)};
+      const { GPUAdapter, GPUQueue } = globals;
+      const { requestDevice } = GPUAdapter.prototype;
+      const { submit } = GPUQueue.prototype;
+      const devices = [];
+      let submits = 0;
+      GPUAdapter.prototype.requestDevice = async function (...args) {
+        const device = await requestDevice.apply(this, args);
+        devices.push(device);
+        if (${when === 'always'}) device.destroy();
+        return device;
+      };
+      GPUQueue.prototype.submit = function (...args) {
+        submit.apply(this, args);
+        if (++submits !== ${Number(when) || 0}) return;
+        devices[0].destroy();
+        writeFileSync(${JSON.stringify(`${path}.lost`)}, '');
+      };
+      await import(${JSON.stringify(pathToFileURL(`${root}dist/aim.worker.min.js`).href)});`,
+    );
+    return pathToFileURL(path);
+  };
+  const options = { count: 2, seed: 3 };
+  const here = await AiM.fromPretrained(`${place.fixtures}/mamba2-adaln`, { device: 'webgpu' });
+  const want = await here.generate(options);
+  await here.dispose();
+  const load = (workerUrl: URL) => RemoteAiM.fromPretrained(`${place.fixtures}/mamba2-adaln`, { device: 'webgpu', workerUrl });
+  const aim = await load(lossy('once.mjs', '4'));
+  const got = await aim.generate(options);
+  expect(existsSync(join(dir, 'once.mjs.lost'))).toBe(true);
+  expect(got.tokens).toEqual(want.tokens);
+  expect(got.images.map((image) => [...image.data])).toEqual(want.images.map((image) => [...image.data]));
+  await aim.dispose();
+  const never = await load(lossy('always.mjs', 'always')).catch((error) => error);
+  expect(never).toBeInstanceOf(DeviceError);
+  expect(never.message).toMatch(/the WebGPU device was lost/);
+});
 
 it('Deno', async ({ skip }) => {
   const found = findDeno();

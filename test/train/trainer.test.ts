@@ -6,49 +6,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { type Codes, encodeCodes, tokenizerFingerprint } from '../../src/data/codes.js';
+import { encodeCodes } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
 import { CheckpointError, OptionError, TrainingError } from '../../src/errors.js';
-import type { AimConfigJson } from '../../src/model/config.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { uniform } from '../../src/train/random.js';
 import { Trainer, type TrainerOptions } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
-
-const CONFIG: AimConfigJson = {
-  d_model: 32,
-  n_layer: 2,
-  vocab_size: 32,
-  num_classes: 3,
-  num_tokens: 16,
-  ssm_cfg: { layer: 'Mamba2', d_state: 8, headdim: 8 },
-  adaln_group: true,
-  num_groups: 2,
-  vq_config: { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 32, embed_dim: 4 },
-};
-
-/** Sequences with something to learn: each token follows from the one before and the class, with some noise. */
-async function codesFor(aim: AiM, n = 60): Promise<Codes> {
-  const part = (count: number, salt: number) => {
-    const labels = Uint32Array.from({ length: count }, (_, i) => i % 3);
-    const codes = new Uint32Array(count * 16);
-    for (let i = 0; i < count; i++) {
-      for (let t = 0; t < 16; t++) {
-        const before = t ? codes[i * 16 + t - 1]! : 0;
-        codes[i * 16 + t] = (before * 5 + labels[i]! * 7 + Math.floor(uniform(9, 'order', salt + i, t) * 3)) % 32;
-      }
-    }
-    return { codes, labels };
-  };
-  return {
-    ...part(n, 0),
-    eval: part(14, 1000),
-    classes: ['a', 'b', 'c'],
-    tokens: 16,
-    vocabulary: 32,
-    fingerprint: await tokenizerFingerprint(aim),
-  };
-}
+import { CONFIG, codesFor } from './tiny.js';
 
 async function losses(
   device: 'reference' | 'wasm' | 'webgpu',

@@ -9,7 +9,7 @@ import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { createBackend } from '../../platform/device.js';
 import { runtime } from '../../platform/runtime.js';
 import { loadModel } from '../model.js';
-import { COMMON, deviceOptions, type Flags, helpText, number, parse } from '../options.js';
+import { COMMON, commonOptions, type Flags, helpText, number, parse } from '../options.js';
 import { copyBandwidth, gemm } from './measure.js';
 import { type Context, decoding, generation, product, type Row, scaling, training } from './suites.js';
 
@@ -52,7 +52,7 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
     if (wrong !== undefined) throw new OptionError(`--${name} is ${JSON.stringify(wrong)}; it must be of ${allowed.join(', ')}.`);
     return values as T[];
   };
-  const device = deviceOptions(flags);
+  const device = commonOptions(flags);
   const runs = number(flags, 'runs') ?? 5;
   if (!(Number.isInteger(runs) && runs > 0)) throw new OptionError(`--runs is ${runs}; it must be a positive integer.`);
 

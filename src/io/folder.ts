@@ -1,0 +1,67 @@
+/** Checkpoints that are a folder of some kind, and what is loaded only when one needs it. */
+import { OptionError } from '../errors.js';
+import type { ByteSource, SourceOptions } from './bytes.js';
+
+export const CONFIG = 'config.json';
+export const WEIGHTS = 'model.safetensors';
+export const INDEX = `${WEIGHTS}.index.json`;
+
+export type FileOptions = Omit<SourceOptions, 'sha256'> & { sha256?: string | undefined };
+
+/** The files of a checkpoint; what is not there is undefined. */
+export interface Folder {
+  /** Where it is, for messages. */
+  name: string;
+  text(file: string): Promise<string | undefined>;
+  open(file: string, options: FileOptions): Promise<ByteSource | undefined>;
+  /** Throws the error for a file that has to be there. */
+  missing(file: string): Promise<never>;
+}
+
+/** Downloading, the cache, hashes and shards: a chunk of its own, since a local file needs none of it. */
+export const downloads = () => import('./download.js');
+
+/** A local source, verified if a hash is given for it. */
+export async function checked(source: ByteSource, sha256: string | undefined): Promise<ByteSource> {
+  return sha256 === undefined ? source : (await downloads()).verified(source, sha256);
+}
+
+/** The weights in a folder: one file, or several by their index. `file` is the one asked for by its own name. */
+export async function folderWeights(folder: Folder, options: SourceOptions, file = WEIGHTS): Promise<ByteSource> {
+  const { sha256 } = options;
+  // With a hash for each file there may be none of this name.
+  const isOther = typeof sha256 === 'object' && !(file in sha256);
+  const whole = await folder.open(file, { ...options, sha256: isOther ? undefined : givenHash(sha256, file, false) });
+  if (whole && isOther) {
+    await whole.close();
+    givenHash(sha256, file, false);
+  }
+  if (whole) return whole;
+  const index = file === WEIGHTS ? await folder.text(INDEX) : undefined;
+  if (index === undefined) return folder.missing(file);
+  const { joinShards, shardNames, sharedProgress } = await downloads();
+  const names = shardNames(index, `${folder.name}: ${INDEX}`);
+  const progress = sharedProgress(names.length, options.onProgress);
+  const open = async (i: number) => {
+    const name = names[i]!;
+    const own = { ...options, sha256: givenHash(sha256, name, true), onProgress: progress(i) };
+    return (await folder.open(name, own)) ?? folder.missing(name);
+  };
+  return joinShards(names.length, open, folder.name, options);
+}
+
+/** True for `owner/name`; in a browser a folder beside the page is `./owner/name`. */
+export function isRepositoryId(text: string): boolean {
+  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !text.endsWith('.safetensors');
+}
+
+/** The hash that the user gives for a file. Throws OptionError. */
+export function givenHash(sha256: SourceOptions['sha256'], file: string, ofSeveral: boolean): string | undefined {
+  if (sha256 === undefined) return undefined;
+  if (typeof sha256 === 'string' && ofSeveral)
+    throw new OptionError(`the checkpoint has several files of weights; give sha256 as { '${file}': … }.`);
+  const hash = typeof sha256 === 'string' ? sha256 : sha256[file];
+  if (typeof hash !== 'string' || !/^[\da-f]{64}$/i.test(hash))
+    throw new OptionError(`sha256 of ${file} is ${JSON.stringify(hash)}; it must be 64 hexadecimal digits.`);
+  return hash.toLowerCase();
+}

@@ -1,0 +1,121 @@
+/**
+ * Checkpoints cut into several safetensors files, as Hugging Face saves large ones: model.safetensors.index.json has the
+ * `weight_map` from tensor to file. They are read as if they were one file.
+ */
+import { CheckpointError } from '../errors.js';
+import { type ByteSource, checkRange, type SourceOptions } from './bytes.js';
+import { parseHeader } from './safetensors.js';
+
+/** The names of the files, in order. Throws CheckpointError for what is no such index. */
+export function shardNames(text: string, name: string): string[] {
+  let map: unknown;
+  try {
+    map = (JSON.parse(text) as { weight_map?: unknown } | null)?.weight_map;
+  } catch (error) {
+    throw new CheckpointError(`${name} is not valid JSON: ${(error as Error).message}; download it again.`, { cause: error });
+  }
+  const files = typeof map === 'object' && map !== null && !Array.isArray(map) ? [...new Set(Object.values(map))].sort() : [];
+  if (files.length === 0) throw new CheckpointError(`${name} has no weight_map from tensors to files; download it again.`);
+  for (const file of files) {
+    // Beside the index and nowhere else.
+    if (typeof file !== 'string' || !/^[^/\\]+\.safetensors$/.test(file))
+      throw new CheckpointError(
+        `${name} names the file ${JSON.stringify(file)}, not a .safetensors file beside it; download it again.`,
+      );
+  }
+  return files as string[];
+}
+
+/** Progress of the file `index` of `count` → progress of all together. */
+export function sharedProgress(count: number, onProgress: SourceOptions['onProgress']) {
+  const loaded = new Array<number>(count).fill(0);
+  const totals = new Array<number | undefined>(count).fill(undefined);
+  const sum = (a: number, b: number | undefined) => a + (b ?? Number.NaN);
+  return (index: number): SourceOptions['onProgress'] =>
+    onProgress &&
+    ((progress) => {
+      loaded[index] = progress.loaded;
+      totals[index] = progress.total;
+      const total = totals.reduce<number>(sum, 0);
+      onProgress({ phase: progress.phase, loaded: loaded.reduce(sum, 0), total: Number.isNaN(total) ? undefined : total });
+    });
+}
+
+/**
+ * One safetensors file out of several: a header of all tensors, then the data of each file in turn. Only the file being read
+ * keeps a connection. Throws CheckpointError if a file is damaged or two have a tensor of one name.
+ */
+export async function joinShards(
+  count: number,
+  open: (index: number) => Promise<ByteSource>,
+  name: string,
+  { signal }: { signal?: AbortSignal | undefined },
+): Promise<ByteSource> {
+  const shards: { source: ByteSource; dataOffset: number; begin: number; end: number }[] = [];
+  const tensors: [string, object][] = [];
+  const owner = new Map<string, string>();
+  let at = 0;
+  const close = async () => {
+    for (const { source } of shards) await source.close();
+  };
+  try {
+    for (let i = 0; i < count; i++) {
+      const source = await open(i);
+      const shard = { source, dataOffset: 0, begin: at, end: at };
+      shards.push(shard);
+      const header = await parseHeader(source, { signal });
+      shard.dataOffset = header.dataOffset;
+      for (const [tensor, { dtype, shape, begin, end }] of header.tensors) {
+        const other = owner.get(tensor);
+        if (other)
+          throw new CheckpointError(`${source.name} and ${other} both have a tensor ${tensor}; download the checkpoint again.`);
+        owner.set(tensor, source.name);
+        tensors.push([tensor, { dtype, shape, data_offsets: [at + begin, at + end] }]);
+        shard.end = Math.max(shard.end, at + end);
+      }
+      at = shard.end;
+      await source.rest?.();
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(tensors)));
+  const head = new Uint8Array(8 + json.length);
+  new DataView(head.buffer).setBigUint64(0, BigInt(json.length), true);
+  head.set(json, 8);
+  const size = head.length + at;
+  let current = shards[0];
+  const joined: ByteSource = {
+    name,
+    size,
+    async read(offset, length, own) {
+      checkRange(name, size, offset, length);
+      if (offset + length <= head.length) return head.subarray(offset, offset + length);
+      const from = offset - head.length;
+      const inside = shards.find(({ begin, end }) => from >= begin && from + length <= end);
+      if (inside) {
+        if (inside !== current) await current?.source.rest?.();
+        current = inside;
+        return inside.source.read(inside.dataOffset + from - inside.begin, length, own);
+      }
+      const out = new Uint8Array(length);
+      for (let have = 0; have < length; ) {
+        const position = offset + have;
+        const next = position < head.length ? head.length : head.length + shards.find((s) => position - head.length < s.end)!.end;
+        const piece = await joined.read(position, Math.min(length - have, next - position), own);
+        out.set(piece, have);
+        have += piece.length;
+      }
+      return out;
+    },
+    async finish() {
+      for (const { source } of shards) {
+        await source.finish?.();
+        await source.rest?.();
+      }
+    },
+    close,
+  };
+  return joined;
+}

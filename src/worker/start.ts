@@ -1,0 +1,23 @@
+/** Starting the worker of `aim-js/worker`: from the script in the bundle, or from one of the user's own. */
+import script from '../../dist/aim.worker.min.js?text';
+import { DeviceError } from '../errors.js';
+import { runtime } from '../platform/runtime.js';
+import { nodeThread, type Thread, webThread } from '../platform/thread.js';
+
+/** Throws DeviceError when there are no workers here. */
+export async function startThread(url: string | undefined): Promise<Thread> {
+  if (runtime().name === 'node') return nodeThread(script, url);
+  try {
+    return webThread(script, url);
+  } catch (error) {
+    throw broken(error as Error);
+  }
+}
+
+export function broken(cause: Error): DeviceError {
+  return new DeviceError(
+    `the worker failed: ${cause.message}. Where a Content-Security-Policy forbids worker-src blob:, serve ` +
+      "dist/aim.worker.min.js from your origin and pass its address as workerUrl; without workers use 'aim-js'.",
+    { cause },
+  );
+}

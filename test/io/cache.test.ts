@@ -1,0 +1,512 @@
+/** The cache of downloads and what servers do to them, in Node. */
+import { mkdtemp, readdir, utimes, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
+import { cachedFiles, clearCache } from '../../src/io/cache.js';
+import { openCheckpoint, type Progress, type SourceOptions } from '../../src/io/source.js';
+import { folderStore } from '../../src/platform/folder_store.js';
+import { run } from '../platform/run.js';
+import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
+import { failure, temporaryFolder } from './helpers.js';
+import { load } from './load.js';
+
+const MIB = 2 ** 20;
+const PART = 8 * MIB;
+const [one, two] = [makeWeights(20, 1), makeWeights(20, 2)];
+const wanted = async (weights: Uint8Array<ArrayBuffer>) => load({ config: CONFIG, weights });
+const [valuesOne, valuesTwo] = [await wanted(one), await wanted(two)];
+const folder = await temporaryFolder();
+
+let server: Faulty;
+let cacheDir: string;
+let warnings: string[];
+let options: SourceOptions;
+
+beforeEach(async () => {
+  server = await Faulty.start();
+  server.files['/m/config.json'] = { body: JSON.stringify(CONFIG), headers: { 'content-type': 'application/json' } };
+  put(one, { etag: '"one"' });
+  cacheDir = await mkdtemp(join(folder, 'cache-'));
+  warnings = [];
+  options = { cacheDir, onWarning: (text) => warnings.push(text) };
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await server.close();
+  expect(warnings).toEqual([]);
+});
+
+function put(body: Uint8Array, headers: Record<string, string> = {}, path = '/m/model.safetensors') {
+  server.files[path] = { body, headers };
+}
+const get = (more: SourceOptions = {}) => load(`${server.url}/m`, { ...options, ...more });
+/** Only the requests for weights. */
+const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
+const GET = 'GET /m/model.safetensors';
+const HEAD = 'HEAD /m/model.safetensors';
+/** Answers the first `n` weights' requests, then none. */
+function breakDown(cut: number) {
+  server.cuts = [cut, 0, 0, 0, 0, 0, 0, 0];
+}
+
+/** Loads in a process of its own, after a shell's `before`; gives the warnings and what `load` gives, by lines. */
+async function loadElsewhere(before = ''): Promise<string[]> {
+  const { stdout, stderr } = await run('sh', [
+    '-c',
+    `${before} exec "$0" "$@"`,
+    process.execPath,
+    script,
+    `${server.url}/m`,
+    cacheDir,
+  ]);
+  expect(stderr).toBe('');
+  return stdout.trim().split('\n');
+}
+const script = join(folder, 'load.mjs');
+await build({
+  stdin: {
+    contents: `import { load } from './test/io/load.ts';
+      console.log(await load(process.argv[2], { cacheDir: process.argv[3], onWarning: (text) => console.log(text) }));`,
+    resolveDir: process.cwd(),
+  },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  outfile: script,
+  logLevel: 'silent',
+});
+
+describe('a second load', () => {
+  it('asks whether the file has changed and downloads nothing', async () => {
+    expect(await get()).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET]);
+    expect(await get()).toBe(valuesOne);
+    expect(server.take()).toEqual(['GET /m/config.json', HEAD, 'GET /m/classes.json']);
+  });
+
+  it('works offline', async () => {
+    await get();
+    await server.close();
+    const progress: Progress[] = [];
+    expect(await get({ onProgress: (p) => progress.push(p) })).toBe(valuesOne);
+    expect(progress.at(-1)).toEqual({ phase: 'load', loaded: PART * 2, total: one.length });
+    await server.close();
+  });
+
+  it('downloads a file whose ETag or date has changed, and keeps no part of the old', async () => {
+    await get();
+    put(two, { etag: '"two"' });
+    expect(await get()).toBe(valuesTwo);
+    put(one, { 'last-modified': 'Mon, 01 Jan 2024 00:00:00 GMT' });
+    expect(await get()).toBe(valuesOne);
+    expect(await get()).toBe(valuesOne);
+    put(two, { 'last-modified': 'Tue, 02 Jan 2024 00:00:00 GMT' });
+    expect(await get()).toBe(valuesTwo);
+    expect(weightRequests()).toEqual([GET, HEAD, GET, HEAD, GET, HEAD, HEAD, GET]);
+    expect((await readdir(cacheDir)).filter((name) => !name.endsWith('.json')).length).toBe(3);
+  });
+
+  it('downloads again what has neither, but has it offline', async () => {
+    put(one);
+    await get();
+    put(two);
+    expect(await get()).toBe(valuesTwo);
+    await server.close();
+    expect(await get()).toBe(valuesTwo);
+  });
+
+  it('does not take the marks of a compressing server for a change', async () => {
+    await get();
+    put(one, { etag: 'W/"one"' });
+    await get();
+    expect(weightRequests()).toEqual([GET, HEAD]);
+  });
+
+  it('keeps to the copy when the server refuses to tell', async () => {
+    await get();
+    delete server.files['/m/model.safetensors'];
+    expect(await get()).toBe(valuesOne);
+  });
+
+  it('with a hash given asks for nothing', async () => {
+    await get({ sha256: sha256(one) });
+    server.take();
+    await get({ sha256: sha256(one).toUpperCase() });
+    expect(weightRequests()).toEqual([]);
+  });
+
+  it('repairs what was damaged or removed in the cache', async () => {
+    await get();
+    const parts = (await readdir(cacheDir)).filter((name) => !name.endsWith('.json')).sort();
+    await writeFile(join(cacheDir, parts[1]!), 'x');
+    expect(await get()).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET, HEAD, `${GET} bytes=${PART}-`]);
+    await get();
+    expect(weightRequests()).toEqual([HEAD]);
+    for (const name of await readdir(cacheDir)) if (name.endsWith('.json')) await writeFile(join(cacheDir, name), '{');
+    expect(await get()).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET]);
+  });
+
+  it('cache: false neither keeps nor uses', async () => {
+    await get({ cache: false });
+    expect(await readdir(cacheDir)).toEqual([]);
+    await get();
+    put(two, { etag: '"one"' });
+    expect(await get({ cache: false })).toBe(valuesTwo);
+    expect(await get()).toBe(valuesOne);
+  });
+});
+
+describe('a download that is cut', () => {
+  it('goes on at the byte it had reached', async () => {
+    server.cuts = [12 * MIB, 3 * MIB];
+    const progress: Progress[] = [];
+    expect(await get({ onProgress: (p) => progress.push(p), sha256: sha256(one) })).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET, `${GET} bytes=${12 * MIB}-`, `${GET} bytes=${15 * MIB}-`]);
+    expect(progress.every((p, i) => p.loaded > (progress[i - 1]?.loaded ?? 0) && p.total === one.length)).toBe(true);
+    expect(progress.at(-1)!.loaded).toBe(one.length);
+  });
+
+  it('begins again where the server has no ranges', async () => {
+    server.ranges = false;
+    server.cuts = [12 * MIB];
+    const progress: Progress[] = [];
+    expect(await get({ onProgress: (p) => progress.push(p), sha256: sha256(one) })).toBe(valuesOne);
+    expect(weightRequests().length).toBe(2);
+    expect(progress.every((p, i) => p.loaded > (progress[i - 1]?.loaded ?? 0))).toBe(true);
+  });
+
+  it('goes on in the next load after the last whole part', async () => {
+    breakDown(17 * MIB);
+    const error = await failure(get());
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(/^the download of \S+ broke after 17825792 of 20\d+ bytes: .*; try again\.$/);
+    expect((await cachedFiles({ cacheDir })).find(({ url }) => url.endsWith('tensors'))).toMatchObject({
+      bytes: PART * 2,
+      complete: false,
+    });
+    server.cuts = [];
+    weightRequests();
+    server.sent = 0;
+    expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
+    expect(weightRequests()).toEqual([`${GET} bytes=${PART * 2}-`]);
+    expect(server.sent).toBeLessThan(5 * MIB);
+  });
+
+  it.each<[string, () => void]>([
+    ['has another ETag', () => put(two, { etag: '"two"' })],
+    ['has another length', () => put(makeWeights(12, 2), { etag: '"one"' })],
+    ['is shorter than what is there', () => put(makeWeights(4, 2), { etag: '"one"' })],
+    ['says no more what it is', () => put(two)],
+  ])('begins anew in the next load if the file %s', async (_, change) => {
+    breakDown(17 * MIB);
+    await failure(get());
+    server.cuts = [];
+    change();
+    const now = server.files['/m/model.safetensors']!.body as Uint8Array<ArrayBuffer>;
+    expect(await get()).toBe(await wanted(now));
+    expect((await cachedFiles({ cacheDir })).find(({ url }) => url.endsWith('tensors'))).toMatchObject({
+      bytes: now.length,
+      complete: true,
+    });
+  });
+
+  it('is told from a file that changes on the way', async () => {
+    server.cuts = [12 * MIB];
+    server.delay = 5;
+    const pending = failure(get());
+    while (server.sent < 12 * MIB) await new Promise((done) => setTimeout(done, 2));
+    put(two, { etag: '"two"' });
+    expect((await pending).message).toMatch(/changed on the server while it was read; start again/);
+    expect(await get()).toBe(valuesTwo);
+  });
+
+  it('is taken up without what a server without ranges sends again', async () => {
+    breakDown(17 * MIB);
+    await failure(get());
+    server.cuts = [];
+    server.ranges = false;
+    expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
+  });
+
+  it('stops for good on abort, and can go on later', async () => {
+    const control = new AbortController();
+    const reason = new Error('enough');
+    const stop = ({ loaded }: Progress) => loaded > 17 * MIB && control.abort(reason);
+    expect(await failure(get({ signal: control.signal, onProgress: stop }))).toBe(reason);
+    weightRequests();
+    expect(await get()).toBe(valuesOne);
+    expect(weightRequests()).toEqual([`${GET} bytes=${PART * 2}-`]);
+  });
+
+  it('a slow server is waited for', async () => {
+    server.delay = 60;
+    expect(await get()).toBe(valuesOne);
+  });
+});
+
+describe('the SHA-256', () => {
+  it('given by the user is verified, and wrong content is not kept', async () => {
+    expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
+    await clearCache({ cacheDir });
+    for (const cache of [true, false]) {
+      const error = await failure(get({ cache, sha256: sha256(two) }));
+      expect(error).toBeInstanceOf(IoError);
+      expect(error.message).toMatch(
+        new RegExp(`model\\.safetensors has the SHA-256 ${sha256(one)}, and ${sha256(two)} was expected: it was damaged`),
+      );
+    }
+    expect((await cachedFiles({ cacheDir })).filter(({ url }) => url.endsWith('tensors'))).toEqual([]);
+  });
+
+  it('is verified of what was kept without', async () => {
+    await get();
+    expect((await failure(get({ sha256: sha256(two) }))).message).toMatch(/was expected/);
+    await get();
+    expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
+    weightRequests();
+    await get({ sha256: sha256(one) });
+    expect(weightRequests()).toEqual([]);
+  });
+
+  it("given by the model card's front matter is verified", async () => {
+    const card = (hash: string) =>
+      `---\nlicense: mit\nsha256:\n  other: ${'0'.repeat(64)}\n  model.safetensors: "${hash}"\n---\n# M`;
+    server.files['/m/README.md'] = { body: card(sha256(one)), headers: { 'content-type': 'text/markdown' } };
+    expect(await get()).toBe(valuesOne);
+    await clearCache({ cacheDir });
+    server.files['/m/README.md']!.body = `---\nsha256: ${sha256(two)}\n---\n`;
+    expect((await failure(get())).message).toMatch(/was expected/);
+    // The user's word goes first.
+    expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
+    // Only the front matter counts.
+    server.files['/m/README.md']!.body = `# M\nsha256: ${sha256(two)}\n`;
+    expect(await get({ cache: false })).toBe(valuesOne);
+  });
+
+  it('of local files, Files and bytes is verified where given', async () => {
+    const weights = one;
+    const local = await mkdtemp(join(folder, 'local-'));
+    await writeFile(join(local, 'config.json'), JSON.stringify(CONFIG));
+    await writeFile(join(local, 'model.safetensors'), one);
+    const file = new File([one], 'model.safetensors');
+    const config = new File([JSON.stringify(CONFIG)], 'config.json');
+    for (const source of [local, [file, config], { config: CONFIG, weights }, { config: CONFIG, weights: new Blob([one]) }]) {
+      expect(await load(source, { sha256: sha256(one) })).toBe(valuesOne);
+      expect((await failure(load(source, { sha256: sha256(two) }))).message).toMatch(/was expected/);
+    }
+  });
+
+  it.each([
+    ['abc', /sha256 of model\.safetensors is "abc"; it must be 64/],
+    [{ 'other.safetensors': sha256(one) }, /sha256 of model\.safetensors is undefined/],
+  ])('is refused when it is none: %s', async (hash, message) => {
+    const error = await failure(get({ sha256: hash }));
+    expect(error).toBeInstanceOf(OptionError);
+    expect(error.message).toMatch(message);
+  });
+});
+
+describe('what is no model is not kept', () => {
+  const kept = async () => (await cachedFiles({ cacheDir })).map(({ url }) => url.slice(url.lastIndexOf('/') + 1));
+
+  it.each(['text/html; charset=utf-8', 'application/octet-stream'])('a web page sent as %s', async (type) => {
+    const page = { body: '<!doctype html><title>Sign in</title>', headers: { 'content-type': type, etag: '"x"' } };
+    server.files['/m/model.safetensors'] = page;
+    const error = await failure(get());
+    expect(error.message).toMatch(/web page/);
+    expect(await kept()).toEqual(['config.json']);
+    server.files['/m/config.json'] = page;
+    expect((await failure(get())).message).toMatch(/web page/);
+    put(one, { etag: '"x"' });
+    server.files['/m/config.json'] = { body: JSON.stringify(CONFIG) };
+    expect(await get()).toBe(valuesOne);
+  });
+
+  it.each([404, 500, 403])('HTTP %i', async (status) => {
+    server.status = status;
+    const error = await failure(get());
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(new RegExp(`config\\.json answered HTTP ${status}`));
+    server.status = 0;
+    delete server.files['/m/model.safetensors'];
+    expect((await failure(get())).message).toMatch(/model\.safetensors answered HTTP 404 Not Found: there is no such file/);
+    expect(await kept()).toEqual(['config.json']);
+  });
+
+  it('a file cut by its server, of the length announced', async () => {
+    put(one.subarray(0, 12 * MIB), { etag: '"cut"' });
+    const error = await failure(get());
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect(error.message).toMatch(/is cut off: \d+ of its \d+ data bytes are missing/);
+    put(one, { etag: '"whole"' });
+    expect(await get()).toBe(valuesOne);
+  });
+});
+
+describe('redirects', () => {
+  it('are followed, each time from the start', async () => {
+    server.redirects['/m/model.safetensors'] = '/store/1';
+    put(one, { etag: '"one"' }, '/store/1');
+    server.cuts = [12 * MIB];
+    expect(await get()).toBe(valuesOne);
+    expect(server.take().filter((s) => s.includes('store') || s.includes('.safetensors'))).toEqual([
+      GET,
+      'GET /store/1',
+      `${GET} bytes=${12 * MIB}-`,
+      `GET /store/1 bytes=${12 * MIB}-`,
+    ]);
+  });
+
+  it('to another origin take no token along', async () => {
+    const store = await Faulty.start();
+    store.files['/x'] = { body: one };
+    server.redirects['/m/model.safetensors'] = `${store.url}/x`;
+    expect(await get({ token: 'secret' })).toBe(valuesOne);
+    expect(new Set(server.authorizations)).toEqual(new Set(['Bearer secret']));
+    expect(new Set(store.authorizations)).toEqual(new Set([undefined]));
+    await store.close();
+  });
+
+  it('without end are told', async () => {
+    server.redirects['/m/config.json'] = '/m/config.json';
+    expect((await failure(get())).message).toMatch(/was redirected 20 times without end/);
+  });
+});
+
+describe('two at once', () => {
+  it('download once, and both hear of the progress', async () => {
+    server.delay = 20;
+    const heard: number[] = [0, 0];
+    const both = heard.map((_, i) => get({ sha256: sha256(one), onProgress: ({ loaded }) => (heard[i] = loaded) }));
+    expect(await Promise.all(both)).toEqual([valuesOne, valuesOne]);
+    expect(weightRequests()).toEqual([GET]);
+    expect(heard.every((n) => n > 2 * PART)).toBe(true);
+  });
+
+  it('the second goes on when the first gives up', async () => {
+    server.delay = 20;
+    const control = new AbortController();
+    let second: Promise<string> | undefined;
+    const onProgress = ({ loaded }: Progress) => {
+      second ??= get({ sha256: sha256(one) });
+      if (loaded > 17 * MIB) control.abort();
+    };
+    const first = failure(get({ signal: control.signal, onProgress }));
+    expect((await first).name).toBe('AbortError');
+    expect(await second).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET, `${GET} bytes=${PART * 2}-`]);
+  });
+
+  it('closing the one that waits ends its read, and leaves the other alone', async () => {
+    server.delay = 20;
+    const first = get();
+    const { weights } = await openCheckpoint(`${server.url}/m`, options);
+    while (server.sent < MIB) await new Promise((done) => setTimeout(done, 2));
+    const second = await weights();
+    const pending = failure(second.read(one.length - 8, 8));
+    await second.close();
+    expect((await pending).message).toMatch(/was (read after|closed while)/);
+    expect(await first).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET]);
+  });
+
+  it('in two processes', async () => {
+    server.delay = 20;
+    expect(await Promise.all([loadElsewhere(), loadElsewhere()])).toEqual([[valuesOne], [valuesOne]]);
+    expect(weightRequests()).toEqual([GET]);
+  });
+
+  it('a lock left by a crash is taken over', async () => {
+    const store = await folderStore(cacheDir);
+    const unlock = (await store.lock('k'))!;
+    expect(await store.lock('k')).toBeUndefined();
+    await unlock();
+    await writeFile(join(cacheDir, 'k.lock'), '');
+    expect(await store.lock('k')).toBeUndefined();
+    const old = new Date(Date.now() - 60_000);
+    await utimes(join(cacheDir, 'k.lock'), old, old);
+    const taken = await store.lock('k');
+    expect(taken).toBeTypeOf('function');
+    await taken!();
+  });
+});
+
+describe('where nothing can be kept', () => {
+  it('a folder that cannot be made: a warning, and the model', async () => {
+    await writeFile(join(folder, 'file'), '');
+    expect(await get({ cacheDir: join(folder, 'file', 'below') })).toBe(valuesOne);
+    expect(warnings.splice(0)).toEqual([
+      expect.stringMatching(/model\.safetensors is not kept for the next time: .*; correct the path/),
+    ]);
+  });
+
+  it('an empty cacheDir is refused', async () => {
+    expect(await failure(get({ cacheDir: '' }))).toBeInstanceOf(OptionError);
+  });
+
+  it('a disk that is full on the way: a warning, no request more, and nothing left', async ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows has no ulimit');
+    // The limit on the size of files stands for the disk: parts of 8 MiB fail, the record does not.
+    const [warning, values] = await loadElsewhere('ulimit -f 4096;');
+    expect(warning).toMatch(/model\.safetensors is not kept for the next time: .* cannot be written: .* or choose another disk/);
+    expect(values).toBe(valuesOne);
+    expect(weightRequests()).toEqual([GET]);
+    expect((await readdir(cacheDir)).filter((name) => !name.endsWith('.json'))).toEqual([]);
+  });
+});
+
+describe('the cache', () => {
+  it('lists and clears what it has, whole or by model', async () => {
+    server.files['/n/config.json'] = server.files['/m/config.json']!;
+    put(two, {}, '/n/model.safetensors');
+    await get();
+    await load(`${server.url}/n?token=secret`, options);
+    const listed = await cachedFiles({ cacheDir });
+    expect(listed).toEqual([
+      { url: `${server.url}/m/config.json`, bytes: 18, complete: true },
+      { url: `${server.url}/m/model.safetensors`, bytes: one.length, complete: true },
+      { url: `${server.url}/n/config.json`, bytes: 18, complete: true },
+      { url: `${server.url}/n/model.safetensors`, bytes: two.length, complete: true },
+    ]);
+    expect(await cachedFiles({ cacheDir, model: `${server.url}/n` })).toEqual(listed.slice(2));
+    await clearCache({ cacheDir, model: `${server.url}/n` });
+    expect(await cachedFiles({ cacheDir })).toEqual(listed.slice(0, 2));
+    await writeFile(join(cacheDir, 'mine.txt'), '');
+    await clearCache({ cacheDir });
+    expect(await readdir(cacheDir)).toEqual(['mine.txt']);
+    expect(await cachedFiles({ cacheDir: join(cacheDir, 'none') })).toEqual([]);
+  });
+
+  it("is in AIM_CACHE, else in the user's cache folder", async () => {
+    vi.stubEnv('AIM_CACHE', '/x/aim');
+    expect((await folderStore(undefined)).name).toBe('/x/aim');
+    vi.stubEnv('AIM_CACHE', '');
+    const names: Record<string, string> = {};
+    for (const platform of ['linux', 'darwin', 'win32']) {
+      const real = process.platform;
+      Object.defineProperty(process, 'platform', { value: platform });
+      try {
+        vi.stubEnv('XDG_CACHE_HOME', '');
+        vi.stubEnv('LOCALAPPDATA', '/local');
+        names[platform] = (await folderStore(undefined)).name;
+        vi.stubEnv('XDG_CACHE_HOME', '/xdg');
+        names[`${platform} xdg`] = (await folderStore(undefined)).name;
+      } finally {
+        Object.defineProperty(process, 'platform', { value: real });
+      }
+    }
+    expect(names).toEqual({
+      linux: join(homedir(), '.cache/aim-js'),
+      'linux xdg': '/xdg/aim-js',
+      darwin: join(homedir(), 'Library/Caches/aim-js'),
+      'darwin xdg': join(homedir(), 'Library/Caches/aim-js'),
+      win32: '/local/aim-js',
+      'win32 xdg': '/local/aim-js',
+    });
+  });
+});

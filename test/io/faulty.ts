@@ -1,0 +1,91 @@
+/** A file server that misbehaves as told. */
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { encodeSafetensors } from '../../src/io/safetensors.js';
+import { serve } from './helpers.js';
+
+export interface ServedFile {
+  body: Uint8Array | string;
+  headers?: Record<string, string>;
+}
+
+/** What may be wrong with it; changed while it runs. */
+export class Faulty {
+  readonly files: Record<string, ServedFile> = {};
+  /** Every request: method, path and range. */
+  readonly seen: string[] = [];
+  readonly authorizations: (string | undefined)[] = [];
+  /** Bytes of bodies sent. */
+  sent = 0;
+  /** False: Range headers are not heard. */
+  ranges = true;
+  /** Of the next answers with more bytes than this: how many bytes until the connection breaks. */
+  cuts: number[] = [];
+  /** Wait before each answer and each MiB of a body, ms. */
+  delay = 0;
+  /** Answers instead of any file. */
+  status = 0;
+  /** Where other paths are redirected. */
+  redirects: Record<string, string> = {};
+  /** CORS headers for pages of other origins. */
+  open = false;
+
+  static async start(): Promise<Faulty> {
+    const faulty = new Faulty();
+    const server = await serve((request, response) => void faulty.answer(request, response));
+    return Object.assign(faulty, server);
+  }
+
+  url = '';
+  close!: () => Promise<void>;
+
+  /** Requests since the last call. */
+  take(): string[] {
+    return this.seen.splice(0);
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
+    this.seen.push(`${request.method} ${path} ${request.headers.range ?? ''}`.trim());
+    this.authorizations.push(request.headers.authorization);
+    if (this.open) response.setHeader('access-control-allow-origin', '*').setHeader('access-control-expose-headers', 'etag');
+    await pause(this.delay);
+    const file = this.files[path];
+    if (this.status) return void response.writeHead(this.status).end();
+    if (this.redirects[path]) return void response.writeHead(302, { location: this.redirects[path], ...file?.headers }).end();
+    if (!file) return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>none</html>');
+    const whole = Buffer.from(file.body);
+    const from = this.ranges ? Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0) : 0;
+    if (from > 0 && from >= whole.length) return void response.writeHead(416).end();
+    const body = whole.subarray(from);
+    const range = from > 0 && { 'content-range': `bytes ${from}-${whole.length - 1}/${whole.length}` };
+    response.writeHead(from > 0 ? 206 : 200, { 'content-length': body.length, ...range, ...file.headers });
+    if (request.method === 'HEAD') return void response.end();
+    const cut = this.cuts[0] !== undefined && body.length > this.cuts[0] ? this.cuts.shift()! : body.length;
+    for (let at = 0; at < cut && !response.destroyed; at += 2 ** 20) {
+      const piece = body.subarray(at, Math.min(at + 2 ** 20, cut));
+      this.sent += piece.length;
+      await new Promise<void>((done) => response.write(piece, () => done()));
+      await pause(this.delay);
+    }
+    if (cut < body.length) response.destroy();
+    else response.end();
+  }
+}
+
+const pause = (ms: number) => (ms ? new Promise((done) => setTimeout(done, ms)) : undefined);
+
+export const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
+
+/** A safetensors file of `mib` MiB in three tensors, the last not wanted by `load`; another one for each seed. */
+export function makeWeights(mib: number, seed: number): Uint8Array<ArrayBuffer> {
+  const count = (mib * 2 ** 20) / 4 / 2;
+  const values = (salt: number) => Float32Array.from({ length: count / 2 }, (_, i) => ((i * 7 + salt * 131) % 1009) + seed);
+  return encodeSafetensors([
+    { name: 'a', dtype: 'F32', shape: [count / 2], data: values(1) },
+    { name: 'b', dtype: 'F32', shape: [count / 2], data: values(2) },
+    { name: 'unwanted', dtype: 'F32', shape: [count], data: new Float32Array(count).fill(seed) },
+  ]);
+}
+
+export const CONFIG = { num_classes: 10 };

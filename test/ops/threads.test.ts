@@ -1,0 +1,39 @@
+/** Kernels that threads share: cut in parts, every output keeps each bit. */
+/// <reference types="vite/client" />
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WasmBackend } from '../../src/backend/wasm.js';
+import { inputs, type OpCases, runCase } from './harness.js';
+
+const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
+const shared = Object.values(modules)
+  .flatMap((m) => m.default)
+  .filter((op) => op.entry.wasmParts);
+
+/** The bits, so that -0 is not 0 and NaN is NaN. */
+const bits = (values: ArrayLike<number>) => new Uint32Array((values as Float32Array).buffer);
+
+describe.each([2, 3])('%i threads', (threads) => {
+  let one: WasmBackend;
+  let several: WasmBackend;
+  beforeAll(async () => {
+    one = await WasmBackend.create();
+    several = await WasmBackend.create({ threads, partFlops: 1 });
+  });
+  afterAll(() => {
+    one.dispose();
+    several.dispose();
+  });
+
+  it('has its threads', () => {
+    expect(several.description).toBe(`wasm (SIMD, ${threads} threads)`);
+  });
+
+  it.each(shared.map((op) => [op.entry.key, op] as const))('%s', async (_, op) => {
+    for (const [i, c] of op.cases.entries()) {
+      const values = inputs(op, c, 2000 + i);
+      const want = await runCase(one, op, c, values);
+      const got = await runCase(several, op, c, values);
+      for (const name of Object.keys(want)) expect(bits(got[name]!), `${JSON.stringify(c)}: ${name}`).toEqual(bits(want[name]!));
+    }
+  });
+});

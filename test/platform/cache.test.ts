@@ -1,0 +1,251 @@
+/** The cache of downloads in Chromium (pages and workers) and Deno; test/io/cache.test.ts has the many cases, in Node. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { BrowserContext, ElementHandle, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { CONFIG, Faulty, makeWeights, sha256 } from '../io/faulty.js';
+import { load } from '../io/load.js';
+import { findDeno } from './deno.js';
+import { run } from './run.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, serve } from './site.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const MIB = 2 ** 20;
+const PART = 8 * MIB;
+const weights = makeWeights(20, 1);
+const other = makeWeights(20, 2);
+const wanted = await load({ config: CONFIG, weights });
+const GET = 'GET /m/model.safetensors';
+const HEAD = 'HEAD /m/model.safetensors';
+
+let server: Faulty;
+const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
+
+beforeEach(async () => {
+  server = await Faulty.start();
+  server.open = true;
+  server.files['/m/config.json'] = { body: JSON.stringify(CONFIG) };
+  server.files['/m/model.safetensors'] = { body: weights, headers: { etag: '"one"' } };
+});
+afterEach(() => server.close());
+
+describe.skipIf(NO_CHROMIUM)('Chromium, from a server of another origin', () => {
+  let site: Awaited<ReturnType<typeof serve>>;
+  let browser: Awaited<ReturnType<typeof openChromium>>;
+  let context: BrowserContext;
+
+  beforeAll(async () => {
+    browser = await openChromium();
+    site = await serve({
+      '/': html('<script type="module" src="/run.js"></script>'),
+      '/run.js': {
+        body: `import * as io from '/io.js'; import { AiM } from '/dist/aim.js'; import * as worker from '/dist/worker.js';
+          Object.assign(globalThis, { io, AiM, worker, warnings: [], heard: [] });
+          globalThis.get = (url, options) => io.load(url, {
+            onWarning: (text) => warnings.push(text), onProgress: (p) => heard.push(p), ...options,
+          }).catch((error) => error.message);
+          globalThis.ready = true;`,
+        type: 'text/javascript',
+      },
+      '/io.js': await moduleText(`${root}test/io/load.ts`),
+    });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await site?.close();
+  });
+  beforeEach(async () => {
+    context = await browser.newContext();
+  });
+  afterEach(() => context.close());
+
+  async function open(): Promise<Page> {
+    const page = await context.newPage();
+    await page.goto(site.url);
+    await page.waitForFunction('globalThis.ready');
+    return page;
+  }
+  const get = (page: Page, options: object = {}) =>
+    page.evaluate(`get(${JSON.stringify(`${server.url}/m`)}, ${JSON.stringify(options)})`);
+
+  it('keeps a model for other pages and offline, and lists and clears it', async () => {
+    const page = await open();
+    expect(await get(page, { sha256: sha256(weights) })).toBe(wanted);
+    expect(await get(await open())).toBe(wanted);
+    expect(weightRequests()).toEqual([GET, HEAD]);
+    server.files['/m/model.safetensors'] = { body: other, headers: { etag: '"two"' } };
+    expect(await get(page)).not.toBe(wanted);
+    expect(weightRequests()).toEqual([HEAD, GET]);
+    server.files['/m/model.safetensors'] = { body: weights, headers: { etag: '"one"' } };
+    expect(await get(page)).toBe(wanted);
+    await server.close();
+    expect(await get(page)).toBe(wanted);
+    expect(await page.evaluate('io.cachedFiles()')).toEqual([
+      { url: `${server.url}/m/config.json`, bytes: 18, complete: true },
+      { url: `${server.url}/m/model.safetensors`, bytes: weights.length, complete: true },
+    ]);
+    // Three parts and the records of it, of the config, of the card and of the class names that are not there.
+    expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(7);
+    expect(await page.evaluate('warnings')).toEqual([]);
+    await page.evaluate('io.clearCache()');
+    expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(0);
+    expect(await get(page)).toMatch(/config\.json could not be fetched/);
+  });
+
+  it('goes on after a cut without a preflight, and after the page is closed', async () => {
+    server.cuts = [12 * MIB];
+    const page = await open();
+    expect(await get(page, { sha256: sha256(weights), cache: false })).toBe(wanted);
+    expect(weightRequests()).toEqual([GET, `${GET} bytes=${12 * MIB}-`]);
+    server.delay = 50;
+    void get(page).catch(() => {});
+    await expect
+      .poll(() => page.evaluate('io.cachedFiles().then((files) => files.at(-1)?.bytes)'), { timeout: 300_000 })
+      .toBe(2 * PART);
+    await page.close();
+    weightRequests();
+    expect(await get(await open(), { sha256: sha256(weights) })).toBe(wanted);
+    expect(weightRequests()).toEqual([`${GET} bytes=${2 * PART}-`]);
+  });
+
+  it('two tabs at once download once', async () => {
+    server.delay = 30;
+    const tabs = [await open(), await open()];
+    expect(await Promise.all(tabs.map((tab) => get(tab, { sha256: sha256(weights) })))).toEqual([wanted, wanted]);
+    expect(weightRequests()).toEqual([GET]);
+    for (const tab of tabs) expect(await tab.evaluate('heard.length')).toBeGreaterThan(2);
+  });
+
+  it('the second tab goes on when the first is closed', async () => {
+    server.delay = 50;
+    const [first, second] = [await open(), await open()];
+    void get(first).catch(() => {});
+    await first.waitForFunction('heard.length > 0');
+    const pending = get(second, { sha256: sha256(weights) });
+    await second.waitForFunction('heard.length > 0');
+    await first.close();
+    expect(await pending).toBe(wanted);
+    expect(weightRequests()).toEqual([GET, expect.stringMatching(/^GET \/m\/model\.safetensors bytes=(8388608|16777216)-$/)]);
+  });
+
+  it('a full quota: a warning, the model all the same, and nothing left', async () => {
+    const page = await open();
+    const cdp = await context.newCDPSession(page);
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin: site.url, quotaSize: 12 * MIB });
+    expect(await get(page, { sha256: sha256(weights) })).toBe(wanted);
+    expect(await page.evaluate('warnings')).toEqual([
+      `${server.url}/m/model.safetensors is not kept for the next time: the browser's storage is full; free some with clearCache().`,
+    ]);
+    expect(weightRequests()).toEqual([GET]);
+    expect(await page.evaluate('io.cachedFiles().then((files) => files.map(({ url }) => url))')).toEqual([
+      `${server.url}/m/config.json`,
+    ]);
+    await cdp.send('Storage.overrideQuotaForOrigin', { origin: site.url });
+    expect(await get(page)).toBe(wanted);
+    expect(await page.evaluate('warnings.length')).toBe(1);
+  });
+
+  it('a page without storage: a warning, and the model', async () => {
+    const page = await context.newPage();
+    await page.goto(site.url);
+    const frame = await page.evaluateHandle(`new Promise((done) => {
+      const frame = document.createElement('iframe');
+      frame.sandbox = 'allow-scripts';
+      frame.srcdoc = '<p>';
+      frame.onload = () => done(frame);
+      document.body.append(frame);
+    })`);
+    const inside = (await (frame as unknown as ElementHandle).contentFrame())!;
+    // Modules of the site are of another origin than a sandbox; the text is not.
+    const text = (await moduleText(`${root}test/io/load.ts`)).body;
+    const source = Buffer.from(text).toString('base64');
+    const [values, warnings] = (await inside.evaluate(`(async () => {
+      const { load } = await import('data:text/javascript;base64,${source}');
+      const warnings = [];
+      return [await load('${server.url}/m', { onWarning: (text) => warnings.push(text) }), warnings];
+    })()`)) as [string, string[]];
+    expect(values).toBe(wanted);
+    expect(warnings).toEqual([
+      expect.stringMatching(/is not kept for the next time: this page has no Cache API; serve it from https:/),
+    ]);
+  });
+
+  it('AiM on this thread and in a worker share it, by URL and by id', async () => {
+    const commit = 'c'.repeat(40);
+    for (const file of ['config.json', 'model.safetensors']) {
+      const body = readFileSync(`${root}test/fixtures/mamba2-adaln/${file}`);
+      server.files[`/f/${file}`] = { body, headers: { etag: '"f"' } };
+      for (const at of ['main', commit])
+        server.files[`/ann/model/resolve/${at}/${file}`] = {
+          body,
+          headers: { etag: `"${sha256(body)}"`, 'x-repo-commit': commit, 'access-control-expose-headers': 'x-repo-commit, etag' },
+        };
+    }
+    const page = await open();
+    const drawn = (source: string, where: string) =>
+      page.evaluate(`(async () => {
+        const aim = await ${where}.fromPretrained('${source}', { device: 'wasm', endpoint: '${server.url}' });
+        const { tokens } = await aim.generate({ count: 1, seed: 5 });
+        await aim.dispose();
+        return String(tokens);
+      })()`);
+    const tokens = await drawn(`${server.url}/f`, 'AiM');
+    expect(await drawn('ann/model', 'worker.AiM')).toBe(tokens);
+    server.take();
+    expect(await drawn('ann/model', 'AiM')).toBe(tokens);
+    expect(server.take()).toEqual(['GET /ann/model/resolve/main/config.json']);
+    await server.close();
+    for (const source of ['ann/model', `${server.url}/f`])
+      for (const where of ['AiM', 'worker.AiM']) expect(await drawn(source, where)).toBe(tokens);
+    expect(await page.evaluate('worker.cachedFiles().then((files) => files.length)')).toBe(4);
+  });
+});
+
+describe('Deno', () => {
+  it('keeps a model in its folder, offline too, and says what it is not allowed', async ({ skip }) => {
+    const found = findDeno();
+    if ('reason' in found) return skip(found.reason);
+    const dir = mkdtempSync(join(tmpdir(), 'aim-deno-'));
+    try {
+      writeFileSync(join(dir, 'io.mjs'), (await moduleText(`${root}test/io/load.ts`)).body);
+      writeFileSync(
+        join(dir, 'main.mjs'),
+        `import { cachedFiles, load } from './io.mjs';
+        const [url, cacheDir] = Deno.args;
+        const warnings = [];
+        const values = await load(url, { cacheDir, onWarning: (text) => warnings.push(text) });
+        const files = await cachedFiles({ cacheDir }).catch(() => []);
+        console.log(JSON.stringify({ values, warnings, files: files.map(({ url, bytes }) => [url.replace(/.*\\//, ''), bytes]) }));`,
+      );
+      const cache = join(dir, 'cache');
+      const deno = async (...allow: string[]) => {
+        const options = ['run', '--quiet', '--no-check', '--no-prompt', `--config=${root}deno.json`];
+        const ran = await run(found.deno, [...options, ...allow, join(dir, 'main.mjs'), `${server.url}/m`, cache]);
+        expect(ran.stderr).toBe('');
+        return JSON.parse(ran.stdout);
+      };
+      const files = [
+        ['config.json', 18],
+        ['model.safetensors', weights.length],
+      ];
+      const refused = await deno('--allow-net', '--allow-read');
+      expect(refused.values).toBe(wanted);
+      expect(refused.warnings).toEqual([
+        expect.stringMatching(/not kept .* may not be written by this Deno process; .*--allow-write/),
+      ]);
+      const allowed = ['--allow-net', '--allow-read', '--allow-write'];
+      server.cuts = [12 * MIB];
+      weightRequests();
+      expect(await deno(...allowed)).toEqual({ values: wanted, warnings: [], files });
+      expect(weightRequests()).toEqual([GET, `${GET} bytes=${12 * MIB}-`]);
+      expect(await deno(...allowed)).toEqual({ values: wanted, warnings: [], files });
+      expect(weightRequests()).toEqual([HEAD]);
+      await server.close();
+      expect(await deno(...allowed)).toEqual({ values: wanted, warnings: [], files });
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+});

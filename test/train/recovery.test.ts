@@ -1,0 +1,106 @@
+/** A GPU device that is lost in training: the run goes on, and all it gives is what an undisturbed run gives, bit for bit. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import { DeviceError } from '../../src/errors.js';
+import { checkpointFiles, openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
+import { Trainer } from '../../src/train/trainer.js';
+import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { lose, withDevices } from '../platform/gpu.js';
+import { CONFIG, codesFor } from './tiny.js';
+
+const options = { batchSize: 6, steps: 5, evalEvery: 3, evalItems: 8, lr: 3e-3, seed: 5, emaDecay: 0.9 };
+
+/** From the beginning, from a copy in memory and from a checkpoint. A software GPU compiles for half a minute after each. */
+const LOSSES = ['step 2', 'step 4', 'average', ...(process.env.AIM_SLOW ? ['step 1', 'step 5', 'checkpoint'] : [])];
+
+async function open(): Promise<{ aim: AiM; trainer: Trainer }> {
+  const aim = await AiM.fromConfig(CONFIG, { device: 'webgpu', seed: 3 });
+  return { aim, trainer: new Trainer({ model: aim, data: await codesFor(aim), ...options }) };
+}
+
+/** Every file of a checkpoint, as one string of bytes each. */
+async function contents(trainer: Trainer): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const { name, data } of checkpointFiles(trainer.checkpoint())) {
+    const pieces: Uint8Array[] = [];
+    if (data instanceof Uint8Array) pieces.push(data);
+    else for await (const piece of data) pieces.push(Uint8Array.from(piece));
+    files.set(name, Buffer.concat(pieces).toString('base64'));
+  }
+  return files;
+}
+
+/** A run's figures, images and checkpoint; `disturb` is called where a caller has a say, and the device may be gone after it. */
+async function run(disturb: (where: string, trainer: Trainer) => unknown) {
+  const { aim, trainer } = await open();
+  const told: unknown[] = [];
+  for await (const { step, loss, gradNorm, eval: held } of trainer.run()) {
+    told.push({ step, loss, gradNorm, held });
+    await disturb(`step ${step}`, trainer);
+  }
+  const drawn = await trainer.withEma(async () => {
+    await disturb('average', trainer);
+    return aim.generate({ count: 2 });
+  });
+  await disturb('checkpoint', trainer);
+  const files = await contents(trainer);
+  trainer.dispose();
+  const { recoveries } = aim;
+  await aim.dispose();
+  return { told, tokens: drawn.tokens, files, recoveries };
+}
+
+it('training goes on from its beginning, from a copy in memory and from a checkpoint', async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  const want = await run(() => {});
+  const dir = mkdtempSync(join(tmpdir(), 'aim-recovery-'));
+  try {
+    const got = await run(async (where, trainer) => {
+      if (where === 'step 3') await trainer.keep();
+      if (where === 'step 5') await trainer.keep(await openCheckpointFolder(await saveCheckpoint(dir, trainer.checkpoint())));
+      if (LOSSES.includes(where)) lose();
+    });
+    expect(got.recoveries).toBe(LOSSES.length);
+    expect(got.told).toEqual(want.told);
+    expect(got.tokens).toEqual(want.tokens);
+    expect([...got.files.keys()]).toEqual([...want.files.keys()]);
+    for (const [name, bytes] of want.files) expect(got.files.get(name) === bytes, name).toBe(true);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
+
+it('without another device the error names the newest state; trained weights are not taken for those loaded', async ({
+  skip,
+}) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  const dir = mkdtempSync(join(tmpdir(), 'aim-recovery-'));
+  try {
+    const { aim, trainer } = await open();
+    const steps = trainer.run();
+    await steps.next();
+    const path = await saveCheckpoint(dir, trainer.checkpoint());
+    await trainer.keep(await openCheckpointFolder(path));
+    lose();
+    const stopped = await withDevices(
+      (device) => device.destroy(),
+      () => steps.next().catch((error) => error),
+    );
+    expect(stopped).toBeInstanceOf(DeviceError);
+    expect(stopped.message).toMatch(/device was lost/);
+    expect(stopped.message).toContain(path);
+    // The run is over; another goes on with a device of its own.
+    for await (const { step } of trainer.run()) if (step === 3) break;
+    trainer.dispose();
+    lose();
+    const gone = await aim.generate({ count: 1 }).catch((error) => error);
+    expect(gone).toBeInstanceOf(DeviceError);
+    expect(gone.message).toMatch(/device was lost.*its weights were trained here.*load the checkpoint saved last/);
+    await aim.dispose();
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+});
