@@ -174,6 +174,8 @@ async function train(): Promise<void> {
   for await (const step of trainer.run()) {
     kept.push(progressed(step));
     if (performance.now() - told > 100) tell();
+    // From here training would go on, should the GPU device be lost.
+    if (step.eval) await trainer.keep();
     while (jobs.length) await jobs.shift()!();
     // Samples take a tenth of the time, or less.
     if (performance.now() - sampled.at > Math.max(1000, 10 * sampled.cost) && step.step < step.steps) {
