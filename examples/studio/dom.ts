@@ -36,11 +36,11 @@ export function download(blob: Blob, name: string): void {
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** 'webgpu (Apple M2)' → 'WebGPU · Apple M2' */
+/** 'webgpu (Apple M2)' → 'WebGPU · Apple M2', 'wasm (SIMD, 4 threads)' → 'WebAssembly · 4 threads' */
 export const deviceWords = (device: string): string =>
   device
     .replace(/^webgpu/, 'WebGPU')
-    .replace(/^wasm/, 'WebAssembly')
+    .replace(/^wasm \((SIMD, )?/, 'WebAssembly (')
     .replace(/ \((.*)\)$/, ' · $1');
 
 /** 4812345 → 4.8 M */
