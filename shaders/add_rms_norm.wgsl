@@ -36,6 +36,48 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
 }
 
+// @entry shuffle
+#include "lib/norm/shuffle.wgsl"
+// @entry shared
+#include "lib/norm/shared.wgsl"
+
+// @entry forward_vec4
+// d in whole vectors, in the order of the kernels of a step (lib/gemv).
+const M = 1u;
+@compute @workgroup_size(WG)
+fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let row = flat(wg, nwg);
+  let live = row < params.m * params.l;
+  let i = row / params.l;
+  let width = params.d / 4u;
+  let at = row * width;
+  var s: array<vec4f, PER>;
+  for (var p = 0u; p < PER; p++) {
+    let q = p * WG + lid;
+    if (live && q < width) {
+      var v = x[at + q];
+      if (params.has_gate == 1u) { v *= gate[(i * 3u + 2u) * width + q]; }
+      if (params.has_res == 1u) { v += res[at + q]; }
+      if (params.has_sum == 1u) { sum[at + q] = v; }
+      s[p] = v;
+      squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
+    }
+  }
+  workgroup_squares(lid);
+  let r = 1.0 / sqrt(squares[0] / f32(params.d) + params.eps);
+  for (var p = 0u; p < PER; p++) {
+    let q = p * WG + lid;
+    if (live && q < width) {
+      var u = s[p] * r * weight[q];
+      if (params.has_modulation == 1u) {
+        let shift = i * params.c * width + q;
+        u = fma(u, 1.0 + modulation[shift + width], modulation[shift]);
+      }
+      y[at + q] = u;
+    }
+  }
+}
+
 // @entry backward
 // A workgroup walks one of the w parts of a sequence, with PER channels of the sums over its positions in each thread's
 // registers.

@@ -37,33 +37,30 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.k, lid);
 }
 
+// @entry shuffle
+#include "lib/gemv/shuffle.wgsl"
+// @entry shared
+#include "lib/gemv/shared.wgsl"
+
 // @entry forward_gemv
+// Few rows: w is read once, or once for every M of them.
 #include "lib/linear_epilogue.wgsl"
-// Few rows (m = M): LANES threads share a row of w, so that it is read once, in whole vectors, for all rows of x.
-const ROWS = WG / LANES;
-var<workgroup> partial: array<f32, WG * M>;
+#include "lib/gemv/sums.wgsl"
+var<private> i0: u32;
+fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
 
 @compute @workgroup_size(WG)
-fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let j0 = flat(wg, nwg) * ROWS;
-  let j = j0 + lid / LANES;
-  let lane = lid % LANES;
-  let k4 = params.k / 4u;
-  var acc: array<f32, M>;
-  if (j < params.n) {
-    for (var q = lane; q < k4; q += LANES) {
-      let wv = w_at(j * k4 + q);
-      for (var i = 0u; i < M; i++) { acc[i] += dot(wv, x[i * k4 + q]); }
+fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let lane = lid % 32u;
+  let row0 = (wg.x * TEAMS + lid / 32u) * R;
+  i0 = wg.y * M;
+  for (var step = 0u; step < STEPS; step++) { accumulate(chunks(row0, step, lane), step, lane); }
+  team_sums(lane, lid);
+  if (lane % COPIES == 0u) {
+    for (var v = 0u; v < EACH; v++) {
+      let o = held(lane) + v;
+      put(i0 + o % M, row0 + o / M, acc[v]);
     }
-  }
-  for (var i = 0u; i < M; i++) { partial[i * WG + lid] = acc[i]; }
-  workgroupBarrier();
-  for (var o = lid; o < ROWS * M; o += WG) {
-    let i = o / ROWS;
-    let r = o % ROWS;
-    var sum = 0.0;
-    for (var q = 0u; q < LANES; q++) { sum += partial[i * WG + r * LANES + q]; }
-    if (j0 + r < params.n) { y[i * params.n + j0 + r] = epilogue(sum, i, j0 + r); }
   }
 }
 

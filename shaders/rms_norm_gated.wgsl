@@ -28,6 +28,39 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
 }
 
+// @entry shuffle
+#include "lib/norm/shuffle.wgsl"
+// @entry shared
+#include "lib/norm/shared.wgsl"
+
+// @entry forward_vec4
+// Groups of whole vectors, in the order of the kernels of a step (lib/gemv).
+const M = 1u;
+@compute @workgroup_size(WG)
+fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let part = flat(wg, nwg);
+  let width = params.e / params.groups / 4u;
+  let row = part / params.groups;
+  let live = row < params.m * params.l;
+  let ch0 = part % params.groups * width;
+  var s: array<vec4f, PER>;
+  for (var p = 0u; p < PER; p++) {
+    let q = p * WG + lid;
+    if (live && q < width) {
+      let zi = z[(row * params.s + params.z_offset) / 4u + ch0 + q];
+      let v = x[part * width + q] * (zi / (1.0 + exp(-zi)));
+      s[p] = v;
+      squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
+    }
+  }
+  workgroup_squares(lid);
+  let r = 1.0 / sqrt(squares[0] / f32(width * 4u) + params.eps);
+  for (var p = 0u; p < PER; p++) {
+    let q = p * WG + lid;
+    if (live && q < width) { y[part * width + q] = s[p] * r * weight[ch0 + q]; }
+  }
+}
+
 // @entry backward
 // A workgroup walks one of the w parts of the rows, one group of channels; each thread keeps PER of them in registers, and
 // their sums over the rows.

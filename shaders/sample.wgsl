@@ -1,11 +1,90 @@
 // tokens[b, step[b]++] ~ softmax(logits[b] / temperature) cut to top_k and top_p, in integers w = round(p·2³⁰).
 #include "lib/threefry.wgsl"
-#include "lib/workgroup_sum.wgsl"
+
+// @entry shuffle
+// Sums over the WG threads by subgroups of 32 or more: of z; and of v as u32, up to a thread and over all.
+var<workgroup> team_sums: array<u32, WG / 32u>;
+var<workgroup> team_z: array<f32, WG / 32u>;
+
+fn sum_of(z: f32, lid: u32) -> f32 {
+  var v = z;
+  for (var mask = 16u; mask > 0u; mask /= 2u) { v += subgroupShuffleXor(v, mask); }
+  if (lid % 32u == 0u) { team_z[lid / 32u] = v; }
+  workgroupBarrier();
+  var all = 0.0;
+  for (var q = 0u; q < WG / 32u; q++) { all += team_z[q]; }
+  return all;
+}
+fn scan(v: u32, lid: u32) -> Scan {
+  var upto = v;
+  for (var d = 1u; d < 32u; d *= 2u) {
+    let before = subgroupShuffleUp(upto, d);
+    if (lid % 32u >= d) { upto += before; }
+  }
+  workgroupBarrier();
+  if (lid % 32u == 31u) { team_sums[lid / 32u] = upto; }
+  workgroupBarrier();
+  var all = 0u;
+  for (var q = 0u; q < WG / 32u; q++) {
+    if (q == lid / 32u) { upto += all; }
+    all += team_sums[q];
+  }
+  return Scan(upto, all);
+}
+
+// @entry shared
+// The same through workgroup memory.
+var<workgroup> scan_parts: array<u32, WG>;
+var<workgroup> scan_rows: array<u32, WG / 32u>;
+var<workgroup> z_parts: array<f32, WG>;
+var<workgroup> z_rows: array<f32, WG / 32u>;
+
+fn sum_of(z: f32, lid: u32) -> f32 {
+  z_parts[lid] = z;
+  workgroupBarrier();
+  if (lid < WG / 32u) {
+    var row = 0.0;
+    for (var q = lid * 32u; q < lid * 32u + 32u; q++) { row += z_parts[q]; }
+    z_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var all = 0.0;
+  for (var q = 0u; q < WG / 32u; q++) { all += z_rows[q]; }
+  return all;
+}
+fn scan(v: u32, lid: u32) -> Scan {
+  scan_parts[lid] = v;
+  workgroupBarrier();
+  if (lid < WG / 32u) {
+    var row = 0u;
+    for (var q = lid * 32u; q < lid * 32u + 32u; q++) {
+      row += scan_parts[q];
+      scan_parts[q] = row;
+    }
+    scan_rows[lid] = row;
+  }
+  workgroupBarrier();
+  var result = Scan(scan_parts[lid], 0u);
+  for (var q = 0u; q < WG / 32u; q++) {
+    if (q == lid / 32u) { result.upto += result.all; }
+    result.all += scan_rows[q];
+  }
+  return result;
+}
+
+// @entry by_four
+fn quad(i: u32) -> vec4f { return logits[i / 4u]; }
+
+// @entry by_one
+fn quad(i: u32) -> vec4f {
+  var v: vec4f;
+  for (var q = 0u; q < 4u; q++) { v[q] = logits[min(i + q, params.b * params.v - 1u)]; }
+  return v;
+}
 
 // @entry forward
-// A workgroup per image. Both cuts are found by radix selection on keys that order as the logits do: four histograms of 8
-// bits, from the top, of counts (top_k) or weights (top_p). Keys and weights are computed anew from the logits wherever they
-// are wanted; the logits stay in the cache.
+// A workgroup per image; a thread takes PER neighbouring logits, as keys that order as the logits do. Both cuts are found by
+// radix selection on the keys: four histograms of 8 bits, from the top, of counts (top_k) or weights (top_p).
 struct Cut {
   key: u32,
   // Over keys ≥ key.
@@ -16,18 +95,14 @@ struct Scan {
   upto: u32,
   all: u32,
 }
-struct Softmax {
-  most: f32,
-  // 2³⁰ / Σ exp
-  factor: f32,
-}
 const LOWEST = 0x00800000u;
 
+// Of this thread: keys, 0 past the vocabulary, and weights, 0 for what is cut.
+var<private> keys: array<u32, PER>;
+var<private> weights: array<u32, PER>;
 var<workgroup> most_key: atomic<u32>;
-// A histogram in eight copies, so that threads seldom meet in a bin; later a stretch of weights.
+// A histogram in eight copies, so that threads seldom meet in a bin.
 var<workgroup> bins: array<atomic<u32>, 2048>;
-var<workgroup> scan_parts: array<u32, 256>;
-var<workgroup> scan_rows: array<u32, 16>;
 // Bin, sum above it, sum in it.
 var<workgroup> found: vec3u;
 var<workgroup> drawn: u32;
@@ -42,55 +117,28 @@ fn key_of(x: f32) -> u32 {
 
 fn value_of(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
 
-// exp((x - most) / temperature); below e⁻⁸⁰ a weight is 0 anyway.
-fn odds(key: u32, most: f32) -> f32 { return exp(max((value_of(key) - most) / params.temperature, -80.0)); }
-
-fn weight(key: u32, s: Softmax) -> u32 { return u32(round(odds(key, s.most) * s.factor)); }
-
-fn scan(v: u32, lid: u32) -> Scan {
-  scan_parts[lid] = v;
-  workgroupBarrier();
-  if (lid < 16u) {
-    var row = 0u;
-    for (var q = lid * 16u; q < lid * 16u + 16u; q++) {
-      row += scan_parts[q];
-      scan_parts[q] = row;
-    }
-    scan_rows[lid] = row;
-  }
-  workgroupBarrier();
-  var result = Scan(scan_parts[lid], 0u);
-  for (var q = 0u; q < 16u; q++) {
-    if (q == lid / 16u) { result.upto += result.all; }
-    result.all += scan_rows[q];
-  }
-  return result;
-}
-
-// The largest key that, with the keys above it and of those ≥ least, reaches `need` in count or in weight.
-fn cut_at(need: u32, weighted: bool, s: Softmax, least: u32, image: u32, lid: u32) -> Cut {
+// The largest key that, with the keys above it, reaches `need` in count or in weight.
+fn cut_at(need: u32, weighted: bool, lid: u32) -> Cut {
   var key = 0u;
   var known = 0u;
   var above = 0u;
   var inside = 0u;
   for (var digit = 0u; digit < 4u; digit++) {
     let shift = 24u - 8u * digit;
-    for (var q = lid; q < 2048u; q += 256u) { atomicStore(&bins[q], 0u); }
+    for (var q = lid; q < 2048u; q += WG) { atomicStore(&bins[q], 0u); }
     workgroupBarrier();
-    for (var i = lid; i < params.v; i += 256u) {
-      let k = key_of(logits[image * params.v + i]);
-      if ((k & known) == key && k >= least) {
-        var amount = 1u;
-        if (weighted) { amount = weight(k, s); }
-        atomicAdd(&bins[((k >> shift) & 255u) * 8u + lid % 8u], amount);
-      }
+    for (var q = 0u; q < PER; q++) {
+      let k = keys[q];
+      let amount = select(min(k, 1u), weights[q], weighted);
+      if (amount > 0u && (k & known) == key) { atomicAdd(&bins[((k >> shift) & 255u) * 8u + lid % 8u], amount); }
     }
     workgroupBarrier();
-    let bin = 255u - lid;
     var own = 0u;
-    for (var q = 0u; q < 8u; q++) { own += atomicLoad(&bins[bin * 8u + q]); }
+    if (lid < 256u) {
+      for (var q = 0u; q < 8u; q++) { own += atomicLoad(&bins[(255u - lid) * 8u + q]); }
+    }
     let upto = above + scan(own, lid).upto;
-    if (upto >= need && upto - own < need) { found = vec3u(bin, upto - own, own); }
+    if (upto >= need && upto - own < need) { found = vec3u(255u - lid, upto - own, own); }
     workgroupBarrier();
     key |= found.x << shift;
     known |= 255u << shift;
@@ -108,63 +156,64 @@ fn mul_high(a: u32, b: u32) -> u32 {
   return (a >> 16u) * (b >> 16u) + (mid >> 16u) + (cross >> 16u);
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  let image = flat(wg, nwg);
+  let group = flat(wg, nwg);
+  let image = min(group, params.b - 1u);
   let at = step[image];
-  let first = image * params.v;
   var most = LOWEST;
-  for (var i = lid; i < params.v; i += 256u) { most = max(most, key_of(logits[first + i])); }
+  for (var q = 0u; q < PER; q += 4u) {
+    let j = lid * PER + q;
+    if (j < params.v) {
+      let x = quad(image * params.v + j);
+      for (var c = 0u; c < 4u; c++) { if (j + c < params.v) { keys[q + c] = key_of(x[c]); } }
+    }
+    for (var c = 0u; c < 4u; c++) { most = max(most, keys[q + c]); }
+  }
   atomicMax(&most_key, most);
   workgroupBarrier();
-  var s = Softmax(value_of(atomicLoad(&most_key)), 0.0);
+  let most_value = value_of(atomicLoad(&most_key));
 
-  var cut = Cut(LOWEST, 0u);
-  if (params.top_k > 0u && params.top_k < params.v) { cut = cut_at(params.top_k, false, s, LOWEST, image, lid); }
+  var least = LOWEST;
+  if (params.top_k > 0u && params.top_k < params.v) { least = cut_at(params.top_k, false, lid).key; }
 
+  // exp((x - most) / temperature); below e⁻⁸⁰ a weight is 0 anyway.
+  var odds: array<f32, PER>;
   var z = 0.0;
-  for (var i = lid; i < params.v; i += 256u) {
-    let key = key_of(logits[first + i]);
-    if (key >= cut.key) { z += odds(key, s.most); }
+  for (var q = 0u; q < PER; q++) {
+    if (keys[q] >= least) { odds[q] = exp(max((value_of(keys[q]) - most_value) / params.temperature, -80.0)); }
+    z += odds[q];
   }
-  s.factor = 1073741824.0 / workgroup_sum(z, lid);
-  var kept = 0u;
-  for (var i = lid; i < params.v; i += 256u) {
-    let key = key_of(logits[first + i]);
-    if (key >= cut.key) { kept += weight(key, s); }
+  let factor = 1073741824.0 / sum_of(z, lid);
+  var own = 0u;
+  for (var q = 0u; q < PER; q++) {
+    weights[q] = u32(round(odds[q] * factor));
+    own += weights[q];
   }
-  cut.sum = scan(kept, lid).all;
+  var sums = scan(own, lid);
   if (params.top_p < 1.0) {
-    let need = clamp(u32(ceil(params.top_p * f32(cut.sum))), 1u, cut.sum);
-    cut = cut_at(need, true, s, cut.key, image, lid);
+    let cut = cut_at(clamp(u32(ceil(params.top_p * f32(sums.all))), 1u, sums.all), true, lid);
+    own = 0u;
+    for (var q = 0u; q < PER; q++) {
+      if (keys[q] < cut.key) { weights[q] = 0u; }
+      own += weights[q];
+    }
+    sums = scan(own, lid);
   }
 
-  // The running sum in the order of the vocabulary, 2048 weights at a time, eight to a thread.
-  let goal = mul_high(threefry2x32(vec2u(seed[2u * image], seed[2u * image + 1u]), vec2u(at, 0u)).x, cut.sum);
-  var before = 0u;
-  for (var i0 = 0u; i0 < params.v; i0 += 2048u) {
-    for (var q = lid; q < 2048u; q += 256u) {
-      var w = 0u;
-      if (i0 + q < params.v) {
-        let key = key_of(logits[first + i0 + q]);
-        if (key >= cut.key) { w = weight(key, s); }
-      }
-      atomicStore(&bins[q], w);
+  // The thread in whose stretch the running sum passes the goal.
+  let goal = mul_high(threefry2x32(vec2u(seed[2u * image], seed[2u * image + 1u]), vec2u(at, 0u)).x, sums.all);
+  var run = sums.upto - own;
+  if (run <= goal && run + own > goal) {
+    var at_q = 0u;
+    for (var q = 0u; q < PER; q++) {
+      run += weights[q];
+      if (run <= goal) { at_q = q + 1u; }
     }
-    workgroupBarrier();
-    var own = 0u;
-    for (var q = 0u; q < 8u; q++) { own += atomicLoad(&bins[lid * 8u + q]); }
-    let sums = scan(own, lid);
-    var run = before + sums.upto - own;
-    if (run <= goal && run + own > goal) {
-      var q = lid * 8u;
-      for (run += atomicLoad(&bins[q]); run <= goal; run += atomicLoad(&bins[q])) { q++; }
-      drawn = i0 + q;
-    }
-    before += sums.all;
-    workgroupBarrier();
+    drawn = lid * PER + at_q;
   }
-  if (lid == 0u && image < params.b && at < params.t) {
+  workgroupBarrier();
+  if (lid == 0u && group == image && at < params.t) {
     tokens[image * params.t + at] = drawn;
     step[image] = at + 1u;
   }

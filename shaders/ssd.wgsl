@@ -19,6 +19,14 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   walk(flat(wg, nwg), lid);
 }
 
+// @entry forward_step
+#include "lib/ssd/vec4.wgsl"
+#include "lib/ssd/step.wgsl"
+@compute @workgroup_size(WG)
+fn forward_step(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  take_step(flat(wg, nwg) * (WG / 32u) + lid / 32u, lid % 32u, lid);
+}
+
 // @entry backward
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/backward.wgsl"

@@ -8,7 +8,7 @@ import { Acts } from './model/acts.js';
 import { type AimParams, aimForward, aimState, modulationForward } from './model/aim.js';
 import type { AimConfig } from './model/config.js';
 import type { MixerState } from './model/mamba2.js';
-import { guide, sample } from './ops/index.js';
+import { sample } from './ops/index.js';
 import { pause } from './platform/runtime.js';
 
 export interface SamplingOptions {
@@ -90,13 +90,10 @@ export class Sampler {
           modulation: conditioned.result,
           length: 1,
           shift: s.positions === 'authors' ? 1 : 0,
+          guidance: this.guided ? s.cfgScale : undefined,
           state: this.state,
         });
-        const flat = be.reshape(logits, [m, config.vocab_size]);
-        if (!this.guided) return flat;
-        const y = be.tensor([count, config.vocab_size]);
-        be.run(guide.forward, { logits: flat, y }, { scale: s.cfgScale });
-        return y;
+        return be.reshape(logits, [count, config.vocab_size]);
       });
       this.forward = stepped.recording;
       this.logits = stepped.result;
@@ -155,11 +152,17 @@ export class Sampler {
 /** When this thread was last free; kept across batches, since many short ones would hold it just as long. */
 let breath = 0;
 
-/** Steps between two waits for the device: few enough that abort and progress stay prompt. */
-const BLOCK = 8;
+/** Steps that the device is given at once, and between two looks at what it has done. */
+const BLOCK = 4;
+/**
+ * How far the encoding may be ahead of the device: enough blocks that it never waits, few enough (and where it is slow, one)
+ * that abort and progress stay prompt.
+ */
+const AHEAD_MS = 25;
+const MOST_AHEAD = 6;
 
 /**
- * Runs a started sampler to its last token. The next block of steps is encoded while the device still works on the one
+ * Runs a started sampler to its last token. The next blocks of steps are encoded while the device still works on those
  * before. `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
  */
 export async function drawTokens(
@@ -168,35 +171,44 @@ export async function drawTokens(
   total: number,
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
-  let running: Promise<void> | undefined;
+  const block = be.name === 'webgpu' ? BLOCK : 1;
+  /** Blocks on the device, oldest first: the position each ends at, and its end. */
+  const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;
-  const report = async (upTo: number) => {
-    await running;
+  let blockMs = Number.POSITIVE_INFINITY;
+  let last = performance.now();
+  const finishOldest = async () => {
+    const { until, done } = running.shift()!;
+    await done;
+    blockMs = performance.now() - last;
+    last += blockMs;
     signal?.throwIfAborted();
-    while (onDone && reported < upTo) {
+    while (onDone && reported < until) {
       const result = onDone(++reported);
       if (result instanceof Promise) await result;
     }
   };
   try {
     for (let t = 0; t < total; ) {
-      const until = Math.min(total, be.name === 'webgpu' ? t + BLOCK : t + 1);
-      const before = t;
+      signal?.throwIfAborted();
+      // The first alone, so that the device starts at once.
+      const until = Math.min(total, t === 0 ? 1 : t + block);
       for (; t < until; t++) sampler.next();
-      const submitted = be.settle();
-      // Its failure is for the next report; should this one throw, nobody waits for it any more.
-      submitted.catch(() => {});
-      await report(before);
-      running = submitted;
+      const done = be.settle();
+      // Its failure is for when it is waited for; should something throw before, nobody waits for it any more.
+      done.catch(() => {});
+      running.push({ until, done });
+      const ahead = block === 1 ? 0 : Math.max(1, Math.min(MOST_AHEAD, Math.floor(AHEAD_MS / blockMs)));
+      while (running.length > ahead) await finishOldest();
       if (performance.now() - breath > 12) {
         await pause();
         breath = performance.now();
       }
     }
-    await report(total);
+    while (running.length) await finishOldest();
   } catch (error) {
     // Leave nothing in flight: the caller frees the tensors next.
-    await running?.catch(() => {});
+    for (const { done } of running) await done.catch(() => {});
     await be.settle().catch(() => {});
     throw error;
   }

@@ -140,6 +140,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
     const d = dims as Dims<T, A>;
+    if (e.parts && !this.fuses(e as unknown as AnyEntry, args, dims)) {
+      e.parts(this as unknown as Backend, args as Parameters<typeof e.parts>[1], d);
+      return;
+    }
     const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
     for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
   }
@@ -219,6 +223,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     cost: Cost,
   ): C[];
   protected abstract prepareZero(t: Tensor): C;
+  /** Whether a composite's call is one command here, rather than its parts. */
+  protected fuses(_e: AnyEntry, _tensors: Record<string, Tensor | undefined>, _dims: Record<string, number>): boolean {
+    return false;
+  }
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;

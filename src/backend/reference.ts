@@ -31,14 +31,15 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   protected release(): void {}
 
   protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, cost: Cost) {
-    if (!('reference' in e))
+    const { reference } = e;
+    if (!reference)
       throw new DeviceError("the published library has no float64 references; use device 'wasm', or the `aim` command.");
     const args: Record<string, RefArray | undefined> = {};
     for (const name of e.names) {
       const t = tensors[name];
       args[name] = t && view(t);
     }
-    return [{ key: e.key, ...cost, run: () => e.reference(args as Record<string, RefArray>, dims) }];
+    return [{ key: e.key, ...cost, run: () => reference(args as Record<string, RefArray>, dims) }];
   }
   protected prepareZero(t: Tensor) {
     return { key: 'zero', flops: 0, bytes: t.size * 4, run: () => void view(t).fill(0) };

@@ -71,6 +71,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.caps = {
       features: device.features as ReadonlySet<string>,
       maxWorkgroupStorage: device.limits.maxComputeWorkgroupStorageSize,
+      maxStorageBuffers: device.limits.maxStorageBuffersPerShaderStage,
       maxInvocations: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
       subgroupMinSize: adapterInfo?.subgroupMinSize ?? 0,
       subgroupMaxSize: adapterInfo?.subgroupMaxSize ?? 0,
@@ -216,8 +217,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     dims: Record<string, number>,
     cost: Cost,
   ): Dispatch[] {
-    const half = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
-    const plan = e.webgpu(dims, this.caps, half);
+    const half = halvesOf(e, tensors);
+    const plan = e.webgpu(dims, this.caps, half)!;
     if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
     const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
     const all = { ...tensors, ...workspaces };
@@ -258,6 +259,14 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       y,
       z,
     };
+  }
+
+  protected override fuses(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>): boolean {
+    if (e.names.some((n) => e.tensors[n].between && tensors[n])) return false;
+    const plan = e.webgpu(dims, this.caps, halvesOf(e, tensors));
+    if (!plan) return false;
+    const passes = 'passes' in plan ? plan.passes : [plan];
+    return passes.every((pass) => bindingsOf(e, pass).length <= this.caps.maxStorageBuffers);
   }
 
   protected prepareZero(t: Tensor): Clear {
@@ -352,7 +361,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
     const name = plan.entry ?? e.entry;
-    const key = `${e.op}.${name} ${JSON.stringify([plan.constants, plan.vec4, plan.elements, plan.reads, plan.writes, [...half]])}`;
+    const { sections, constants, vec4, elements, reads, writes } = plan;
+    const key = `${e.op}.${name} ${JSON.stringify([sections, constants, vec4, elements, reads, writes, [...half]])}`;
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
       const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
@@ -402,9 +412,10 @@ interface Binding {
   writable: boolean;
 }
 
-/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors. */
+/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors that kernels bind. */
 function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
-  if (!reads && !writes) return e.names.map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
+  if (!reads && !writes)
+    return e.names.filter((n) => !e.tensors[n].between).map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
   const of = (names: string[] | undefined, writable: boolean) => (names ?? []).map((name) => ({ name, writable }));
   return [...of(reads, false), ...of(writes, true)];
 }
@@ -416,8 +427,11 @@ function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
  */
 export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
   const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
-  const at = sections.indexOf(name, 1);
-  if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
+  const section = (name: string) => {
+    const at = sections.indexOf(name, 1);
+    if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${name}"`);
+    return sections[at + 1];
+  };
   const constants = Object.entries(plan.constants ?? {}).map(([k, v]) => (v === undefined ? '' : `const ${k}: u32 = ${v}u;`));
   const fields = [
     ...e.dimNames.map((n) => `${n}: u32,`),
@@ -451,7 +465,7 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: Reado
     ...readers,
     'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
     sections[0],
-    sections[at + 1],
+    ...[...(plan.sections ?? []), name].map(section),
   ].join('\n');
 }
 
@@ -462,6 +476,10 @@ export function describeAdapter(info: GPUAdapterInfo | undefined): string {
 
 /** Bytes to bind: whole vectors of four, which allocations are rounded to. */
 const bound = (t: Tensor) => Math.ceil((t.size * BYTES[t.dtype]) / 16) * 16;
+
+/** The tensors of a call that are f16. */
+const halvesOf = (e: AnyEntry, tensors: Record<string, Tensor | undefined>): ReadonlySet<string> =>
+  new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
 
 /** As halves, with one more where a copy of whole words wants it. */
 function halves(data: NumArray): Uint16Array {

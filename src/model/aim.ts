@@ -1,6 +1,6 @@
 /** AiM stage 2 (arXiv 2408.12245): class-conditional autoregression over image tokens with Mamba layers under adaLN. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { addRmsNorm, embedding, groupModulation, silu, tokenEmbedding } from '../ops/index.js';
+import { addRmsNorm, embedding, groupModulation, normHead, silu, tokenEmbedding } from '../ops/index.js';
 import { Acts } from './acts.js';
 import type { AimConfig } from './config.js';
 import { linearForward } from './layers.js';
@@ -100,21 +100,56 @@ export interface AimInput {
   length: number;
   /** 1 reproduces the authors' off-by-one of position rows in generation. */
   shift: 0 | 1;
+  /** Guides the logits by this much; labels are then 2b. */
+  guidance?: number | undefined;
   /** Continue from here and leave the new state; absent: from zero. */
   state?: MixerState[];
 }
 
-/** Logits [m, l, V] of the next token at each of l = `length` positions. */
+/** Logits of the next token at each of l = `length` positions: [m, l, V] or, guided, [b, l, V]. */
 export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts = new Acts(be)): Tensor {
-  const y = hiddenForward(be, p, c, input, a);
-  const logits = a.tensor('logits', [...y.shape.slice(0, 2), c.vocab_size]);
-  linearForward(be, y, p.embeddings.word_embeddings.weight, logits);
-  a.done(y);
-  return logits;
+  const { x, res, gate } = layersForward(be, p, c, input, a);
+  const [m, l] = x.shape as [number, number];
+  const { guidance } = input;
+  const y = a.tensor('logits', [guidance === undefined ? m : input.tokens.shape[0]!, l, c.vocab_size]);
+  be.run(
+    normHead.forward,
+    {
+      x,
+      res,
+      gate,
+      weight: p.norm_f.weight,
+      outer: p.final_layer.norm_final.weight,
+      modulation: input.modulation.final,
+      w: p.embeddings.word_embeddings.weight,
+      y,
+    },
+    { eps: EPS, scale: guidance ?? 1 },
+  );
+  a.done(x, res);
+  return y;
 }
 
 /** Everything before the tied head: [m, l, d]. */
 export function hiddenForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts): Tensor {
+  const { x, res, gate } = layersForward(be, p, c, input, a);
+  const normed = a.tensor('norm_f', x.shape);
+  // Backward wants the last sum.
+  const sum = a.keep ? a.tensor('res_f', x.shape) : undefined;
+  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, sum, y: normed }, { eps: EPS });
+  a.done(x, res);
+  const y = a.tensor('norm_final', x.shape);
+  be.run(
+    addRmsNorm.forward,
+    { x: normed, weight: p.final_layer.norm_final.weight, modulation: input.modulation.final, y },
+    { eps: EPS },
+  );
+  a.done(normed);
+  return y;
+}
+
+/** The layers: the last one's x, with the sum and the gate that x is still to be added under. */
+function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts) {
   const { tokens, labels, step, modulation, length: l, shift, state } = input;
   const m = labels.size;
   const d = c.d_model;
@@ -131,30 +166,18 @@ export function hiddenForward(be: Backend, p: AimParams, c: AimConfig, input: Ai
     const layer = p.layers[i]!;
     const vectors = modulation.layers[i]!;
     const al = a.child(i);
-    // res += gate·x; u = RMSNorm(res)·(1 + scale) + shift
+    // res += gate·x; u = RMSNorm(res)·(1 + scale) + shift; x = Mixer(u)
     const sum = al.tensor('res', [m, l, d]);
-    const u = al.tensor('u', [m, l, d]);
-    be.run(addRmsNorm.forward, { x, res, gate, weight: layer.norm.weight, modulation: vectors, sum, y: u }, { eps: EPS });
-    a.done(x, res);
-    x =
+    const u = a.keep ? al.tensor('u', [m, l, d]) : undefined;
+    const input = { x, res, gate, weight: layer.norm.weight, modulation: vectors, sum, u, eps: EPS };
+    const out =
       c.mixer.layer === 'Mamba2'
-        ? mamba2Forward(be, layer.mixer as Mamba2Params, c.mixer, u, al, state?.[i])
-        : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, u, al, state?.[i]);
-    a.done(u);
+        ? mamba2Forward(be, layer.mixer as Mamba2Params, c.mixer, input, al, state?.[i])
+        : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, input, al, state?.[i]);
+    a.done(x, res);
+    x = out;
     res = sum;
     gate = vectors;
   }
-  const normed = a.tensor('norm_f', [m, l, d]);
-  // Backward wants the last sum; generation does not.
-  const sum = a.keep ? a.tensor('res_f', [m, l, d]) : undefined;
-  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, sum, y: normed }, { eps: EPS });
-  a.done(x, res);
-  const y = a.tensor('norm_final', [m, l, d]);
-  be.run(
-    addRmsNorm.forward,
-    { x: normed, weight: p.final_layer.norm_final.weight, modulation: modulation.final, y },
-    { eps: EPS },
-  );
-  a.done(normed);
-  return y;
+  return { x, res, gate };
 }

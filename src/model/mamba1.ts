@@ -1,12 +1,12 @@
 /** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal conv → selective scan, gated → out_proj. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { causalConv1d, columns, selectiveScan } from '../ops/index.js';
+import { columns, normLinearConv, selectiveScan } from '../ops/index.js';
 import { selectiveScanBackward } from '../ops/selective_scan.js';
 import type { Acts } from './acts.js';
 import { addTo, linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { linearForward, rows } from './layers.js';
-import { convBackward, convolution, dtBias, type MixerState } from './mamba2.js';
+import { convBackward, convolution, convolved, dtBias, type LayerInput, type MixerState } from './mamba2.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 
 export function mamba1Params(c: MambaConfig, layers: number) {
@@ -28,14 +28,20 @@ export function mamba1State(be: Backend, c: MambaConfig, m: number): MixerState 
   return { conv: be.tensor([m, c.d_inner, c.d_conv - 1]), ssm: be.tensor([m, c.d_inner, c.d_state]) };
 }
 
-/** u [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
-export function mamba1Forward(be: Backend, p: Mamba1Params, c: MambaConfig, u: Tensor, a: Acts, state?: MixerState): Tensor {
-  const [m, l] = u.shape as [number, number];
+/** A layer up to its gate: [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
+export function mamba1Forward(
+  be: Backend,
+  p: Mamba1Params,
+  c: MambaConfig,
+  { eps, ...input }: LayerInput,
+  a: Acts,
+  state?: MixerState,
+): Tensor {
+  const [m, l] = input.x.shape as [number, number];
   const e = c.d_inner;
   const xz = a.tensor('xz', [m, l, 2 * e]);
-  linearForward(be, u, p.in_proj.weight, xz);
   const x = a.tensor('x', [m, l, e]);
-  be.run(causalConv1d.forward, { x: xz, weight: p.conv1d.weight, bias: p.conv1d.bias, state: state?.conv, y: x }, { offset: 0 });
+  be.run(normLinearConv.forward, { ...input, ...convolved(p), state: state?.conv, proj: xz, y: x }, { offset: 0, eps });
   const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
   linearForward(be, x, p.x_proj.weight, rbc);
   const r = a.tensor('r', [m * l, c.dt_rank]);

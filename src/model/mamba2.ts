@@ -1,13 +1,12 @@
 /** Mamba-2 mixer (arXiv 2405.21060): in_proj → causal conv → SSD → gated RMSNorm → out_proj. */
 import type { Backend, Tensor } from '../backend/backend.js';
 import { convParts } from '../ops/causal_conv1d.js';
-import { causalConv1d, rmsNormGated, ssd, sumRows } from '../ops/index.js';
+import { causalConv1d, gatedNormLinear, normLinearConv, rmsNormGated, ssd, sumRows } from '../ops/index.js';
 import { ssdBackward } from '../ops/ssd.js';
 import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';
 import { linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
-import { linearForward } from './layers.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
 
 const EPS = 1e-5;
@@ -61,17 +60,36 @@ export function mamba2State(be: Backend, c: MambaConfig, m: number): MixerState 
   };
 }
 
-/** u [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
-export function mamba2Forward(be: Backend, p: Mamba2Params, c: MambaConfig, u: Tensor, a: Acts, state?: MixerState): Tensor {
-  const [m, l] = u.shape as [number, number];
+/** What a layer starts from: u = RMSNorm(sum)·weight under the modulation, sum = res + gate·x, which is left behind. */
+export interface LayerInput {
+  x: Tensor;
+  res: Tensor | undefined;
+  gate: Tensor | undefined;
+  weight: Tensor;
+  modulation: Tensor;
+  sum: Tensor;
+  /** [m, l, d], where backward wants it. */
+  u: Tensor | undefined;
+  eps: number;
+}
+
+/** A layer up to its gate: [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
+export function mamba2Forward(
+  be: Backend,
+  p: Mamba2Params,
+  c: MambaConfig,
+  { eps, ...input }: LayerInput,
+  a: Acts,
+  state?: MixerState,
+): Tensor {
+  const [m, l] = input.x.shape as [number, number];
   const w = widths(c);
   const zxbcdt = a.tensor('zxbcdt', [m, l, w.proj]);
-  linearForward(be, u, p.in_proj.weight, zxbcdt);
   const xbc = a.tensor('xbc', [m, l, w.conv]);
   be.run(
-    causalConv1d.forward,
-    { x: zxbcdt, weight: p.conv1d.weight, bias: p.conv1d.bias, state: state?.conv, y: xbc },
-    { offset: c.d_inner },
+    normLinearConv.forward,
+    { ...input, ...convolved(p), state: state?.conv, proj: zxbcdt, y: xbc },
+    { offset: c.d_inner, eps },
   );
   const y = a.tensor('y', [m, l, c.d_inner]);
   be.run(
@@ -80,14 +98,23 @@ export function mamba2Forward(be: Backend, p: Mamba2Params, c: MambaConfig, u: T
     { ngroups: c.ngroups, headdim: c.headdim, d_state: c.d_state },
   );
   a.done(xbc);
-  const g = a.tensor('g', [m, l, c.d_inner]);
-  be.run(rmsNormGated.forward, { x: y, z: zxbcdt, weight: p.norm.weight, y: g }, { groups: c.ngroups, z_offset: 0, eps: EPS });
-  a.done(zxbcdt, y);
   const out = a.tensor('out', [m, l, c.d_model]);
-  linearForward(be, g, p.out_proj.weight, out);
-  a.done(g);
+  const g = a.keep ? a.tensor('g', [m, l, c.d_inner]) : undefined;
+  be.run(
+    gatedNormLinear.forward,
+    { x: y, z: zxbcdt, weight: p.norm.weight, w: p.out_proj.weight, g, y: out },
+    { groups: c.ngroups, z_offset: 0, eps: EPS },
+  );
+  a.done(zxbcdt, y);
   return out;
 }
+
+/** A mixer's projection and convolution, as its first op takes them. */
+export const convolved = (p: { in_proj: { weight: Tensor }; conv1d: { weight: Tensor; bias: Tensor } }) => ({
+  w: p.in_proj.weight,
+  taps: p.conv1d.weight,
+  conv_bias: p.conv1d.bias,
+});
 
 /**
  * Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`

@@ -4,6 +4,7 @@
  * the next (norm and modulation) in one pass. Zhang and Sennrich 2019, RMSNorm.
  */
 import shader from '../../shaders/add_rms_norm.wgsl';
+import { workgroupSums } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 export const addRmsNorm = {
@@ -43,7 +44,16 @@ export const addRmsNorm = {
         }
       }
     },
-    webgpu: ({ m, l, d }) => ({ constants: { PER: ceilDiv(d, 256) }, workgroups: grid(m * l) }),
+    webgpu({ m, l, d }, caps) {
+      if (d % 4) return { constants: { PER: ceilDiv(d, 256) }, workgroups: grid(m * l) };
+      return {
+        entry: 'forward_vec4',
+        ...workgroupSums(caps),
+        constants: { WG: 256, PER: ceilDiv(d, 4 * 256) },
+        vec4: ['x', 'res', 'gate', 'weight', 'modulation', 'sum', 'y'],
+        workgroups: grid(m * l),
+      };
+    },
     tolerance: { f32: 2e-6, reason: 'd squares summed in f32, in another order' },
   }),
   /**

@@ -1,9 +1,7 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
+import { gemvPlan } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
-
-/** Rows up to which the matrix × vector kernel, bound by reading w once, is taken. */
-const GEMV_ROWS = 8;
 
 /** Bytes of the panel of w that assembly/linear.ts packs. */
 const PANEL = 16384;
@@ -29,16 +27,9 @@ export const linear = {
         }
       }
     },
-    webgpu({ m, n, k }) {
-      if (m <= GEMV_ROWS && k % 4 === 0) {
-        const [wg, lanes] = [64, 16];
-        return {
-          entry: 'forward_gemv',
-          constants: { WG: wg, LANES: lanes, M: m },
-          vec4: ['x', 'w'],
-          workgroups: grid(ceilDiv(n, wg / lanes)),
-        };
-      }
+    webgpu({ m, n, k }, caps, half) {
+      const few = gemvPlan({ m, n, k }, caps, half.has('w'));
+      if (few) return { ...few, entry: 'forward_gemv' };
       return {
         entry: k % 4 === 0 ? 'forward_vec4' : 'forward',
         constants: { A_ALONG_K: 1, B_ALONG_K: 1 },

@@ -3,6 +3,7 @@
  * z is channels z_offset.. of a wider tensor, the output of in_proj. Dao and Gu 2024, §7.
  */
 import shader from '../../shaders/rms_norm_gated.wgsl';
+import { workgroupSums } from './gemv.js';
 import { sigmoid, siluSlope } from './silu.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
@@ -44,7 +45,18 @@ export const rmsNormGated = {
         }
       }
     },
-    webgpu: ({ m, l, e, groups }) => ({ constants: { PER: ceilDiv(e / groups, 256) }, workgroups: grid(m * l * groups) }),
+    webgpu({ m, l, e, s, groups, z_offset }, caps) {
+      const width = e / groups;
+      const workgroups = grid(m * l * groups);
+      if (width % 4 || s % 4 || z_offset % 4) return { constants: { PER: ceilDiv(width, 256) }, workgroups };
+      return {
+        entry: 'forward_vec4',
+        ...workgroupSums(caps),
+        constants: { WG: 256, PER: ceilDiv(width, 4 * 256) },
+        vec4: ['x', 'z', 'weight', 'y'],
+        workgroups,
+      };
+    },
     flops: ({ m, l, e }) => 16 * m * l * e,
     wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'an exp and e/groups squares summed in f32, in another order' },

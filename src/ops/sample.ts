@@ -8,12 +8,15 @@
  */
 import shader from '../../shaders/sample.wgsl';
 import { threefry2x32 } from '../sampling.js';
-import { entry, grid } from './spec.js';
+import { workgroupSums } from './gemv.js';
+import { ceilDiv, entry, grid } from './spec.js';
 
 const FLOAT_MAX = (2 - 2 ** -23) * 2 ** 127;
 const finite = (x: number) => (Number.isNaN(x) ? -FLOAT_MAX : Math.min(Math.max(x, -FLOAT_MAX), FLOAT_MAX));
 /** Histogram bins of the assembly kernel's selection. */
 const WASM_BINS = 2048;
+/** Logits that a thread of the shader keeps in registers, if it may have threads enough. */
+const PER_THREAD = 16;
 
 export const sample = {
   forward: entry('sample', 'forward', shader, {
@@ -56,7 +59,18 @@ export const sample = {
         step[i] = at + 1;
       }
     },
-    webgpu: ({ b }) => ({ workgroups: grid(b) }),
+    webgpu({ b, v }, caps) {
+      let wg = 256;
+      while (wg < 1024 && 2 * wg <= caps.maxInvocations && wg * PER_THREAD < v) wg *= 2;
+      const { sections = [], enable } = workgroupSums(caps);
+      return {
+        sections: [...sections, v % 4 ? 'by_one' : 'by_four'],
+        ...(enable && { enable }),
+        constants: { WG: wg, PER: 4 * ceilDiv(v, 4 * wg) },
+        vec4: v % 4 ? [] : ['logits'],
+        workgroups: grid(b),
+      };
+    },
     wasmScratch: ({ v }) => 4 * (WASM_BINS + 3 * v),
     tolerance: { f32: 0, reason: 'tokens are integers' },
   }),

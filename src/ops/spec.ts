@@ -2,8 +2,9 @@
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
  * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
  * do (a binding limit, a reduction in stages), `backward_<part>`. Gradients of activations are overwritten; those of parameters
- * and adaLN vectors are added to.
+ * and adaLN vectors are added to. A composite is an entry made of others, its parts, that a backend may do in one launch.
  */
+import type { Backend, Tensor } from '../backend/backend.js';
 import { ShapeError } from '../errors.js';
 
 /** `f16` is a storage format of weights on WebGPU; arithmetic and sums stay f32. */
@@ -24,6 +25,11 @@ export interface TensorSpec {
   half?: boolean;
   /** May be left out of a call; the shader then sees `has_<name> == 0`, assembly a null pointer, the reference undefined. */
   optional?: boolean;
+  /**
+   * What one part of a composite hands to the next: optional, and a caller who gives a tensor for it gets it filled, by the
+   * parts. A fused kernel neither binds nor makes it.
+   */
+  between?: boolean;
 }
 
 /** Facts about a WebGPU device that a launch plan may depend on. */
@@ -32,6 +38,8 @@ export interface GpuCaps {
   features: ReadonlySet<string>;
   maxWorkgroupStorage: number;
   maxInvocations: number;
+  /** Storage buffers that a kernel may bind. */
+  maxStorageBuffers: number;
   /** 0 where there are no subgroups or their sizes are unknown. */
   subgroupMinSize: number;
   subgroupMaxSize: number;
@@ -54,6 +62,8 @@ export interface GpuPasses {
 export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
   entry?: string;
+  /** Further sections of the shader that the entry needs, where there are several to choose from. */
+  sections?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
   /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */
@@ -76,35 +86,54 @@ export type Dims<T extends Record<string, TensorSpec>, A extends Record<string, 
 };
 export type AttrSpec = 'u32' | 'f32';
 
-export interface EntrySpec<
-  T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
-  A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
-> {
+interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>> {
   tensors: T;
   /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
   attrs?: A;
   /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
   check?(d: Dims<T, A>): string | undefined;
-  /** Float64 truth. Must overwrite every element of each `out`. */
-  reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
-  /** `half` names the tensors given as f16. */
-  webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
   /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */
   flops?(d: Dims<T, A>): number;
   /** Bytes a call moves, where that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
-  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
-  wasmScratch?(d: Dims<T, A>): number;
-  /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
-  wasmParts?: true;
   /** Largest allowed |got − reference| over the reference's largest magnitude, f32, and why. */
   tolerance: { f32: number; reason: string };
 }
 
+export interface EntrySpec<
+  T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
+  A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
+> extends CommonSpec<T, A> {
+  /** Float64 truth. Must overwrite every element of each `out`. */
+  reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
+  /** `half` names the tensors given as f16. */
+  webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
+  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
+  wasmScratch?(d: Dims<T, A>): number;
+  /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
+  wasmParts?: true;
+}
+
+export interface CompositeSpec<
+  T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
+  A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
+> extends CommonSpec<T, A> {
+  /** Runs the entries that this one is made of: its meaning, and what backends without a kernel for it do. */
+  parts(be: Backend, t: PartTensors<T>, d: Dims<T, A>): void;
+  /** The fused kernel, or undefined where it does not suit the sizes or the device: then the parts run. */
+  webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan | undefined;
+}
+type PartTensors<T extends Record<string, TensorSpec>> = {
+  [K in keyof T]: T[K] extends { optional: true } | { between: true } ? Tensor | undefined : Tensor;
+};
+
 export interface Entry<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
-> extends EntrySpec<T, A> {
+> extends CommonSpec<T, A>,
+    Partial<Pick<EntrySpec<T, A>, 'reference' | 'wasmScratch' | 'wasmParts'>>,
+    Partial<Pick<CompositeSpec<T, A>, 'parts'>>,
+    Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;
   readonly entry: string;
   readonly shader: string;
@@ -114,12 +143,33 @@ export interface Entry<
   readonly key: string;
 }
 
+type EntryName = 'forward' | 'backward' | `backward_${string}`;
+
 /** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
 /* @__NO_SIDE_EFFECTS__ */
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: 'forward' | 'backward' | `backward_${string}`, shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+>(op: string, name: EntryName, shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+  return named(op, name, shader, spec);
+}
+
+/** Names a composite: `composite('norm_head', 'forward', shader, spec)`. */
+/* @__NO_SIDE_EFFECTS__ */
+export function composite<
+  const T extends Record<string, TensorSpec>,
+  const A extends Record<string, AttrSpec> = Record<string, never>,
+>(op: string, name: EntryName, shader: string, spec: CompositeSpec<T, A>): Entry<T, A> {
+  return named(op, name, shader, spec);
+}
+
+/* @__NO_SIDE_EFFECTS__ */
+function named<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
+  op: string,
+  name: EntryName,
+  shader: string,
+  spec: EntrySpec<T, A> | CompositeSpec<T, A>,
+): Entry<T, A> {
   const dimNames = new Set<string>();
   for (const t of Object.values(spec.tensors)) for (const w of words(t.shape)) if (!isLiteral(w)) dimNames.add(w);
   return {
@@ -145,8 +195,8 @@ export interface HasShape {
 /** Arguments of a call: required tensors, optional ones, and attributes. */
 export type TensorArgs<E, V> =
   E extends Entry<infer T, infer _A>
-    ? { [K in keyof T as T[K] extends { optional: true } ? never : K]: V } & {
-        [K in keyof T as T[K] extends { optional: true } ? K : never]?: V | undefined;
+    ? { [K in keyof T as T[K] extends { optional: true } | { between: true } ? never : K]: V } & {
+        [K in keyof T as T[K] extends { optional: true } | { between: true } ? K : never]?: V | undefined;
       }
     : never;
 export type AttrArgs<E> = E extends Entry<infer _T, infer A> ? { [K in keyof A]?: number } : never;
@@ -166,7 +216,7 @@ export function resolveDims(
     const spec = e.tensors[name] as TensorSpec;
     const t = tensors[name];
     if (!t) {
-      if (spec.optional) continue;
+      if (spec.optional || spec.between) continue;
       throw new ShapeError(`${e.key}: ${name} is missing; pass a tensor of shape [${words(spec.shape).join(', ')}].`);
     }
     const dtype = spec.dtype ?? 'f32';

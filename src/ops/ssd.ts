@@ -11,9 +11,10 @@
  */
 import shader from '../../shaders/ssd.wgsl';
 import type { Backend, Tensor } from '../backend/backend.js';
+import { shuffles } from './gemv.js';
 import { softplus } from './selective_scan.js';
 import { sigmoid } from './silu.js';
-import { ceilDiv, entry, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, grid } from './spec.js';
 
 /** Rows of a state tile in assembly/ssd.ts, which wants scratch for one when there is no state. */
 const TILE_ROWS = 16;
@@ -84,6 +85,20 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
+/** Launch of one position on from a state, where subgroups hold a row of it; else undefined. */
+function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>, caps: GpuCaps) {
+  if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
+  // More rows a team are more loads on the way at once; few rows in all want many teams.
+  const [wg, rows] = [256, m * e >= 16384 ? 4 : 2];
+  return {
+    entry: 'forward_step',
+    enable: ['subgroups'],
+    constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
+    vec4: ['xbc', 'state'],
+    workgroups: grid(ceilDiv(m * h * headdim, (wg / 32) * rows)),
+  };
+}
+
 /** Launch of the entries that sum over p. */
 function planColumns(name: string, { m, h, e, headdim, d_state }: Sizes & { m: number }, vec4: string[]) {
   const width = widthOf(e, d_state);
@@ -144,7 +159,7 @@ export const ssd = {
         }
       }
     },
-    webgpu: (d) => planRows('forward', d, ['xbc', 'state']),
+    webgpu: (d, caps) => planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']),
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
     wasmParts: true,

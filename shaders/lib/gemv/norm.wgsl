@@ -1,0 +1,10 @@
+// Rows of x made by the workgroup itself, in workgroup memory. The halves of a chunk lie apart, so that a team reads
+// neighbouring vectors.
+const QUADS = K / 4u;
+const PER = (QUADS + WG - 1u) / WG;
+var<workgroup> xs: array<vec4f, M * QUADS>;
+fn place(i: u32, q: u32) -> u32 {
+  if (HALF == 1u) { return i * QUADS + q % 2u * (QUADS / 2u) + q / 2u; }
+  return i * QUADS + q;
+}
+fn x_at(i: u32, q: u32) -> vec4f { return xs[place(i, q)]; }

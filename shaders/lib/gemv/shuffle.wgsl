@@ -1,0 +1,21 @@
+// Sums over a team in a subgroup: halves of the values are swapped, until each thread holds its own.
+fn fold(mask: u32, n: u32, lane: u32) {
+  let upper = (lane & mask) != 0u;
+  if (n > 1u) {
+    for (var v = 0u; v < n / 2u; v++) {
+      let mine = select(acc[v], acc[v + n / 2u], upper);
+      let other = select(acc[v + n / 2u], acc[v], upper);
+      acc[v] = mine + subgroupShuffleXor(other, mask);
+    }
+  } else {
+    acc[0] += subgroupShuffleXor(acc[0], mask);
+  }
+}
+
+fn team_sums(lane: u32, lid: u32) {
+  fold(16u, NV, lane);
+  fold(8u, NV / 2u, lane);
+  fold(4u, NV / 4u, lane);
+  fold(2u, NV / 8u, lane);
+  fold(1u, NV / 16u, lane);
+}

@@ -1,0 +1,7 @@
+// squares[i] of all 256 threads of a workgroup, for i < M, through workgroup memory.
+#include "../workgroup_sum.wgsl"
+var<private> squares: array<f32, M>;
+
+fn workgroup_squares(lid: u32) {
+  for (var i = 0u; i < M; i++) { squares[i] = workgroup_sum(squares[i], lid); }
+}

@@ -1,0 +1,17 @@
+// squares[i] of all WG threads of a workgroup, for i < M, by subgroups.
+var<private> squares: array<f32, M>;
+var<workgroup> square_parts: array<f32, M * WG / 32u>;
+
+fn workgroup_squares(lid: u32) {
+  for (var i = 0u; i < M; i++) {
+    var v = squares[i];
+    for (var mask = 16u; mask > 0u; mask /= 2u) { v += subgroupShuffleXor(v, mask); }
+    if (lid % 32u == 0u) { square_parts[i * (WG / 32u) + lid / 32u] = v; }
+  }
+  workgroupBarrier();
+  for (var i = 0u; i < M; i++) {
+    var v = 0.0;
+    for (var q = 0u; q < WG / 32u; q++) { v += square_parts[i * (WG / 32u) + q]; }
+    squares[i] = v;
+  }
+}

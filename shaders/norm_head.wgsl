@@ -1,0 +1,79 @@
+// n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift;  logits = u·wᵀ, for the last position of m rows;
+// y = u + (c - u)·guidance of the conditional first half of them and the unconditional second, or, without guidance, the logits.
+// @entry shuffle
+#include "lib/gemv/shuffle.wgsl"
+#include "lib/norm/shuffle.wgsl"
+// @entry shared
+#include "lib/gemv/shared.wgsl"
+#include "lib/norm/shared.wgsl"
+
+// @entry forward
+// Every workgroup makes u anew; the loads of w are on their way meanwhile.
+#include "lib/gemv/sums.wgsl"
+#include "lib/gemv/norm.wgsl"
+var<workgroup> logits: array<f32, TEAMS * NV>;
+
+@compute @workgroup_size(WG)
+fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let lane = lid % 32u;
+  let team = lid / 32u;
+  let row0 = wg.x * TEAMS * R + team * R;
+  var ws: array<Chunks, STEPS>;
+  for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
+  var s: array<vec4f, M * PER>;
+  for (var i = 0u; i < M; i++) {
+    let row = min(i, params.m - 1u);
+    for (var p = 0u; p < PER; p++) {
+      let q = p * WG + lid;
+      if (q >= QUADS) { continue; }
+      var v = x[row * QUADS + q];
+      if (params.has_gate == 1u) { v *= gate[(row * 3u + 2u) * QUADS + q]; }
+      if (params.has_res == 1u) { v += res[row * QUADS + q]; }
+      s[i * PER + p] = v;
+      squares[i] = dot_add(v, v, squares[i]);
+    }
+  }
+  workgroup_squares(lid);
+  for (var i = 0u; i < M; i++) {
+    let r = 1.0 / sqrt(squares[i] / f32(params.d) + params.eps);
+    squares[i] = 0.0;
+    for (var p = 0u; p < PER; p++) {
+      let q = p * WG + lid;
+      if (q >= QUADS) { continue; }
+      let v = s[i * PER + p] * r * weight[q];
+      s[i * PER + p] = v;
+      squares[i] = dot_add(v, v, squares[i]);
+    }
+  }
+  workgroupBarrier();
+  workgroup_squares(lid);
+  for (var i = 0u; i < M; i++) {
+    let row = min(i, params.m - 1u);
+    let r = 1.0 / sqrt(squares[i] / f32(params.d) + params.eps);
+    for (var p = 0u; p < PER; p++) {
+      let q = p * WG + lid;
+      if (q >= QUADS) { continue; }
+      let shift = row * 2u * QUADS + q;
+      xs[place(i, q)] = fma(s[i * PER + p] * r * outer[q], 1.0 + modulation[shift + QUADS], modulation[shift]);
+    }
+  }
+  workgroupBarrier();
+  for (var step = 0u; step < STEPS; step++) { accumulate(ws[step], step, lane); }
+  team_sums(lane, lid);
+  if (lane % COPIES == 0u) {
+    for (var v = 0u; v < EACH; v++) { logits[team * NV + held(lane) + v] = acc[v]; }
+  }
+  workgroupBarrier();
+  // Neighbouring threads write neighbouring logits of an image.
+  for (var o = lid; o < TEAMS * R * params.b; o += WG) {
+    let j = o % (TEAMS * R);
+    let i = o / (TEAMS * R);
+    if (wg.x * TEAMS * R + j >= N) { continue; }
+    var value = logits[j * M + i];
+    if (params.b < params.m) {
+      let free = logits[j * M + i + params.b];
+      value = free + (value - free) * params.scale;
+    }
+    y[i * N + wg.x * TEAMS * R + j] = value;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * proj[m,l,n] = x·wᵀ, and of its columns offset.. the causal convolution y[m,l,c] with SiLU: how a Mamba mixer begins. One
+ * position is a single launch on WebGPU, in which the thread that ends a sum takes its step of the convolution.
+ */
+import shader from '../../shaders/linear_conv.wgsl';
+import { causalConv1d } from './causal_conv1d.js';
+import { gemvPlan } from './gemv.js';
+import { linear } from './linear.js';
+import { composite } from './spec.js';
+
+export const linearConv = {
+  forward: composite('linear_conv', 'forward', shader, {
+    tensors: {
+      x: { shape: 'm l d', io: 'in' },
+      w: { shape: 'n d', io: 'in', half: true },
+      taps: { shape: 'c 1 k', io: 'in' },
+      conv_bias: { shape: 'c', io: 'in' },
+      state: { shape: 'm c q', io: 'inout', optional: true },
+      proj: { shape: 'm l n', io: 'out' },
+      y: { shape: 'm l c', io: 'out' },
+    },
+    attrs: { offset: 'u32' },
+    parts(be, { x, w, taps, conv_bias, state, proj, y }, { m, l, d, n, offset }) {
+      be.run(linear.forward, { x: be.reshape(x, [m * l, d]), w, y: be.reshape(proj, [m * l, n]) });
+      be.run(causalConv1d.forward, { x: proj, weight: taps, bias: conv_bias, state, y }, { offset });
+    },
+    webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {
+      // Other sizes are the parts' to refuse.
+      if (l !== 1 || k > 8 || (q !== 0 && q !== k - 1) || offset + c > n) return undefined;
+      const plan = gemvPlan({ m, n, k: d }, caps, half.has('w'));
+      return plan && { ...plan, constants: { ...plan.constants, TAPS: k } };
+    },
+    flops: ({ m, l, n, d, c, k }) => 2 * m * l * (n * d + c * k),
+    tolerance: { f32: 4e-6, reason: 'd products and then k in f32, in another order' },
+  }),
+};

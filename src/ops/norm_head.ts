@@ -1,0 +1,48 @@
+/**
+ * n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift (add_rms_norm twice);  logits = u·wᵀ;  y is the
+ * logits or, of m = 2b rows, guided (guide): how a token's step ends. Few rows are a single launch on WebGPU.
+ */
+import shader from '../../shaders/norm_head.wgsl';
+import { addRmsNorm } from './add_rms_norm.js';
+import { normGemvPlan } from './gemv.js';
+import { guide } from './guide.js';
+import { linear } from './linear.js';
+import { composite } from './spec.js';
+
+export const normHead = {
+  forward: composite('norm_head', 'forward', shader, {
+    tensors: {
+      x: { shape: 'm l d', io: 'in' },
+      res: { shape: 'm l d', io: 'in', optional: true },
+      gate: { shape: 'm 3 d', io: 'in', optional: true },
+      weight: { shape: 'd', io: 'in' },
+      outer: { shape: 'd', io: 'in' },
+      modulation: { shape: 'm 2 d', io: 'in' },
+      w: { shape: 'n d', io: 'in', half: true },
+      y: { shape: 'b l n', io: 'out' },
+    },
+    attrs: { eps: 'f32', scale: 'f32' },
+    check: ({ m, b }) =>
+      m === b || m === 2 * b ? undefined : `x has ${m} rows for ${b} of y; pass as many, or twice as many to guide them.`,
+    parts(be, { x, res, gate, weight, outer, modulation, w, y }, { m, l, b, d, n, eps, scale }) {
+      const once = be.tensor(x.shape);
+      be.run(addRmsNorm.forward, { x, res, gate, weight, y: once }, { eps });
+      const twice = be.tensor(x.shape);
+      be.run(addRmsNorm.forward, { x: once, weight: outer, modulation, y: twice }, { eps });
+      be.free(once);
+      const logits = b === m ? y : be.tensor([m, l, n]);
+      be.run(linear.forward, { x: be.reshape(twice, [m * l, d]), w, y: be.reshape(logits, [m * l, n]) });
+      be.free(twice);
+      if (b === m) return;
+      be.run(guide.forward, { logits: be.reshape(logits, [m, l * n]), y: be.reshape(y, [b, l * n]) }, { scale });
+      be.free(logits);
+    },
+    webgpu({ m, l, n, d }, caps, half) {
+      if (l !== 1) return undefined;
+      const plan = normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4);
+      return plan && { ...plan, vec4: ['x', 'res', 'gate', 'weight', 'outer', 'modulation'] };
+    },
+    flops: ({ m, l, n, d }) => 2 * m * l * n * d,
+    tolerance: { f32: 8e-6, reason: 'd squares twice and d products in f32, in another order' },
+  }),
+};
