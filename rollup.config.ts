@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
-import { defineConfig, type InputPluginOption } from 'rollup';
+import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
@@ -62,9 +62,20 @@ export default defineConfig([
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [source],
   },
-  ...Object.entries({ aim: 'index', train: 'train/index', worker: 'worker/client' }).map(([name, input]) => ({
-    input: `build/types/${input}.d.ts`,
-    output: { file: `dist/${name}.d.ts`, banner: '/// <reference types="@webgpu/types" />' },
-    plugins: [dts()],
-  })),
+  // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.
+  types({ aim: 'build/types/index.d.ts', train: 'build/types/train/index.d.ts' }),
+  types({ worker: 'build/types/worker/client.d.ts' }),
 ]);
+
+function types(input: Record<string, string>): RollupOptions {
+  return {
+    input,
+    output: {
+      dir: 'dist',
+      entryFileNames: '[name].d.ts',
+      chunkFileNames: 'chunks/[name]-[hash].d.ts',
+      banner: '/// <reference types="@webgpu/types" />',
+    },
+    plugins: [dts()],
+  };
+}

@@ -276,6 +276,11 @@ export class AiM {
     return { model: countParams(this.tree.mamba), tokenizer: countParams(this.tree.vqvae) };
   }
 
+  /** Every tensor by its checkpoint name; `mamba.` is stage 2, `vqvae.` the tokenizer. */
+  get tensors(): { name: string; shape: readonly number[] }[] {
+    return [...this.named()].map(([name, { spec }]) => ({ name, shape: spec.shape }));
+  }
+
   /**
    * Draws images. An image depends on the checkpoint, its class, its own seed and the sampling options alone.
    * Throws OptionError for values out of range; rejects with `signal.reason` when aborted.

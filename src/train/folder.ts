@@ -3,8 +3,8 @@
  * a file `latest` that names the newest. A checkpoint is written under another name, flushed to disk and then renamed, and
  * `latest` is replaced after that, so a crash at any byte leaves the newest complete one readable.
  */
+import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
 import { CheckpointError, IoError, OptionError } from '../errors.js';
-import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import type { AimConfig } from '../model/config.js';
 import {
@@ -13,7 +13,6 @@ import {
   isTemporary,
   listFolder,
   makeFolder,
-  openFile,
   readText,
   removeFolder,
   syncFolder,
@@ -123,7 +122,7 @@ async function steps(run: string): Promise<{ name: string; step: number; version
 }
 
 export interface SavedCheckpoint {
-  /** Its folder, which AiM.fromPretrained takes. */
+  /** Its folder, which AiM.fromPretrained takes; of Files the name of theirs. */
   path: string;
   config: unknown;
   classes: string[] | undefined;
@@ -159,12 +158,15 @@ export async function heldCheckpoint({ config, classes, state, ...parts }: Check
 }
 
 /**
- * The checkpoint to resume from: `path` may be a run folder, which gives the one that `latest` names or, if that is damaged, the
- * newest complete one before it; or one checkpoint. Throws IoError when there is none, CheckpointError when all are damaged.
+ * The checkpoint to resume from: the path of a run folder, which gives the one that `latest` names or, if that is damaged, the
+ * newest complete one before it; the path of one checkpoint; or the Files of one. Throws IoError when there is none,
+ * CheckpointError when all are damaged.
  */
-export async function openCheckpointFolder(path: string): Promise<SavedCheckpoint> {
+export async function openCheckpointFolder(source: FolderSource): Promise<SavedCheckpoint> {
+  if (typeof source !== 'string') return open(await openFolderSource(source));
+  const path = source;
   if (!(await isDirectory(path))) throw new IoError(`there is no folder ${path}; pass the folder of a run or a checkpoint.`);
-  if (await exists(`${path}/${STATE}`)) return open(path);
+  if (await exists(`${path}/${STATE}`)) return open(diskFolder(path));
   const all = await steps(path);
   if (all.length === 0)
     throw new IoError(`${path} has no checkpoint to resume from (no ${STATE}, no step-… folder); pass the folder of a run.`);
@@ -176,7 +178,7 @@ export async function openCheckpointFolder(path: string): Promise<SavedCheckpoin
   );
   for (const { name } of [...all.slice(at), ...all.slice(0, at)]) {
     try {
-      return await open(`${path}/${name}`);
+      return await open(diskFolder(`${path}/${name}`));
     } catch (error) {
       if (!(error instanceof CheckpointError || error instanceof IoError)) throw error;
       reasons.push(error.message);
@@ -186,19 +188,24 @@ export async function openCheckpointFolder(path: string): Promise<SavedCheckpoin
 }
 
 /** Reads the small files and the headers of the others, whose sizes those tell. */
-async function open(path: string): Promise<SavedCheckpoint> {
-  const state = (await parse(`${path}/${STATE}`)) as TrainState;
+async function open(folder: Folder): Promise<SavedCheckpoint> {
+  const path = folder.name;
+  const names = (await folder.list()).map((e) => e.name);
+  const state = (await parse(folder, STATE)) as TrainState;
   if (!Number.isSafeInteger(state?.step)) throw new CheckpointError(`${path}/${STATE} has no step; take another checkpoint.`);
-  const hasEma = await exists(`${path}/ema.safetensors`);
-  for (const part of ['model', 'optimizer', ...(hasEma ? ['ema'] : [])]) await use(`${path}/${part}.safetensors`, parseHeader);
+  const hasEma = names.includes('ema.safetensors');
+  for (const part of ['model', 'optimizer', ...(hasEma ? ['ema'] : [])]) {
+    const file = await folder.open(`${part}.safetensors`);
+    await parseHeader(file).finally(() => file.close());
+  }
   return {
     path,
-    config: await parse(`${path}/config.json`),
-    classes: (await exists(`${path}/classes.json`)) ? ((await parse(`${path}/classes.json`)) as string[]) : undefined,
+    config: await parse(folder, 'config.json'),
+    classes: names.includes('classes.json') ? ((await parse(folder, 'classes.json')) as string[]) : undefined,
     state,
     hasEma,
     async *tensors(part) {
-      const file = await openFile(`${path}/${part}.safetensors`);
+      const file = await folder.open(`${part}.safetensors`);
       try {
         const header = await parseHeader(file);
         for (const [name, { shape }] of header.tensors) yield { name, shape, data: await readFloats(file, header, name) };
@@ -209,21 +216,16 @@ async function open(path: string): Promise<SavedCheckpoint> {
   };
 }
 
-async function use<T>(path: string, fn: (file: ByteSource) => Promise<T>): Promise<T> {
-  const file = await openFile(path);
+async function parse(folder: Folder, name: string): Promise<unknown> {
+  const text = new TextDecoder().decode(await readFile(folder, name));
   try {
-    return await fn(file);
-  } finally {
-    await file.close();
-  }
-}
-
-async function parse(path: string): Promise<unknown> {
-  try {
-    return JSON.parse(await readText(path));
+    return JSON.parse(text);
   } catch (error) {
-    if (error instanceof SyntaxError)
-      throw new CheckpointError(`${path} is not valid JSON (${error.message}); take another checkpoint.`, { cause: error });
-    throw error;
+    throw new CheckpointError(
+      `${folder.name}/${name} is not valid JSON (${(error as Error).message}); take another checkpoint.`,
+      {
+        cause: error,
+      },
+    );
   }
 }

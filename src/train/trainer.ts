@@ -257,7 +257,7 @@ export class Trainer {
     const { slots } = this.at.optimizer;
     return {
       config: this.model.config.json,
-      classes: this.codes?.classes ?? this.model.classes,
+      classes: this.classes(),
       model: [
         ...[...this.model.named()].map(
           ([name, { spec }]): NamedTensor => ({
@@ -378,6 +378,13 @@ export class Trainer {
     if (this.options.emaDecay)
       await fill(be, saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
     await be.settle();
+  }
+
+  /** A name for each class of the model, of which the data may have fewer. */
+  private classes(): string[] | undefined {
+    const { classes, config } = this.model;
+    const own = this.codes?.classes ?? classes;
+    return own && Array.from({ length: config.num_classes }, (_, k) => own[k] ?? classes?.[k] ?? String(k));
   }
 
   private lr(step: number): number {

@@ -48,6 +48,8 @@ export class AiM {
   readonly device: string;
   /** Number of parameters of the two stages. */
   readonly parameters: { model: number; tokenizer: number };
+  /** Every tensor by its checkpoint name; `mamba.` is stage 2, `vqvae.` the tokenizer. */
+  readonly tensors: { name: string; shape: readonly number[] }[];
 
   private constructor(
     private readonly line: Line,
@@ -59,6 +61,7 @@ export class AiM {
     this.backend = facts.backend;
     this.device = facts.device;
     this.parameters = facts.parameters;
+    this.tensors = facts.tensors;
   }
 
   /** Loads a checkpoint; see `AiM.fromPretrained` of `aim-js`. Throws DeviceError too when the worker cannot be started. */

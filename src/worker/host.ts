@@ -92,8 +92,8 @@ async function perform(request: Request, call: Running) {
 
 function facts(aim: AiM) {
   model = aim;
-  const { config, classes, ignored, backend, device, parameters } = aim;
-  return { config, classes, ignored, backend, device, parameters };
+  const { config, classes, ignored, backend, device, parameters, tensors } = aim;
+  return { config, classes, ignored, backend, device, parameters, tensors };
 }
 
 function live(): AiM {

@@ -23,7 +23,7 @@ export type PlainInput = Pick<Exclude<EncodeInput, AimImage>, 'width' | 'height'
   ({ rgb: Float32Array } | { data: Uint8ClampedArray | Uint8Array });
 export type PlainGenerated = Omit<Generated, 'images'> & { images: PlainImage[] };
 export type PlainStep = Omit<StepInfo, 'preview'>;
-export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters'>;
+export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters' | 'tensors'>;
 
 /** The calls a worker answers; `preview` names the running `generate` it looks into. */
 export interface Calls {

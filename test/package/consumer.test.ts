@@ -87,6 +87,7 @@ describe('type-checks without skipLibCheck', () => {
     writeFileSync(
       at('types.ts'),
       `import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
+      import { type Codes, Trainer } from 'aim-js/train';
       import { AiM as Remote } from 'aim-js/worker';
       export async function draw(device: GPUDevice): Promise<AimImage[]> {
         const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
@@ -95,6 +96,7 @@ describe('type-checks without skipLibCheck', () => {
         await remote.dispose();
         // @ts-expect-error: no such option
         await aim.generate({ steps: 3 });
+        for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
         if (images.length === 0) throw new OptionError('none');
         return images;
       }`,

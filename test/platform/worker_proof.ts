@@ -29,6 +29,7 @@ export async function proveWorker(
   const here = await local.AiM.fromPretrained(folder, { device });
   const want = await here.generate(drawing);
   const wantCodes = await here.encode(want.images);
+  const wantTensors = JSON.stringify(here.tensors);
   await here.dispose();
 
   let progress = 0;
@@ -36,6 +37,7 @@ export async function proveWorker(
   expect(progress > 0, 'no progress was told');
   expect(aim.backend === device && aim.device.includes(device), `device is ${aim.device}`);
   expect(aim.config.num_tokens === 16 && aim.parameters.model > 0, 'the facts of the model are wrong');
+  expect(JSON.stringify(aim.tensors) === wantTensors, 'other tensors');
 
   let previews = 0;
   const steps: number[] = [];

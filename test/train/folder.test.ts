@@ -22,6 +22,7 @@ import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { openSource } from '../../src/io/source.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../../src/train/folder.js';
 import { readMetrics } from '../../src/train/metrics.js';
+import { fileListOf } from '../data/files.js';
 import { fixture } from '../goldens.js';
 import { parts } from './writer.js';
 
@@ -74,6 +75,13 @@ describe('checkpoint folders', () => {
     expect(saved.state.step).toBe(40);
     await expectWhole(saved, 100);
     expect((await openCheckpointFolder(`${run}/step-00000030`)).state.step).toBe(30);
+    const folder = `${run}/step-00000040`;
+    const files = Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`)]));
+    await expectWhole(await openCheckpointFolder(fileListOf(files)), 100);
+    delete files['optimizer.safetensors'];
+    const missing = await openCheckpointFolder(fileListOf(files, 'given')).catch((e) => e);
+    expect(missing).toBeInstanceOf(IoError);
+    expect(missing.message).toMatch(/there is no file optimizer\.safetensors in given/);
     const model = await openSource(`${run}/step-00000040/model.safetensors`);
     const { metadata } = await parseHeader(model);
     await model.close();

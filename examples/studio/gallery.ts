@@ -1,0 +1,161 @@
+/** Images while they are drawn: tokens appear one after the other, a pen shows the next, and a finished image can be saved. */
+import type { AimImage } from 'aim-js/worker';
+import { download, element, slug } from './dom.js';
+
+interface Tile {
+  button: HTMLButtonElement;
+  canvas: HTMLCanvasElement;
+  pen: HTMLElement;
+  name: string;
+  seed: number;
+  pixels?: ImageData;
+  finished?: AimImage;
+}
+
+export interface Planned {
+  /** Of its class. */
+  name: string;
+  seed: number;
+}
+
+const stillness = matchMedia('(prefers-reduced-motion: reduce)');
+
+export class Gallery {
+  private tiles: Tile[] = [];
+  private side = 1;
+  /** Of the batch being drawn: its first tile, its size, and how many tokens are and shall be visible. */
+  private batch = { first: 0, count: 0, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
+  private arrived = 0;
+  private frame = 0;
+
+  constructor(private readonly root: HTMLElement) {}
+
+  /** Empties it for images of side × side tokens. */
+  clear(side: number): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    this.side = side;
+    this.tiles = [];
+    this.batch = { first: 0, count: 0, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
+    this.root.replaceChildren();
+    this.root.style.setProperty('--side', String(side));
+  }
+
+  /** Adds tiles for the images to come, in the order of the batches. */
+  add(planned: readonly Planned[], size: number): void {
+    this.settle();
+    this.batch = { first: this.tiles.length, count: planned.length, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
+    this.arrived = performance.now();
+    const added = planned.map(({ name, seed }): Tile => {
+      const canvas = element('canvas', { width: size, height: size });
+      const pen = element('span', { className: 'pen' });
+      const label = `${name}, seed ${seed}`;
+      const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas, pen);
+      const tile: Tile = { button, canvas, pen, name, seed };
+      button.addEventListener('click', () => void save(tile));
+      const caption = element('span', { className: 'caption' }, element('b', {}, name), element('small', {}, String(seed)));
+      const item = element('li', {}, button, caption);
+      this.root.append(item);
+      return tile;
+    });
+    this.tiles.push(...added);
+  }
+
+  /** The batch as decoded after `step` tokens; those not visible yet appear one by one while the next are on their way. */
+  update(images: readonly AimImage[], step: number): void {
+    const now = performance.now();
+    const { batch } = this;
+    images.forEach((image, i) => {
+      this.tiles[batch.first + i]!.pixels = image.toImageData();
+    });
+    const duration = stillness.matches ? 0 : Math.min(600, now - this.arrived);
+    this.arrived = now;
+    Object.assign(batch, { from: batch.shown, to: step, start: now, duration });
+    if (!this.frame) this.frame = requestAnimationFrame((time) => this.animate(time));
+  }
+
+  /** Images `first` and on as they came out, whole and ready to be saved. */
+  finish(first: number, images: readonly AimImage[]): void {
+    for (const [i, image] of images.entries()) {
+      const tile = this.tiles[first + i]!;
+      tile.finished = image;
+      tile.pixels = image.toImageData();
+      tile.pen.hidden = true;
+      tile.canvas.getContext('2d')!.putImageData(tile.pixels, 0, 0);
+      tile.button.disabled = false;
+      tile.button.ariaLabel = `Save ${tile.name}, seed ${tile.seed}, as PNG`;
+      tile.button.title = 'Save as PNG';
+    }
+  }
+
+  /** No more comes: what has arrived is shown, and the pens go. */
+  settle(): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const { first, count, to } = this.batch;
+    this.paint(to);
+    for (const tile of this.tiles.slice(first, first + count)) tile.pen.hidden = true;
+  }
+
+  /** All finished images side by side, as one PNG. */
+  async saveAll(name: string): Promise<void> {
+    const done = this.tiles.filter((t) => t.finished);
+    const size = done[0]?.canvas.width;
+    if (!size) return;
+    const columns = Math.min(10, done.length);
+    const gap = Math.max(2, size >> 4);
+    const sheet = element('canvas', {
+      width: columns * (size + gap) - gap,
+      height: Math.ceil(done.length / columns) * (size + gap) - gap,
+    });
+    const context = sheet.getContext('2d')!;
+    context.fillStyle = '#fff';
+    context.fillRect(0, 0, sheet.width, sheet.height);
+    done.forEach(({ canvas }, i) => {
+      context.drawImage(canvas, (i % columns) * (size + gap), Math.floor(i / columns) * (size + gap));
+    });
+    const blob = await new Promise<Blob | null>((resolve) => sheet.toBlob(resolve));
+    if (blob) download(blob, `${name}.png`);
+  }
+
+  private animate(now: number): void {
+    const { from, to, start, duration } = this.batch;
+    const share = duration ? Math.min(1, Math.max(0, (now - start) / duration)) : 1;
+    this.paint(Math.floor(from + (to - from) * share));
+    this.frame = share < 1 ? requestAnimationFrame((time) => this.animate(time)) : 0;
+  }
+
+  /** The first `shown` tokens of every image of the batch. */
+  private paint(shown: number): void {
+    const { batch, side } = this;
+    batch.shown = shown;
+    const [x, y] = [shown % side, Math.floor(shown / side)];
+    for (const { canvas, pen, pixels, finished } of this.tiles.slice(batch.first, batch.first + batch.count)) {
+      if (!pixels || finished) continue;
+      const context = canvas.getContext('2d')!;
+      const patch = canvas.width / side;
+      if (y) context.putImageData(pixels, 0, 0, 0, 0, canvas.width, y * patch);
+      if (x) context.putImageData(pixels, 0, 0, 0, y * patch, x * patch, patch);
+      pen.hidden = y >= side;
+      pen.style.transform = `translate(${x * 100}%, ${y * 100}%)`;
+    }
+  }
+}
+
+async function save({ finished, name, seed }: Tile): Promise<void> {
+  if (!finished) return;
+  const png = (await finished.toPNG()) as Uint8Array<ArrayBuffer>;
+  download(new Blob([png], { type: 'image/png' }), `${slug(name)}-${seed}.png`);
+}
+
+/** Images in one row, as one canvas. */
+export function strip(images: readonly AimImage[], label: string): HTMLCanvasElement {
+  const { width, height } = images[0]!;
+  const gap = Math.max(1, width >> 4);
+  const canvas = element('canvas', { width: images.length * (width + gap) - gap, height, role: 'img', ariaLabel: label });
+  const context = canvas.getContext('2d')!;
+  images.forEach((image, i) => {
+    context.putImageData(image.toImageData(), i * (width + gap), 0);
+  });
+  return canvas;
+}

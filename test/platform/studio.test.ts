@@ -1,0 +1,434 @@
+/** The studio as a visitor has it: static files below a path, in Chromium, mostly on WASM (the software GPU is slow). */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AiM } from 'aim-js';
+import { decode as decodePng } from 'fast-png';
+import { unzipSync } from 'fflate';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { buildStudio } from '../../scripts/studio.mjs';
+import { openCheckpointFolder } from '../../src/train/folder.js';
+import { fileListOf, folderOf, grey, png } from '../data/files.js';
+import { NO_CHROMIUM, openChromium, openPage, type Site, serve } from './site.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const MODEL = `${root}models/fashion-mnist`;
+/** Anything that a page waits for on a busy machine. */
+const PATIENCE = 600_000;
+
+let dir: string;
+let site: Site;
+let browser: Browser;
+let page: Page;
+let errors: string[];
+
+beforeAll(async () => {
+  if (NO_CHROMIUM) return;
+  dir = mkdtempSync(join(tmpdir(), 'aim-studio-'));
+  await buildStudio(dir);
+  const index = { body: readFileSync(`${dir}/index.html`), type: 'text/html' };
+  // Below a path and without any header of its own, as on GitHub Pages.
+  site = await serve({ '/user/studio/': index }, { '/user/studio/': `${dir}/` });
+  browser = await openChromium();
+});
+afterAll(async () => {
+  await browser?.close();
+  await site?.close();
+  if (dir) rmSync(dir, { recursive: true });
+});
+beforeEach(({ skip }) => {
+  if (NO_CHROMIUM) skip(NO_CHROMIUM);
+});
+afterEach(async () => {
+  await page?.close();
+  expect(errors).toEqual([]);
+});
+
+async function visit(query = ''): Promise<void> {
+  ({ page, errors } = await openPage(browser, `${site.url}/user/studio/${query}`));
+  page.setDefaultTimeout(PATIENCE);
+}
+
+/** Waits until an element's text matches, and gives it. */
+async function text(selector: string, wanted: RegExp): Promise<string> {
+  const found = page.locator(selector, { hasText: wanted });
+  await found.waitFor({ state: 'attached' });
+  return (await found.textContent())!;
+}
+
+const search = () => page.evaluate(() => location.search);
+const drawn = () => text('#status', /images? in [\d.]+ s/);
+
+/** The pixels of a gallery's image. */
+const pixels = (gallery: string, i: number): Promise<number[]> =>
+  page.evaluate(
+    ([gallery, i]) => {
+      const canvas = document.querySelectorAll<HTMLCanvasElement>(`#${gallery} canvas`)[i as number]!;
+      return [...canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height).data];
+    },
+    [gallery, i] as const,
+  );
+
+/** What clicking `selector` downloads. */
+async function downloaded(act: () => Promise<void>): Promise<{ name: string; bytes: Uint8Array<ArrayBuffer> }> {
+  const [file] = await Promise.all([page.waitForEvent('download'), act()]);
+  return { name: file.suggestedFilename(), bytes: new Uint8Array(readFileSync(await file.path())) };
+}
+
+describe('Generate', () => {
+  it('draws one image of each class at once, token by token', async () => {
+    await visit('?device=wasm&show=every');
+    // How much of the first image is visible, whenever the page is painted.
+    await page.evaluate(() => {
+      const seen = new Set<number>();
+      Object.assign(globalThis, { seen });
+      const look = () => {
+        const canvas = document.querySelector<HTMLCanvasElement>('#gallery canvas');
+        const data = canvas?.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data;
+        if (data) seen.add(data.filter((v, i) => i % 4 === 3 && v > 0).length);
+        requestAnimationFrame(look);
+      };
+      look();
+    });
+    expect(await drawn()).toMatch(/^10 images/);
+    expect(await text('#rate', /images\/s/)).toMatch(/^[\d.]+ images\/s$/);
+    expect(await text('#device', /WebAssembly/)).toBeTruthy();
+    const steps = (await page.evaluate('[...seen]')) as number[];
+    expect(steps.every((visible) => visible % 16 === 0)).toBe(true);
+    expect(steps.length).toBeGreaterThan(8);
+
+    const aim = await AiM.fromPretrained(MODEL, { device: 'wasm' });
+    const { images } = await aim.generate({ seed: 1, cfgScale: 1.5 });
+    await aim.dispose();
+    for (const i of [0, 4, 9]) expect(await pixels('gallery', i)).toEqual([...images[i]!.toRGBA()]);
+    expect(await page.locator('#gallery .caption b').allTextContents()).toEqual(
+      JSON.parse(readFileSync(`${MODEL}/classes.json`, 'utf8')),
+    );
+  });
+
+  it('never holds the page up longer than 50 ms while drawing', async () => {
+    await visit('?device=wasm');
+    await drawn();
+    // A busy machine stretches a task now and then; one that is long by itself is so every time.
+    let long: number[] = [];
+    for (let attempt = 0; attempt < 4; attempt++) {
+      await page.evaluate(() => {
+        const tasks: number[] = [];
+        const observer = new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration)));
+        observer.observe({ type: 'longtask' });
+        Object.assign(globalThis, { tasks });
+      });
+      await page.click('#draw');
+      await text('#draw', /Stop/);
+      await text('#draw', /Draw/);
+      long = (await page.evaluate('tasks')) as number[];
+      if (long.length === 0) break;
+    }
+    expect(long).toEqual([]);
+  });
+
+  it('keeps its settings in the URL', async () => {
+    await visit('?device=wasm');
+    await drawn();
+    expect(await search()).toBe('?device=wasm');
+    for (const name of ['Trouser', 'Coat']) await page.getByRole('checkbox', { name }).uncheck();
+    const values = { count: '3', seed: '42', guidance: '2.5', temperature: '0.8', 'top-k': '100', 'top-p': '0.9' };
+    for (const [name, value] of Object.entries(values)) await page.locator(`[name=${name}]`).fill(value);
+    await page.locator('[name=show]').selectOption('end');
+    const parameters = { device: 'wasm', show: 'end', classes: '0,2,3,5,6,7,8,9', ...values };
+    expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual(parameters);
+    await page.reload();
+    expect(await drawn()).toMatch(/^3 images/);
+    for (const [name, value] of Object.entries(parameters)) expect(await page.locator(`[name=${name}]`).inputValue()).toBe(value);
+    expect(await page.locator('#gallery .caption').allTextContents()).toEqual(['T-shirt/top42', 'Pullover43', 'Dress44']);
+    expect(await page.locator('#chips :checked').count()).toBe(8);
+    expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual(parameters);
+  });
+
+  it('takes no nonsense from the URL', async () => {
+    await visit('?device=abacus&count=-4&seed=x&top-k=1e99&classes=hat&tab=nowhere');
+    expect(await drawn()).toMatch(/^10 images/);
+    const values = await Promise.all(['device', 'count', 'seed', 'top-k'].map((n) => page.locator(`[name=${n}]`).inputValue()));
+    expect(values).toEqual(['auto', '10', '1', '0']);
+    await page.locator('[name=top-k]').fill('5');
+    expect(await search()).toBe('?top-k=5');
+  });
+
+  it('is used by keyboard: tabs, drawing, stopping, saving', async () => {
+    await visit('?device=wasm&count=2&show=end');
+    await drawn();
+    await page.getByRole('tab', { name: 'Generate' }).focus();
+    for (const [key, panel] of Object.entries({ ArrowRight: 'train', End: 'inspect', Home: 'generate', ArrowLeft: 'inspect' })) {
+      await page.keyboard.press(key);
+      expect(await page.locator('[role=tabpanel]:visible').getAttribute('id')).toBe(panel);
+      expect(await page.locator('[role=tab]:focus').getAttribute('aria-controls')).toBe(panel);
+    }
+    await page.keyboard.press('Home');
+    const before = await pixels('gallery', 0);
+    await page.locator('[name=seed]').focus();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.type('77');
+    await page.keyboard.press('Enter');
+    await text('#gallery', /77/);
+    await drawn();
+    expect(await pixels('gallery', 0)).not.toEqual(before);
+
+    await page.locator('#gallery .tile').first().focus();
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement!).outlineStyle);
+    expect(outline).toBe('solid');
+    expect(await page.getByRole('button', { name: 'Save T-shirt/top, seed 77, as PNG' }).count()).toBe(1);
+    const { name, bytes } = await downloaded(() => page.keyboard.press('Enter'));
+    expect(name).toBe('t-shirt-top-77.png');
+    const { width, height, data } = decodePng(bytes);
+    expect([width, height]).toEqual([32, 32]);
+    const rgb = (await pixels('gallery', 0)).filter((_, i) => i % 4 < 3);
+    expect([...data]).toEqual(rgb);
+    const sheet = decodePng((await downloaded(() => page.click('#save-all'))).bytes);
+    expect([sheet.width, sheet.height]).toEqual([66, 32]);
+
+    await page.locator('[name=count]').fill('200');
+    await page.locator('[name=count]').press('Enter');
+    await text('#status', /Drawing token/);
+    await page.keyboard.press('Escape');
+    expect(await text('#status', /Stopped/)).toMatch(/^Stopped at token \d+ of 64$/);
+    expect(await text('#draw', /Draw/)).toBe('Draw');
+  });
+
+  it('says what is missing where there is no WebGPU, and draws all the same', async () => {
+    await visit('?count=1');
+    await drawn();
+    expect(await text('#notice', /CPU/)).toMatch(/^The only WebGPU adapter here is a software one.*the CPU does the work/);
+    await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined }));
+    await page.reload();
+    await drawn();
+    expect(await text('#notice', /CPU/)).toMatch(/^This browser has no WebGPU, so the CPU does the work/);
+  });
+
+  it('draws on WebGPU', async () => {
+    await visit('?device=webgpu&count=1&classes=9&guidance=1&show=end');
+    const status = await text('#status', /image in|WebGPU was asked for/);
+    expect(status).toMatch(/^1 image in/);
+    expect(await text('#device', /./)).toMatch(/^WebGPU · /);
+    expect(new Set(await pixels('gallery', 0)).size).toBeGreaterThan(50);
+  });
+});
+
+describe('Train', () => {
+  const finished = () => text('#train-status', /Finished/);
+
+  it('learns in fifty steps, and the checkpoint loads', async () => {
+    await visit('?tab=train&device=wasm&steps=50');
+    await page.click('#start');
+    expect(await finished()).toBe('Finished after 50 steps');
+    await expect.poll(() => page.locator('#chart svg').getAttribute('aria-label')).toMatch(/after 50 steps/);
+    const mean = (await page.locator('#chart .mean').getAttribute('d'))!.split('L').map((point) => Number(point.split(' ')[1]));
+    expect(mean).toHaveLength(50);
+    // Downwards in the picture is upwards in its coordinates.
+    expect(mean.at(-1)! - mean[0]!).toBeGreaterThan(20);
+    expect(Number(await page.locator('#figure-loss').textContent())).toBeLessThan(5.5);
+    expect(Number(await page.locator('#figure-held').textContent())).toBeLessThan(5.5);
+    expect(await text('#data-caption', /images/)).toMatch(/10,000 images of 10 classes, 1,000 held out/);
+    const rows = await page.locator('#samples .step').allTextContents();
+    expect([rows[0], rows.at(-1)]).toEqual(['50', '0']);
+
+    const { name, bytes } = await downloaded(() => page.click('#download'));
+    expect(name).toBe('aim-step-00000050.zip');
+    const files = fileListOf(unzipSync(bytes), 'zip');
+    expect(files.map((f) => f.name)).toEqual([
+      'config.json',
+      'classes.json',
+      'model.safetensors',
+      'optimizer.safetensors',
+      'state.json',
+    ]);
+    const aim = await AiM.fromPretrained(files, { device: 'wasm' });
+    expect([aim.config.d_model, aim.classes?.[9], aim.ignored]).toEqual([64, 'Ankle boot', []]);
+    await aim.dispose();
+
+    await page.click('#draw-with');
+    expect(await text('#model-name', /Trained here/)).toMatch(/^Trained here, 50 steps/);
+    expect(await drawn()).toMatch(/^10 images/);
+  });
+
+  it('pauses, and a checkpoint dropped in goes on as if it had never stopped', async () => {
+    const weights = async () => {
+      const { bytes } = await downloaded(() => page.click('#download'));
+      const files = Object.entries(unzipSync(bytes)).map(([path, data]) => [path.split('/')[1]!, data] as const);
+      const saved = await openCheckpointFolder(fileListOf(Object.fromEntries(files)));
+      const tensors: Record<string, Float32Array> = {};
+      for (const part of ['model', 'optimizer'] as const)
+        for await (const { name, data } of saved.tensors(part)) tensors[`${part} ${name}`] = data;
+      return { step: saved.state.step, tensors };
+    };
+    await visit('?tab=train&device=wasm&steps=60&batch=8');
+    await page.click('#start');
+    await text('#figure-step', /^\d+ of 60/);
+    await page.click('#start');
+    const paused = await text('#train-status', /Paused/);
+    const at = Number(/\d+/.exec(paused)![0]);
+    expect(at).toBeLessThan(60);
+    const { bytes } = await downloaded(() => page.click('#download'));
+    await page.click('#start');
+    await finished();
+    const whole = await weights();
+    expect(whole.step).toBe(60);
+
+    await page.reload();
+    await page.setInputFiles('#open-zip', { name: 'run.zip', mimeType: 'application/zip', buffer: Buffer.from(bytes) });
+    await finished();
+    expect(await page.locator('#samples .step').last().textContent()).toBe(String(at));
+    const resumed = await weights();
+    expect(resumed.step).toBe(60);
+    expect(Object.keys(resumed.tensors)).toEqual(Object.keys(whole.tensors));
+    for (const [name, data] of Object.entries(whole.tensors)) expect(resumed.tensors[name], name).toEqual(data);
+  });
+
+  it('trains on a folder of images, and says what is wrong with one', async () => {
+    const image = (i: number, light: number) => png(40, 40, (x, y) => grey((x + y + i) % 8 < 4 ? light : 0)(x, y));
+    const many = (name: string, light: number) =>
+      Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`${name}/${i}.png`, image(i, light)]));
+    await visit('?tab=train&device=wasm&steps=3&batch=8&data=folder');
+    await page.click('#start');
+    expect(await text('#train-status', /folder/)).toMatch(/^Choose a folder first/);
+
+    await page.setInputFiles('#open-data', folderOf({ 'a.png': image(0, 255) }));
+    await page.click('#start');
+    expect(await text('#train-status', /sub-folder per class/)).toMatch(/1 image lies in aim-data/);
+
+    await page.setInputFiles(
+      '#open-data',
+      folderOf({ ...many('bright', 255), ...many('dim', 90), 'dim/broken.png': 'no image' }),
+    );
+    await page.click('#start');
+    await finished();
+    expect(await text('#data-caption', /images/)).toMatch(/\d+ images of 2 classes, 2 held out; 1 files? could not be read/);
+
+    await page.setInputFiles('#open-zip', { name: 'run.zip', mimeType: 'application/zip', buffer: Buffer.from('nothing') });
+    expect(await text('#train-status', /unpacked/)).toMatch(/^run\.zip cannot be unpacked/);
+  });
+});
+
+describe('Inspect', () => {
+  it('tells the numbers and draws both ways of counting positions', async () => {
+    await visit('?tab=inspect&device=wasm&compare-class=8&compare-seed=3');
+    expect(await text('#inspect-total', /parameters/)).toMatch(
+      /^5,878,571 parameters in 272 tensors: 4\.8 M in the model, 1\.1 M/,
+    );
+    const sizes = (await page.locator('#parts td:nth-child(2)').allTextContents()).map((t) => Number(t.replaceAll(',', '')));
+    expect(sizes.reduce((a, b) => a + b, 0)).toBe(5_878_571);
+    expect(sizes.every((n) => n > 0)).toBe(true);
+    expect(await page.locator('#config').innerText()).toMatch(/Mamba-2[\s\S]*d_model\s+256[\s\S]*64 \(8×8\)/);
+    expect(await text('#features', /In use/)).toMatch(/WebAssembly.*WebGPU adapter.*swiftshader/i);
+    await page.click('#compare-draw');
+    await text('#compare-status', /Six images each/);
+    const sides = await Promise.all(['trained', 'authors'].map((side) => pixels(`side-${side}`, 0)));
+    expect(sides[0]).not.toEqual(sides[1]);
+    const aim = await AiM.fromPretrained(MODEL, { device: 'wasm' });
+    for (const [i, positions] of (['trained', 'authors'] as const).entries()) {
+      const { images } = await aim.generate({ classes: 8, seed: 3, cfgScale: 1.5, positions });
+      expect(sides[i]).toEqual([...images[0]!.toRGBA()]);
+    }
+    await aim.dispose();
+  });
+});
+
+describe('The page', () => {
+  it('fits a phone', async () => {
+    await visit('?tab=train&device=wasm&count=3&show=end');
+    await text('#device', /WebAssembly/);
+    for (const width of [320, 390]) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const tab of ['Generate', 'Train', 'Inspect']) {
+        await page.getByRole('tab', { name: tab }).click();
+        expect(await page.evaluate(() => document.documentElement.scrollWidth), `${tab} at ${width}`).toBe(width);
+      }
+    }
+    await page.getByRole('tab', { name: 'Generate' }).click();
+    await drawn();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+    const top = (await page.locator('#gallery .tile').first().boundingBox())!;
+    const button = (await page.locator('#draw').boundingBox())!;
+    expect(top.y).toBeLessThan(400);
+    expect(button.y + button.height).toBeLessThanOrEqual(800);
+  });
+
+  it('is light or dark as the system is, and readable in both', async () => {
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    const papers: string[] = [];
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      const { paper, contrasts } = await page.evaluate(() => {
+        const rgb = (colour: string) => colour.match(/[\d.]+/g)!.map(Number);
+        const light = (colour: string) => {
+          const [r, g, b] = rgb(colour).map((v) => (v / 255 <= 0.03928 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+        };
+        const background = (e: Element | null): string => {
+          if (!e) return 'rgb(255, 255, 255)';
+          const own = getComputedStyle(e).backgroundColor;
+          return rgb(own)[3] === 0 ? background(e.parentElement) : own;
+        };
+        const contrast = (selector: string) => {
+          const e = document.querySelector(selector)!;
+          const [a, b] = [light(getComputedStyle(e).color), light(background(e))].sort((x, y) => y - x);
+          return [selector, Math.round(((a! + 0.05) / (b! + 0.05)) * 10) / 10] as const;
+        };
+        const selectors = [
+          'h1 span',
+          '[role=tab][aria-selected=false]',
+          '#device',
+          '#draw',
+          '#rate',
+          '.hint',
+          '.caption small',
+          'footer p',
+        ];
+        return { paper: getComputedStyle(document.body).backgroundColor, contrasts: selectors.map(contrast) };
+      });
+      papers.push(paper);
+      for (const [selector, contrast] of contrasts) expect(contrast, `${selector}, ${colorScheme}`).toBeGreaterThanOrEqual(4.5);
+    }
+    expect(papers[0]).not.toBe(papers[1]);
+  });
+
+  it('names every control', async () => {
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    for (const tab of ['Generate', 'Train', 'Inspect']) {
+      await page.getByRole('tab', { name: tab }).click();
+      const nameless = await page.evaluate(() =>
+        [...document.querySelectorAll<HTMLInputElement>('input, select, button, progress')]
+          .filter((e) => !(e.ariaLabel || e.labels?.[0]?.textContent?.trim() || e.textContent?.trim()))
+          .map((e) => e.outerHTML),
+      );
+      expect(nameless).toEqual([]);
+    }
+    expect(await page.locator('#announcer').getAttribute('aria-live')).toBe('polite');
+  });
+});
+
+it('npm run studio serves it, isolated so that WASM may use threads', async ({ skip }) => {
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const server = spawn(process.execPath, ['scripts/studio.mjs', '--port', '0'], { cwd: root });
+  try {
+    const url = await new Promise<string>((resolve, reject) => {
+      server.stdout.on('data', (chunk) => {
+        const found = /http:\S+/.exec(String(chunk));
+        if (found) resolve(found[0]);
+      });
+      server.on('exit', (code) => reject(new Error(`it ended with ${code}`)));
+    });
+    expect((await fetch(`${url}%2e%2e/package.json`)).status).toBe(404);
+    expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
+    ({ page, errors } = await openPage(browser, `${url}?device=wasm&count=1&show=end`));
+    page.setDefaultTimeout(PATIENCE);
+    await drawn();
+    expect(await page.evaluate('crossOriginIsolated')).toBe(true);
+  } finally {
+    server.kill();
+  }
+});
