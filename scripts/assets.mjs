@@ -7,13 +7,19 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { deflateSync } from 'node:zlib';
 
-export function shaderText(file) {
-  const text = readFileSync(file, 'utf8').replace(/^#include "(.+)"$/gm, (_, name) => shaderText(resolve(dirname(file), name)));
+/** A shader as a module: its text, joined from its own and those it includes, each of which the bundle has once. */
+function shaderModule(file) {
   // Comments (but not the `// @entry` markers) and indentation cost download size only.
-  return text
+  const text = readFileSync(file, 'utf8')
     .replace(/^[ \t]+/gm, '')
     .replace(/\/\/(?! @entry).*$/gm, '')
     .replace(/\n{2,}/g, '\n');
+  const pieces = text.split(/^#include "(.+)"$/m).map((piece, i) => (i % 2 ? { name: piece } : JSON.stringify(piece)));
+  const names = [...new Set(pieces.flatMap((piece) => piece.name ?? []))];
+  return [
+    ...names.map((name, i) => `import part${i} from ${JSON.stringify(resolve(dirname(file), name))};`),
+    `export default ${pieces.map((piece) => (piece.name ? `part${names.indexOf(piece.name)}` : piece)).join(' + ')};`,
+  ].join('\n');
 }
 
 export function assets() {
@@ -28,7 +34,7 @@ export function assets() {
       const text = (value) => `export default ${JSON.stringify(value)};`;
       if (file.endsWith('.wgsl')) {
         this.addWatchFile?.(file);
-        return text(shaderText(file));
+        return shaderModule(file);
       }
       // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
       if (file.endsWith('.wasm')) return text(deflateSync(readFileSync(file), { level: 9 }).toString('base64'));
