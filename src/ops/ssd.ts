@@ -403,7 +403,7 @@ export const ssd = {
     // A state, and dB, dC, past and future of a sequence's heads.
     wasmScratch: ({ l, h, headdim, d_state }) => 4 * (Math.max(headdim, TILE_ROWS) * d_state + 2 * l * h * (d_state + 2)),
     wasmParts: true,
-    tolerance: { f32: 1e-5, reason: 'as forward, there and back, and sums over positions, heads and sequences' },
+    tolerance: { f32: 2e-5, reason: 'as forward, there and back; dA_log sums what a running sum over positions has gathered' },
   }),
 
   /** Adds the sequences' sums to the parameters' gradients. */
