@@ -1,31 +1,23 @@
-// One line per op; the TypeScript specs in src/ops give every export its arguments:
+// What drawing, encoding and decoding need, one line per op; the TypeScript specs in src/ops give every export its arguments:
 // tensor addresses in the spec's order (0 for an absent optional one), dims, attributes, scratch.
-export { adamw_forward } from './adamw';
-export { add_rms_norm_forward, add_rms_norm_backward, add_rms_norm_backward_gate, add_rms_norm_backward_params } from './add_rms_norm';
-export { attention_forward, attention_backward_key, attention_backward_query } from './attention';
-export { causal_conv1d_forward, causal_conv1d_backward } from './causal_conv1d';
-export { clip_forward } from './clip';
+export { add_rms_norm_forward } from './add_rms_norm';
+export { attention_forward } from './attention';
+export { causal_conv1d_forward } from './causal_conv1d';
 export { codebook_lookup_forward } from './codebook_lookup';
-export { columns_forward, columns_backward } from './columns';
-export { conv2d_forward, conv2d_backward_input, conv2d_backward_weight } from './conv2d';
-export { cross_entropy_forward, cross_entropy_backward } from './cross_entropy';
-export { ema_forward } from './ema';
-export { embedding_forward, embedding_backward } from './embedding';
-export { group_modulation_forward, group_modulation_backward } from './group_modulation';
-export { group_norm_forward, group_norm_backward } from './group_norm';
+export { columns_forward } from './columns';
+export { conv2d_forward } from './conv2d';
+export { embedding_forward } from './embedding';
+export { group_modulation_forward } from './group_modulation';
+export { group_norm_forward } from './group_norm';
 export { guide_forward } from './guide';
-export { linear_forward, linear_backward_input, linear_backward_weight } from './linear';
-export { mse_forward, mse_backward } from './mse';
-export { quantize_forward, quantize_backward } from './quantize';
-export { rms_norm_gated_forward, rms_norm_gated_backward } from './rms_norm_gated';
+export { linear_forward } from './linear';
+export { quantize_forward } from './quantize';
+export { rms_norm_gated_forward } from './rms_norm_gated';
 export { sample_forward } from './sample';
-export { selective_scan_forward, selective_scan_backward_states, selective_scan_backward_gate, selective_scan_backward, selective_scan_backward_sum } from './selective_scan';
-export { silu_forward, silu_backward } from './silu';
-export { square_sum_forward } from './square_sum';
-export { ssd_forward, ssd_backward, ssd_backward_sum } from './ssd';
-export { sum_forward } from './sum';
-export { sum_rows_forward } from './sum_rows';
-export { token_embedding_forward, token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word } from './token_embedding';
+export { selective_scan_forward } from './selective_scan';
+export { silu_forward } from './silu';
+export { ssd_forward } from './ssd';
+export { token_embedding_forward } from './token_embedding';
 export { widen_forward } from './widen';
 
 export function heap_base(): usize {

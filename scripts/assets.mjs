@@ -1,7 +1,7 @@
 /**
  * Rollup/Vite plugin: keeps what the library needs at run time inside the bundle. `import source from './x.wgsl'` gives the
  * shader text (its `#include "lib/y.wgsl"` lines resolved), `import bytes from './x.wasm'` the module, deflated and in
- * base64, and `import text from './x.js?text'` a script's text.
+ * base64 (`./x.wasm?raw`: not deflated, for who cannot wait for it), and `import text from './x.js?text'` a script's text.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -27,7 +27,7 @@ export function assets() {
     name: 'aim-assets',
     enforce: 'pre',
     resolveId(id, importer) {
-      return id.endsWith('?text') ? resolve(dirname(importer), id) : null;
+      return /\?(text|raw)$/.test(id) ? resolve(dirname(importer), id) : null;
     },
     load(id) {
       const [file, query] = id.split('?');
@@ -37,6 +37,7 @@ export function assets() {
         return shaderModule(file);
       }
       // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
+      if (query === 'raw') return text(readFileSync(file).toString('base64'));
       if (file.endsWith('.wasm')) return text(deflateSync(readFileSync(file), { level: 9 }).toString('base64'));
       if (query === 'text') return text(readFileSync(file, 'utf8'));
       return null;

@@ -10,6 +10,12 @@ declare module '*.wasm' {
   export default deflated;
 }
 
+/** A WebAssembly module in base64 as it is, resolved at build time by scripts/assets.mjs. */
+declare module '*.wasm?raw' {
+  const base64: string;
+  export default base64;
+}
+
 /** The text of a script, resolved at build time by scripts/assets.mjs. */
 declare module '*?text' {
   const text: string;

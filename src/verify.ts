@@ -17,6 +17,7 @@ import {
   tokenizerLossForward,
   tokenizerParams,
 } from './model/tokenizer.js';
+import { bringKernels } from './train/kernels.js';
 import { compareAfter, type TrainingRun, trainingRun } from './verify_training.js';
 
 export interface VerifyRow {
@@ -73,6 +74,7 @@ export async function verify(
   source: ByteSource,
   options: VerifyOptions = {},
 ): Promise<{ rows: VerifyRow[]; skipped: Skipped[] }> {
+  bringKernels(aim.be);
   const header = await parseHeader(source, { signal: options.signal });
   const names = [...header.tensors.keys()];
   const rows: VerifyRow[] = [];

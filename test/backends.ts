@@ -3,6 +3,14 @@ import type { Backend } from '../src/backend/backend.js';
 import { WasmBackend } from '../src/backend/wasm.js';
 import { DeviceError } from '../src/errors.js';
 import { createBackend } from '../src/platform/device.js';
+import { bringKernels } from '../src/train/kernels.js';
+
+/** WASM with all kernels, those of training included. */
+export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
+  const be = await WasmBackend.create(options);
+  bringKernels(be);
+  return be;
+}
 
 /** WebGPU, or undefined where there is no adapter. */
 export async function webgpuBackend(): Promise<Backend | undefined> {
@@ -15,7 +23,7 @@ export async function webgpuBackend(): Promise<Backend | undefined> {
 }
 
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
-  wasm: () => WasmBackend.create(),
+  wasm: wasmBackend,
   webgpu: webgpuBackend,
 };
 

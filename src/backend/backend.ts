@@ -210,6 +210,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
 
   /** @internal Runs prepared commands in order. */
   abstract execute(commands: readonly C[]): void;
+  /** Adds the kernels of a further WASM binary, compiled at once; nothing to do on other backends. */
+  extend(_binary: () => Uint8Array<ArrayBuffer>): void {}
   /** Time by op of what `fn` runs; each command is waited for, so that the whole takes longer than it would. */
   abstract profile(fn: () => Promise<unknown>): Promise<Profile>;
   /** Waits until all submitted work is done; throws DeviceError if any of it failed. */

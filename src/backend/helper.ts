@@ -5,11 +5,13 @@ import type { HelperStart } from './wasm.js';
 
 async function help(): Promise<void> {
   const parent = await parentOf(hasWorkerThreads());
-  parent.onMessage(({ module, memory, board, thread }: HelperStart) => {
+  parent.onMessage(({ modules, memory, board, thread }: HelperStart) => {
     const abort = () => {
       throw new Error('a WASM kernel stopped');
     };
-    const kernels = kernelsOf(new WebAssembly.Instance(module, { env: { memory, abort } })).map(([, kernel]) => kernel);
+    const kernels = modules.flatMap((module) =>
+      kernelsOf(new WebAssembly.Instance(module, { env: { memory, abort } })).map(([, kernel]) => kernel),
+    );
     parent.post('ready');
     serve(board, kernels, thread);
   });

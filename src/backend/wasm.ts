@@ -24,6 +24,8 @@ const PAGE = 65536;
 /** wasm32 addresses 4 GiB; the last page stays unused so that end addresses fit in 32 bits. */
 const MAX_PAGES = 65535;
 const LIMITS = { initial: 2, maximum: 65536 };
+/** Where tensors begin: below lies the static data of both binaries (asconfig.json). */
+const HEAP = LIMITS.initial * PAGE;
 
 /** Flops that repay handing out a part: some 30 µs of work. */
 const PART_FLOPS = 500_000;
@@ -40,7 +42,7 @@ export interface WasmOptions {
 
 /** What a helper is sent. */
 export interface HelperStart {
-  module: WebAssembly.Module;
+  modules: WebAssembly.Module[];
   memory: WebAssembly.Memory;
   board: Board;
   thread: number;
@@ -58,16 +60,15 @@ function inflate(base64: string): Promise<ArrayBuffer> {
  * A module imports either plain or shared memory, which is one bit of the binary: that of the limits in `"memory" (memory (limits
  * flags …))`. Setting it here saves a second binary; kernels need no atomic instruction, since no two write to the same place.
  */
-function importingShared(binary: ArrayBuffer): ArrayBuffer {
-  const bytes = new Uint8Array(binary);
+function importingShared(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const name = [6, ...new TextEncoder().encode('memory'), 2];
   const at = bytes.findIndex((_, i) => name.every((byte, k) => bytes[i + k] === byte)) + name.length;
   bytes[at]! |= 2;
-  return binary;
+  return bytes;
 }
 
 async function compile({ wasmUrl, signal }: WasmOptions, shared: boolean): Promise<WebAssembly.Module> {
-  const prepared = (binary: ArrayBuffer) => WebAssembly.compile(shared ? importingShared(binary) : binary);
+  const prepared = (binary: ArrayBuffer) => WebAssembly.compile(shared ? importingShared(new Uint8Array(binary)) : binary);
   const kind = shared ? 'shared' : 'plain';
   try {
     if (wasmUrl) {
@@ -121,26 +122,59 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
   private rows: Profile | undefined;
   private readonly heap: Heap;
-  private readonly names: string[];
-  private readonly kernels: Kernel[];
-  private readonly board: Board | undefined;
+  private readonly modules: WebAssembly.Module[] = [];
+  private readonly names: string[] = [];
+  private readonly kernels: Kernel[] = [];
+  private board: Board | undefined;
   private helpers: Thread[] = [];
-  /** An area of `bytes` for each thread. */
-  private scratch = { at: 0, bytes: 0 };
+  /** That calls are cut for: helpers that are still starting included. */
+  private threads = 1;
+  /** An area of `bytes` for each of `threads`. */
+  private scratch = { at: 0, bytes: 0, threads: 0 };
 
   private constructor(
-    instance: WebAssembly.Instance,
+    module: WebAssembly.Module,
     private readonly memory: WebAssembly.Memory,
     private readonly partFlops: number,
-    shared: boolean,
+    private readonly shared: boolean,
   ) {
     super();
-    const exports = kernelsOf(instance);
-    this.names = exports.map(([name]) => name);
-    this.kernels = exports.map(([, kernel]) => kernel);
-    this.board = shared ? newBoard() : undefined;
-    const base = Math.ceil((instance.exports.heap_base as () => number)() / 64) * 64;
-    this.heap = new Heap(base, (end) => this.growTo(end));
+    this.instantiate(module);
+    this.heap = new Heap(HEAP, (end) => this.growTo(end));
+  }
+
+  private instantiate(module: WebAssembly.Module): void {
+    const abort = (_message: number, _file: number, line: number) => {
+      throw new DeviceError(`a WASM kernel stopped at line ${line}; please report this.`);
+    };
+    const exports = kernelsOf(new WebAssembly.Instance(module, { env: { memory: this.memory, abort } }));
+    this.modules.push(module);
+    this.names.push(...exports.map(([name]) => name));
+    this.kernels.push(...exports.map(([, kernel]) => kernel));
+  }
+
+  /** A board and helpers that know all modules, in place of those there were; the helpers join when they are ready. */
+  private async startHelpers(count: number): Promise<void> {
+    for (const helper of this.helpers) helper.end();
+    this.helpers = [];
+    this.threads = 1 + count;
+    this.board = newBoard();
+    const { modules, memory, board } = this;
+    const starting = Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }));
+    const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
+    // Threads are numbered without gaps, since each has its scratch memory by its number: all, or this one alone.
+    if (started.length === count && !this.disposed && this.board === board) this.helpers = started;
+    else {
+      for (const helper of started) helper.end();
+      if (this.board === board) this.threads = 1;
+    }
+  }
+
+  override extend(binary: () => Uint8Array<ArrayBuffer>): void {
+    if (this.modules.length > 1) return;
+    const bytes = binary();
+    this.instantiate(new WebAssembly.Module(this.shared ? importingShared(bytes) : bytes));
+    if (this.threads > 1) void this.startHelpers(this.threads - 1);
   }
 
   /**
@@ -152,32 +186,13 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const shared = threads > 1 ? sharedMemory() : undefined;
     const module = await compile(options, shared !== undefined);
     const memory = shared ?? new WebAssembly.Memory(LIMITS);
-    const instance = await WebAssembly.instantiate(module, {
-      env: {
-        memory,
-        abort: (_message: number, _file: number, line: number) => {
-          throw new DeviceError(`a WASM kernel stopped at line ${line}; please report this.`);
-        },
-      },
-    });
-    const backend = new WasmBackend(instance, memory, partFlops, shared !== undefined);
-    const { board } = backend;
-    if (board) {
-      const starting = Array.from({ length: threads - 1 }, (_, i) => startHelper({ module, memory, board, thread: i + 1 }));
-      const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
-      // Threads are numbered without gaps, since each has its scratch memory by its number: all, or this one alone.
-      if (started.length === threads - 1) backend.helpers = started;
-      else for (const helper of started) helper.end();
-    }
+    const backend = new WasmBackend(module, memory, partFlops, shared !== undefined);
+    if (shared) await backend.startHelpers(threads - 1);
     return backend;
   }
 
   get description(): string {
     return `wasm (SIMD, ${this.threads} thread${this.threads > 1 ? 's' : ''})`;
-  }
-
-  private get threads(): number {
-    return 1 + this.helpers.length;
   }
 
   execute(commands: readonly WasmCommand[]): void {
@@ -279,11 +294,12 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   private growScratch(bytes: number): void {
-    if (bytes <= this.scratch.bytes) return;
-    if (this.scratch.bytes) this.heap.release(this.scratch.at, this.scratch.bytes * this.threads);
-    const rounded = Math.ceil(bytes / 64) * 64;
-    this.scratch = { at: 0, bytes: 0 };
-    this.scratch = { at: this.heap.alloc(rounded * this.threads), bytes: rounded };
+    const { threads, scratch } = this;
+    if (bytes <= scratch.bytes && threads <= scratch.threads) return;
+    if (scratch.bytes) this.heap.release(scratch.at, scratch.bytes * scratch.threads);
+    const rounded = Math.ceil(Math.max(bytes, scratch.bytes) / 64) * 64;
+    this.scratch = { at: 0, bytes: 0, threads: 0 };
+    this.scratch = { at: this.heap.alloc(rounded * threads), bytes: rounded, threads };
   }
 
   private growTo(end: number): void {

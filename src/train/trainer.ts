@@ -8,6 +8,7 @@ import { type ParamSpec, toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
 import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
+import { bringKernels } from './kernels.js';
 import { Optimizer, type OptimizerOptions } from './optimizer.js';
 import { Order } from './order.js';
 import { checkSchedule, learningRate, type Schedule } from './schedule.js';
@@ -148,6 +149,7 @@ export class Trainer {
 
   private open(on: Placed): Workings {
     const { be } = on;
+    bringKernels(be);
     const trained = [...this.model.named(on)].filter(([name]) => name.startsWith(this.task.prefix));
     const optimizer = new Optimizer(
       be,

@@ -3,7 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import * as board from '../../src/backend/board.js';
-import { WasmBackend } from '../../src/backend/wasm.js';
 import { tokenizerFingerprint } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
 import { DeviceError, OptionError } from '../../src/errors.js';
@@ -11,6 +10,7 @@ import type { AimConfigJson } from '../../src/model/config.js';
 import { linear } from '../../src/ops/index.js';
 import { uniform } from '../../src/train/random.js';
 import { Trainer } from '../../src/train/trainer.js';
+import { wasmBackend } from '../backends.js';
 
 const EMBEDDED = fileURLToPath(new URL('../../models/fashion-mnist', import.meta.url));
 const THREADS = [1, 2, 3];
@@ -101,7 +101,7 @@ it('training steps of the tokenizer', async () => {
 
 it('threads see memory that has grown since they started', async () => {
   await sameOnAll(async (threads) => {
-    const be = await WasmBackend.create({ threads });
+    const be = await wasmBackend({ threads });
     const [m, k, n] = [64, 256, 512];
     const product = async (seed: number) => {
       const x = be.from(
@@ -127,7 +127,7 @@ it('threads see memory that has grown since they started', async () => {
 });
 
 it('a kernel that fails in a thread is an error, and the next one runs', async () => {
-  const be = await WasmBackend.create({ threads: 3, partFlops: 1 });
+  const be = await wasmBackend({ threads: 3, partFlops: 1 });
   const x = be.from(new Float32Array(64).fill(2), [8, 8]);
   const y = be.tensor([8, 8]);
   const beyond = { ...x, storage: { bytes: 256, released: false, at: 2 ** 32 - 256 } };

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { Backend, Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { WasmBackend } from '../../src/backend/wasm.js';
 import { Acts } from '../../src/model/acts.js';
 import { allocate, type ParamTree, toDevice, zip } from '../../src/model/params.js';
 import {
@@ -17,6 +16,7 @@ import { unitRow } from '../../src/ops/codebook_lookup.js';
 import { adamw, mse } from '../../src/ops/index.js';
 import { openFile } from '../../src/platform/files.js';
 import { verify } from '../../src/verify.js';
+import { wasmBackend } from '../backends.js';
 import { fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 import { rng } from '../ops/harness.js';
 
@@ -168,7 +168,7 @@ describe('finite differences', () => {
 describe('on wasm', () => {
   let be: Backend;
   beforeAll(async () => {
-    be = await WasmBackend.create();
+    be = await wasmBackend();
   });
   afterAll(() => be.dispose());
 

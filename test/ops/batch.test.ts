@@ -3,7 +3,6 @@
  * what draws tokens on WebGPU, where kernels for few rows, their fused forms and the parts of these add up in the same order.
  */
 import { expect, it } from 'vitest';
-import { WasmBackend } from '../../src/backend/wasm.js';
 import { attention } from '../../src/ops/attention.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { gatedNormLinear } from '../../src/ops/gated_norm_linear.js';
@@ -13,7 +12,7 @@ import { linearConv } from '../../src/ops/linear_conv.js';
 import { normLinearConv } from '../../src/ops/norm_linear_conv.js';
 import type { AnyEntry } from '../../src/ops/spec.js';
 import { ssd } from '../../src/ops/ssd.js';
-import { NO_ADAPTER, webgpuBackend } from '../backends.js';
+import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
 import { type Case, inputs, runCase } from './harness.js';
 
 const image = { hi: 7, wi: 7, kh: 3, kw: 3, ho: 7, wo: 7, stride: 1, pad: 1, up: 1 };
@@ -39,7 +38,7 @@ for (const [device, entry, batch, rest] of [
   ...step.map((c) => ['webgpu', ...c] as const),
 ])
   it(`${device}: ${entry.key}${rest.half ? ' of f16' : ''}`, async ({ skip }) => {
-    const backend = device === 'wasm' ? await WasmBackend.create() : await webgpuBackend();
+    const backend = device === 'wasm' ? await wasmBackend() : await webgpuBackend();
     if (!backend) return skip(NO_ADAPTER);
     const op = { entry, cases: [] };
     const whole = 7;

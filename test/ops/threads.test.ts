@@ -1,7 +1,8 @@
 /** Kernels that threads share: cut in parts, every output keeps each bit. */
 /// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { WasmBackend } from '../../src/backend/wasm.js';
+import type { WasmBackend } from '../../src/backend/wasm.js';
+import { wasmBackend } from '../backends.js';
 import { inputs, type OpCases, runCase } from './harness.js';
 
 const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
@@ -16,8 +17,8 @@ describe.each([2, 3])('%i threads', (threads) => {
   let one: WasmBackend;
   let several: WasmBackend;
   beforeAll(async () => {
-    one = await WasmBackend.create();
-    several = await WasmBackend.create({ threads, partFlops: 1 });
+    one = await wasmBackend();
+    several = await wasmBackend({ threads, partFlops: 1 });
   });
   afterAll(() => {
     one.dispose();
