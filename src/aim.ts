@@ -152,6 +152,16 @@ export class AiM {
 
   /** A model of the given configuration with freshly initialised weights (model.md, Initialisation), the same for a seed. */
   static async fromConfig(json: AimConfigJson, options: LoadOptions & { seed?: number } = {}): Promise<AiM> {
+    const { seed = 0 } = options;
+    return AiM.filled(json, options, (spec, index, out) => spec.init(spec.shape, counterRandom(seed, index), out));
+  }
+
+  /** @internal The same with each parameter's values, in checkpoint order, from `values`. */
+  static async filled(
+    json: AimConfigJson,
+    options: LoadOptions,
+    values: (spec: ParamSpec, index: number, out: Float32Array) => void,
+  ): Promise<AiM> {
     checkDtype(options.dtype);
     const config = parseConfig(json);
     const aim = await AiM.empty(config, options, options.dtype ?? 'f32');
@@ -159,7 +169,7 @@ export class AiM {
       let index = 0;
       for (const { spec, tensor } of aim.named(on).values()) {
         const data = new Float32Array(tensor.size);
-        spec.init(spec.shape, counterRandom(options.seed ?? 0, index++), data);
+        values(spec, index++, data);
         on.be.write(tensor, toDevice(spec, data));
       }
       await on.be.settle();

@@ -62,6 +62,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   abstract readonly description: string;
   /** Whether tensors may be f16. */
   readonly halves: boolean = false;
+  /** Whether matrix products round their factors to f16 (`precision: 'mixed'` on WebGPU). */
+  get rounds(): boolean {
+    return false;
+  }
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */

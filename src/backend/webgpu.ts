@@ -104,6 +104,10 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       : new DeviceError(`WebGPU refused a command: ${error.message}`);
   };
 
+  override get rounds(): boolean {
+    return this.caps.products === 'f16';
+  }
+
   execute(commands: readonly GpuCommand[]): void {
     for (const c of commands) this.pending.push(c);
     if (this.pending.length < this.batch) return;

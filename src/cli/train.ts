@@ -44,6 +44,12 @@ const FLAGS: Flags = {
   keep: { type: 'string', value: 'N', help: 'newest checkpoints to keep (default 2)' },
   holdout: { type: 'string', value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' },
   flip: { type: 'boolean', help: 'class folders: mirror half of the training images' },
+  precision: {
+    type: 'string',
+    value: 'f32|mixed',
+    help: 'of matrix products on a GPU (default f32); mixed rounds factors to float16',
+  },
+  'loss-scale': { type: 'string', value: 'N', help: 'first scale of the loss in mixed precision (default 1024; 0 none)' },
   ...COMMON,
 };
 
@@ -65,6 +71,7 @@ const NUMBERS = {
   weightDecay: 'weight-decay',
   clipNorm: 'clip-norm',
   emaDecay: 'ema-decay',
+  lossScale: 'loss-scale',
   labelDropout: 'label-dropout',
   seed: 'seed',
   evalEvery: 'eval-every',
@@ -185,7 +192,7 @@ async function makeModel(
   seed: number,
   signal: AbortSignal,
 ): Promise<AiM> {
-  const options = { ...commonOptions(flags), signal };
+  const options = { ...commonOptions(flags), precision: choice(flags, 'precision', ['f32', 'mixed'] as const) ?? 'f32', signal };
   if (saved) return AiM.fromPretrained(saved.path, options);
   const init = flags.init as string | undefined;
   if (init) {

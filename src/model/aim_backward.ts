@@ -26,6 +26,8 @@ export interface AimBatch {
   step: Tensor;
   /** [1] mean cross-entropy in nats per token, overwritten. */
   loss: Tensor;
+  /** [2] Gradients are of lossScale[0] times the loss; see clip. */
+  lossScale?: Tensor | undefined;
 }
 
 /**
@@ -36,7 +38,7 @@ export function aimLoss(
   be: Backend,
   p: AimParams,
   c: AimConfig,
-  { tokens, labels, step, loss }: AimBatch,
+  { tokens, labels, step, loss, lossScale }: AimBatch,
   a: Acts,
   grads?: AimParams,
 ): void {
@@ -60,7 +62,7 @@ export function aimLoss(
     if (grads && dy) {
       const dlogits = be.tensor([rows, c.vocab_size]);
       // forward: loss = mean(−log softmax(logits)[target])
-      be.run(crossEntropy.backward, { logits, targets: part(targets), lse, dlogits }, { scale: 1 / n });
+      be.run(crossEntropy.backward, { logits, targets: part(targets), lse, loss_scale: lossScale, dlogits }, { scale: 1 / n });
       // forward: logits = y·wordᵀ
       linearBackward(be, { x, w: word, dy: dlogits, dx: part(dy), dw: grads.embeddings.word_embeddings.weight });
       be.free(dlogits);

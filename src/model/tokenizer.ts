@@ -230,12 +230,16 @@ export function tokenizerLossForward(
   return { losses, codes, decoded };
 }
 
-/** Adds to g the gradients of the three losses' sum, from what tokenizerLossForward kept in `a`. */
-export function tokenizerLossBackward(be: Backend, p: TokenizerParams, g: TokenizerParams, a: Acts): void {
+/** Adds to g the gradients of the three losses' sum (times loss_scale[0]), from what tokenizerLossForward kept in `a`. */
+export function tokenizerLossBackward(be: Backend, p: TokenizerParams, g: TokenizerParams, a: Acts, loss_scale?: Tensor): void {
   const [image, decoded, z] = [a.child('encoder').get('image'), a.get('decoded'), a.get('z')];
   // forward: mse = mean((decoded - image)²)
   const ddecoded = be.tensor(decoded.shape);
-  be.run(mse.backward, { x: line(be, decoded), truth: line(be, image), dx: line(be, ddecoded) }, { scale: 1 / image.size });
+  be.run(
+    mse.backward,
+    { x: line(be, decoded), truth: line(be, image), loss_scale, dx: line(be, ddecoded) },
+    { scale: 1 / image.size },
+  );
   // forward: decoded = decode(z_q)
   const dz_q = decodeBackward(be, p, g, ddecoded, a.child('decoder'));
   // forward: z_q = z + sg(row - z), codebook = mean((row - sg z)²), commitment = 0.25·mean((z - sg row)²), all normalised
@@ -247,6 +251,7 @@ export function tokenizerLossBackward(be: Backend, p: TokenizerParams, g: Tokeni
       codebook: p.quantize.embedding.weight,
       codes: a.get('codes'),
       dy: rows(be, dz_q),
+      loss_scale,
       dz: rows(be, dz),
       dcodebook: g.quantize.embedding.weight,
     },

@@ -21,6 +21,11 @@ export interface OptimizerOptions {
   accumulate?: number;
   /** Decay of the moving average of weights; 0 keeps none. Default 0. */
   emaDecay?: number;
+  /**
+   * First scale of the loss, so that small gradients survive factors of float16 (mixed precision). It halves when a gradient
+   * overflows, whose step is skipped, and doubles after 2000 good steps. 0: none. Default 0.
+   */
+  lossScale?: number;
 }
 
 /** One parameter with what the optimizer holds for it. */
@@ -38,6 +43,8 @@ export class Optimizer {
   readonly slots: readonly Slot[];
   /** [1] norm of the gradient before clipping; not finite if any gradient is not, and then no further step changes anything. */
   readonly norm: Tensor;
+  /** [2] the scale of the loss now, and good steps since it changed; where there is one. */
+  readonly lossScale: Tensor | undefined;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
   /** What holds all gradients, so that one command reaches many of them. */
@@ -49,7 +56,16 @@ export class Optimizer {
     params: Iterable<{ name: string; spec: ParamSpec; param: Tensor }>,
     options: OptimizerOptions = {},
   ) {
-    this.options = { betas: [0.9, 0.95], eps: 1e-8, weightDecay: 0.05, clipNorm: 1, accumulate: 1, emaDecay: 0, ...options };
+    this.options = {
+      betas: [0.9, 0.95],
+      eps: 1e-8,
+      weightDecay: 0.05,
+      clipNorm: 1,
+      accumulate: 1,
+      emaDecay: 0,
+      lossScale: 0,
+      ...options,
+    };
     const list = [...params];
     const grads = packed(
       be,
@@ -64,6 +80,7 @@ export class Optimizer {
       ema: this.options.emaDecay ? zeros(be, p.param.shape) : undefined,
     }));
     this.hyper = zeros(be, [8]);
+    this.lossScale = this.options.lossScale ? be.from([this.options.lossScale, 0]) : undefined;
     this.norm = be.tensor([1]);
     this.sums = be.tensor([this.arenas.reduce((n, a) => n + squareSumSlots(a.size), 0)]);
   }
@@ -101,7 +118,11 @@ export class Optimizer {
       be.run(squareSum.forward, { x, sums }, { slot });
       slot += squareSumSlots(x.size);
     }
-    be.run(clip.forward, { sums, hyper, norm }, { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate });
+    be.run(
+      clip.forward,
+      { sums, hyper, loss_scale: this.lossScale, norm },
+      { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate, growth: GROWTH },
+    );
     for (const s of this.slots) {
       be.run(
         adamw.forward,
@@ -115,11 +136,13 @@ export class Optimizer {
   dispose(): void {
     const { be } = this;
     for (const s of this.slots) be.free(s.m, s.v, s.ema);
-    be.free(...this.arenas, this.hyper, this.sums, this.norm);
+    be.free(...this.arenas, this.hyper, this.sums, this.norm, this.lossScale);
   }
 }
 
 const NO_CLIP = 1e30;
+/** Good steps after which the loss scale doubles, as in PyTorch's GradScaler. */
+const GROWTH = 2000;
 
 /** Elements of an arena: what WebGPU binds by default. */
 const ARENA = 2 ** 25;

@@ -31,8 +31,8 @@ export interface BatchWork {
   load(items: Uint32Array, place: BatchPlace): Promise<void>;
   /** Puts items of the evaluation set on the device. */
   loadEval(items: Uint32Array): Promise<void>;
-  /** Adds the gradient of the mean loss to `grads`. */
-  gradient(grads: ReadonlyMap<string, Tensor>): void;
+  /** Adds the gradient of the mean loss, times lossScale[0], to `grads`. */
+  gradient(grads: ReadonlyMap<string, Tensor>, lossScale?: Tensor): void;
   evaluate(): void;
   dispose(): void;
 }
@@ -96,9 +96,9 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
             items.map((i) => codes.eval!.labels[i]!),
           );
         },
-        gradient(grads) {
+        gradient(grads, lossScale) {
           const tree = gradTree(aim.tree.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
-          aimLoss(be, p, config, batch, new Acts(be, true), tree);
+          aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
         },
         evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
         dispose: () => be.free(...Object.values(batch)),
@@ -126,11 +126,11 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
       const image = be.tensor([b, size, size, 3]);
       const metrics = { mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
       /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
-      const run = (grads?: TokenizerParams) => {
+      const run = (grads?: TokenizerParams, lossScale?: Tensor) => {
         const a = new Acts(be, true);
         const { losses } = tokenizerLossForward(be, params.vqvae, image, a);
         for (const [name, y] of Object.entries(metrics)) be.run(sum.forward, { x: losses[name as 'mse'], y }, { scale: 1 });
-        if (grads) tokenizerLossBackward(be, params.vqvae, grads, a);
+        if (grads) tokenizerLossBackward(be, params.vqvae, grads, a, lossScale);
         a.free();
       };
       const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {
@@ -141,7 +141,7 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
         metrics,
         load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
         loadEval: (items) => put(held!, items),
-        gradient: (grads) => run(gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams),
+        gradient: (grads, lossScale) => run(gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
         evaluate: () => run(),
         dispose: () => be.free(image, ...Object.values(metrics)),
       };

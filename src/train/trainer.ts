@@ -4,7 +4,7 @@ import type { Backend, Recording, Tensor } from '../backend/backend.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
 import { CheckpointError, DeviceError, OptionError, TrainingError } from '../errors.js';
-import { type ParamSpec, toCheckpoint, toDevice } from '../model/params.js';
+import { init, type ParamSpec, param, toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
 import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
@@ -58,6 +58,10 @@ export interface TrainStep {
   lr: number;
   /** Global norm of the gradient before clipping. */
   gradNorm: number;
+  /** The scale of the loss in mixed precision, after this step. */
+  lossScale?: number;
+  /** The gradient overflowed at the scale before: this step changed no weight. */
+  skipped?: true;
   /** Of this run's steps so far, evaluations left out. */
   imagesPerSecond: number;
   /** imagesPerSecond × tokens per image. */
@@ -67,6 +71,9 @@ export interface TrainStep {
   /** Means over the held-out images, at evaluations; with an average of weights also its loss, `emaLoss`. */
   eval?: Readonly<Record<string, number>>;
 }
+
+/** Not large, since products scale gradients by the rows they are a mean over, too (shaders/lib/gradient_scale.wgsl). */
+const LOSS_SCALE = 1024;
 
 /** What training keeps on the device. */
 interface Workings {
@@ -79,7 +86,7 @@ interface Workings {
 }
 
 /** Waits for what a step gave. */
-type Figures = () => Promise<{ metrics: Record<string, number>; gradNorm: number }>;
+type Figures = () => Promise<{ metrics: Record<string, number>; gradNorm: number; lossScale: number | undefined }>;
 
 /**
  * Trains a model in place. Should the GPU device be lost, training goes on by itself on a new one: from the state that `keep`
@@ -140,6 +147,7 @@ export class Trainer {
       weightDecay: o.weightDecay ?? 0.05,
       clipNorm: o.clipNorm ?? 1,
       emaDecay: o.emaDecay ?? 0,
+      lossScale: o.lossScale ?? (model.be.rounds ? LOSS_SCALE : 0),
     };
     this.check();
     this.at = this.open(model.on);
@@ -159,7 +167,7 @@ export class Trainer {
     const { accumulate, batchSize } = this.options;
     const work = this.task.open(on, batchSize / accumulate);
     const grads = new Map(optimizer.slots.map((s) => [s.name, s.grad]));
-    const gradient = () => work.gradient(grads);
+    const gradient = () => work.gradient(grads, optimizer.lossScale);
     return {
       be,
       optimizer,
@@ -194,8 +202,10 @@ export class Trainer {
         await this.attempt(() => this.take(), signal);
         if (this.at.be.name !== 'webgpu') await pause();
       }
-      const { metrics, gradNorm } = await this.attempt(() => this.figures.get(done)!(), signal);
-      if (!Number.isFinite(gradNorm) || !Number.isFinite(metrics.loss)) await this.fail(done - 1, metrics.loss!);
+      const { metrics, gradNorm, lossScale } = await this.attempt(() => this.figures.get(done)!(), signal);
+      const skipped = !Number.isFinite(gradNorm);
+      const hopeless = lossScale === undefined || lossScale < 1;
+      if (!Number.isFinite(metrics.loss) || (skipped && hopeless)) await this.fail(done - 1, metrics.loss!);
       this.figures.delete(done);
       worked += performance.now() - since;
       const seconds = worked / 1000 / (done - from);
@@ -208,6 +218,8 @@ export class Trainer {
         metrics,
         lr: this.lr(done - 1),
         gradNorm,
+        ...(lossScale !== undefined && { lossScale }),
+        ...(skipped && { skipped }),
         imagesPerSecond: perSecond,
         tokensPerSecond: perSecond * this.model.config.num_tokens,
         secondsLeft: seconds * (steps - done),
@@ -270,7 +282,19 @@ export class Trainer {
         ),
         ...extraTensors(this.model.config),
       ],
-      optimizer: [...slots.map(slot('m.', (s) => s.m)), ...slots.map(slot('v.', (s) => s.v))],
+      optimizer: [
+        ...slots.map(slot('m.', (s) => s.m)),
+        ...slots.map(slot('v.', (s) => s.v)),
+        ...(this.options.lossScale
+          ? [
+              {
+                name: 'loss_scale',
+                shape: [2],
+                data: async () => Float32Array.from(await this.attempt(() => this.at.be.read(this.at.optimizer.lossScale!))),
+              },
+            ]
+          : []),
+      ],
       ema: this.options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
       state: { step: this.step, options: this.options },
     };
@@ -369,13 +393,14 @@ export class Trainer {
   }
 
   /** The optimizer's state and the average; the weights are there. */
-  private async loadState({ be, optimizer: { slots } }: Workings, saved: SavedCheckpoint): Promise<void> {
-    const targets = new Map(
+  private async loadState({ be, optimizer: { slots, lossScale } }: Workings, saved: SavedCheckpoint): Promise<void> {
+    const targets = new Map<string, { spec: ParamSpec; tensor: Tensor }>(
       slots.flatMap((s) => [
         [`m.${s.name}`, { spec: s.spec, tensor: s.m }],
         [`v.${s.name}`, { spec: s.spec, tensor: s.v }],
       ]),
     );
+    if (lossScale) targets.set('loss_scale', { spec: param([2], init.zeros), tensor: lossScale });
     await fill(be, saved, 'optimizer', targets);
     if (this.options.emaDecay)
       await fill(be, saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
@@ -406,12 +431,13 @@ export class Trainer {
     optimizer.prepare(step + 1, this.lr(step));
     update.replay();
     // The reads are ordered now, so the next step does not change what they give.
-    const reads = Promise.all([this.read(work), be.read(optimizer.norm)]);
+    const { norm, lossScale } = optimizer;
+    const reads = Promise.all([this.read(work), be.read(norm), lossScale && be.read(lossScale)]);
     // Whoever asks hears of a failure; should nobody ask, it is no matter.
     reads.catch(() => {});
     return async () => {
-      const [metrics, norm] = await reads;
-      return { metrics, gradNorm: norm[0]! };
+      const [metrics, [gradNorm], scale] = await reads;
+      return { metrics, gradNorm: gradNorm!, lossScale: scale?.[0] };
     };
   }
 
@@ -513,6 +539,9 @@ export class Trainer {
       throw new OptionError(`accumulate is ${accumulate}; it must be a whole number that divides the batch of ${batchSize}.`);
     if (!Number.isInteger(evalEvery) || evalEvery < 0)
       throw new OptionError(`evalEvery is ${evalEvery}; it must be a whole number from 0.`);
+    const { lossScale } = this.options;
+    if (!(lossScale === 0 || (lossScale >= 1 && Number.isFinite(lossScale))))
+      throw new OptionError(`lossScale is ${lossScale}; it must be at least 1, or 0 for none.`);
     if (!(emaDecay >= 0 && emaDecay < 1)) throw new OptionError(`emaDecay is ${emaDecay}; it must be from 0 to below 1.`);
     if (!(clipNorm >= 0)) throw new OptionError(`clipNorm is ${clipNorm}; it must be at least 0 (0 clips nothing).`);
     if (!(weightDecay >= 0)) throw new OptionError(`weightDecay is ${weightDecay}; it must be at least 0.`);

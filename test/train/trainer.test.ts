@@ -87,6 +87,37 @@ describe('stage 2', () => {
     return values;
   }
 
+  it('a loss scale changes nothing but rounding, and the steps that overflow are skipped', async ({ skip }) => {
+    const options = { steps: 12, schedule: 'constant' as const };
+    const want = await losses('wasm', options);
+    near(await losses('wasm', { ...options, lossScale: 1024 }), want, 1e-4);
+    if (await hasAdapter()) near(await losses('webgpu', { ...options, steps: 3, lossScale: 1024 }), want.slice(0, 3), 1e-3);
+
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+    const trainer = new Trainer({
+      model: aim,
+      data: await codesFor(aim),
+      batchSize: 12,
+      lr: 3e-3,
+      seed: 5,
+      evalEvery: 0,
+      ...options,
+      lossScale: 2 ** 68,
+    });
+    const steps = [];
+    for await (const step of trainer.run()) steps.push(step);
+    const skipped = steps.filter((s) => s.skipped);
+    expect(skipped.length).toBeGreaterThan(0);
+    expect(skipped.length).toBeLessThan(12);
+    skipped.forEach((s, i) => {
+      expect(s.lossScale).toBe(2 ** (67 - i));
+    });
+    expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
+    trainer.dispose();
+    await aim.dispose();
+    if (!(await hasAdapter())) skip(`without WebGPU: ${NO_ADAPTER}`);
+  });
+
   it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, steps: 9, lr: 1e-3, evalEvery: 0 });

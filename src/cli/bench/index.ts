@@ -10,7 +10,7 @@ import { createBackend } from '../../platform/device.js';
 import { runtime } from '../../platform/runtime.js';
 import { loadModel } from '../model.js';
 import { COMMON, commonOptions, type Flags, helpText, number, parse } from '../options.js';
-import { copyBandwidth, gemm } from './measure.js';
+import { copyBandwidth, gemm, noise } from './measure.js';
 import { type Context, decoding, generation, product, type Row, scaling, training } from './suites.js';
 
 const SUITES = ['generate', 'decode', 'train', 'gemm', 'scaling'] as const;
@@ -101,7 +101,12 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
       await aim.dispose();
     }
   };
-  const random = (json: AimConfigJson, more: object) => AiM.fromConfig(json, { ...device, ...more, signal });
+  // Values of the right size; true random numbers for hundreds of millions of weights would take longer than the measurement.
+  const random = (json: AimConfigJson, more: object) =>
+    AiM.filled(json, { ...device, ...more, signal }, (spec, _, out) => {
+      if (out.length < 1e5) spec.init(spec.shape, Math.random, out);
+      else out.set(noise(out.length, Math.sqrt((3 * spec.shape[0]!) / out.length)));
+    });
 
   try {
     const drawing = async (name: string, dtype: 'f32' | 'f16', make: () => Promise<AiM>) =>
