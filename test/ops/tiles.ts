@@ -16,27 +16,27 @@ const wide: [entry: AnyEntry, cases: Case[]][] = [
   [
     linear.forward,
     [
-      { m: 1025, k: 7, n: 1411 },
-      { m: 1153, k: 12, n: 1279, omit: ['bias'] },
-      { m: 1280, k: 20, n: 1280, omit: ['bias', 'residual'] },
-      { m: 1270, k: 16, n: 1290, half: ['w'] },
+      { m: 1665, k: 7, n: 1795 },
+      { m: 1793, k: 12, n: 1791, omit: ['bias'] },
+      { m: 1792, k: 20, n: 1792, omit: ['bias', 'residual'] },
+      { m: 1790, k: 16, n: 1810, half: ['w'] },
     ],
   ],
   [
     linear.backward_input,
     [
-      { m: 1025, k: 1411, n: 7 },
-      { m: 1153, k: 1279, n: 12 },
-      { m: 1280, k: 1280, n: 20, half: ['w'] },
+      { m: 1665, k: 1795, n: 7 },
+      { m: 1793, k: 1791, n: 12 },
+      { m: 1792, k: 1792, n: 20, half: ['w'] },
     ],
   ],
   [
     linear.backward_weight,
     [
-      { m: 9, k: 1411, n: 1025, p: 1 },
-      { m: 24, k: 770, n: 700, p: 3 },
-      { m: 23, k: 770, n: 700, p: 3, omit: ['dbias'] },
-      { m: 8, k: 1280, n: 1280, p: 1 },
+      { m: 9, k: 1795, n: 1665, p: 1 },
+      { m: 24, k: 1010, n: 1000, p: 3 },
+      { m: 23, k: 1010, n: 1000, p: 3, omit: ['dbias'] },
+      { m: 8, k: 1792, n: 1792, p: 1 },
     ],
   ],
 ];

@@ -89,8 +89,11 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
   };
   const add = (table: string, row: Row | Row[]) => {
+    const rows = Array.isArray(row) ? row : [row];
     tables[table] ??= [];
-    tables[table].push(...(Array.isArray(row) ? row : [row]));
+    tables[table].push(...rows);
+    // A log keeps what is measured, should the rest be cut off.
+    if (!process.stderr.isTTY) for (const r of rows) process.stderr.write(`${table}: ${JSON.stringify(r)}\n`);
   };
   const wants = (s: Suite) => suites.includes(s);
   const withModel = async (make: () => Promise<AiM>, work: (aim: AiM) => Promise<void>) => {
@@ -113,18 +116,32 @@ export async function benchCommand(argv: string[], signal: AbortSignal): Promise
       withModel(make, async (aim) => {
         for (const batch of batches) {
           note(`generate ${name} batch ${batch} ${dtype}`);
-          if (wants('generate')) add('Generation, guided tokens', await generation(aim, name, batch, dtype, c));
-          // The paper's models share one tokenizer.
-          if (wants('decode') && dtype === weights[0] && name !== presets[1] && name !== presets[2])
-            add('Tokenizer decode', await decoding(aim, name, batch, c));
+          add('Generation, guided tokens', await generation(aim, name, batch, dtype, c));
         }
       });
-    if (wants('generate') || wants('decode')) {
+    if (wants('generate')) {
       for (const dtype of weights) {
         if (args[0] || flags.preset === undefined)
           await drawing(args[0] ?? 'fashion-mnist', dtype, () => loadModel(args[0], { ...device, dtype, signal }));
         for (const name of presets) await drawing(name, dtype, () => random(PRESETS[name], { dtype }));
       }
+    }
+    if (wants('decode')) {
+      const embedded = args[0] || flags.preset === undefined ? [args[0] ?? 'fashion-mnist'] : [];
+      // The paper's models share one tokenizer.
+      for (const precision of precisions)
+        for (const name of [...embedded, ...presets.slice(0, 1)]) {
+          const make = () =>
+            name in PRESETS
+              ? random(PRESETS[name as keyof typeof PRESETS], { precision, dtype: precision === 'mixed' ? 'f16' : 'f32' })
+              : loadModel(args[0], { ...device, precision, signal });
+          await withModel(make, async (aim) => {
+            for (const batch of batches) {
+              note(`decode ${name} batch ${batch} ${precision}`);
+              add('Tokenizer decode', await decoding(aim, name, batch, precision, c));
+            }
+          });
+        }
     }
     if (wants('train')) {
       const name = presets[0] ?? 'aim-b';

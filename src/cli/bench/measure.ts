@@ -10,14 +10,22 @@ export interface Timing {
   slowest: number;
 }
 
-/** Times `fn` after one warm-up. */
-export async function timed(runs: number, fn: () => Promise<unknown>, signal?: AbortSignal): Promise<Timing> {
+/** Milliseconds of warm-up: a GPU that was idle takes that long to raise its clock. */
+const WARM_UP = 300;
+
+/** Times `fn` once the device is warm. */
+export async function timed(runs: number, fn: () => Promise<unknown>, signal?: AbortSignal, warmUp = WARM_UP): Promise<Timing> {
   const times: number[] = [];
-  for (let i = 0; i <= runs; i++) {
+  const begin = performance.now();
+  do {
+    signal?.throwIfAborted();
+    await fn();
+  } while (performance.now() - begin < warmUp);
+  for (let i = 0; i < runs; i++) {
     signal?.throwIfAborted();
     const start = performance.now();
     await fn();
-    if (i > 0) times.push(performance.now() - start);
+    times.push(performance.now() - start);
   }
   times.sort((a, b) => a - b);
   const at = (q: number) => times[Math.floor(q * (times.length - 1))]!;
@@ -34,9 +42,9 @@ export async function perCall(be: Backend, runs: number, budget: number, fn: () 
       await be.settle();
     };
     await burst(1)();
-    const once = (await timed(1, burst(1))).median;
+    const once = (await timed(1, burst(1), undefined, 0)).median;
     const n = Math.max(1, Math.min(200, Math.round(budget / Math.max(once, 0.01))));
-    const { median, fastest, slowest } = await timed(runs, burst(n));
+    const { median, fastest, slowest } = await timed(runs, burst(n), undefined, budget);
     return { median: median / n, fastest: fastest / n, slowest: slowest / n };
   } finally {
     recording.dispose();

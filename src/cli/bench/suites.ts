@@ -58,7 +58,7 @@ export async function generation(aim: AiM, name: string, batch: number, dtype: s
 }
 
 /** Codes of square images → pixels on the device. */
-export async function decoding(aim: AiM, name: string, batch: number, c: Context): Promise<Row> {
+export async function decoding(aim: AiM, name: string, batch: number, precision: string, c: Context): Promise<Row> {
   const { be, config, params } = aim;
   const side = Math.sqrt(config.num_tokens);
   const codes = Uint32Array.from({ length: batch * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size);
@@ -72,8 +72,8 @@ export async function decoding(aim: AiM, name: string, batch: number, c: Context
       await be.settle();
     };
     const t = await timed(c.runs, run, c.signal);
-    await keep(c, `decode ${name} batch ${batch}`, be, run);
-    return { model: name, batch, image: result.shape.slice(1, 3).join('×'), ...spread(t), ...rate(flops, t, c) };
+    await keep(c, `decode ${name} batch ${batch} ${precision}`, be, run);
+    return { model: name, batch, precision, image: result.shape.slice(1, 3).join('×'), ...spread(t), ...rate(flops, t, c) };
   } finally {
     recording.dispose();
     be.free(tokens);
