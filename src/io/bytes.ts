@@ -128,17 +128,12 @@ export function withRead(source: ByteSource, read: ByteSource['read']): ByteSour
 /** The same source with a digest of what was read of it: of every 64th byte, enough to tell two sets of weights apart. */
 export function sampled(source: ByteSource): ByteSource & { digest(): number } {
   let digest = 0;
-  return {
-    name: source.name,
-    size: source.size,
-    async read(offset, length, signal) {
-      const bytes = await source.read(offset, length, signal);
-      for (let i = -offset & 63; i < length; i += 64) digest = (Math.imul(digest ^ bytes[i]!, 0x01000193) + offset + i) | 0;
-      return bytes;
-    },
-    close: () => source.close(),
-    digest: () => digest,
+  const read: ByteSource['read'] = async (offset, length, signal) => {
+    const bytes = await source.read(offset, length, signal);
+    for (let i = -offset & 63; i < length; i += 64) digest = (Math.imul(digest ^ bytes[i]!, 0x01000193) + offset + i) | 0;
+    return bytes;
   };
+  return { ...withRead(source, read), digest: () => digest };
 }
 
 /** Throws IoError unless [offset, offset + length) lies inside `size` bytes. */

@@ -57,7 +57,7 @@ it('a batch beyond what the device binds is refused, and gives back what it got'
   const large = { ...config, vocab_size: codes, vq_config: { ...config.vq_config, n_embed: codes } };
   const aim = await AiM.fromConfig(large, { device: 'webgpu' });
   const before = aim.be.bytes;
-  const error = await failure(aim.generate({ count: 2048, batchSize: 2048 }));
+  const error = await failure(aim.generate({ count: 4096, batchSize: 4096 }));
   expect(error).toBeInstanceOf(OutOfMemoryError);
   expect(error.message).toMatch(/a tensor of \[.*\] needs \d+ MiB but this GPU device binds at most.*draw fewer images at once/);
   expect(aim.be.bytes).toBe(before);
