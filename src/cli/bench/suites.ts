@@ -4,7 +4,7 @@ import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { type Codes, tokenizerFingerprint } from '../../data/codes.js';
 import { checkSampling, drawTokens, Sampler } from '../../generate.js';
-import type { AimConfigJson } from '../../model/config.js';
+import { type AimConfigJson, VQ_F16 } from '../../model/config.js';
 import { decodeForward } from '../../model/tokenizer.js';
 import { Trainer } from '../../train/trainer.js';
 import { exponent, type GemmShape, gemm, type Timing, timed } from './measure.js';
@@ -148,9 +148,13 @@ export async function product(be: Backend, shape: GemmShape, dtype: 'f32' | 'f16
   };
 }
 
-/** How time grows with batch, tokens, width and depth: one at a time about a middle, with the fitted exponents. */
-export async function scaling(make: (json: AimConfigJson) => Promise<AiM>, base: AimConfigJson, c: Context): Promise<Row[]> {
-  const rows: Row[] = [];
+/** How time grows with batch, tokens, width and depth: one at a time about `base`, with the fitted exponents. */
+export async function scaling(
+  make: (json: AimConfigJson) => Promise<AiM>,
+  base: AimConfigJson,
+  c: Context,
+  add: (row: Row) => void,
+): Promise<void> {
   const series = async (axis: string, sizes: readonly number[], at: (size: number) => [AimConfigJson, number]) => {
     const points: [number, number][] = [];
     for (const size of sizes) {
@@ -159,23 +163,24 @@ export async function scaling(make: (json: AimConfigJson) => Promise<AiM>, base:
       try {
         const row = await generation(aim, 'scaled', batch, 'f32', { ...c, profiles: undefined });
         points.push([size, row.ms as number]);
-        rows.push({ axis, size, ms: row.ms!, 'µs/token': row['µs/token']! });
+        add({ axis, size, ms: row.ms!, 'µs/token': row['µs/token']! });
       } finally {
         await aim.dispose();
       }
     }
-    rows.push({
-      axis,
-      size: 'exponent',
-      ms: round(exponent(points)),
-      'µs/token': `upper half ${round(exponent(points.slice(-Math.ceil(points.length / 2))))}`,
-    });
+    const upper = points.slice(-Math.ceil(points.length / 2));
+    add({ axis, size: 'exponent', ms: round(exponent(points)), 'µs/token': `upper half ${round(exponent(upper))}` });
   };
-  await series('batch', [1, 2, 4, 8, 16, 32, 64], (n) => [base, n]);
-  await series('tokens', [64, 144, 256, 576, 1024], (n) => [{ ...base, num_tokens: n }, 1]);
-  await series('width', [384, 768, 1152, 1536], (n) => [{ ...base, d_model: n }, 1]);
-  await series('depth', [6, 12, 24, 48], (n) => [{ ...base, n_layer: n }, 1]);
-  return rows;
+  // Only stage 2 is timed, so the tokenizer is as small as can be.
+  const small = {
+    ...base,
+    vq_config: { ...VQ_F16, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, z_channels: 32, n_embed: base.vocab_size },
+  };
+  const times = (n: number, factors: readonly number[]) => factors.map((f) => n * f);
+  await series('batch', [1, 2, 4, 8, 16, 32, 64], (n) => [small, n]);
+  await series('tokens', [64, 144, 256, 576, 1024], (n) => [{ ...small, num_tokens: n }, 1]);
+  await series('width', times(base.d_model, [0.5, 1, 1.5, 2]), (n) => [{ ...small, d_model: n }, 1]);
+  await series('depth', times(base.n_layer, [0.25, 0.5, 1, 2]), (n) => [{ ...small, n_layer: n }, 1]);
 }
 
 const rate = (flops: number, t: Timing, c: Context) => ({
