@@ -147,7 +147,10 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const abort = (_message: number, _file: number, line: number) => {
       throw new DeviceError(`a WASM kernel stopped at line ${line}; please report this.`);
     };
-    const exports = kernelsOf(new WebAssembly.Instance(module, { env: { memory: this.memory, abort } }));
+    const instance = new WebAssembly.Instance(module, { env: { memory: this.memory, abort } });
+    if ((instance.exports.heap_base as () => number)() > HEAP)
+      throw new DeviceError('the static data of a WASM module reaches into the heap.');
+    const exports = kernelsOf(instance);
     this.modules.push(module);
     this.names.push(...exports.map(([name]) => name));
     this.kernels.push(...exports.map(([, kernel]) => kernel));
