@@ -54,6 +54,16 @@ export interface Cost {
 /** Time and work by op. */
 export type Profile = Map<string, { ms: number; calls: number; flops: number; bytes: number }>;
 
+/** Adds a command that took `ms`. */
+export function tally(rows: Profile, { key, flops, bytes }: Command, ms: number): void {
+  const row = rows.get(key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
+  row.ms += ms;
+  row.calls++;
+  row.flops += flops;
+  row.bytes += bytes;
+  rows.set(key, row);
+}
+
 export const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 export abstract class Backend<S extends Storage = Storage, C extends Command = Command> {

@@ -1,6 +1,7 @@
 /** Times each command on the GPU by itself, between two timestamps; for `aim bench`. */
 import { DeviceError } from '../errors.js';
-import type { Profile } from './backend.js';
+import { type Command, type Profile, tally } from './backend.js';
+import { GPU_COPY_DST, GPU_COPY_SRC, GPU_MAP_MODE_READ, GPU_MAP_READ, GPU_QUERY_RESOLVE } from './gpu_flags.js';
 
 /** Timestamps of a query set at most, as WebGPU allows. */
 const QUERIES = 4096;
@@ -9,7 +10,7 @@ export class GpuProfiler {
   readonly rows: Profile = new Map();
   private readonly queries: GPUQuerySet;
   private readonly resolved: GPUBuffer;
-  private keys: { key: string; flops: number; bytes: number }[] = [];
+  private commands: Command[] = [];
   private readonly reads: Promise<void>[] = [];
 
   constructor(private readonly device: GPUDevice) {
@@ -20,8 +21,8 @@ export class GpuProfiler {
   }
 
   /** A pass for one command. */
-  pass(encoder: GPUCommandEncoder, command: { key: string; flops: number; bytes: number }): GPUComputePassEncoder {
-    const at = this.keys.push(command) * 2 - 2;
+  pass(encoder: GPUCommandEncoder, command: Command): GPUComputePassEncoder {
+    const at = this.commands.push(command) * 2 - 2;
     return encoder.beginComputePass({
       timestampWrites: { querySet: this.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 },
     });
@@ -29,29 +30,24 @@ export class GpuProfiler {
 
   /** Whether the commands encoded so far must be submitted before the next. */
   get full(): boolean {
-    return this.keys.length * 2 >= QUERIES;
+    return this.commands.length * 2 >= QUERIES;
   }
 
   /** Ends an encoder's commands: their times are copied out. Call `collect` after its submit. */
   resolve(encoder: GPUCommandEncoder): () => void {
-    const { keys } = this;
-    this.keys = [];
-    if (keys.length === 0) return () => {};
-    const size = keys.length * 16;
+    const { commands } = this;
+    this.commands = [];
+    if (commands.length === 0) return () => {};
+    const size = commands.length * 16;
     const staging = this.device.createBuffer({ size, usage: GPU_MAP_READ | GPU_COPY_DST });
-    encoder.resolveQuerySet(this.queries, 0, keys.length * 2, this.resolved, 0);
+    encoder.resolveQuerySet(this.queries, 0, commands.length * 2, this.resolved, 0);
     encoder.copyBufferToBuffer(this.resolved, 0, staging, 0, size);
     return () => {
       this.reads.push(
         staging.mapAsync(GPU_MAP_MODE_READ).then(() => {
           const times = new BigUint64Array(staging.getMappedRange());
-          keys.forEach(({ key, flops, bytes }, i) => {
-            const row = this.rows.get(key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
-            row.ms += Number(times[2 * i + 1]! - times[2 * i]!) / 1e6;
-            row.calls++;
-            row.flops += flops;
-            row.bytes += bytes;
-            this.rows.set(key, row);
+          commands.forEach((command, i) => {
+            tally(this.rows, command, Number(times[2 * i + 1]! - times[2 * i]!) / 1e6);
           });
           staging.destroy();
         }),
@@ -66,9 +62,3 @@ export class GpuProfiler {
     return this.rows;
   }
 }
-
-const GPU_MAP_READ = 0x1;
-const GPU_COPY_SRC = 0x4;
-const GPU_COPY_DST = 0x8;
-const GPU_QUERY_RESOLVE = 0x200;
-const GPU_MAP_MODE_READ = 0x1;

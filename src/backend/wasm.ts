@@ -8,7 +8,7 @@ import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../errors.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
-import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor, tally } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 
@@ -207,12 +207,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     for (const c of commands) {
       const start = performance.now();
       c.run();
-      const row = rows.get(c.key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
-      row.ms += performance.now() - start;
-      row.calls++;
-      row.flops += c.flops;
-      row.bytes += c.bytes;
-      rows.set(c.key, row);
+      tally(rows, c, performance.now() - start);
     }
   }
 

@@ -4,6 +4,15 @@ import { toFloat32, toHalves } from '../io/dtype.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
 import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import {
+  GPU_COMPUTE,
+  GPU_COPY_DST,
+  GPU_COPY_SRC,
+  GPU_MAP_MODE_READ,
+  GPU_MAP_READ,
+  GPU_STORAGE,
+  GPU_UNIFORM,
+} from './gpu_flags.js';
 import { GpuProfiler } from './gpu_profile.js';
 
 interface GpuStorage extends Storage {
@@ -133,9 +142,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
         continue;
       }
       pass ??= encoder.beginComputePass();
-      pass.setPipeline(c.pipeline);
-      pass.setBindGroup(0, c.bindings);
-      pass.dispatchWorkgroups(c.x, c.y, c.z);
+      launch(pass, c);
     }
     pass?.end();
     this.pending = [];
@@ -167,9 +174,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
           continue;
         }
         const pass = profiler.pass(encoder, c);
-        pass.setPipeline(c.pipeline);
-        pass.setBindGroup(0, c.bindings);
-        pass.dispatchWorkgroups(c.x, c.y, c.z);
+        launch(pass, c);
         pass.end();
       }
       const collect = profiler.resolve(encoder);
@@ -416,6 +421,12 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 }
 
+function launch(pass: GPUComputePassEncoder, { pipeline, bindings, x, y, z }: Dispatch): void {
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, bindings);
+  pass.dispatchWorkgroups(x, y, z);
+}
+
 interface Binding {
   name: string;
   writable: boolean;
@@ -511,12 +522,3 @@ function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boole
 }
 
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-
-// The WebGPU flag namespaces are globals in browsers and Deno only; their values are fixed by the specification.
-const GPU_MAP_READ = 0x1;
-const GPU_COPY_SRC = 0x4;
-const GPU_COPY_DST = 0x8;
-const GPU_UNIFORM = 0x40;
-const GPU_STORAGE = 0x80;
-const GPU_MAP_MODE_READ = 0x1;
-const GPU_COMPUTE = 0x4;

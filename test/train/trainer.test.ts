@@ -15,21 +15,17 @@ import { Trainer, type TrainerOptions } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { CONFIG, codesFor } from './tiny.js';
 
+/** A trainer on the small data, of 12 images a step. */
+const open = async (aim: AiM, options: Partial<TrainerOptions>) =>
+  new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, lr: 3e-3, seed: 5, evalEvery: 0, ...options });
+
 async function losses(
   device: 'reference' | 'wasm' | 'webgpu',
   options: Partial<TrainerOptions>,
   config = CONFIG,
 ): Promise<number[]> {
   const aim = await AiM.fromConfig(config, { device, seed: 3 });
-  const trainer = new Trainer({
-    model: aim,
-    data: await codesFor(aim),
-    batchSize: 12,
-    lr: 3e-3,
-    seed: 5,
-    evalEvery: 0,
-    ...options,
-  });
+  const trainer = await open(aim, options);
   const out: number[] = [];
   for await (const { loss } of trainer.run()) out.push(loss);
   trainer.dispose();
@@ -71,15 +67,7 @@ describe('stage 2', () => {
 
   async function paramsAfter(options: Partial<TrainerOptions>): Promise<number[]> {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
-    const trainer = new Trainer({
-      model: aim,
-      data: await codesFor(aim),
-      batchSize: 12,
-      lr: 1e-3,
-      seed: 5,
-      evalEvery: 0,
-      ...options,
-    });
+    const trainer = await open(aim, { lr: 1e-3, ...options });
     for await (const _ of trainer.run()) void _;
     const values = [...(await aim.be.read(aim.params.mamba.backbone.embeddings.word_embeddings.weight))];
     trainer.dispose();
@@ -94,16 +82,7 @@ describe('stage 2', () => {
     if (await hasAdapter()) near(await losses('webgpu', { ...options, steps: 3, lossScale: 1024 }), want.slice(0, 3), 1e-3);
 
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
-    const trainer = new Trainer({
-      model: aim,
-      data: await codesFor(aim),
-      batchSize: 12,
-      lr: 3e-3,
-      seed: 5,
-      evalEvery: 0,
-      ...options,
-      lossScale: 2 ** 68,
-    });
+    const trainer = await open(aim, { ...options, lossScale: 2 ** 68 });
     const steps = [];
     for await (const step of trainer.run()) steps.push(step);
     const skipped = steps.filter((s) => s.skipped);
