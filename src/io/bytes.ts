@@ -133,7 +133,7 @@ export function sampled(source: ByteSource): ByteSource & { digest(): number } {
     for (let i = -offset & 63; i < length; i += 64) digest = (Math.imul(digest ^ bytes[i]!, 0x01000193) + offset + i) | 0;
     return bytes;
   };
-  return { ...withRead(source, read), digest: () => digest };
+  return Object.assign(withRead(source, read), { digest: () => digest });
 }
 
 /** Throws IoError unless [offset, offset + length) lies inside `size` bytes. */
