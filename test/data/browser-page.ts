@@ -15,19 +15,16 @@ export async function summary(files: File[]) {
   return { kind: data.kind, classes: train.classes, labels, skipped: train.skipped.map((s) => s.name), images };
 }
 
-/** Posts the summaries of data sets, given as [path, base64] of their files. */
-export async function run(sets: [string, string][][]): Promise<void> {
-  const all = async () => {
-    const out = [];
-    for (const set of sets) {
-      const files = set.map(([path, data]) => {
-        const file = new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], path.split('/').at(-1)!);
-        Object.defineProperty(file, 'webkitRelativePath', { value: `root/${path}` });
-        return file;
-      });
-      out.push(await summary(files));
-    }
-    return JSON.stringify(out);
-  };
-  await fetch('/', { method: 'POST', body: await all().catch((error: Error) => String(error.stack)) });
+/** The summaries of data sets, given as [path, base64] of their files. */
+export async function summaries(sets: [string, string][][]) {
+  const out = [];
+  for (const set of sets) {
+    const files = set.map(([path, data]) => {
+      const file = new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], path.split('/').at(-1)!);
+      Object.defineProperty(file, 'webkitRelativePath', { value: `root/${path}` });
+      return file;
+    });
+    out.push(await summary(files));
+  }
+  return out;
 }

@@ -73,7 +73,14 @@ export const html = (body: string, head = ''): Answer => ({
 
 /** A script of the tests, or a package, as one ES module for the page. */
 export async function moduleText(file: string): Promise<Answer> {
-  const { outputFiles } = await build({ entryPoints: [file], bundle: true, format: 'esm', write: false, logLevel: 'silent' });
+  const { outputFiles } = await build({
+    entryPoints: [file],
+    bundle: true,
+    format: 'esm',
+    external: ['node:*'],
+    write: false,
+    logLevel: 'silent',
+  });
   return { body: outputFiles[0]!.contents, type: 'text/javascript' };
 }
 
