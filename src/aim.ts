@@ -7,6 +7,7 @@ import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
+import { packed } from './model/arena.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { line } from './model/layers.js';
 import { loadTensors } from './model/load.js';
@@ -452,13 +453,15 @@ export class AiM {
 
   /** @internal Makes every weight float32, as training wants them. */
   widen({ be, params } = this.on): void {
-    replace(this.tree, params, (t) => {
-      if (t.dtype !== 'f16') return t;
-      const wide = be.tensor(t.shape);
-      be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
-      be.free(t);
-      return wide;
-    });
+    const narrow = [...zip(this.tree, params)].filter(([, , t]) => t.dtype === 'f16');
+    const { tensors } = packed(
+      be,
+      narrow.map(([, , t]) => t.shape),
+    );
+    const wide = new Map(narrow.map(([, , t], i) => [t, tensors[i]!]));
+    for (const [x, y] of wide) be.run(widen.forward, { x: line(be, x), y: line(be, y) });
+    be.free(...wide.keys());
+    replace(this.tree, params, (t) => wide.get(t) ?? t);
   }
 
   /** @internal Every parameter by checkpoint name. */

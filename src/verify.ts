@@ -337,10 +337,9 @@ class Checker {
       let largest = 0;
       for (const [name, spec, tensor] of zip(tree, g, 'grad.vqvae')) {
         gradients.set(name, toCheckpoint(spec, Float32Array.from(await be.read(tensor))));
-        be.free(tensor);
         if (this.header.tensors.has(name)) largest = Math.max(largest, largestOf((await this.load(name)).data));
       }
-      be.free(x);
+      be.free(x, ...[...zip(tree, g)].map(([, , tensor]) => tensor));
       a.free();
       return { losses: values, gradients, largest };
     })();

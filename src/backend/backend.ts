@@ -127,7 +127,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     return { ...t, shape: [count, ...t.shape.slice(1)], size: count * row, offset };
   }
 
-  /** Gives tensors' memory back. Inside `record` it is kept for later tensors of the same recording. */
+  /** Gives tensors' memory back, and with it that of all tensors that share it. Inside `record` it is kept for later tensors of the same recording. */
   free(...tensors: (Tensor | undefined)[]): void {
     for (const t of tensors) {
       if (!t || t.storage.released || this.disposed) continue;

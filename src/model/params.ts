@@ -4,6 +4,8 @@
  */
 import type { Backend, NumArray, Tensor } from '../backend/backend.js';
 import { sizeOf } from '../backend/backend.js';
+import type { DType } from '../ops/spec.js';
+import { packed } from './arena.js';
 
 export interface ParamSpec {
   /** As in the checkpoint. */
@@ -101,9 +103,29 @@ function permute<A extends NumArray>(data: A, o: number, a: number, b: number): 
   return out;
 }
 
-/** Allocates every parameter, as f16 those that may be and that `half` says yes to; freed by the backend's dispose. */
+/** Whether weight decay applies: to what has two or more dimensions. */
+export const decays = ({ shape }: ParamSpec) => shape.length >= 2;
+
+/**
+ * Allocates every parameter, as f16 those that may be and that `half` says yes to; freed by the backend's dispose. Those that
+ * an optimizer treats alike lie in a row.
+ */
 export function allocate<T extends ParamTree>(be: Backend, tree: T, half: (name: string) => boolean = () => false): Tensors<T> {
-  return mapParams(tree, (spec, name) => be.tensor(deviceShape(spec), spec.half && half(name) ? 'f16' : 'f32'));
+  const kinds = new Map<string, { dtype: DType; names: string[]; shapes: number[][] }>();
+  for (const [name, spec] of walk(tree)) {
+    const dtype = spec.half && half(name) ? 'f16' : 'f32';
+    const kind = `${dtype} ${decays(spec)}`;
+    if (!kinds.has(kind)) kinds.set(kind, { dtype, names: [], shapes: [] });
+    const { names, shapes } = kinds.get(kind)!;
+    names.push(name);
+    shapes.push(deviceShape(spec));
+  }
+  const tensors = new Map<string, Tensor>();
+  for (const { dtype, names, shapes } of kinds.values())
+    packed(be, shapes, dtype).tensors.forEach((tensor, i) => {
+      tensors.set(names[i]!, tensor);
+    });
+  return mapParams(tree, (_spec, name) => tensors.get(name)!);
 }
 
 // Initialisers.

@@ -1,11 +1,10 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
-import { type Backend, SLICE_BYTES, sizeOf, type Tensor } from '../backend/backend.js';
+import type { Backend, Tensor } from '../backend/backend.js';
+import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/backward.js';
-import { line } from '../model/layers.js';
-import type { ParamSpec } from '../model/params.js';
+import { decays, type ParamSpec } from '../model/params.js';
 import { HYPER } from '../ops/adamw.js';
 import { adamw, clip, ema, squareSum } from '../ops/index.js';
-import { BYTES } from '../ops/spec.js';
 import { squareSumSlots } from '../ops/square_sum.js';
 
 export interface OptimizerOptions {
@@ -39,16 +38,23 @@ export interface Slot {
   readonly ema: Tensor | undefined;
 }
 
+/** Slots that lie one after another in every respect and decay alike: what one command updates. */
+interface Group extends Pick<Slot, 'param' | 'grad' | 'm' | 'v' | 'ema'> {
+  readonly decay: number;
+}
+
 export class Optimizer {
   readonly slots: readonly Slot[];
+  private readonly groups: readonly Group[];
   /** [1] norm of the gradient before clipping; not finite if any gradient is not, and then no further step changes anything. */
   readonly norm: Tensor;
   /** [2] the scale of the loss now, and good steps since it changed; where there is one. */
   readonly lossScale: Tensor | undefined;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
-  /** What holds all gradients, so that one command reaches many of them. */
-  private readonly arenas: readonly Tensor[];
+  /** What holds the gradients, and the rest of the slots. */
+  private readonly grads: readonly Tensor[];
+  private readonly kept: readonly Tensor[];
   private readonly options: Required<OptimizerOptions>;
 
   constructor(
@@ -66,23 +72,31 @@ export class Optimizer {
       lossScale: 0,
       ...options,
     };
+    // In the order in which the parameters themselves lie (allocate).
     const list = [...params];
-    const grads = packed(
-      be,
-      list.map((p) => p.param.shape),
-    );
-    this.arenas = grads.arenas;
-    this.slots = list.map((p, i) => ({
-      ...p,
-      grad: grads.tensors[i]!,
-      m: zeros(be, p.param.shape),
-      v: zeros(be, p.param.shape),
-      ema: this.options.emaDecay ? zeros(be, p.param.shape) : undefined,
-    }));
+    const order = [...list.filter((p) => decays(p.spec)), ...list.filter((p) => !decays(p.spec))];
+    const kept: Tensor[] = [];
+    const like = () => {
+      const { tensors, arenas } = packed(
+        be,
+        order.map((p) => p.param.shape),
+      );
+      for (const arena of arenas) be.zero(arena);
+      kept.push(...arenas);
+      return tensors;
+    };
+    const grads = like();
+    this.grads = kept.splice(0);
+    const [m, v, averages] = [like(), like(), this.options.emaDecay ? like() : []];
+    this.kept = kept;
+    const slots = order.map((p, i) => ({ ...p, grad: grads[i]!, m: m[i]!, v: v[i]!, ema: averages[i] }));
+    this.groups = grouped(slots, this.options.weightDecay);
+    const places = new Map(slots.map((s) => [s.name, s]));
+    this.slots = list.map((p) => places.get(p.name)!);
     this.hyper = zeros(be, [8]);
     this.lossScale = this.options.lossScale ? be.from([this.options.lossScale, 0]) : undefined;
     this.norm = be.tensor([1]);
-    this.sums = be.tensor([this.arenas.reduce((n, a) => n + squareSumSlots(a.size), 0)]);
+    this.sums = be.tensor([this.grads.reduce((n, a) => n + squareSumSlots(a.size), 0)]);
   }
 
   /** Starts the moving average at the weights as they are. */
@@ -106,15 +120,15 @@ export class Optimizer {
   }
 
   zeroGrad(): void {
-    for (const arena of this.arenas) this.be.zero(arena);
+    for (const arena of this.grads) this.be.zero(arena);
   }
 
   /** Clips, steps and averages. Recordable. */
   update(): void {
     const { be, hyper, sums, norm } = this;
-    const { weightDecay, clipNorm, accumulate, emaDecay } = this.options;
+    const { clipNorm, accumulate, emaDecay } = this.options;
     let slot = 0;
-    for (const x of this.arenas) {
+    for (const x of this.grads) {
       be.run(squareSum.forward, { x, sums }, { slot });
       slot += squareSumSlots(x.size);
     }
@@ -123,20 +137,14 @@ export class Optimizer {
       { sums, hyper, loss_scale: this.lossScale, norm },
       { max_norm: clipNorm || NO_CLIP, scale: 1 / accumulate, growth: GROWTH },
     );
-    for (const s of this.slots) {
-      be.run(
-        adamw.forward,
-        { param: line(be, s.param), grad: line(be, s.grad), m: line(be, s.m), v: line(be, s.v), hyper },
-        { decay: s.spec.shape.length >= 2 ? weightDecay : 0 },
-      );
-      if (s.ema) be.run(ema.forward, { ema: line(be, s.ema), param: line(be, s.param) }, { decay: emaDecay });
+    for (const { param, grad, m, v, ema: average, decay } of this.groups) {
+      be.run(adamw.forward, { param, grad, m, v, hyper }, { decay });
+      if (average) be.run(ema.forward, { ema: average, param }, { decay: emaDecay });
     }
   }
 
   dispose(): void {
-    const { be } = this;
-    for (const s of this.slots) be.free(s.m, s.v, s.ema);
-    be.free(...this.arenas, this.hyper, this.sums, this.norm, this.lossScale);
+    this.be.free(...this.grads, ...this.kept, this.hyper, this.sums, this.norm, this.lossScale);
   }
 }
 
@@ -144,20 +152,26 @@ const NO_CLIP = 1e30;
 /** Good steps after which the loss scale doubles, as in PyTorch's GradScaler. */
 const GROWTH = 2000;
 
-/** Elements of an arena: what WebGPU binds by default. */
-const ARENA = 2 ** 25;
-
-/** Zeros of these shapes, in a row within as few tensors as bind; what pads them stays zero. */
-function packed(be: Backend, shapes: readonly (readonly number[])[]): { tensors: Tensor[]; arenas: Tensor[] } {
-  const align = SLICE_BYTES / BYTES.f32;
-  const sizes: number[] = [];
-  const places = shapes.map((shape) => {
-    const size = sizeOf(shape);
-    if (!sizes.length || sizes.at(-1)! + size > ARENA) sizes.push(0);
-    const at = sizes.at(-1)!;
-    sizes[sizes.length - 1] = Math.ceil((at + size) / align) * align;
-    return { shape, size, at, arena: sizes.length - 1 };
+/** Neighbours joined. A group ends with an arena, or where slots decay differently. */
+function grouped(slots: readonly Slot[], weightDecay: number): Group[] {
+  const parts = ['param', 'grad', 'm', 'v', 'ema'] as const;
+  const joins = (a: Slot, b: Slot) =>
+    decays(a.spec) === decays(b.spec) && parts.every((part) => !a[part] || follows(a[part], b[part]!));
+  const groups: Slot[][] = [];
+  for (const s of slots) {
+    const last = groups.at(-1);
+    if (last && joins(last.at(-1)!, s)) last.push(s);
+    else groups.push([s]);
+  }
+  return groups.map((g) => {
+    const [first, last] = [g[0]!, g.at(-1)!];
+    return {
+      param: span(first.param, last.param),
+      grad: span(first.grad, last.grad),
+      m: span(first.m, last.m),
+      v: span(first.v, last.v),
+      ema: first.ema && span(first.ema, last.ema!),
+      decay: decays(first.spec) ? weightDecay : 0,
+    };
   });
-  const arenas = sizes.map((size) => zeros(be, [size]));
-  return { arenas, tensors: places.map((p) => be.reshape(be.slice(arenas[p.arena]!, p.at, p.size), p.shape)) };
 }
