@@ -1,8 +1,10 @@
 /** The public face: load a model, draw images, encode and decode. */
 import type { Backend, BackendName, NumArray, Tensor } from './backend/backend.js';
+import { WebGpuBackend } from './backend/webgpu.js';
 import { CheckpointError, DeviceError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
-import { sampled } from './io/bytes.js';
+import { type Progress, sampled, warn } from './io/bytes.js';
+import { downloads } from './io/folder.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
@@ -17,6 +19,7 @@ import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
+import type { TunedKernel } from './tune.js';
 
 export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
@@ -60,6 +63,14 @@ export interface Generated {
   seeds: number[];
 }
 
+export interface TuneOptions extends Pick<SamplingOptions, 'cfgScale'> {
+  /** How many images will be drawn at once; one number or several. Default 1. */
+  batchSize?: number | readonly number[];
+  /** Hears how many choices are made, with the phase 'tune'. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 /** Pixels to encode: an AimImage, or ImageData-like RGBA bytes. */
 export type EncodeInput = AimImage | { width: number; height: number; data: Uint8ClampedArray | Uint8Array };
 
@@ -91,7 +102,7 @@ export class AiM {
   private constructor(
     be: Backend,
     readonly config: AimConfig,
-    options: LoadOptions,
+    private readonly options: LoadOptions,
     half: (name: string) => boolean,
   ) {
     this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
@@ -99,7 +110,7 @@ export class AiM {
     const { description } = be;
     const replaceable = be.name === 'webgpu' && typeof options.device !== 'object';
     const remake = async (signal: AbortSignal) => {
-      const other = await createBackend({ ...options, device: 'webgpu', signal });
+      const other = await openBackend({ ...options, device: 'webgpu', signal });
       try {
         if (other.description !== description)
           throw new DeviceError(`${description} is gone, there is now ${other.description}; load the model again on that.`);
@@ -192,7 +203,7 @@ export class AiM {
     dtype: NonNullable<LoadOptions['dtype']>,
     stored: (name: string) => boolean = () => false,
   ): Promise<AiM> {
-    const be = await createBackend(options);
+    const be = await openBackend(options);
     try {
       return new AiM(be, config, options, (name) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name))));
     } catch (error) {
@@ -345,6 +356,38 @@ export class AiM {
       sampler?.dispose();
     }
     return { images, tokens, labels, seeds };
+  }
+
+  /**
+   * Finds out which launches of the kernels are the fastest on this GPU for drawing `batchSize` images at once, takes them from
+   * then on, and keeps them in the cache (`cache`, `cacheDir`) for every later load on the same GPU with the same `dawn` flags.
+   * No result depends on it, only speed. Takes seconds. Returns what was measured; nothing on WASM, which has no such choice, and
+   * for what is known already. Rejects with `signal.reason` when aborted, with what is found so far kept.
+   */
+  async tune({ batchSize = 1, cfgScale, onProgress, signal }: TuneOptions = {}): Promise<TunedKernel[]> {
+    this.assertLive();
+    const sampling = checkSampling({ cfgScale });
+    const sizes = [batchSize].flat().map((n) => integer('batchSize', n, 1, 4096));
+    return this.attempt(async ({ be, params }) => {
+      for (const n of sizes) new Sampler(be, this.config, params.mamba.backbone, n, sampling).dispose();
+      return this.tuneAsked({ onProgress, signal });
+    }, signal);
+  }
+
+  /** @internal `tune` for whatever was run or recorded on the device so far. */
+  async tuneAsked({ onProgress, signal }: Pick<TuneOptions, 'onProgress' | 'signal'>): Promise<TunedKernel[]> {
+    const { be, options } = this;
+    if (!(be instanceof WebGpuBackend)) return [];
+    const { tuneKernels } = await import('./tune.js');
+    try {
+      const onDone = (loaded: number, total: number) => onProgress?.({ phase: 'tune', loaded, total });
+      return await tuneKernels(be, { signal, onDone });
+    } finally {
+      const { keepChoices } = await downloads();
+      await keepChoices(tuningName(be, options), be.tuning.choices, options).catch((error: Error) =>
+        warn(options, `what was tuned is not kept: ${error.message}`),
+      );
+    }
   }
 
   /** Images → codes [T'] each (T' = tokens of that size), by the tokenizer's encoder. Sides must suit its downsampling. */
@@ -546,6 +589,22 @@ export class AiM {
     if (this.disposed) throw new DisposedError('this AiM');
   }
 }
+
+/** A backend that knows what was measured on its device before. */
+async function openBackend(options: LoadOptions): Promise<Backend> {
+  const be = await createBackend(options);
+  if (be instanceof WebGpuBackend) {
+    const { readChoices } = await downloads();
+    for (const [key, chosen] of await readChoices(tuningName(be, options), options)) be.tuning.choices.set(key, chosen);
+  }
+  return be;
+}
+
+/** What decides how fast its kernels are: the device, and how it was opened. */
+const tuningName = (be: WebGpuBackend, { dawn = [] }: LoadOptions) =>
+  [be.description, be.caps.features.has('shader-f16') && 'f16', be.caps.matrices && 'matrices', ...dawn]
+    .filter(Boolean)
+    .join(' ');
 
 function checkDtype(dtype: LoadOptions['dtype']): void {
   if (dtype !== undefined && !['auto', 'f32', 'f16'].includes(dtype))

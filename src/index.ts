@@ -2,7 +2,15 @@
  * AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly.
  * @module aim-js
  */
-export { AiM, type EncodeInput, type Generated, type GenerateOptions, type LoadOptions, type StepInfo } from './aim.js';
+export {
+  AiM,
+  type EncodeInput,
+  type Generated,
+  type GenerateOptions,
+  type LoadOptions,
+  type StepInfo,
+  type TuneOptions,
+} from './aim.js';
 export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './cache.js';
 export * from './errors.js';
 export type { SamplingOptions } from './generate.js';
@@ -17,3 +25,4 @@ export {
 } from './io/source.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
 export type { DeviceName } from './platform/device.js';
+export type { TunedKernel } from './tune.js';

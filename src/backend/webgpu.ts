@@ -1,7 +1,7 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
 import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
-import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type TensorSpec } from '../ops/spec.js';
+import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan, type TensorSpec } from '../ops/spec.js';
 import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import {
@@ -14,6 +14,7 @@ import {
   GPU_UNIFORM,
 } from './gpu_flags.js';
 import { GpuProfiler } from './gpu_profile.js';
+import { Tuning } from './tuning.js';
 
 interface GpuStorage extends Storage {
   buffer: GPUBuffer;
@@ -51,6 +52,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   override readonly halves = true;
   readonly description: string;
   readonly caps: GpuCaps;
+  /** The launches measured to be the fastest here, and those that could be measured. */
+  readonly tuning = new Tuning();
   /** Dispatches encoded so far. */
   dispatches = 0;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
@@ -88,6 +91,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       subgroupMaxSize: adapterInfo?.subgroupMaxSize ?? 0,
       matrices: hasMatrices(device, adapterInfo),
       products,
+      choose: (_name, _candidates, usual) => usual,
     };
     device.addEventListener('uncapturederror', this.onError);
     // A device of the caller's may outlive many backends: its promise must not keep them.
@@ -132,9 +136,15 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       this.flushTimed(this.profiler);
       return;
     }
+    const commands = this.encode(this.pending);
+    this.pending = [];
+    this.device.queue.submit([commands]);
+  }
+
+  private encode(commands: Iterable<GpuCommand>): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
-    for (const c of this.pending) {
+    for (const c of commands) {
       if ('clear' in c) {
         pass?.end();
         pass = undefined;
@@ -145,8 +155,32 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       launch(pass, c);
     }
     pass?.end();
-    this.pending = [];
-    this.device.queue.submit([encoder.finish()]);
+    return encoder.finish();
+  }
+
+  /** Milliseconds that the device takes for `commands`, `times` over, encoded before. */
+  async time(commands: readonly GpuCommand[], times: number): Promise<number> {
+    await this.settle();
+    const encoded = this.encode(Array.from({ length: times }, () => commands).flat());
+    const start = performance.now();
+    this.device.queue.submit([encoded]);
+    await this.guard(this.device.queue.onSubmittedWorkDone());
+    return performance.now() - start;
+  }
+
+  /** What `work` gives, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
+  async tried<R>(work: () => Promise<R>): Promise<R | undefined> {
+    const scopes = ['validation', 'out-of-memory', 'internal'] as const;
+    for (const scope of scopes) this.device.pushErrorScope(scope);
+    let result: R | undefined;
+    let refused: boolean;
+    try {
+      result = await work();
+    } finally {
+      const errors = await Promise.all(scopes.map(() => this.device.popErrorScope().catch(() => null)));
+      refused = errors.some((error) => error !== null);
+    }
+    return refused ? undefined : result;
   }
 
   async profile(fn: () => Promise<unknown>): Promise<Profile> {
@@ -231,7 +265,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     cost: Cost,
   ): Dispatch[] {
     const half = halvesOf(e, tensors);
-    const plan = e.webgpu(dims, this.caps, half)!;
+    const plan = this.plan(e, tensors, dims, half)!;
     if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
     const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
     const all = { ...tensors, ...workspaces };
@@ -241,6 +275,15 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     // Work is done in order, so what comes after may have the memory.
     this.free(...Object.values(workspaces));
     return dispatches;
+  }
+
+  private plan(
+    e: AnyEntry,
+    tensors: Record<string, Tensor | undefined>,
+    dims: Record<string, number>,
+    half: ReadonlySet<string>,
+  ): GpuPlan | undefined {
+    return e.webgpu(dims, { ...this.caps, choose: this.tuning.chooser(e, tensors, dims) }, half);
   }
 
   private dispatch(
@@ -276,7 +319,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected override fuses(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>): boolean {
     if (e.names.some((n) => e.tensors[n].between && tensors[n])) return false;
-    const plan = e.webgpu(dims, this.caps, halvesOf(e, tensors));
+    const plan = this.plan(e, tensors, dims, halvesOf(e, tensors));
     if (!plan) return false;
     const passes = 'passes' in plan ? plan.passes : [plan];
     return passes.every((pass) => bindingsOf(e, pass).length <= this.caps.maxStorageBuffers);

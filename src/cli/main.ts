@@ -8,6 +8,7 @@ import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
 import { tokenizeCommand } from './tokenize.js';
 import { trainCommand } from './train.js';
+import { tuneCommand } from './tune.js';
 import { verifyCommand } from './verify.js';
 
 const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<number>> = {
@@ -18,6 +19,7 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
   bench: benchCommand,
   train: trainCommand,
   export: exportCommand,
+  tune: tuneCommand,
   cache: cacheCommand,
 };
 
@@ -30,6 +32,7 @@ const HELP = `usage: aim COMMAND [options]
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
   bench [MODEL]      speed of drawing, decoding, training and matrix products
+  tune [MODEL]       find the fastest kernels for this GPU, once
   cache [MODEL]      downloads that are kept; --clear removes them
 
 \`aim COMMAND --help\` tells a command's options.

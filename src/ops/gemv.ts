@@ -9,6 +9,8 @@ import { ceilDiv, type GpuCaps, type GpuPass } from './spec.js';
 
 /** Threads of a workgroup; teams of 32 share rows of the matrix. */
 const WG = 256;
+/** Rows of the matrix that a team may take; what it adds up does not depend on their number. */
+const EACH = [1, 2, 4, 8];
 /** Chunks of 16 bytes that a thread of a fused kernel may have on the way. */
 const IN_FLIGHT = 24;
 /** Rows of x that a fused kernel takes, and that a team of the plain one takes at once. */
@@ -39,7 +41,8 @@ export function gemvPlan(
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
   // The more rows of w a team has, the less of x is read; but all of the device should have some.
   const few = m <= FUSED_ROWS || !shuffles(caps);
-  const each = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
+  const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
+  const each = caps.choose('rows', EACH, usual);
   const wg = few ? WG : WG / 2;
   const x = ceilDiv(n, (wg / 32) * each);
   if (x > 65535) return undefined;
@@ -51,21 +54,25 @@ export function gemvPlan(
   };
 }
 
-/** The same for rows that each workgroup norms itself: few of them, so that all fit in its memory. */
+/** The same for rows that each workgroup norms itself: few of them, so that all fit in its memory. A team takes `most` of w. */
 export function normGemvPlan(
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
   caps: GpuCaps,
   half: boolean,
-  each: number,
+  most: number,
 ): (GpuPass & { constants: object }) | undefined {
   const rows = powerOfTwo(m);
   const chunk = half ? 8 : 4;
-  const bytes = 4 * (rows * k + 2 * WG + rows * (WG / 32) * (each + 1) + (shuffles(caps) ? 0 : 4 * WG));
-  if (m > FUSED_ROWS || k % chunk || bytes > caps.maxWorkgroupStorage || caps.maxInvocations < WG) return undefined;
+  if (m > FUSED_ROWS || k % chunk || caps.maxInvocations < WG) return undefined;
   const steps = ceilDiv(k / chunk, 32);
-  while (each > 1 && each * steps > IN_FLIGHT) each /= 2;
+  const bytes = (each: number) => 4 * (rows * k + 2 * WG + rows * (WG / 32) * (each + 1) + (shuffles(caps) ? 0 : 4 * WG));
+  const able = EACH.filter(
+    (each) => bytes(each) <= caps.maxWorkgroupStorage && each * steps <= IN_FLIGHT && n <= 65535 * (WG / 32) * each,
+  );
+  const usual = able.findLast((each) => each <= most);
+  if (usual === undefined) return undefined;
+  const each = caps.choose('rows', able, usual);
   const x = ceilDiv(n, (WG / 32) * each);
-  if (each * steps > IN_FLIGHT || x > 65535) return undefined;
   const [shuffle, shared] = [
     [sums, normed, teamShuffle, squaresShuffle],
     [sums, normed, teamShared, squaresShared],

@@ -47,6 +47,11 @@ export interface GpuCaps {
   matrices: boolean;
   /** What matrix products may round their factors to; sums are f32 either way. */
   products: 'f32' | 'f16';
+  /**
+   * One of several launches that differ in speed alone, not in a bit of what they compute: of `candidates` the fastest on this
+   * device, if that was measured (src/tune.ts) for a call of these sizes, else `usual`.
+   */
+  choose(name: string, candidates: readonly number[], usual: number): number;
 }
 
 /** How to launch an entry on WebGPU: one dispatch, or several in order with memory that lives between them. */

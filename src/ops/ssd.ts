@@ -86,7 +86,8 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
 function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>, caps: GpuCaps) {
   if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
   // More rows a team are more loads on the way at once; few rows in all want many teams.
-  const [wg, rows] = [256, m * e >= 16384 ? 4 : 2];
+  const wg = 256;
+  const rows = caps.choose('rows', [1, 2, 4], m * e >= 16384 ? 4 : 2);
   return {
     entry: 'forward_step',
     include: [teamShuffle],

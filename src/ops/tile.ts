@@ -24,12 +24,14 @@ const manyRegisters = (caps: GpuCaps) => caps.subgroupMinSize === 32 && caps.sub
 
 const count = (rows: number, columns: number, size: number) => ceilDiv(rows, size) * ceilDiv(columns, size);
 
-/** For `parts` products of `rows` × `columns` sums each. */
+/** For `parts` products of `rows` × `columns` sums each. The two tiles add up in the same order. */
 export function tileOf(rows: number, columns: number, parts: number, caps: GpuCaps): Tile {
   const wide = count(rows, columns, WIDE.size);
   // Ragged edges waste up to a tile; a wide one is worth about a third more work.
   const worth = wide * parts >= ENOUGH && 3 * wide <= count(rows, columns, TILE.size);
-  return worth && manyRegisters(caps) ? WIDE : TILE;
+  const usual = worth && manyRegisters(caps) ? WIDE : TILE;
+  if (Math.min(rows, columns) < WIDE.size) return usual;
+  return caps.choose('tile', [TILE.size, WIDE.size], usual.size) === WIDE.size ? WIDE : TILE;
 }
 
 /** Whether products may be made of f16 factors on matrix units, by kernels that take so many bytes of workgroup memory. */

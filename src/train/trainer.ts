@@ -1,5 +1,5 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and what a checkpoint needs to go on exactly. */
-import type { AiM, Placed, Restore } from '../aim.js';
+import type { AiM, Placed, Restore, TuneOptions } from '../aim.js';
 import type { Backend, Recording, Tensor } from '../backend/backend.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
@@ -7,6 +7,7 @@ import { CheckpointError, DeviceError, OptionError, TrainingError } from '../err
 import { init, type ParamSpec, param, toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
+import type { TunedKernel } from '../tune.js';
 import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer, type OptimizerOptions } from './optimizer.js';
@@ -166,19 +167,31 @@ export class Trainer {
     );
     const { accumulate, batchSize } = this.options;
     const work = this.task.open(on, batchSize / accumulate);
+    return { be, optimizer, work, ...this.record(be, optimizer, work) };
+  }
+
+  private record(be: Backend, optimizer: Optimizer, work: BatchWork): Pick<Workings, 'first' | 'further' | 'update'> {
     const grads = new Map(optimizer.slots.map((s) => [s.name, s.grad]));
     const gradient = () => work.gradient(grads, optimizer.lossScale);
     return {
-      be,
-      optimizer,
-      work,
       first: be.record(() => {
         optimizer.zeroGrad();
         gradient();
       }).recording,
-      further: accumulate > 1 ? be.record(gradient).recording : undefined,
+      further: this.options.accumulate > 1 ? be.record(gradient).recording : undefined,
       update: be.record(() => optimizer.update()).recording,
     };
+  }
+
+  /** Finds the fastest launches of this training's kernels on this GPU and takes them; see `AiM.tune`. */
+  async tune(options: Pick<TuneOptions, 'onProgress' | 'signal'> = {}): Promise<TunedKernel[]> {
+    return this.attempt(async () => {
+      const tuned = await this.model.tuneAsked(options);
+      const { at } = this;
+      for (const r of [at.first, at.further, at.update]) r?.dispose();
+      this.at = { ...at, ...this.record(at.be, at.optimizer, at.work) };
+      return tuned;
+    }, options.signal);
   }
 
   /**

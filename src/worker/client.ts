@@ -3,7 +3,7 @@
  * started on loading and ended by `dispose`.
  * @module aim-js/worker
  */
-import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
+import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
 import type { BackendName } from '../backend/backend.js';
 import { DisposedError, OptionError } from '../errors.js';
 import { warn } from '../io/bytes.js';
@@ -14,10 +14,11 @@ import type { AimConfig, AimConfigJson } from '../model/config.js';
 import type { DeviceName } from '../platform/device.js';
 import { hasFiles } from '../platform/files.js';
 import type { Thread } from '../platform/thread.js';
+import type { TunedKernel } from '../tune.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
 import { broken, startThread } from './start.js';
 
-export type { EncodeInput, Generated, GenerateOptions, StepInfo } from '../aim.js';
+export type { EncodeInput, Generated, GenerateOptions, StepInfo, TuneOptions } from '../aim.js';
 export * from '../errors.js';
 export type { SamplingOptions } from '../generate.js';
 export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from '../io/cache.js';
@@ -25,6 +26,7 @@ export { AimImage } from '../io/image.js';
 export type { CheckpointSource, Progress, RemoteOptions, SourceOptions } from '../io/source.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
 export type { DeviceName } from '../platform/device.js';
+export type { TunedKernel } from '../tune.js';
 
 export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
   /** A device of the page's cannot go to a worker, so this is a name. Default 'auto'. */
@@ -97,6 +99,11 @@ export class AiM {
   async generate({ onStep, signal, ...options }: GenerateOptions = {}): Promise<Generated> {
     const drawn = await this.line.call('generate', [options], { signal, onStep });
     return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
+  }
+
+  /** Finds the fastest launches for this GPU; see `tune` of `aim-js`. */
+  async tune({ signal, onProgress, ...options }: TuneOptions = {}): Promise<TunedKernel[]> {
+    return this.line.call('tune', [options], { signal, onProgress });
   }
 
   /** Images → codes of each; see `encode` of `aim-js`. */

@@ -76,6 +76,8 @@ async function perform(request: Request, call: Running) {
       if (!preview) throw new DisposedError('the preview of a finished image');
       return (await preview()).map(plainImage);
     }
+    case 'tune':
+      return live().tune({ ...request.args[0], ...load });
     case 'encode':
       return live().encode(
         request.args[0].map((image) => {

@@ -1,5 +1,5 @@
 /** What goes between `aim-js/worker` and its worker: calls one way; the other way their answers, and news while they run. */
-import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo } from '../aim.js';
+import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
 import {
   type AimError,
   CheckpointError,
@@ -13,6 +13,7 @@ import {
 import type { AimImage } from '../io/image.js';
 import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfigJson } from '../model/config.js';
+import type { TunedKernel } from '../tune.js';
 
 /** Options without what cannot be cloned. */
 type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;
@@ -31,6 +32,7 @@ export interface Calls {
   fromConfig(config: AimConfigJson, options: Plain<LoadOptions> & { seed?: number }): ModelFacts;
   generate(options: Plain<GenerateOptions>): PlainGenerated;
   preview(generate: number): PlainImage[];
+  tune(options: Plain<TuneOptions>): TunedKernel[];
   encode(images: PlainInput[]): Uint32Array[];
   decode(codes: ArrayLike<number>[]): PlainImage[];
   dispose(): void;

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { conv2d } from '../../src/ops/conv2d.js';
-import type { GpuPlan } from '../../src/ops/spec.js';
+import type { GpuCaps, GpuPlan } from '../../src/ops/spec.js';
 import { createBackend, findGpu } from '../../src/platform/device.js';
 import { NO_ADAPTER } from '../backends.js';
 import attention from './attention.cases.js';
@@ -70,7 +70,7 @@ describe('factors rounded to f16', () => {
 });
 
 it('how an image is made does not depend on its batch', () => {
-  const caps = {
+  const caps: GpuCaps = {
     features: new Set<string>(),
     maxWorkgroupStorage: 16384,
     maxStorageBuffers: 8,
@@ -78,8 +78,9 @@ it('how an image is made does not depend on its batch', () => {
     subgroupMinSize: 0,
     subgroupMaxSize: 0,
     matrices: false,
+    choose: (_name, _candidates, usual) => usual,
     products: 'f32',
-  } as const;
+  };
   const sizes: Case[] = [
     ...[...halves, square(1, 16, 512, 512), square(1, 32, 256, 256), square(1, 64, 128, 3)],
     ...convolutions[0]!.cases,

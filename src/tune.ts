@@ -1,0 +1,92 @@
+/** Measures, for each choice that launches on this device had (backend/tuning.ts), which candidate is the fastest. */
+import type { Tensor } from './backend/backend.js';
+import type { Question } from './backend/tuning.js';
+import type { WebGpuBackend } from './backend/webgpu.js';
+
+/** One choice and what was measured for it. */
+export interface TunedKernel {
+  /** The kernel, what was chosen, and the sizes it was chosen for. */
+  kernel: string;
+  /** What runs without tuning, and what does from now on. */
+  usual: number;
+  chosen: number;
+  /** Milliseconds of a call with each candidate; one that the device refuses is left out. */
+  ms: Record<number, number>;
+}
+
+/** Milliseconds of work that is timed at once, and how often, in turn with the other candidates. */
+const BURST = 4;
+const ROUNDS = 5;
+const MOST_CALLS = 1000;
+/** What a candidate must save to be preferred to the usual one: less is noise. */
+const GAIN = 0.03;
+
+/** Answers the open questions of `be`. `onDone` hears how many are answered; rejects with `signal.reason` once aborted. */
+export async function tuneKernels(
+  be: WebGpuBackend,
+  { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((done: number, of: number) => void) | undefined } = {},
+): Promise<TunedKernel[]> {
+  const { choices, questions } = be.tuning;
+  const open = [...questions.values()].filter((q) => !choices.has(q.key));
+  const tuned: TunedKernel[] = [];
+  for (const q of open) {
+    onDone?.(tuned.length, open.length);
+    const ms = await compare(be, q, signal);
+    const at = (candidate: number) => ms[candidate] ?? Number.POSITIVE_INFINITY;
+    const fastest = q.candidates.reduce((a, b) => (at(b) < at(a) ? b : a));
+    const chosen = at(fastest) < (1 - GAIN) * at(q.usual) ? fastest : q.usual;
+    choices.set(q.key, chosen);
+    tuned.push({ kernel: q.key, usual: q.usual, chosen, ms });
+  }
+  onDone?.(open.length, open.length);
+  return tuned;
+}
+
+/** Milliseconds of a call with each candidate. */
+async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | undefined): Promise<Record<number, number>> {
+  const { choices } = be.tuning;
+  const tensors: Record<string, Tensor> = {};
+  const calls: { candidate: number; recording: ReturnType<WebGpuBackend['record']>['recording']; times: number; best: number }[] =
+    [];
+  try {
+    for (const [name, { shape, dtype }] of Object.entries(q.tensors)) {
+      const t = be.tensor(shape, dtype);
+      tensors[name] = t;
+      be.write(t, dtype === 'u32' ? new Uint32Array(t.size) : noise(t.size));
+    }
+    for (const candidate of q.candidates) {
+      signal?.throwIfAborted();
+      choices.set(q.key, candidate);
+      const call = await be.tried(async () => {
+        const { recording } = be.record(() => be.run(q.entry, tensors as never, q.attrs as never));
+        // The first makes the pipeline ready.
+        await be.time(recording.commands, 1);
+        const times = Math.ceil(BURST / (await be.time(recording.commands, 1)));
+        return { candidate, recording, times: Math.min(MOST_CALLS, times), best: Number.POSITIVE_INFINITY };
+      });
+      if (call) calls.push(call);
+    }
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const call of calls) {
+        signal?.throwIfAborted();
+        call.best = Math.min(call.best, (await be.time(call.recording.commands, call.times)) / call.times);
+      }
+    }
+  } finally {
+    choices.delete(q.key);
+    for (const { recording } of calls) recording.dispose();
+    be.free(...Object.values(tensors));
+  }
+  return Object.fromEntries(calls.map(({ candidate, best }) => [candidate, best]));
+}
+
+/** Numbers around zero; with zeros, memory and arithmetic would be faster than they are. */
+function noise(n: number): Float32Array {
+  const out = new Float32Array(n);
+  let x = 1;
+  for (let i = 0; i < n; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    out[i] = x / 2 ** 32;
+  }
+  return out;
+}

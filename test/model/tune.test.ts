@@ -1,0 +1,123 @@
+/** Tuning: what is measured is kept, used by later loads, and changes no result. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { beforeEach, expect, it } from 'vitest';
+import { AiM, type LoadOptions } from '../../src/aim.js';
+import type { WebGpuBackend } from '../../src/backend/webgpu.js';
+import { cachedFiles, clearCache } from '../../src/cache.js';
+import { Trainer } from '../../src/train/trainer.js';
+import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { CONFIG, codesFor } from '../train/tiny.js';
+
+const make = (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: 'webgpu', ...options });
+const choicesOf = (aim: AiM) => new Map((aim.be as WebGpuBackend).tuning.choices);
+
+beforeEach(async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  await clearCache();
+});
+
+it('keeps what it measured for the next load, and draws the same', async () => {
+  const aim = await make();
+  const before = await aim.generate({ count: 2 });
+  const heard: number[] = [];
+  const tuned = await aim.tune({ batchSize: [1, 2], onProgress: ({ phase, loaded }) => phase === 'tune' && heard.push(loaded) });
+  expect(tuned.length).toBeGreaterThan(3);
+  expect(heard).toEqual(Array.from({ length: tuned.length + 1 }, (_, i) => i));
+  for (const { chosen, usual, ms } of tuned) {
+    const times = Object.values(ms);
+    expect(times.length).toBeGreaterThan(1);
+    expect(times.every((t) => t > 0)).toBe(true);
+    expect(ms[chosen]).toBeLessThanOrEqual(ms[usual]!);
+  }
+  expect(await aim.tune({ batchSize: [1, 2] })).toEqual([]);
+  const choices = choicesOf(aim);
+  expect(choices.size).toBe(tuned.length);
+  expect((await aim.generate({ count: 2 })).tokens).toEqual(before.tokens);
+  await aim.dispose();
+
+  const again = await make();
+  expect(choicesOf(again)).toEqual(choices);
+  expect((await again.generate({ count: 2 })).tokens).toEqual(before.tokens);
+  await again.dispose();
+  expect((await cachedFiles()).map(({ url }) => url)).toEqual([expect.stringMatching(/^tuned:1:webgpu/)]);
+});
+
+it('a choice that is kept is the one that runs', async () => {
+  const aim = await make();
+  const [kernel] = await aim.tune();
+  const question = (aim.be as WebGpuBackend).tuning.questions.get(kernel!.kernel)!;
+  const other = question.candidates.find((c) => c !== kernel!.chosen)!;
+  await aim.dispose();
+  const file = `${process.env.AIM_CACHE}/${readdirSync(process.env.AIM_CACHE!)[0]}`;
+  const record = JSON.parse(readFileSync(file, 'utf8'));
+  const put = (text: string) => writeFileSync(file, JSON.stringify({ ...record, text }));
+
+  const plan = async (options: LoadOptions = {}) => {
+    const again = await make(options);
+    const be = again.be as WebGpuBackend;
+    const dims = Object.fromEntries(Object.entries(question.attrs));
+    const got = be.tuning.chooser(question.entry, question.tensors, { ...dimsOf(question), ...dims })(
+      'rows',
+      question.candidates,
+      -1,
+    );
+    await again.dispose();
+    return got;
+  };
+  put(JSON.stringify({ [kernel!.kernel]: other }));
+  expect(await plan()).toBe(other);
+  expect(await plan({ cache: false })).toBe(-1);
+  // Of another version, or damaged: as good as nothing.
+  put(JSON.stringify({ [kernel!.kernel]: 77 }));
+  expect(await plan()).toBe(-1);
+  put('{');
+  expect(await plan()).toBe(-1);
+});
+
+/** Sizes by the names of a question's shapes. */
+const dimsOf = ({
+  entry,
+  tensors,
+}: {
+  entry: { tensors: object };
+  tensors: Readonly<Record<string, { shape: readonly number[] }>>;
+}) =>
+  Object.fromEntries(
+    Object.entries(entry.tensors as Record<string, { shape: string }>).flatMap(([name, { shape }]) =>
+      shape.split(' ').map((dim, i) => [dim, tensors[name]?.shape[i] ?? 0] as const),
+    ),
+  );
+
+it('an abort ends it and keeps what it has', async () => {
+  const aim = await make();
+  const stop = new AbortController();
+  const tuning = aim.tune({ onProgress: ({ loaded }) => loaded === 1 && stop.abort(new Error('enough')), signal: stop.signal });
+  await expect(tuning).rejects.toThrow('enough');
+  expect(choicesOf(aim).size).toBe(1);
+  await aim.dispose();
+  const again = await make();
+  expect(choicesOf(again).size).toBe(1);
+  expect((await again.tune()).length).toBeGreaterThan(1);
+  await again.dispose();
+});
+
+it('training may be tuned, and goes the same way', async () => {
+  const losses = async (tune: boolean) => {
+    const model = await make({ cache: false });
+    const trainer = new Trainer({ model, data: await codesFor(model), steps: 2, batchSize: 16, evalEvery: 0 });
+    if (tune) expect((await trainer.tune()).some(({ kernel }) => kernel.startsWith('linear.'))).toBe(true);
+    const seen: number[] = [];
+    for await (const { loss } of trainer.run()) seen.push(loss);
+    trainer.dispose();
+    await model.dispose();
+    return seen;
+  };
+  expect(await losses(true)).toEqual(await losses(false));
+});
+
+it('options out of range are refused, and WASM has nothing to tune', async () => {
+  const aim = await make({ device: 'wasm' });
+  await expect(aim.tune({ batchSize: 0 })).rejects.toThrow(/batchSize is 0/);
+  expect(await aim.tune()).toEqual([]);
+  await aim.dispose();
+});
