@@ -44,9 +44,9 @@ export default defineConfig([
   })),
   // Drawing served by a worker.
   {
-    input: 'src/worker/client.ts',
+    input: { worker: 'src/worker/client.ts' },
     external: packages,
-    output: { file: 'dist/worker.js', format: 'es', sourcemap, inlineDynamicImports: true },
+    output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
     plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
@@ -73,7 +73,8 @@ function types(input: Record<string, string>): RollupOptions {
     output: {
       dir: 'dist',
       entryFileNames: '[name].d.ts',
-      chunkFileNames: 'chunks/[name]-[hash].d.ts',
+      // What entries share goes into the first: a chunk of types alone has no module, and Deno looks for one.
+      manualChunks: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, [file]])),
       banner: '/// <reference types="@webgpu/types" />',
     },
     plugins: [dts()],

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { folderOf, idxSet } from './data/files.js';
 import { findDeno, runDeno } from './platform/deno.js';
+import { run as runProgram } from './platform/run.js';
 import { NO_CHROMIUM, openChromium, openPage, serve } from './platform/site.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -31,6 +32,8 @@ it('train.mjs', () => {
 it('deno.ts', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
+  const types = await runProgram(found.deno, ['check', '--quiet', 'examples/deno.ts'], { cwd: root });
+  expect(types.status, types.stderr).toBe(0);
   const dir = mkdtempSync(join(tmpdir(), 'aim-example-'));
   const { status, stderr } = await runDeno(found.deno, join(root, 'examples/deno.ts'), [join(root, 'models/fashion-mnist'), dir]);
   expect(status, stderr).toBe(0);
@@ -38,8 +41,8 @@ it('deno.ts', async ({ skip }) => {
   rmSync(dir, { recursive: true });
 });
 
-it.each(['script-tag', 'worker'])('%s.html', async (name) => {
-  if (NO_CHROMIUM) return;
+it.for(['script-tag', 'worker'])('%s.html', async (name, { skip }) => {
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const site = await serve({}, { '/examples/': join(root, 'examples/'), '/models/': join(root, 'models/') });
   const browser = await openChromium();
   try {

@@ -61,11 +61,11 @@ export class AimImage {
     return new ImageData(this.toRGBA(), this.width, this.height);
   }
 
-  /** The bytes of an 8-bit RGB PNG file. Throws like toRGB. */
+  /** The bytes of an 8-bit RGB PNG file. Throws like toRGB, and IoError where fast-png is not found (a page without bundler). */
   async toPNG(): Promise<Uint8Array> {
     const { width, height } = this;
     const data = this.toRGB();
-    const { encode } = await import('fast-png');
+    const { encode } = await import('fast-png').catch(noFastPng);
     return encode({ width, height, data, depth: 8, channels: 3 });
   }
 
@@ -122,11 +122,12 @@ export interface RgbImage {
 
 /**
  * Decodes a PNG of grey, palette, RGB or RGBA, 1 to 16 bits, to RGB bytes; 16-bit values are rounded to 8 and transparency
- * is dropped. Throws IoError for what is no PNG, is damaged, or is interlaced below 8 bits (fast-png misreads those).
+ * is dropped. Throws IoError for what is no PNG, is damaged, or is interlaced below 8 bits (fast-png misreads those), and like
+ * toPNG where fast-png is not found.
  */
 export async function decodePng(bytes: Uint8Array, name = 'the image'): Promise<RgbImage> {
   checkStart(bytes, name);
-  const { decode } = await import('fast-png');
+  const { decode } = await import('fast-png').catch(noFastPng);
   try {
     const { width, height, data, depth, channels, palette } = decode(bytes, { checkCrc: true });
     if (bytes[25] === 3 && !palette) throw new Error('it has no palette');
@@ -168,6 +169,16 @@ function checkStart(bytes: Uint8Array, name: string): void {
     throw broken(name, `${bytes.length} bytes cannot hold ${width}×${height} pixels`);
   if (depth < 8 && bytes[28] !== 0)
     throw new IoError(`${name} is an interlaced PNG of ${depth} bits; save it without interlacing.`);
+}
+
+/** Bundlers, Node and Deno find the package by its name; a page has to be told where it is. */
+function noFastPng(cause: unknown): never {
+  throw new IoError(
+    'PNG needs the package fast-png, which was not found; in a page without bundler say where it is, before any module script: ' +
+      '<script type="importmap">{"imports":{"fast-png":"https://cdn.jsdelivr.net/npm/fast-png@8/+esm"}}</script>, or use the ' +
+      'script-tag build, dist/aim.iife.min.js, which has it inside; elsewhere install fast-png.',
+    { cause },
+  );
 }
 
 function broken(name: string, what: string, cause?: unknown): IoError {

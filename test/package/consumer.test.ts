@@ -79,34 +79,45 @@ it('brings the aim command and its model', async () => {
   expect(JSON.parse(stdout).parameters.model).toBeGreaterThan(0);
 });
 
+/** Each entry and class used as its types allow, and once as they do not. */
+const TYPES = `
+import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
+import { type Codes, Trainer } from 'aim-js/train';
+import { AiM as Remote } from 'aim-js/worker';
+export async function draw(device: GPUDevice): Promise<AimImage[]> {
+  const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
+  const { images }: Generated = await aim.generate({ classes: ['Bag', 3], onStep: async (s) => void (await s.preview()) });
+  const remote: Remote = await Remote.fromPretrained(new URL('https://example.org/model/'), { device: 'webgpu' });
+  await remote.dispose();
+  // @ts-expect-error: no such option
+  await aim.generate({ steps: 3 });
+  for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
+  if (images.length === 0) throw new OptionError('none');
+  return images;
+}`;
+
 describe('type-checks without skipLibCheck', () => {
   it.each([
     ['nodenext', 'nodenext'],
     ['bundler', 'esnext'],
   ])('%s', async (moduleResolution, module) => {
-    writeFileSync(
-      at('types.ts'),
-      `import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
-      import { type Codes, Trainer } from 'aim-js/train';
-      import { AiM as Remote } from 'aim-js/worker';
-      export async function draw(device: GPUDevice): Promise<AimImage[]> {
-        const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
-        const { images }: Generated = await aim.generate({ classes: ['Bag', 3], onStep: async (s) => void (await s.preview()) });
-        const remote: Remote = await Remote.fromPretrained(new URL('https://example.org/model/'), { device: 'webgpu' });
-        await remote.dispose();
-        // @ts-expect-error: no such option
-        await aim.generate({ steps: 3 });
-        for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
-        if (images.length === 0) throw new OptionError('none');
-        return images;
-      }`,
-    );
+    writeFileSync(at('types.ts'), TYPES);
     const options = { strict: true, noEmit: true, target: 'es2022', lib: ['es2023', 'dom'], types: [], module, moduleResolution };
-    writeFileSync(at('tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }));
-    const { status, stdout } = await run(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', '.'], { cwd: dir });
+    // Not tsconfig.json, which Deno would read too.
+    writeFileSync(at('tsc.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }));
+    const tsc = [`${root}node_modules/typescript/bin/tsc`, '-p', 'tsc.json'];
+    const { status, stdout } = await run(process.execPath, tsc, { cwd: dir });
     expect(stdout).toBe('');
     expect(status).toBe(0);
   });
+});
+
+it('type-checks in Deno', async ({ skip }) => {
+  const found = findDeno();
+  if ('reason' in found) return skip(found.reason);
+  writeFileSync(at('types.ts'), TYPES);
+  const { status, stderr } = await run(found.deno, ['check', '--quiet', '--node-modules-dir=manual', 'types.ts'], { cwd: dir });
+  expect(status, stderr).toBe(0);
 });
 
 /** Each bundles app.js to the folder `out` as main.js and gives its warnings. */
@@ -180,7 +191,7 @@ it('builds the Vite example, and its button draws', async ({ skip }) => {
 });
 
 describe('bundles as it is, and the bundle draws', () => {
-  it.each(Object.keys(BUNDLERS))('%s', async (name) => {
+  it.for(Object.keys(BUNDLERS))('%s', async (name, { skip }) => {
     mkdirSync(at('src'), { recursive: true });
     writeFileSync(at('src/app.js'), APP);
     writeFileSync(
@@ -198,7 +209,7 @@ describe('bundles as it is, and the bundle draws', () => {
     const out = `out-${name}`;
     expect(await BUNDLERS[name]!(at('src/main.js'), out)).toEqual([]);
     expect(existsSync(at(`${out}/main.js`))).toBe(true);
-    if (NO_CHROMIUM) return;
+    if (NO_CHROMIUM) return skip(NO_CHROMIUM);
     const site = await serve(
       { '/': html(`<script type="module" src="/${out}/main.js"></script>`) },
       { [`/${out}/`]: at(`${out}/`) },

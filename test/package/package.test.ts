@@ -1,4 +1,4 @@
-/** The package as npm, TypeScript and bundlers see it. */
+/** The package as npm, TypeScript, bundlers and JSR see it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runInNewContext } from 'node:vm';
@@ -8,6 +8,7 @@ import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { describe, expect, it } from 'vitest';
+import { findDeno } from '../platform/deno.js';
 import { run } from '../platform/run.js';
 import { pack } from './pack.js';
 
@@ -36,6 +37,14 @@ it('the types are right for every ES module resolution', async () => {
   } finally {
     remove();
   }
+});
+
+it('JSR would take it: every module is there and typed', async ({ skip }) => {
+  const found = findDeno();
+  if ('reason' in found) return skip(found.reason);
+  const args = ['publish', '--dry-run', '--allow-dirty', '--quiet'];
+  const { status, stderr } = await run(found.deno, args, { cwd: root });
+  expect(status, stderr).toBe(0);
 });
 
 it('size is within its budget', async () => {

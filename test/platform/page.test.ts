@@ -1,6 +1,6 @@
 /** Pages as users write them: a script tag, and strict Content-Security-Policies. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type Answer, html, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { type Answer, html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
 
 const script = (body: string): Answer => ({ body, type: 'text/javascript' });
 /** Runs `work` and keeps its result, or the error's code and message, as `done`. */
@@ -14,6 +14,8 @@ const draw = (options: string) => `
   const { device } = aim;
   await aim.dispose();
   return { device, size: [images[0].width, images[0].height] };`;
+
+const importMap = (url: string) => `<script type="importmap">{"imports":{"fast-png":"${url}"}}</script>`;
 
 const POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; img-src data:";
 const page = (name: string, policy?: string): Answer => {
@@ -42,6 +44,14 @@ beforeAll(async () => {
         error: missing instanceof AiM.IoError, image: images[0] instanceof AiM.AimImage, verify: typeof AiM.verify,
       };`,
     ),
+    '/png': page('png'),
+    '/png-mapped': html(`${importMap('/fast-png.js')}<script type="module" src="/png.js"></script>`),
+    '/png.js': main(
+      "import { AimImage } from '/dist/aim.js';",
+      `const png = await new AimImage({ width: 1, height: 1, data: new Float32Array(3) }).toPNG();
+      return { png: String.fromCharCode(...png.subarray(1, 4)) };`,
+    ),
+    '/fast-png.js': await moduleText('fast-png'),
     '/gpu': page('gpu', POLICY),
     '/gpu.js': main(AIM, draw("{ device: 'webgpu' }")),
     '/wasm': page('wasm', POLICY),
@@ -70,6 +80,14 @@ async function visit(path: string): Promise<Record<string, unknown>> {
 
 it.skipIf(NO_CHROMIUM)('a script tag gives AiM, everything else being its static properties', async () => {
   expect(await visit('/tag')).toEqual({ png: 'PNG', width: 32, error: true, image: true, verify: 'function' });
+});
+
+it('without a bundler toPNG() asks for an import map, and runs with it', async ({ skip }) => {
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const { code, message } = await visit('/png');
+  expect(code).toBe('ERR_IO');
+  expect(message).toContain(importMap('https://cdn.jsdelivr.net/npm/fast-png@8/+esm'));
+  expect(await visit('/png-mapped')).toEqual({ png: 'PNG' });
 });
 
 it.skipIf(NO_CHROMIUM)('a strict policy (no unsafe-eval) is enough for WebGPU', async ({ skip }) => {
