@@ -3,7 +3,7 @@ import type { Backend, BackendName, NumArray, Tensor } from './backend/backend.j
 import { WebGpuBackend } from './backend/webgpu.js';
 import { CheckpointError, DeviceError, DisposedError, OptionError } from './errors.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
-import { type Progress, sampled, warn } from './io/bytes.js';
+import { type Progress, sampled } from './io/bytes.js';
 import { downloads } from './io/folder.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
@@ -375,18 +375,14 @@ export class AiM {
   }
 
   /** @internal `tune` for whatever was run or recorded on the device so far. */
-  async tuneAsked({ onProgress, signal }: Pick<TuneOptions, 'onProgress' | 'signal'>): Promise<TunedKernel[]> {
-    const { be, options } = this;
+  async tuneAsked(options: Pick<TuneOptions, 'onProgress' | 'signal'>): Promise<TunedKernel[]> {
+    const { be } = this;
     if (!(be instanceof WebGpuBackend)) return [];
     const { tuneKernels } = await import('./tune.js');
     try {
-      const onDone = (loaded: number, total: number) => onProgress?.({ phase: 'tune', loaded, total });
-      return await tuneKernels(be, { signal, onDone });
+      return await tuneKernels(be, options);
     } finally {
-      const { keepChoices } = await downloads();
-      await keepChoices(tuningName(be, options), be.tuning.choices, options).catch((error: Error) =>
-        warn(options, `what was tuned is not kept: ${error.message}`),
-      );
+      await (await downloads()).keepTuning(be, this.options);
     }
   }
 
@@ -593,18 +589,9 @@ export class AiM {
 /** A backend that knows what was measured on its device before. */
 async function openBackend(options: LoadOptions): Promise<Backend> {
   const be = await createBackend(options);
-  if (be instanceof WebGpuBackend) {
-    const { readChoices } = await downloads();
-    for (const [key, chosen] of await readChoices(tuningName(be, options), options)) be.tuning.choices.set(key, chosen);
-  }
+  if (be instanceof WebGpuBackend) await (await downloads()).recallTuning(be, options);
   return be;
 }
-
-/** What decides how fast its kernels are: the device, and how it was opened. */
-const tuningName = (be: WebGpuBackend, { dawn = [] }: LoadOptions) =>
-  [be.description, be.caps.features.has('shader-f16') && 'f16', be.caps.matrices && 'matrices', ...dawn]
-    .filter(Boolean)
-    .join(' ');
 
 function checkDtype(dtype: LoadOptions['dtype']): void {
   if (dtype !== undefined && !['auto', 'f32', 'f16'].includes(dtype))

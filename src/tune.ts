@@ -2,6 +2,9 @@
 import type { Tensor } from './backend/backend.js';
 import type { Question } from './backend/tuning.js';
 import type { WebGpuBackend } from './backend/webgpu.js';
+import type { Progress } from './io/bytes.js';
+
+type GpuRecording = ReturnType<WebGpuBackend['record']>['recording'];
 
 /** One choice and what was measured for it. */
 export interface TunedKernel {
@@ -21,16 +24,17 @@ const MOST_CALLS = 1000;
 /** What a candidate must save to be preferred to the usual one: less is noise. */
 const GAIN = 0.03;
 
-/** Answers the open questions of `be`. `onDone` hears how many are answered; rejects with `signal.reason` once aborted. */
+/** Answers the open questions of `be`. Rejects with `signal.reason` once aborted. */
 export async function tuneKernels(
   be: WebGpuBackend,
-  { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((done: number, of: number) => void) | undefined } = {},
+  { signal, onProgress }: { signal?: AbortSignal | undefined; onProgress?: ((progress: Progress) => void) | undefined } = {},
 ): Promise<TunedKernel[]> {
   const { choices, questions } = be.tuning;
   const open = [...questions.values()].filter((q) => !choices.has(q.key));
   const tuned: TunedKernel[] = [];
+  const tell = () => onProgress?.({ phase: 'tune', loaded: tuned.length, total: open.length });
   for (const q of open) {
-    onDone?.(tuned.length, open.length);
+    tell();
     const ms = await compare(be, q, signal);
     const at = (candidate: number) => ms[candidate] ?? Number.POSITIVE_INFINITY;
     const fastest = q.candidates.reduce((a, b) => (at(b) < at(a) ? b : a));
@@ -38,7 +42,7 @@ export async function tuneKernels(
     choices.set(q.key, chosen);
     tuned.push({ kernel: q.key, usual: q.usual, chosen, ms });
   }
-  onDone?.(open.length, open.length);
+  tell();
   return tuned;
 }
 
@@ -46,8 +50,7 @@ export async function tuneKernels(
 async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | undefined): Promise<Record<number, number>> {
   const { choices } = be.tuning;
   const tensors: Record<string, Tensor> = {};
-  const calls: { candidate: number; recording: ReturnType<WebGpuBackend['record']>['recording']; times: number; best: number }[] =
-    [];
+  const calls: { candidate: number; recording: GpuRecording; times: number; best: number }[] = [];
   try {
     for (const [name, { shape, dtype }] of Object.entries(q.tensors)) {
       const t = be.tensor(shape, dtype);
@@ -57,19 +60,20 @@ async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | und
     for (const candidate of q.candidates) {
       signal?.throwIfAborted();
       choices.set(q.key, candidate);
-      const call = await be.tried(async () => {
-        const { recording } = be.record(() => be.run(q.entry, tensors as never, q.attrs as never));
+      let recording: GpuRecording | undefined;
+      const once = await tried(be.device, async () => {
+        recording = be.record(() => be.run(q.entry, tensors as never, q.attrs as never)).recording;
         // The first makes the pipeline ready.
-        await be.time(recording.commands, 1);
-        const times = Math.ceil(BURST / (await be.time(recording.commands, 1)));
-        return { candidate, recording, times: Math.min(MOST_CALLS, times), best: Number.POSITIVE_INFINITY };
+        await time(be, recording, 1);
+        return time(be, recording, 1);
       });
-      if (call) calls.push(call);
+      if (once === undefined) recording?.dispose();
+      else calls.push({ candidate, recording: recording!, times: Math.min(MOST_CALLS, Math.ceil(BURST / once)), best: once });
     }
     for (let round = 0; round < ROUNDS; round++) {
       for (const call of calls) {
         signal?.throwIfAborted();
-        call.best = Math.min(call.best, (await be.time(call.recording.commands, call.times)) / call.times);
+        call.best = Math.min(call.best, (await time(be, call.recording, call.times)) / call.times);
       }
     }
   } finally {
@@ -78,6 +82,30 @@ async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | und
     be.free(...Object.values(tensors));
   }
   return Object.fromEntries(calls.map(({ candidate, best }) => [candidate, best]));
+}
+
+/** Milliseconds that the device takes for what is recorded, `times` over, encoded before. */
+async function time(be: WebGpuBackend, { commands }: GpuRecording, times: number): Promise<number> {
+  await be.settle();
+  const encoded = be.encode(Array.from({ length: times }, () => commands).flat());
+  const start = performance.now();
+  be.device.queue.submit([encoded]);
+  await be.settle();
+  return performance.now() - start;
+}
+
+/** What `work` gives, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
+async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | undefined> {
+  const scopes = ['validation', 'out-of-memory', 'internal'] as const;
+  for (const scope of scopes) device.pushErrorScope(scope);
+  let result: R;
+  let errors: (GPUError | null)[];
+  try {
+    result = await work();
+  } finally {
+    errors = await Promise.all(scopes.map(() => device.popErrorScope().catch(() => null)));
+  }
+  return errors.some((error) => error) ? undefined : result;
 }
 
 /** Numbers around zero; with zeros, memory and arithmetic would be faster than they are. */

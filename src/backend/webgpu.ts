@@ -141,7 +141,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.device.queue.submit([commands]);
   }
 
-  private encode(commands: Iterable<GpuCommand>): GPUCommandBuffer {
+  /** @internal */
+  encode(commands: Iterable<GpuCommand>): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
     for (const c of commands) {
@@ -156,31 +157,6 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     }
     pass?.end();
     return encoder.finish();
-  }
-
-  /** Milliseconds that the device takes for `commands`, `times` over, encoded before. */
-  async time(commands: readonly GpuCommand[], times: number): Promise<number> {
-    await this.settle();
-    const encoded = this.encode(Array.from({ length: times }, () => commands).flat());
-    const start = performance.now();
-    this.device.queue.submit([encoded]);
-    await this.guard(this.device.queue.onSubmittedWorkDone());
-    return performance.now() - start;
-  }
-
-  /** What `work` gives, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
-  async tried<R>(work: () => Promise<R>): Promise<R | undefined> {
-    const scopes = ['validation', 'out-of-memory', 'internal'] as const;
-    for (const scope of scopes) this.device.pushErrorScope(scope);
-    let result: R | undefined;
-    let refused: boolean;
-    try {
-      result = await work();
-    } finally {
-      const errors = await Promise.all(scopes.map(() => this.device.popErrorScope().catch(() => null)));
-      refused = errors.some((error) => error !== null);
-    }
-    return refused ? undefined : result;
   }
 
   async profile(fn: () => Promise<unknown>): Promise<Profile> {

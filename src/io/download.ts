@@ -3,4 +3,4 @@ export { cachedFiles, clearCache } from './cache.js';
 export { hubFolder, openUrl, urlFolder } from './hub.js';
 export { verified } from './parts.js';
 export { joinShards, shardNames, sharedProgress } from './shards.js';
-export { keepChoices, readChoices } from './tuned.js';
+export { keepTuning, recallTuning } from './tuned.js';
