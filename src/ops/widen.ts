@@ -8,7 +8,10 @@ export const widen = {
     reference({ x, y }, { n }) {
       for (let i = 0; i < n; i++) y[i] = x[i]!;
     },
-    webgpu: ({ n }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(n, 256)) }),
+    webgpu({ n }) {
+      const vec = n % 4 === 0 ? 4 : 1;
+      return { constants: { WG: 256, VEC: vec }, vec4: vec === 4 ? ['x', 'y'] : [], workgroups: grid(ceilDiv(n / vec, 256)) };
+    },
     tolerance: { f32: 0, reason: 'every float16 is a float32' },
   }),
 };

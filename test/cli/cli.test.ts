@@ -216,35 +216,132 @@ describe('info', () => {
 });
 
 describe('bench', () => {
+  const model = fixture('mamba2-adaln');
+  const bench = (...args: string[]) => aim(['bench', model, '--device', 'wasm', '--runs', '2', ...args]);
+  type Row = Record<string, number | string>;
+
   it('measures every suite it is asked for, as JSON', () => {
-    const model = fileURLToPath(new URL('../fixtures/mamba2-adaln', import.meta.url));
-    const { status, stdout } = aim([
-      'bench',
-      model,
-      '--device',
-      'wasm',
-      '--runs',
-      '1',
+    const { status, stdout, stderr } = bench(
       '--batch',
       '1,3',
+      '--sampling',
+      'plain,authors',
       '--suite',
-      'generate,decode,gemm',
+      'generate,decode,train,gemm',
       '--profile',
       '--json',
       '-',
-    ]);
-    expect(status).toBe(0);
-    const { about, tables, profiles } = JSON.parse(stdout);
+    );
+    expect(status, stderr).toBe(0);
+    const { about, complete, tables, profiles } = JSON.parse(stdout);
+    expect(complete).toBe(true);
     expect(about).toMatchObject({ device: expect.stringMatching(/^wasm/), toggles: 'default' });
-    expect(tables['Generation, guided tokens'].map((r: { batch: number }) => r.batch)).toEqual([1, 3]);
+    expect(about.commit).toMatch(/^([\da-f]{7,}(\+changes)?|version .*)$/);
+    expect(about['copy GB/s']).toBeGreaterThan(0);
+    expect(Object.keys(about).filter((key) => /^f32 GEMM \d+³ TFLOP\/s$/.test(key))).toHaveLength(1);
+
+    const drawn: Row[] = tables['Generation of tokens'];
+    expect(drawn.map((r) => [r.mixer, r.batch, r.guidance, r['top-k'], r['top-p']])).toEqual([
+      ['Mamba2', 1, 1.5, 0, 1],
+      ['Mamba2', 1, 5, 600, 0.98],
+      ['Mamba2', 3, 1.5, 0, 1],
+      ['Mamba2', 3, 5, 600, 0.98],
+    ]);
     expect(tables['Tokenizer decode']).toHaveLength(2);
+    expect(tables['Training step'].map((r: Row) => r.batch)).toEqual([1, 3]);
+    expect(tables['Training step'][0].loss).toBeGreaterThan(1);
     expect(tables['Matrix × matrix']).toHaveLength(2);
-    expect(profiles[`generate ${model} batch 3 f32`].map((r: { op: string }) => r.op)).toContain('sample.forward');
-    for (const row of tables['Generation, guided tokens']) expect(row.ms).toBeGreaterThan(0);
+    expect(tables['Few rows × matrix']).toHaveLength(9);
+    const shares: Record<string, string> = {
+      'Generation of tokens': '% of copy',
+      'Tokenizer decode': '% of GEMM',
+      'Training step': '% of GEMM',
+      'Matrix × matrix': '% of GEMM',
+      'Few rows × matrix': '% of copy',
+    };
+    for (const [name, share] of Object.entries(shares))
+      for (const row of tables[name] as Row[]) {
+        const median = (row.ms ?? row.µs) as number;
+        expect(row.fastest).toBeGreaterThan(0);
+        expect(row.fastest).toBeLessThanOrEqual(median);
+        expect(row.slowest).toBeGreaterThanOrEqual(median);
+        expect(row[share]).toBeGreaterThan(0);
+      }
+    expect(profiles[`generate ${model} Mamba2 batch 3 f32 authors`].map((r: Row) => r.op)).toContain('sample.forward');
   });
 
-  it('refuses what it does not know', () => {
+  it('shows how time grows along each axis', () => {
+    const { status, stdout, stderr } = bench('--suite', 'scaling', '--json', at('scaling.json'));
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/^Growth of a training step\nmixer +axis +sizes +exponent +of the fastest\n/m);
+    const { tables } = JSON.parse(readFileSync(at('scaling.json'), 'utf8'));
+    for (const of of ['generation', 'a training step']) {
+      const sizes = (axis: string) => tables[`Time of ${of}`].filter((r: Row) => r.axis === axis).map((r: Row) => r.size);
+      expect(sizes('batch')).toEqual([1, 2, 4, 8, 16, 32, 64]);
+      expect(sizes('tokens')).toEqual([64, 144, 256, 576, 1024]);
+      expect(sizes('width')).toEqual([32, 64, 96, 128]);
+      expect(sizes('depth')).toEqual([1, 2, 3, 6]);
+      const growth: Row[] = tables[`Growth of ${of}`];
+      expect(growth.map((r) => `${r.axis} ${r.sizes}`)).toEqual([
+        'batch 1–64',
+        'batch 8–64',
+        'tokens 64–1024',
+        'tokens 256–1024',
+        'width 32–128',
+        'width 96–128',
+        'depth 1–6',
+        'depth 3–6',
+      ]);
+      for (const row of growth) expect(Number.isFinite(row.exponent) && Number.isFinite(row['of the fastest'])).toBe(true);
+    }
+  });
+
+  /** Starts the scaling suite, sends `signal` once `rows` rows are told, and waits for the end. */
+  const cut = async (signal: 'SIGINT' | 'SIGKILL', file: string, rows: number) => {
+    const { spawn } = await import('node:child_process');
+    const args = ['bench', model, '--device', 'wasm', '--suite', 'scaling', '--runs', '50', '--json', file];
+    const child = spawn(process.execPath, [cli, ...args]);
+    let [log, stdout, sent] = ['', '', false];
+    child.stdout.on('data', (d) => {
+      stdout += d;
+    });
+    child.stderr.on('data', (d) => {
+      log += d;
+      if (sent || log.split('Time of generation: ').length <= rows) return;
+      sent = true;
+      child.kill(signal);
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    return { code, log, stdout, saved: JSON.parse(readFileSync(file, 'utf8')) };
+  };
+
+  it('keeps what it has measured when it is interrupted', async () => {
+    const { code, log, stdout, saved } = await cut('SIGINT', at('interrupted.json'), 1);
+    expect(log).toMatch(/aim: interrupted/);
+    expect(code).toBe(130);
+    expect(stdout).toMatch(/^Time of generation\nmixer +axis +size +ms +fastest +slowest\nMamba2 +batch +1 /m);
+    expect(saved.complete).toBe(false);
+    expect(saved.tables['Time of generation'][0]).toMatchObject({ axis: 'batch', size: 1 });
+  });
+
+  it('has its rows in the file when it is killed', async () => {
+    const { saved } = await cut('SIGKILL', at('killed.json'), 2);
+    expect(saved.complete).toBe(false);
+    expect(saved.tables['Time of generation'][0]).toMatchObject({ axis: 'batch', size: 1 });
+  });
+
+  it('refuses what it does not know or have', () => {
     refused(['bench', '--suite', 'speed'], /--suite is "speed"; it must be of generate/);
     refused(['bench', '--batch', '0'], /--batch is "0"/);
+    refused(['bench', '--runs', '0.5'], /--runs is 0.5; it must be a positive integer/);
+    refused(['bench', '--preset', 'aim-xxl'], /--preset is "aim-xxl"; it must be of aim-b/);
+    refused(['bench', '--sampling', 'greedy'], /--sampling is "greedy"; it must be of plain, authors/);
+    refused(['bench', '--mixer', 'Mamba3'], /--mixer is "Mamba3"; it must be of Mamba1, Mamba2/);
+    refused(['bench', '--weights', 'f16', '--device', 'wasm'], /--weights is f16, but wasm holds weights as f32; leave it out/);
+    refused(
+      ['bench', '--precision', 'mixed', '--device', 'wasm'],
+      /--precision is mixed, but wasm .* no matrix units; leave it out/,
+    );
+    refused(['bench', '--json', at('no/such/folder.json')], /folder does not exist/);
   });
 });

@@ -1,20 +1,14 @@
 /** `aim bench`: how fast, and of what the device can give how much. */
-import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { AiM } from '../../aim.js';
-import type { Profile } from '../../backend/backend.js';
-import { OptionError } from '../../errors.js';
+import type { Backend } from '../../backend/backend.js';
 import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { createBackend } from '../../platform/device.js';
-import { runtime } from '../../platform/runtime.js';
 import { loadModel } from '../model.js';
-import { COMMON, commonOptions, type Flags, helpText, number, parse } from '../options.js';
-import { copyBandwidth, gemm, noise } from './measure.js';
-import { type Context, decoding, generation, product, type Row, scaling, training } from './suites.js';
-
-const SUITES = ['generate', 'decode', 'train', 'gemm', 'scaling'] as const;
-type Suite = (typeof SUITES)[number];
+import { copyBandwidth, gemmCeiling, noise } from './measure.js';
+import { type Asked, HELP, type Plan, plan, readOptions } from './options.js';
+import { Report } from './report.js';
+import { scaling } from './scaling.js';
+import { type Context, decoding, fewRows, generation, type Measured, type Mixer, product, round, training } from './suites.js';
 
 /** What `scaling` varies where there is no GPU: the shape of the embedded model. */
 const SMALL: AimConfigJson = {
@@ -26,233 +20,169 @@ const SMALL: AimConfigJson = {
   num_tokens: 64,
 };
 
-const FLAGS: Flags = {
-  suite: { type: 'string', value: 'A,B', help: `of ${SUITES.join(', ')} (default generate; on a GPU all)` },
-  preset: {
-    type: 'string',
-    value: 'A,B',
-    help: `the paper's models with random weights: ${Object.keys(PRESETS).join(', ')} (default on a GPU aim-b, aim-l, aim-xl)`,
-  },
-  batch: { type: 'string', value: 'N,N', help: 'images at once (default 1,8,16; on wasm 10)' },
-  weights: { type: 'string', value: 'f32,f16', help: 'how weights lie on a GPU (default both)' },
-  precision: { type: 'string', value: 'f32,mixed', help: 'of matrix products in training and gemm (default both)' },
-  mixer: { type: 'string', value: 'Mamba1,Mamba2', help: 'mixers to train (default both)' },
-  runs: { type: 'string', value: 'N', help: 'timed runs after one warm-up (default 5)' },
-  profile: { type: 'boolean', help: 'also each op’s share' },
-  json: { type: 'string', value: 'FILE', help: 'write everything as JSON too (- for the terminal, instead of tables)' },
-  ...COMMON,
-};
+/** AiM-B's in_proj, out_proj and head. */
+const STEP = [
+  { n: 3352, k: 768 },
+  { n: 768, k: 1536 },
+  { n: 16384, k: 768 },
+];
 
-const HELP = helpText(
-  'aim bench [MODEL] [options]',
-  'Times generation, decoding, training and matrix products: medians with the fastest and the slowest run.',
-  FLAGS,
-);
+type Preset = keyof typeof PRESETS;
+type Placement = { dtype?: 'f32' | 'f16'; precision?: 'f32' | 'mixed' };
+
+/** A model to be measured. */
+interface Subject {
+  name: string;
+  open(how: Placement): Promise<AiM>;
+}
 
 export async function benchCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('bench', argv, FLAGS);
-  if (flags.help) {
+  const asked = readOptions(argv);
+  if (!asked) {
     process.stdout.write(HELP);
     return 0;
   }
-  const list = <T extends string>(name: string, allowed: readonly T[], fallback: readonly T[]): readonly T[] => {
-    if (flags[name] === undefined) return fallback;
-    const values = String(flags[name]).split(',');
-    const wrong = values.find((v) => !allowed.includes(v as T));
-    if (wrong !== undefined) throw new OptionError(`--${name} is ${JSON.stringify(wrong)}; it must be of ${allowed.join(', ')}.`);
-    return values as T[];
-  };
-  const device = commonOptions(flags);
-  const runs = number(flags, 'runs') ?? 5;
-  if (!(Number.isInteger(runs) && runs > 0)) throw new OptionError(`--runs is ${runs}; it must be a positive integer.`);
+  const report = await Report.open(asked.json);
+  const probe = await createBackend({ ...asked.device, signal });
+  try {
+    const p = plan(asked, probe);
+    await measure(asked, p, await ceilings(asked, p, probe, report, signal), report);
+  } catch (error) {
+    await report.close(false);
+    throw error;
+  } finally {
+    probe.dispose();
+  }
+  await report.close(true);
+  return 0;
+}
 
-  const probe = await createBackend({ ...device, signal });
-  const gpu = probe.name === 'webgpu';
-  const suites = list<Suite>('suite', SUITES, gpu ? SUITES : ['generate']);
-  const presets = list('preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[], gpu ? ['aim-b', 'aim-l', 'aim-xl'] : []);
-  const weights = list('weights', ['f32', 'f16'] as const, gpu ? ['f32', 'f16'] : ['f32']);
-  const precisions = list('precision', ['f32', 'mixed'] as const, gpu ? ['f32', 'mixed'] : ['f32']);
-  const mixers = list('mixer', ['Mamba1', 'Mamba2'] as const, ['Mamba2', 'Mamba1']);
-  const batches = String(flags.batch ?? (gpu ? '1,8,16' : '10'))
-    .split(',')
-    .map(Number);
-  if (batches.some((n) => !(Number.isInteger(n) && n > 0)))
-    throw new OptionError(`--batch is ${JSON.stringify(flags.batch)}; it must be positive integers, e.g. 1,8,16.`);
-
-  const size = gpu ? 4096 : 512;
-  const copy = await copyBandwidth(probe, 3);
-  const peak = (2 * size ** 3 * 1000) / (await gemm(probe, { m: size, n: size, k: size }, 'f32', 3)).median;
-  const profiles: Record<string, Profile> | undefined = flags.profile ? {} : undefined;
-  const c: Context = { runs, signal, copy, peak, profiles };
-  const about = {
-    date: new Date().toISOString().slice(0, 10),
-    commit: commit(),
+/** What the device gives at most, measured first. */
+async function ceilings(
+  { device, runs, profile }: Asked,
+  { precisions }: Plan,
+  probe: Backend,
+  report: Report,
+  signal: AbortSignal,
+): Promise<Context> {
+  const copy = await copyBandwidth(probe, 3, signal);
+  const ceilings: Context['ceilings'] = {};
+  report.head({
     device: probe.description,
     toggles: device.dawn?.join(' ') ?? 'default',
-    runtime: `${runtime().name} ${runtime().version}`,
-    cpu: cpus()[0]?.model ?? '',
-    copyGBs: Math.round(copy / 1e9),
-    gemmTFLOPs: Number((peak / 1e12).toPrecision(3)),
-  };
-  const tables: Record<string, Row[]> = {};
-  const note = (text: string) => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-  };
-  const add = (table: string, row: Row | Row[]) => {
-    const rows = Array.isArray(row) ? row : [row];
-    tables[table] ??= [];
-    tables[table].push(...rows);
-    // A log keeps what is measured, should the rest be cut off.
-    if (!process.stderr.isTTY) for (const r of rows) process.stderr.write(`${table}: ${JSON.stringify(r)}\n`);
-  };
-  const wants = (s: Suite) => suites.includes(s);
-  const withModel = async (make: () => Promise<AiM>, work: (aim: AiM) => Promise<void>) => {
-    const aim = await make();
+    'copy GB/s': Math.round(copy / 1e9),
+  });
+  for (const precision of precisions) {
+    const be = precision === 'f32' ? probe : await createBackend({ ...device, precision, signal });
     try {
-      await work(aim);
+      const { size, rate } = await gemmCeiling(be, 3, signal);
+      ceilings[precision] = rate;
+      report.head({ [`${precision} GEMM ${size}³ TFLOP/s`]: round(rate / 1e12) });
+    } finally {
+      if (be !== probe) be.dispose();
+    }
+  }
+  return { runs, signal, copy, ceilings, profile };
+}
+
+async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promise<void> {
+  const { device, model } = asked;
+  const { signal } = c;
+  const suites: readonly string[] = p.suites;
+  const options = { ...device, signal };
+  // Values of the right size; true random numbers for hundreds of millions of weights would take longer than the measurement.
+  const random = (json: AimConfigJson, how: Placement = {}) =>
+    AiM.filled(json, { ...options, ...how }, (spec, _, out) => {
+      if (out.length < 1e5) spec.init(spec.shape, Math.random, out);
+      else out.set(noise(out.length, Math.sqrt((3 * spec.shape[0]!) / out.length)));
+    });
+  const loaded: Subject = { name: model ?? 'fashion-mnist', open: (how) => loadModel(model, { ...options, ...how }) };
+  const preset = (name: Preset, layer: Mixer): Subject => ({
+    name,
+    open: (how) => random({ ...PRESETS[name], ssm_cfg: { layer } }, how),
+  });
+  const use = async <R>({ open }: Subject, how: Placement, work: (aim: AiM) => Promise<R>): Promise<R> => {
+    const aim = await open(how);
+    try {
+      return await work(aim);
     } finally {
       await aim.dispose();
     }
   };
-  // Values of the right size; true random numbers for hundreds of millions of weights would take longer than the measurement.
-  const random = (json: AimConfigJson, more: object) =>
-    AiM.filled(json, { ...device, ...more, signal }, (spec, _, out) => {
-      if (out.length < 1e5) spec.init(spec.shape, Math.random, out);
-      else out.set(noise(out.length, Math.sqrt((3 * spec.shape[0]!) / out.length)));
-    });
+  const add = async (table: string, { row, profile }: Measured) => report.add(table, row, profile);
+  const own = p.loads ? [loaded] : [];
 
-  try {
-    const drawing = async (name: string, dtype: 'f32' | 'f16', make: () => Promise<AiM>) =>
-      withModel(make, async (aim) => {
-        for (const batch of batches) {
-          note(`generate ${name} batch ${batch} ${dtype}`);
-          add('Generation, guided tokens', await generation(aim, name, batch, dtype, c));
-        }
-      });
-    if (wants('generate')) {
-      for (const dtype of weights) {
-        if (args[0] || flags.preset === undefined)
-          await drawing(args[0] ?? 'fashion-mnist', dtype, () => loadModel(args[0], { ...device, dtype, signal }));
-        for (const name of presets) await drawing(name, dtype, () => random(PRESETS[name], { dtype }));
-      }
-    }
-    if (wants('decode')) {
-      const embedded = args[0] || flags.preset === undefined ? [args[0] ?? 'fashion-mnist'] : [];
-      // The paper's models share one tokenizer.
-      for (const precision of precisions)
-        for (const name of [...embedded, ...presets.slice(0, 1)]) {
-          const make = () =>
-            name in PRESETS
-              ? random(PRESETS[name as keyof typeof PRESETS], { precision, dtype: precision === 'mixed' ? 'f16' : 'f32' })
-              : loadModel(args[0], { ...device, precision, signal });
-          await withModel(make, async (aim) => {
-            for (const batch of batches) {
-              note(`decode ${name} batch ${batch} ${precision}`);
-              add('Tokenizer decode', await decoding(aim, name, batch, precision, c));
+  if (suites.includes('generate')) {
+    const drawn = p.presets.flatMap((name) => p.drawn.mixers.map((layer) => preset(name, layer)));
+    for (const dtype of p.weights)
+      for (const subject of [...own, ...drawn])
+        await use(subject, { dtype }, async (aim) => {
+          for (const batch of p.drawn.batches)
+            for (const sampling of p.drawn.samplings) {
+              report.note(`generate ${subject.name} batch ${batch} ${dtype} ${sampling}`);
+              await add('Generation of tokens', await generation(aim, subject.name, batch, dtype, sampling, c));
             }
-          });
-        }
-    }
-    if (wants('train')) {
-      const name = presets[0] ?? 'aim-b';
-      for (const precision of precisions)
-        for (const layer of mixers) {
-          note(`train ${name} ${layer} ${precision}`);
-          const json = { ...PRESETS[name], ssm_cfg: { layer } };
-          await withModel(
-            () => random(json, { precision }),
-            async (aim) => add('Training step', await training(aim, name, 32, precision, c)),
-          );
-        }
-    }
-    if (wants('gemm')) {
-      const square = gpu ? [1024, 2048, 4096] : [256, 512];
-      for (const precision of precisions) {
-        const be = await createBackend({ ...device, precision, signal });
-        try {
-          for (const dtype of weights) {
-            for (const n of square) add('Matrix × matrix', await product(be, { m: n, n, k: n }, dtype, precision, c));
-            if (gpu) add('Matrix × matrix', await product(be, { m: 8192, n: 3352, k: 768 }, dtype, precision, c));
-            if (precision === precisions[0])
-              for (const m of [1, 2, 8, 16, 32, 128])
-                for (const [n, k] of [
-                  [3352, 768],
-                  [768, 1536],
-                  [16384, 768],
-                ] as const)
-                  add('Few rows × matrix', await product(be, { m, n, k }, dtype, precision, c));
+        });
+  }
+  if (suites.includes('decode')) {
+    // The paper's models share one tokenizer.
+    const first = p.presets.slice(0, 1).map((name) => preset(name, 'Mamba2'));
+    for (const precision of p.precisions)
+      for (const subject of [...own, ...first])
+        await use(subject, { precision, ...(precision === 'mixed' && { dtype: 'f16' }) }, async (aim) => {
+          for (const batch of p.drawn.batches) {
+            report.note(`decode ${subject.name} batch ${batch} ${precision}`);
+            await add('Tokenizer decode', await decoding(aim, subject.name, batch, precision, c));
           }
-        } finally {
-          be.dispose();
+        });
+  }
+  if (suites.includes('train')) {
+    const name = p.presets[0] ?? 'aim-b';
+    const trained = model === undefined ? p.trained.mixers.map((layer) => preset(name, layer)) : [loaded];
+    for (const precision of p.precisions)
+      for (const subject of trained)
+        await use(subject, { precision }, async (aim) => {
+          for (const batch of p.trained.batches) {
+            report.note(`train ${subject.name} batch ${batch} ${precision}`);
+            await add('Training step', await training(aim, subject.name, batch, precision, c));
+          }
+        });
+  }
+  if (suites.includes('gemm')) await products(asked, p, c, report);
+  if (suites.includes('scaling')) {
+    const shapes =
+      model === undefined
+        ? p.drawn.mixers.map((layer) => ({ ...(p.gpu ? PRESETS['aim-b'] : SMALL), ssm_cfg: { layer } }))
+        : [await use(loaded, {}, async ({ config }) => config.json)];
+    for (const shape of shapes) {
+      report.note('scaling');
+      await scaling(random, shape, p.gpu ? 8 : 1, c, add);
+    }
+  }
+}
+
+/** Products of the sizes that training and generation have. */
+async function products({ device }: Asked, p: Plan, c: Context, report: Report): Promise<void> {
+  const shapes = (p.gpu ? [1024, 2048, 4096] : [256, 512]).map((n) => ({ m: n, n, k: n }));
+  if (p.gpu) shapes.push({ m: 8192, n: 3352, k: 768 });
+  const rows = p.gpu ? [1, 2, 8, 16, 32, 128] : [1, 2, 20];
+  for (const precision of p.precisions) {
+    const be = await createBackend({ ...device, precision, signal: c.signal });
+    try {
+      for (const dtype of p.weights) {
+        for (const shape of shapes) {
+          report.note(`product ${Object.values(shape).join('×')} ${dtype} ${precision}`);
+          await report.add('Matrix × matrix', (await product(be, shape, dtype, precision, c)).row);
+        }
+        // With few rows the factors are never rounded.
+        if (precision !== p.precisions[0]) continue;
+        for (const shape of STEP) {
+          report.note(`few rows × ${shape.n}×${shape.k} ${dtype}`);
+          for await (const { row } of fewRows(be, rows, shape, dtype, c)) await report.add('Few rows × matrix', row);
         }
       }
+    } finally {
+      be.dispose();
     }
-    if (wants('scaling')) {
-      note('scaling');
-      const few = { ...c, runs: Math.min(runs, 3) };
-      await scaling(
-        (json) => random(json, {}),
-        gpu ? PRESETS['aim-b'] : SMALL,
-        few,
-        (row) => add('Scaling', row),
-      );
-    }
-  } finally {
-    note('');
-    probe.dispose();
   }
-
-  const shares = profiles && Object.fromEntries(Object.entries(profiles).map(([name, p]) => [name, shareRows(p)]));
-  const json = `${JSON.stringify({ about, tables, ...(shares && { profiles: shares }) }, null, 1)}\n`;
-  if (flags.json === '-') process.stdout.write(json);
-  else {
-    const lines = Object.entries(about).map(([key, value]) => `${key.padEnd(10)} ${value}`);
-    for (const [name, rows] of Object.entries({ ...tables, ...shares })) lines.push('', name, ...table(rows));
-    process.stdout.write(`${lines.join('\n')}\n`);
-    if (flags.json !== undefined) writeFileSync(flags.json as string, json);
-  }
-  return 0;
-}
-
-/** Of the working copy this runs in, or the version of the package. */
-function commit(): string {
-  const git = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' });
-  return process.env.AIM_COMMIT ?? (git.status === 0 ? git.stdout.trim() : 'unknown');
-}
-
-function shareRows(profile: Profile): Row[] {
-  const total = [...profile.values()].reduce((sum, r) => sum + r.ms, 0);
-  return [...profile]
-    .sort(([, a], [, b]) => b.ms - a.ms)
-    .map(([op, r]) => ({
-      op,
-      share: `${((r.ms / total) * 100).toFixed(1)}%`,
-      ms: Number(r.ms.toPrecision(4)),
-      calls: r.calls,
-      'µs/call': Number(((r.ms / r.calls) * 1000).toPrecision(3)),
-      'GFLOP/s': r.flops ? Math.round(r.flops / r.ms / 1e6) : '',
-      'GB/s': Math.round(r.bytes / r.ms / 1e6),
-    }));
-}
-
-/** Rows as aligned columns: text to the left, numbers to the right. */
-function table(rows: Row[]): string[] {
-  const keys = [...new Set(rows.flatMap((r) => Object.keys(r)))];
-  const cell = (r: Row, key: string) => String(r[key] ?? '');
-  const widths = keys.map((key) => Math.max(key.length, ...rows.map((r) => cell(r, key).length)));
-  const line = (values: string[], rightwards: boolean[]) =>
-    values
-      .map((v, i) => (rightwards[i] ? v.padStart(widths[i]!) : v.padEnd(widths[i]!)))
-      .join('  ')
-      .trimEnd();
-  const numeric = keys.map((key) => rows.some((r) => typeof r[key] === 'number'));
-  return [
-    line(keys, numeric),
-    ...rows.map((r) =>
-      line(
-        keys.map((key) => cell(r, key)),
-        numeric,
-      ),
-    ),
-  ];
 }

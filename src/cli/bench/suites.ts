@@ -1,36 +1,73 @@
-/** What `aim bench` measures. Each suite gives rows of a table. */
+/** What `aim bench` measures: each function gives a row of a table. */
 import type { AiM } from '../../aim.js';
 import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { type Codes, tokenizerFingerprint } from '../../data/codes.js';
 import { checkSampling, drawTokens, Sampler } from '../../generate.js';
-import { type AimConfigJson, VQ_F16 } from '../../model/config.js';
+import type { MambaConfig } from '../../model/config.js';
 import { decodeForward } from '../../model/tokenizer.js';
+import { BYTES } from '../../ops/spec.js';
 import { Trainer } from '../../train/trainer.js';
-import { exponent, type GemmShape, gemm, type Timing, timed } from './measure.js';
+import { type GemmShape, gemm, gemmUncached, type Timing, timed, timing } from './measure.js';
+import type { Row } from './report.js';
 
-export type Row = Record<string, string | number>;
+export type Precision = 'f32' | 'mixed';
+export type Mixer = MambaConfig['layer'];
+
+/** How tokens are drawn: of all of them, and as in the authors' showcase. */
+export const SAMPLING = {
+  plain: { cfgScale: 1.5, topK: 0, topP: 1 },
+  authors: { cfgScale: 5, topK: 600, topP: 0.98 },
+};
 
 export interface Context {
   runs: number;
   signal: AbortSignal;
-  /** Bytes a second of a copy, FLOP/s of a 4096³ product: what a share is a share of. */
+  /** Bytes a second of a copy, and FLOP/s of a square product by precision: what a share is a share of. */
   copy: number;
-  peak: number;
-  profiles: Record<string, Profile> | undefined;
+  ceilings: Partial<Record<Precision, number>>;
+  /** Whether the time by op is wanted too. */
+  profile: boolean;
 }
 
-const round = (v: number, digits = 3) => Number(v.toPrecision(digits));
-const spread = ({ median, fastest, slowest }: Timing) => ({
-  ms: round(median, 4),
-  fastest: round(fastest, 4),
-  slowest: round(slowest, 4),
+/** A row, and the time by op of one run of what it tells of. */
+export interface Measured {
+  row: Row;
+  profile: { of: string; ops: Profile } | undefined;
+}
+
+export const round = (v: number, digits = 3) => Number(v.toPrecision(digits));
+
+/** Median and spread; `per` 1000 makes microseconds of milliseconds. */
+export const spread = ({ median, fastest, slowest }: Timing, unit = 'ms', per = 1): Row => ({
+  [unit]: round(median * per, 4),
+  fastest: round(fastest * per, 4),
+  slowest: round(slowest * per, 4),
 });
 
-/** Guided tokens of a batch, conditioning included and decoding left out. */
-export async function generation(aim: AiM, name: string, batch: number, dtype: string, c: Context): Promise<Row> {
+const share = (rate: number, ceiling: number | undefined) => round((rate / ceiling!) * 100);
+
+const rate = (flops: number, { median }: Timing, precision: Precision, c: Context): Row => ({
+  'TFLOP/s': round(flops / median / 1e9),
+  '% of GEMM': share((flops / median) * 1000, c.ceilings[precision]),
+});
+
+async function profiled(c: Context, of: string, be: Backend, fn: () => Promise<unknown>): Promise<Measured['profile']> {
+  return c.profile ? { of, ops: await be.profile(fn) } : undefined;
+}
+
+/** Tokens of a batch, conditioning included and decoding left out. */
+export async function generation(
+  aim: AiM,
+  name: string,
+  batch: number,
+  dtype: string,
+  sampling: keyof typeof SAMPLING,
+  c: Context,
+): Promise<Measured> {
   const { be, config } = aim;
-  const sampler = new Sampler(be, config, aim.params.mamba.backbone, batch, checkSampling({ cfgScale: 1.5 }));
+  const how = checkSampling(SAMPLING[sampling]);
+  const sampler = new Sampler(be, config, aim.params.mamba.backbone, batch, how);
   try {
     const labels = Array.from({ length: batch }, (_, i) => i % config.num_classes);
     const draw = async () => {
@@ -39,18 +76,24 @@ export async function generation(aim: AiM, name: string, batch: number, dtype: s
       await be.settle();
     };
     const t = await timed(c.runs, draw, c.signal);
-    await keep(c, `generate ${name} batch ${batch} ${dtype}`, be, draw);
     const { commands, bytes } = sampler.cost;
     const perToken = t.median / config.num_tokens;
     return {
-      model: name,
-      batch,
-      weights: dtype,
-      ...spread(t),
-      'µs/token': round(perToken * 1000, 4),
-      'dispatches/token': commands,
-      'MB/token': round(bytes / 1e6),
-      '% of copy': round((bytes / (perToken / 1000) / c.copy) * 100),
+      row: {
+        model: name,
+        mixer: config.mixer.layer,
+        batch,
+        weights: dtype,
+        guidance: how.cfgScale,
+        'top-k': how.topK,
+        'top-p': how.topP,
+        ...spread(t),
+        'µs/token': round(perToken * 1000, 4),
+        'dispatches/token': commands,
+        'MB/token': round(bytes / 1e6),
+        '% of copy': share((bytes / perToken) * 1000, c.copy),
+      },
+      profile: await profiled(c, `generate ${name} ${config.mixer.layer} batch ${batch} ${dtype} ${sampling}`, be, draw),
     };
   } finally {
     sampler.dispose();
@@ -58,22 +101,23 @@ export async function generation(aim: AiM, name: string, batch: number, dtype: s
 }
 
 /** Codes of square images → pixels on the device. */
-export async function decoding(aim: AiM, name: string, batch: number, precision: string, c: Context): Promise<Row> {
+export async function decoding(aim: AiM, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
   const { be, config, params } = aim;
   const side = Math.sqrt(config.num_tokens);
   const codes = Uint32Array.from({ length: batch * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size);
   const tokens = be.from(codes, [codes.length], 'u32');
-  let flops = 0;
   const { recording, result } = be.record(() => decodeForward(be, params.vqvae, tokens, [batch, side, side]));
   try {
-    flops = recording.cost.flops;
     const run = async () => {
       recording.replay();
       await be.settle();
     };
     const t = await timed(c.runs, run, c.signal);
-    await keep(c, `decode ${name} batch ${batch} ${precision}`, be, run);
-    return { model: name, batch, precision, image: result.shape.slice(1, 3).join('×'), ...spread(t), ...rate(flops, t, c) };
+    const image = result.shape.slice(1, 3).join('×');
+    return {
+      row: { model: name, batch, precision, image, ...spread(t), ...rate(recording.cost.flops, t, precision, c) },
+      profile: await profiled(c, `decode ${name} batch ${batch} ${precision}`, be, run),
+    };
   } finally {
     recording.dispose();
     be.free(tokens);
@@ -81,20 +125,21 @@ export async function decoding(aim: AiM, name: string, batch: number, precision:
 }
 
 /** A whole training step of stage 2: forward, backward, clipping, AdamW. */
-export async function training(aim: AiM, name: string, batch: number, precision: string, c: Context): Promise<Row> {
+export async function training(aim: AiM, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
   const { config, be } = aim;
+  // The first two warm up.
   const steps = c.runs + 2;
-  const codes = (n: number): Codes => ({
-    codes: Uint32Array.from({ length: n * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size),
-    labels: Uint32Array.from({ length: n }, (_, i) => i % config.num_classes),
+  const items = 4 * batch;
+  const data: Codes = {
+    codes: Uint32Array.from({ length: items * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size),
+    labels: Uint32Array.from({ length: items }, (_, i) => i % config.num_classes),
     eval: undefined,
     classes: Array.from({ length: config.num_classes }, (_, i) => `${i}`),
     tokens: config.num_tokens,
     vocabulary: config.vocab_size,
-    fingerprint: '',
-  });
-  const data = { ...codes(4 * batch), fingerprint: await tokenizerFingerprint(aim) };
-  const trainer = new Trainer({ model: aim, data, batchSize: batch, steps: 2 * steps, evalEvery: 0, lr: 1e-5, warmup: 10 });
+    fingerprint: await tokenizerFingerprint(aim),
+  };
+  const trainer = new Trainer({ model: aim, data, batchSize: batch, steps: 2 * steps, evalEvery: 0, lr: 1e-5 });
   try {
     const times: number[] = [];
     let last = performance.now();
@@ -107,88 +152,64 @@ export async function training(aim: AiM, name: string, batch: number, precision:
       if (s.step === steps) break;
     }
     const dispatches = be instanceof WebGpuBackend ? (be.dispatches - begin) / times.length : 0;
-    const measured = times.slice(2).sort((a, b) => a - b);
-    const t = { median: measured[measured.length >> 1]!, fastest: measured[0]!, slowest: measured.at(-1)! };
-    const { flops } = trainer.cost;
-    await keep(c, `train ${name} ${precision}`, be, async () => {
-      for await (const _ of trainer.run({ signal: c.signal })) break;
-    });
+    const t = timing(times.slice(2));
     return {
-      model: name,
-      mixer: config.mixer.layer,
-      batch,
-      precision,
-      ...spread(t),
-      'tokens/s': Math.round((batch * config.num_tokens * 1000) / t.median),
-      ...rate(flops, t, c),
-      dispatches: Math.round(dispatches),
-      'GB on device': round(be.bytes / 1e9),
-      loss: round(loss, 5),
+      row: {
+        model: name,
+        mixer: config.mixer.layer,
+        batch,
+        precision,
+        ...spread(t),
+        'tokens/s': Math.round((batch * config.num_tokens * 1000) / t.median),
+        ...rate(trainer.cost.flops, t, precision, c),
+        dispatches: Math.round(dispatches),
+        'GB on device': round(be.bytes / 1e9),
+        loss: round(loss, 5),
+      },
+      profile: await profiled(c, `train ${name} ${config.mixer.layer} batch ${batch} ${precision}`, be, async () => {
+        for await (const _ of trainer.run({ signal: c.signal })) break;
+      }),
     };
   } finally {
     trainer.dispose();
   }
 }
 
-/** y = x·wᵀ: rate by arithmetic and, where few rows make it wait for the weights, by memory. */
-export async function product(be: Backend, shape: GemmShape, dtype: 'f32' | 'f16', precision: string, c: Context): Promise<Row> {
-  const { m, n, k } = shape;
-  const t = await gemm(be, shape, dtype, c.runs);
-  const bytes = 4 * m * (n + k) + (dtype === 'f16' ? 2 : 4) * n * k;
-  return {
-    m,
-    n,
-    k,
-    weights: dtype,
-    factors: precision === 'mixed' ? 'f16' : 'f32',
-    µs: round(t.median * 1000, 4),
-    'TFLOP/s': round((2 * m * n * k) / t.median / 1e9),
-    'GB/s': round(bytes / t.median / 1e6),
-    '% of copy': round((bytes / (t.median / 1000) / c.copy) * 100),
-  };
-}
-
-/** How time grows with batch, tokens, width and depth: one at a time about `base`, with the fitted exponents. */
-export async function scaling(
-  make: (json: AimConfigJson) => Promise<AiM>,
-  base: AimConfigJson,
+/** y = x·wᵀ as in training and in batches: bound by arithmetic. */
+export async function product(
+  be: Backend,
+  shape: GemmShape,
+  dtype: 'f32' | 'f16',
+  precision: Precision,
   c: Context,
-  add: (row: Row) => void,
-): Promise<void> {
-  const series = async (axis: string, sizes: readonly number[], at: (size: number) => [AimConfigJson, number]) => {
-    const points: [number, number][] = [];
-    for (const size of sizes) {
-      const [json, batch] = at(size);
-      const aim = await make(json);
-      try {
-        const row = await generation(aim, 'scaled', batch, 'f32', { ...c, profiles: undefined });
-        points.push([size, row.ms as number]);
-        add({ axis, size, ms: row.ms!, 'µs/token': row['µs/token']! });
-      } finally {
-        await aim.dispose();
-      }
-    }
-    const upper = points.slice(-Math.ceil(points.length / 2));
-    add({ axis, size: 'exponent', ms: round(exponent(points)), 'µs/token': `upper half ${round(exponent(upper))}` });
-  };
-  // Only stage 2 is timed, so the tokenizer is as small as can be.
-  const small = {
-    ...base,
-    vq_config: { ...VQ_F16, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, z_channels: 32, n_embed: base.vocab_size },
-  };
-  const times = (n: number, factors: readonly number[]) => factors.map((f) => n * f);
-  await series('batch', [1, 2, 4, 8, 16, 32, 64], (n) => [small, n]);
-  await series('tokens', [64, 144, 256, 576, 1024], (n) => [{ ...small, num_tokens: n }, 1]);
-  await series('width', times(base.d_model, [0.5, 1, 1.5, 2]), (n) => [{ ...small, d_model: n }, 1]);
-  await series('depth', times(base.n_layer, [0.25, 0.5, 1, 2]), (n) => [{ ...small, n_layer: n }, 1]);
+): Promise<Measured> {
+  const { m, n, k } = shape;
+  const t = await gemm(be, shape, dtype, c.runs, c.signal);
+  const factors = precision === 'mixed' ? 'f16' : 'f32';
+  const row = { m, n, k, weights: dtype, factors, ...spread(t, 'µs', 1000), ...rate(2 * m * n * k, t, precision, c) };
+  return { row, profile: undefined };
 }
 
-const rate = (flops: number, t: Timing, c: Context) => ({
-  'TFLOP/s': round(flops / t.median / 1e9),
-  '% of GEMM': round((flops / (t.median / 1000) / c.peak) * 100),
-});
-
-/** Keeps the profile of one run, when profiles are wanted. */
-async function keep(c: Context, name: string, be: Backend, fn: () => Promise<unknown>): Promise<void> {
-  if (c.profiles) c.profiles[name] = await be.profile(fn);
+/** y = x·wᵀ of a token's step: with few rows it waits for w, which is in no cache. A row for each m of `rows`. */
+export async function* fewRows(
+  be: Backend,
+  rows: readonly number[],
+  { n, k }: Omit<GemmShape, 'm'>,
+  dtype: 'f32' | 'f16',
+  c: Context,
+): AsyncGenerator<Measured> {
+  for await (const [m, t] of gemmUncached(be, rows, { n, k }, dtype, c.runs, c.signal)) {
+    const bytes = 4 * m * (n + k) + BYTES[dtype] * n * k;
+    const row = {
+      m,
+      n,
+      k,
+      weights: dtype,
+      ...spread(t, 'µs', 1000),
+      'TFLOP/s': round((2 * m * n * k) / t.median / 1e9),
+      'GB/s': round(bytes / t.median / 1e6),
+      '% of copy': share((bytes / t.median) * 1000, c.copy),
+    };
+    yield { row, profile: undefined };
+  }
 }

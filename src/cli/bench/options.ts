@@ -1,0 +1,123 @@
+/** What `aim bench` is asked to measure, and what it measures unasked. */
+import type { Backend } from '../../backend/backend.js';
+import { WebGpuBackend } from '../../backend/webgpu.js';
+import { OptionError } from '../../errors.js';
+import { PRESETS } from '../../model/config.js';
+import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from '../options.js';
+import { type Mixer, type Precision, SAMPLING } from './suites.js';
+
+const SUITES = ['generate', 'decode', 'train', 'gemm', 'scaling'] as const;
+const names = <T extends object>(of: T) => Object.keys(of) as (keyof T & string)[];
+
+const FLAGS: Flags = {
+  suite: { type: 'string', value: 'A,B', help: `of ${SUITES.join(', ')} (default generate; on a GPU all)` },
+  preset: {
+    type: 'string',
+    value: 'A,B',
+    help: `the paper's models with random weights: ${names(PRESETS).join(', ')} (default on a GPU, without MODEL, aim-b, aim-l, aim-xl)`,
+  },
+  batch: { type: 'string', value: 'N,N', help: 'images at once (default 1,8,16; on wasm 10; in training 32)' },
+  weights: { type: 'string', value: 'f32,f16', help: 'how weights lie on a GPU (default both)' },
+  precision: {
+    type: 'string',
+    value: 'f32,mixed',
+    help: 'of matrix products in decode, train and gemm (default f32; both where the GPU has matrix units)',
+  },
+  mixer: { type: 'string', value: 'Mamba1,Mamba2', help: "the paper's models' mixers (default Mamba2, in training both)" },
+  sampling: {
+    type: 'string',
+    value: names(SAMPLING).join(','),
+    help: "guidance 1.5 of all tokens; the authors' guidance 5, top-k 600, top-p 0.98 (default plain; on a GPU both)",
+  },
+  runs: { type: 'string', value: 'N', help: 'timed runs after a warm-up (default 5)' },
+  profile: { type: 'boolean', help: 'also each op’s share' },
+  json: {
+    type: 'string',
+    value: 'FILE',
+    help: 'write everything as JSON too, anew with each row (- for the terminal, instead of tables)',
+  },
+  ...COMMON,
+};
+
+export const HELP = helpText(
+  'aim bench [MODEL] [options]',
+  'Times generation, decoding, training, matrix products and how cost grows: medians with the fastest and the slowest run.\n' +
+    'What is measured when Ctrl-C or a failure ends it is kept.',
+  FLAGS,
+);
+
+/** What the command line says; undefined: nothing. */
+export type Asked = NonNullable<ReturnType<typeof readOptions>>;
+
+/** Undefined when help is wanted. Throws OptionError naming the flag. */
+export function readOptions(argv: string[]) {
+  const { flags, args } = parse('bench', argv, FLAGS);
+  if (flags.help) return undefined;
+  return {
+    model: args[0],
+    device: commonOptions(flags),
+    suites: list(flags, 'suite', SUITES),
+    presets: list(flags, 'preset', names(PRESETS)),
+    batches: counts(flags, 'batch'),
+    weights: list(flags, 'weights', ['f32', 'f16'] as const),
+    precisions: list<Precision>(flags, 'precision', ['f32', 'mixed']),
+    mixers: list<Mixer>(flags, 'mixer', ['Mamba1', 'Mamba2']),
+    samplings: list(flags, 'sampling', names(SAMPLING)),
+    runs: runs(flags),
+    profile: flags.profile === true,
+    json: flags.json as string | undefined,
+  };
+}
+
+export type Plan = ReturnType<typeof plan>;
+
+/** Fills in what is not said. Throws OptionError for what the device does not have: its rows would not be what they say. */
+export function plan(asked: Asked, be: Backend) {
+  const gpu = be.name === 'webgpu';
+  const matrices = be instanceof WebGpuBackend && be.caps.matrices;
+  if (asked.weights?.includes('f16') && !be.halves)
+    throw new OptionError(`--weights is f16, but ${be.name} holds weights as f32; leave it out or use --device webgpu.`);
+  if (asked.precisions?.includes('mixed') && !matrices)
+    throw new OptionError(
+      `--precision is mixed, but ${be.description} shows no matrix units; leave it out or, on an NVIDIA GPU, add ` +
+        '--dawn enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia.',
+    );
+  const { batches, mixers } = asked;
+  return {
+    gpu,
+    suites: asked.suites ?? (gpu ? SUITES : (['generate'] as const)),
+    /** Whether MODEL, or the embedded model, is measured. */
+    loads: asked.model !== undefined || asked.presets === undefined,
+    presets: asked.presets ?? (gpu && asked.model === undefined ? (['aim-b', 'aim-l', 'aim-xl'] as const) : []),
+    drawn: {
+      batches: batches ?? (gpu ? [1, 8, 16] : [10]),
+      mixers: mixers ?? (['Mamba2'] as const),
+      samplings: asked.samplings ?? (gpu ? names(SAMPLING) : (['plain'] as const)),
+    },
+    trained: { batches: batches ?? [32], mixers: mixers ?? (['Mamba2', 'Mamba1'] as const) },
+    weights: asked.weights ?? (gpu ? (['f32', 'f16'] as const) : (['f32'] as const)),
+    precisions: asked.precisions ?? (matrices ? (['f32', 'mixed'] as const) : (['f32'] as const)),
+  };
+}
+
+function list<T extends string>(flags: Parsed['flags'], name: string, allowed: readonly T[]): readonly T[] | undefined {
+  if (flags[name] === undefined) return undefined;
+  const values = String(flags[name]).split(',');
+  const wrong = values.find((v) => !allowed.includes(v as T));
+  if (wrong !== undefined) throw new OptionError(`--${name} is ${JSON.stringify(wrong)}; it must be of ${allowed.join(', ')}.`);
+  return values as T[];
+}
+
+function counts(flags: Parsed['flags'], name: string): readonly number[] | undefined {
+  if (flags[name] === undefined) return undefined;
+  const values = String(flags[name]).split(',').map(Number);
+  if (values.some((n) => !(Number.isInteger(n) && n > 0)))
+    throw new OptionError(`--${name} is ${JSON.stringify(flags[name])}; it must be positive integers, e.g. 1,8,16.`);
+  return values;
+}
+
+function runs(flags: Parsed['flags']): number {
+  const value = number(flags, 'runs') ?? 5;
+  if (!(Number.isInteger(value) && value > 0)) throw new OptionError(`--runs is ${value}; it must be a positive integer.`);
+  return value;
+}
