@@ -1,6 +1,7 @@
 /** The studio as a visitor has it: static files below a path, in Chromium, mostly on WASM (the software GPU is slow). */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +24,7 @@ let dir: string;
 let site: Site;
 let browser: Browser;
 let page: Page;
-let errors: string[];
+let errors: string[] = [];
 
 beforeAll(async () => {
   if (NO_CHROMIUM) return;
@@ -47,9 +48,14 @@ afterEach(async () => {
   expect(errors).toEqual([]);
 });
 
-async function visit(query = ''): Promise<void> {
-  ({ page, errors } = await openPage(browser, `${site.url}/user/studio/${query}`));
+/** Opens the studio; what the page or one of its workers asks for in vain is an error, too. */
+async function visit(query = '', studio = `${site.url}/user/studio/`): Promise<void> {
+  ({ page, errors } = await openPage(browser, 'about:blank'));
   page.setDefaultTimeout(PATIENCE);
+  page.context().on('response', (answer) => {
+    if (answer.status() >= 400) errors.push(`${answer.status()} ${answer.url()}`);
+  });
+  await page.goto(studio + query);
 }
 
 /** Waits until an element's text matches, and gives it. */
@@ -411,10 +417,10 @@ describe('The page', () => {
   });
 });
 
-it('npm run studio serves it, isolated so that WASM may use threads', async ({ skip }) => {
-  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
-  const server = spawn(process.execPath, ['scripts/studio.mjs', '--port', '0'], { cwd: root });
-  try {
+describe('The server', () => {
+  /** Starts one in a process of its own; resolves to its address. */
+  async function started(args: string[]): Promise<{ url: string; kill: () => void }> {
+    const server = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
     const url = await new Promise<string>((resolve, reject) => {
       server.stdout.on('data', (chunk) => {
         const found = /http:\S+/.exec(String(chunk));
@@ -422,13 +428,58 @@ it('npm run studio serves it, isolated so that WASM may use threads', async ({ s
       });
       server.on('exit', (code) => reject(new Error(`it ended with ${code}`)));
     });
-    expect((await fetch(`${url}%2e%2e/package.json`)).status).toBe(404);
-    expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
-    ({ page, errors } = await openPage(browser, `${url}?device=wasm&count=1&show=end`));
-    page.setDefaultTimeout(PATIENCE);
-    await drawn();
-    expect(await page.evaluate('crossOriginIsolated')).toBe(true);
-  } finally {
-    server.kill();
+    return { url, kill: () => server.kill() };
   }
+
+  it('npm run studio serves it, isolated so that WASM may use threads', async () => {
+    const { url, kill } = await started(['scripts/studio.mjs', '--port', '0']);
+    try {
+      expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
+      await visit('?device=wasm&count=1&show=end', url);
+      await drawn();
+      expect(await page.evaluate('crossOriginIsolated')).toBe(true);
+    } finally {
+      kill();
+    }
+  });
+
+  it('outlives what it cannot answer, and gives nothing from outside its folder', async () => {
+    const folder = folderOf({ 'site/index.html': 'the page', 'site/sub/a.txt': 'a', 'secret.txt': 'secret' });
+    // It can be opened and not read.
+    symlinkSync('/proc/self/mem', `${folder}/site/unreadable`);
+    const script = `import { serveStudio } from './scripts/studio.mjs';
+      console.log((await serveStudio(${JSON.stringify(`${folder}/site`)}, 0)).url);`;
+    const { url, kill } = await started(['--input-type=module', '--eval', script]);
+    /** The status of an address as it is, which fetch would tidy, and the text. */
+    const ask = (path: string) =>
+      new Promise<string>((resolve) => {
+        const asked = request(url, { path }, (answer) => {
+          let body = '';
+          answer.on('data', (part) => {
+            body += part;
+          });
+          answer.on('end', () => resolve(`${answer.statusCode} ${body.trim()}`));
+          answer.on('error', ({ message }) => resolve(message));
+        });
+        asked.on('error', ({ message }) => resolve(message));
+        asked.end();
+      });
+    try {
+      for (const path of ['/%zz', '/%', '/%c0%af', '//', '/%00', '/a%00b']) expect(await ask(path), path).toBe('400 bad address');
+      const outside = [
+        '/../secret.txt',
+        '/%2e%2e/secret.txt',
+        '/..%2fsecret.txt',
+        '/sub/..%2f..%2fsecret.txt',
+        '/sub/../../secret.txt',
+      ];
+      for (const path of [...outside, '/..%5csecret.txt', '/nothing', '/sub', '/sub/', '/index.html/x', `/${'x'.repeat(5000)}`])
+        expect(await ask(path), path).toBe('404 not found');
+      expect(await ask('/unreadable')).toMatch(/aborted|hang up/);
+      expect(await ask('/')).toBe('200 the page');
+      expect(await ask('/sub/a.txt')).toBe('200 a');
+    } finally {
+      kill();
+    }
+  });
 });
