@@ -2,9 +2,11 @@
  * `npm run studio`: builds what is needed, puts the studio into `out/studio` (static files that any host can serve, from any
  * path), serves it and prints its address. `--port N` (default 8080); `--build` only builds.
  */
-import { cpSync, createReadStream, mkdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { build as bundle } from 'esbuild';
@@ -12,13 +14,14 @@ import { build, install, root } from './setup.mjs';
 
 const SOURCE = `${root}examples/studio/`;
 const COPIED = ['index.html', 'icon.svg', 'data'];
-const MODEL = ['config.json', 'classes.json', 'model.safetensors'];
+const MODEL = ['config.json', 'classes.json', 'model.safetensors', 'README.md'];
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
   '.css': 'text/css',
   '.json': 'application/json',
   '.svg': 'image/svg+xml',
+  '.md': 'text/markdown; charset=utf-8',
   '.woff2': 'font/woff2',
 };
 
@@ -47,13 +50,20 @@ export async function buildStudio(out) {
 
 /** Serves a folder on localhost; resolves to its address. The headers let WASM use threads; the studio does without too. */
 export function serveStudio(folder, port) {
-  const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, 'http://x').pathname));
-    const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
-    const info = statSync(file, { throwIfNoEntry: false });
-    if (!info?.isFile()) return response.writeHead(404, { 'content-type': 'text/plain' }).end('not found\n');
+  const server = createServer(async (request, response) => {
+    const refuse = (status, why) => response.writeHead(status, { 'content-type': 'text/plain' }).end(`${why}\n`);
+    const path = pathOf(request.url);
+    if (path === undefined) return refuse(400, 'bad address');
+    const name = join(folder, path.endsWith('/') ? `${path}index.html` : path);
+    // From here on the file may be renamed or deleted.
+    const file = await open(name).catch(() => undefined);
+    const info = await file?.stat().catch(() => undefined);
+    if (!info?.isFile()) {
+      await file?.close();
+      return refuse(404, 'not found');
+    }
     response.writeHead(200, {
-      'content-type': TYPES[extname(file)] ?? 'application/octet-stream',
+      'content-type': TYPES[extname(name)] ?? 'application/octet-stream',
       'content-length': info.size,
       'cache-control': 'no-cache',
       'last-modified': info.mtime.toUTCString(),
@@ -61,8 +71,12 @@ export function serveStudio(folder, port) {
       'cross-origin-embedder-policy': 'require-corp',
       'cross-origin-resource-policy': 'same-origin',
     });
-    if (request.method === 'HEAD') response.end();
-    else createReadStream(file).pipe(response);
+    if (request.method === 'HEAD') {
+      await file.close();
+      response.end();
+    }
+    // A read that fails, or a visitor who leaves, ends this answer only.
+    else pipeline(file.createReadStream(), response, () => {});
   });
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -71,6 +85,16 @@ export function serveStudio(folder, port) {
       resolve({ url, close: () => new Promise((done) => server.close(done).closeAllConnections()) });
     });
   });
+}
+
+/** The path of an address below the folder, '/' first and without '..'; undefined where it is none. */
+function pathOf(address) {
+  try {
+    const path = normalize(`/${decodeURIComponent(new URL(address, 'http://x').pathname)}`);
+    return path.includes('\0') ? undefined : path;
+  } catch {
+    return undefined;
+  }
 }
 
 async function main() {

@@ -27,6 +27,13 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text;
 }
 
+/** Says something above the tabs; with nothing to say the line goes. */
+export function notify(text: string): void {
+  const notice = byId('notice');
+  notice.hidden = text === '';
+  setText(notice, text);
+}
+
 export function download(blob: Blob, name: string): void {
   const url = URL.createObjectURL(blob);
   element('a', { href: url, download: name }).click();

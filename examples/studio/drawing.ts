@@ -6,16 +6,15 @@ import type { Gallery } from './gallery.js';
 export type Show = 'balanced' | 'every' | 'end';
 
 export interface Report {
-  /** Images drawn, counting parts. */
-  done: number;
-  /** Of all. */
-  count: number;
-  /** The batch at work: images first … first + batch − 1. */
+  /** The batch at work: images first … first + batch − 1 of all. */
   first: number;
   batch: number;
+  count: number;
+  /** Its tokens that are visible, of all. Where nothing is shown before the end: those drawn. */
   step: number;
   steps: number;
-  /** Since the beginning. */
+  /** Images drawn, visible or not, counting parts, and what that took. */
+  done: number;
   seconds: number;
 }
 
@@ -35,7 +34,12 @@ export async function drawInto(
   const names = classNames(aim);
   const started = performance.now();
   gallery.clear(Math.sqrt(num_tokens));
-  let report: Report = { done: 0, count, first: 0, batch: 0, step: 0, steps: num_tokens, seconds: 0 };
+  let report: Report = { first: 0, batch: 0, count, step: 0, steps: num_tokens, done: 0, seconds: 0 };
+  const tell = (news: Partial<Report>) => {
+    report = { ...report, ...news };
+    onReport(report);
+  };
+  if (show !== 'end') gallery.onShown = (step) => tell({ step });
   let begun = 0;
   let cost = 0;
   let free = 0;
@@ -45,6 +49,7 @@ export async function drawInto(
       name: names[classes[(first + i) % classes.length]!]!,
       seed: seed + first + i,
     }));
+    report = { ...report, first, batch, step: 0 };
     gallery.add(planned, image_size);
     begun = first + batch;
   };
@@ -54,8 +59,7 @@ export async function drawInto(
       async onStep({ step, steps, first, batch, preview }) {
         if (first + batch > begun) begin(first, batch);
         const seconds = (performance.now() - started) / 1000;
-        report = { done: first + (batch * step) / steps, count, first, batch, step, steps, seconds };
-        onReport(report);
+        tell({ done: first + (batch * step) / steps, seconds, ...(show === 'end' && { step }) });
         const whole = step === steps;
         // The last batch comes whole as the result.
         if (whole && first + batch === count) return;
@@ -73,5 +77,6 @@ export async function drawInto(
     return { ...report, done: count, seconds };
   } finally {
     gallery.settle();
+    gallery.onShown = undefined;
   }
 }

@@ -5,7 +5,6 @@ import { download, element, slug } from './dom.js';
 interface Tile {
   button: HTMLButtonElement;
   canvas: HTMLCanvasElement;
-  pen: HTMLElement;
   name: string;
   seed: number;
   pixels?: ImageData;
@@ -21,6 +20,8 @@ export interface Planned {
 const stillness = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class Gallery {
+  /** Hears how many tokens of each image of the batch are visible, whenever that changes. */
+  onShown: ((shown: number) => void) | undefined;
   private tiles: Tile[] = [];
   private side = 1;
   /** Of the batch being drawn: its first tile, its size, and how many tokens are and shall be visible. */
@@ -38,7 +39,6 @@ export class Gallery {
     this.tiles = [];
     this.batch = { first: 0, count: 0, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
     this.root.replaceChildren();
-    this.root.style.setProperty('--side', String(side));
   }
 
   /** Adds tiles for the images to come, in the order of the batches. */
@@ -48,10 +48,9 @@ export class Gallery {
     this.arrived = performance.now();
     const added = planned.map(({ name, seed }): Tile => {
       const canvas = element('canvas', { width: size, height: size });
-      const pen = element('span', { className: 'pen' });
       const label = `${name}, seed ${seed}`;
-      const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas, pen);
-      const tile: Tile = { button, canvas, pen, name, seed };
+      const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas);
+      const tile: Tile = { button, canvas, name, seed };
       button.addEventListener('click', () => void save(tile));
       const caption = element('span', { className: 'caption' }, element('b', {}, name), element('small', {}, String(seed)));
       const item = element('li', {}, button, caption);
@@ -59,6 +58,7 @@ export class Gallery {
       return tile;
     });
     this.tiles.push(...added);
+    this.paint(0);
   }
 
   /** The batch as decoded after `step` tokens; those not visible yet appear one by one while the next are on their way. */
@@ -80,21 +80,21 @@ export class Gallery {
       const tile = this.tiles[first + i]!;
       tile.finished = image;
       tile.pixels = image.toImageData();
-      tile.pen.hidden = true;
       tile.canvas.getContext('2d')!.putImageData(tile.pixels, 0, 0);
       tile.button.disabled = false;
       tile.button.ariaLabel = `Save ${tile.name}, seed ${tile.seed}, as PNG`;
       tile.button.title = 'Save as PNG';
     }
+    // The batch at work is among them, or is them.
+    this.batch.to = this.side ** 2;
+    this.settle();
   }
 
   /** No more comes: what has arrived is shown, and the pens go. */
   settle(): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
-    const { first, count, to } = this.batch;
-    this.paint(to);
-    for (const tile of this.tiles.slice(first, first + count)) tile.pen.hidden = true;
+    this.paint(this.batch.to, false);
   }
 
   /** All finished images side by side, as one PNG. */
@@ -125,20 +125,23 @@ export class Gallery {
     this.frame = share < 1 ? requestAnimationFrame((time) => this.animate(time)) : 0;
   }
 
-  /** The first `shown` tokens of every image of the batch. */
-  private paint(shown: number): void {
+  /** The first `shown` tokens of every image of the batch, and the pen where the next will be. */
+  private paint(shown: number, pen = !stillness.matches): void {
     const { batch, side } = this;
     batch.shown = shown;
     const [x, y] = [shown % side, Math.floor(shown / side)];
-    for (const { canvas, pen, pixels, finished } of this.tiles.slice(batch.first, batch.first + batch.count)) {
-      if (!pixels || finished) continue;
+    const colour = getComputedStyle(this.root).getPropertyValue('--pen');
+    for (const { canvas, pixels, finished } of this.tiles.slice(batch.first, batch.first + batch.count)) {
+      if (finished) continue;
       const context = canvas.getContext('2d')!;
       const patch = canvas.width / side;
-      if (y) context.putImageData(pixels, 0, 0, 0, 0, canvas.width, y * patch);
-      if (x) context.putImageData(pixels, 0, 0, 0, y * patch, x * patch, patch);
-      pen.hidden = y >= side;
-      pen.style.transform = `translate(${x * 100}%, ${y * 100}%)`;
+      if (pixels && y) context.putImageData(pixels, 0, 0, 0, 0, canvas.width, y * patch);
+      if (pixels && x) context.putImageData(pixels, 0, 0, 0, y * patch, x * patch, patch);
+      context.clearRect(x * patch, y * patch, patch, patch);
+      context.fillStyle = colour;
+      if (pen) context.fillRect(x * patch, y * patch, patch, patch);
     }
+    this.onShown?.(shown);
   }
 }
 

@@ -1,7 +1,8 @@
 /** The Generate tab: choose, draw, watch, save; and the model that the other tabs look at. */
 import { AiM, type CheckpointSource, type DeviceName } from 'aim-js/worker';
-import { announce, byId, deviceWords, element, messageOf, setText, short } from './dom.js';
+import { announce, byId, deviceWords, element, messageOf, notify, setText, short } from './dom.js';
 import { classNames, drawInto, type Report, type Show } from './drawing.js';
+import { chosen, nameOf, type PathFile, unpacked, withPaths } from './files.js';
 import { Gallery } from './gallery.js';
 import { bind, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
@@ -14,6 +15,7 @@ const form = byId<HTMLFormElement>('settings');
 const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
 const gallery = new Gallery(byId('gallery'));
 const [drawButton, saveAll] = [byId<HTMLButtonElement>('draw'), byId<HTMLButtonElement>('save-all')];
+const [address, openAddress] = [byId<HTMLInputElement>('address'), byId<HTMLButtonElement>('open-address')];
 const [status, rate, progress] = [byId('status'), byId('rate'), byId<HTMLProgressElement>('progress')];
 
 let model: AiM | undefined;
@@ -24,6 +26,8 @@ let drawn: Promise<void> = Promise.resolve();
 /** Whether the model has not drawn yet. */
 let fresh = false;
 let loading: AbortController | undefined;
+/** Of a model that is fetched from an address of the visitor's, who may not want to wait for it. */
+let fetching: AbortController | undefined;
 const listeners: ((aim: AiM) => void)[] = [];
 
 /** Hears of every model that is loaded. */
@@ -35,9 +39,15 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
   drawing?.abort();
   const mine = new AbortController();
   loading = mine;
+  const own = typeof next.from === 'string' && next.from !== BUILT_IN;
+  fetching = own ? mine : undefined;
+  openAddress.textContent = own ? 'Cancel' : 'Open';
   setDrawable(false);
-  setText(status, 'Loading the model');
+  status.classList.remove('error');
+  const what = own ? next.name : 'the model';
+  setText(status, `Loading ${what}`);
   setText(rate, '');
+  progress.value = 0;
   const before = model;
   try {
     const aim = await AiM.fromPretrained(next.from, {
@@ -46,19 +56,27 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
       onProgress({ loaded, total }) {
         progress.value = total ? loaded / total : 0;
         const megabytes = (n: number) => (n / 1e6).toFixed(1);
-        setText(status, `Loading the model: ${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ''} MB`);
+        setText(status, `Loading ${what}: ${megabytes(loaded)}${total ? ` of ${megabytes(total)}` : ''} MB`);
       },
     });
-    if (mine.signal.aborted) return aim.dispose();
+    if (mine.signal.aborted) void aim.dispose();
+    mine.signal.throwIfAborted();
     source = next;
     model = aim;
     await before?.dispose();
     await drawn;
   } catch (error) {
-    if (mine.signal.aborted) return;
-    fail(error);
-    if (before) setDrawable(true);
+    if (loading !== mine) return;
+    if (mine.signal.aborted) setText(status, `Stopped loading ${what}`);
+    else fail(error);
+    setDrawable(model !== undefined);
+    byId('built-in').hidden = model !== undefined && source.from === BUILT_IN;
     return;
+  } finally {
+    if (loading === mine) {
+      loading = fetching = undefined;
+      openAddress.textContent = 'Open';
+    }
   }
   showModel(model);
   setDrawable(true);
@@ -66,6 +84,15 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
   setText(status, 'Ready');
   fresh = true;
   await drawFresh();
+}
+
+/** Loads a checkpoint that was dropped or chosen: its folder, or a zip of it. */
+export async function openFiles(files: PathFile[]): Promise<void> {
+  try {
+    await open({ name: nameOf(files), from: withPaths(await unpacked(files)) });
+  } catch (error) {
+    fail(error);
+  }
 }
 
 function showModel(aim: AiM): void {
@@ -79,9 +106,7 @@ function showModel(aim: AiM): void {
 
 /** Why the CPU draws, where a visitor may have expected the GPU to. */
 async function tellWhy({ backend }: AiM): Promise<void> {
-  const notice = byId('notice');
-  notice.hidden = backend === 'webgpu' || field('device').value === 'wasm';
-  if (notice.hidden) return;
+  if (backend === 'webgpu' || field('device').value === 'wasm') return notify('');
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
   const why = !navigator.gpu
     ? window.isSecureContext
@@ -90,7 +115,7 @@ async function tellWhy({ backend }: AiM): Promise<void> {
     : adapter
       ? 'The only WebGPU adapter here is a software one, slower than WebAssembly'
       : 'This browser found no GPU for WebGPU';
-  setText(notice, `${why}, so the CPU does the work: the same images, at a slower pace.`);
+  notify(`${why}, so the CPU does the work: the same images, at a slower pace.`);
 }
 
 function showChips(aim: AiM): void {
@@ -99,29 +124,46 @@ function showChips(aim: AiM): void {
   byId('chips').hidden = !few;
   byId('class-list').hidden = few;
   byId('chips').replaceChildren();
-  if (!few) return;
   const list = field('classes');
-  const chosen = new Set(resolve(list.value, names) ?? names.keys());
-  const boxes = names.map((_, i) => element('input', { type: 'checkbox', value: String(i), checked: chosen.has(i) }));
+  const unknown = () => (resolve(list.value, names) ? '' : noSuchClass(aim));
+  list.oninput = () => list.setCustomValidity(unknown());
+  list.setCustomValidity(few ? '' : unknown());
+  if (!few) return;
+  const on = new Set(resolve(list.value, names) ?? names.keys());
+  const chips = names.map((name) => element('button', { type: 'button', className: 'chip' }, name));
   const all = element('button', { type: 'button', className: 'chip-all' }, 'All');
-  const changed = () => {
-    const on = boxes.filter((box) => box.checked).map((box) => box.value);
-    list.value = on.length === 0 || on.length === boxes.length ? 'all' : on.join();
-    all.disabled = list.value === 'all' && on.length > 0;
+  const show = () => {
+    chips.forEach((chip, i) => {
+      chip.ariaPressed = String(on.has(i));
+    });
+    all.disabled = on.size === names.length;
+    list.value = all.disabled ? 'all' : [...on].sort((a, b) => a - b).join();
     writeUrl(form);
   };
-  for (const box of boxes) box.addEventListener('change', changed);
-  all.addEventListener('click', () => {
-    for (const box of boxes) box.checked = true;
-    changed();
-    boxes[0]!.focus();
+  const choose = (now: Iterable<number>) => {
+    on.clear();
+    for (const i of now) on.add(i);
+    show();
+    announce(all.disabled ? 'All classes.' : `${on.size} of ${names.length} classes.`);
+  };
+  chips.forEach((chip, i) => {
+    chip.addEventListener('click', () => {
+      // Of all, this one alone; without the last one, all again, since nothing can be drawn of none.
+      if (on.size === names.length) return choose([i]);
+      const now = on.has(i) ? [...on].filter((k) => k !== i) : [...on, i];
+      choose(now.length ? now : names.keys());
+    });
   });
-  byId('chips').append(
-    ...boxes.map((box, i) => element('label', { className: 'chip' }, box, element('span', {}, names[i]!))),
-    all,
-  );
-  changed();
+  all.addEventListener('click', () => {
+    choose(names.keys());
+    chips[0]!.focus();
+  });
+  byId('chips').append(...chips, all);
+  show();
 }
+
+const noSuchClass = ({ config }: AiM): string =>
+  `This model has no such class; use numbers from 0 to ${config.num_classes - 1}, or names.`;
 
 /** Class numbers of a list such as `9,Bag`, or undefined when one is unknown; all of them for `all`. */
 function resolve(list: string, names: readonly string[]): number[] | undefined {
@@ -150,8 +192,7 @@ export async function draw(): Promise<void> {
 
 async function drawNow(aim: AiM): Promise<void> {
   const classes = resolve(field('classes').value, classNames(aim));
-  if (!classes)
-    return fail(new Error(`This model has no such class; use numbers from 0 to ${aim.config.num_classes - 1}, or names.`));
+  if (!classes) return fail(new Error(noSuchClass(aim)));
   const abort = new AbortController();
   drawing = abort;
   drawButton.textContent = 'Stop';
@@ -178,8 +219,8 @@ async function drawNow(aim: AiM): Promise<void> {
       field('show').value as Show,
       (now) => {
         latest = now;
-        progress.value = now.done / now.count;
         const { step, steps, first, batch, count } = now;
+        progress.value = (first + (batch * step) / steps) / count;
         const which = batch < count ? `, images ${first + 1} to ${first + batch} of ${count}` : '';
         setText(status, `Drawing token ${step} of ${steps}${which}`);
         setText(rate, perSecond(now));
@@ -214,6 +255,7 @@ function fail(error: unknown): void {
   status.classList.add('error');
   setText(status, messageOf(error));
   setText(rate, '');
+  progress.value = 0;
   announce(messageOf(error));
 }
 
@@ -236,16 +278,25 @@ export function startGenerate(): void {
     void draw();
   });
   saveAll.addEventListener('click', () => void gallery.saveAll('aim-images'));
-  byId<HTMLInputElement>('open-model').addEventListener('change', ({ target }) => {
-    const files = [...((target as HTMLInputElement).files ?? [])];
-    if (files.length) void open({ name: folderOf(files), from: files });
+  for (const id of ['open-model', 'open-model-zip'])
+    byId<HTMLInputElement>(id).addEventListener('change', ({ target }) => {
+      const files = chosen(target as HTMLInputElement);
+      if (files.length) void openFiles(files);
+      (target as HTMLInputElement).value = '';
+    });
+  byId('source').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (fetching) return fetching.abort();
+    const name = address.value.trim();
+    if (name) void open({ name, from: name });
+    else address.focus();
   });
   byId('built-in').addEventListener('click', () => void open({ name: 'Fashion-MNIST, built in', from: BUILT_IN }));
-  document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape') stop();
+  document.addEventListener('keydown', ({ key }) => {
+    if (key !== 'Escape') return;
+    fetching?.abort();
+    stop();
   });
   onTab(() => void drawFresh());
   void open();
 }
-
-const folderOf = (files: readonly File[]): string => files[0]!.webkitRelativePath.split('/')[0] || 'Your checkpoint';

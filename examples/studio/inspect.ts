@@ -58,6 +58,13 @@ export function inspect(aim: AiM): void {
   select.replaceChildren(...classNames(aim).map((name, i) => element('option', { value: String(i) }, name)));
   readUrl(form);
   for (const gallery of Object.values(sides)) gallery.clear(1);
+  compared(false);
+}
+
+/** Until something is compared, a line tells what there will be. */
+function compared(is: boolean): void {
+  byId('sides').hidden = !is;
+  byId('compare-empty').hidden = is;
 }
 
 type Facts = [name: string, value: string][];
@@ -118,6 +125,7 @@ async function compare(): Promise<void> {
   const button = byId('compare-draw');
   const status = byId('compare-status');
   button.textContent = 'Stop';
+  compared(true);
   try {
     for (const positions of ['trained', 'authors'] as const) {
       const options = {

@@ -1,7 +1,7 @@
 /** The studio: AiM drawing, learning and explaining itself in one page. */
-import { byId } from './dom.js';
-import { dropped, isCheckpoint, isZip, nameOf, withPaths } from './files.js';
-import { onModel, open, startGenerate } from './generate.js';
+import { byId, messageOf, notify } from './dom.js';
+import { dropped, isCheckpoint, type PathFile } from './files.js';
+import { onModel, openFiles, startGenerate } from './generate.js';
 import { inspect, startInspect } from './inspect.js';
 import { openTab, showTab, startTabs } from './tabs.js';
 import { startTrain, suggest, take } from './train.js';
@@ -25,11 +25,12 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
   event.preventDefault();
   target.classList.remove('dropping');
-  if (!event.dataTransfer) return;
-  void dropped(event.dataTransfer).then((files) => {
-    if (openTab() !== 'train' && isCheckpoint(files) && !isZip(files))
-      return open({ name: nameOf(files), from: withPaths(files) });
-    showTab('train');
-    take(files);
-  });
+  if (event.dataTransfer) dropped(event.dataTransfer).then(given, (error) => notify(messageOf(error)));
 });
+
+function given(files: PathFile[]): void {
+  if (files.length === 0) return;
+  if (openTab() !== 'train' && isCheckpoint(files)) return void openFiles(files);
+  showTab('train');
+  take(files);
+}

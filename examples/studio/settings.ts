@@ -32,12 +32,12 @@ export function readUrl(form: HTMLFormElement): void {
   }
 }
 
-/** Writes the form into the URL, which then opens the page as it is now. */
+/** Writes the form into the URL, which then opens the page as it is now; what is not valid (yet) stays as it was there. */
 export function writeUrl(form: HTMLFormElement): void {
   const parameters = new URLSearchParams(location.search);
   for (const control of controls(form)) {
     const now = value(control);
-    if (now === undefined) continue;
+    if (now === undefined || !control.validity.valid) continue;
     if (isDefault(control)) parameters.delete(control.name);
     else parameters.set(control.name, now);
   }
@@ -57,7 +57,15 @@ function replace(parameters: URLSearchParams): void {
   history.replaceState(null, '', `${location.pathname}${query && `?${query}`}${location.hash}`);
 }
 
-/** Keeps the URL and the numbers beside sliders in step with the form. */
+/** Brings a number within its bounds; what is none becomes the default. */
+function correct(control: HTMLInputElement): void {
+  if (control.type !== 'number' || control.validity.valid) return;
+  const { min, max, step, defaultValue, valueAsNumber: n } = control;
+  const whole = step === 'any' ? n : Math.round(n);
+  control.value = Number.isNaN(n) ? defaultValue : String(Math.min(Number(max), Math.max(Number(min), whole)));
+}
+
+/** Keeps the URL and the numbers beside sliders in step with the form, and its numbers within their bounds. */
 export function bind(form: HTMLFormElement): void {
   const show = () => {
     for (const slider of form.querySelectorAll<HTMLInputElement>('input[type=range]')) {
@@ -70,6 +78,10 @@ export function bind(form: HTMLFormElement): void {
   show();
   form.addEventListener('input', () => {
     show();
+    writeUrl(form);
+  });
+  form.addEventListener('change', ({ target }) => {
+    if (target instanceof HTMLInputElement) correct(target);
     writeUrl(form);
   });
 }

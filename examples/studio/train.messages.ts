@@ -25,6 +25,15 @@ export interface Start {
   options: { steps: number; batchSize: number; lr: number };
 }
 
+/** A run as the form shows it. */
+export interface Run {
+  /** Of a run that was finished, `steps` are those to come. */
+  options: Start['options'];
+  shape: Pick<Shape, 'd_model' | 'n_layer'> & Pick<Shape['ssm_cfg'], 'd_state'>;
+  /** On images of the visitor's. */
+  own: boolean;
+}
+
 export type ToTrainer = Start | { type: 'pause' } | { type: 'go-on' } | { type: 'save' } | { type: 'weights' };
 
 /** An AimImage as a message can carry it. */
@@ -50,9 +59,13 @@ export type FromTrainer =
       skipped: number;
       step: number;
       steps: number;
+      /** What a run that goes on has been trained with. */
+      run: Run | undefined;
       /** The first of the data, as the tokenizer keeps them. */
       seen: PlainImage[];
     }
+  /** The checkpoint's run was trained on data that is not here. */
+  | { type: 'other-data'; message: string; checkpoint: PathFile[] }
   | { type: 'steps'; steps: Progressed[] }
   | { type: 'samples'; step: number; images: PlainImage[] }
   | { type: 'stopped'; step: number; finished: boolean }

@@ -7,7 +7,7 @@ import { strip } from './gallery.js';
 import { BUILT_IN, open } from './generate.js';
 import { bind, writeUrl } from './settings.js';
 import { showTab } from './tabs.js';
-import type { FromTrainer, PlainImage, Shape, Start, ToTrainer } from './train.messages.js';
+import type { FromTrainer, PlainImage, Run, Shape, Start, ToTrainer } from './train.messages.js';
 
 const mamba2 = (d_model: number, n_layer: number, d_state: number): Shape => ({
   d_model,
@@ -31,29 +31,33 @@ const [startButton, endButton] = [byId<HTMLButtonElement>('start'), byId<HTMLBut
 const [status, rate, progress] = [byId('train-status'), byId('train-rate'), byId<HTMLProgressElement>('train-progress')];
 const chart = new Chart(byId('chart'));
 
-type State = 'idle' | 'opening' | 'training' | 'pausing' | 'paused' | 'finished';
+/** 'over': the run is finished or ended; its worker keeps it until the next start. */
+type State = 'idle' | 'opening' | 'training' | 'pausing' | 'ending' | 'paused' | 'over';
 let state: State = 'idle';
 let worker: Worker | undefined;
 let images: PathFile[] | undefined;
+/** A checkpoint whose data is asked for. */
+let waiting: PathFile[] | undefined;
+/** The newest step of the run. */
+let at = 0;
 
 /** Starts a run: from a checkpoint where one is given, else as the form says. */
 function start(checkpoint?: PathFile[]): void {
   const own = field('data').value === 'folder';
-  if (own && !images) {
+  if (own && !images && !checkpoint) {
     fail('Choose a folder first: one sub-folder of PNG or JPEG images per class, such as cats/ and dogs/.');
     return;
   }
   end();
   chart.clear();
   byId('samples').replaceChildren();
-  for (const name of ['step', 'loss', 'held', 'left']) setText(byId(`figure-${name}`), '–');
+  for (const name of ['step', 'loss', 'held']) setText(byId(`figure-${name}`), '–');
   worker = new Worker(new URL('./train.worker.js', import.meta.url), { type: 'module' });
   worker.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => receive(data));
   worker.addEventListener('error', (event) => {
     event.preventDefault();
     fail(`The training worker failed: ${event.message || 'its script was not loaded'}. Reload the page to try again.`);
   });
-  const { shape } = SIZES[field('size').value]!;
   send({
     type: 'start',
     device: (byId<HTMLFormElement>('settings').elements.namedItem('device') as HTMLSelectElement).value as DeviceName,
@@ -61,7 +65,7 @@ function start(checkpoint?: PathFile[]): void {
     codes: new URL('data/fashion-mnist.safetensors.gz', document.baseURI).href,
     images: own ? images : undefined,
     checkpoint,
-    shape: checkpoint ? undefined : shape,
+    shape: checkpoint ? undefined : SIZES[field('size').value]!.shape,
     options: { steps: field('steps').valueAsNumber, batchSize: field('batch').valueAsNumber, lr: field('rate').valueAsNumber },
   });
   become('opening');
@@ -72,19 +76,26 @@ const send = (message: ToTrainer | Start): void => worker?.postMessage(message);
 function end(): void {
   worker?.terminate();
   worker = undefined;
+  waiting = undefined;
   become('idle');
 }
 
+const isFree = (): boolean => state === 'idle' || state === 'over';
+const isRunning = (): boolean => state === 'training' || state === 'pausing' || state === 'ending';
+
 function become(next: State): void {
   state = next;
-  const running = next === 'training' || next === 'pausing';
-  startButton.textContent =
-    { training: 'Pause', pausing: 'Pausing', paused: 'Resume', opening: 'Opening' }[next as string] ?? 'Start training';
-  startButton.disabled = next === 'pausing' || next === 'opening';
-  endButton.hidden = next === 'idle' || next === 'finished';
-  byId('run-actions').hidden = !(running || next === 'paused' || next === 'finished');
-  byId<HTMLFieldSetElement>('setup').disabled = !(next === 'idle' || next === 'finished');
+  const words: Partial<Record<State, string>> = { training: 'Pause', pausing: 'Pausing', ending: 'Ending', opening: 'Opening' };
+  startButton.textContent = words[next] ?? (next === 'paused' ? 'Resume' : 'Start training');
+  startButton.disabled = next === 'pausing' || next === 'ending' || next === 'opening';
+  endButton.hidden = next === 'idle' || next === 'ending' || next === 'over';
+  byId('run-actions').hidden = next === 'idle' || next === 'opening';
+  byId<HTMLFieldSetElement>('setup').disabled = !isFree();
+  byId('busy').hidden = true;
   status.classList.remove('error');
+  if (isRunning()) return;
+  setText(rate, '');
+  setText(byId('figure-left'), '–');
 }
 
 function receive(message: FromTrainer): void {
@@ -102,13 +113,12 @@ function receive(message: FromTrainer): void {
     case 'samples':
       sampled(message.step, message.images);
       break;
-    case 'stopped': {
-      become(message.finished ? 'finished' : 'paused');
-      const text = message.finished ? `Finished after ${message.step} steps` : `Paused after ${message.step} steps`;
-      setText(status, text);
-      announce(`${text}.`);
+    case 'stopped':
+      stopped(message.finished, state === 'ending');
       break;
-    }
+    case 'other-data':
+      askForData(message);
+      break;
     case 'checkpoint':
       download(message.zip, message.name);
       announce('The checkpoint is downloaded.');
@@ -120,35 +130,60 @@ function receive(message: FromTrainer): void {
       break;
     }
     case 'error':
-      fail(message.message);
+      // What has been trained so far is still there.
+      if (isRunning()) become('over');
+      if (state === 'opening') fail(message.message);
+      else complain(message.message);
   }
 }
 
-let about = '';
+function stopped(finished: boolean, ended: boolean): void {
+  become(finished || ended ? 'over' : 'paused');
+  const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${count(at)} ${at === 1 ? 'step' : 'steps'}`;
+  setText(status, ended && !finished ? `${text}; its checkpoint can be downloaded until the next start` : text);
+  announce(`${text}.`);
+}
 
-function ready({
-  device,
-  parameters,
-  classes,
-  images: count,
-  held,
-  skipped,
-  step,
-  steps,
-  seen,
-}: FromTrainer & { type: 'ready' }) {
+let about = '';
+const count = (n: number): string => n.toLocaleString('en');
+
+function ready(message: FromTrainer & { type: 'ready' }): void {
+  const { device, parameters, classes, images: number, held, skipped, step, steps, run, seen } = message;
+  if (run) showRun(run);
+  at = step;
   about = `${short(parameters)} parameters · ${deviceWords(device)}`;
   setText(status, `Training · ${about}`);
-  setText(byId('figure-step'), `${step} of ${steps}`);
+  setText(byId('figure-step'), `${count(step)} of ${count(steps)}`);
   setText(
     byId('data-caption'),
-    `The data, as the tokenizer keeps it: ${count.toLocaleString('en')} images of ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}` +
-      `${held ? `, ${held.toLocaleString('en')} held out` : ''}${skipped ? `; ${skipped} files could not be read` : ''}`,
+    `The data, as the tokenizer keeps it: ${count(number)} images of ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}` +
+      `${held ? `, ${count(held)} held out` : ''}${skipped ? `; ${skipped} files could not be read` : ''}`,
   );
   byId('data-strip').replaceChildren(strip(seen.map(image), 'The first images of the data'));
   byId('data-card').hidden = false;
   become('training');
-  announce('Training has begun.');
+  announce(step ? `Training goes on after ${count(step)} steps.` : 'Training has begun.');
+}
+
+/** Puts what a checkpoint's run has been trained with into the form. */
+function showRun({ options, shape, own }: Run): void {
+  const { steps, batchSize: batch, lr } = options;
+  for (const [name, value] of Object.entries({ steps, batch, rate: lr })) field(name).value = String(value);
+  field('data').value = own ? 'folder' : 'fashion-mnist';
+  const is = (other: Shape | undefined) =>
+    other?.d_model === shape.d_model && other.n_layer === shape.n_layer && other.ssm_cfg.d_state === shape.d_state;
+  const size = Object.keys(SIZES).find((name) => is(SIZES[name]!.shape));
+  if (size) field('size').value = size;
+  writeUrl(form);
+}
+
+/** A checkpoint's run was trained on data that is not here: asks for its folder. */
+function askForData({ message, checkpoint }: FromTrainer & { type: 'other-data' }): void {
+  fail(message);
+  waiting = checkpoint;
+  field('data').value = 'folder';
+  writeUrl(form);
+  byId('open-data').focus();
 }
 
 function stepped(steps: Extract<FromTrainer, { type: 'steps' }>['steps']): void {
@@ -157,11 +192,12 @@ function stepped(steps: Extract<FromTrainer, { type: 'steps' }>['steps']): void 
     if (held !== undefined) setText(byId('figure-held'), held.toFixed(3));
   }
   const { step, steps: all, loss, imagesPerSecond, tokensPerSecond, secondsLeft } = steps.at(-1)!;
-  setText(byId('figure-step'), `${step.toLocaleString('en')} of ${all.toLocaleString('en')}`);
+  at = step;
+  setText(byId('figure-step'), `${count(step)} of ${count(all)}`);
   setText(byId('figure-loss'), loss.toFixed(3));
   setText(byId('figure-left'), duration(secondsLeft));
-  setText(status, `Training · ${about}`);
-  setText(rate, `${Math.round(imagesPerSecond).toLocaleString('en')} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
+  if (state === 'training') setText(status, `Training · ${about}`);
+  setText(rate, `${count(Math.round(imagesPerSecond))} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
   progress.value = step / all;
 }
 
@@ -173,7 +209,7 @@ function sampled(step: number, drawn: PlainImage[]): void {
   const row = element(
     'li',
     {},
-    element('span', { className: 'step' }, step.toLocaleString('en')),
+    element('span', { className: 'step' }, count(step)),
     strip(drawn.map(image), `Samples after ${step} steps`),
   );
   if (list.firstElementChild?.firstElementChild?.textContent === row.firstElementChild!.textContent)
@@ -189,6 +225,10 @@ const duration = (seconds: number): string =>
 
 function fail(text: string): void {
   end();
+  complain(text);
+}
+
+function complain(text: string): void {
   status.classList.add('error');
   setText(status, text);
   announce(text);
@@ -197,21 +237,18 @@ function fail(text: string): void {
 /** Takes what is dropped or chosen: a checkpoint goes on, anything else is data for the next run. */
 export function take(files: PathFile[]): void {
   if (files.length === 0) return;
-  if (state !== 'idle' && state !== 'finished') {
-    const notice = byId('notice');
-    notice.hidden = false;
-    setText(notice, 'A run is under way. End it first, then drop these again.');
-    return;
-  }
-  if (isCheckpoint(files)) {
+  if (!isFree()) {
+    byId('busy').hidden = false;
+  } else if (isCheckpoint(files)) {
     start(files);
-    return;
+  } else {
+    images = files;
+    field('data').value = 'folder';
+    setText(byId('folder-name'), `${nameOf(files)}: ${count(files.length)} files`);
+    writeUrl(form);
+    if (waiting) start(waiting);
+    else setText(status, `${nameOf(files)} is chosen. Its images are cut to squares and tokenized when training starts.`);
   }
-  images = files;
-  field('data').value = 'folder';
-  setText(byId('folder-name'), `${nameOf(files)}: ${files.length.toLocaleString('en')} files`);
-  setText(status, `${nameOf(files)} is chosen. Its images are cut to squares of 32 pixels and tokenized when training starts.`);
-  writeUrl(form);
 }
 
 /** The size to begin with where the URL names none: what suits the device. */
@@ -251,8 +288,15 @@ export function startTrain(): void {
     } else start();
   });
   endButton.addEventListener('click', () => {
-    end();
-    setText(status, 'Ended. The run is gone unless you downloaded it.');
+    if (state === 'opening') {
+      end();
+      setText(status, 'Ended before it began');
+    } else if (state === 'paused') {
+      stopped(false, true);
+    } else {
+      send({ type: 'pause' });
+      become('ending');
+    }
   });
   byId('download').addEventListener('click', () => send({ type: 'save' }));
   byId('draw-with').addEventListener('click', () => send({ type: 'weights' }));
@@ -262,6 +306,6 @@ export function startTrain(): void {
       (target as HTMLInputElement).value = '';
     });
   addEventListener('beforeunload', (event) => {
-    if (state === 'training' || state === 'paused') event.preventDefault();
+    if (isRunning() || state === 'paused') event.preventDefault();
   });
 }

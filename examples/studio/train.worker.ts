@@ -3,6 +3,7 @@ import { AiM, type AimImage, type CheckpointSource } from 'aim-js';
 import {
   type Codes,
   checkpointFiles,
+  type Data,
   openCheckpointFolder,
   openData,
   readCodes,
@@ -11,8 +12,8 @@ import {
   type TrainStep,
   tokenize,
 } from 'aim-js/train';
-import { gunzipSync, unzipSync, Zip, ZipPassThrough } from 'fflate';
-import { type PathFile, withPaths } from './files.js';
+import { gunzipSync, Zip, ZipPassThrough } from 'fflate';
+import { unpacked, withPaths } from './files.js';
 import type { FromTrainer, PlainImage, Progressed, Start, ToTrainer } from './train.messages.js';
 
 const post = (message: FromTrainer) => globalThis.postMessage(message);
@@ -30,8 +31,7 @@ globalThis.addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
   switch (data.type) {
     case 'start':
       return guarded(async () => {
-        await open(data);
-        await train();
+        if (await open(data)) await train();
       });
     case 'pause':
       pauseAsked = true;
@@ -57,7 +57,9 @@ function between(job: () => Promise<void>): void {
   else guarded(job);
 }
 
-async function open({ device, model, codes: codesUrl, images, checkpoint, shape, options }: Start): Promise<void> {
+/** Gets everything ready; false where the data of the run to go on with is not here, which the page is told. */
+async function open(start: Start): Promise<boolean> {
+  const { device, model, checkpoint, shape, options } = start;
   post({ type: 'phase', text: checkpoint ? 'Opening the checkpoint' : 'Loading the tokenizer' });
   const files = checkpoint && withPaths(await unpacked(checkpoint));
   const saved = files?.some((f) => f.name === 'state.json') ? await openCheckpointFolder(files) : undefined;
@@ -67,7 +69,12 @@ async function open({ device, model, codes: codesUrl, images, checkpoint, shape,
     );
   const base: CheckpointSource = files ?? model;
   aim = await AiM.fromPretrained(base, { device });
-  const { codes, skipped } = images ? await tokenized(images) : { codes: await builtIn(codesUrl), skipped: 0 };
+  const found = await dataFor(start, saved);
+  if (typeof found === 'string') {
+    post({ type: 'other-data', message: found, checkpoint: checkpoint! });
+    return false;
+  }
+  const { codes, skipped, own } = found;
   if (shape) {
     post({ type: 'phase', text: 'Making the model' });
     const json = { ...aim.config.json, ...shape, num_classes: codes.classes.length };
@@ -92,15 +99,67 @@ async function open({ device, model, codes: codesUrl, images, checkpoint, shape,
     skipped,
     step: trainer.step,
     steps: trainer.options.steps,
+    run: saved && {
+      own,
+      shape: shapeOf(aim),
+      options: isOver(saved) ? { ...trainer.options, steps: options.steps } : trainer.options,
+    },
     seen: seen.map(plain),
   });
+  return true;
 }
+
+const shapeOf = ({ config: { d_model, n_layer, mixer } }: AiM) => ({ d_model, n_layer, d_state: mixer.d_state });
+
+type Found = { codes: Codes; skipped: number; own: boolean };
+
+/**
+ * The data to train on: what is chosen or, for a run that goes on, whichever of that and the built-in set it was trained on.
+ * When it was neither, what to tell the visitor.
+ */
+async function dataFor({ images, codes: url }: Start, saved: SavedCheckpoint | undefined): Promise<Found | string> {
+  const own = images && (await openData(withPaths(images), { size: aim.config.image_size }));
+  if (own && !saved) return tokenized(own);
+  const builtIn = await loaded(url);
+  const provided: Data = { kind: 'codes', codes: builtIn };
+  if (!saved) return { codes: builtIn, skipped: 0, own: false };
+  if (own && trainedOn(saved, own, builtIn)) return tokenized(own);
+  if (trainedOn(saved, provided, builtIn)) return { codes: builtIn, skipped: 0, own: false };
+  const { num_classes, image_size } = aim.config;
+  const had = listed(saved.classes ?? Array.from({ length: num_classes }, (_, k) => String(k)));
+  const has = `${own ? 'the folder chosen' : 'Fashion-MNIST'} has ${listed(classesOf(own || provided))}`;
+  return (
+    `This run was trained on another data set: ${had}, in images of ${image_size}×${image_size} pixels; ${has}. ` +
+    'Choose the folder of its images, and it goes on.'
+  );
+}
+
+const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
+
+/** Whether the run's data had these classes and, of codes, this size. */
+function trainedOn({ classes }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
+  const { num_classes, num_tokens, vocab_size } = aim.config;
+  const names = classesOf(data);
+  if (names.length > num_classes) return false;
+  if (data.kind === 'codes' && (data.codes.tokens !== num_tokens || data.codes.vocabulary !== vocab_size)) return false;
+  // A fine-tuned model keeps the built-in names of the classes that its data lacks.
+  const named = Array.from({ length: num_classes }, (_, k) => names[k] ?? builtIn.classes[k]);
+  return classes ? classes.every((name, k) => name === named[k]) : names.length === num_classes;
+}
+
+/** `10 classes (T-shirt/top, Trouser, Pullover, …)` */
+const listed = (classes: readonly string[]): string =>
+  `${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''})`;
+
+/** Whether a run has taken all its steps, so that the form's come on top. */
+const isOver = ({ state }: SavedCheckpoint): boolean => state.step >= (state.options as Trainer['options']).steps;
 
 async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, options: Start['options']): Promise<Trainer> {
   if (saved) {
-    const { stage: _, ...same } = saved.state.options as Trainer['options'];
-    const made = new Trainer({ ...same, model: aim, data: codes });
-    await made.resume(saved);
+    const { stage, ...run } = saved.state.options as Trainer['options'];
+    const steps = isOver(saved) ? saved.state.step + options.steps : run.steps;
+    const made = new Trainer({ ...run, steps, model: aim, data: codes });
+    await made.resume({ ...saved, state: { ...saved.state, options: { ...run, stage, steps } } });
     return made;
   }
   const batchSize = Math.min(options.batchSize, codes.labels.length);
@@ -118,7 +177,8 @@ async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, opt
   });
 }
 
-async function builtIn(url: string): Promise<Codes> {
+/** The data set that comes with the studio. */
+async function loaded(url: string): Promise<Codes> {
   post({ type: 'phase', text: 'Loading the data' });
   const response = await fetch(url).catch((error: Error) => error);
   if (response instanceof Error || !response.ok) {
@@ -130,33 +190,19 @@ async function builtIn(url: string): Promise<Codes> {
   return readCodes(bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);
 }
 
-async function tokenized(images: PathFile[]): Promise<{ codes: Codes; skipped: number }> {
-  const data = await openData(withPaths(images), { size: aim.config.image_size });
-  if (data.kind === 'codes') return { codes: data.codes, skipped: 0 };
+async function tokenized(data: Data): Promise<Found> {
+  if (data.kind === 'codes') return { codes: data.codes, skipped: 0, own: true };
   const codes = await tokenize(aim, data, {
     batchSize: 16,
     onProgress: (done, total) => post({ type: 'phase', text: `Tokenizing ${done} of ${total} images`, share: done / total }),
   });
-  return { codes, skipped: data.train.skipped.length };
+  return { codes, skipped: data.train.skipped.length, own: true };
 }
 
-/** The files of a zip, where one is given in place of a folder. */
-async function unpacked(files: PathFile[]): Promise<PathFile[]> {
-  const zip = files.find(([path]) => /\.zip$/i.test(path))?.[1];
-  if (!zip) return files;
-  let entries: Record<string, Uint8Array<ArrayBuffer>>;
-  try {
-    entries = unzipSync(new Uint8Array(await zip.arrayBuffer())) as typeof entries;
-  } catch (error) {
-    throw new Error(`${zip.name} cannot be unpacked (${(error as Error).message}); download or zip it again.`, { cause: error });
-  }
-  return Object.entries(entries)
-    .filter(([path]) => !path.endsWith('/'))
-    .map(([path, bytes]) => {
-      // A folder's own name comes first; a zip may do without one.
-      const full = path.includes('/') ? path : `${zip.name.replace(/\.zip$/i, '')}/${path}`;
-      return [full, new File([bytes], path.split('/').at(-1)!)];
-    });
+/** The steps to come. The last is not begun before the one before it is told, so that a pause till then leaves it to do. */
+async function* stepsToCome() {
+  yield* trainer.run({ until: trainer.options.steps - 1 });
+  yield* trainer.run();
 }
 
 async function train(): Promise<void> {
@@ -171,7 +217,7 @@ async function train(): Promise<void> {
     kept = [];
     told = performance.now();
   };
-  for await (const step of trainer.run()) {
+  for await (const step of stepsToCome()) {
     kept.push(progressed(step));
     if (performance.now() - told > 100) tell();
     // From here training would go on, should the GPU device be lost.
@@ -184,6 +230,8 @@ async function train(): Promise<void> {
     }
     if (pauseAsked) break;
   }
+  // The device is ahead by a step: what is shown, drawn and saved now is all of the same step.
+  for await (const step of trainer.run({ until: trainer.step })) kept.push(progressed(step));
   tell();
   await samples();
   going = false;

@@ -104,8 +104,10 @@ export class Trainer {
   private readonly model: AiM;
   private readonly codes: Codes | undefined;
   private at: Workings;
-  /** Of steps taken whose figures `run` has not told. */
+  /** Of the newest steps taken: those whose figures `run` has not told. */
   private readonly figures = new Map<number, Figures>();
+  /** What the steps told so far took, without evaluations and what the caller does between steps. */
+  private readonly worked = { steps: 0, ms: 0 };
   /** Whether the average of weights is in the model's place. */
   private swapped = false;
   /** Where a lost device sets training back to; undefined: the beginning, as `begin` brings it about. */
@@ -195,22 +197,26 @@ export class Trainer {
   }
 
   /**
-   * Trains to the last step, yielding each; the device works on the next meanwhile, except at evaluations. Leaving the loop or
-   * aborting `signal` (which rejects with its reason) keeps everything: `run` again goes on. Throws TrainingError, with the
-   * step and the tensor, when a gradient is not finite; the weights are then those before that step.
+   * Trains to the last step, or to step `until`, yielding each; the device works on the next meanwhile, except at evaluations.
+   * Leaving the loop or aborting `signal` (which rejects with its reason) keeps everything: `run` again goes on, beginning with
+   * steps taken but not yielded yet (`until: trainer.step` yields those alone). Throws TrainingError, with the step and the
+   * tensor, when a gradient is not finite; the weights are then those before that step.
    */
-  async *run({ signal }: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<TrainStep, void, undefined> {
+  async *run({
+    signal,
+    until = this.options.steps,
+  }: {
+    signal?: AbortSignal | undefined;
+    until?: number;
+  } = {}): AsyncGenerator<TrainStep, void, undefined> {
     const { steps, evalEvery } = this.options;
+    const last = Math.min(until, steps);
     if (this.codes) await checkCodes(this.model, this.codes);
     if (this.step === 0) await this.attempt(() => this.at.optimizer.resetEma(), signal);
-    const from = this.step;
-    this.figures.clear();
-    // Time at work, without evaluations and what the caller does between steps.
-    let worked = 0;
     let since = performance.now();
-    for (let done = from + 1; done <= steps; done++) {
+    for (let done = this.step - this.figures.size + 1; done <= last; done++) {
       const evaluates = (evalEvery > 0 && done % evalEvery === 0) || done === steps;
-      while (this.step < (evaluates ? done : done + 1)) {
+      while (this.step < Math.min(evaluates ? done : done + 1, last)) {
         signal?.throwIfAborted();
         await this.attempt(() => this.take(), signal);
         if (this.at.be.name !== 'webgpu') await pause();
@@ -219,9 +225,8 @@ export class Trainer {
       const skipped = !Number.isFinite(gradNorm);
       const hopeless = lossScale === undefined || lossScale < 1;
       if (!Number.isFinite(metrics.loss) || (skipped && hopeless)) await this.fail(done - 1, metrics.loss!);
-      this.figures.delete(done);
-      worked += performance.now() - since;
-      const seconds = worked / 1000 / (done - from);
+      this.worked.ms += performance.now() - since;
+      const seconds = this.worked.ms / 1000 / ++this.worked.steps;
       const perSecond = this.options.batchSize / seconds;
       const told: TrainStep = {
         step: done,
@@ -238,6 +243,7 @@ export class Trainer {
         secondsLeft: seconds * (steps - done),
       };
       if (evaluates && evalEvery > 0 && this.options.evalItems > 0) told.eval = await this.evaluate({ signal });
+      this.figures.delete(done);
       yield told;
       since = performance.now();
     }
@@ -322,6 +328,7 @@ export class Trainer {
     await this.attempt(() => this.loadState(this.at, saved));
     this.point = saved;
     this.step = saved.state.step;
+    this.figures.clear();
   }
 
   /**
@@ -482,6 +489,7 @@ export class Trainer {
       if (!Array.prototype.every.call(values, Number.isFinite)) culprits.push(name);
     }
     this.step = Math.min(this.step, step);
+    this.figures.clear();
     const where = culprits.length
       ? `the gradient of ${culprits[0]}${culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : ''}`
       : 'the loss';

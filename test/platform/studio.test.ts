@@ -1,12 +1,13 @@
 /** The studio as a visitor has it: static files below a path, in Chromium, mostly on WASM (the software GPU is slow). */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AiM } from 'aim-js';
 import { decode as decodePng } from 'fast-png';
-import { unzipSync } from 'fflate';
+import { unzipSync, zipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildStudio } from '../../scripts/studio.mjs';
@@ -16,6 +17,7 @@ import { NO_CHROMIUM, openChromium, openPage, type Site, serve } from './site.js
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
+const CLASSES: string[] = JSON.parse(readFileSync(`${MODEL}/classes.json`, 'utf8'));
 /** Anything that a page waits for on a busy machine. */
 const PATIENCE = 600_000;
 
@@ -23,7 +25,7 @@ let dir: string;
 let site: Site;
 let browser: Browser;
 let page: Page;
-let errors: string[];
+let errors: string[] = [];
 
 beforeAll(async () => {
   if (NO_CHROMIUM) return;
@@ -47,9 +49,14 @@ afterEach(async () => {
   expect(errors).toEqual([]);
 });
 
-async function visit(query = ''): Promise<void> {
-  ({ page, errors } = await openPage(browser, `${site.url}/user/studio/${query}`));
+/** Opens the studio; what the page or one of its workers asks for in vain is an error, too. */
+async function visit(query = '', studio = `${site.url}/user/studio/`): Promise<void> {
+  ({ page, errors } = await openPage(browser, 'about:blank'));
   page.setDefaultTimeout(PATIENCE);
+  page.context().on('response', (answer) => {
+    if (answer.status() >= 400) errors.push(`${answer.status()} ${answer.url()}`);
+  });
+  await page.goto(studio + query);
 }
 
 /** Waits until an element's text matches, and gives it. */
@@ -72,41 +79,91 @@ const pixels = (gallery: string, i: number): Promise<number[]> =>
     [gallery, i] as const,
   );
 
-/** What clicking `selector` downloads. */
+/** Drops files and folders of the disk on the page, as from a desktop. */
+async function drop(...files: string[]): Promise<void> {
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files, dragOperationsMask: 1 };
+  for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+    await devtools.send('Input.dispatchDragEvent', { type, x: 200, y: 200, data });
+  await devtools.detach();
+}
+
+/** Keeps what an element says from now on; the function gives it. */
+async function said(selector: string): Promise<() => Promise<string[]>> {
+  const list = await page.evaluateHandle((selector) => {
+    const list: string[] = [];
+    const target = document.querySelector(selector)!;
+    new MutationObserver(() => list.push(target.textContent!)).observe(target, { childList: true, characterData: true });
+    return list;
+  }, selector);
+  return () => list.jsonValue();
+}
+
+const pressed = () => page.locator('#chips [aria-pressed=true]').allTextContents();
+
+/** What `act` downloads. */
 async function downloaded(act: () => Promise<void>): Promise<{ name: string; bytes: Uint8Array<ArrayBuffer> }> {
   const [file] = await Promise.all([page.waitForEvent('download'), act()]);
   return { name: file.suggestedFilename(), bytes: new Uint8Array(readFileSync(await file.path())) };
 }
 
 describe('Generate', () => {
-  it('draws one image of each class at once, token by token', async () => {
-    await visit('?device=wasm&show=every');
-    // How much of the first image is visible, whenever the page is painted.
-    await page.evaluate(() => {
-      const seen = new Set<number>();
+  /** Notes how much of the first image is visible, the pen left out, and what the status says then, whenever the page is painted. */
+  const watch = () =>
+    page.evaluate(() => {
+      const seen: [pixels: number, status: string][] = [];
       Object.assign(globalThis, { seen });
       const look = () => {
         const canvas = document.querySelector<HTMLCanvasElement>('#gallery canvas');
         const data = canvas?.getContext('2d')?.getImageData(0, 0, canvas.width, canvas.height).data;
-        if (data) seen.add(data.filter((v, i) => i % 4 === 3 && v > 0).length);
+        const status = document.querySelector('#status')!.textContent!;
+        const isPen = (i: number) => data![i] === 0xff && data![i + 1] === 0x5a && data![i + 2] === 0x36;
+        if (data) seen.push([data.filter((v, i) => i % 4 === 3 && v > 0 && !isPen(i - 3)).length, status]);
         requestAnimationFrame(look);
       };
       look();
     });
+  const watched = () => page.evaluate('seen') as Promise<[pixels: number, status: string][]>;
+  /** A token is 4×4 pixels. */
+  const token = (n: number) => 16 * n;
+
+  it('draws one image of each class at once, token by token', async () => {
+    await visit('?device=wasm&show=every');
+    await watch();
     expect(await drawn()).toMatch(/^10 images/);
     expect(await text('#rate', /images\/s/)).toMatch(/^[\d.]+ images\/s$/);
     expect(await text('#device', /WebAssembly/)).toBeTruthy();
-    const steps = (await page.evaluate('[...seen]')) as number[];
-    expect(steps.every((visible) => visible % 16 === 0)).toBe(true);
-    expect(steps.length).toBeGreaterThan(8);
+    const steps = new Set((await watched()).map(([visible]) => visible));
+    expect([...steps].every((visible) => visible % 16 === 0)).toBe(true);
+    expect(steps.size).toBeGreaterThan(8);
 
     const aim = await AiM.fromPretrained(MODEL, { device: 'wasm' });
     const { images } = await aim.generate({ seed: 1, cfgScale: 1.5 });
     await aim.dispose();
     for (const i of [0, 4, 9]) expect(await pixels('gallery', i)).toEqual([...images[i]!.toRGBA()]);
-    expect(await page.locator('#gallery .caption b').allTextContents()).toEqual(
-      JSON.parse(readFileSync(`${MODEL}/classes.json`, 'utf8')),
-    );
+    const sizes = await page
+      .locator('#gallery .tile')
+      .evaluateAll((tiles) => tiles.flatMap((tile) => [tile.getBoundingClientRect().width, tile.getBoundingClientRect().height]));
+    expect(new Set(sizes)).toEqual(new Set([Math.floor(sizes[0]!)]));
+    expect(await page.locator('#gallery .caption b').allTextContents()).toEqual(CLASSES);
+  });
+
+  it('tells the token that is visible, and stops at it', async () => {
+    await visit('?device=wasm');
+    await watch();
+    await drawn();
+    const told = (await watched()).flatMap(([visible, status]) => {
+      const at = /^Drawing token (\d+) of 64$/.exec(status)?.[1];
+      return at ? [[visible, token(Number(at))]] : [];
+    });
+    expect(told.length).toBeGreaterThan(5);
+    expect(told.map(([visible]) => visible)).toEqual(told.map(([, said]) => said));
+
+    await page.click('#draw');
+    await text('#status', /Drawing token ([5-9]|\d\d) /);
+    await page.keyboard.press('Escape');
+    const at = /^Stopped at token (\d+) of 64$/.exec(await text('#status', /Stopped/))![1];
+    expect((await pixels('gallery', 0)).filter((v, i) => i % 4 === 3 && v > 0)).toHaveLength(token(Number(at)));
   });
 
   it('never holds the page up longer than 50 ms while drawing', async () => {
@@ -134,7 +191,8 @@ describe('Generate', () => {
     await visit('?device=wasm');
     await drawn();
     expect(await search()).toBe('?device=wasm');
-    for (const name of ['Trouser', 'Coat']) await page.getByRole('checkbox', { name }).uncheck();
+    for (const name of CLASSES)
+      if (name !== 'Trouser' && name !== 'Coat') await page.getByRole('button', { name, exact: true }).click();
     const values = { count: '3', seed: '42', guidance: '2.5', temperature: '0.8', 'top-k': '100', 'top-p': '0.9' };
     for (const [name, value] of Object.entries(values)) await page.locator(`[name=${name}]`).fill(value);
     await page.locator('[name=show]').selectOption('end');
@@ -144,8 +202,128 @@ describe('Generate', () => {
     expect(await drawn()).toMatch(/^3 images/);
     for (const [name, value] of Object.entries(parameters)) expect(await page.locator(`[name=${name}]`).inputValue()).toBe(value);
     expect(await page.locator('#gallery .caption').allTextContents()).toEqual(['T-shirt/top42', 'Pullover43', 'Dress44']);
-    expect(await page.locator('#chips :checked').count()).toBe(8);
+    expect(await pressed()).toHaveLength(8);
     expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual(parameters);
+  });
+
+  it('chooses one class by one click or key, and never none', async () => {
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    expect(await pressed()).toEqual(CLASSES);
+    await page.getByRole('button', { name: 'Bag', exact: true }).click();
+    expect(await pressed()).toEqual(['Bag']);
+    expect(await search()).toContain('classes=8');
+    expect(await text('#announcer', /classes/)).toBe('1 of 10 classes.');
+    for (const [key, name] of Object.entries({ Space: 'Dress', Enter: 'Coat' })) {
+      await page.getByRole('button', { name, exact: true }).focus();
+      await page.keyboard.press(key);
+    }
+    expect(await pressed()).toEqual(['Dress', 'Coat', 'Bag']);
+    expect(new URLSearchParams(await search()).get('classes')).toBe('3,4,8');
+    for (const name of ['Bag', 'Dress']) await page.getByRole('button', { name, exact: true }).click();
+    expect(await pressed()).toEqual(['Coat']);
+    await page.getByRole('button', { name: 'Coat', exact: true }).focus();
+    await page.keyboard.press('Space');
+    expect(await pressed()).toEqual(CLASSES);
+    expect(new URLSearchParams(await search()).has('classes')).toBe(false);
+    expect(await text('#announcer', /classes/i)).toBe('All classes.');
+    await page.keyboard.press('Space');
+    expect(await pressed()).toEqual(['Coat']);
+    await page.getByRole('button', { name: 'All', exact: true }).click();
+    expect(await pressed()).toEqual(CLASSES);
+  });
+
+  it('puts no nonsense into the URL, and brings numbers within their bounds', async () => {
+    await visit('?device=wasm&count=2&show=end');
+    await drawn();
+    const [count, seed] = [page.locator('[name=count]'), page.locator('[name=seed]')];
+    for (const typed of ['0', '', '-3', '2.5', '999']) {
+      await count.fill(typed);
+      expect(new URLSearchParams(await search()).get('count'), typed).toBe('2');
+    }
+    await seed.fill('-1');
+    expect(await count.inputValue()).toBe('200');
+    expect(new URLSearchParams(await search()).get('count')).toBe('200');
+    await count.fill('0');
+    expect(await seed.inputValue()).toBe('0');
+    await count.press('Enter');
+    await text('#gallery', /^T-shirt\/top0$/);
+    expect(await drawn()).toMatch(/^1 image /);
+    expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual({
+      device: 'wasm',
+      show: 'end',
+      seed: '0',
+      count: '1',
+    });
+    await count.fill('');
+    await seed.focus();
+    expect(await count.inputValue()).toBe('10');
+    expect(new URLSearchParams(await search()).has('count')).toBe(false);
+  });
+
+  it('opens a zip, an address and a repository, with progress; says why it cannot', async () => {
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    const want = await pixels('gallery', 0);
+    const model = (file: string) => new Uint8Array(readFileSync(`${MODEL}/${file}`));
+    const files = ['config.json', 'classes.json', 'model.safetensors'];
+    const zip = zipSync(Object.fromEntries(files.map((file) => [file, model(file)])), { level: 1 });
+    const opened = async (name: RegExp) => {
+      await text('#model-name', name);
+      await drawn();
+      expect(await pixels('gallery', 0)).toEqual(want);
+    };
+    await page.setInputFiles('#open-model-zip', { name: 'clothes.zip', mimeType: 'application/zip', buffer: Buffer.from(zip) });
+    await opened(/^clothes\.zip · 5\.9 M parameters$/);
+    await page.setInputFiles('#open-model-zip', { name: 'no.zip', mimeType: 'application/zip', buffer: Buffer.from('nothing') });
+    expect(await text('#status.error', /./)).toMatch(/^no\.zip cannot be unpacked/);
+    // Files that a page itself puts into a drop are no entries of a file system.
+    await page.evaluate(() => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File(['nothing'], 'torn.zip'));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    });
+    expect(await text('#status.error', /torn/)).toMatch(/^torn\.zip cannot be unpacked/);
+
+    const address = page.locator('#address');
+    const statuses = await said('#status');
+    await address.fill(`${site.url}/model/`);
+    await address.press('Enter');
+    await opened(/\/model\/ · 5\.9 M parameters$/);
+    expect(await statuses()).toContainEqual(expect.stringMatching(/^Loading http:.*\/model\/: [\d.]+ of 11\.8 MB$/));
+    expect(await page.locator('#status.error').count()).toBe(0);
+
+    // The hub is not to be reached from a test, so its answers are given here; one never comes.
+    await page.context().route('https://huggingface.co/**', (route) => {
+      const [, id, file] = /co\/([^/]+\/[^/]+)\/resolve\/[^/]+\/(.+)$/.exec(route.request().url())!;
+      if (id === 'owner/slow') return;
+      const headers = { 'access-control-allow-origin': '*' };
+      if (id === 'owner/clothes') return route.fulfill({ path: `${MODEL}/${file}`, headers });
+      return route.fulfill({ status: 404, body: 'not found', headers });
+    });
+    await address.fill('owner/clothes');
+    await page.click('#open-address');
+    await opened(/^owner\/clothes · 5\.9 M parameters$/);
+
+    expect(errors).toEqual([]);
+    await address.fill('owner/none');
+    await address.press('Enter');
+    expect(await text('#status.error', /./)).toMatch(
+      /owner\/none has no config\.json .*there is no such model, or it is private/,
+    );
+    expect(errors.splice(0).every((error) => error.includes('404'))).toBe(true);
+    expect(await page.locator('#model-name').textContent()).toMatch(/^owner\/clothes/);
+    await address.fill('owner/slow');
+    await address.press('Enter');
+    await text('#status', /^Loading owner\/slow$/);
+    await page.click('#open-address:has-text("Cancel")');
+    expect(await text('#status', /Stopped/)).toBe('Stopped loading owner/slow');
+    await page.click('#draw');
+    await drawn();
+    expect(await pixels('gallery', 0)).toEqual(want);
+
+    await page.click('#built-in');
+    await opened(/^Fashion-MNIST, built in/);
   });
 
   it('takes no nonsense from the URL', async () => {
@@ -218,6 +396,9 @@ describe('Generate', () => {
 
 describe('Train', () => {
   const finished = () => text('#train-status', /Finished/);
+  /** Steps in the chart. */
+  const points = async () => (await page.locator('#chart .raw').getAttribute('d'))!.split(/[ML]/).length - 1;
+  const value = (name: string) => page.locator(`#training [name=${name}]`).inputValue();
 
   it('learns in fifty steps, and the checkpoint loads', async () => {
     await visit('?tab=train&device=wasm&steps=50');
@@ -251,6 +432,21 @@ describe('Train', () => {
     await page.click('#draw-with');
     expect(await text('#model-name', /Trained here/)).toMatch(/^Trained here, 50 steps/);
     expect(await drawn()).toMatch(/^10 images/);
+
+    const folder = folderOf({ ...unzipSync(bytes), [name]: bytes });
+    const images = await Promise.all([0, 9].map((i) => pixels('gallery', i)));
+    await drop(`${folder}/${name}`);
+    await text('#model-name', /^aim-step-00000050\.zip · /);
+    await drawn();
+    expect(await Promise.all([0, 9].map((i) => pixels('gallery', i)))).toEqual(images);
+
+    const out = `${folder}/drawn.png`;
+    const drawing = ['generate', `${folder}/step-00000050`, '--seed', '1', '--device', 'wasm', '--out', out];
+    const { status, stderr } = spawnSync(process.execPath, [`${root}dist/cli.js`, ...drawing], { encoding: 'utf8' });
+    expect(status, stderr).toBe(0);
+    const sheet = decodePng(readFileSync(out));
+    expect(sheet.width).toBeGreaterThan(320);
+    expect(stderr).toMatch(/10 images in/);
   });
 
   it('pauses, and a checkpoint dropped in goes on as if it had never stopped', async () => {
@@ -270,9 +466,17 @@ describe('Train', () => {
     const paused = await text('#train-status', /Paused/);
     const at = Number(/\d+/.exec(paused)![0]);
     expect(at).toBeLessThan(60);
-    const { bytes } = await downloaded(() => page.click('#download'));
+    expect(await page.locator('#figure-step').textContent()).toBe(`${at} of 60`);
+    expect(await page.locator('#samples .step').first().textContent()).toBe(String(at));
+    expect(await page.locator('#figure-left').textContent()).toBe('–');
+    expect(await page.locator('#train-rate').textContent()).toBe('');
+    await expect.poll(() => page.locator('#chart svg').getAttribute('aria-label')).toContain(`after ${at} steps`);
+    expect(await points()).toBe(at);
+    const { name, bytes } = await downloaded(() => page.click('#download'));
+    expect(name).toBe(`aim-step-${String(at).padStart(8, '0')}.zip`);
     await page.click('#start');
     await finished();
+    await expect.poll(points).toBe(60);
     const whole = await weights();
     expect(whole.step).toBe(60);
 
@@ -284,6 +488,97 @@ describe('Train', () => {
     expect(resumed.step).toBe(60);
     expect(Object.keys(resumed.tensors)).toEqual(Object.keys(whole.tensors));
     for (const [name, data] of Object.entries(whole.tensors)) expect(resumed.tensors[name], name).toEqual(data);
+  });
+
+  it('paused before the last step, it is not finished', async () => {
+    await visit('?tab=train&device=wasm&steps=2&batch=8');
+    // At once, while it still draws what it can before its first step.
+    await page.evaluate(() => {
+      const start = document.querySelector<HTMLButtonElement>('#start')!;
+      new MutationObserver((_, observer) => {
+        if (start.textContent !== 'Pause') return;
+        observer.disconnect();
+        start.click();
+      }).observe(start, { childList: true });
+    });
+    await page.click('#start');
+    expect(await text('#train-status', /Paused|Finished/)).toBe('Paused after 1 step');
+    expect(await page.locator('#figure-step').textContent()).toBe('1 of 2');
+    expect(await page.locator('#figure-held').textContent()).toBe('–');
+    await page.click('#start');
+    expect(await finished()).toBe('Finished after 2 steps');
+    expect(Number(await page.locator('#figure-held').textContent())).toBeGreaterThan(1);
+    await expect.poll(points).toBe(2);
+  });
+
+  it('ended, a run is there to be downloaded until the next one', async () => {
+    await visit('?tab=train&device=wasm&steps=1000&batch=8');
+    await page.click('#start');
+    await text('#figure-step', /^\d+ of 1,000/);
+    await page.click('#stop-training');
+    const ended = await text('#train-status', /Ended/);
+    const at = Number(/^Ended after (\d+) steps?; its checkpoint can be downloaded until the next start$/.exec(ended)![1]);
+    expect(await page.locator('#figure-step').textContent()).toBe(`${at} of 1,000`);
+    expect(await page.locator('#figure-left').textContent()).toBe('–');
+    expect(await page.locator('#train-rate').textContent()).toBe('');
+    expect(await page.locator('#stop-training').isVisible()).toBe(false);
+    const { name } = await downloaded(() => page.click('#download'));
+    expect(name).toBe(`aim-step-${String(at).padStart(8, '0')}.zip`);
+    await page.locator('#training [name=steps]').fill('2');
+    await page.click('#start');
+    expect(await page.locator('#download').isVisible()).toBe(false);
+    expect(await finished()).toBe('Finished after 2 steps');
+  });
+
+  it('a finished checkpoint goes on for the steps in the form, which then shows its options', async () => {
+    await visit('?tab=train&device=wasm&steps=5&batch=8&rate=0.003');
+    await page.click('#start');
+    await finished();
+    const { name, bytes } = await downloaded(() => page.click('#download'));
+    const folder = folderOf({ [name]: bytes });
+    await page.goto(`${site.url}/user/studio/?tab=train&device=wasm&size=small&steps=4&batch=32`);
+    await drop(`${folder}/${name}`);
+    expect(await finished()).toBe('Finished after 9 steps');
+    expect(await page.locator('#figure-step').textContent()).toBe('9 of 9');
+    await expect.poll(points).toBe(4);
+    expect(await page.locator('#samples .step').last().textContent()).toBe('5');
+    expect(await Promise.all(['steps', 'batch', 'rate'].map(value))).toEqual(['4', '8', '0.003']);
+    expect(await page.locator('[name=size]:checked').inputValue()).toBe('tiny');
+  });
+
+  it('a run on other data asks for that', async () => {
+    // As many classes as the built-in data, so that the names alone tell.
+    const image = (light: number) => png(32, 32, (x, y) => grey((x + y) % 8 < 4 ? light : 0)(x, y));
+    const images = Object.fromEntries(
+      Array.from({ length: 20 }, (_, i) => [`${'abcdefghij'[i % 10]}/${i}.png`, image(60 + 10 * i)]),
+    );
+    const [folder, other] = [folderOf(images), folderOf({ 'a/0.png': image(9), 'a/1.png': image(8), 'b/0.png': image(7) })];
+    await visit('?tab=train&device=wasm&steps=2&batch=4');
+    await drop(folder);
+    await text('#folder-name', /20 files/);
+    await page.click('#start');
+    await finished();
+    const { name, bytes } = await downloaded(() => page.click('#download'));
+    const zip = folderOf({ [name]: bytes });
+
+    await page.goto(`${site.url}/user/studio/?tab=train&device=wasm&steps=3`);
+    await drop(`${zip}/${name}`);
+    expect(await text('#train-status.error', /./)).toBe(
+      'This run was trained on another data set: 10 classes (a, b, c, …), in images of 32×32 pixels; ' +
+        'Fashion-MNIST has 10 classes (T-shirt/top, Trouser, Pullover, …). Choose the folder of its images, and it goes on.',
+    );
+    expect(await page.locator('#announcer').textContent()).toMatch(/another data set/);
+    const choose = async (folder: string) => {
+      expect(await page.evaluate(() => document.activeElement?.id)).toBe('open-data');
+      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
+      await chooser.setFiles(folder);
+    };
+    await choose(other);
+    expect(await text('#train-status.error', /folder chosen/)).toMatch(/the folder chosen has 2 classes \(a, b\)\. Choose/);
+    await choose(folder);
+    expect(await finished()).toBe('Finished after 5 steps');
+    expect(await text('#data-caption', /images/)).toMatch(/10 images of 10 classes, 10 held out/);
+    expect(await page.locator('[name=data]:checked').inputValue()).toBe('folder');
   });
 
   it('trains on a folder of images, and says what is wrong with one', async () => {
@@ -322,7 +617,9 @@ describe('Inspect', () => {
     expect(sizes.every((n) => n > 0)).toBe(true);
     expect(await page.locator('#config').innerText()).toMatch(/Mamba-2[\s\S]*d_model\s+256[\s\S]*64 \(8×8\)/);
     expect(await text('#features', /In use/)).toMatch(/WebAssembly.*WebGPU adapter.*swiftshader/i);
+    expect(await text('#compare-empty', /./)).toMatch(/six images of the class/);
     await page.click('#compare-draw');
+    expect(await page.locator('#compare-empty').isVisible()).toBe(false);
     await text('#compare-status', /Six images each/);
     const sides = await Promise.all(['trained', 'authors'].map((side) => pixels(`side-${side}`, 0)));
     expect(sides[0]).not.toEqual(sides[1]);
@@ -411,10 +708,10 @@ describe('The page', () => {
   });
 });
 
-it('npm run studio serves it, isolated so that WASM may use threads', async ({ skip }) => {
-  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
-  const server = spawn(process.execPath, ['scripts/studio.mjs', '--port', '0'], { cwd: root });
-  try {
+describe('The server', () => {
+  /** Starts one in a process of its own; resolves to its address. */
+  async function started(args: string[]): Promise<{ url: string; kill: () => void }> {
+    const server = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
     const url = await new Promise<string>((resolve, reject) => {
       server.stdout.on('data', (chunk) => {
         const found = /http:\S+/.exec(String(chunk));
@@ -422,13 +719,58 @@ it('npm run studio serves it, isolated so that WASM may use threads', async ({ s
       });
       server.on('exit', (code) => reject(new Error(`it ended with ${code}`)));
     });
-    expect((await fetch(`${url}%2e%2e/package.json`)).status).toBe(404);
-    expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
-    ({ page, errors } = await openPage(browser, `${url}?device=wasm&count=1&show=end`));
-    page.setDefaultTimeout(PATIENCE);
-    await drawn();
-    expect(await page.evaluate('crossOriginIsolated')).toBe(true);
-  } finally {
-    server.kill();
+    return { url, kill: () => server.kill() };
   }
+
+  it('npm run studio serves it, isolated so that WASM may use threads', async () => {
+    const { url, kill } = await started(['scripts/studio.mjs', '--port', '0']);
+    try {
+      expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
+      await visit('?device=wasm&count=1&show=end', url);
+      await drawn();
+      expect(await page.evaluate('crossOriginIsolated')).toBe(true);
+    } finally {
+      kill();
+    }
+  });
+
+  it('outlives what it cannot answer, and gives nothing from outside its folder', async () => {
+    const folder = folderOf({ 'site/index.html': 'the page', 'site/sub/a.txt': 'a', 'secret.txt': 'secret' });
+    // It can be opened and not read.
+    symlinkSync('/proc/self/mem', `${folder}/site/unreadable`);
+    const script = `import { serveStudio } from './scripts/studio.mjs';
+      console.log((await serveStudio(${JSON.stringify(`${folder}/site`)}, 0)).url);`;
+    const { url, kill } = await started(['--input-type=module', '--eval', script]);
+    /** The status of an address as it is, which fetch would tidy, and the text. */
+    const ask = (path: string) =>
+      new Promise<string>((resolve) => {
+        const asked = request(url, { path }, (answer) => {
+          let body = '';
+          answer.on('data', (part) => {
+            body += part;
+          });
+          answer.on('end', () => resolve(`${answer.statusCode} ${body.trim()}`));
+          answer.on('error', ({ message }) => resolve(message));
+        });
+        asked.on('error', ({ message }) => resolve(message));
+        asked.end();
+      });
+    try {
+      for (const path of ['/%zz', '/%', '/%c0%af', '//', '/%00', '/a%00b']) expect(await ask(path), path).toBe('400 bad address');
+      const outside = [
+        '/../secret.txt',
+        '/%2e%2e/secret.txt',
+        '/..%2fsecret.txt',
+        '/sub/..%2f..%2fsecret.txt',
+        '/sub/../../secret.txt',
+      ];
+      for (const path of [...outside, '/..%5csecret.txt', '/nothing', '/sub', '/sub/', '/index.html/x', `/${'x'.repeat(5000)}`])
+        expect(await ask(path), path).toBe('404 not found');
+      expect(await ask('/unreadable')).toMatch(/aborted|hang up/);
+      expect(await ask('/')).toBe('200 the page');
+      expect(await ask('/sub/a.txt')).toBe('200 a');
+    } finally {
+      kill();
+    }
+  });
 });

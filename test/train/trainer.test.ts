@@ -11,7 +11,7 @@ import type { ImageDataset } from '../../src/data/dataset.js';
 import { CheckpointError, OptionError, TrainingError } from '../../src/errors.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { uniform } from '../../src/train/random.js';
-import { Trainer, type TrainerOptions } from '../../src/train/trainer.js';
+import { Trainer, type TrainerOptions, type TrainStep } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { CONFIG, codesFor } from './tiny.js';
 
@@ -95,6 +95,39 @@ describe('stage 2', () => {
     trainer.dispose();
     await aim.dispose();
     if (!(await hasAdapter())) skip(`without WebGPU: ${NO_ADAPTER}`);
+  });
+
+  it('left or aborted at any step, it tells every step once, as if it had never stopped', async () => {
+    const options = { steps: 7, evalEvery: 3, evalItems: 8 };
+    const tell = ({ step, loss, eval: held }: TrainStep) => ({ step, loss, held });
+    const began = async () => {
+      const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+      return { aim, trainer: await open(aim, options) };
+    };
+    const whole = await began();
+    const want = [];
+    for await (const step of whole.trainer.run()) want.push(tell(step));
+
+    const { aim, trainer } = await began();
+    const got: ReturnType<typeof tell>[] = [];
+    const signal = AbortSignal.abort(new Error('enough'));
+    while (got.length < 7) {
+      await expect(trainer.run({ signal }).next()).rejects.toThrow('enough');
+      for await (const step of trainer.run()) {
+        got.push(tell(step));
+        break;
+      }
+      if (got.length !== 4) continue;
+      // The step that the device is ahead by, alone.
+      for await (const step of trainer.run({ until: trainer.step })) got.push(tell(step));
+      expect([trainer.step, got.length]).toEqual([5, 5]);
+    }
+    for await (const step of trainer.run()) got.push(tell(step));
+    expect(got).toEqual(want);
+    for (const each of [whole, { aim, trainer }]) {
+      each.trainer.dispose();
+      await each.aim.dispose();
+    }
   });
 
   it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
