@@ -87,6 +87,8 @@ describe('generate', () => {
     refused(['generate', '--class', 'Hat', '--out', out], /no class "Hat"/);
     refused(['generate', '--device', 'tpu', '--out', out], /--device is "tpu"/);
     refused(['generate', '--colour', 'red', '--out', out], /--colour/);
+    refused(['generate', '--dtype', 'int8', '--out', out], /--dtype is "int8"; it must be one of auto, f32, f16/);
+    refused(['generate', '--precision', 'half', '--out', out], /--precision is "half"; it must be one of f32, mixed/);
     refused(['generate', 'a', 'b', '--out', out], /unexpected "b"/);
     refused(['paint'], /no command "paint"/);
     refused(['generate', '--out', at('no/such/folder.png')], /folder does not exist/);
