@@ -8,11 +8,10 @@ import { parseHeader } from './io/safetensors.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
-import { line } from './model/layers.js';
+import { widened } from './model/layers.js';
 import { loadTensors } from './model/load.js';
 import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
-import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
@@ -82,6 +81,8 @@ export class AiM {
   classes: string[] | undefined;
   /** @internal Set where the device is the library's to replace. Whoever changes the weights puts another in its place. */
   restore: Restore | undefined;
+  /** @internal Whether weights were rounded to float16, which the checkpoint has in another format. */
+  rounded = false;
   private disposed = false;
   /** @internal */
   readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree };
@@ -227,7 +228,9 @@ export class AiM {
       const weights = opened ?? (await openWeights(from, stop));
       opened = undefined;
       const wanted = new Map([...this.named(on)].filter(([name]) => name.startsWith(part)));
+      const { tensors } = weights.header;
       const ignored = await loadTensors(on.be, wanted, weights.source, { header: weights.header, signal: stop });
+      this.rounded ||= [...wanted].some(([name, { tensor }]) => tensor.dtype === 'f16' && tensors.get(name)?.dtype !== 'F16');
       return { ignored, digest: weights.source.digest() };
     };
     const { ignored, digest } = await this.attempt((on) => fill(on, files, options.signal), options.signal);
@@ -454,8 +457,7 @@ export class AiM {
   widen({ be, params } = this.on): void {
     replace(this.tree, params, (t) => {
       if (t.dtype !== 'f16') return t;
-      const wide = be.tensor(t.shape);
-      be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
+      const wide = widened(be, t);
       be.free(t);
       return wide;
     });
