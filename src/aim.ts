@@ -11,11 +11,10 @@ import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type Sourc
 import { type AimParams, aimParams } from './model/aim.js';
 import { packed } from './model/arena.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
-import { line } from './model/layers.js';
+import { widened } from './model/layers.js';
 import { loadTensors } from './model/load.js';
 import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
-import { widen } from './ops/index.js';
 import { createBackend, type DeviceOptions } from './platform/device.js';
 import { Recovery } from './recovery.js';
 import { threefry2x32 } from './sampling.js';
@@ -94,6 +93,8 @@ export class AiM {
   classes: string[] | undefined;
   /** @internal Set where the device is the library's to replace. Whoever changes the weights puts another in its place. */
   restore: Restore | undefined;
+  /** @internal Whether weights were rounded to float16, which the checkpoint has in another format. */
+  rounded = false;
   private disposed = false;
   /** @internal */
   readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree };
@@ -239,7 +240,9 @@ export class AiM {
       const weights = opened ?? (await openWeights(from, stop));
       opened = undefined;
       const wanted = new Map([...this.named(on)].filter(([name]) => name.startsWith(part)));
+      const { tensors } = weights.header;
       const ignored = await loadTensors(on.be, wanted, weights.source, { header: weights.header, signal: stop });
+      this.rounded ||= [...wanted].some(([name, { tensor }]) => tensor.dtype === 'f16' && tensors.get(name)?.dtype !== 'F16');
       return { ignored, digest: weights.source.digest() };
     };
     const { ignored, digest } = await this.attempt((on) => fill(on, files, options.signal), options.signal);
@@ -498,7 +501,7 @@ export class AiM {
       narrow.map(([, , t]) => t.shape),
     );
     const wide = new Map(narrow.map(([, , t], i) => [t, tensors[i]!]));
-    for (const [x, y] of wide) be.run(widen.forward, { x: line(be, x), y: line(be, y) });
+    for (const [x, y] of wide) widened(be, x, y);
     be.free(...wide.keys());
     replace(this.tree, params, (t) => wide.get(t) ?? t);
   }

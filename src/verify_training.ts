@@ -1,5 +1,5 @@
 /** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, then five steps. */
-import type { AiM } from './aim.js';
+import type { AiM, Placed } from './aim.js';
 import type { NumArray } from './backend/backend.js';
 import { Acts } from './model/acts.js';
 import type { AimParams } from './model/aim.js';
@@ -20,11 +20,17 @@ export interface TrainingRun {
   after: Map<string, NumArray>;
 }
 
-/** Trains on one batch and puts the weights back. */
-export async function trainingRun(aim: AiM, tokens: NumArray, labels: NumArray, signal?: AbortSignal): Promise<TrainingRun> {
+/** Trains `params` (float32 all) on one batch and puts them back. */
+export async function trainingRun(
+  aim: AiM,
+  params: Placed['params'],
+  tokens: NumArray,
+  labels: NumArray,
+  signal?: AbortSignal,
+): Promise<TrainingRun> {
   const { be, config } = aim;
   const b = labels.length;
-  const named = [...aim.named()].filter(([name]) => name.startsWith('mamba.'));
+  const named = [...aim.named({ be, params })].filter(([name]) => name.startsWith('mamba.'));
   const before = new Map<string, NumArray>();
   for (const [name, { tensor }] of named) before.set(name, await be.read(tensor));
 
@@ -50,7 +56,7 @@ export async function trainingRun(aim: AiM, tokens: NumArray, labels: NumArray, 
     for (let step = 1; step <= STEPS; step++) {
       signal?.throwIfAborted();
       optimizer.zeroGrad();
-      aimLoss(be, aim.params.mamba.backbone, config, batch, acts, grads);
+      aimLoss(be, params.mamba.backbone, config, batch, acts, grads);
       run.losses.push((await be.read(batch.loss))[0]!);
       if (step === 1) for (const s of optimizer.slots) run.grads.set(s.name, toCheckpoint(s.spec, await be.read(s.grad)));
       optimizer.prepare(step, LR);
@@ -66,23 +72,25 @@ export async function trainingRun(aim: AiM, tokens: NumArray, labels: NumArray, 
   return run;
 }
 
-/** A sign of a vanishing gradient is rounding, and AdamW turns it into a step of lr either way. */
-const TINY = 1e-6;
+/** What AdamW may do to a weight beside what errors of its gradient make of it. */
 const AFTER_ABS = 2e-4;
 
-/** Compares parameters after the steps; says how many were judged by the loose rule. */
-export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, grad: ArrayLike<number>) {
+/**
+ * Compares parameters after the steps; `share` is the largest of what their difference is allowed. `noise` is the error of a
+ * gradient beside the largest of its tensor. A step is about lr in the gradient's direction whatever its size, so that over the
+ * steps such an error moves a weight by up to 2·STEPS·lr where its gradient is no larger, and the less the larger that is.
+ */
+export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, grad: ArrayLike<number>, noise: number) {
   let largest = 0;
   for (let i = 0; i < grad.length; i++) largest = Math.max(largest, Math.abs(grad[i]!));
   let maxAbs = 0;
-  let loose = 0;
-  let ok = true;
+  let share = 0;
   for (let i = 0; i < want.length; i++) {
     const diff = Math.abs(got[i]! - want[i]!);
-    const tiny = Math.abs(grad[i]!) < TINY * largest;
-    if (tiny) loose++;
-    else maxAbs = Math.max(maxAbs, Number.isNaN(diff) ? Number.POSITIVE_INFINITY : diff);
-    if (!(diff <= (tiny ? 2 * STEPS * LR : AFTER_ABS))) ok = false;
+    const doubt = largest === 0 ? 1 : Math.min(1, (noise * largest) / Math.abs(grad[i]!));
+    // NaN stays, and fails.
+    share = Math.max(share, diff / (AFTER_ABS + 2 * STEPS * LR * doubt));
+    maxAbs = Math.max(maxAbs, diff);
   }
-  return { maxAbs, allowed: AFTER_ABS, ok, loose };
+  return { maxAbs, share };
 }

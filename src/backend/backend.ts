@@ -72,8 +72,12 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   abstract readonly description: string;
   /** Whether tensors may be f16. */
   readonly halves: boolean = false;
-  /** Whether matrix products round their factors to f16 (`precision: 'mixed'` on WebGPU). */
+  /** Whether matrix products may round their factors to f16 (`precision: 'mixed'` on WebGPU). */
   get rounds(): boolean {
+    return false;
+  }
+  /** Whether large ones do: the device has matrix units for it. */
+  get halfProducts(): boolean {
     return false;
   }
   /** Bytes held by live tensors and recordings. */

@@ -2,6 +2,7 @@
 import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan, type TensorSpec } from '../ops/spec.js';
+import { hasHalfTiles } from '../ops/tile.js';
 import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import {
@@ -119,6 +120,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   override get rounds(): boolean {
     return this.caps.products === 'f16';
+  }
+  override get halfProducts(): boolean {
+    return hasHalfTiles(this.caps);
   }
 
   execute(commands: readonly GpuCommand[]): void {

@@ -4,7 +4,7 @@ import { grid } from '../io/image.js';
 import { encodeNpz } from '../io/npz.js';
 import { ensureWritable, makeFolder, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
-import { COMMON, choice, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { COMMON, choice, type Flags, helpText, modelOptions, NUMERICS, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -26,6 +26,7 @@ const FLAGS: Flags = {
     value: 'PATH',
     help: 'FILE.png (a grid), FILE.npz (arr_0 images, arr_1 labels) or a FOLDER (default aim.png)',
   },
+  ...NUMERICS,
   ...COMMON,
 };
 
@@ -50,7 +51,7 @@ export async function generateCommand(argv: string[], signal: AbortSignal): Prom
   const options = generateOptions(flags);
   if (!IS_FILE.test(out)) await makeFolder(out);
   await ensureWritable(out);
-  const aim = await loadModel(args[0], { ...commonOptions(flags), signal });
+  const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   try {
     process.stderr.write(`device: ${aim.device}\n`);
     const { result, seconds } = await withProgress(aim, options, signal);

@@ -2,9 +2,9 @@
 import { adapterSummary } from '../platform/device.js';
 import { runtime } from '../platform/runtime.js';
 import { embeddedModel, loadModel } from './model.js';
-import { COMMON, commonOptions, type Flags, helpText, parse } from './options.js';
+import { COMMON, commonOptions, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
 
-const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, ...COMMON };
+const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, dtype: NUMERICS.dtype, ...COMMON };
 
 const HELP = helpText(
   'aim info [MODEL] [options]',
@@ -19,7 +19,7 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
     return 0;
   }
   const gpu = await adapterSummary(commonOptions(flags).dawn);
-  const aim = await loadModel(args[0], { ...commonOptions(flags), signal });
+  const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   const { config, parameters } = aim;
   const { json: _, ...shown } = config;
   const info = {

@@ -27,6 +27,20 @@ export const COMMON: Flags = {
   help: { type: 'boolean', help: 'this text' },
 };
 
+/** How a model that is loaded computes. */
+export const NUMERICS = {
+  dtype: {
+    type: 'string',
+    value: 'auto|f32|f16',
+    help: 'weights on a GPU; f16 rounds them to float16 (default auto: float16 where the file has it, which loses nothing)',
+  },
+  precision: {
+    type: 'string',
+    value: 'f32|mixed',
+    help: 'of matrix products on a GPU (default f32); mixed rounds factors to float16',
+  },
+} satisfies Flags;
+
 export function parse(command: string, argv: string[], flags: Flags, maxArgs = 1): Parsed {
   const options = Object.fromEntries(
     Object.entries(flags).map(([name, f]) => [name, { type: f.type, multiple: f.multiple ?? false }]),
@@ -74,5 +88,14 @@ export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device
     ...(threads !== undefined && { threads }),
     ...(dawn && { dawn }),
     revision: flags.revision as string | undefined,
+  };
+}
+
+/** The flags of COMMON and NUMERICS as options of `fromPretrained`. */
+export function modelOptions(flags: Parsed['flags']): LoadOptions {
+  return {
+    ...commonOptions(flags),
+    dtype: choice(flags, 'dtype', ['auto', 'f32', 'f16'] as const) ?? 'auto',
+    precision: choice(flags, 'precision', ['f32', 'mixed'] as const) ?? 'f32',
   };
 }

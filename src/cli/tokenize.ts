@@ -5,7 +5,7 @@ import { openData } from '../data/open.js';
 import { OptionError } from '../errors.js';
 import { ensureWritable, readText, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
-import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import { COMMON, type Flags, helpText, modelOptions, NUMERICS, number, type Parsed, parse } from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -21,6 +21,7 @@ const FLAGS: Flags = {
   classes: { type: 'string', value: 'a,b,…|FILE.json', help: 'names of the classes of IDX files (default: their numbers)' },
   seed: { type: 'string', value: 'S', help: 'of the random crops (default 0)' },
   batch: { type: 'string', value: 'B', help: 'images encoded at once; changes speed and memory only (default 32)' },
+  ...NUMERICS,
   ...COMMON,
 };
 
@@ -48,7 +49,7 @@ export async function tokenizeCommand(argv: string[], signal: AbortSignal): Prom
   if (flags.flip && !augment) throw new OptionError('--flip mirrors random crops; ask for some with --augment N.');
   const classes = await classNames(flags);
   await ensureWritable(out);
-  const aim = await loadModel(flags.tokenizer as string | undefined, { ...commonOptions(flags), signal });
+  const aim = await loadModel(flags.tokenizer as string | undefined, { ...modelOptions(flags), signal });
   try {
     const data = await openData(path, { size: aim.config.image_size, flip: flags.flip === true, holdout, classes, signal });
     if (data.kind === 'codes') throw new OptionError(`${path} holds codes already; pass a folder of images.`);

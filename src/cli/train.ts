@@ -13,7 +13,18 @@ import { type Metric, openMetrics } from '../train/metrics.js';
 import { plotLoss } from '../train/plot.js';
 import { Trainer, type TrainerOptions, type TrainStep } from '../train/trainer.js';
 import { embeddedModel, loadModel, withBar } from './model.js';
-import { COMMON, choice, commonOptions, type Flags, helpText, number, type Parsed, parse } from './options.js';
+import {
+  COMMON,
+  choice,
+  commonOptions,
+  type Flags,
+  helpText,
+  modelOptions,
+  NUMERICS,
+  number,
+  type Parsed,
+  parse,
+} from './options.js';
 import { progress } from './progress.js';
 
 const FLAGS: Flags = {
@@ -44,11 +55,7 @@ const FLAGS: Flags = {
   keep: { type: 'string', value: 'N', help: 'newest checkpoints to keep (default 2)' },
   holdout: { type: 'string', value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' },
   flip: { type: 'boolean', help: 'class folders: mirror half of the training images' },
-  precision: {
-    type: 'string',
-    value: 'f32|mixed',
-    help: 'of matrix products on a GPU (default f32); mixed rounds factors to float16',
-  },
+  precision: NUMERICS.precision,
   'loss-scale': { type: 'string', value: 'N', help: 'first scale of the loss in mixed precision (default 1024; 0 none)' },
   ...COMMON,
 };
@@ -192,7 +199,7 @@ async function makeModel(
   seed: number,
   signal: AbortSignal,
 ): Promise<AiM> {
-  const options = { ...commonOptions(flags), precision: choice(flags, 'precision', ['f32', 'mixed'] as const) ?? 'f32', signal };
+  const options = { ...modelOptions(flags), signal };
   if (saved) return AiM.fromPretrained(saved.path, options);
   const init = flags.init as string | undefined;
   if (init) {

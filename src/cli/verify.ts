@@ -3,8 +3,9 @@ import { greyToRgb, readIdx } from '../data/idx.js';
 import { OptionError } from '../errors.js';
 import { exists, openFile } from '../platform/files.js';
 import { type TestSet, type VerifyRow, verify } from '../verify.js';
+import { type VerifyMode, verifyMode } from '../verify_tolerance.js';
 import { loadModel } from './model.js';
-import { COMMON, commonOptions, type Flags, helpText, parse } from './options.js';
+import { COMMON, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
 
 const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 
@@ -16,6 +17,7 @@ const FLAGS: Flags = {
   },
   slow: { type: 'boolean', help: 'also run checks that take minutes on a slow device' },
   json: { type: 'boolean', help: 'print JSON instead of a table' },
+  ...NUMERICS,
   ...COMMON,
   device: { type: 'string', value: 'auto|webgpu|wasm|reference', help: 'where to compute; reference is float64 TypeScript' },
 };
@@ -23,6 +25,7 @@ const FLAGS: Flags = {
 const HELP = helpText(
   'aim verify FOLDER [options]',
   'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
+    'What is allowed depends on how the model computes there (--dtype, --precision), which the first lines tell.\n' +
     'Exits 0 when all are within their allowance, 1 when any is not.',
   FLAGS,
 );
@@ -37,13 +40,13 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
   if (!folder)
     throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
   const source = await openFile(`${folder}/expected.safetensors`);
-  const aim = await loadModel(folder, { ...commonOptions(flags), signal }).catch(async (error) => {
+  const aim = await loadModel(folder, { ...modelOptions(flags), signal }).catch(async (error) => {
     await source.close();
     throw error;
   });
   try {
-    if (!flags.json) process.stdout.write(`${folder} on ${aim.device}\n${HEADER}`);
-    const { rows, skipped } = await verify(aim, source, {
+    if (!flags.json) process.stdout.write(`${folder} on ${aim.device}\n${modeLines(verifyMode(aim))}${HEADER}`);
+    const { mode, rows, skipped } = await verify(aim, source, {
       testSet: await testSet(
         (flags.data as string | undefined) ?? FASHION_MNIST,
         aim.config.image_size,
@@ -54,7 +57,7 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
       onRow: (row) => !flags.json && process.stdout.write(line(row)),
     });
     const failed = rows.filter((r) => !r.ok).length;
-    if (flags.json) process.stdout.write(`${JSON.stringify({ folder, device: aim.device, rows, skipped })}\n`);
+    if (flags.json) process.stdout.write(`${JSON.stringify({ folder, device: aim.device, mode, rows, skipped })}\n`);
     else {
       for (const { name, reason } of summarise(skipped)) process.stdout.write(`not checked: ${name} (${reason})\n`);
       process.stdout.write(`${rows.length - failed} ok, ${failed} failed, ${skipped.length} not checked\n`);
@@ -67,6 +70,11 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
 }
 
 const HEADER = `${'tensor'.padEnd(48)} ${'max abs'.padStart(10)} ${'max rel'.padStart(10)} ${'allowed'.padStart(10)}\n`;
+
+function modeLines({ name, weights, products, reason, allowed }: VerifyMode): string {
+  const figures = Object.entries(allowed).map(([what, v]) => `${what} ${v.toPrecision(2)}`);
+  return `weights ${weights}; products ${products}\nallowed in mode ${name} (${reason}): ${figures.join(', ')}\n`;
+}
 
 function line({ name, maxAbs, maxRel, allowed, ok, note }: VerifyRow): string {
   const figure = (v: number) => v.toExponential(2).padStart(10);

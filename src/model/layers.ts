@@ -1,6 +1,6 @@
 /** Small pieces that every model part shares. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { linear } from '../ops/index.js';
+import { linear, widen } from '../ops/index.js';
 
 /** y = x·wᵀ (+ bias) (+ residual) over the last dimension of x, whatever the leading ones are. Shapes: w [n, k]. */
 export function linearForward(be: Backend, x: Tensor, w: Tensor, y: Tensor, bias?: Tensor, residual?: Tensor): void {
@@ -15,3 +15,9 @@ export function rows(be: Backend, t: Tensor): Tensor {
 
 /** The tensor as one dimension. */
 export const line = (be: Backend, t: Tensor) => be.reshape(t, [t.size]);
+
+/** A float32 copy of a float16 tensor, in `wide`. */
+export function widened(be: Backend, t: Tensor, wide = be.tensor(t.shape)): Tensor {
+  be.run(widen.forward, { x: line(be, t), y: line(be, wide) });
+  return wide;
+}

@@ -42,10 +42,13 @@ export const hasMatrixUnits = (caps: GpuCaps, bytes: number) =>
   manyRegisters(caps) &&
   caps.maxWorkgroupStorage >= bytes;
 
+/** Whether large matrix products are made of f16 factors. */
+export const hasHalfTiles = (caps: GpuCaps) => hasMatrixUnits(caps, HALF_BYTES);
+
 /** The tile of f16 factors where the device has it, the caller allows it, and a product with `depth` terms a sum fits it. */
 export function halfTileOf(rows: number, columns: number, depth: number, caps: GpuCaps): Tile | undefined {
   const fits = Math.min(rows, columns) >= HALF.size && depth >= HALF_SLICE;
-  return fits && hasMatrixUnits(caps, HALF_BYTES) ? HALF : undefined;
+  return fits && hasHalfTiles(caps) ? HALF : undefined;
 }
 
 /** What a plan with a tile of f16 factors must enable. */

@@ -87,6 +87,8 @@ describe('generate', () => {
     refused(['generate', '--class', 'Hat', '--out', out], /no class "Hat"/);
     refused(['generate', '--device', 'tpu', '--out', out], /--device is "tpu"/);
     refused(['generate', '--colour', 'red', '--out', out], /--colour/);
+    refused(['generate', '--dtype', 'int8', '--out', out], /--dtype is "int8"; it must be one of auto, f32, f16/);
+    refused(['generate', '--precision', 'half', '--out', out], /--precision is "half"; it must be one of f32, mixed/);
     refused(['generate', 'a', 'b', '--out', out], /unexpected "b"/);
     refused(['paint'], /no command "paint"/);
     refused(['generate', '--out', at('no/such/folder.png')], /folder does not exist/);
@@ -180,6 +182,7 @@ describe('verify', () => {
     const good = aim(['verify', fixture('mamba2-adaln'), '--device', 'wasm']);
     expect(good.status, good.stdout + good.stderr).toBe(0);
     expect(good.stdout).toMatch(/decode\.greedy-tokens\.positions-trained\.cfg2 .* ok/);
+    expect(good.stdout).toMatch(/weights float32; products float32\nallowed in mode f32 \(.*\): logits 0\.00010, /);
     cpSync(fixture('mamba2-adaln'), at('wrong'), { recursive: true });
     const bytes = readFileSync(at('wrong/expected.safetensors'));
     const source = bytesSource(new Uint8Array(bytes));
@@ -191,8 +194,23 @@ describe('verify', () => {
     const bad = aim(['verify', at('wrong'), '--device', 'wasm']);
     expect(bad.status).toBe(1);
     expect(bad.stdout).toMatch(/forward\.logits .* FAILED/);
+    // What wasm does not have is not claimed.
+    const asked = aim([
+      'verify',
+      fixture('mamba2-adaln'),
+      '--device',
+      'wasm',
+      '--dtype',
+      'f16',
+      '--precision',
+      'mixed',
+      '--json',
+    ]);
+    expect(asked.status, asked.stderr).toBe(0);
+    expect(JSON.parse(asked.stdout).mode).toMatchObject({ name: 'f32', weights: 'float32', products: 'float32' });
     refused(['verify'], /which folder/);
     refused(['verify', at('absent')], /no folder or file/);
+    refused(['verify', fixture('mamba2-adaln'), '--dtype', 'bf16'], /--dtype is "bf16"/);
   });
 });
 

@@ -55,6 +55,7 @@ it('refuses bad input and leaves nothing', () => {
     [[dir, '--out', out, '--flip'], /ask for some with --augment/],
     [[dir, '--out', out, '--classes', 'a'], /rename those instead/],
     [[dir, '--out', out, '--tokenizer', '/nonexistent'], /there is no folder or file \/nonexistent/],
+    [[dir, '--out', out, '--dtype', 'int8'], /--dtype is "int8"; it must be one of auto, f32, f16/],
     [[idx, '--out', out, '--classes', 'a,b'], /label 2 has no name among the 2 classes/],
     [[idx, '--out', out, '--classes', `${idx}/bad.json`], /is no JSON list of names/],
     [[idx, '--out', out, '--holdout', '0.1'], /leave it out/],

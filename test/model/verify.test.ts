@@ -1,10 +1,14 @@
-/** `verify` of every golden checkpoint on every backend. */
-import { describe, expect, it } from 'vitest';
+/** `verify` of every golden checkpoint on every backend, and of float16 weights; what it lets pass and what not. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
+import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/io/safetensors.js';
+import { bytesSource } from '../../src/io/source.js';
 import { openFile } from '../../src/platform/files.js';
 import { verify } from '../../src/verify.js';
+import { verifyMode } from '../../src/verify_tolerance.js';
+import { compareAfter } from '../../src/verify_training.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
-import { GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
+import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 
 /** Minutes each on a software adapter or in float64; AIM_SLOW=1 runs them too, `aim verify` runs them one by one. */
 const SLOW = ['aim-fmnist on reference', 'mamba2-adaln-group on webgpu', 'aim-fmnist on webgpu'];
@@ -34,3 +38,98 @@ for (const name of GOLDENS) {
     }
   });
 }
+
+/** Those of a checkpoint's goldens that `wanted` matches; `change` may touch their values. */
+async function goldensOf(
+  folder: string,
+  wanted: RegExp,
+  change: (name: string, data: Float32Array | Int32Array) => void = () => {},
+) {
+  const file = await openFile(`${folder}/expected.safetensors`);
+  const header = await parseHeader(file);
+  const tensors = [];
+  for (const [name, { shape, dtype }] of header.tensors) {
+    if (!wanted.test(name)) continue;
+    const floats = dtype === 'F32';
+    const data = floats ? await readFloats(file, header, name) : Int32Array.from(await readInts(file, header, name));
+    change(name, data);
+    tensors.push({ name, shape, dtype: floats ? ('F32' as const) : ('I32' as const), data });
+  }
+  await file.close();
+  return bytesSource(encodeSafetensors(tensors));
+}
+
+describe('weights rounded to float16', () => {
+  const folder = fixture('mamba2-adaln');
+  let aim: AiM | undefined;
+  beforeAll(async () => {
+    if (await hasAdapter()) aim = await AiM.fromPretrained(folder, { device: 'webgpu', dtype: 'f16' });
+  });
+  afterAll(() => aim?.dispose());
+
+  it('pass by tolerances of their own', async ({ skip }) => {
+    if (!aim) return skip(NO_ADAPTER);
+    const goldens = await goldensOf(folder, /^input|forward\.logits|greedy|^vq\.(image|pre-quant|codes)$|vq\.loss\.mse/);
+    const { mode, rows, skipped } = await verify(aim, goldens);
+    expect(mode).toMatchObject({ name: 'f16 weights', weights: expect.stringMatching(/float16, rounded/), products: 'float32' });
+    expect(rows.filter((r) => !r.ok)).toEqual([]);
+    const row = Object.fromEntries(rows.map((r) => [r.name, r]));
+    // They are rounded: float32's own tolerance would not do.
+    expect(row['forward.logits']!.maxRel).toBeGreaterThan(1e-4);
+    expect(row['forward.logits']!.note).toMatch(/from the same weights in float32/);
+    expect(row['vq.pre-quant']!.note).toMatch(/from the same weights in float32/);
+    expect(row['decode.greedy-tokens.positions-trained.cfg2']).toMatchObject({
+      maxAbs: 1,
+      note: expect.stringMatching(/near tie/),
+    });
+    expect(skipped).toEqual([{ name: 'vq.loss.mse', reason: expect.stringMatching(/training keeps float32/) }]);
+  });
+
+  it('do not hide a wrong weight or a wrong token', async ({ skip }) => {
+    if (!aim) return skip(NO_ADAPTER);
+    const { tensor } = aim.named().get('mamba.backbone.layers.1.mixer.out_proj.weight')!;
+    expect(tensor.dtype).toBe('f16');
+    const values = await aim.be.read(tensor);
+    aim.be.write(
+      tensor,
+      values.map((v) => v * 1.02),
+    );
+    const logits = await verify(aim, await goldensOf(folder, /^input|forward\.logits/));
+    expect(logits.rows).toMatchObject([{ name: 'forward.logits', ok: false }]);
+    aim.be.write(tensor, values);
+    const other = (name: string, data: Float32Array | Int32Array) => {
+      if (/greedy/.test(name)) data[data.length - 1]! ^= 1;
+    };
+    const tokens = await verify(aim, await goldensOf(folder, /^input|greedy/, other));
+    expect(tokens.rows).toMatchObject([{ maxAbs: 2, ok: false }]);
+  });
+});
+
+describe('mode', () => {
+  it('tells what the device does, not what was asked for', async ({ skip }) => {
+    const modeOf = async (device: 'wasm' | 'webgpu', folder = fixture('mamba2-adaln')) => {
+      const aim = await AiM.fromPretrained(folder, { device, dtype: 'f16', precision: 'mixed' });
+      const { halfProducts } = aim.be;
+      const mode = verifyMode(aim);
+      await aim.dispose();
+      return { halfProducts, ...mode };
+    };
+    expect(await modeOf('wasm')).toMatchObject({ name: 'f32', weights: 'float32', products: 'float32' });
+    if (!(await hasAdapter())) return skip(NO_ADAPTER);
+    const { halfProducts, name, products } = await modeOf('webgpu');
+    expect(name).toBe(halfProducts ? 'mixed' : 'f16 weights');
+    expect(products).toMatch(halfProducts ? /^float16 factors/ : /^float32, since 'mixed' needs matrix units/);
+    // Its file is float16 already.
+    const lossless = await modeOf('webgpu', embedded);
+    expect(lossless).toMatchObject({ name: halfProducts ? 'mixed' : 'f32', weights: 'float16, as they are stored' });
+  });
+
+  it('weights after steps may differ as far as the gradient is in doubt', () => {
+    const share = (off: number, gradient: number) => compareAfter([off, 0], [0, 0], [gradient, 1], 1e-3).share;
+    expect(share(9e-3, 1e-3)).toBeLessThan(1);
+    expect(share(9e-3, 1e-2)).toBeGreaterThan(1);
+    expect(share(1e-3, 1e-2)).toBeLessThan(1);
+    expect(share(1e-3, 1)).toBeGreaterThan(1);
+    expect(share(Number.NaN, 1) <= 1).toBe(false);
+  });
+});
