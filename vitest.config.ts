@@ -7,8 +7,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/setup.ts'],
     // A guard against hanging only: a software GPU on a busy machine is slow, and timings decide no test.
-    testTimeout: 900_000,
-    hookTimeout: 900_000,
+    testTimeout: 1_800_000,
+    hookTimeout: 1_800_000,
     // Dawn keeps native state per process and the machine may have two cores only.
     pool: 'forks',
     maxWorkers: 2,

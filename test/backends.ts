@@ -1,8 +1,9 @@
 /** The backends under test. WebGPU runs on any adapter, software ones included; without one its tests say so and skip. */
+import { existsSync } from 'node:fs';
+import { create } from 'webgpu';
 import type { Backend } from '../src/backend/backend.js';
 import { WasmBackend } from '../src/backend/wasm.js';
-import { DeviceError } from '../src/errors.js';
-import { createBackend } from '../src/platform/device.js';
+import { createBackend, type DeviceOptions } from '../src/platform/device.js';
 import { bringKernels } from '../src/train/kernels.js';
 
 /** WASM with all kernels, those of training included. */
@@ -13,13 +14,8 @@ export async function wasmBackend(options: Parameters<typeof WasmBackend.create>
 }
 
 /** WebGPU, or undefined where there is no adapter. */
-export async function webgpuBackend(): Promise<Backend | undefined> {
-  try {
-    return await createBackend({ device: 'webgpu' });
-  } catch (error) {
-    if (error instanceof DeviceError) return undefined;
-    throw error;
-  }
+export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backend | undefined> {
+  return (await findAdapter()) ? createBackend({ ...options, device: 'webgpu' }) : undefined;
 }
 
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
@@ -29,12 +25,17 @@ export const makers: Record<string, () => Promise<Backend | undefined>> = {
 
 export const NO_ADAPTER = 'no WebGPU adapter (install a Vulkan driver, e.g. Debian chromium + libvulkan1 for SwiftShader)';
 
-let found: Promise<boolean> | undefined;
-/** Whether `device: 'webgpu'` can be had here. */
-export function hasAdapter(): Promise<boolean> {
-  found ??= webgpuBackend().then((be) => {
-    be?.dispose();
-    return be !== undefined;
-  });
-  return found;
+const driver = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES ?? '';
+/** The Vulkan driver installed, if any: where there is one, to find no adapter is a failure. */
+export const DRIVER = existsSync(driver) ? driver : '';
+
+let gpu: GPU | undefined;
+/** Dawn's adapter, past the library: where that fails to make a device of one, no test may pass it for a reason to skip. */
+export async function findAdapter(): Promise<GPUAdapter | null> {
+  gpu ??= create([]);
+  const adapter = await gpu.requestAdapter();
+  if (!adapter && DRIVER) throw new Error(`${DRIVER} is installed but gives no adapter; install the Vulkan loader (libvulkan1).`);
+  return adapter;
 }
+
+export const hasAdapter = async () => (await findAdapter()) !== null;

@@ -47,7 +47,7 @@ it.for(['script-tag', 'worker'])('%s.html', async (name, { skip }) => {
   const browser = await openChromium();
   try {
     const { page, errors } = await openPage(browser, `${site.url}/examples/${name}.html`);
-    await page.getByText(/^Drawn on /).waitFor({ timeout: 300_000 });
+    await page.getByText(/^Drawn on /).waitFor();
     const sizes = await page.locator('canvas').evaluateAll((all) => all.map((c) => (c as HTMLCanvasElement).width));
     expect(sizes).toEqual(Array(name === 'worker' ? 10 : 1).fill(32));
     expect(errors).toEqual([]);

@@ -169,7 +169,7 @@ describe('generate', () => {
         if (!/drawing/.test(log) && /drawing/.test(log + d)) child.kill('SIGINT');
         log += d;
       });
-      child.on('exit', resolve);
+      child.on('close', resolve);
     });
     expect(log).toMatch(/aim: interrupted/);
     expect(code).toBe(130);

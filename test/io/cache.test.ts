@@ -61,6 +61,7 @@ async function loadElsewhere(before = ''): Promise<string[]> {
     script,
     `${server.url}/m`,
     cacheDir,
+    sha256(one),
   ]);
   expect(stderr).toBe('');
   return stdout.trim().split('\n');
@@ -69,7 +70,8 @@ const script = join(folder, 'load.mjs');
 await build({
   stdin: {
     contents: `import { load } from './test/io/load.ts';
-      console.log(await load(process.argv[2], { cacheDir: process.argv[3], onWarning: (text) => console.log(text) }));`,
+      const [url, cacheDir, sha256] = process.argv.slice(2);
+      console.log(await load(url, { cacheDir, sha256, onWarning: (text) => console.log(text) }));`,
     resolveDir: process.cwd(),
   },
   bundle: true,
@@ -217,11 +219,8 @@ describe('a download that is cut', () => {
 
   it('is told from a file that changes on the way', async () => {
     server.cuts = [12 * MIB];
-    server.delay = 5;
-    const pending = failure(get());
-    while (server.sent < 12 * MIB) await new Promise((done) => setTimeout(done, 2));
-    put(two, { etag: '"two"' });
-    expect((await pending).message).toMatch(/changed on the server while it was read; start again/);
+    const onProgress = ({ loaded }: Progress) => void (loaded > PART && put(two, { etag: '"two"' }));
+    expect((await failure(get({ onProgress }))).message).toMatch(/changed on the server while it was read; start again/);
     expect(await get()).toBe(valuesTwo);
   });
 
@@ -403,21 +402,26 @@ describe('two at once', () => {
   });
 
   it('closing the one that waits ends its read, and leaves the other alone', async () => {
-    server.delay = 20;
+    server.stalls = [MIB];
     const first = get();
     const { weights } = await openCheckpoint(`${server.url}/m`, options);
-    while (server.sent < MIB) await new Promise((done) => setTimeout(done, 2));
+    await server.stalled();
     const second = await weights();
     const pending = failure(second.read(one.length - 8, 8));
     await second.close();
     expect((await pending).message).toMatch(/was (read after|closed while)/);
+    server.goOn();
     expect(await first).toBe(valuesOne);
     expect(weightRequests()).toEqual([GET]);
   });
 
   it('in two processes', async () => {
-    server.delay = 20;
-    expect(await Promise.all([loadElsewhere(), loadElsewhere()])).toEqual([[valuesOne], [valuesOne]]);
+    server.stalls = [PART + MIB];
+    const both = Promise.all([loadElsewhere(), loadElsewhere()]);
+    await expect.poll(() => server.seen.filter((s) => s.includes('config.json')).length, { timeout: 600_000 }).toBe(2);
+    await server.stalled();
+    server.goOn();
+    expect(await both).toEqual([[valuesOne], [valuesOne]]);
     expect(weightRequests()).toEqual([GET]);
   });
 

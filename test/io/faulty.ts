@@ -21,6 +21,8 @@ export class Faulty {
   ranges = true;
   /** Of the next answers with more bytes than this: how many bytes until the connection breaks. */
   cuts: number[] = [];
+  /** Of the next answers with more bytes than this: how many bytes, whole MiB, until they wait for `goOn`, or to be left. */
+  stalls: number[] = [];
   /** Wait before each answer and each MiB of a body, ms. */
   delay = 0;
   /** Answers instead of any file. */
@@ -44,6 +46,18 @@ export class Faulty {
     return this.seen.splice(0);
   }
 
+  /** Waits until an answer stalls. */
+  async stalled(): Promise<void> {
+    while (!this.held.length) await pause(2);
+  }
+
+  /** Ends all waiting. */
+  goOn(): void {
+    for (const go of this.held.splice(0)) go();
+  }
+
+  private readonly held: (() => void)[] = [];
+
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname);
     this.seen.push(`${request.method} ${path} ${request.headers.range ?? ''}`.trim());
@@ -61,11 +75,13 @@ export class Faulty {
     const range = from > 0 && { 'content-range': `bytes ${from}-${whole.length - 1}/${whole.length}` };
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': body.length, ...range, ...file.headers });
     if (request.method === 'HEAD') return void response.end();
-    const cut = this.cuts[0] !== undefined && body.length > this.cuts[0] ? this.cuts.shift()! : body.length;
+    const next = (marks: number[]) => (body.length > marks[0]! ? marks.shift() : undefined);
+    const [cut = body.length, stall] = [next(this.cuts), next(this.stalls)];
     for (let at = 0; at < cut && !response.destroyed; at += 2 ** 20) {
       const piece = body.subarray(at, Math.min(at + 2 ** 20, cut));
       this.sent += piece.length;
       await new Promise<void>((done) => response.write(piece, () => done()));
+      if (at + piece.length === stall) await new Promise<void>((go) => this.held.push(go) && response.once('close', go));
       await pause(this.delay);
     }
     if (cut < body.length) response.destroy();

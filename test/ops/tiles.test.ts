@@ -2,15 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { GpuCaps } from '../../src/ops/spec.js';
-import { createBackend, findGpu } from '../../src/platform/device.js';
-import { NO_ADAPTER } from '../backends.js';
+import { findAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
 import linearCases from './linear.cases.js';
 import { checkTiles, halfCases, misplaced, wideCases } from './tiles.js';
 
 /** A device with the limits and features that every WebGPU device has. */
 async function plainDevice(): Promise<WebGpuBackend | undefined> {
-  const found = await findGpu();
-  const adapter = 'gpu' in found && (await found.gpu.requestAdapter());
+  const adapter = await findAdapter();
   return adapter ? new WebGpuBackend(await adapter.requestDevice()) : undefined;
 }
 
@@ -49,7 +47,7 @@ describe('factors rounded to f16', () => {
   let caps: GpuCaps | undefined;
   beforeAll(async () => {
     const dawn = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
-    backend = (await createBackend({ device: 'webgpu', precision: 'mixed', dawn }).catch(() => undefined)) as typeof backend;
+    backend = (await webgpuBackend({ precision: 'mixed', dawn })) as typeof backend;
     caps = backend?.caps;
   });
   afterAll(() => backend?.dispose());

@@ -3,8 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import type { GpuCaps, GpuPlan } from '../../src/ops/spec.js';
-import { createBackend, findGpu } from '../../src/platform/device.js';
-import { NO_ADAPTER } from '../backends.js';
+import { findAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
 import attention from './attention.cases.js';
 import convolutions from './conv2d.cases.js';
 import groupNorms from './group_norm.cases.js';
@@ -15,8 +14,7 @@ const entriesOf = (plan: GpuPlan) => ('passes' in plan ? plan.passes : [plan]).m
 describe('default limits and no features', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
-    const found = await findGpu();
-    const adapter = 'gpu' in found && (await found.gpu.requestAdapter());
+    const adapter = await findAdapter();
     if (adapter) backend = new WebGpuBackend(await adapter.requestDevice());
   });
   afterAll(() => backend?.dispose());
@@ -49,7 +47,7 @@ describe('factors rounded to f16', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
     const dawn = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];
-    backend = (await createBackend({ device: 'webgpu', precision: 'mixed', dawn }).catch(() => undefined)) as typeof backend;
+    backend = (await webgpuBackend({ precision: 'mixed', dawn })) as typeof backend;
   });
   afterAll(() => backend?.dispose());
 

@@ -178,10 +178,10 @@ it('builds the Vite example, and its button draws', async ({ skip }) => {
   const browser = await openChromium();
   try {
     const { page, errors } = await openPage(browser, site.url);
-    await page.locator('#draw:enabled').waitFor({ timeout: 120_000 });
+    await page.locator('#draw:enabled').waitFor();
     await page.locator('#class').selectOption({ label: 'Bag' });
     await page.locator('#draw').click();
-    await page.getByText(/^Seed 0 on /).waitFor({ timeout: 120_000 });
+    await page.getByText(/^Seed 0 on /).waitFor();
     expect(await page.locator('#canvas').evaluate((c) => (c as HTMLCanvasElement).width)).toBe(32);
     expect(errors).toEqual([]);
   } finally {

@@ -1,19 +1,30 @@
 /** Loading, drawing (much of it aborted) and disposing again and again leaves memory as it was. */
-import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { afterAll, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import type { AimConfigJson } from '../../src/model/config.js';
+import { toCheckpoint } from '../../src/model/params.js';
 import { sum } from '../../src/ops/index.js';
+import { saveCheckpoint } from '../../src/train/folder.js';
 import { hasAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
+import type { Cycles, Left, Plan } from './cycles.js';
 import { run } from './run.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const CYCLES = 200;
 /** The process is warm after this many. */
 const WARM = 80;
 
-/** What both scripts begin with. */
-const COMMON = `
-  import { AiM } from ${JSON.stringify(`${root}dist/aim.js`)};
-  const fixture = ${JSON.stringify(`${root}test/fixtures/mamba2-adaln`)};
+const dir = mkdtempSync(join(tmpdir(), 'aim-memory-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+const url = (path: string) => JSON.stringify(pathToFileURL(path).href);
+/** Script text: `collect`, which gives the MiB of the process and of the heap. */
+const COLLECT = `
   const collect = async () => {
     for (let n = 0; n < 3; n++) {
       gc();
@@ -23,7 +34,9 @@ const COMMON = `
     return [rss, heapUsed].map((b) => Math.round(b / 2 ** 20));
   };`;
 
-const SCRIPT = `${COMMON}
+const SCRIPT = `${COLLECT}
+  import { AiM } from ${url(`${root}dist/aim.js`)};
+  const fixture = ${JSON.stringify(`${root}test/fixtures/mamba2-adaln`)};
   const seen = [];
   for (let i = 1; i <= ${CYCLES}; i++) {
     const aim = await AiM.fromPretrained(fixture, { device: 'wasm' });
@@ -35,9 +48,8 @@ const SCRIPT = `${COMMON}
   }
   console.log(JSON.stringify(seen));`;
 
-const node = async (script: string, cycles?: number) => {
-  const args = ['--expose-gc', '--input-type=module', '-e', script, ...(cycles ? [String(cycles)] : [])];
-  const { stdout, stderr } = await run(process.execPath, args, process.env.AIM_SLOW ? { timeout: 0 } : {});
+const node = async (script: string) => {
+  const { stdout, stderr } = await run(process.execPath, ['--expose-gc', '--input-type=module', '-e', script]);
   expect(stderr).toBe('');
   return JSON.parse(stdout);
 };
@@ -49,100 +61,104 @@ it(`${CYCLES} cycles on WASM`, async () => {
   expect(end![1] - warm![1]).toBeLessThan(3);
 });
 
-/** Counts the buffers of a device that are not destroyed, and those that JavaScript still holds. */
-const GPU = `${COMMON}
-  import { create } from 'webgpu';
-  const cycles = Number(process.argv[1]);
-  const gpu = create([]);
-  const open = async () => {
-    const device = await (await gpu.requestAdapter()).requestDevice();
-    const live = new Map();
-    const held = [];
-    const createBuffer = device.createBuffer;
-    device.createBuffer = (descriptor) => {
-      const buffer = createBuffer.call(device, descriptor);
-      const destroy = buffer.destroy;
-      const key = held.push(new WeakRef(buffer));
-      live.set(key, descriptor.size);
-      buffer.destroy = () => {
-        live.delete(key);
-        destroy.call(buffer);
-      };
-      return buffer;
-    };
-    const count = () => ({ buffers: live.size, bytes: [...live.values()].reduce((a, b) => a + b, 0) });
-    return { device, count, held: () => held.filter((ref) => ref.deref()).length };
-  };
-  // The same numbers every time; when an abort falls is as chance will have it.
-  let seed = 1;
-  const random = (n) => (seed = (seed * 48271) % 2147483647) % n;
-  const draw = async (aim, i) => {
-    const abort = new AbortController();
-    const at = random(24);
-    const timer = i % 3 ? setTimeout(() => abort.abort(), random(400)) : undefined;
-    const onStep = async ({ step, preview }) => {
-      if (step === at) abort.abort();
-      if (step === 3 && i % 4 === 0) await preview();
-    };
-    await aim.generate({ count: 1 + (i % 3), batchSize: 2, seed: i, temperature: 1 + (i % 2), signal: abort.signal, onStep })
-      .catch((error) => { if (!abort.signal.aborted) throw error; });
-    clearTimeout(timer);
-  };`;
+/** As small as a model can be: a software GPU is slow. */
+const TINY: AimConfigJson = {
+  d_model: 32,
+  n_layer: 1,
+  vocab_size: 32,
+  num_classes: 3,
+  num_tokens: 4,
+  ssm_cfg: { layer: 'Mamba2', d_state: 8, headdim: 8 },
+  vq_config: { ch: 32, ch_mult: [1], num_res_blocks: 1, z_channels: 32, n_embed: 32, embed_dim: 4 },
+};
 
-const CALLS = `${GPU}
-  const { device, count } = await open();
-  const aim = await AiM.fromPretrained(fixture, { device });
-  const empty = count();
-  // Every shape and option once, so that what is kept for the next call is there.
-  const onStep = ({ step, preview }) => step === 3 && preview();
-  for (const temperature of [1, 2]) await aim.generate({ count: 3, batchSize: 2, temperature, onStep });
-  const warm = { ...count(), rss: (await collect())[0] };
-  let most = 0;
-  for (let i = 0; i < cycles; i++) {
-    await draw(aim, i);
-    most = Math.max(most, count().buffers);
-  }
-  const end = { ...count(), rss: (await collect())[0] };
+/** A checkpoint of it. */
+async function saveTiny(dir: string): Promise<string> {
+  const aim = await AiM.fromConfig(TINY, { device: 'wasm', seed: 1 });
+  const model = [...aim.named()].map(([name, { spec }]) => ({
+    name,
+    shape: spec.shape,
+    data: async () => toCheckpoint(spec, await aim.read(name)),
+  }));
+  const path = await saveCheckpoint(dir, { config: TINY, model, optimizer: [], state: { step: 0 } });
   await aim.dispose();
-  console.log(JSON.stringify({ empty, warm, most, end, disposed: count() }));
-  device.destroy();`;
+  return path;
+}
 
-const MODELS = `${GPU}
-  const { device, count, held } = await open();
-  const seen = [];
-  for (let i = 0; i < cycles; i++) {
-    const aim = await AiM.fromPretrained(fixture, { device });
-    await draw(aim, i);
-    await aim.dispose();
-    seen.push(count().buffers);
-  }
-  await collect();
-  console.log(JSON.stringify({ most: Math.max(...seen), held: held() }));
-  device.destroy();`;
+function tell(where: string, memory: string, { loaded, warm, called, most, models, aborted, held }: Cycles, plan: Plan): void {
+  const words = ({ buffers, bytes, memory: n }: Left) =>
+    `${buffers} buffers of ${(bytes / 2 ** 10).toFixed(0)} KiB, ${memory} ${n} MiB`;
+  const lines = [
+    ['loaded', loaded],
+    ['warm', warm],
+    [`after ${plan.calls} calls`, called],
+    ...models.map((left, i) => [`after ${(i + 1) * plan.every} models`, left] as const),
+  ] as const;
+  console.log(
+    `${where}:\n${lines.map(([when, left]) => `  ${when}: ${words(left)}`).join('\n')}\n` +
+      `  at most ${most} buffers between calls; ${aborted} of ${plan.models} models aborted; JavaScript holds ${held} of their buffers`,
+  );
+}
 
-/** A software GPU compiles the shaders of each model for seconds. */
-const many = process.env.AIM_SLOW ? 200 : 0;
-
-it('calls aborted at any moment on WebGPU', async ({ skip }) => {
-  if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const cycles = many || 20;
-  const { empty, warm, most, end, disposed } = await node(CALLS, cycles);
-  const words = ({ buffers, bytes, rss }: { buffers: number; bytes: number; rss: number }) =>
-    `${buffers} buffers of ${(bytes / 2 ** 10).toFixed(0)} KiB (process ${rss} MiB)`;
-  console.log(`loaded: ${empty.buffers} buffers; warm: ${words(warm)}; after ${cycles} calls: ${words(end)}, at most ${most}`);
+function check({ warm, called, most, models, furthest, aborted, held, disposed }: Cycles, plan: Plan, growth: number): void {
   expect(most).toBeLessThanOrEqual(warm.buffers);
-  expect(end.bytes).toBeLessThanOrEqual(warm.bytes);
-  expect(disposed.buffers).toBe(0);
+  expect(called.bytes).toBeLessThanOrEqual(warm.bytes);
+  expect(furthest).toBe(0);
+  expect(models).toHaveLength(plan.models / plan.every);
+  for (const { bytes } of models) expect(bytes).toBe(called.bytes);
+  expect(aborted).toBeGreaterThanOrEqual(plan.models / 4);
+  // Those of the last model may still be on the stack.
+  expect(held).toBeLessThan(2 * called.buffers);
+  expect(models.at(-1)!.memory - models[0]!.memory).toBeLessThan(growth);
+  expect(disposed).toMatchObject({ buffers: 0, bytes: 0 });
+}
+
+it('calls and models on WebGPU, aborted at any moment', async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  const plan = { model: await saveTiny(join(dir, 'run')), calls: 40, models: 200, every: 40 };
+  writeFileSync(join(dir, 'cycles.mjs'), (await moduleText(`${root}test/platform/cycles.ts`)).body);
+  const done: Cycles = await node(`${COLLECT}
+    import * as library from ${url(`${root}dist/aim.js`)};
+    import { create } from ${url(`${root}node_modules/webgpu/index.js`)};
+    import { cycle } from ${url(join(dir, 'cycles.mjs'))};
+    const gpu = create([]);
+    console.log(JSON.stringify(await cycle(library, gpu, ${JSON.stringify(plan)}, async () => (await collect())[0])));`);
+  tell('Node', 'process', done, plan);
+  check(done, plan, 30);
 });
 
-it('models loaded, used and disposed on one GPU device', async ({ skip }) => {
-  if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const cycles = many || 4;
-  const { most, held } = await node(MODELS, cycles);
-  console.log(`after each of ${cycles} models at most ${most} buffers were left; ${held} JavaScript objects at the end`);
-  expect(most).toBe(0);
-  // Those of the last model may still be on the stack.
-  expect(held).toBeLessThan(400);
+it('calls and models on WebGPU in Chromium', async ({ skip }) => {
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const plan = { model: '/tiny', calls: 8, models: 40, every: 8 };
+  const site = await serve(
+    {
+      '/': html('<script type="module" src="/run.js"></script>'),
+      '/run.js': {
+        body: `import * as library from '/dist/aim.js';
+          import { cycle } from '/cycles.js';
+          const memory = async () => {
+            gc();
+            await new Promise((resolve) => setTimeout(resolve, 20));
+            gc();
+            return Math.round(performance.memory.usedJSHeapSize / 2 ** 20 * 10) / 10;
+          };
+          globalThis.done = cycle(library, navigator.gpu, ${JSON.stringify(plan)}, memory);`,
+        type: 'text/javascript',
+      },
+      '/cycles.js': await moduleText(`${root}test/platform/cycles.ts`),
+    },
+    { '/tiny/': `${await saveTiny(join(dir, 'page'))}/` },
+  );
+  const browser = await openChromium('--js-flags=--expose-gc', '--enable-precise-memory-info');
+  try {
+    const { page } = await openPage(browser, site.url);
+    const done: Cycles = await page.evaluate('done');
+    tell('Chromium', 'heap', done, plan);
+    check(done, plan, 1);
+  } finally {
+    await browser.close();
+    await site.close();
+  }
 });
 
 it('what a GPU device keeps for later calls is bounded', async ({ skip }) => {

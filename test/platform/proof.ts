@@ -69,6 +69,8 @@ export async function prove(
     // One shape of batch throughout, so that shaders are compiled once.
     const options = { count: IMAGES, seed: 2024, cfgScale: 2, topK: 40, topP: 0.95 };
     let drawn: Library.Generated;
+    let codes: Training.Codes;
+    const lose = () => (aim as unknown as { be: { device: GPUDevice } }).be.device.destroy();
 
     await check('drawing', async () => {
       let previews = 0;
@@ -109,7 +111,6 @@ export async function prove(
 
     if (device === 'webgpu')
       await check('a lost device', async () => {
-        const lose = () => (aim as unknown as { be: { device: GPUDevice } }).be.device.destroy();
         const steps: number[] = [];
         const onStep = ({ step }: Library.StepInfo) => void (steps.push(step) === 5 && lose());
         const { tokens } = await aim.generate({ ...options, onStep });
@@ -120,7 +121,7 @@ export async function prove(
 
     await check('training', async () => {
       const pixels = (i: number) => drawn.images[i]!.data;
-      const train = {
+      const images = {
         classes: ['any'],
         length: IMAGES,
         size: aim.config.image_size,
@@ -130,14 +131,36 @@ export async function prove(
         tryImage: async (i: number) => pixels(i),
         image: async (i: number) => pixels(i),
       };
-      const drawnCodes = await tokenize(aim, { train, eval: undefined });
+      const drawnCodes = await tokenize(aim, { train: images, eval: undefined });
       // Near ties fall otherwise on other devices; what is learnt is the same everywhere.
-      const codes = { ...drawnCodes, codes: drawnCodes.codes.map((_, i) => (i * 7) % aim.config.vocab_size) };
-      const trainer = new Trainer({ model: aim, data: codes, steps: 8, batchSize: IMAGES, lr: 1e-3, labelDropout: 0 });
-      for await (const { loss } of trainer.run()) proof.losses.push(loss);
-      trainer.dispose();
+      codes = { ...drawnCodes, codes: drawnCodes.codes.map((_, i) => (i * 7) % aim.config.vocab_size) };
+      proof.losses = await train(() => {});
       const { losses } = proof;
       return losses.at(-1)! < losses[0]! - 0.1 ? '' : `the loss went ${losses.map((l) => l.toFixed(3)).join(' ')}`;
     });
+
+    if (device === 'webgpu')
+      await check('a lost device in training', async () => {
+        await aim.loadPart('mamba.', `${fixtures}/${MODELS[0]}`);
+        const before = aim.recoveries;
+        const losses = await train((step, trainer) => {
+          if (step === 3) return trainer.keep();
+          if (step === 5) lose();
+        });
+        if (aim.recoveries - before !== 1) return `${aim.recoveries - before} devices were replaced`;
+        return String(losses) === String(proof.losses) ? '' : `the losses were ${losses}, undisturbed ${proof.losses}`;
+      });
+
+    /** The losses of eight steps. */
+    async function train(after: (step: number, trainer: Training.Trainer) => unknown): Promise<number[]> {
+      const trainer = new Trainer({ model: aim, data: codes, steps: 8, batchSize: IMAGES, lr: 1e-3, labelDropout: 0 });
+      const losses: number[] = [];
+      for await (const { step, loss } of trainer.run()) {
+        losses.push(loss);
+        await after(step, trainer);
+      }
+      trainer.dispose();
+      return losses;
+    }
   }
 }

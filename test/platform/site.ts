@@ -10,6 +10,9 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 const CHROMIUM = '/usr/bin/chromium';
 export const NO_CHROMIUM = existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
 
+/** What a page may take on a busy machine, ms: a guard against hanging, since timings decide no test. */
+export const PATIENCE = 1_200_000;
+
 const root = new URL('../../', import.meta.url).pathname;
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
@@ -85,9 +88,10 @@ export async function moduleText(file: string): Promise<Answer> {
 }
 
 /** Chromium with WebGPU on the software adapter. */
-export function openChromium(): Promise<Browser> {
+export function openChromium(...more: string[]): Promise<Browser> {
   return chromium.launch({
     executablePath: CHROMIUM,
+    timeout: PATIENCE,
     args: [
       '--headless=new',
       '--no-sandbox',
@@ -98,6 +102,7 @@ export function openChromium(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      ...more,
     ],
   });
 }
@@ -105,6 +110,7 @@ export function openChromium(): Promise<Browser> {
 /** A page at `url` and the errors that it logs. */
 export async function openPage(browser: Browser, url: string): Promise<{ page: Page; errors: string[] }> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));

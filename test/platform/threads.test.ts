@@ -1,6 +1,6 @@
 /** WASM threads in each runtime: the same tokens as on one thread, one thread where memory cannot be shared, and an end in order. */
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findDeno } from './deno.js';
 import { type Ran, run } from './run.js';
 import { type Answer, html, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
@@ -93,7 +93,11 @@ describe('Chromium', () => {
     await site?.close();
   });
 
-  it.skipIf(NO_CHROMIUM).for([
+  beforeEach(({ skip }) => {
+    if (NO_CHROMIUM) skip(NO_CHROMIUM);
+  });
+
+  it.for([
     ['isolated', 'a cross-origin isolated page has its threads', 3],
     ['in-worker', 'so has aim-js/worker in it', 3],
     ['plain', 'any other page has one', 1],

@@ -212,7 +212,7 @@ describe('checkpoint folders', () => {
     const [latest, log, checkpoint, ...rest] = readdirSync(run).sort();
     expect([latest, log, rest]).toEqual(['latest', 'metrics.jsonl', []]);
     expect(checkpoint).toMatch(new RegExp(`^step-0*${last + 1}(-2)?$`));
-  }, 300_000);
+  });
 
   it('open as models, by the folder of the run too', async () => {
     const source = await openSource(`${fixture('mamba1-adaln-group')}/model.safetensors`);
