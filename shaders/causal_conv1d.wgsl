@@ -23,7 +23,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     for (var j = 1u; j < K; j++) { window[j - 1u] = window[j]; }
     window[K - 1u] = x[x_at + t * params.s];
     var u = b;
-    for (var j = 0u; j < K; j++) { u += taps[j] * window[j]; }
+    for (var j = 0u; j < K; j++) { u = fma(taps[j], window[j], u); }
     y[(i * params.l + t) * params.c + ch] = u / (1.0 + exp(-u));
   }
   if (params.has_state == 1u) {
@@ -67,7 +67,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
     if (t < params.l) {
       window[K - 1u] = x[x_at + t * params.s];
       var u = b;
-      for (var j = 0u; j < K; j++) { u += taps[j] * window[j]; }
+      for (var j = 0u; j < K; j++) { u = fma(taps[j], window[j], u); }
       // forward: y = SiLU(u)  ⇒  du = dy·SiLU'(u)
       du[K - 1u] = dy[(i * params.l + t) * params.c + ch] * silu_slope(u);
     }

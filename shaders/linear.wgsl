@@ -65,18 +65,18 @@ fn forward_f16(
   tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, params.m, params.n, 0u, params.k, warp, lid);
 }
 
-// @entry forward_gemv
+// @entry step
 // Few rows: w is read once, or once for every M of them.
 #include "lib/linear_epilogue.wgsl"
 var<private> i0: u32;
 fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
 
 @compute @workgroup_size(WG)
-fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn step(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
   i0 = wg.y * M;
-  for (var step = 0u; step < STEPS; step++) { accumulate(chunks(row0, step, lane), step, lane); }
+  for (var s = 0u; s < STEPS; s++) { accumulate(chunks(row0, s, lane), s, lane); }
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
     for (var v = 0u; v < EACH; v++) {
@@ -84,6 +84,24 @@ fn forward_gemv(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_inde
       put(i0 + o % M, row0 + o / M, acc[v]);
     }
   }
+}
+
+// @entry step_tile
+// More rows, where there are no subgroups to add up sums.
+#include "lib/linear_epilogue.wgsl"
+#include "lib/gemv/tile.wgsl"
+fn x4(i: u32, q: u32) -> vec4f {
+  if (i >= params.m || q >= params.k / 4u) { return vec4f(); }
+  return x[i * (params.k / 4u) + q];
+}
+fn w4(j: u32, q: u32) -> vec4f {
+  if (j >= params.n || q >= params.k / 4u) { return vec4f(); }
+  return w_at(j * (params.k / 4u) + q);
+}
+
+@compute @workgroup_size(TILE_THREADS)
+fn step_tile(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  tile((wg.y + wg.z * nwg.y) * TILE_ROWS, wg.x * TILE_COLUMNS, lid);
 }
 
 // @entry backward_input

@@ -18,6 +18,27 @@ export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backen
   return (await findAdapter()) ? createBackend({ ...options, device: 'webgpu' }) : undefined;
 }
 
+/**
+ * What a device is asked for: nothing, so that it has WebGPU's default limits (8 storage buffers, bindings of 128 MiB, 256
+ * invocations, 16 KiB of workgroup memory) and no features; 10 storage buffers; all that the adapter has.
+ */
+export const GRADES: Record<'default' | 'ten buffers' | 'all', (adapter: GPUAdapter) => GPUDeviceDescriptor> = {
+  default: () => ({}),
+  'ten buffers': () => ({ requiredLimits: { maxStorageBuffersPerShaderStage: 10 } }),
+  all: ({ features, limits }) => {
+    const requiredLimits: Record<string, number> = {};
+    // They are accessors of the prototype.
+    for (const name in limits) requiredLimits[name] = limits[name as keyof GPUSupportedLimits] as number;
+    return { requiredLimits, requiredFeatures: [...features] as GPUFeatureName[] };
+  },
+};
+
+/** A device of that grade, to be injected; undefined where there is no adapter. */
+export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice | undefined> {
+  const adapter = await findAdapter();
+  return adapter ? adapter.requestDevice(GRADES[grade](adapter)) : undefined;
+}
+
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: wasmBackend,
   webgpu: webgpuBackend,

@@ -66,7 +66,7 @@ export function modulationForward(be: Backend, p: AimParams, c: AimConfig, label
   a.done(cls);
   const project = (name: string, w: WeightBias, shape: number[]) => {
     const y = a.tensor(name, shape);
-    linearForward(be, s, w.weight, be.reshape(y, [m, y.size / m]), w.bias);
+    linearForward(be, be.reshape(s, [m, 1, d]), w.weight, be.reshape(y, [m, 1, y.size / m]), w.bias);
     return y;
   };
   const groups = p.adaln_group && project('groups', p.adaln_group[1], [m, c.adaln_groups, 3, d]);

@@ -44,8 +44,8 @@ export function mamba1Forward(
   be.run(normLinearConv.forward, { ...input, ...convolved(p), state: state?.conv, proj: xz, y: x }, { offset: 0, eps });
   const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
   linearForward(be, x, p.x_proj.weight, rbc);
-  const r = a.tensor('r', [m * l, c.dt_rank]);
-  be.run(columns.forward, { x: rows(be, rbc), y: r }, { offset: 0 });
+  const r = a.tensor('r', [m, l, c.dt_rank]);
+  be.run(columns.forward, { x: rows(be, rbc), y: rows(be, r) }, { offset: 0 });
   const dt = a.tensor('dt', [m, l, e]);
   linearForward(be, r, p.dt_proj.weight, dt, p.dt_proj.bias);
   const y = a.tensor('y', [m, l, e]);
@@ -72,7 +72,7 @@ export function mamba1Backward(
   const xz = a.tensor('xz', [m, l, 2 * e]);
   const x = a.tensor('x', [m, l, e]);
   const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
-  const r = a.tensor('r', [m * l, c.dt_rank]);
+  const r = a.tensor('r', [m, l, c.dt_rank]);
   const dt = a.tensor('dt', [m, l, e]);
   const y = a.tensor('y', [m, l, e]);
   // forward: out = y·out_projᵀ
@@ -89,7 +89,7 @@ export function mamba1Backward(
   // forward: dt = r·dt_projᵀ + bias, r = the first columns of rbc
   const dr = be.tensor(r.shape);
   linearBackward(be, { x: r, w: p.dt_proj.weight, dy: ddt, dx: dr, dw: g.dt_proj.weight, dbias: g.dt_proj.bias });
-  be.run(columns.backward, { dy: dr, dx: rows(be, drbc) }, { offset: 0 });
+  be.run(columns.backward, { dy: rows(be, dr), dx: rows(be, drbc) }, { offset: 0 });
   be.free(dr, ddt);
   // forward: rbc = x·x_projᵀ; x also went into the scan
   const dx2 = be.tensor(x.shape);

@@ -22,7 +22,7 @@ export const gatedNormLinear = {
     parts(be, { x, z, weight, w, g, y }, { m, l, e, n, groups, z_offset, eps }) {
       const normed = g ?? be.tensor(x.shape);
       be.run(rmsNormGated.forward, { x, z, weight, y: normed }, { groups, z_offset, eps });
-      be.run(linear.forward, { x: be.reshape(normed, [m * l, e]), w, y: be.reshape(y, [m * l, n]) });
+      be.run(l === 1 ? linear.step : linear.forward, { x: be.reshape(normed, [m * l, e]), w, y: be.reshape(y, [m * l, n]) });
       if (!g) be.free(normed);
     },
     webgpu({ m, l, n, e, s, groups, z_offset }, caps, half) {

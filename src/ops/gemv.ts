@@ -5,7 +5,7 @@ import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
 import sums from '../../shaders/lib/gemv/sums.wgsl';
 import squaresShared from '../../shaders/lib/norm/shared.wgsl';
 import squaresShuffle from '../../shaders/lib/norm/shuffle.wgsl';
-import { ceilDiv, type GpuCaps, type GpuPass } from './spec.js';
+import { ceilDiv, type GpuCaps, type GpuPass, grid } from './spec.js';
 
 /** Threads of a workgroup; teams of 32 share rows of the matrix. */
 const WG = 256;
@@ -16,8 +16,8 @@ const IN_FLIGHT = 24;
 /** Rows of x that a fused kernel takes, and that a team of the plain one takes at once. */
 const FUSED_ROWS = 4;
 const TEAM_ROWS = 8;
-/** Rows of x up to which this beats tiles in workgroup memory. */
-const MOST_ROWS = 128;
+/** Rows of x that a thread of the tile makes sums of, sixteen apart, at most. */
+const TILE_ROWS = 4;
 
 /** Subgroups that hold whole teams. */
 export const shuffles = (caps: GpuCaps) => caps.features.has('subgroups') && caps.subgroupMinSize >= 32;
@@ -30,14 +30,17 @@ export function either(caps: GpuCaps, shuffle: string[], shared: string[]): { in
 /** Sums of squares over a workgroup, in the order that the kernels here have them. */
 export const squareSums = (caps: GpuCaps) => either(caps, [squaresShuffle], [squaresShared]);
 
-/** y[m,n] = x[m,k]·w[n,k], rows of x read where they lie; undefined where it does not suit. */
+/**
+ * y[m,n] = x[m,k]·w[n,k], rows of x read where they lie; undefined where it does not suit. Its sums, the norming kernels' and the
+ * tile's are the same to the bit, whatever m is: a token must not depend on how many are drawn at once.
+ */
 export function gemvPlan(
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
   caps: GpuCaps,
   half: boolean,
 ): (GpuPass & { constants: object }) | undefined {
-  // Without subgroups the sums of many rows would go through workgroup memory for too long.
-  if (k % (half ? 8 : 4) || m > (shuffles(caps) ? MOST_ROWS : TEAM_ROWS)) return undefined;
+  // Without subgroups the sums of many rows would go through workgroup memory for too long; they are the tile's.
+  if (k % (half ? 8 : 4) || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
   // The more rows of w a team has, the less of x is read; but all of the device should have some.
   const few = m <= FUSED_ROWS || !shuffles(caps);
@@ -51,6 +54,17 @@ export function gemvPlan(
     ...common(texts, half, { WG: wg, M: rows, N: n, K: k, R: each }),
     vec4: ['x'],
     workgroups: [x, ceilDiv(m, rows)],
+  };
+}
+
+/** The same for more rows than that, in tiles that go through workgroup memory. */
+export function gemvTilePlan({ m, n, k }: Record<'m' | 'n' | 'k', number>, half: boolean): GpuPass | undefined {
+  if (k % (half ? 8 : 4)) return undefined;
+  const rows = Math.min(powerOfTwo(ceilDiv(m, 16)), TILE_ROWS);
+  return {
+    constants: { HALF: half ? 1 : 0, ROWS: rows },
+    vec4: ['x', 'w'],
+    workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 16 * rows))],
   };
 }
 

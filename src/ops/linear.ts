@@ -1,7 +1,7 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
-import { gemvPlan } from './gemv.js';
-import { ceilDiv, entry, type GpuCaps, type GpuPass, grid } from './spec.js';
+import { gemvPlan, gemvTilePlan } from './gemv.js';
+import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
 /** Bytes of the panel of w that assembly/linear.ts packs. */
@@ -57,9 +57,7 @@ export const linear = {
         }
       }
     },
-    webgpu({ m, n, k }, caps, half) {
-      const few = gemvPlan({ m, n, k }, caps, half.has('w'));
-      if (few) return { ...few, entry: 'forward_gemv' };
+    webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
       return (
         (vectors && n % 4 === 0 && halfProduct('forward_f16', m, n, k, caps, ['x', 'w', 'bias', 'residual', 'y'])) ||
@@ -70,6 +68,26 @@ export const linear = {
     wasmScratch: () => PANEL,
     wasmParts: true,
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
+  }),
+
+  /** One position of m sequences: a row's sums are the same to the bit whatever m is. */
+  step: composite('linear', 'step', shader, {
+    tensors: {
+      x: { shape: 'm k', io: 'in' },
+      w: { shape: 'n k', io: 'in', half: true },
+      bias: { shape: 'n', io: 'in', optional: true },
+      residual: { shape: 'm n', io: 'in', optional: true },
+      y: { shape: 'm n', io: 'out' },
+    },
+    parts: (be, t) => be.run(linear.forward, t),
+    webgpu({ m, n, k }, caps, half) {
+      const few = gemvPlan({ m, n, k }, caps, half.has('w'));
+      if (few) return few;
+      const more = gemvTilePlan({ m, n, k }, half.has('w'));
+      return more && { ...more, entry: 'step_tile' };
+    },
+    flops: ({ m, n, k }) => 2 * m * n * k,
+    tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },
   }),
 
   backward_input: entry('linear', 'backward_input', shader, {

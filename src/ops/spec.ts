@@ -1,7 +1,7 @@
 /**
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
  * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
- * do (a binding limit, a reduction in stages), `backward_<part>`. Gradients of activations are overwritten; those of parameters
+ * do (a binding limit, a reduction in stages), `backward_<part>`; `step` is forward for one position of several sequences. Gradients of activations are overwritten; those of parameters
  * and adaLN vectors are added to. A composite is an entry made of others, its parts, that a backend may do in one launch.
  */
 import type { Backend, Tensor } from '../backend/backend.js';
@@ -153,7 +153,7 @@ export interface Entry<
   readonly key: string;
 }
 
-type EntryName = 'forward' | 'backward' | `backward_${string}`;
+type EntryName = 'forward' | 'step' | 'backward' | `backward_${string}`;
 
 /** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
 /* @__NO_SIDE_EFFECTS__ */

@@ -13,7 +13,7 @@ import { type Case, inputs, runCase } from './harness.js';
 
 const conv = { l: 1, d: 264, n: 200, c: 150, k: 4, q: 3, offset: 20, eps: 1e-5, omit: ['u'] };
 const cases: [entry: AnyEntry, name: string, candidates: number, c: Case][] = [
-  [linear.forward, 'rows', 4, { m: 3, k: 264, n: 45 }],
+  [linear.step, 'rows', 4, { m: 3, k: 264, n: 45 }],
   [linear.forward, 'tile', 2, { m: 150, k: 36, n: 140 }],
   [linear.backward_input, 'tile', 2, { m: 150, k: 140, n: 36 }],
   [linear.backward_weight, 'tile', 2, { m: 50, k: 140, n: 150, p: 2 }],

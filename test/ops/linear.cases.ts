@@ -31,6 +31,24 @@ const square: typeof sizes = [
   [1, 1, 1],
 ];
 
+// m, k, n of a step: few rows and more, by few chunks and many, whole rounds of 32 lanes and parts of one.
+const steps: typeof sizes = [
+  [1, 4, 1],
+  [1, 256, 7],
+  [2, 64, 130],
+  [3, 12, 5],
+  [5, 48, 192],
+  [8, 128, 33],
+  [7, 5, 2],
+  [9, 16, 9],
+  [16, 136, 64],
+  [17, 520, 65],
+  [33, 8, 66],
+  [65, 264, 3],
+  [130, 72, 70],
+  [20, 6, 4],
+];
+
 export default [
   {
     entry: linear.forward,
@@ -40,6 +58,13 @@ export default [
       ...sizes.slice(8, 12).map(([m, k, n]) => ({ m, k, n, omit: ['bias', 'residual'] })),
       { m: 4, k: 32, n: 40, omit: ['residual'] },
       ...sizes.map(([m, k, n]) => ({ m, k, n, half: ['w'] })),
+    ],
+  },
+  {
+    entry: linear.step,
+    cases: [
+      ...steps.map(([m, k, n], i) => ({ m, k, n, omit: [[], ['bias'], ['residual'], ['bias', 'residual']][i % 4]! })),
+      ...steps.map(([m, k, n]) => ({ m, k, n, half: ['w'] })),
     ],
   },
   {

@@ -1,35 +1,21 @@
-/** Matrix products on devices other than the one at hand: with other limits, wide tiles, and factors rounded to f16. */
+/** Matrix products on devices other than the one at hand: with wide tiles, and with factors rounded to f16. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { GpuCaps } from '../../src/ops/spec.js';
-import { findAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
-import linearCases from './linear.cases.js';
+import { gpuDevice, NO_ADAPTER, webgpuBackend } from '../backends.js';
 import { checkTiles, halfCases, misplaced, wideCases } from './tiles.js';
 
-/** A device with the limits and features that every WebGPU device has. */
-async function plainDevice(): Promise<WebGpuBackend | undefined> {
-  const adapter = await findAdapter();
-  return adapter ? new WebGpuBackend(await adapter.requestDevice()) : undefined;
-}
-
-describe('default limits and no features', () => {
+describe('wide tiles, with default limits', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
-    backend = await plainDevice();
+    const device = await gpuDevice('default');
+    if (device) backend = new WebGpuBackend(device);
   });
   afterAll(() => backend?.dispose());
 
-  for (const op of linearCases) {
-    it(op.entry.key, async ({ skip }) => {
-      if (!backend) return skip(NO_ADAPTER);
-      expect([...backend.caps.features].filter((f) => f !== 'core-features-and-limits')).toEqual([]);
-      expect(await checkTiles(backend, op)).toEqual([]);
-    });
-  }
-
-  // The wide tile needs no more than these limits; only its choice asks for a GPU that gains by it.
+  // They need no more than these limits; only their choice asks for a GPU that gains by them.
   for (const op of wideCases) {
-    it(`${op.entry.key} in wide tiles`, async ({ skip }) => {
+    it(op.entry.key, async ({ skip }) => {
       if (!backend) return skip(NO_ADAPTER);
       expect(misplaced({ ...op, section: 'tile' }, backend.caps)).toBeUndefined();
       const subgroups = { subgroupMinSize: 32, subgroupMaxSize: 32 };

@@ -1,33 +1,11 @@
-/** The tokenizer's ops on devices other than the one at hand: with default limits, and with factors rounded to f16. */
+/** The tokenizer's ops with factors rounded to f16, and in batches. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { WebGpuBackend } from '../../src/backend/webgpu.js';
+import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { conv2d } from '../../src/ops/conv2d.js';
-import type { GpuCaps, GpuPlan } from '../../src/ops/spec.js';
-import { findAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
-import attention from './attention.cases.js';
+import { NO_ADAPTER, webgpuBackend } from '../backends.js';
 import convolutions from './conv2d.cases.js';
-import groupNorms from './group_norm.cases.js';
 import { type Case, checkCase, type OpCases } from './harness.js';
-
-const entriesOf = (plan: GpuPlan) => ('passes' in plan ? plan.passes : [plan]).map((pass) => pass.entry);
-
-describe('default limits and no features', () => {
-  let backend: WebGpuBackend | undefined;
-  beforeAll(async () => {
-    const adapter = await findAdapter();
-    if (adapter) backend = new WebGpuBackend(await adapter.requestDevice());
-  });
-  afterAll(() => backend?.dispose());
-
-  for (const op of [convolutions[0], groupNorms[1], attention[0]] as OpCases[]) {
-    it(op.entry.key, async ({ skip }) => {
-      if (!backend) return skip(NO_ADAPTER);
-      const wrong: string[] = [];
-      for (const [i, c] of op.cases.entries()) if (i % 3 === 0) wrong.push(...(await checkCase(backend, op, c, 3000 + i)));
-      expect(wrong).toEqual([]);
-    });
-  }
-});
+import { DEFAULT_CAPS, passesOf, planOf } from './launches.js';
 
 /** At least 64 input and 33 output channels: one slab, just over one, patches just over and under, channels in parts. */
 const square = (b: number, side: number, ci: number, co: number, up = 1): Case => {
@@ -59,7 +37,7 @@ describe('factors rounded to f16', () => {
       const fitting = entry === conv2d.forward ? halves : halves.filter((c) => c.up === 1);
       const wrong: string[] = [];
       for (const [i, c] of fitting.entries()) {
-        expect(entriesOf(entry.webgpu(c as never, caps, new Set())!)[0]).toBe('matrix');
+        expect(passesOf(planOf(entry, c, caps))[0]!.entry).toBe('matrix');
         wrong.push(...(await checkCase(backend, { entry, cases: [] } as OpCases, c, 5000 + i, 'f16')));
       }
       expect(wrong).toEqual([]);
@@ -68,26 +46,13 @@ describe('factors rounded to f16', () => {
 });
 
 it('how an image is made does not depend on its batch', () => {
-  const caps: GpuCaps = {
-    features: new Set<string>(),
-    maxWorkgroupStorage: 16384,
-    maxStorageBuffers: 8,
-    maxInvocations: 256,
-    subgroupMinSize: 0,
-    subgroupMaxSize: 0,
-    matrices: false,
-    choose: (_name, _candidates, usual) => usual,
-    products: 'f32',
-  };
   const sizes: Case[] = [
     ...[...halves, square(1, 16, 512, 512), square(1, 32, 256, 256), square(1, 64, 128, 3)],
     ...convolutions[0]!.cases,
   ];
   for (const size of sizes) {
-    const shape = (b: number) => {
-      const plan = conv2d.forward.webgpu({ ...size, b } as never, caps, new Set())!;
-      return ('passes' in plan ? plan.passes : [plan]).map(({ entry, constants }) => ({ entry, constants }));
-    };
+    const shape = (b: number) =>
+      passesOf(planOf(conv2d.forward, { ...size, b }, DEFAULT_CAPS)).map(({ entry, constants }) => ({ entry, constants }));
     expect(shape(1)).toEqual(shape(16));
   }
 });

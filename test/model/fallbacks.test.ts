@@ -1,0 +1,89 @@
+/** Whole models on devices with less than the one at hand: the goldens, training, and the very images that one with more draws. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import { openFile } from '../../src/platform/files.js';
+import { bringKernels } from '../../src/train/kernels.js';
+import { verify } from '../../src/verify.js';
+import { compareAfter, trainingRun } from '../../src/verify_training.js';
+import { GRADES, gpuDevice, NO_ADAPTER } from '../backends.js';
+import { fixture } from '../goldens.js';
+
+/** A forward pass, a token's steps and drawing by them, and both halves of the tokenizer. */
+const MUST_CHECK = [
+  'forward.logits',
+  'forward.loss',
+  'decode.logits.positions-trained.cfg2',
+  'decode.greedy-tokens.positions-trained.cfg2',
+  'vq.codes',
+  'vq.decoded-from-codes',
+];
+
+const largest = (values: ArrayLike<number>) =>
+  Array.prototype.reduce.call(values, (m, v) => Math.max(m as number, Math.abs(v)), 0) as number;
+
+describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
+  const folder = fixture(name);
+  const devices = {} as Record<keyof typeof GRADES, GPUDevice | undefined>;
+  const models = {} as Record<keyof typeof GRADES, AiM | undefined>;
+  beforeAll(async () => {
+    for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[]) {
+      const device = await gpuDevice(grade);
+      devices[grade] = device;
+      models[grade] = device && (await AiM.fromPretrained(folder, { device }));
+    }
+  });
+  afterAll(async () => {
+    for (const aim of Object.values(models)) await aim?.dispose();
+    for (const device of Object.values(devices)) device?.destroy();
+  });
+
+  it('the goldens, by default limits', async ({ skip }) => {
+    const aim = models.default;
+    if (!aim) return skip(NO_ADAPTER);
+    const source = await openFile(`${folder}/expected.safetensors`);
+    try {
+      const { rows } = await verify(aim, source);
+      expect(rows.filter((r) => !r.ok)).toEqual([]);
+      expect(rows.map((r) => r.name)).toEqual(expect.arrayContaining(MUST_CHECK));
+    } finally {
+      await source.close();
+    }
+  });
+
+  it('gradients and five steps of AdamW are those of WASM, by default limits', async ({ skip }) => {
+    const aim = models.default;
+    if (!aim) return skip(NO_ADAPTER);
+    const { num_tokens: T, vocab_size: V } = aim.config;
+    const tokens = Uint32Array.from({ length: 2 * T }, (_, i) => (i * 31) % V);
+    const wasm = await AiM.fromPretrained(folder, { device: 'wasm' });
+    bringKernels(wasm.be);
+    const [got, want] = [
+      await trainingRun(aim, aim.params, tokens, Uint32Array.of(1, 4)),
+      await trainingRun(wasm, wasm.params, tokens, Uint32Array.of(1, 4)),
+    ];
+    await wasm.dispose();
+    got.losses.forEach((loss, i) => {
+      expect(Math.abs(loss / want.losses[i]! - 1)).toBeLessThan(1e-4);
+    });
+    const wrong: string[] = [];
+    for (const [param, grad] of want.grads) {
+      const worst = largest(grad.map((g, i) => g - got.grads.get(param)![i]!));
+      if (!(worst <= 1e-3 * largest(grad))) wrong.push(`gradient of ${param}: ${worst} off, of ${largest(grad)}`);
+      const { share, maxAbs } = compareAfter(got.after.get(param)!, want.after.get(param)!, grad, 1e-6);
+      if (!(share <= 1)) wrong.push(`${param} after the steps: ${maxAbs} off`);
+    }
+    expect(want.grads.size).toBeGreaterThan(20);
+    expect(wrong).toEqual([]);
+  });
+
+  // Five guided images are ten rows, two are four: those fit the fused kernels of a step, which bind up to 12 buffers.
+  it('images are the same to the bit by default limits, with 10 storage buffers and with all that there is', async ({ skip }) => {
+    if (!models.default) return skip(NO_ADAPTER);
+    const drawn = [];
+    for (const aim of Object.values(models)) {
+      const { images, tokens } = await aim!.generate({ count: 7, batchSize: 5, seed: 3, cfgScale: 2, topK: 40, topP: 0.95 });
+      drawn.push({ tokens, images: images.map(({ data }) => data) });
+    }
+    for (const other of drawn.slice(1)) expect(other).toEqual(drawn[0]);
+  });
+});
