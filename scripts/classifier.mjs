@@ -1,0 +1,211 @@
+/**
+ * A small convolutional classifier of grey images, by which samples are judged. It is plain JavaScript and shares nothing with
+ * the library that draws them. The same images give the same weights, to the bit, on every machine.
+ */
+
+/** Width of the last hidden layer, whose values (after ReLU) are an image's features. */
+export const FEATURES = 64;
+const EPOCHS = 4;
+const BATCH = 50;
+const RATE = 2e-3;
+
+/** Every layer is a convolution, the last two over all that is left. Sides of images must be multiples of 4. */
+function shapes(side, classes) {
+  const [half, quarter] = [side / 2, side / 4];
+  return [
+    { kernel: 5, stride: 2, pad: 2, side, channels: 1, outSide: half, out: 16 },
+    { kernel: 3, stride: 2, pad: 1, side: half, channels: 16, outSide: quarter, out: 32 },
+    { kernel: quarter, stride: 1, pad: 0, side: quarter, channels: 32, outSide: 1, out: FEATURES },
+    { kernel: 1, stride: 1, pad: 0, side: 1, channels: FEATURES, outSide: 1, out: classes },
+  ].map((s) => ({ ...s, taps: s.kernel * s.kernel * s.channels + 1 }));
+}
+
+export class Classifier {
+  /** Initialised at random (He et al. 2015), the same each time. `weights`, of `save`, go in place of that. */
+  constructor(side, classes, weights) {
+    this.size = side * side;
+    this.classes = classes;
+    const random = uniform(1);
+    let at = 0;
+    this.layers = shapes(side, classes).map((shape) => {
+      const length = shape.taps * shape.out;
+      const bound = Math.sqrt(6 / (shape.taps - 1));
+      // [taps, out]; the last row is the bias.
+      const w = Float32Array.from({ length }, (_, i) => (i < length - shape.out ? (2 * random() - 1) * bound : 0));
+      if (weights) w.set(weights.subarray(at, (at += length)));
+      return { ...shape, w, dw: new Float32Array(length), m: new Float32Array(length), v: new Float32Array(length) };
+    });
+  }
+
+  /** All weights in one array. */
+  save() {
+    return Float32Array.from(this.layers.flatMap(({ w }) => [...w]));
+  }
+
+  /**
+   * Learns images [n, side·side] of bytes and their labels, with Adam and a rate that falls to 0. `onEpoch` is told the mean
+   * loss of each.
+   */
+  train(images, labels, onEpoch) {
+    const random = uniform(2);
+    const order = Uint32Array.from(labels, (_, i) => i);
+    const steps = Math.ceil(order.length / BATCH);
+    for (let epoch = 0; epoch < EPOCHS; epoch++) {
+      for (let i = order.length - 1; i > 0; i--) {
+        const j = Math.floor(random() * (i + 1));
+        [order[i], order[j]] = [order[j], order[i]];
+      }
+      let sum = 0;
+      for (let s = 0; s < steps; s++) {
+        const index = order.subarray(s * BATCH, (s + 1) * BATCH);
+        sum += index.length * this.gradient(images, labels, index);
+        this.adam(epoch * steps + s + 1, RATE * (1 - (epoch * steps + s) / (EPOCHS * steps)));
+      }
+      onEpoch?.(epoch + 1, sum / order.length);
+    }
+  }
+
+  /** The classes that images [n, side·side] of bytes are taken for, and their features [n, FEATURES]. */
+  classify(images) {
+    const n = images.length / this.size;
+    const labels = new Uint16Array(n);
+    const features = new Float64Array(n * FEATURES);
+    for (let at = 0; at < n; at += BATCH) {
+      const index = Uint32Array.from({ length: Math.min(BATCH, n - at) }, (_, i) => at + i);
+      const logits = this.forward(images, index);
+      features.set(this.layers.at(-1).x, at * FEATURES);
+      for (const i of index.keys()) {
+        const row = logits.subarray(i * this.classes, (i + 1) * this.classes);
+        labels[at + i] = row.indexOf(Math.max(...row));
+      }
+    }
+    return { labels, features };
+  }
+
+  /** Logits of the images `index`; keeps what `gradient` needs. */
+  forward(images, index) {
+    let x = new Float32Array(index.length * this.size);
+    index.forEach((image, i) => {
+      for (let p = 0; p < this.size; p++) x[i * this.size + p] = images[image * this.size + p] / 255;
+    });
+    for (const layer of this.layers) {
+      if (layer !== this.layers[0]) x = x.map((v) => Math.max(0, v));
+      layer.x = x;
+      layer.patches = patches(layer, x, index.length);
+      x = new Float32Array((layer.patches.length / layer.taps) * layer.out);
+      multiply(layer.patches, layer.w, x, layer.patches.length / layer.taps, layer.taps, layer.out);
+    }
+    return x;
+  }
+
+  /** Mean cross-entropy of the images `index`; leaves its gradient in each layer's dw. */
+  gradient(images, labels, index) {
+    const { classes } = this;
+    const logits = this.forward(images, index);
+    let dy = new Float32Array(logits.length);
+    let loss = 0;
+    index.forEach((image, i) => {
+      const row = logits.subarray(i * classes, (i + 1) * classes);
+      const most = Math.max(...row);
+      const sum = row.reduce((total, v) => total + Math.exp(v - most), 0);
+      loss += (most + Math.log(sum) - row[labels[image]]) / index.length;
+      row.forEach((v, c) => {
+        dy[i * classes + c] = (Math.exp(v - most) / sum - (c === labels[image] ? 1 : 0)) / index.length;
+      });
+    });
+    for (const layer of [...this.layers].reverse()) {
+      const { taps, out, w, dw, x } = layer;
+      const rows = dy.length / out;
+      // forward: y = patches·w  ⇒  dw = patchesᵀ·dy, dpatches = dy·wᵀ
+      dw.fill(0);
+      multiply(transpose(layer.patches, rows, taps), dy, dw, taps, rows, out);
+      if (layer === this.layers[0]) break;
+      const dpatches = new Float32Array(rows * taps);
+      multiply(dy, transpose(w, taps, out), dpatches, rows, out, taps);
+      // forward: x = max(0, y)  ⇒  dy = dx where x > 0
+      dy = unpatched(layer, dpatches, index.length).map((v, i) => (x[i] > 0 ? v : 0));
+    }
+    return loss;
+  }
+
+  /** One step of Adam (Kingma & Ba 2015; 0.9, 0.999). */
+  adam(step, rate) {
+    const [c1, c2] = [1 - 0.9 ** step, 1 - 0.999 ** step];
+    for (const { w, dw, m, v } of this.layers) {
+      for (let i = 0; i < w.length; i++) {
+        m[i] += 0.1 * (dw[i] - m[i]);
+        v[i] += 0.001 * (dw[i] * dw[i] - v[i]);
+        w[i] -= (rate * (m[i] / c1)) / (Math.sqrt(v[i] / c2) + 1e-8);
+      }
+    }
+  }
+}
+
+/** Calls fn(patch, tap, pixel) for every run of `channels` values that a layer's patches [n·outSide², taps] take from x. */
+function eachTap({ kernel, stride, pad, side, channels, outSide, taps }, n, fn) {
+  for (let i = 0, row = 0; i < n; i++) {
+    for (let oy = 0; oy < outSide; oy++) {
+      for (let ox = 0; ox < outSide; ox++, row++) {
+        for (let k = 0; k < kernel * kernel; k++) {
+          const y = oy * stride - pad + Math.floor(k / kernel);
+          const x = ox * stride - pad + (k % kernel);
+          if (y >= 0 && y < side && x >= 0 && x < side)
+            fn(row * taps + k * channels, ((i * side + y) * side + x) * channels, channels);
+        }
+      }
+    }
+  }
+}
+
+/** x [n, side, side, channels] → what each output sees [n·outSide², taps], the last a 1 for the bias. */
+function patches(layer, x, n) {
+  const out = new Float32Array(n * layer.outSide ** 2 * layer.taps);
+  for (let i = layer.taps - 1; i < out.length; i += layer.taps) out[i] = 1;
+  eachTap(layer, n, (to, from, count) => {
+    for (let c = 0; c < count; c++) out[to + c] = x[from + c];
+  });
+  return out;
+}
+
+/** The gradient of patches, summed where they were taken from: dx [n, side, side, channels]. */
+function unpatched(layer, dpatches, n) {
+  const dx = new Float32Array(n * layer.side ** 2 * layer.channels);
+  eachTap(layer, n, (from, to, count) => {
+    for (let c = 0; c < count; c++) dx[to + c] += dpatches[from + c];
+  });
+  return dx;
+}
+
+/** c [m, n] += a [m, k]·b [k, n]: four rows of b at a time, none where a is 0, as after ReLU and on black. */
+function multiply(a, b, c, m, k, n) {
+  for (let i = 0; i < m; i++) {
+    const ci = i * n;
+    let p = 0;
+    for (; p + 4 <= k; p += 4) {
+      const ai = i * k + p;
+      const [a0, a1, a2, a3] = [a[ai], a[ai + 1], a[ai + 2], a[ai + 3]];
+      if (a0 === 0 && a1 === 0 && a2 === 0 && a3 === 0) continue;
+      const [b0, b1, b2, b3] = [p * n, (p + 1) * n, (p + 2) * n, (p + 3) * n];
+      for (let j = 0; j < n; j++) c[ci + j] += a0 * b[b0 + j] + a1 * b[b1 + j] + a2 * b[b2 + j] + a3 * b[b3 + j];
+    }
+    for (; p < k; p++) for (let j = 0; j < n; j++) c[ci + j] += a[i * k + p] * b[p * n + j];
+  }
+}
+
+/** a [m, n] → [n, m]. */
+function transpose(a, m, n) {
+  const out = new Float32Array(m * n);
+  for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) out[j * m + i] = a[i * n + j];
+  return out;
+}
+
+/** Numbers in [0, 1) by xorshift (Marsaglia 2003). `seed` is not 0. */
+function uniform(seed) {
+  let x = seed * 0x9e3779b9;
+  return () => {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    return (x >>> 0) / 2 ** 32;
+  };
+}

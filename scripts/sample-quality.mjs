@@ -1,0 +1,177 @@
+/**
+ * `npm run quality -- [MODEL] [options]`: how good a model's samples are, by a classifier trained on real images: the share that it
+ * takes for the class they were drawn for, and the Fréchet distance of their features from those of real images. Real images, as
+ * they are and through the model's tokenizer, stand beside. The classifier is trained once and kept in out/quality.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { Classifier, FEATURES } from './classifier.mjs';
+import { frechet, moments } from './frechet.mjs';
+import { build, install, root } from './setup.mjs';
+
+const KEPT = 'out/quality';
+const HELP = `usage: npm run quality -- [MODEL] [options]
+
+  --data FOLDER                 IDX files (default /usr/share/datasets/fashion-mnist) or one sub-folder of images per class
+  --count N                     samples; image i has seed i, classes in turn (default 1000)
+  --cfg-scale W                 guidance (default 1.5)
+  --positions trained|authors   position rows as in training, or the authors' off-by-one (default trained)
+  --device auto|webgpu|wasm     where to compute (default auto)
+  --dtype auto|f32|f16          how weights lie on a GPU (default auto)
+  --precision f32|mixed         of matrix products on a GPU (default f32)
+  --dawn FLAG                   a Dawn instance flag; may be repeated
+  --against auto|webgpu|wasm    draw the same there too, all in float32, and compare the tokens
+`;
+
+const OPTIONS = {
+  data: { type: 'string', default: '/usr/share/datasets/fashion-mnist' },
+  count: { type: 'string', default: '1000' },
+  'cfg-scale': { type: 'string', default: '1.5' },
+  positions: { type: 'string', default: 'trained' },
+  device: { type: 'string', default: 'auto' },
+  dtype: { type: 'string', default: 'auto' },
+  precision: { type: 'string', default: 'f32' },
+  dawn: { type: 'string', multiple: true },
+  against: { type: 'string' },
+  help: { type: 'boolean' },
+};
+
+const note = (text) => process.stderr.write(`${text}\n`);
+
+async function main() {
+  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
+  if (values.help) return void process.stdout.write(HELP);
+  install();
+  build();
+  const { AiM, AimImage, OptionError } = await import('aim-js');
+  const { openData } = await import('aim-js/train');
+
+  const model = positionals[0] ?? `${root}models/fashion-mnist`;
+  const { device, dtype, precision, dawn, positions, against } = values;
+  const options = { count: Number(values.count), cfgScale: Number(values['cfg-scale']), positions };
+  const aim = await AiM.fromPretrained(model, { device, dtype, precision, dawn });
+  const { image_size: size, num_classes: K } = aim.config;
+  const data = await openData(values.data, { size, classes: aim.classes });
+  if (data.eval?.classes.length !== K || size % 4)
+    throw new OptionError(
+      `${model} draws ${K} classes at ${size}×${size}, ${values.data} has ${data.eval?.classes.length ?? 'no'} classes of test ` +
+        'images; pass the data that it was trained on, of sides that are multiples of 4.',
+    );
+  const judge = await classifier(data.train);
+  const test = await load(data.eval);
+
+  note(`drawing ${options.count} images on ${aim.device}`);
+  const drawn = await aim.generate(options);
+  // As many real images of each class as samples, at most half of them; the rest is what all are compared with.
+  const { held, rest } = split(test.labels, K, Math.min(Math.ceil(options.count / K), Math.floor(test.labels.length / K / 2)));
+  const real = await Promise.all(held.map((i) => data.eval.image(i, { kind: 'eval' })));
+  const codes = await aim.encode(real.map((image) => new AimImage({ width: size, height: size, data: image })));
+  const decoded = await aim.decode(codes);
+  await aim.dispose();
+
+  const labels = held.map((i) => test.labels[i]);
+  const all = judge.classify(test.pixels);
+  const others = rest.flatMap((i) => [...all.features.subarray(i * FEATURES, (i + 1) * FEATURES)]);
+  const reference = moments(others, FEATURES);
+  const columns = [
+    ['real', grey(real), labels],
+    ['through tokenizer', grey(decoded.map((image) => image.data)), labels],
+    ['samples', grey(drawn.images.map((image) => image.data)), drawn.labels],
+  ].map(([name, pixels, wanted]) => {
+    const { labels: seen, features } = judge.classify(pixels);
+    return [
+      name,
+      String(wanted.length),
+      ...accuracies(seen, wanted, K),
+      frechet(moments(features, FEATURES), reference).toFixed(2),
+    ];
+  });
+  const names = ['', 'images', ...data.eval.classes, 'all', 'Fréchet distance'];
+  const right = accuracies(all.labels, test.labels, K).at(-1);
+  process.stdout.write(
+    `${model} on ${aim.device}, dtype ${dtype}, precision ${precision}, guidance ${options.cfgScale}, ${positions} positions\n` +
+      `The classifier takes ${right} of all ${test.labels.length} test images for their class.\n\n${table([names, ...columns])}\n` +
+      `Shares are of images taken for the class they are of. Distances are of this classifier's ${FEATURES} features from those of the\n` +
+      `other ${rest.length} test images: those by other features are on another scale, and fewer images have larger ones.\n`,
+  );
+  if (!against) return;
+  const same = await compare(await AiM.fromPretrained(model, { device: against, dtype: 'f32', dawn }), options, drawn.tokens);
+  process.stdout.write(`${same}\n`);
+}
+
+/** The classifier of these training images: kept from an earlier run, else trained now. */
+async function classifier(train) {
+  const { pixels, labels } = await load(train);
+  const source = readFileSync(new URL('classifier.mjs', import.meta.url));
+  const key = createHash('sha256').update(source).update(pixels).update(labels).digest('hex').slice(0, 16);
+  const file = `${KEPT}/classifier-${key}.f32`;
+  const { size, classes } = train;
+  if (existsSync(file)) return new Classifier(size, classes.length, new Float32Array(new Uint8Array(readFileSync(file)).buffer));
+  note(`training the classifier on ${labels.length} images, which is kept as ${file}`);
+  const made = new Classifier(size, classes.length);
+  made.train(pixels, labels, (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`));
+  mkdirSync(KEPT, { recursive: true });
+  writeFileSync(`${file}.tmp-${process.pid}`, made.save());
+  renameSync(`${file}.tmp-${process.pid}`, file);
+  return made;
+}
+
+/** All images of a data set as grey bytes [n, size·size], and their labels. */
+async function load(data) {
+  const per = data.size * data.size;
+  const pixels = new Uint8ClampedArray(data.length * per);
+  for (let i = 0; i < data.length; i++) pixels.set(grey([await data.image(i, { kind: 'eval' })]), i * per);
+  return { pixels, labels: Uint16Array.from({ length: data.length }, (_, i) => data.label(i)) };
+}
+
+/** Images [size·size, 3] in [-1, 1] → the grey bytes of all, as a PNG has them. */
+function grey(images) {
+  const per = images[0].length / 3;
+  const out = new Uint8ClampedArray(images.length * per);
+  images.forEach((rgb, n) => {
+    for (let i = 0; i < per; i++) out[n * per + i] = ((rgb[3 * i] + rgb[3 * i + 1] + rgb[3 * i + 2]) / 3 + 1) * 127.5;
+  });
+  return out;
+}
+
+/** The first `each` images of every class, and all others. */
+function split(labels, K, each) {
+  const seen = new Uint32Array(K);
+  const [held, rest] = [[], []];
+  for (const [i, label] of labels.entries()) (seen[label]++ < each ? held : rest).push(i);
+  return { held, rest };
+}
+
+/** The share of each class's images that are seen as that class, then of all. */
+function accuracies(seen, wanted, K) {
+  const [right, total] = [new Uint32Array(K + 1), new Uint32Array(K + 1)];
+  wanted.forEach((label, i) => {
+    for (const row of [label, K]) {
+      total[row]++;
+      if (seen[i] === label) right[row]++;
+    }
+  });
+  return Array.from(total, (n, row) => (n ? `${((100 * right[row]) / n).toFixed(1)}%` : '–'));
+}
+
+/** Columns of text side by side, the first to the left. */
+function table(columns) {
+  const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
+  const line = (row) => columns.map((cells, i) => (i ? cells[row].padStart(widths[i]) : cells[row].padEnd(widths[i]))).join('  ');
+  return columns[0].map((_, row) => `${line(row)}\n`).join('');
+}
+
+/** Draws the same on another device and tells how many images have the same tokens. */
+async function compare(aim, options, tokens) {
+  const other = await aim.generate(options);
+  const same = tokens.filter((codes, i) => codes.every((code, t) => code === other.tokens[i][t])).length;
+  await aim.dispose();
+  return `${same} of ${tokens.length} images have the same tokens on ${aim.device} in float32.`;
+}
+
+main().catch((error) => {
+  if (!error.code?.startsWith('ERR_')) throw error;
+  note(error.message);
+  process.exitCode = 2;
+});
