@@ -108,13 +108,10 @@ async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | 
   return errors.some((error) => error) ? undefined : result;
 }
 
-/** Numbers around zero; with zeros, memory and arithmetic would be faster than they are. */
-function noise(n: number): Float32Array {
+/** Values around zero; a short stretch repeated, since making millions would take longer than the measurement. */
+export function noise(n: number, scale = 1): Float32Array {
+  const stretch = Float32Array.from({ length: Math.min(n, 65521) }, () => (Math.random() * 2 - 1) * scale);
   const out = new Float32Array(n);
-  let x = 1;
-  for (let i = 0; i < n; i++) {
-    x = (Math.imul(x, 1664525) + 1013904223) | 0;
-    out[i] = x / 2 ** 32;
-  }
+  for (let at = 0; at < n; at += stretch.length) out.set(stretch.subarray(0, Math.min(stretch.length, n - at)), at);
   return out;
 }

@@ -1,14 +1,15 @@
 /** Small pieces that every model part shares. */
 import type { Backend, Tensor } from '../backend/backend.js';
-import { linear, widen } from '../ops/index.js';
+import { widen } from '../ops/index.js';
+import { productOf } from '../ops/linear.js';
 
 /**
  * y = x·wᵀ (+ bias) (+ residual) over the last dimension of x, whatever the leading ones are; one position of m sequences is
  * [m, 1, k]. Shapes: w [n, k].
  */
 export function linearForward(be: Backend, x: Tensor, w: Tensor, y: Tensor, bias?: Tensor, residual?: Tensor): void {
-  const product = x.shape.length === 3 && x.shape[1] === 1 ? linear.step : linear.forward;
-  be.run(product, { x: rows(be, x), w, bias, residual: residual && rows(be, residual), y: rows(be, y) });
+  const l = x.shape.length === 3 ? x.shape[1]! : 0;
+  be.run(productOf(l), { x: rows(be, x), w, bias, residual: residual && rows(be, residual), y: rows(be, y) });
 }
 
 /** [..., d] as [rows, d]. */

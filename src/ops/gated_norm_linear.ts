@@ -4,7 +4,7 @@
  */
 import shader from '../../shaders/gated_norm_linear.wgsl';
 import { normGemvPlan } from './gemv.js';
-import { linear } from './linear.js';
+import { productOf } from './linear.js';
 import { rmsNormGated } from './rms_norm_gated.js';
 import { composite } from './spec.js';
 
@@ -22,7 +22,7 @@ export const gatedNormLinear = {
     parts(be, { x, z, weight, w, g, y }, { m, l, e, n, groups, z_offset, eps }) {
       const normed = g ?? be.tensor(x.shape);
       be.run(rmsNormGated.forward, { x, z, weight, y: normed }, { groups, z_offset, eps });
-      be.run(l === 1 ? linear.step : linear.forward, { x: be.reshape(normed, [m * l, e]), w, y: be.reshape(y, [m * l, n]) });
+      be.run(productOf(l), { x: be.reshape(normed, [m * l, e]), w, y: be.reshape(y, [m * l, n]) });
       if (!g) be.free(normed);
     },
     webgpu({ m, l, n, e, s, groups, z_offset }, caps, half) {

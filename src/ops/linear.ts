@@ -1,7 +1,7 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
 import { gemvPlan, gemvTilePlan } from './gemv.js';
-import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid } from './spec.js';
+import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid, type TensorSpec } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
 /** Bytes of the panel of w that assembly/linear.ts packs. */
@@ -39,15 +39,17 @@ function halfProduct(
   return tile && { ...product(entry, rows, columns, caps, vec4, constants, 1, tile), enable: HALF_EXTENSIONS };
 }
 
+const FORWARD = {
+  x: { shape: 'm k', io: 'in' },
+  w: { shape: 'n k', io: 'in', half: true },
+  bias: { shape: 'n', io: 'in', optional: true },
+  residual: { shape: 'm n', io: 'in', optional: true },
+  y: { shape: 'm n', io: 'out' },
+} as const satisfies Record<string, TensorSpec>;
+
 export const linear = {
   forward: entry('linear', 'forward', shader, {
-    tensors: {
-      x: { shape: 'm k', io: 'in' },
-      w: { shape: 'n k', io: 'in', half: true },
-      bias: { shape: 'n', io: 'in', optional: true },
-      residual: { shape: 'm n', io: 'in', optional: true },
-      y: { shape: 'm n', io: 'out' },
-    },
+    tensors: FORWARD,
     reference({ x, w, bias, residual, y }, { m, n, k }) {
       for (let i = 0; i < m; i++) {
         for (let j = 0; j < n; j++) {
@@ -72,13 +74,7 @@ export const linear = {
 
   /** One position of m sequences: a row's sums are the same to the bit whatever m is. */
   step: composite('linear', 'step', shader, {
-    tensors: {
-      x: { shape: 'm k', io: 'in' },
-      w: { shape: 'n k', io: 'in', half: true },
-      bias: { shape: 'n', io: 'in', optional: true },
-      residual: { shape: 'm n', io: 'in', optional: true },
-      y: { shape: 'm n', io: 'out' },
-    },
+    tensors: FORWARD,
     parts: (be, t) => be.run(linear.forward, t),
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));
@@ -151,3 +147,6 @@ export const linear = {
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'm products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 };
+
+/** The product for sequences of l positions each. */
+export const productOf = (l: number) => (l === 1 ? linear.step : linear.forward);

@@ -5,7 +5,7 @@
 import shader from '../../shaders/linear_conv.wgsl';
 import { causalConv1d } from './causal_conv1d.js';
 import { gemvPlan } from './gemv.js';
-import { linear } from './linear.js';
+import { productOf } from './linear.js';
 import { composite } from './spec.js';
 
 export const linearConv = {
@@ -21,7 +21,7 @@ export const linearConv = {
     },
     attrs: { offset: 'u32' },
     parts(be, { x, w, taps, conv_bias, state, proj, y }, { m, l, d, n, offset }) {
-      be.run(l === 1 ? linear.step : linear.forward, { x: be.reshape(x, [m * l, d]), w, y: be.reshape(proj, [m * l, n]) });
+      be.run(productOf(l), { x: be.reshape(x, [m * l, d]), w, y: be.reshape(proj, [m * l, n]) });
       be.run(causalConv1d.forward, { x: proj, weight: taps, bias: conv_bias, state, y }, { offset });
     },
     webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {

@@ -6,7 +6,7 @@ import shader from '../../shaders/norm_head.wgsl';
 import { addRmsNorm } from './add_rms_norm.js';
 import { normGemvPlan } from './gemv.js';
 import { guide } from './guide.js';
-import { linear } from './linear.js';
+import { productOf } from './linear.js';
 import { composite } from './spec.js';
 
 export const normHead = {
@@ -31,7 +31,7 @@ export const normHead = {
       be.run(addRmsNorm.forward, { x: once, weight: outer, modulation, y: twice }, { eps });
       be.free(once);
       const logits = b === m ? y : be.tensor([m, l, n]);
-      be.run(l === 1 ? linear.step : linear.forward, { x: be.reshape(twice, [m * l, d]), w, y: be.reshape(logits, [m * l, n]) });
+      be.run(productOf(l), { x: be.reshape(twice, [m * l, d]), w, y: be.reshape(logits, [m * l, n]) });
       be.free(twice);
       if (b === m) return;
       be.run(guide.forward, { logits: be.reshape(logits, [m, l * n]), y: be.reshape(y, [b, l * n]) }, { scale });

@@ -1,8 +1,9 @@
 /**
  * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
  * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
- * do (a binding limit, a reduction in stages), `backward_<part>`; `step` is forward for one position of several sequences. Gradients of activations are overwritten; those of parameters
- * and adaLN vectors are added to. A composite is an entry made of others, its parts, that a backend may do in one launch.
+ * do (a binding limit, a reduction in stages), `backward_<part>`; `step` is forward for one position of several sequences.
+ * Gradients of activations are overwritten; those of parameters and adaLN vectors are added to. A composite is an entry made
+ * of others, its parts, that a backend may do in one launch.
  */
 import type { Backend, Tensor } from '../backend/backend.js';
 import { ShapeError } from '../errors.js';

@@ -4,6 +4,7 @@ import type { Backend, Tensor } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { linear, widen } from '../../ops/index.js';
 import { BYTES } from '../../ops/spec.js';
+import { noise } from '../../tune.js';
 
 export interface Timing {
   /** Milliseconds. */
@@ -71,14 +72,6 @@ export async function perCall(
   } finally {
     recording.dispose();
   }
-}
-
-/** Values around zero; a short stretch repeated, since making millions would take longer than the measurement. */
-export function noise(n: number, scale = 1): Float32Array {
-  const stretch = Float32Array.from({ length: Math.min(n, 65521) }, () => (Math.random() * 2 - 1) * scale);
-  const out = new Float32Array(n);
-  for (let at = 0; at < n; at += stretch.length) out.set(stretch.subarray(0, Math.min(stretch.length, n - at)), at);
-  return out;
 }
 
 /** Bytes that no cache holds. */
