@@ -61,7 +61,7 @@ export function annotate(banner) {
       // A module that only some runtimes have is left alone.
       out.replace(/\bimport\((?=[\w$`])/g, 'import(/* @vite-ignore */ /* webpackIgnore: true */ ');
       // An op that nothing uses may go.
-      out.replace(/(?<=[{,:=])[\w$]+(?=\("\w+","(?:forward|backward\w*)",)/g, '/* @__PURE__ */$&');
+      out.replace(/(?<=[{,:=])[\w$]+(?=\("\w+","(?:forward|step|backward\w*)",)/g, '/* @__PURE__ */$&');
       return {
         code: (chunk.isEntry ? out.prepend(banner(chunk.name)) : out).toString(),
         map: out.generateMap({ hires: 'boundary' }),
