@@ -80,8 +80,8 @@ const BUILTINS: Record<string, unknown> = {
 /** Threads and memory of a workgroup. Constants are worked out as WGSL does: in whole numbers, as BigInt has them. */
 function workgroup(code: string, entry: string): { threads: number; bytes: number } {
   const declared = (pattern: RegExp) => Object.fromEntries([...code.matchAll(pattern)].map(([, name, is]) => [name!, is!]));
-  const constants = declared(/^const (\w+)(?:: \w+)? = (.+);/gm);
-  const aliases = declared(/^alias (\w+) = (.+);/gm);
+  const constants = declared(/^const (\w+)(?:: ?\w+)? ?= ?(.+);/gm);
+  const aliases = declared(/^alias (\w+) ?= ?(.+);/gm);
   const scope: object = new Proxy(BUILTINS, {
     has: () => true,
     get: (builtins, name) => (constants[name as string] ? value(constants[name as string]!) : builtins[name as string]),
@@ -89,7 +89,7 @@ function workgroup(code: string, entry: string): { threads: number; bytes: numbe
   const value = (expression: string): bigint =>
     new Function('scope', `with (scope) return ${expression.replace(/\b(\d+)u?\b/g, '$1n')}`)(scope);
   const bytes = (type: string): bigint => {
-    const array = /^array<(.+), ([^<>]+)>$/.exec(type);
+    const array = /^array<(.+), ?([^<>]+)>$/.exec(type);
     if (array) return bytes(array[1]!) * value(array[2]!);
     if (aliases[type]) return bytes(aliases[type]);
     const plain = /^(?:vec([234])(?:[fui]|<(?:[fui]32|(f16))>)|[fui]32|(f16)|bool|atomic<u32>)$/.exec(type);
@@ -97,8 +97,11 @@ function workgroup(code: string, entry: string): { threads: number; bytes: numbe
     // A vector of three takes as much as one of four.
     return (plain[1] ? (plain[1] === '2' ? 2n : 4n) : 1n) * (plain[2] || plain[3] ? 2n : 4n);
   };
+  const shared = Object.values(declared(/^var<workgroup> (\w+): ?(.+);/gm));
+  if (shared.length !== (code.match(/var<workgroup/g)?.length ?? 0))
+    throw new Error(`the workgroup memory of ${entry} cannot be read off its text`);
   let total = 0n;
-  for (const type of Object.values(declared(/^var<workgroup> (\w+): (.+);/gm))) total += ((bytes(type) + 15n) / 16n) * 16n;
+  for (const type of shared) total += ((bytes(type) + 15n) / 16n) * 16n;
   const size = new RegExp(`@workgroup_size\\(([^)]+)\\)\\s*fn ${entry}\\b`).exec(code)![1]!;
   return { threads: size.split(',').reduce((n, s) => n * Number(value(s)), 1), bytes: Number(total) };
 }
