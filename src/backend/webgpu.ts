@@ -3,7 +3,6 @@ import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../error
 import { toFloat32, toHalves } from '../io/dtype.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan, type TensorSpec } from '../ops/spec.js';
 import { hasHalfTiles } from '../ops/tile.js';
-import { pause } from '../platform/runtime.js';
 import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
 import {
   GPU_COMPUTE,
@@ -44,6 +43,9 @@ const BATCH = 256;
 
 /** Bytes of buffers kept for reuse, unless more than that is in use. */
 const SPARE = 256 * 2 ** 20;
+
+/** How long after its work failed a device may take to tell that it was lost, ms. */
+const LOSS_MS = 500;
 
 /** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
 const PARAMS = 1024;
@@ -370,7 +372,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     } catch (error) {
       if (error instanceof AimError) throw error;
       // Work may fail before the device tells that it was lost.
-      await pause();
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_MS))]);
       throw this.failure ?? new DeviceError(`WebGPU work failed: ${(error as Error).message}`, { cause: error });
     } finally {
       this.waiting.delete(end!);
