@@ -9,13 +9,15 @@ import { deflateSync } from 'node:zlib';
 
 /** A shader as a module: its text, joined from its own and those it includes, each of which the bundle has once. */
 function shaderModule(file) {
-  // Comments (but not the `// @entry` markers), indentation and blanks between words and signs cost download size only.
+  // Comments (but not the `// @entry` markers), indentation, line ends within functions and blanks between words and signs
+  // cost download size only.
   const text = readFileSync(file, 'utf8')
     .replace(/^[ \t]+/gm, '')
     .replace(/\/\/(?! @entry).*$/gm, '')
     .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
-    .replace(/(?<=[\w\])]) (=|[-+*/%]=?) (?=[\w(])/g, '$1')
-    .replace(/\n{2,}/g, '\n');
+    .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
+    .replace(/\n{2,}/g, '\n')
+    .replace(/(?<=[;,({}])\n(?!const|alias|var<|fn|struct|@|\/\/|#)/g, '');
   const pieces = text.split(/^#include "(.+)"$/m).map((piece, i) => (i % 2 ? { name: piece } : JSON.stringify(piece)));
   const names = [...new Set(pieces.flatMap((piece) => piece.name ?? []))];
   return [

@@ -7,7 +7,6 @@ import { OptionError } from './errors.js';
 import { Acts } from './model/acts.js';
 import { type AimParams, aimForward, aimState, modulationForward } from './model/aim.js';
 import type { AimConfig } from './model/config.js';
-import type { MixerState } from './model/mamba2.js';
 import { sample } from './ops/index.js';
 import { pause } from './platform/runtime.js';
 
@@ -58,7 +57,7 @@ export class Sampler {
   readonly step: Tensor;
   private readonly labels: Tensor;
   private readonly seed: Tensor;
-  private readonly state: MixerState[];
+  private readonly state: ReturnType<typeof aimState>;
   private readonly condition: Recording;
   private readonly forward: Recording;
   private readonly draw: Recording;
@@ -91,7 +90,7 @@ export class Sampler {
           length: 1,
           shift: s.positions === 'authors' ? 1 : 0,
           guidance: this.guided ? s.cfgScale : undefined,
-          state: this.state,
+          state: this.state.layers,
         });
         return be.reshape(logits, [count, config.vocab_size]);
       });
@@ -119,10 +118,7 @@ export class Sampler {
     be.write(this.seed, Uint32Array.from(seeds.flatMap((s) => [s >>> 0, Math.floor(s / 2 ** 32)])));
     be.zero(this.step);
     be.zero(this.tokens);
-    for (const { conv, ssm } of this.state) {
-      be.zero(conv);
-      be.zero(ssm);
-    }
+    for (const arena of this.state.arenas) be.zero(arena);
     this.condition.replay();
   }
 
@@ -145,7 +141,7 @@ export class Sampler {
 
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
-    this.be.free(this.tokens, this.step, this.seed, this.labels, ...(this.state ?? []).flatMap((s) => [s.conv, s.ssm]));
+    this.be.free(this.tokens, this.step, this.seed, this.labels, ...(this.state?.arenas ?? []));
   }
 }
 

@@ -80,6 +80,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   get halfProducts(): boolean {
     return false;
   }
+  /** Bytes of a large product's result made at a time: enough to keep the device busy. */
+  get portion(): number {
+    return 2 ** 26;
+  }
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
@@ -182,7 +186,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     const recording = new Recording<S, C>(this);
     this.recording = recording;
     try {
-      return { result: fn(), recording };
+      const result = fn();
+      this.finish(recording.commands);
+      return { result, recording };
     } catch (error) {
       this.recording = undefined;
       recording.dispose();
@@ -243,6 +249,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     cost: Cost,
   ): C[];
   protected abstract prepareZero(t: Tensor): C;
+  /** Makes prepared commands ready to run; those of a recording at once, as they may have things in common. */
+  protected finish(_commands: readonly C[]): void {}
   /** Whether a composite's call is one command here, rather than its parts. */
   protected fuses(_e: AnyEntry, _tensors: Record<string, Tensor | undefined>, _dims: Record<string, number>): boolean {
     return false;
@@ -257,8 +265,12 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   }
 
   private submit(command: C): void {
-    if (this.recording) this.recording.commands.push(command);
-    else this.execute([command]);
+    if (this.recording) {
+      this.recording.commands.push(command);
+      return;
+    }
+    this.finish([command]);
+    this.execute([command]);
   }
 }
 

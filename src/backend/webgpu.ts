@@ -14,18 +14,29 @@ import {
   GPU_UNIFORM,
 } from './gpu_flags.js';
 import { GpuProfiler } from './gpu_profile.js';
+import { findSeries, type Place, type Placed, reach, seriesCode } from './gpu_series.js';
 import { Tuning } from './tuning.js';
 
 interface GpuStorage extends Storage {
   buffer: GPUBuffer;
 }
 
-interface Dispatch extends Command {
-  pipeline: GPUComputePipeline;
-  bindings: GPUBindGroup;
+interface Dispatch extends Command, Placed {
+  readonly e: AnyEntry;
+  readonly half: ReadonlySet<string>;
+  readonly bindings: readonly Binding[];
+  readonly params: GPUBuffer;
+  /** Workgroups. */
   x: number;
-  y: number;
-  z: number;
+  readonly y: number;
+  readonly z: number;
+  made?: Made;
+}
+/** What a launch sets before it. */
+interface Made {
+  pipeline: GPUComputePipeline;
+  slot: number;
+  group: GPUBindGroup;
 }
 interface Clear extends Command {
   clear: GPUBuffer;
@@ -46,6 +57,9 @@ const SPARE = 256 * 2 ** 20;
 
 /** How long after its work failed a device may take to tell that it was lost, ms. */
 const LOSS_MS = 500;
+
+/** Bytes of a buffer that stands for a tensor left out. */
+const DUMMY = 16;
 
 /** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
 const PARAMS = 1024;
@@ -72,6 +86,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   /** Ends the waits for the device; a lost one need not answer. */
   private readonly waiting = new Set<(error: AimError) => void>();
   private profiler: GpuProfiler | undefined;
+  /** Whether pipelines may leave the bind groups of lower slots alone, as series want. */
+  private slots = false;
 
   /**
    * @param owned whether `dispose` destroys the device; an injected one stays the caller's.
@@ -97,9 +113,28 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       choose: (_name, _candidates, usual) => usual,
     };
     device.addEventListener('uncapturederror', this.onError);
+    this.trySlots();
     // A device of the caller's may outlive many backends: its promise must not keep them.
     const self = new WeakRef(this);
     void device.lost.then((info) => self.deref()?.onLost(info));
+  }
+
+  /** Not all implementations have pipeline layouts with a gap yet. */
+  private trySlots(): void {
+    const { device } = this;
+    device.pushErrorScope('validation');
+    let taken = true;
+    try {
+      device.createPipelineLayout({ bindGroupLayouts: [null, this.layout([])] });
+    } catch {
+      taken = false;
+    }
+    void device.popErrorScope().then(
+      (error) => {
+        this.slots = taken && !error;
+      },
+      () => {},
+    );
   }
 
   private onLost({ message, reason }: GPUDeviceLostInfo): void {
@@ -126,6 +161,11 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   override get halfProducts(): boolean {
     return hasHalfTiles(this.caps);
   }
+  /** A large GPU wants 192 tiles of 128 × 128 at once, which AiM-B's head has of 4096 rows. */
+  override get portion(): number {
+    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
+    return Math.min(2 ** 28, maxStorageBufferBindingSize, maxBufferSize);
+  }
 
   execute(commands: readonly GpuCommand[]): void {
     for (const c of commands) this.pending.push(c);
@@ -151,15 +191,17 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   encode(commands: Iterable<GpuCommand>): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
+    let launch: ReturnType<typeof launcher> | undefined;
     for (const c of commands) {
       if ('clear' in c) {
         pass?.end();
-        pass = undefined;
+        pass = launch = undefined;
         encoder.clearBuffer(c.clear, c.offset, c.length);
         continue;
       }
       pass ??= encoder.beginComputePass();
-      launch(pass, c);
+      launch ??= launcher(pass);
+      launch(c);
     }
     pass?.end();
     return encoder.finish();
@@ -190,7 +232,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
           continue;
         }
         const pass = profiler.pass(encoder, c);
-        launch(pass, c);
+        launcher(pass)(c);
         pass.end();
       }
       const collect = profiler.resolve(encoder);
@@ -278,24 +320,41 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     cost: Cost,
   ): Dispatch {
     const bindings = bindingsOf(e, pass);
-    const layout = this.layout(bindings);
-    const entries: GPUBindGroupEntry[] = [{ binding: 0, resource: { buffer: this.paramsBuffer(e, tensors, dims) } }];
-    bindings.forEach(({ name }, i) => {
+    const places = bindings.map(({ name }, i) => {
       const t = tensors[name];
-      const resource = t
+      return t
         ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * BYTES[t.dtype], size: bound(t) }
-        : { buffer: this.dummy(i) };
-      entries.push({ binding: i + 1, resource });
+        : { buffer: this.dummy(i), offset: 0, size: DUMMY };
     });
+    const params = this.paramsBuffer(e, tensors, dims);
     const [x, y = 1, z = 1] = pass.workgroups;
+    const kind = `${kernel(e, pass, half)} ${Object.values(dims)} ${[x, y, z]}`;
+    return { key, ...cost, e, pass, half, kind, bindings, places, params, x, y, z };
+  }
+
+  protected override finish(commands: readonly GpuCommand[]): void {
+    const launches = commands.map((c) => ('clear' in c ? undefined : c));
+    const { maxStorageBufferBindingSize } = this.device.limits;
+    const all = this.slots && commands.length > 1 ? findSeries(launches, maxStorageBufferBindingSize) : [];
+    for (const { members, steps, slot } of all) {
+      const [first, last] = [launches[members[0]!]!, launches[members.at(-1)!]!];
+      const made = this.make(first, reach(first, last), { slot, steps: steps! });
+      members.forEach((at, i) => {
+        launches[at]!.x += i;
+        launches[at]!.made = made;
+      });
+    }
+    for (const launch of launches) if (launch) launch.made ??= this.make(launch, launch.places);
+  }
+
+  private make(launch: Dispatch, places: readonly Place[], series?: { slot: number; steps: readonly number[] }): Made {
+    const { bindings, params } = launch;
+    const layout = this.layout(bindings);
+    const entries = [{ buffer: params }, ...places].map((resource, binding) => ({ binding, resource }));
     return {
-      key,
-      ...cost,
-      pipeline: this.pipeline(e, pass, layout, half),
-      bindings: this.device.createBindGroup({ layout, entries }),
-      x,
-      y,
-      z,
+      pipeline: this.pipeline(launch, layout, series),
+      slot: series?.slot ?? 0,
+      group: this.device.createBindGroup({ layout, entries }),
     };
   }
 
@@ -384,7 +443,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     for (const end of this.waiting) end(error);
   }
 
-  private layout(bindings: Binding[]): GPUBindGroupLayout {
+  private layout(bindings: readonly Binding[]): GPUBindGroupLayout {
     const key = bindings.map((b) => (b.writable ? 'w' : 'r')).join('');
     let layout = this.layouts.get(key);
     if (!layout) {
@@ -398,17 +457,25 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     return layout;
   }
 
-  private pipeline(e: AnyEntry, plan: GpuPass, layout: GPUBindGroupLayout, half: ReadonlySet<string>): GPUComputePipeline {
-    const name = plan.entry ?? e.entry;
-    const { include, sections, constants, vec4, elements, reads, writes } = plan;
-    const key = `${e.op}.${name} ${JSON.stringify([constants, vec4, elements, reads, writes, sections, [...half], include])}`;
+  private pipeline(
+    { e, pass, half, bindings, x }: Dispatch,
+    layout: GPUBindGroupLayout,
+    series?: { slot: number; steps: readonly number[] },
+  ): GPUComputePipeline {
+    const key = kernel(e, pass, half) + (series ? ` series ${[series.slot, x, ...series.steps]}` : '');
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
-      const module = this.device.createShaderModule({ label: key, code: shaderCode(e, name, plan, half) });
+      const name = pass.entry ?? e.entry;
+      let code = shaderCode(e, name, pass, half);
+      if (series) {
+        const steps = bindings.map(({ name: n }, i) => [n, series.steps[i]! / bytesOf(elementOf(e, pass, half, n))] as const);
+        code = seriesCode(code, series.slot, x, Object.fromEntries(steps));
+      }
+      const bindGroupLayouts = [...Array(series?.slot ?? 0).fill(null), layout];
       pipeline = this.device.createComputePipeline({
         label: key,
-        layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: name },
+        layout: this.device.createPipelineLayout({ bindGroupLayouts }),
+        compute: { module: this.device.createShaderModule({ label: key, code }), entryPoint: series ? 'series' : name },
       });
       this.pipelines.set(key, pipeline);
     }
@@ -441,21 +508,47 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   /** A buffer to bind where an optional tensor is left out; one per slot, since a buffer may be writable only once a dispatch. */
   private dummy(slot: number): GPUBuffer {
-    this.dummies[slot] ??= this.device.createBuffer({ size: 16, usage: GPU_STORAGE });
+    this.dummies[slot] ??= this.device.createBuffer({ size: DUMMY, usage: GPU_STORAGE });
     return this.dummies[slot];
   }
 }
 
-function launch(pass: GPUComputePassEncoder, { pipeline, bindings, x, y, z }: Dispatch): void {
-  pass.setPipeline(pipeline);
-  pass.setBindGroup(0, bindings);
-  pass.dispatchWorkgroups(x, y, z);
+/** Launches into a pass, which keeps what is set until it is set anew. */
+function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
+  const groups: GPUBindGroup[] = [];
+  let set: GPUComputePipeline | undefined;
+  return ({ made, x, y, z }) => {
+    const { pipeline, slot, group } = made!;
+    if (set !== pipeline) pass.setPipeline(pipeline);
+    if (groups[slot] !== group) pass.setBindGroup(slot, group);
+    pass.dispatchWorkgroups(x, y, z);
+    set = pipeline;
+    groups[slot] = group;
+  };
 }
 
 interface Binding {
   name: string;
   writable: boolean;
 }
+
+/** Names a pass's shader. */
+function kernel(
+  e: AnyEntry,
+  { entry, include, sections, constants, vec4, elements, reads, writes }: GpuPass,
+  half: ReadonlySet<string>,
+) {
+  return `${e.op}.${entry ?? e.entry} ${JSON.stringify([constants, vec4, elements, reads, writes, sections, [...half], include])}`;
+}
+
+/** WGSL type of a binding's elements. */
+function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<string>, name: string): string {
+  const scalar = half.has(name) ? 'u32' : ((e.tensors[name] as TensorSpec | undefined)?.dtype ?? 'f32');
+  const vector = half.has(name) ? 'vec2<u32>' : `vec4<${scalar}>`;
+  return elements?.[name] ?? (vec4?.includes(name) ? vector : scalar);
+}
+
+const bytesOf = (element: string) => 4 * Number(/^vec(\d)/.exec(element)?.[1] ?? 1);
 
 /** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors that kernels bind. */
 function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
@@ -486,10 +579,8 @@ export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: Reado
   ];
   const all = bindingsOf(e, plan);
   const bindings = all.map(({ name: n, writable }, i) => {
-    const scalar = half.has(n) ? 'u32' : ((e.tensors[n] as TensorSpec | undefined)?.dtype ?? 'f32');
-    const vector = half.has(n) ? 'vec2<u32>' : `vec4<${scalar}>`;
-    const element = plan.elements?.[n] ?? (plan.vec4?.includes(n) ? vector : scalar);
-    return `@group(0) @binding(${i + 1}) var<storage, ${writable ? 'read_write' : 'read'}> ${n}: array<${element}>;`;
+    const access = writable ? 'read_write' : 'read';
+    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${n}: array<${elementOf(e, plan, half, n)}>;`;
   });
   const readers = all
     .filter(({ name: n }) => (e.tensors[n] as TensorSpec | undefined)?.half && !plan.elements?.[n])

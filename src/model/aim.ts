@@ -2,6 +2,7 @@
 import type { Backend, Tensor } from '../backend/backend.js';
 import { addRmsNorm, embedding, groupModulation, normHead, silu, tokenEmbedding } from '../ops/index.js';
 import { Acts } from './acts.js';
+import { packed } from './arena.js';
 import type { AimConfig } from './config.js';
 import { linearForward } from './layers.js';
 import { type Mamba1Params, mamba1Forward, mamba1Params, mamba1State } from './mamba1.js';
@@ -64,28 +65,30 @@ export function modulationForward(be: Backend, p: AimParams, c: AimConfig, label
   const s = a.tensor('silu', [m, d]);
   be.run(silu.forward, { x: cls, y: s });
   a.done(cls);
-  const project = (name: string, w: WeightBias, shape: number[]) => {
-    const y = a.tensor(name, shape);
+  const project = (w: WeightBias, y: Tensor) =>
     linearForward(be, be.reshape(s, [m, 1, d]), w.weight, be.reshape(y, [m, 1, y.size / m]), w.bias);
-    return y;
-  };
-  const groups = p.adaln_group && project('groups', p.adaln_group[1], [m, c.adaln_groups, 3, d]);
-  const layers = Array.from({ length: c.n_layer }, (_, i) => {
+  const groups = p.adaln_group && a.tensor('groups', [m, c.adaln_groups, 3, d]);
+  if (groups) project(p.adaln_group![1], groups);
+  const layers = packed(be, Array<number[]>(c.n_layer).fill([m, 3, d]), 'f32', (i, shape) => a.tensor(`mod.${i}`, shape)).tensors;
+  layers.forEach((y, i) => {
     const layer = p.layers[i]!;
-    if (!groups) return project(`mod.${i}`, layer.adaLN_modulation![1], [m, 3, d]);
-    const y = a.tensor(`mod.${i}`, [m, 3, d]);
-    be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
-    return y;
+    if (groups) be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
+    else project(layer.adaLN_modulation![1], y);
   });
-  const final = project('final', p.final_layer.adaLN_modulation[1], [m, 2, d]);
+  const final = a.tensor('final', [m, 2, d]);
+  project(p.final_layer.adaLN_modulation[1], final);
   a.done(s, groups);
   return { layers, final };
 }
 
-/** Recurrent state of all layers for m sequences; zero it before position 0. */
-export function aimState(be: Backend, c: AimConfig, m: number): MixerState[] {
-  const make = c.mixer.layer === 'Mamba2' ? mamba2State : mamba1State;
-  return Array.from({ length: c.n_layer }, () => make(be, c.mixer, m));
+/** Recurrent state of all layers for m sequences, within `arenas`; zero those before position 0. */
+export function aimState(be: Backend, c: AimConfig, m: number): { layers: MixerState[]; arenas: Tensor[] } {
+  const { conv, ssm } = (c.mixer.layer === 'Mamba2' ? mamba2State : mamba1State)(c.mixer, m);
+  const [convs, ssms] = [conv, ssm].map((shape) => packed(be, Array<number[]>(c.n_layer).fill(shape)));
+  return {
+    layers: convs!.tensors.map((conv, i) => ({ conv, ssm: ssms!.tensors[i]! })),
+    arenas: [...convs!.arenas, ...ssms!.arenas],
+  };
 }
 
 export interface AimInput {
@@ -174,7 +177,6 @@ function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput,
       c.mixer.layer === 'Mamba2'
         ? mamba2Forward(be, layer.mixer as Mamba2Params, c.mixer, input, al, state?.[i])
         : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, input, al, state?.[i]);
-    a.done(x, res);
     x = out;
     res = sum;
     gate = vectors;

@@ -13,9 +13,6 @@ import { linearForward } from './layers.js';
 import { type Mamba1Params, mamba1Backward } from './mamba1.js';
 import { type Mamba2Params, mamba2Backward } from './mamba2.js';
 
-/** Rows of the head at a time: logits and their gradient, rows × vocabulary each, stay within WebGPU's default binding. */
-const HEAD_BYTES = 64 * 2 ** 20;
-
 /** Device tensors of one training batch. */
 export interface AimBatch {
   /** [b, T] */
@@ -50,7 +47,8 @@ export function aimLoss(
   const losses = be.tensor([n]);
   const targets = be.reshape(tokens, [n]);
   const word = p.embeddings.word_embeddings.weight;
-  const chunk = Math.max(64, Math.floor(HEAD_BYTES / (4 * c.vocab_size) / 64) * 64);
+  // Logits and their gradient, rows × vocabulary each, are made for so many rows at a time.
+  const chunk = Math.max(64, Math.floor(be.portion / (4 * c.vocab_size) / 64) * 64);
   for (let at = 0; at < n; at += chunk) {
     const rows = Math.min(chunk, n - at);
     const part = (t: Tensor) => be.slice(t, at, rows);

@@ -11,11 +11,15 @@ function step(size: number, dtype: DType): number {
   return Math.ceil(size / align) * align;
 }
 
-/** Tensors of these shapes, in order. What lies between them belongs to none, and every arena to `arenas`. */
+/**
+ * Tensors of these shapes, in order. What lies between them belongs to none, and every arena to `arenas`; the n-th is made by
+ * `make`.
+ */
 export function packed(
   be: Backend,
   shapes: readonly (readonly number[])[],
   dtype: DType = 'f32',
+  make = (_n: number, shape: readonly number[]) => be.tensor(shape, dtype),
 ): { tensors: Tensor[]; arenas: Tensor[] } {
   const most = ARENA_BYTES / BYTES[dtype];
   const sizes: number[] = [];
@@ -26,7 +30,7 @@ export function packed(
     sizes[sizes.length - 1] = at + size;
     return { shape, at, arena: sizes.length - 1 };
   });
-  const arenas = sizes.map((size) => be.tensor([size], dtype));
+  const arenas = sizes.map((size, n) => make(n, [size]));
   const tensors = places.map(({ shape, at, arena }) => be.reshape(be.slice(arenas[arena]!, at, sizeOf(shape)), shape));
   return { tensors, arenas };
 }

@@ -6,7 +6,7 @@ import type { Acts } from './acts.js';
 import { addTo, linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { linearForward, rows } from './layers.js';
-import { convBackward, convolution, convolved, dtBias, type LayerInput, type MixerState } from './mamba2.js';
+import { convBackward, convolution, convolved, doneWith, dtBias, type LayerInput, type MixerState } from './mamba2.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 
 export function mamba1Params(c: MambaConfig, layers: number) {
@@ -24,11 +24,16 @@ export function mamba1Params(c: MambaConfig, layers: number) {
 }
 export type Mamba1Params = Tensors<ReturnType<typeof mamba1Params>>;
 
-export function mamba1State(be: Backend, c: MambaConfig, m: number): MixerState {
-  return { conv: be.tensor([m, c.d_inner, c.d_conv - 1]), ssm: be.tensor([m, c.d_inner, c.d_state]) };
-}
+/** Shapes of a layer's recurrent state for m sequences. */
+export const mamba1State = (c: MambaConfig, m: number) => ({
+  conv: [m, c.d_inner, c.d_conv - 1],
+  ssm: [m, c.d_inner, c.d_state],
+});
 
-/** A layer up to its gate: [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
+/**
+ * A layer up to its gate: [m, l, d] → [m, l, d]; x and res are given back. With `state` it continues from there and leaves the
+ * new state behind.
+ */
 export function mamba1Forward(
   be: Backend,
   p: Mamba1Params,
@@ -42,6 +47,7 @@ export function mamba1Forward(
   const xz = a.tensor('xz', [m, l, 2 * e]);
   const x = a.tensor('x', [m, l, e]);
   be.run(normLinearConv.forward, { ...input, ...convolved(p), state: state?.conv, proj: xz, y: x }, { offset: 0, eps });
+  doneWith(input, a);
   const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
   linearForward(be, x, p.x_proj.weight, rbc);
   const r = a.tensor('r', [m, l, c.dt_rank]);

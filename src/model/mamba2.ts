@@ -53,12 +53,11 @@ export interface MixerState {
   ssm: Tensor;
 }
 
-export function mamba2State(be: Backend, c: MambaConfig, m: number): MixerState {
-  return {
-    conv: be.tensor([m, widths(c).conv, c.d_conv - 1]),
-    ssm: be.tensor([m, c.nheads, c.headdim, c.d_state]),
-  };
-}
+/** Its shapes for m sequences. */
+export const mamba2State = (c: MambaConfig, m: number) => ({
+  conv: [m, widths(c).conv, c.d_conv - 1],
+  ssm: [m, c.nheads, c.headdim, c.d_state],
+});
 
 /** What a layer starts from: u = RMSNorm(sum)·weight under the modulation, sum = res + gate·x, which is left behind. */
 export interface LayerInput {
@@ -73,7 +72,16 @@ export interface LayerInput {
   eps: number;
 }
 
-/** A layer up to its gate: [m, l, d] → [m, l, d]. With `state` it continues from there and leaves the new state behind. */
+/**
+ * Once a layer's input is summed up. In this order a recording has every layer's output where its input was, and sums in two
+ * places by turns, so that layers make series (backend/gpu_series.ts).
+ */
+export const doneWith = ({ x, res }: Pick<LayerInput, 'x' | 'res'>, a: Acts) => a.done(res, x);
+
+/**
+ * A layer up to its gate: [m, l, d] → [m, l, d]; x and res are given back. With `state` it continues from there and leaves the
+ * new state behind.
+ */
 export function mamba2Forward(
   be: Backend,
   p: Mamba2Params,
@@ -91,6 +99,7 @@ export function mamba2Forward(
     { ...input, ...convolved(p), state: state?.conv, proj: zxbcdt, y: xbc },
     { offset: c.d_inner, eps },
   );
+  doneWith(input, a);
   const y = a.tensor('y', [m, l, c.d_inner]);
   be.run(
     ssd.forward,

@@ -98,6 +98,7 @@ const common = (texts: object, half: boolean, constants: Record<string, number>)
   ...texts,
   constants: { HALF: half ? 1 : 0, ...constants },
   elements: { w: 'vec4<u32>' },
+  spaced: true,
 });
 
 const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(n));

@@ -83,6 +83,11 @@ export interface GpuPass {
   /** Tensors and workspaces that this pass binds, where it is not all of the entry's tensors. A stage may bind 8. */
   reads?: string[];
   writes?: string[];
+  /**
+   * Launches that differ in where their tensors lie may become a series (backend/gpu_series.ts): the shader reaches tensors by
+   * `name[…]` alone, no local has a tensor's name, and no barrier depends on what is read.
+   */
+  spaced?: boolean;
   /** Workgroup counts. Use `grid` for a flat count above 65535. */
   workgroups: [number, number?, number?];
 }

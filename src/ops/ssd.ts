@@ -94,6 +94,7 @@ function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' 
     enable: ['subgroups'],
     constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
     vec4: ['xbc', 'state'],
+    spaced: true,
     workgroups: grid(ceilDiv(m * h * headdim, (wg / 32) * rows)),
   };
 }
@@ -306,7 +307,8 @@ export const ssd = {
     },
     webgpu(d, caps) {
       const p = d.p === 0 ? pairs(d) : undefined;
-      return p ? forwardPairs(d, p) : (planStep(d, caps) ?? planRows('forward', d, ['xbc', 'state']));
+      if (p) return forwardPairs(d, p);
+      return planStep(d, caps) ?? { ...planRows('forward', d, ['xbc', 'state']), spaced: true };
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,

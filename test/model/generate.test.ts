@@ -71,11 +71,11 @@ for (const device of ['wasm', 'webgpu'] as const) {
         const whole = await be.read(aimForward(be, p, config, { ...input, length: T }));
         const largest = Array.from(whole).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
         const state = aimState(be, config, b);
-        for (const s of state) for (const x of [s.conv, s.ssm]) be.zero(x);
+        for (const arena of state.arenas) be.zero(arena);
         let worst = 0;
         for (let q = 0; q < T; q++) {
           be.write(step, Uint32Array.of(q, q));
-          const logits = await be.read(aimForward(be, p, config, { ...input, length: 1, state }));
+          const logits = await be.read(aimForward(be, p, config, { ...input, length: 1, state: state.layers }));
           for (let i = 0; i < b * V; i++) {
             const at = (Math.floor(i / V) * T + q) * V + (i % V);
             worst = Math.max(worst, Math.abs(logits[i]! - whole[at]!));

@@ -1,0 +1,101 @@
+/** Layers whose launches share a bind group: how many are set, and that a token is the same to the bit as by launches on their own. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
+import { checkSampling, Sampler } from '../../src/generate.js';
+import type { AimConfigJson } from '../../src/model/config.js';
+import { gpuDevice, NO_ADAPTER } from '../backends.js';
+
+const LAYERS = 9;
+const STEPS = 3;
+const config = (mixer: object): AimConfigJson => ({
+  d_model: 64,
+  n_layer: LAYERS,
+  vocab_size: 64,
+  ssm_cfg: mixer as AimConfigJson['ssm_cfg'],
+  num_classes: 10,
+  num_tokens: 16,
+  vq_config: { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 64, embed_dim: 8 },
+});
+
+interface Counts {
+  launches: number;
+  groups: number;
+}
+/** Counts what is encoded from here on. */
+function counting(device: GPUDevice): Counts {
+  const counts = { launches: 0, groups: 0 };
+  const createEncoder = device.createCommandEncoder.bind(device);
+  device.createCommandEncoder = (descriptor) => {
+    const encoder = createEncoder(descriptor);
+    const begin = encoder.beginComputePass.bind(encoder);
+    encoder.beginComputePass = (descriptor) => {
+      const pass = begin(descriptor);
+      const [set, dispatch] = [pass.setBindGroup.bind(pass), pass.dispatchWorkgroups.bind(pass)];
+      pass.setBindGroup = (index: number, group: GPUBindGroup | null) => {
+        counts.groups++;
+        set(index, group);
+      };
+      pass.dispatchWorkgroups = (...n) => {
+        counts.launches++;
+        dispatch(...n);
+      };
+      return pass;
+    };
+    return encoder;
+  };
+  return counts;
+}
+
+/** As an implementation is that has no pipeline layouts with a gap. */
+function gapless(device: GPUDevice): void {
+  const create = device.createPipelineLayout.bind(device);
+  device.createPipelineLayout = (descriptor) => {
+    if ([...descriptor.bindGroupLayouts].some((layout) => !layout)) throw new TypeError('a GPUBindGroupLayout is wanted');
+    return create(descriptor);
+  };
+}
+
+describe.each([
+  ['Mamba-2', { layer: 'Mamba2', d_state: 16, headdim: 16 }, { 1: 0.4, 12: 1 }],
+  ['Mamba-1', { layer: 'Mamba1' }, { 2: 0.8 }],
+] as const)('%s', (_name, mixer, most) => {
+  const made: { device: GPUDevice; aim: AiM; counts: Counts }[] = [];
+  beforeAll(async () => {
+    for (const change of [() => {}, gapless]) {
+      const device = await gpuDevice('all');
+      if (!device) return;
+      change(device);
+      const aim = await AiM.fromConfig(config(mixer), { device, seed: 5 });
+      made.push({ device, aim, counts: counting(device) });
+    }
+  });
+  afterAll(async () => {
+    for (const { device, aim } of made) {
+      await aim.dispose();
+      device.destroy();
+    }
+  });
+
+  it.for(Object.entries(most))('%s guided images set fewer than %s of the bind groups', async ([images, share], { skip }) => {
+    if (!made.length) return skip(NO_ADAPTER);
+    const count = Number(images);
+    const labels = Array.from({ length: count }, (_, i) => i % 10);
+    const drawn = [];
+    for (const { aim, counts } of made) {
+      const { be } = aim;
+      const sampler = new Sampler(be, aim.config, aim.params.mamba.backbone, count, checkSampling({ topK: 8 }));
+      sampler.start(labels, labels);
+      await be.settle();
+      Object.assign(counts, { launches: 0, groups: 0 });
+      for (let t = 0; t < STEPS; t++) sampler.next();
+      await be.settle();
+      drawn.push({ ...counts, tokens: await be.read(sampler.tokens), logits: await be.read(sampler.logits) });
+      sampler.dispose();
+    }
+    const [shared, alone] = drawn as [(typeof drawn)[0], (typeof drawn)[0]];
+    expect(shared.tokens).toEqual(alone.tokens);
+    expect(shared.logits).toEqual(alone.logits);
+    expect(shared.launches).toBe(alone.launches);
+    expect(shared.groups).toBeLessThan(share * alone.groups);
+  });
+});

@@ -1,0 +1,110 @@
+/** Which launches become a series, and that the shaders that say they may be in one are fit for it. */
+/// <reference types="vite/client" />
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findSeries, type Placed, seriesCode } from '../../src/backend/gpu_series.js';
+import { shaderCode } from '../../src/backend/webgpu.js';
+import type { GpuCaps } from '../../src/ops/spec.js';
+import { gpuDevice, NO_ADAPTER } from '../backends.js';
+import type { Case, OpCases } from './harness.js';
+import { DEFAULT_CAPS, passesOf, planOf } from './launches.js';
+
+const MOST = 2 ** 27;
+const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
+/** A launch whose tensors lie at these offsets, each in a buffer of its own. */
+const at = (kind: string, ...offsets: number[]): Placed => ({
+  kind,
+  pass: { workgroups: [5], spaced: true },
+  places: offsets.map((offset, i) => ({ buffer: buffers[i]!, offset, size: 256 })),
+  x: 5,
+});
+const found = (launches: (Placed | undefined)[], most = MOST) =>
+  findSeries(launches, most).map(({ members, steps, slot }) => ({ members, steps, slot }));
+
+describe('a series', () => {
+  it('is launches of a kind at even distances, whatever lies between them', () => {
+    const launches = [at('a', 0, 512), at('b', 0), undefined, at('a', 256, 512), at('b', 256), at('a', 512, 512), at('b', 512)];
+    expect(found(launches)).toEqual([
+      { members: [0, 3, 5], steps: [256, 0], slot: 1 },
+      { members: [1, 4, 6], steps: [256], slot: 2 },
+    ]);
+  });
+
+  it('ends where the distance changes, goes back, or is more than can be bound', () => {
+    const launches = [0, 256, 512, 1024, 1536, 2048, 768, 512, 256].map((offset) => at('a', offset));
+    expect(found(launches).map((s) => s.members)).toEqual([
+      [0, 1, 2],
+      [3, 4, 5],
+    ]);
+    expect(found(launches, 700)).toEqual([]);
+    expect(found(launches, 768).map((s) => s.members)).toEqual([[0, 1, 2]]);
+  });
+
+  it('is of the same buffers, of three launches at least, and of those that say they may be in one', () => {
+    const other: Placed = { ...at('a', 512), places: [{ buffer: buffers[8]!, offset: 512, size: 256 }] };
+    expect(found([at('a', 0), at('a', 256), other])).toEqual([]);
+    expect(found([0, 256, 512].map((offset) => ({ ...at('a', offset), pass: { workgroups: [5] } })))).toEqual([]);
+  });
+
+  it('has a slot to itself from its first launch to its last', () => {
+    const kinds = ['a', 'b', 'c', 'd', 'e'];
+    const together = [0, 256, 512].flatMap((offset) => kinds.map((kind) => at(kind, offset)));
+    expect(found(together).map((s) => s.slot)).toEqual([1, 2, 3, 0]);
+    const inTurn = kinds.flatMap((kind) => [0, 256, 512].map((offset) => at(kind, offset)));
+    expect(found(inTurn).map((s) => s.slot)).toEqual([1, 1, 1, 1, 1]);
+  });
+});
+
+const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
+const all = Object.values(modules).flatMap((m) => m.default);
+const subgroups = { features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
+const CAPS: Record<string, GpuCaps> = { 'without subgroups': DEFAULT_CAPS, 'with subgroups': { ...DEFAULT_CAPS, ...subgroups } };
+
+describe('shaders of series', () => {
+  let device: GPUDevice | undefined;
+  beforeAll(async () => {
+    device = await gpuDevice('all');
+  });
+  afterAll(() => device?.destroy());
+
+  it.for(Object.keys(CAPS))('%s', async (name, { skip }) => {
+    if (!device) return skip(NO_ADAPTER);
+    if (name === 'with subgroups' && !device.features.has('subgroups')) return skip('this adapter has no subgroups');
+    const seen = new Map<string, string>();
+    for (const { entry, cases } of all)
+      for (const c of cases as Case[])
+        for (const pass of passesOf(planOf(entry, c, CAPS[name]!))) {
+          if (!pass.spaced) continue;
+          const code = shaderCode(entry, pass.entry ?? entry.entry, pass, new Set(c.half ?? []));
+          const tensors = [...code.matchAll(/var<storage, \w+> (\w+):/g)].map((m) => m[1]!);
+          const local = (tensor: string) =>
+            new RegExp(`(?:let|var|const) ${tensor}\\b|&${tensor}\\b|fn \\w+\\([^{]*\\b${tensor}: ?array`);
+          expect(
+            tensors.filter((tensor) => local(tensor).test(code)),
+            `${entry.key} has locals that are called as tensors are`,
+          ).toEqual([]);
+          const steps = Object.fromEntries(tensors.map((tensor) => [tensor, 64]));
+          seen.set(seriesCode(code, 2, 7, steps), entry.key);
+        }
+    expect(new Set(seen.values())).toEqual(
+      new Set([
+        'linear.step',
+        'linear_conv.forward',
+        'norm_linear_conv.forward',
+        'gated_norm_linear.forward',
+        'norm_head.forward',
+        'ssd.forward',
+        'selective_scan.forward',
+      ]),
+    );
+    for (const [code, key] of seen) {
+      const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+      expect(
+        messages.map((m) => m.message),
+        key,
+      ).toEqual([]);
+      expect(code.match(/member \* 64u \+ /g)!.length, `${key} reaches tensors`).toBeGreaterThanOrEqual(3);
+      expect(code, key).toContain('fn series(');
+    }
+    console.log(`${name}: ${seen.size} shaders`);
+  });
+});
