@@ -4,6 +4,7 @@ import { create } from 'webgpu';
 import type { Backend } from '../src/backend/backend.js';
 import { WasmBackend } from '../src/backend/wasm.js';
 import { createBackend, type DeviceOptions } from '../src/platform/device.js';
+import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
 
 /** WASM with all kernels, those of training included. */
@@ -53,7 +54,7 @@ export const DRIVER = existsSync(driver) ? driver : '';
 let gpu: GPU | undefined;
 /** Dawn's adapter, past the library: where that fails to make a device of one, no test may pass it for a reason to skip. */
 export async function findAdapter(): Promise<GPUAdapter | null> {
-  gpu ??= create([]);
+  gpu ??= create(dawnToggles());
   const adapter = await gpu.requestAdapter();
   if (!adapter && DRIVER) throw new Error(`${DRIVER} is installed but gives no adapter; install the Vulkan loader (libvulkan1).`);
   return adapter;

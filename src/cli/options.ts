@@ -21,7 +21,7 @@ export const COMMON: Flags = {
     type: 'string',
     value: 'FLAG',
     multiple: true,
-    help: 'a Dawn instance flag such as enable-dawn-features=…; may be repeated',
+    help: 'a Dawn instance flag such as enable-dawn-features=…; may be repeated (default: those in AIM_DAWN)',
   },
   revision: { type: 'string', value: 'REV', help: 'branch, tag or commit of a MODEL that is a repository id (default main)' },
   help: { type: 'boolean', help: 'this text' },

@@ -1,7 +1,7 @@
 /** Checkpoints behind URLs and in repositories of a Hugging Face hub. */
 import { IoError, OptionError } from '../errors.js';
 import { hasFiles } from '../platform/files.js';
-import { environment } from '../platform/folder_store.js';
+import { environment } from '../platform/runtime.js';
 import type { ByteSource, SourceOptions } from './bytes.js';
 import { CONFIG, type Folder, givenHash, WEIGHTS } from './folder.js';
 import { HttpError } from './http.js';

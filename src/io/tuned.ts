@@ -1,13 +1,14 @@
 /** The launches that were the fastest on a device (src/tune.ts), in the cache of downloads. */
 import type { WebGpuBackend } from '../backend/webgpu.js';
+import { dawnToggles } from '../platform/runtime.js';
 import { type RemoteOptions, warn } from './bytes.js';
 import { openStore, readText, writeText } from './cache.js';
 
 type Options = RemoteOptions & { dawn?: readonly string[] };
 
 /** Names what decides how fast kernels are: the device, and how it was opened. The number stands for the meaning of what is kept. */
-function place({ description, caps }: WebGpuBackend, { dawn = [] }: Options): string {
-  const parts = [description, caps.features.has('shader-f16') && 'f16', caps.matrices && 'matrices', ...dawn];
+function place({ description, caps }: WebGpuBackend, { dawn }: Options): string {
+  const parts = [description, caps.features.has('shader-f16') && 'f16', caps.matrices && 'matrices', ...dawnToggles(dawn)];
   return `tuned:1:${parts.filter(Boolean).join(' ')}`;
 }
 

@@ -4,7 +4,7 @@ import { ReferenceBackend } from '../backend/reference.js';
 import { WasmBackend } from '../backend/wasm.js';
 import { describeAdapter, WebGpuBackend } from '../backend/webgpu.js';
 import { DeviceError, OptionError } from '../errors.js';
-import { importOptional, processors, runtime } from './runtime.js';
+import { dawnToggles, importOptional, processors, runtime } from './runtime.js';
 
 /**
  * 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design; the `aim` command has it, the
@@ -15,7 +15,10 @@ export type DeviceName = 'auto' | 'webgpu' | 'wasm' | 'reference';
 export interface DeviceOptions {
   /** Default 'auto'; or a GPUDevice of yours, which stays yours to destroy. */
   device?: DeviceName | GPUDevice;
-  /** Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as npm `webgpu`'s create() takes them. */
+  /**
+   * Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as npm `webgpu`'s create() takes them. Default: those in the
+   * environment variable AIM_DAWN, separated by blanks.
+   */
   dawn?: string[];
   /**
    * 'mixed' lets matrix products on WebGPU round their factors to float16, where the device is faster at it; sums, weights and
@@ -40,7 +43,7 @@ const MOST_THREADS = 8;
 const dawn = new Map<string, GPU>();
 
 /** The runtime's WebGPU entry point, or why there is none. */
-export async function findGpu(toggles: string[] = []): Promise<{ gpu: GPU } | { reason: string }> {
+export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } | { reason: string }> {
   if (runtime().name !== 'node') {
     const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
     if (gpu) return { gpu };
@@ -48,6 +51,7 @@ export async function findGpu(toggles: string[] = []): Promise<{ gpu: GPU } | { 
       reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU',
     };
   }
+  const toggles = dawnToggles(given);
   const key = toggles.join(' ');
   const known = dawn.get(key);
   if (known) return { gpu: known };

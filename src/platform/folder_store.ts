@@ -2,21 +2,12 @@
 import { OptionError } from '../errors.js';
 import type { Store } from '../io/cache.js';
 import * as files from './files.js';
-import { importOptional } from './runtime.js';
+import { environment, importOptional } from './runtime.js';
 
 /** A lock is renewed this often; one not renewed for STALE was left by a process that ended. Both in ms. */
 const RENEW = 3_000;
 const STALE = 15_000;
 const LOCK = '.lock';
-
-/** A variable of the environment; undefined where it is empty or may not be read (Deno). */
-export function environment(name: string): string | undefined {
-  try {
-    return globalThis.process?.env?.[name] || undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /**
  * The store in `folder`; by default AIM_CACHE, else `aim-js` in the user's cache folder: XDG_CACHE_HOME or ~/.cache,

@@ -17,6 +17,18 @@ export function runtime(): { name: Runtime; version: string } {
   return { name: g.document ? 'browser' : 'worker', version: globalThis.navigator?.userAgent ?? '' };
 }
 
+/** A variable of the environment; undefined where it is empty or may not be read (Deno). */
+export function environment(name: string): string | undefined {
+  try {
+    return globalThis.process?.env?.[name] || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Dawn's toggles: those given, else the environment's. */
+export const dawnToggles = (given?: readonly string[]): string[] => [...(given ?? environment('AIM_DAWN')?.split(' ') ?? [])];
+
 /** Imports a module that only some runtimes have. The name is a variable so that browser bundlers leave it alone. */
 export function importOptional<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<T>;

@@ -8,6 +8,7 @@ import { AiM } from '../../src/aim.js';
 import type { AimConfigJson } from '../../src/model/config.js';
 import { toCheckpoint } from '../../src/model/params.js';
 import { sum } from '../../src/ops/index.js';
+import { dawnToggles } from '../../src/platform/runtime.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
 import { hasAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
 import type { Cycles, Left, Plan } from './cycles.js';
@@ -121,7 +122,7 @@ it('calls and models on WebGPU, aborted at any moment', async ({ skip }) => {
     import * as library from ${url(`${root}dist/aim.js`)};
     import { create } from ${url(`${root}node_modules/webgpu/index.js`)};
     import { cycle } from ${url(join(dir, 'cycles.mjs'))};
-    const gpu = create([]);
+    const gpu = create(${JSON.stringify(dawnToggles())});
     console.log(JSON.stringify(await cycle(library, gpu, ${JSON.stringify(plan)}, async () => (await collect())[0])));`);
   tell('Node', 'process', done, plan);
   check(done, plan, 30);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { dawnToggles } from '../../src/platform/runtime.js';
 import { DRIVER, NO_ADAPTER } from '../backends.js';
 import { findDeno, runDeno } from './deno.js';
 import type { Place, Proof } from './proof.js';
@@ -29,7 +30,8 @@ beforeAll(async () => {
   writeFileSync(
     script,
     `${attempt(pathToFileURL(`${root}dist/`).href, './proof.mjs')}
-    const dawn = async () => (await import(${JSON.stringify(pathToFileURL(`${root}node_modules/webgpu/index.js`).href)})).create([]);
+    const dawn = async () => (await import(${JSON.stringify(pathToFileURL(`${root}node_modules/webgpu/index.js`).href)}))
+      .create(${JSON.stringify(dawnToggles())});
     const [device, fixtures] = globalThis.Deno ? Deno.args : process.argv.slice(2);
     console.log(JSON.stringify(await attempt(globalThis.Deno ? navigator.gpu : await dawn(), { device, fixtures })));`,
   );

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 import { build } from 'esbuild';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { WITHOUT_CLEARING } from '../driver.js';
 
 const CHROMIUM = '/usr/bin/chromium';
 export const NO_CHROMIUM = existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
@@ -97,6 +98,7 @@ export function openChromium(...more: string[]): Promise<Browser> {
       '--no-sandbox',
       '--enable-unsafe-webgpu',
       '--use-webgpu-adapter=swiftshader',
+      `--${WITHOUT_CLEARING}`,
       '--disable-quic',
       '--no-first-run',
       '--disable-background-networking',

@@ -3,6 +3,7 @@ import { AiM } from '../../aim.js';
 import type { Backend } from '../../backend/backend.js';
 import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { createBackend } from '../../platform/device.js';
+import { dawnToggles } from '../../platform/runtime.js';
 import { noise } from '../../tune.js';
 import { loadModel } from '../model.js';
 import { copyBandwidth, gemmCeiling } from './measure.js';
@@ -70,7 +71,7 @@ async function ceilings(
   const ceilings: Context['ceilings'] = {};
   report.head({
     device: probe.description,
-    toggles: device.dawn?.join(' ') ?? 'default',
+    toggles: dawnToggles(device.dawn).join(' ') || 'default',
     'copy GB/s': Math.round(copy / 1e9),
   });
   for (const precision of precisions) {

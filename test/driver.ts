@@ -1,0 +1,8 @@
+/** The software Vulkan driver that Debian's chromium brings. */
+export const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
+
+/**
+ * It takes seconds to compile a kernel whose workgroup memory the driver is to clear; without this feature Dawn, in Node and in
+ * Chromium, has the kernel do it in a loop, which takes none.
+ */
+export const WITHOUT_CLEARING = 'disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension';
