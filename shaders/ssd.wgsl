@@ -414,6 +414,7 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
   let head = mh % params.h;
   let A = -exp(A_log[head]);
   var sum = vec3f();
+  if (lid == 0u) { after = 0.0; }
   for (var end = (LP + WG - 1u) / WG * WG; end > 0u; end -= WG) {
     let t = end - WG + lid;
     let live = t < params.l;

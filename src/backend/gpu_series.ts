@@ -89,7 +89,7 @@ export const reach = (first: Placed, last: Placed): Place[] =>
   }));
 
 /** A shader's entry: workgroup size, name, parameters. */
-const ENTRY = /@compute (@workgroup_size\(.+?\))\s+fn (\w+)\(((?:@[^@{]+)+)\) ?\{/;
+export const ENTRY = /@compute (@workgroup_size\(.+?\))\s+fn (\w+)\(((?:@[^@{]+)+)\) ?\{/;
 
 /**
  * The shader of a series, from that of one launch: `steps` are elements by tensor, `x` the workgroups of a launch alone. A

@@ -1,6 +1,7 @@
 /** What the launches of an op's cases ask of a WebGPU device, read off their plans and shader texts. */
 import { shaderCode } from '../../src/backend/webgpu.js';
 import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan } from '../../src/ops/spec.js';
+import { SHARED } from '../poison.js';
 import type { Case } from './harness.js';
 
 /** Limits of every WebGPU device, and no features. */
@@ -97,7 +98,7 @@ function workgroup(code: string, entry: string): { threads: number; bytes: numbe
     // A vector of three takes as much as one of four.
     return (plain[1] ? (plain[1] === '2' ? 2n : 4n) : 1n) * (plain[2] || plain[3] ? 2n : 4n);
   };
-  const shared = Object.values(declared(/^var<workgroup> (\w+): ?(.+);/gm));
+  const shared = Object.values(declared(SHARED));
   if (shared.length !== (code.match(/var<workgroup/g)?.length ?? 0))
     throw new Error(`the workgroup memory of ${entry} cannot be read off its text`);
   let total = 0n;
