@@ -15,7 +15,7 @@ export interface Place {
 /** A launch as far as it matters here. */
 export interface Placed {
   readonly pass: GpuPass;
-  /** Of its kernel and all that the kernel is told, but not of its tensors. */
+  /** Of its kernel and all that the kernel is told, but not of its tensors; of a pass that is `spaced`. */
   readonly kind: string;
   readonly places: readonly Place[];
   readonly x: number;

@@ -328,7 +328,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     });
     const params = this.paramsBuffer(e, tensors, dims);
     const [x, y = 1, z = 1] = pass.workgroups;
-    const kind = `${kernel(e, pass, half)} ${Object.values(dims)} ${[x, y, z]}`;
+    const kind = pass.spaced ? `${kernel(e, pass, half)} ${Object.values(dims)} ${[x, y, z]}` : '';
     return { key, ...cost, e, pass, half, kind, bindings, places, params, x, y, z };
   }
 
