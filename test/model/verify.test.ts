@@ -10,9 +10,6 @@ import { compareAfter } from '../../src/verify_training.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 
-/** Minutes each on a software adapter or in float64; AIM_SLOW=1 runs them too, `aim verify` runs them one by one. */
-const SLOW = ['aim-fmnist on reference', 'mamba2-adaln-group on webgpu', 'aim-fmnist on webgpu'];
-
 const MUST_CHECK = ['forward.logits', 'forward.loss', 'vq.decoded-from-codes'];
 
 for (const name of GOLDENS) {
@@ -21,8 +18,6 @@ for (const name of GOLDENS) {
       it(device, async ({ skip }) => {
         const folder = golden(name);
         if (!folder) return skip(NO_GOLDENS);
-        if (SLOW.includes(`${name} on ${device}`) && !process.env.AIM_SLOW)
-          return skip('takes minutes here; set AIM_SLOW=1 to run it');
         if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
         const aim = await AiM.fromPretrained(folder, { device });
         const source = await openFile(`${folder}/expected.safetensors`);
