@@ -262,14 +262,16 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
     await trainer.keep(await openCheckpointFolder(path));
     return path;
   };
+  const write = async (metric: Metric) => {
+    history.push(metric);
+    await log.write(metric);
+  };
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
   const bar = progress('training', steps, 'steps');
   let savedAt = trainer.step;
   try {
     for await (const step of trainer.run({ signal })) {
-      const metric = toMetric(step);
-      history.push(metric);
-      await log.write(metric);
+      await write(toMetric(step));
       const rate = unit === 'tokens' ? step.tokensPerSecond : step.imagesPerSecond;
       bar.update(step.step, `loss ${step.loss.toFixed(4)} · ${Math.round(rate).toLocaleString('en')} ${unit}/s`);
       const last = step.step === steps;
@@ -291,6 +293,9 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
     bar.stop();
     // Stopped by the user, or by something that training itself survives: what is done is kept.
     if ((signal.aborted || error instanceof AimError) && trainer.step > savedAt && !(await lost(aim))) {
+      // The step taken ahead is told, too; an evaluation would hold up who wants to stop.
+      if (signal.aborted && !evaluatesAt(trainer))
+        for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
       const path = await save();
       process.stderr.write(`saved ${path}; go on with --resume\n`);
     }
@@ -300,6 +305,10 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
     await log.close();
   }
 }
+
+/** Whether the step that a trainer is at ends with an evaluation. */
+const evaluatesAt = ({ step, options: { steps, evalEvery } }: Trainer) =>
+  step === steps || (evalEvery > 0 && step % evalEvery === 0);
 
 /** Whether the device is gone, so that nothing can be read from it. */
 const lost = (aim: AiM) =>

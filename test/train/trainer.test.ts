@@ -1,6 +1,6 @@
 /** The trainer: the same losses on every backend, resuming, gradients that are not finite, and the CLI around it. */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -276,6 +276,26 @@ describe('aim train', () => {
       'step-00000010',
       'step-00000020',
     ]);
+  });
+
+  it('interrupted, it has told every step that it saves', async () => {
+    const lines = () => readFileSync(`${dir}/cut/metrics.jsonl`, 'utf8').trim().split('\n').filter(Boolean);
+    const child = spawn(process.execPath, [cli, ...common('cut'), '--device', 'wasm'], { stdio: 'ignore' });
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+    const watch = setInterval(() => {
+      if (!existsSync(`${dir}/cut/metrics.jsonl`) || lines().length < 2) return;
+      clearInterval(watch);
+      child.kill('SIGINT');
+    }, 1);
+    const code = await ended;
+    clearInterval(watch);
+    const saved = Number(/\d+/.exec(readFileSync(`${dir}/cut/latest`, 'utf8'))![0]);
+    console.log(`interrupted at step ${saved}`);
+    const told = lines().map((l) => JSON.parse(l).step);
+    expect(told).toEqual(Array.from({ length: told.length }, (_, i) => i + 1));
+    // On a busy machine it may have come to an evaluation by then, which is not made up for, or to its end.
+    expect(saved - told.length).toBeLessThanOrEqual(saved % 10 ? 0 : 1);
+    expect(saved < 20 ? [130] : [0, 130]).toContain(code);
   });
 
   it('the checkpoint draws, and exports small', () => {
