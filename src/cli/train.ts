@@ -11,7 +11,7 @@ import { ensureWritable, exists, makeFolder, readText, writeAtomic } from '../pl
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../train/folder.js';
 import { type Metric, openMetrics } from '../train/metrics.js';
 import { plotLoss } from '../train/plot.js';
-import { Trainer, type TrainerOptions, type TrainStep } from '../train/trainer.js';
+import { evaluatesAt, Trainer, type TrainerOptions, type TrainStep } from '../train/trainer.js';
 import { embeddedModel, loadModel, withBar } from './model.js';
 import {
   COMMON,
@@ -293,11 +293,11 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
     bar.stop();
     // Stopped by the user, or by something that training itself survives: what is done is kept.
     if ((signal.aborted || error instanceof AimError) && trainer.step > savedAt && !(await lost(aim))) {
-      // The step taken ahead is told, too; an evaluation would hold up who wants to stop.
-      if (signal.aborted && !evaluatesAt(trainer))
-        for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
       const path = await save();
       process.stderr.write(`saved ${path}; go on with --resume\n`);
+      // The step taken ahead is told, too; an evaluation would hold up who wants to stop.
+      if (signal.aborted && !evaluatesAt(trainer.step, trainer.options))
+        for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
     }
     throw error;
   } finally {
@@ -305,10 +305,6 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
     await log.close();
   }
 }
-
-/** Whether the step that a trainer is at ends with an evaluation. */
-const evaluatesAt = ({ step, options: { steps, evalEvery } }: Trainer) =>
-  step === steps || (evalEvery > 0 && step % evalEvery === 0);
 
 /** Whether the device is gone, so that nothing can be read from it. */
 const lost = (aim: AiM) =>

@@ -27,7 +27,7 @@ export function environment(name: string): string | undefined {
 }
 
 /** Dawn's toggles: those given, else the environment's. */
-export const dawnToggles = (given?: readonly string[]): string[] => [...(given ?? environment('AIM_DAWN')?.split(' ') ?? [])];
+export const dawnToggles = (given?: readonly string[]): string[] => [...(given ?? environment('AIM_DAWN')?.match(/\S+/g) ?? [])];
 
 /** Imports a module that only some runtimes have. The name is a variable so that browser bundlers leave it alone. */
 export function importOptional<T>(name: string): Promise<T> {

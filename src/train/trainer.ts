@@ -86,6 +86,10 @@ interface Workings {
   readonly update: Recording;
 }
 
+/** Whether a step is told of only once nothing comes after it: it ends with an evaluation, or the run with it. */
+export const evaluatesAt = (step: number, { steps, evalEvery }: Pick<RunOptions, 'steps' | 'evalEvery'>) =>
+  (evalEvery > 0 && step % evalEvery === 0) || step === steps;
+
 /** Waits for what a step gave. */
 type Figures = () => Promise<{ metrics: Record<string, number>; gradNorm: number; lossScale: number | undefined }>;
 
@@ -215,7 +219,7 @@ export class Trainer {
     if (this.step === 0) await this.attempt(() => this.at.optimizer.resetEma(), signal);
     let since = performance.now();
     for (let done = this.step - this.figures.size + 1; done <= last; done++) {
-      const evaluates = (evalEvery > 0 && done % evalEvery === 0) || done === steps;
+      const evaluates = evaluatesAt(done, this.options);
       while (this.step < Math.min(evaluates ? done : done + 1, last)) {
         signal?.throwIfAborted();
         await this.attempt(() => this.take(), signal);
