@@ -2,7 +2,7 @@
  * Kernels must not count on workgroup memory being zero at first: Dawn's toggle `disable_workgroup_init`, which spares clearing it,
  * is one that users may set.
  */
-import { ENTRY } from '../src/backend/gpu_series.js';
+import { aroundEntry, builtins } from '../src/backend/gpu_series.js';
 
 /** Workgroup variables of a shader: name and type. */
 export const SHARED = /^var<workgroup> (\w+): ?(.+);/gm;
@@ -43,23 +43,25 @@ function poison(code: string): string {
     return `${place} = ${vector ? `${type}(${value})` : value};`;
   };
   const fills = shared.map(([, name, type]) => fill(name!, type!, 0)).join('\n    ');
-  let found = false;
-  const text = code.replace(ENTRY, (_all, size: string, name: string, params: string) => {
-    found = true;
-    const given = [...params.matchAll(/@builtin\((\w+)\) (\w+)/g)];
-    const lid = given.find(([, builtin]) => builtin === 'local_invocation_index')?.[2];
-    const all = lid ? params : `${params.replace(/,\s*$/, '')}, @builtin(local_invocation_index) poison_index: u32`;
-    return `@compute ${size} fn ${name}(${all}) {
-  let poison_lid = ${lid ?? 'poison_index'};
+  const text = aroundEntry(
+    code,
+    (name) => `${name}_`,
+    ({ size, name, params }) => {
+      const lid = params.find((p) => p.builtin === 'local_invocation_index')?.name ?? 'poison_index';
+      const all = params.some((p) => p.name === lid)
+        ? params
+        : [...params, { builtin: 'local_invocation_index', name: lid, type: 'u32' }];
+      return `@compute ${size} fn ${name}(${builtins(all)}) {
+  let poison_lid = ${lid};
   let nan = bitcast<f32>(0x7fc00000u | poison_lid);
   if (poison_lid < 32u) {
     ${fills}
   }
   workgroupBarrier();
-  ${name}_(${given.map(([, , param]) => param).join(', ')});
-}
-fn ${name}_(${params.replace(/@builtin\(\w+\) /g, '')}) {`;
-  });
-  if (!found) throw new Error(`poison: no entry is found in\n${code}`);
+  ${name}_(${params.map((p) => p.name).join(', ')});
+}`;
+    },
+  );
+  if (text === code) throw new Error(`poison: no entry is found in\n${code}`);
   return text;
 }

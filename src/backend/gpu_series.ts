@@ -89,7 +89,29 @@ export const reach = (first: Placed, last: Placed): Place[] =>
   }));
 
 /** A shader's entry: workgroup size, name, parameters. */
-export const ENTRY = /@compute (@workgroup_size\(.+?\))\s+fn (\w+)\(((?:@[^@{]+)+)\) ?\{/;
+const ENTRY = /@compute (@workgroup_size\(.+?\))\s+fn (\w+)\(((?:@[^@{]+)+)\) ?\{/;
+
+interface EntryText {
+  size: string;
+  name: string;
+  params: { builtin: string; name: string; type: string }[];
+}
+
+/** A shader in which another entry, `outer`, calls what was its own, now the function `inner`. Unchanged where no entry is found. */
+export function aroundEntry(code: string, inner: (name: string) => string, outer: (entry: EntryText) => string): string {
+  return code.replace(ENTRY, (_all, size: string, name: string, text: string) => {
+    const params = [...text.matchAll(/@builtin\((\w+)\) (\w+): ?(\w+)/g)].map(([, builtin, name, type]) => ({
+      builtin: builtin!,
+      name: name!,
+      type: type!,
+    }));
+    return `${outer({ size, name, params })}\nfn ${inner(name)}(${params.map((p) => `${p.name}: ${p.type}`).join(', ')}) {`;
+  });
+}
+
+/** Parameters of an entry. */
+export const builtins = (params: EntryText['params']) =>
+  params.map((p) => `@builtin(${p.builtin}) ${p.name}: ${p.type}`).join(', ');
 
 /**
  * The shader of a series, from that of one launch: `steps` are elements by tensor, `x` the workgroups of a launch alone. A
@@ -99,20 +121,19 @@ export function seriesCode(code: string, slot: number, x: number, steps: Record<
   let text = code.replaceAll('@group(0)', `@group(${slot})`);
   for (const [name, step] of Object.entries(steps))
     if (step) text = text.replace(new RegExp(`(?<![\\w.])${name}\\[`, 'g'), `$&member * ${step}u + `);
-  return text.replace(ENTRY, (_all, size: string, name: string, params: string) => {
-    // The entry becomes a function that an entry around it calls.
-    const given = [...params.matchAll(/@builtin\((\w+)\) (\w+)/g)].map(([, builtin, param]) => {
-      if (builtin === 'workgroup_id') return 'at';
-      return builtin === 'num_workgroups' ? `vec3u(${x}u, n.yz)` : param;
-    });
-    const others = params.split(/, ?(?=@)/).filter((param) => !/workgroup_id|num_workgroups/.test(param));
-    const builtins = ['@builtin(workgroup_id) at: vec3u', '@builtin(num_workgroups) n: vec3u', ...others];
-    return `var<private> member: u32;
-@compute ${size} fn series(${builtins.join(', ')}) {
+  const given: Record<string, string> = { workgroup_id: 'at', num_workgroups: `vec3u(${x}u, n.yz)` };
+  return aroundEntry(
+    text,
+    (name) => name,
+    ({ size, name, params }) => `var<private> member: u32;
+@compute ${size} fn series(${builtins([
+      { builtin: 'workgroup_id', name: 'at', type: 'vec3u' },
+      { builtin: 'num_workgroups', name: 'n', type: 'vec3u' },
+      ...params.filter((p) => !given[p.builtin]),
+    ])}) {
   if (at.x >= ${x}u) { return; }
   member = n.x - ${x}u;
-  ${name}(${given.join(', ')});
-}
-fn ${name}(${params.replace(/@builtin\(\w+\) /g, '')}) {`;
-  });
+  ${name}(${params.map((p) => given[p.builtin] ?? p.name).join(', ')});
+}`,
+  );
 }

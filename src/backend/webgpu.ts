@@ -163,8 +163,12 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
   /** A large GPU wants 192 tiles of 128 × 128 at once, which AiM-B's head has of 4096 rows. */
   override get portion(): number {
+    return Math.min(2 ** 28, this.largest);
+  }
+  /** Bytes that a tensor may have. */
+  private get largest(): number {
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
-    return Math.min(2 ** 28, maxStorageBufferBindingSize, maxBufferSize);
+    return Math.min(maxStorageBufferBindingSize, maxBufferSize);
   }
 
   execute(commands: readonly GpuCommand[]): void {
@@ -249,11 +253,11 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   protected allocate(bytes: number, shape: readonly number[]): GpuStorage {
-    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
-    if (bytes > maxStorageBufferBindingSize || bytes > maxBufferSize)
+    const { largest } = this;
+    if (bytes > largest)
       throw new OutOfMemoryError(
         `a tensor of [${shape.join(', ')}] needs ${mib(bytes)} but this GPU device binds at most ` +
-          `${mib(Math.min(maxStorageBufferBindingSize, maxBufferSize))}; draw fewer images at once or use device 'wasm'.`,
+          `${mib(largest)}; draw fewer images at once or use device 'wasm'.`,
       );
     let buffer = this.spare.get(bytes)?.pop();
     if (buffer) this.spareBytes -= bytes;
