@@ -1,24 +1,26 @@
 /** The public face: load a model, draw images, encode and decode. */
-import type { Backend, BackendName, NumArray, Tensor } from './backend/backend.js';
+import type { Backend, BackendName } from './backend/backend.js';
+import { createBackend, type DeviceOptions } from './backend/create.js';
+import type { TunedKernel } from './backend/tune.js';
 import { WebGpuBackend } from './backend/webgpu.js';
-import { CheckpointError, DeviceError, DisposedError, OptionError } from './errors.js';
-import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './generate.js';
-import { type Progress, sampled } from './io/bytes.js';
-import { downloads } from './io/folder.js';
+import { downloads } from './checkpoint/folder.js';
+import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './checkpoint/source.js';
+import { CheckpointError, DeviceError, DisposedError, OptionError } from './core/errors.js';
+import type { Progress } from './core/progress.js';
+import { threefry2x32 } from './core/random.js';
+import type { NumArray, Tensor } from './core/tensor.js';
+import { sampled } from './io/bytes.js';
 import { AimImage } from './io/image.js';
 import { parseHeader } from './io/safetensors.js';
-import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './io/source.js';
 import { type AimParams, aimParams } from './model/aim.js';
 import { packed } from './model/arena.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './model/config.js';
 import { widened } from './model/layers.js';
 import { loadTensors } from './model/load.js';
 import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
+import { Recovery } from './model/recovery.js';
+import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './model/sampler.js';
 import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
-import { createBackend, type DeviceOptions } from './platform/device.js';
-import { Recovery } from './recovery.js';
-import { threefry2x32 } from './sampling.js';
-import type { TunedKernel } from './tune.js';
 
 export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
@@ -381,7 +383,7 @@ export class AiM {
   async tuneAsked(options: Pick<TuneOptions, 'onProgress' | 'signal'>): Promise<TunedKernel[]> {
     const { be } = this;
     if (!(be instanceof WebGpuBackend)) return [];
-    const { tuneKernels } = await import('./tune.js');
+    const { tuneKernels } = await import('./backend/tune.js');
     try {
       return await tuneKernels(be, options);
     } finally {

@@ -11,10 +11,9 @@ export {
   type StepInfo,
   type TuneOptions,
 } from './aim.js';
-export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './cache.js';
-export * from './errors.js';
-export type { SamplingOptions } from './generate.js';
-export { AimImage } from './io/image.js';
+export type { DeviceName } from './backend/create.js';
+export type { TunedKernel } from './backend/tune.js';
+export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './checkpoint/cached_files.js';
 export {
   type ByteSource,
   type CheckpointSource,
@@ -22,7 +21,8 @@ export {
   type Progress,
   type RemoteOptions,
   type SourceOptions,
-} from './io/source.js';
+} from './checkpoint/source.js';
+export * from './core/errors.js';
+export { AimImage } from './io/image.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
-export type { DeviceName } from './platform/device.js';
-export type { TunedKernel } from './tune.js';
+export type { SamplingOptions } from './model/sampler.js';

@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { create } from 'webgpu';
 import type { Backend } from '../src/backend/backend.js';
+import { createBackend, type DeviceOptions } from '../src/backend/create.js';
 import { WasmBackend } from '../src/backend/wasm.js';
-import { createBackend, type DeviceOptions } from '../src/platform/device.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
 

@@ -1,5 +1,5 @@
 // Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words from a key and a counter, as threefry2x32 of
-// src/sampling.ts. The first word is the upper half of the result.
+// src/core/random.ts. The first word is the upper half of the result.
 export function threefry2x32(key0: u32, key1: u32, ctr0: u32, ctr1: u32): u64 {
   const key2: u32 = 0x1bd11bda ^ key0 ^ key1;
   let x0 = ctr0 + key0, x1 = ctr1 + key1;

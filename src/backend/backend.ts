@@ -2,43 +2,21 @@
  * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
-import { type AimError, DeviceError, DisposedError, ShapeError } from '../errors.js';
+import { type AimError, DeviceError, DisposedError, ShapeError } from '../core/errors.js';
+import { BYTES, type DType, type NumArray, SLICE_BYTES, type Storage, sizeOf, type Tensor } from '../core/tensor.js';
 import {
   type AnyEntry,
   type AttrArgs,
   type AttrSpec,
-  BYTES,
   type Dims,
-  type DType,
   type Entry,
-  type HasShape,
+  type Runner,
   resolveDims,
   type TensorArgs,
   type TensorSpec,
 } from '../ops/spec.js';
 
-export type NumArray = Float32Array | Float64Array | Uint32Array;
 export type BackendName = 'reference' | 'wasm' | 'webgpu';
-
-/** A dense row-major array on a backend. Contents of a fresh tensor are unspecified. */
-export interface Tensor extends HasShape {
-  readonly size: number;
-  /** Backend-private memory; tensors made by `reshape` and `slice` share it. */
-  readonly storage: Storage;
-  /** Where the tensor begins in its storage, in elements; a multiple of SLICE_BYTES. */
-  readonly offset: number;
-}
-
-/** WebGPU binds storage at multiples of this many bytes. */
-export const SLICE_BYTES = 256;
-
-/** One allocation of a backend. */
-export interface Storage {
-  readonly bytes: number;
-  released: boolean;
-  /** Belongs to a recording, which gives it back when it is disposed. */
-  recorded?: boolean;
-}
 
 /** One prepared step of work, with what a profiler wants to know of it. */
 export interface Command extends Cost {
@@ -64,9 +42,7 @@ export function tally(rows: Profile, { key, flops, bytes }: Command, ms: number)
   rows.set(key, row);
 }
 
-export const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-
-export abstract class Backend<S extends Storage = Storage, C extends Command = Command> {
+export abstract class Backend<S extends Storage = Storage, C extends Command = Command> implements Runner {
   abstract readonly name: BackendName;
   /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
   abstract readonly description: string;
@@ -163,7 +139,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
     const d = dims as Dims<T, A>;
     if (e.parts && !this.fuses(e as unknown as AnyEntry, args, dims)) {
-      e.parts(this as unknown as Backend, args as Parameters<typeof e.parts>[1], d);
+      e.parts(this, args as Parameters<typeof e.parts>[1], d);
       return;
     }
     const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };

@@ -1,5 +1,5 @@
 /** Times each command on the GPU by itself, between two timestamps; for `aim bench`. */
-import { DeviceError } from '../errors.js';
+import { DeviceError } from '../core/errors.js';
 import { type Command, type Profile, tally } from './backend.js';
 import { GPU_COPY_DST, GPU_COPY_SRC, GPU_MAP_MODE_READ, GPU_MAP_READ, GPU_QUERY_RESOLVE } from './gpu_flags.js';
 

@@ -1,7 +1,8 @@
 /** The float64 truth: runs each spec's own reference. For tests and `aim verify`, not for users' images. */
-import { DeviceError } from '../errors.js';
+import { DeviceError } from '../core/errors.js';
+import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry, RefArray } from '../ops/spec.js';
-import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type Profile } from './backend.js';
 
 interface ReferenceStorage extends Storage {
   f32: Float64Array;

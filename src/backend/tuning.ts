@@ -1,5 +1,7 @@
 /** Which of several launches a device takes for a call, where they differ in speed alone (`GpuCaps.choose`). */
-import type { AnyEntry, GpuCaps, HasShape } from '../ops/spec.js';
+
+import type { HasShape } from '../core/tensor.js';
+import type { AnyEntry, GpuCaps } from '../ops/spec.js';
 
 /** A choice that a plan had. */
 export interface Question {

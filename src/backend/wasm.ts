@@ -5,10 +5,11 @@
  */
 import deflated from '../../build/aim.wasm';
 import script from '../../build/helper.js?text';
-import { DeviceError, OutOfMemoryError } from '../errors.js';
+import { DeviceError, OutOfMemoryError } from '../core/errors.js';
+import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
-import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor, tally } from './backend.js';
+import { Backend, type Command, type Cost, type Profile, tally } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 

@@ -1,9 +1,10 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
-import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../errors.js';
+import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../core/errors.js';
+import { BYTES, type NumArray, type Storage, type Tensor } from '../core/tensor.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
-import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan, type TensorSpec } from '../ops/spec.js';
+import type { AnyEntry, GpuCaps, GpuPass, GpuPlan, TensorSpec } from '../ops/spec.js';
 import { hasHalfTiles } from '../ops/tile.js';
-import { Backend, type Command, type Cost, type NumArray, type Profile, type Storage, type Tensor } from './backend.js';
+import { Backend, type Command, type Cost, type Profile } from './backend.js';
 import {
   GPU_COMPUTE,
   GPU_COPY_DST,

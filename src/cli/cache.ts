@@ -1,5 +1,5 @@
 /** `aim cache`: what downloads are kept, and removing them. */
-import { cachedFiles, clearCache } from '../cache.js';
+import { cachedFiles, clearCache } from '../checkpoint/cached_files.js';
 import { type Flags, helpText, parse } from './options.js';
 
 const FLAGS: Flags = {

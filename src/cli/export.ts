@@ -1,8 +1,10 @@
 /** `aim export`: a checkpoint without its training state, in the precision asked for; what others load. */
-import { OptionError } from '../errors.js';
+
+import { openCheckpoint } from '../checkpoint/source.js';
+import { OptionError } from '../core/errors.js';
+import { openFile } from '../io/file_source.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
-import { openCheckpoint } from '../io/source.js';
-import { exists, makeFolder, openFile, writeAtomic } from '../platform/files.js';
+import { exists, makeFolder, writeAtomic } from '../platform/files.js';
 import { json, openCheckpointFolder } from '../train/folder.js';
 import { withBar } from './model.js';
 import { choice, type Flags, helpText, parse } from './options.js';

@@ -1,5 +1,5 @@
 /** `aim info`: runtime, adapters, the backend chosen, and what a model consists of. */
-import { adapterSummary } from '../platform/device.js';
+import { adapterSummary } from '../backend/create.js';
 import { runtime } from '../platform/runtime.js';
 import { embeddedModel, loadModel } from './model.js';
 import { COMMON, commonOptions, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';

@@ -1,6 +1,6 @@
 /** The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 130 interrupted. */
 import { readFileSync } from 'node:fs';
-import { AimError } from '../errors.js';
+import { AimError } from '../core/errors.js';
 import { benchCommand } from './bench/index.js';
 import { cacheCommand } from './cache.js';
 import { exportCommand } from './export.js';

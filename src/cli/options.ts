@@ -1,7 +1,7 @@
 /** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
 import { parseArgs } from 'node:util';
 import type { LoadOptions } from '../aim.js';
-import { OptionError } from '../errors.js';
+import { OptionError } from '../core/errors.js';
 
 export interface Flag {
   type: 'string' | 'boolean';

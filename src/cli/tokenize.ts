@@ -1,8 +1,9 @@
 /** `aim tokenize`: encodes a data set's images once, into a codes file that training reads and that can be shared. */
+
+import { OptionError } from '../core/errors.js';
 import { encodeCodes, tokenize } from '../data/codes.js';
 import { describeImages, type ImageDataset } from '../data/dataset.js';
 import { openData } from '../data/open.js';
-import { OptionError } from '../errors.js';
 import { ensureWritable, readText, writeAtomic } from '../platform/files.js';
 import { loadModel } from './model.js';
 import { COMMON, type Flags, helpText, modelOptions, NUMERICS, number, type Parsed, parse } from './options.js';

@@ -1,11 +1,11 @@
 /** `aim train`: trains stage 2 or the tokenizer into a run folder that can be resumed. */
 import { AiM } from '../aim.js';
+import { openCheckpoint } from '../checkpoint/source.js';
+import { AimError, CheckpointError, OptionError } from '../core/errors.js';
 import { type Codes, tokenize } from '../data/codes.js';
 import { describeImages, type ImageSplits } from '../data/dataset.js';
 import { type Data, openData } from '../data/open.js';
-import { AimError, CheckpointError, OptionError } from '../errors.js';
 import { AimImage, grid } from '../io/image.js';
-import { openCheckpoint } from '../io/source.js';
 import { type AimConfig, type AimConfigJson, PRESETS, parseConfig } from '../model/config.js';
 import { ensureWritable, exists, makeFolder, readText, writeAtomic } from '../platform/files.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../train/folder.js';

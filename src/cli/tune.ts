@@ -1,5 +1,5 @@
 /** `aim tune`: finds the fastest launches for this GPU, for all later commands and programs. */
-import { OptionError } from '../errors.js';
+import { OptionError } from '../core/errors.js';
 import { loadModel } from './model.js';
 import { COMMON, commonOptions, type Flags, helpText, number, parse } from './options.js';
 import { progress } from './progress.js';

@@ -1,9 +1,11 @@
 /** `aim verify`: golden values of a checkpoint folder against a backend. */
+
+import { OptionError } from '../core/errors.js';
 import { greyToRgb, readIdx } from '../data/idx.js';
-import { OptionError } from '../errors.js';
-import { exists, openFile } from '../platform/files.js';
-import { type TestSet, type VerifyRow, verify } from '../verify.js';
-import { type VerifyMode, verifyMode } from '../verify_tolerance.js';
+import { openFile } from '../io/file_source.js';
+import { exists } from '../platform/files.js';
+import { type TestSet, type VerifyRow, verify } from '../verify/run.js';
+import { type VerifyMode, verifyMode } from '../verify/tolerance.js';
 import { loadModel } from './model.js';
 import { COMMON, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
 

@@ -3,12 +3,12 @@
  * and, where images were held out, `eval.codes` and `eval.labels`; its metadata tells classes, vocabulary and the tokenizer.
  */
 import type { AiM } from '../aim.js';
-import { CheckpointError, IoError, OptionError } from '../errors.js';
+import { openSource } from '../checkpoint/source.js';
+import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { imageRandom } from '../core/random.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readInts, type SafetensorsHeader, type TensorData, writeSafetensors } from '../io/safetensors.js';
-import { openSource } from '../io/source.js';
 import { pause } from '../platform/runtime.js';
-import { imageRandom } from '../train/random.js';
 import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
 
 export interface CodesPart {

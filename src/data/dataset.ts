@@ -1,5 +1,5 @@
 /** The seam between images and what trains on them. */
-import { IoError, OptionError } from '../errors.js';
+import { IoError, OptionError } from '../core/errors.js';
 
 /** How an image is cut: at random from numbers in [0, 1), or the same each time. */
 export type ImageMode = { kind: 'train'; random: () => number } | { kind: 'eval' };

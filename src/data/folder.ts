@@ -1,7 +1,8 @@
 /** A folder to read data from: on disk (Node, Deno) or the Files of one chosen or dropped in a browser. */
-import { IoError, OptionError } from '../errors.js';
+import { IoError, OptionError } from '../core/errors.js';
 import { type ByteSource, blobSource } from '../io/bytes.js';
-import { isDirectory, listEntries, openFile } from '../platform/files.js';
+import { openFile } from '../io/file_source.js';
+import { isDirectory, listEntries } from '../platform/files.js';
 
 export interface Folder {
   /** For messages. */

@@ -1,5 +1,5 @@
 /** IDX files (yann.lecun.com/exdb/mnist): big-endian magic 0x0000_08_rank (unsigned bytes), sizes, then the bytes. */
-import { IoError, OptionError } from '../errors.js';
+import { IoError, OptionError } from '../core/errors.js';
 import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 

@@ -1,11 +1,11 @@
 /** Telling what a user's data is. */
-import { IoError, OptionError } from '../errors.js';
+import { IoError, OptionError } from '../core/errors.js';
 import { exists, hasFiles, isDirectory } from '../platform/files.js';
 import { type Codes, readCodes } from './codes.js';
 import type { ImageSplits } from './dataset.js';
 import { type FolderSource, openFolderSource } from './folder.js';
 import { hasIdx, openIdxSplits } from './idx.js';
-import { type ImageFolderOptions, openFolder } from './image-folder.js';
+import { type ImageFolderOptions, openFolder } from './image_folder.js';
 
 export interface DataOptions extends ImageFolderOptions {
   /** IDX files alone: names of the classes, which a folder of class folders has by itself. */

@@ -2,7 +2,7 @@
  * Resizing and cropping RGB bytes. Each pixel is a triangle-weighted mean of the source under it: linear interpolation when
  * enlarging, and with the triangle widened by the ratio when shrinking, so that nothing aliases (Pillow's BILINEAR).
  */
-import { IoError } from '../errors.js';
+import { IoError } from '../core/errors.js';
 import type { RgbImage } from '../io/image.js';
 
 /** For each output position: the first source position and its weights, which sum to 1. */

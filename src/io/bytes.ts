@@ -1,5 +1,7 @@
 /** Random access to bytes that may be in memory, in a Blob, in a file or behind a URL; the readers above do not care. */
-import { IoError } from '../errors.js';
+
+import { IoError } from '../core/errors.js';
+import type { Progress } from '../core/progress.js';
 
 /** A readable range of bytes. `size` is Infinity where a server does not tell it. */
 export interface ByteSource {
@@ -21,13 +23,6 @@ export interface ByteSource {
   rest?(): Promise<void>;
   /** Frees the file handle or connection. Safe to call twice. */
   close(): Promise<void>;
-}
-
-/** What a long operation reports: bytes so far and in all (undefined where a server does not tell); of 'tune' choices instead. */
-export interface Progress {
-  phase: 'download' | 'load' | 'tune';
-  loaded: number;
-  total: number | undefined;
 }
 
 /** How files are fetched from URLs and hubs, and kept. */

@@ -1,5 +1,5 @@
 /** The number formats of safetensors files and their conversions from and to float32 (little-endian, as are files and hosts). */
-import { CheckpointError } from '../errors.js';
+import { CheckpointError } from '../core/errors.js';
 
 /** Bytes per element of every format known here. */
 export const DTYPE_BYTES = {

@@ -1,5 +1,5 @@
 /** Images between the decoder's floats and bytes: byte = round((v + 1)·127.5), kept in 0..255. PNG through fast-png. */
-import { CheckpointError, IoError, OptionError, ShapeError } from '../errors.js';
+import { CheckpointError, IoError, OptionError, ShapeError } from '../core/errors.js';
 
 export interface AimImageInit {
   width: number;

@@ -1,5 +1,5 @@
 /** JPEG to RGB bytes: by the browser where it can, else by jpeg-js. The two may differ by a few of 255 in fine colour detail. */
-import { IoError } from '../errors.js';
+import { IoError } from '../core/errors.js';
 import type { RgbImage } from './image.js';
 
 export const isJpeg = (bytes: Uint8Array) => bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff;

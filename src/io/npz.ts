@@ -1,5 +1,5 @@
 /** NumPy's .npz: a zip (stored) of .npy files, each a version 1.0 header and the raw little-endian data. */
-import { OptionError, ShapeError } from '../errors.js';
+import { OptionError, ShapeError } from '../core/errors.js';
 
 /** One array; `shape` is row-major and its product the length of `data`. */
 export type NpyArray =

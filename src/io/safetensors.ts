@@ -3,12 +3,12 @@
  * `name: { dtype, shape, data_offsets: [begin, end] }` and `__metadata__`, then the data, without holes.
  * Source: the format text of huggingface/safetensors. Headers are checked in full, so that no later read can go astray.
  */
-import { CheckpointError, OptionError } from '../errors.js';
+import { CheckpointError, OptionError } from '../core/errors.js';
 import { type ByteSource, bytesSource } from './bytes.js';
 import { DTYPE_BYTES, type Dtype, elements, type FloatDtype, isDtype, isFloat, toFloat32 } from './dtype.js';
 
 export { DTYPE_BYTES, type Dtype } from './dtype.js';
-export { encodeSafetensors, type TensorArray, type TensorData, writeSafetensors } from './safetensors-writer.js';
+export { encodeSafetensors, type TensorArray, type TensorData, writeSafetensors } from './safetensors_writer.js';
 
 export interface TensorEntry {
   readonly dtype: Dtype;

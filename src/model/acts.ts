@@ -1,6 +1,6 @@
 /** Activations of a forward pass. */
-import type { Backend, Tensor } from '../backend/backend.js';
-import type { DType } from '../ops/spec.js';
+import type { Backend } from '../backend/backend.js';
+import type { DType, Tensor } from '../core/tensor.js';
 
 /**
  * Generation and training run one model definition and differ here: generation gives each activation back as soon as it is

@@ -1,5 +1,6 @@
 /** AiM stage 2 (arXiv 2408.12245): class-conditional autoregression over image tokens with Mamba layers under adaLN. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm, embedding, groupModulation, normHead, silu, tokenEmbedding } from '../ops/index.js';
 import { Acts } from './acts.js';
 import { packed } from './arena.js';

@@ -2,7 +2,8 @@
  * Training of stage 2: the loss and its gradient. `hiddenBackward` is `hiddenForward` of aim.ts read upwards, each line
  * quoting the forward line it undoes. Activations kept per token: about n_layer·(3·d + the mixer's) floats.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm, crossEntropy, embedding, groupModulation, silu, sum, sumRows, tokenEmbedding } from '../ops/index.js';
 import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';

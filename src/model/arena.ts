@@ -1,6 +1,6 @@
 /** Tensors in a row within few allocations, so that one command reaches many of them. */
-import { type Backend, SLICE_BYTES, sizeOf, type Tensor } from '../backend/backend.js';
-import { BYTES, type DType } from '../ops/spec.js';
+import type { Backend } from '../backend/backend.js';
+import { BYTES, type DType, SLICE_BYTES, sizeOf, type Tensor } from '../core/tensor.js';
 
 /** Bytes of an arena at most, unless one tensor has more: what WebGPU binds by default. */
 const ARENA_BYTES = 2 ** 27;

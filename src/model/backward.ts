@@ -2,7 +2,8 @@
  * Small pieces that every part's backward shares. Gradients of activations are overwritten, those of parameters added to.
  * What they allocate is given back before they return.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { linear, sumRows } from '../ops/index.js';
 import { gradientParts } from '../ops/sum_rows.js';
 import { rows } from './layers.js';

@@ -1,5 +1,5 @@
 /** config.json of a checkpoint (the authors' flat form, plus our `vq_config`), checked and with defaults filled in. */
-import { CheckpointError } from '../errors.js';
+import { CheckpointError } from '../core/errors.js';
 
 /** Fields as they stand in config.json; names are the authors'. */
 export interface AimConfigJson {

@@ -1,5 +1,6 @@
 /** Small pieces that every model part shares. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { widen } from '../ops/index.js';
 import { productOf } from '../ops/linear.js';
 

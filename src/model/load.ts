@@ -1,8 +1,9 @@
 /** Checkpoint tensors → device, in file order, a piece at a time, so that the file is never held whole. */
-import type { Backend, Tensor } from '../backend/backend.js';
-import { CheckpointError } from '../errors.js';
+import type { Backend } from '../backend/backend.js';
+import type { ByteSource } from '../checkpoint/source.js';
+import { CheckpointError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
 import { parseHeader, type SafetensorsHeader, tensorChunks } from '../io/safetensors.js';
-import type { ByteSource } from '../io/source.js';
 import { type ParamSpec, toDevice } from './params.js';
 
 /** Tensors that checkpoints may carry and nothing here needs: the tied head and the codebook's usage statistic. */

@@ -1,13 +1,14 @@
 /** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal conv → selective scan, gated → out_proj. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { columns, normLinearConv, selectiveScan } from '../ops/index.js';
-import { selectiveScanBackward } from '../ops/selective_scan.js';
 import type { Acts } from './acts.js';
 import { addTo, linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { linearForward, rows } from './layers.js';
 import { convBackward, convolution, convolved, doneWith, dtBias, type LayerInput, type MixerState } from './mamba2.js';
 import { init, linearParams, param, type Tensors } from './params.js';
+import { selectiveScanBackward } from './scan_backward.js';
 
 export function mamba1Params(c: MambaConfig, layers: number) {
   return {

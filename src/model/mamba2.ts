@@ -1,13 +1,14 @@
 /** Mamba-2 mixer (arXiv 2405.21060): in_proj → causal conv → SSD → gated RMSNorm → out_proj. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { convParts } from '../ops/causal_conv1d.js';
 import { causalConv1d, gatedNormLinear, normLinearConv, rmsNormGated, ssd, sumRows } from '../ops/index.js';
-import { ssdBackward } from '../ops/ssd.js';
 import { partsOf } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';
 import { linearBackward } from './backward.js';
 import type { MambaConfig } from './config.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
+import { ssdBackward } from './scan_backward.js';
 
 const EPS = 1e-5;
 

@@ -2,9 +2,8 @@
  * Parameters are plain nested objects whose paths are the checkpoint's tensor names. A model part declares a tree of
  * ParamSpec; the same tree of tensors is what its forward reads.
  */
-import type { Backend, NumArray, Tensor } from '../backend/backend.js';
-import { sizeOf } from '../backend/backend.js';
-import type { DType } from '../ops/spec.js';
+import type { Backend } from '../backend/backend.js';
+import { type DType, type NumArray, sizeOf, type Tensor } from '../core/tensor.js';
 import { packed } from './arena.js';
 
 export interface ParamSpec {

@@ -1,7 +1,8 @@
 /**
  * AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525), forward and, beneath it, backward. Activations are NHWC.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { codebookLookup, mse, quantize, sum } from '../ops/index.js';
 import { mseParts } from '../ops/mse.js';
 import { Acts } from './acts.js';

@@ -3,7 +3,8 @@
  * otherwise, returns the gradient of its input and adds those of its parameters to g, a tree like p. The outputs of group norms
  * are not kept: they are made again from their inputs, a few operations a number.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { attention, conv2d, groupNorm } from '../ops/index.js';
 import { gradientParts } from '../ops/sum_rows.js';
 import type { Acts } from './acts.js';

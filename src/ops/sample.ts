@@ -11,7 +11,7 @@ import byOne from '../../shaders/lib/sample/by_one.wgsl';
 import shared from '../../shaders/lib/sample/shared.wgsl';
 import shuffle from '../../shaders/lib/sample/shuffle.wgsl';
 import shader from '../../shaders/sample.wgsl';
-import { threefry2x32 } from '../sampling.js';
+import { threefry2x32 } from '../core/random.js';
 import { either } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 

@@ -8,7 +8,6 @@
  * the start of every chunk of CHUNK positions and computed again from there. `ddt` and `dx` carry what the next entry needs.
  */
 import shader from '../../shaders/selective_scan.wgsl';
-import type { Backend, Tensor } from '../backend/backend.js';
 import { sigmoid } from './silu.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
@@ -20,13 +19,13 @@ const MAX_STATE = 64;
 const BLOCK = 16;
 
 /** Positions between two kept states; also in assembly/selective_scan.ts. */
-const CHUNK = 16;
+export const CHUNK = 16;
 
 /** Threads of a backward workgroup, and how many of them share four channels, so that each has at most 4 states of one. */
 const BACK_WG = 64;
 const backLanes = (n: number) => (n <= 16 ? 4 : n <= 32 ? 8 : 16);
 /** Channels whose dB and dC are summed together; also in assembly/selective_scan.ts. */
-const blockOf = (n: number) => (4 * BACK_WG) / backLanes(n);
+export const blockOf = (n: number) => (4 * BACK_WG) / backLanes(n);
 
 type Sizes = Record<string, number>;
 
@@ -287,27 +286,3 @@ export const selectiveScan = {
     tolerance: { f32: 2e-6, reason: 'sums over blocks of channels and over m' },
   }),
 };
-
-/** Tensors of `selectiveScanBackward`: forward's, and gradients of their shapes. */
-export type SelectiveScanGrads = Record<
-  'x' | 'dt' | 'A_log' | 'bc' | 'D' | 'z' | 'dy' | 'dx' | 'ddt' | 'dA_log' | 'dbc' | 'dD' | 'dz',
-  Tensor
->;
-
-/**
- * Gradients of `forward` from a zero state. Overwrites dx, ddt, the B and C columns of dbc and the z columns of dz (their
- * other columns are not touched); adds to dA_log and dD.
- */
-export function selectiveScanBackward(backend: Backend, t: SelectiveScanGrads): void {
-  const { x, dt, A_log, bc, D, z, dy, dx, ddt, dbc, dA_log, dD, dz } = t;
-  const [m, l, e] = x.shape as [number, number, number];
-  const n = A_log.shape[1]!;
-  const states = backend.tensor([m, ceilDiv(l, CHUNK), e, n]);
-  const skip = backend.tensor([m, e]);
-  const parts = backend.tensor([m, l, ceilDiv(e, blockOf(n)), 2 * n]);
-  backend.run(selectiveScan.backward_states, { x, dt, A_log, bc, states, scan: ddt });
-  backend.run(selectiveScan.backward_gate, { x, D, z, dy, scan: ddt, dx, dz, skip });
-  backend.run(selectiveScan.backward, { x, dt, A_log, bc, states, dx, ddt, parts });
-  backend.run(selectiveScan.backward_sum, { states, parts, skip, dbc, dA_log, dD });
-  backend.free(states, skip, parts);
-}

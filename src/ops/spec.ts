@@ -5,13 +5,9 @@
  * Gradients of activations are overwritten; those of parameters and adaLN vectors are added to. A composite is an entry made
  * of others, its parts, that a backend may do in one launch.
  */
-import type { Backend, Tensor } from '../backend/backend.js';
-import { ShapeError } from '../errors.js';
+import { ShapeError } from '../core/errors.js';
+import type { DType, HasShape, Tensor } from '../core/tensor.js';
 
-/** `f16` is a storage format of weights on WebGPU; arithmetic and sums stay f32. */
-export type DType = 'f32' | 'u32' | 'f16';
-
-export const BYTES: Record<DType, number> = { f32: 4, u32: 4, f16: 2 };
 /** Reference arithmetic is float64; integers stay u32. */
 export type RefArray = Float64Array | Uint32Array;
 
@@ -50,7 +46,7 @@ export interface GpuCaps {
   products: 'f32' | 'f16';
   /**
    * One of several launches that differ in speed alone, not in a bit of what they compute: of `candidates` the fastest on this
-   * device, if that was measured (src/tune.ts) for a call of these sizes, else `usual`.
+   * device, if that was measured (src/backend/tune.ts) for a call of these sizes, else `usual`.
    */
   choose(name: string, candidates: readonly number[], usual: number): number;
 }
@@ -99,6 +95,18 @@ export type Dims<T extends Record<string, TensorSpec>, A extends Record<string, 
 };
 export type AttrSpec = 'u32' | 'f32';
 
+/** What the parts of a composite are run by: the little of a backend that they need. */
+export interface Runner {
+  run<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
+    e: Entry<T, A>,
+    tensors: TensorArgs<Entry<T, A>, Tensor>,
+    attrs?: AttrArgs<Entry<T, A>>,
+  ): void;
+  tensor(shape: readonly number[], dtype?: DType): Tensor;
+  reshape(t: Tensor, shape: readonly number[]): Tensor;
+  free(...tensors: (Tensor | undefined)[]): void;
+}
+
 interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>> {
   tensors: T;
   /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
@@ -135,7 +143,7 @@ export interface CompositeSpec<
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A> {
   /** Runs the entries that this one is made of: its meaning, and what backends without a kernel for it do. */
-  parts(be: Backend, t: PartTensors<T>, d: Dims<T, A>): void;
+  parts(be: Runner, t: PartTensors<T>, d: Dims<T, A>): void;
   /** The fused kernel, or undefined where it does not suit the sizes or the device: then the parts run. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan | undefined;
 }
@@ -202,11 +210,6 @@ function named<T extends Record<string, TensorSpec>, A extends Record<string, At
 
 // biome-ignore lint/suspicious/noExplicitAny: an entry of any tensors and attributes; the calls themselves are typed.
 export type AnyEntry = Entry<any, any>;
-
-export interface HasShape {
-  readonly shape: readonly number[];
-  readonly dtype: DType;
-}
 
 /** Arguments of a call: required tensors, optional ones, and attributes. */
 export type TensorArgs<E, V> =

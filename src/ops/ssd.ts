@@ -12,7 +12,6 @@
  */
 import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
 import shader from '../../shaders/ssd.wgsl';
-import type { Backend, Tensor } from '../backend/backend.js';
 import { shuffles } from './gemv.js';
 import { softplus } from './selective_scan.js';
 import { sigmoid } from './silu.js';
@@ -430,21 +429,3 @@ export const ssd = {
     tolerance: { f32: 2e-6, reason: 'a sum over m' },
   }),
 };
-
-/** Tensors of `ssdBackward`: forward's, and gradients of their shapes. */
-export type SsdGrads = Record<
-  'xbc' | 'zxbcdt' | 'A_log' | 'dt_bias' | 'D' | 'dy' | 'dxbc' | 'dzxbcdt' | 'dA_log' | 'ddt_bias' | 'dD',
-  Tensor
->;
-
-/**
- * Gradients of `forward` from a zero state. Overwrites dxbc and the dt columns of dzxbcdt (its other columns are not
- * touched); adds to dA_log, ddt_bias and dD.
- */
-export function ssdBackward(be: Backend, t: SsdGrads, attrs: { ngroups: number; headdim: number; d_state: number }): void {
-  const { dA_log, ddt_bias, dD, ...rest } = t;
-  const grads = be.tensor([t.xbc.shape[0]!, 3, t.A_log.size]);
-  be.run(ssd.backward, { ...rest, grads }, attrs);
-  be.run(ssd.backward_sum, { grads, dA_log, dD, ddt_bias });
-  be.free(grads);
-}

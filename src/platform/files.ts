@@ -2,14 +2,13 @@
  * Files in Node and Deno. The node: modules are imported on use and by a computed name, so that bundlers for the browser
  * leave them alone.
  */
-import { IoError, OptionError } from '../errors.js';
-import { type ByteSource, checkRange } from '../io/bytes.js';
+import { IoError, OptionError } from '../core/errors.js';
 
 type Fs = typeof import('node:fs/promises');
 type Handle = import('node:fs/promises').FileHandle;
 
-/** One read call may not ask for more (Node's limit is 2 GiB). */
-const MAX_READ = 2 ** 30;
+/** One read or write call may not ask for more (Node's limit is 2 GiB). */
+export const MAX_READ = 2 ** 30;
 
 /** True where files can be opened by path: Node, Deno and Bun. */
 export function hasFiles(): boolean {
@@ -17,61 +16,10 @@ export function hasFiles(): boolean {
   return typeof process?.versions?.node === 'string';
 }
 
-/** Opens a file for positional reads; it is never read as a whole. Throws IoError naming the path. */
-export async function openFile(path: string): Promise<ByteSource> {
-  const fs = await modules(path);
-  const { handle, size } = await translate(path, 'read', async () => {
-    const handle = await fs.open(path, 'r');
-    try {
-      const info = await handle.stat();
-      if (info.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-      return { handle, size: info.size };
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
-  });
-  let open = true;
-  return {
-    name: path,
-    size,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (!open) throw new IoError(`${path} was read after close(); open it again.`);
-      checkRange(path, size, offset, length);
-      const out = new Uint8Array(length);
-      let have = 0;
-      while (have < length) {
-        const { bytesRead } = await translate(path, 'read', () =>
-          handle.read(out, have, Math.min(length - have, MAX_READ), offset + have),
-        );
-        signal?.throwIfAborted();
-        if (bytesRead === 0) throw new IoError(`${path} ended at byte ${offset + have} of ${size}: it was cut while being read.`);
-        have += bytesRead;
-      }
-      return out;
-    },
-    async close() {
-      if (open) await handle.close();
-      open = false;
-    },
-  };
-}
-
 /** A UTF-8 text file. Throws IoError naming the path. */
 export async function readText(path: string): Promise<string> {
   const fs = await modules(path);
   return translate(path, 'read', () => fs.readFile(path, 'utf8'));
-}
-
-/** A whole file. Throws IoError naming the path. */
-export async function readBytes(path: string): Promise<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    return await file.read(0, file.size);
-  } finally {
-    await file.close();
-  }
 }
 
 /** True if something is at `path`. */
@@ -287,13 +235,13 @@ function load<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ `node:${name}`);
 }
 
-async function modules(path: string): Promise<Fs> {
+export async function modules(path: string): Promise<Fs> {
   if (!hasFiles())
     throw new OptionError(`${path} is a file path, and a browser cannot open paths; pass an http(s) URL, or File objects.`);
   return load<Fs>('fs/promises');
 }
 
-async function translate<T>(path: string, action: 'read' | 'write', work: () => Promise<T>): Promise<T> {
+export async function translate<T>(path: string, action: 'read' | 'write', work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

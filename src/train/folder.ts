@@ -3,8 +3,9 @@
  * a file `latest` that names the newest. A checkpoint is written under another name, flushed to disk and then renamed, and
  * `latest` is replaced after that, so a crash at any byte leaves the newest complete one readable.
  */
+
+import { CheckpointError, IoError, OptionError } from '../core/errors.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
-import { CheckpointError, IoError, OptionError } from '../errors.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import type { AimConfig } from '../model/config.js';
 import {

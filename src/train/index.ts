@@ -5,7 +5,7 @@
 export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from '../data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from '../data/dataset.js';
 export { type Data, type DataOptions, openData } from '../data/open.js';
-export { type Skipped, type VerifyOptions, type VerifyRow, verify } from '../verify.js';
-export type { Tolerances, VerifyMode } from '../verify_tolerance.js';
+export { type Skipped, type VerifyOptions, type VerifyRow, verify } from '../verify/run.js';
+export type { Tolerances, VerifyMode } from '../verify/tolerance.js';
 export { type CheckpointParts, checkpointFiles, openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from './folder.js';
 export { type RunOptions, Trainer, type TrainerOptions, type TrainStep } from './trainer.js';

@@ -1,6 +1,7 @@
 /** The log of a run: a file of JSON lines, one object with its `step` each, which a resumed run continues. */
-import { IoError } from '../errors.js';
-import { exists, openLines, readBytes } from '../platform/files.js';
+import { IoError } from '../core/errors.js';
+import { readBytes } from '../io/file_source.js';
+import { exists, openLines } from '../platform/files.js';
 
 /** One line. NaN and infinities are written as null, which JSON has instead. */
 export interface Metric {

@@ -1,5 +1,6 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
-import type { Backend, Tensor } from '../backend/backend.js';
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/backward.js';
 import { decays, type ParamSpec } from '../model/params.js';

@@ -1,6 +1,6 @@
 /** Which items a step takes and which labels it drops, as functions of (seed, step): resuming needs no replay. */
-import { OptionError } from '../errors.js';
-import { checkSeed, randomWords, uniform } from './random.js';
+import { OptionError } from '../core/errors.js';
+import { checkSeed, randomWords, uniform } from '../core/random.js';
 
 export interface OrderOptions {
   /** Items in the data set. */

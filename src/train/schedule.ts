@@ -1,5 +1,5 @@
 /** Learning rate by step: w steps of warm-up, then constant, or falling to zero at the end linearly or as half a cosine. */
-import { OptionError } from '../errors.js';
+import { OptionError } from '../core/errors.js';
 
 export interface Schedule {
   kind: 'constant' | 'linear' | 'cosine';

@@ -1,9 +1,10 @@
 /** What can be trained: stage 2 on codes, or the tokenizer on images. */
 import type { AiM, Placed } from '../aim.js';
-import type { Tensor } from '../backend/backend.js';
+import { OptionError } from '../core/errors.js';
+import { imageRandom } from '../core/random.js';
+import type { Tensor } from '../core/tensor.js';
 import type { Codes, CodesPart } from '../data/codes.js';
 import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset.js';
-import { OptionError } from '../errors.js';
 import { Acts } from '../model/acts.js';
 import type { AimParams } from '../model/aim.js';
 import { aimLoss } from '../model/aim_backward.js';
@@ -11,7 +12,6 @@ import { mapParams, type ParamTree } from '../model/params.js';
 import { type TokenizerParams, tokenizerLossBackward, tokenizerLossForward } from '../model/tokenizer.js';
 import { sum } from '../ops/index.js';
 import { dropLabels } from './order.js';
-import { imageRandom } from './random.js';
 
 export type Stage = 'model' | 'tokenizer';
 

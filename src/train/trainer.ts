@@ -1,13 +1,14 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and what a checkpoint needs to go on exactly. */
 import type { AiM, Placed, Restore, TuneOptions } from '../aim.js';
-import type { Backend, Recording, Tensor } from '../backend/backend.js';
+import type { Backend, Recording } from '../backend/backend.js';
+import type { TunedKernel } from '../backend/tune.js';
+import { CheckpointError, DeviceError, OptionError, TrainingError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
-import { CheckpointError, DeviceError, OptionError, TrainingError } from '../errors.js';
 import { init, type ParamSpec, param, toCheckpoint, toDevice } from '../model/params.js';
 import { columns } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
-import type { TunedKernel } from '../tune.js';
 import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer, type OptimizerOptions } from './optimizer.js';

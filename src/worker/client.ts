@@ -5,28 +5,28 @@
  */
 import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
 import type { BackendName } from '../backend/backend.js';
-import { DisposedError, OptionError } from '../errors.js';
+import type { DeviceName } from '../backend/create.js';
+import type { TunedKernel } from '../backend/tune.js';
+import { isRepositoryId } from '../checkpoint/folder.js';
+import type { CheckpointSource, Progress } from '../checkpoint/source.js';
+import { DisposedError, OptionError } from '../core/errors.js';
 import { warn } from '../io/bytes.js';
-import { isRepositoryId } from '../io/folder.js';
 import { AimImage } from '../io/image.js';
-import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
-import type { DeviceName } from '../platform/device.js';
 import { hasFiles } from '../platform/files.js';
 import type { Thread } from '../platform/thread.js';
-import type { TunedKernel } from '../tune.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
 import { broken, startThread } from './start.js';
 
 export type { EncodeInput, Generated, GenerateOptions, StepInfo, TuneOptions } from '../aim.js';
-export * from '../errors.js';
-export type { SamplingOptions } from '../generate.js';
-export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from '../io/cache.js';
+export type { DeviceName } from '../backend/create.js';
+export type { TunedKernel } from '../backend/tune.js';
+export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from '../cache/entry.js';
+export type { CheckpointSource, Progress, RemoteOptions, SourceOptions } from '../checkpoint/source.js';
+export * from '../core/errors.js';
 export { AimImage } from '../io/image.js';
-export type { CheckpointSource, Progress, RemoteOptions, SourceOptions } from '../io/source.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
-export type { DeviceName } from '../platform/device.js';
-export type { TunedKernel } from '../tune.js';
+export type { SamplingOptions } from '../model/sampler.js';
 
 export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
   /** A device of the page's cannot go to a worker, so this is a name. Default 'auto'. */

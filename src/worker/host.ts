@@ -1,6 +1,6 @@
 /** What runs inside the worker: one AiM that takes its calls as messages. */
 import { AiM } from '../aim.js';
-import { DisposedError } from '../errors.js';
+import { DisposedError } from '../core/errors.js';
 import { AimImage } from '../io/image.js';
 import { runtime } from '../platform/runtime.js';
 import { parentOf } from '../platform/thread.js';

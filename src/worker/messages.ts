@@ -1,5 +1,7 @@
 /** What goes between `aim-js/worker` and its worker: calls one way; the other way their answers, and news while they run. */
 import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
+import type { TunedKernel } from '../backend/tune.js';
+import type { CheckpointSource, Progress } from '../checkpoint/source.js';
 import {
   type AimError,
   CheckpointError,
@@ -9,11 +11,9 @@ import {
   OptionError,
   OutOfMemoryError,
   ShapeError,
-} from '../errors.js';
+} from '../core/errors.js';
 import type { AimImage } from '../io/image.js';
-import type { CheckpointSource, Progress } from '../io/source.js';
 import type { AimConfigJson } from '../model/config.js';
-import type { TunedKernel } from '../tune.js';
 
 /** Options without what cannot be cloned. */
 type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;

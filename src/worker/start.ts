@@ -1,6 +1,6 @@
 /** Starting the worker of `aim-js/worker`: from the script in the bundle, or from one of the user's own. */
 import script from '../../dist/aim.worker.min.js?text';
-import { DeviceError } from '../errors.js';
+import { DeviceError } from '../core/errors.js';
 import { runtime } from '../platform/runtime.js';
 import { nodeThread, type Thread, webThread } from '../platform/thread.js';
 

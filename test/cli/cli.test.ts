@@ -17,9 +17,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bytesSource } from '../../src/checkpoint/source.js';
 import { decodePng } from '../../src/io/image.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
-import { bytesSource } from '../../src/io/source.js';
 import { embedded, fixture } from '../goldens.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

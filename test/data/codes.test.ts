@@ -1,14 +1,14 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
+import { openSource } from '../../src/checkpoint/source.js';
+import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { type Codes, checkCodes, encodeCodes, readCodes, tokenize, tokenizerFingerprint } from '../../src/data/codes.js';
 import { openIdx } from '../../src/data/idx.js';
-import { openFolder } from '../../src/data/image-folder.js';
+import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
-import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
 import { AimImage } from '../../src/io/image.js';
 import { encodeSafetensors, parseHeader, readInts, type TensorData } from '../../src/io/safetensors.js';
-import { openSource } from '../../src/io/source.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
 import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './files.js';

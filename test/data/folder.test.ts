@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { IoError, OptionError } from '../../src/core/errors.js';
+import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
-import { openFolder } from '../../src/data/image-folder.js';
+import { openFolder } from '../../src/data/image_folder.js';
 import { resize } from '../../src/data/resize.js';
-import { IoError, OptionError } from '../../src/errors.js';
 import { decodeJpeg, orientation, upright } from '../../src/io/jpeg.js';
-import { uniform } from '../../src/train/random.js';
 import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './files.js';
 
 const evalMode = { kind: 'eval' } as const;

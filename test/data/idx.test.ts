@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { IoError, OptionError } from '../../src/core/errors.js';
 import { openIdx, openIdxSplits } from '../../src/data/idx.js';
-import { IoError, OptionError } from '../../src/errors.js';
 import { FASHION_MNIST, fileListOf, folderOf, idx, idxSet, NO_FASHION_MNIST } from './files.js';
 
 const train = { split: 'train', size: 6 } as const;

@@ -2,7 +2,7 @@ import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 
 it('the io layer bundles for browsers without a node: module, and loads packages on use only', async () => {
-  const modules = ['io/source', 'io/safetensors', 'io/image', 'io/npz', 'platform/files'];
+  const modules = ['checkpoint/source', 'io/safetensors', 'io/image', 'io/npz', 'platform/files'];
   const { outputFiles, metafile } = await build({
     stdin: { contents: modules.map((m) => `export * from './src/${m}.ts';`).join('\n'), resolveDir: process.cwd() },
     bundle: true,

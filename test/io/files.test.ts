@@ -1,8 +1,9 @@
 import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { IoError } from '../../src/errors.js';
-import { ensureWritable, exists, fileError, isDirectory, openFile, readText, writeAtomic } from '../../src/platform/files.js';
+import { IoError } from '../../src/core/errors.js';
+import { openFile } from '../../src/io/file_source.js';
+import { ensureWritable, exists, fileError, isDirectory, readText, writeAtomic } from '../../src/platform/files.js';
 import { failure, temporaryFolder } from './helpers.js';
 
 const folder = await temporaryFolder();

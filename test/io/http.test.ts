@@ -1,10 +1,10 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { CheckpointError, IoError } from '../../src/errors.js';
-import { HttpSource } from '../../src/io/http.js';
+import { HttpSource } from '../../src/checkpoint/http.js';
+import { openCheckpoint, openSource, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
+import { CheckpointError, IoError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
-import { openCheckpoint, openSource, type Progress, type SourceOptions } from '../../src/io/source.js';
 import { failure, serve } from './helpers.js';
 
 const floats = Float32Array.from({ length: 300_000 }, (_, i) => i);

@@ -2,11 +2,11 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
-import { cachedFiles, clearCache } from '../../src/io/cache.js';
-import { isRepositoryId } from '../../src/io/folder.js';
+import { cachedFiles, clearCache } from '../../src/cache/entry.js';
+import { isRepositoryId } from '../../src/checkpoint/folder.js';
+import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
+import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader } from '../../src/io/safetensors.js';
-import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/io/source.js';
 import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
 import { failure, temporaryFolder } from './helpers.js';
 import { load } from './load.js';

@@ -2,7 +2,7 @@ import { crc32, deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { decode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
-import { CheckpointError, IoError, OptionError, ShapeError } from '../../src/errors.js';
+import { CheckpointError, IoError, OptionError, ShapeError } from '../../src/core/errors.js';
 import { AimImage, decodePng, grid } from '../../src/io/image.js';
 import { failure } from './helpers.js';
 

@@ -1,9 +1,10 @@
 /** Loading as AiM.fromPretrained does, without the model; runs in every runtime. */
+
+import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/checkpoint/source.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { Sha256 } from '../../src/io/sha256.js';
-import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/io/source.js';
 
-export { cachedFiles, clearCache } from '../../src/cache.js';
+export { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 
 /** The hash of all tensors but `unwanted`, in order. */
 export async function load(source: CheckpointSource, options: SourceOptions = {}): Promise<string> {

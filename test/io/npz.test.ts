@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { expect, it } from 'vitest';
-import { ShapeError } from '../../src/errors.js';
+import { ShapeError } from '../../src/core/errors.js';
 import { encodeNpz, type NpyArray } from '../../src/io/npz.js';
 import { failure, temporaryFolder } from './helpers.js';
 

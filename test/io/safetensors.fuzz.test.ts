@@ -1,7 +1,7 @@
 /** Damaged headers give a parse that agrees with the file, or CheckpointError: nothing else, and without reading astray. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { CheckpointError } from '../../src/errors.js';
+import { CheckpointError } from '../../src/core/errors.js';
 import { type ByteSource, bytesSource } from '../../src/io/bytes.js';
 import { DTYPE_BYTES, encodeSafetensors, parseHeader } from '../../src/io/safetensors.js';
 import { file } from './helpers.js';

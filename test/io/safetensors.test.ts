@@ -1,10 +1,13 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { CheckpointError, OptionError, ShapeError } from '../../src/errors.js';
+import { openCheckpoint } from '../../src/checkpoint/source.js';
+import { CheckpointError, OptionError, ShapeError } from '../../src/core/errors.js';
 import { type ByteSource, bytesSource } from '../../src/io/bytes.js';
 import { toFloat32, toHalves } from '../../src/io/dtype.js';
+import { openFile } from '../../src/io/file_source.js';
 import {
   DTYPE_BYTES,
   encodeSafetensors,
@@ -16,8 +19,7 @@ import {
   tensorChunks,
   writeSafetensors,
 } from '../../src/io/safetensors.js';
-import { openCheckpoint } from '../../src/io/source.js';
-import { openFile, writeAtomic } from '../../src/platform/files.js';
+import { writeAtomic } from '../../src/platform/files.js';
 import { failure, file, GOLDENS, hasGoldens, temporaryFolder } from './helpers.js';
 
 const folder = await temporaryFolder();
@@ -393,7 +395,7 @@ describe('refusals of the writer', () => {
 
 describe('real files', () => {
   it.skipIf(!hasGoldens)('all golden checkpoints read, finite, within a small share of memory', async () => {
-    const names = await readdir(GOLDENS);
+    const names = (await readdir(GOLDENS)).filter((name) => existsSync(join(GOLDENS, name, 'model.safetensors')));
     expect(names.length).toBeGreaterThanOrEqual(4);
     for (const name of names) {
       const checkpoint = await openCheckpoint(join(GOLDENS, name));

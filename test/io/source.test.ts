@@ -2,8 +2,6 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { CheckpointError, IoError, OptionError } from '../../src/errors.js';
-import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import {
   blobSource,
   bytesSource,
@@ -11,7 +9,9 @@ import {
   openCheckpoint,
   openSource,
   type Progress,
-} from '../../src/io/source.js';
+} from '../../src/checkpoint/source.js';
+import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
+import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { failure, temporaryFolder } from './helpers.js';
 
 const folder = await temporaryFolder();

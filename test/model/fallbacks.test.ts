@@ -1,10 +1,10 @@
 /** Whole models on devices with less than the one at hand: the goldens, training, and the very images that one with more draws. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { openFile } from '../../src/platform/files.js';
+import { openFile } from '../../src/io/file_source.js';
 import { bringKernels } from '../../src/train/kernels.js';
-import { verify } from '../../src/verify.js';
-import { compareAfter, trainingRun } from '../../src/verify_training.js';
+import { verify } from '../../src/verify/run.js';
+import { compareAfter, trainingRun } from '../../src/verify/training.js';
 import { GRADES, gpuDevice, NO_ADAPTER } from '../backends.js';
 import { fixture } from '../goldens.js';
 

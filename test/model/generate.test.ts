@@ -1,7 +1,7 @@
 /** What generation promises: the same image alone, in a batch, again, and on another backend. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM, type GenerateOptions } from '../../src/aim.js';
-import { DisposedError, OptionError } from '../../src/errors.js';
+import { DisposedError, OptionError } from '../../src/core/errors.js';
 import { Acts } from '../../src/model/acts.js';
 import { aimForward, aimState, modulationForward } from '../../src/model/aim.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';

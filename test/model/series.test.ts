@@ -1,8 +1,8 @@
 /** Layers whose launches share a bind group: how many are set, and that a token is the same to the bit as by launches on their own. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { checkSampling, Sampler } from '../../src/generate.js';
 import type { AimConfigJson } from '../../src/model/config.js';
+import { checkSampling, Sampler } from '../../src/model/sampler.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
 
 const LAYERS = 9;

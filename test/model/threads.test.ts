@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it, vi } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import * as board from '../../src/backend/board.js';
+import { DeviceError, OptionError } from '../../src/core/errors.js';
+import { uniform } from '../../src/core/random.js';
 import { tokenizerFingerprint } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
-import { DeviceError, OptionError } from '../../src/errors.js';
 import type { AimConfigJson } from '../../src/model/config.js';
 import { linear } from '../../src/ops/index.js';
-import { uniform } from '../../src/train/random.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { wasmBackend } from '../backends.js';
 

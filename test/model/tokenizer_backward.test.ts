@@ -1,8 +1,10 @@
 /** The tokenizer's losses and gradients: against the authors' modules, against finite differences, and in training. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import type { Backend, Tensor } from '../../src/backend/backend.js';
+import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
+import type { Tensor } from '../../src/core/tensor.js';
+import { openFile } from '../../src/io/file_source.js';
 import { Acts } from '../../src/model/acts.js';
 import { allocate, type ParamTree, toDevice, zip } from '../../src/model/params.js';
 import {
@@ -14,8 +16,7 @@ import {
 } from '../../src/model/tokenizer.js';
 import { unitRow } from '../../src/ops/codebook_lookup.js';
 import { adamw, mse } from '../../src/ops/index.js';
-import { openFile } from '../../src/platform/files.js';
-import { verify } from '../../src/verify.js';
+import { verify } from '../../src/verify/run.js';
 import { wasmBackend } from '../backends.js';
 import { fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 import { rng } from '../ops/harness.js';

@@ -4,7 +4,7 @@ import { beforeEach, expect, it } from 'vitest';
 import { AiM, type LoadOptions } from '../../src/aim.js';
 import type { Question } from '../../src/backend/tuning.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';
-import { cachedFiles, clearCache } from '../../src/cache.js';
+import { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { CONFIG, codesFor } from '../train/tiny.js';

@@ -1,12 +1,12 @@
 /** `verify` of every golden checkpoint on every backend, and of float16 weights; what it lets pass and what not. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
+import { bytesSource } from '../../src/checkpoint/source.js';
+import { openFile } from '../../src/io/file_source.js';
 import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/io/safetensors.js';
-import { bytesSource } from '../../src/io/source.js';
-import { openFile } from '../../src/platform/files.js';
-import { verify } from '../../src/verify.js';
-import { verifyMode } from '../../src/verify_tolerance.js';
-import { compareAfter } from '../../src/verify_training.js';
+import { verify } from '../../src/verify/run.js';
+import { verifyMode } from '../../src/verify/tolerance.js';
+import { compareAfter } from '../../src/verify/training.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 

@@ -1,6 +1,6 @@
 /** The backward entries of the stage-2 ops are the gradients of their forward entries. */
 import { expect, it } from 'vitest';
-import type { Tensor } from '../../src/backend/backend.js';
+import type { Tensor } from '../../src/core/tensor.js';
 import * as ops from '../../src/ops/index.js';
 import { type GradCheck, gradcheck } from './gradcheck_stage2.js';
 

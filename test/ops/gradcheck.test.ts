@@ -1,9 +1,10 @@
 /** Every backward, all its entries composed, against finite differences of the float64 reference forward. */
 import { expect, it } from 'vitest';
-import { sizeOf, type Tensor } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { selectiveScan, selectiveScanBackward } from '../../src/ops/selective_scan.js';
-import { ssd, ssdBackward } from '../../src/ops/ssd.js';
+import { sizeOf, type Tensor } from '../../src/core/tensor.js';
+import { selectiveScanBackward, ssdBackward } from '../../src/model/scan_backward.js';
+import { selectiveScan } from '../../src/ops/selective_scan.js';
+import { ssd } from '../../src/ops/ssd.js';
 import { normal, rng } from './harness.js';
 
 type Tensors<K extends string> = Record<K, Tensor>;

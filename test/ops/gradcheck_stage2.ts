@@ -1,6 +1,7 @@
 /** Backward entries against central differences of the forward entry, in float64 on the reference backend. */
-import type { Backend, Tensor } from '../../src/backend/backend.js';
+import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
+import type { Tensor } from '../../src/core/tensor.js';
 import { type Case, inputs, normal, type OpCases, rng } from './harness.js';
 
 const EPS = 1e-6;

@@ -1,6 +1,7 @@
 /** Random inputs for an op, and its comparison with the float64 reference. */
-import type { Backend, Tensor } from '../../src/backend/backend.js';
+import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
+import type { Tensor } from '../../src/core/tensor.js';
 import { toFloat32, toHalves } from '../../src/io/dtype.js';
 import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
 

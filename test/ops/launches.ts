@@ -1,6 +1,7 @@
 /** What the launches of an op's cases ask of a WebGPU device, read off their plans and shader texts. */
 import { shaderCode } from '../../src/backend/webgpu.js';
-import { type AnyEntry, BYTES, type GpuCaps, type GpuPass, type GpuPlan } from '../../src/ops/spec.js';
+import { BYTES } from '../../src/core/tensor.js';
+import type { AnyEntry, GpuCaps, GpuPass, GpuPlan } from '../../src/ops/spec.js';
 import { SHARED } from '../poison.js';
 import type { Case } from './harness.js';
 

@@ -1,9 +1,9 @@
 /** What both scans promise beside their equations: a sequence is its steps, its parts, and itself in any batch. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Backend, type NumArray, sizeOf, type Tensor } from '../../src/backend/backend.js';
+import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { type SelectiveScanGrads, selectiveScanBackward } from '../../src/ops/selective_scan.js';
-import { type SsdGrads, ssdBackward } from '../../src/ops/ssd.js';
+import { type NumArray, sizeOf, type Tensor } from '../../src/core/tensor.js';
+import { type SelectiveScanGrads, type SsdGrads, selectiveScanBackward, ssdBackward } from '../../src/model/scan_backward.js';
 import { makers, NO_ADAPTER } from '../backends.js';
 import { type Case, inputs, normal, type OpCases, rng, runCase } from './harness.js';
 import selectiveScan from './selective_scan.cases.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { DeviceError } from '../../src/errors.js';
+import { DeviceError } from '../../src/core/errors.js';
 import { AiM as RemoteAiM } from '../../src/worker/client.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { findDeno, runDeno } from './deno.js';

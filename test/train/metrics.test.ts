@@ -2,7 +2,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
-import { IoError } from '../../src/errors.js';
+import { IoError } from '../../src/core/errors.js';
 import { openMetrics, readMetrics } from '../../src/train/metrics.js';
 import { plotLoss } from '../../src/train/plot.js';
 

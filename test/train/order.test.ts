@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { OptionError } from '../../src/errors.js';
+import { OptionError } from '../../src/core/errors.js';
+import { imageRandom, uniform } from '../../src/core/random.js';
 import { dropLabels, Order, shuffle } from '../../src/train/order.js';
-import { imageRandom, uniform } from '../../src/train/random.js';
 import { checkSchedule, learningRate, type Schedule } from '../../src/train/schedule.js';
 
 describe('Order', () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { DeviceError } from '../../src/errors.js';
+import { DeviceError } from '../../src/core/errors.js';
 import { checkpointFiles, openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';

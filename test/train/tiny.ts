@@ -1,8 +1,8 @@
 /** A model that trains in seconds, and data that it can learn. */
 import type { AiM } from '../../src/aim.js';
+import { uniform } from '../../src/core/random.js';
 import { type Codes, tokenizerFingerprint } from '../../src/data/codes.js';
 import type { AimConfigJson } from '../../src/model/config.js';
-import { uniform } from '../../src/train/random.js';
 
 export const CONFIG: AimConfigJson = {
   d_model: 32,

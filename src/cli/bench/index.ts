@@ -1,10 +1,10 @@
 /** `aim bench`: how fast, and of what the device can give how much. */
 import { AiM } from '../../aim.js';
 import type { Backend } from '../../backend/backend.js';
+import { createBackend } from '../../backend/create.js';
+import { noise } from '../../backend/tune.js';
 import { type AimConfigJson, PRESETS } from '../../model/config.js';
-import { createBackend } from '../../platform/device.js';
 import { dawnToggles } from '../../platform/runtime.js';
-import { noise } from '../../tune.js';
 import { loadModel } from '../model.js';
 import { copyBandwidth, gemmCeiling } from './measure.js';
 import { type Asked, HELP, type Plan, plan, readOptions } from './options.js';

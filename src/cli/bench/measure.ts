@@ -1,10 +1,10 @@
 /** Repeated timing, and what the figures are compared with. */
 import { performance } from 'node:perf_hooks';
-import type { Backend, Tensor } from '../../backend/backend.js';
+import type { Backend } from '../../backend/backend.js';
+import { noise } from '../../backend/tune.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
+import { BYTES, type Tensor } from '../../core/tensor.js';
 import { linear, widen } from '../../ops/index.js';
-import { BYTES } from '../../ops/spec.js';
-import { noise } from '../../tune.js';
 
 export interface Timing {
   /** Milliseconds. */

@@ -1,7 +1,7 @@
 /** What `aim bench` is asked to measure, and what it measures unasked. */
 import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
-import { OptionError } from '../../errors.js';
+import { OptionError } from '../../core/errors.js';
 import { PRESETS } from '../../model/config.js';
 import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from '../options.js';
 import { type Mixer, type Precision, SAMPLING } from './suites.js';

@@ -2,11 +2,11 @@
 import type { AiM } from '../../aim.js';
 import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
+import { BYTES } from '../../core/tensor.js';
 import { type Codes, tokenizerFingerprint } from '../../data/codes.js';
-import { checkSampling, drawTokens, Sampler } from '../../generate.js';
 import type { MambaConfig } from '../../model/config.js';
+import { checkSampling, drawTokens, Sampler } from '../../model/sampler.js';
 import { decodeForward } from '../../model/tokenizer.js';
-import { BYTES } from '../../ops/spec.js';
 import { Trainer } from '../../train/trainer.js';
 import { type GemmShape, gemm, gemmUncached, type Timing, timed, timing } from './measure.js';
 import type { Row } from './report.js';

@@ -3,8 +3,8 @@
  * one place that answers to it: everything on the device is made anew on another, and the work is begun again from its start.
  * That gives the very same results, since work reads nothing but what was restored, its seeds and its data.
  */
-import type { Backend } from './backend/backend.js';
-import { DeviceError, type DisposedError } from './errors.js';
+import type { Backend } from '../backend/backend.js';
+import { DeviceError, type DisposedError } from '../core/errors.js';
 
 /** Losses of one piece of work in a row, and tries to get a new device, before it ends with an error. */
 const TRIES = 3;

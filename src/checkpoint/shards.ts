@@ -2,9 +2,9 @@
  * Checkpoints cut into several safetensors files, as Hugging Face saves large ones: model.safetensors.index.json has the
  * `weight_map` from tensor to file. They are read as if they were one file.
  */
-import { CheckpointError } from '../errors.js';
-import { type ByteSource, checkRange, type SourceOptions } from './bytes.js';
-import { parseHeader } from './safetensors.js';
+import { CheckpointError } from '../core/errors.js';
+import { type ByteSource, checkRange, type SourceOptions } from '../io/bytes.js';
+import { parseHeader } from '../io/safetensors.js';
 
 /** The names of the files, in order. Throws CheckpointError for what is no such index. */
 export function shardNames(text: string, name: string): string[] {

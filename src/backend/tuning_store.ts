@@ -1,8 +1,10 @@
-/** The launches that were the fastest on a device (src/tune.ts), in the cache of downloads. */
-import type { WebGpuBackend } from '../backend/webgpu.js';
+/** The launches that were the fastest on a device (src/backend/tune.ts), in the cache of downloads. */
+
+import { readText, writeText } from '../cache/entry.js';
+import { openStore } from '../cache/open.js';
+import { type RemoteOptions, warn } from '../io/bytes.js';
 import { dawnToggles } from '../platform/runtime.js';
-import { type RemoteOptions, warn } from './bytes.js';
-import { openStore, readText, writeText } from './cache.js';
+import type { WebGpuBackend } from './webgpu.js';
 
 type Options = RemoteOptions & { dawn?: readonly string[] };
 

@@ -1,8 +1,8 @@
 /** The cache of downloaded models, for its owner. */
-import type { CachedFile, CacheOptions } from './io/cache.js';
-import { downloads } from './io/folder.js';
+import type { CachedFile, CacheOptions } from '../cache/entry.js';
+import { downloads } from './folder.js';
 
-export type { CachedFile, CacheOptions } from './io/cache.js';
+export type { CachedFile, CacheOptions } from '../cache/entry.js';
 
 /**
  * What the cache holds, downloads that were cut included: that of the page's origin, or (Node, Deno) of `cacheDir`. Throws

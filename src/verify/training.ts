@@ -1,11 +1,11 @@
 /** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, then five steps. */
-import type { AiM, Placed } from './aim.js';
-import type { NumArray } from './backend/backend.js';
-import { Acts } from './model/acts.js';
-import type { AimParams } from './model/aim.js';
-import { aimLoss } from './model/aim_backward.js';
-import { mapParams, toCheckpoint } from './model/params.js';
-import { Optimizer } from './train/optimizer.js';
+import type { AiM, Placed } from '../aim.js';
+import type { NumArray } from '../core/tensor.js';
+import { Acts } from '../model/acts.js';
+import type { AimParams } from '../model/aim.js';
+import { aimLoss } from '../model/aim_backward.js';
+import { mapParams, toCheckpoint } from '../model/params.js';
+import { Optimizer } from '../train/optimizer.js';
 
 /** The goldens' optimizer: lr 1e-3 constant, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on two or more dimensions, no clipping. */
 const STEPS = 5;

@@ -1,5 +1,5 @@
 /** Writing safetensors: tensors sorted by name, header padded with spaces to 8 bytes, data without holes. */
-import { CheckpointError, OptionError, ShapeError } from '../errors.js';
+import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
 import { DTYPE_BYTES, type Dtype, isDtype, toHalves } from './dtype.js';
 
 export type TensorArray =

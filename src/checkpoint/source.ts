@@ -1,11 +1,13 @@
 /** Opens what users pass as a checkpoint: a folder, a file, a URL, dropped files or objects in memory. */
-import { CheckpointError, IoError, OptionError } from '../errors.js';
+import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from '../io/bytes.js';
+import { openFile } from '../io/file_source.js';
 import * as files from '../platform/files.js';
-import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from './bytes.js';
 import { CONFIG, checked, downloads, type Folder, folderWeights, givenHash, INDEX, isRepositoryId, WEIGHTS } from './folder.js';
 import type { RemoteFolder } from './hub.js';
 
-export { type ByteSource, blobSource, bytesSource, type Progress, type RemoteOptions, type SourceOptions } from './bytes.js';
+export type { Progress } from '../core/progress.js';
+export { type ByteSource, blobSource, bytesSource, type RemoteOptions, type SourceOptions } from '../io/bytes.js';
 
 type Bytes = Uint8Array | ArrayBuffer;
 
@@ -55,7 +57,7 @@ export async function openSource(source: string | URL | Blob | Bytes, options: S
   if (source instanceof Blob) return local(blobSource(source));
   if (source instanceof Uint8Array || isBuffer(source)) return local(bytesSource(source));
   const place = await locate(source);
-  return place.url ? (await downloads()).openUrl(place.url, options) : local(await files.openFile(place.path));
+  return place.url ? (await downloads()).openUrl(place.url, options) : local(await openFile(place.path));
 }
 
 /**
@@ -149,7 +151,7 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
     },
     async open(file, { sha256, onProgress }) {
       if (!(await files.exists(await at(file)))) return undefined;
-      return reporting(await checked(await files.openFile(await at(file)), sha256), onProgress);
+      return reporting(await checked(await openFile(await at(file)), sha256), onProgress);
     },
     async missing(file) {
       throw new IoError(

@@ -6,28 +6,23 @@
  * workers only, it is there for windows and workers of every browser, and an entry is put whole or not at all: a crash
  * leaves no half part, and other tabs may read parts while more come.
  */
-import { AimError, IoError } from '../errors.js';
-import * as files from '../platform/files.js';
-import { folderStore } from '../platform/folder_store.js';
-import type { RemoteOptions } from './bytes.js';
-import { display, type Version } from './http.js';
-import { sha256Text } from './sha256.js';
 
-/** Named bytes that stay. */
-export interface Store {
-  /** Where it is, for messages. */
-  readonly name: string;
-  get(key: string): Promise<Uint8Array | undefined>;
-  /** Stores all of `data` or nothing. Throws where there is no room. */
-  put(key: string, data: Uint8Array): Promise<void>;
-  delete(key: string): Promise<void>;
-  keys(): Promise<string[]>;
-  /** Takes a lock that other tabs and processes see; undefined if it is taken. The result gives it back. */
-  lock(key: string): Promise<(() => Promise<void>) | undefined>;
-}
+import type { RemoteOptions } from '../io/bytes.js';
+import { sha256Text } from '../io/sha256.js';
+import { display } from '../io/url.js';
+import { findStore } from './open.js';
+import type { Store } from './store.js';
 
 /** Bytes of a part; the last may be shorter. */
 export const PART = 8 * 2 ** 20;
+
+/** What a server says of a file's content. */
+export interface Version {
+  /** Without the mark of weak ones, which compressing servers add and take away. */
+  etag?: string | undefined;
+  modified?: string | undefined;
+  size?: number | undefined;
+}
 
 interface FileRecord extends Version {
   url: string;
@@ -175,73 +170,6 @@ function writeJson(store: Store, key: string, record: object): Promise<void> {
 
 async function remove(store: Store, matches: (key: string) => boolean): Promise<void> {
   for (const key of await store.keys()) if (matches(key)) await store.delete(key);
-}
-
-/** The store failed; what it was to keep may still be had from the server. */
-export class StoreError extends IoError {}
-
-/** The cache for these options, or undefined if there is to be none. Throws StoreError where there can be none. */
-export async function openStore(options: RemoteOptions): Promise<Store | undefined> {
-  return options.cache === false ? undefined : findStore(options);
-}
-
-async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): Promise<Store> {
-  const guard = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      if (error instanceof AimError && !(error instanceof IoError)) throw error;
-      const full = (error as Error).name === 'QuotaExceededError';
-      throw new StoreError(full ? `${name} is full; free some with clearCache().` : (error as Error).message, { cause: error });
-    }
-  };
-  const store = await guard('', () => (files.hasFiles() ? folderStore(cacheDir) : browserStore()));
-  const { name } = store;
-  return {
-    name,
-    get: (key) => guard(name, () => store.get(key)),
-    put: (key, data) => guard(name, () => store.put(key, data)),
-    delete: (key) => guard(name, () => store.delete(key)),
-    keys: () => guard(name, () => store.keys()),
-    lock: (key) => guard(name, () => store.lock(key)),
-  };
-}
-
-/** Throws IoError where the browser gives pages no storage. */
-async function browserStore(): Promise<Store> {
-  const { navigator } = globalThis;
-  let cache: Cache;
-  try {
-    cache = await globalThis.caches.open('aim-js');
-  } catch (error) {
-    throw new IoError(
-      'this page has no Cache API; serve it from https: or localhost, outside of a sandbox (or pass cache: false).',
-      { cause: error },
-    );
-  }
-  const prefix = 'https://aim-js.invalid/';
-  return {
-    name: "the browser's storage",
-    async get(key) {
-      const response = await cache.match(prefix + key);
-      return response && new Uint8Array(await response.arrayBuffer());
-    },
-    put: (key, data) => cache.put(prefix + key, new Response(data as Uint8Array<ArrayBuffer>)),
-    async delete(key) {
-      await cache.delete(prefix + key);
-    },
-    keys: async () => (await cache.keys()).map(({ url }) => url.slice(prefix.length)),
-    lock: (key) =>
-      new Promise((resolve, reject) => {
-        // Where there are no locks two tabs download the same twice, under names that differ.
-        if (!navigator.locks) return resolve(async () => {});
-        navigator.locks
-          .request(`aim-js ${key}`, { ifAvailable: true }, (lock) =>
-            lock ? new Promise<void>((release) => resolve(async () => release())) : resolve(undefined),
-          )
-          .catch(reject);
-      }),
-  };
 }
 
 export interface CacheOptions extends Pick<RemoteOptions, 'cacheDir'> {

@@ -2,11 +2,13 @@
  * A source read in parts of 8 MiB, which on their way are hashed and put into the cache, or taken from there. Parts go by in
  * order while that is so; only the latest is in memory.
  */
-import { IoError } from '../errors.js';
-import { type ByteSource, checkRange, type SourceOptions, warn } from './bytes.js';
-import { type CacheEntry, PART, StoreError } from './cache.js';
+
+import { type CacheEntry, PART } from '../cache/entry.js';
+import { StoreError } from '../cache/store.js';
+import { IoError } from '../core/errors.js';
+import { type ByteSource, checkRange, type SourceOptions, warn } from '../io/bytes.js';
+import { Sha256 } from '../io/sha256.js';
 import { delay } from './http.js';
-import { Sha256 } from './sha256.js';
 
 const EMPTY = new Uint8Array(0);
 /** How often to look whether another tab or process has the next part, ms. */

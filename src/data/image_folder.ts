@@ -2,7 +2,7 @@
  * A folder with one sub-folder of PNG and JPEG files per class. The shorter side is resized to 1.125 × size; training crops at
  * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
  */
-import { IoError } from '../errors.js';
+import { IoError } from '../core/errors.js';
 import { decodePng, type RgbImage } from '../io/image.js';
 import { decodeJpeg, isJpeg } from '../io/jpeg.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';

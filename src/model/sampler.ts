@@ -2,13 +2,14 @@
  * Drawing tokens. A step is recorded once per batch shape and replayed per token; tokens, counters and the random stream
  * live on the device, so nothing is read back until an image or a preview is wanted.
  */
-import type { Backend, Recording, Tensor } from './backend/backend.js';
-import { OptionError } from './errors.js';
-import { Acts } from './model/acts.js';
-import { type AimParams, aimForward, aimState, modulationForward } from './model/aim.js';
-import type { AimConfig } from './model/config.js';
-import { sample } from './ops/index.js';
-import { pause } from './platform/runtime.js';
+import type { Backend, Recording } from '../backend/backend.js';
+import { OptionError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import { sample } from '../ops/index.js';
+import { pause } from '../platform/runtime.js';
+import { Acts } from './acts.js';
+import { type AimParams, aimForward, aimState, modulationForward } from './aim.js';
+import type { AimConfig } from './config.js';
 
 export interface SamplingOptions {
   /** Classifier-free guidance w on logits, u + (c − u)·w; 1 is off (and costs half). Default 1.5. */

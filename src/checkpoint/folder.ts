@@ -1,6 +1,6 @@
 /** Checkpoints that are a folder of some kind, and what is loaded only when one needs it. */
-import { OptionError } from '../errors.js';
-import type { ByteSource, SourceOptions } from './bytes.js';
+import { OptionError } from '../core/errors.js';
+import type { ByteSource, SourceOptions } from '../io/bytes.js';
 
 export const CONFIG = 'config.json';
 export const WEIGHTS = 'model.safetensors';

@@ -1,8 +1,8 @@
 /** The model cache of Node and Deno: a folder. */
-import { OptionError } from '../errors.js';
-import type { Store } from '../io/cache.js';
-import * as files from './files.js';
-import { environment, importOptional } from './runtime.js';
+import { OptionError } from '../core/errors.js';
+import * as files from '../platform/files.js';
+import { environment, importOptional } from '../platform/runtime.js';
+import type { Store } from './store.js';
 
 /** A lock is renewed this often; one not renewed for STALE was left by a process that ended. Both in ms. */
 const RENEW = 3_000;

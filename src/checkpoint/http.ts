@@ -6,23 +6,18 @@
  * Range requests go without If-Range, which would cost pages of other origins a preflight that many servers refuse. Instead
  * every answer's ETag, Last-Modified and size are held against those of the first: that tells of a changed file as well.
  */
-import { IoError } from '../errors.js';
+
+import type { Version } from '../cache/entry.js';
+import { IoError } from '../core/errors.js';
+import type { SourceOptions } from '../io/bytes.js';
+import { display } from '../io/url.js';
 import { hasFiles } from '../platform/files.js';
-import type { SourceOptions } from './bytes.js';
 import type { Origin } from './parts.js';
 
 const EMPTY = new Uint8Array(0);
 /** Pauses before taking up a broken download, ms; new progress starts them over. */
 const PAUSES = [200, 400, 800, 1600];
 const REDIRECTS = 20;
-
-/** What a server says of a file's content. */
-export interface Version {
-  /** Without the mark of weak ones, which compressing servers add and take away. */
-  etag?: string | undefined;
-  modified?: string | undefined;
-  size?: number | undefined;
-}
 
 export interface HttpOptions extends Pick<SourceOptions, 'onProgress' | 'signal'> {
   headers?: Record<string, string> | undefined;
@@ -432,12 +427,6 @@ function isMissing(response: Response): boolean {
 
 function isPage(response: Response): boolean {
   return response.ok && /^\s*(text\/html|application\/xhtml)/i.test(response.headers.get('content-type') ?? '');
-}
-
-/** The URL as messages show it: without the query, which may hold a token. */
-export function display(url: string): string {
-  const q = url.search(/[?#]/);
-  return q < 0 ? url : url.slice(0, q);
 }
 
 /** Node's fetch says only `fetch failed`; what failed is in the cause. */

@@ -1,6 +1,9 @@
 /** Files behind URLs, through the cache. */
-import { type ByteSource, type SourceOptions, warn } from './bytes.js';
-import { CacheEntry, openStore, PART, readText, type Store, StoreError, writeText } from './cache.js';
+
+import { CacheEntry, PART, readText, writeText } from '../cache/entry.js';
+import { openStore } from '../cache/open.js';
+import { type Store, StoreError } from '../cache/store.js';
+import { type ByteSource, type SourceOptions, warn } from '../io/bytes.js';
 import { delay, fetchText, fetchVersion, HttpError, HttpSource, sameVersion, type TextFile } from './http.js';
 import { PartSource, POLL } from './parts.js';
 

@@ -1,8 +1,8 @@
 /** Checkpoints behind URLs and in repositories of a Hugging Face hub. */
-import { IoError, OptionError } from '../errors.js';
+import { IoError, OptionError } from '../core/errors.js';
+import type { ByteSource, SourceOptions } from '../io/bytes.js';
 import { hasFiles } from '../platform/files.js';
 import { environment } from '../platform/runtime.js';
-import type { ByteSource, SourceOptions } from './bytes.js';
 import { CONFIG, type Folder, givenHash, WEIGHTS } from './folder.js';
 import { HttpError } from './http.js';
 import { remoteSource, remoteText } from './remote.js';

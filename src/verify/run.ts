@@ -1,14 +1,14 @@
 /** `aim verify`: a checkpoint's own golden values (expected.safetensors) against what a backend computes. */
-import type { AiM, Placed } from './aim.js';
-import type { NumArray, Tensor } from './backend/backend.js';
-import { CheckpointError } from './errors.js';
-import { checkSampling, Sampler } from './generate.js';
-import { parseHeader, readFloats, readInts, type SafetensorsHeader } from './io/safetensors.js';
-import type { ByteSource } from './io/source.js';
-import { Acts } from './model/acts.js';
-import { aimForward, modulationForward } from './model/aim.js';
-import { widened } from './model/layers.js';
-import { allocate, mapParams, toCheckpoint, zip } from './model/params.js';
+import type { AiM, Placed } from '../aim.js';
+import type { ByteSource } from '../checkpoint/source.js';
+import { CheckpointError } from '../core/errors.js';
+import type { NumArray, Tensor } from '../core/tensor.js';
+import { parseHeader, readFloats, readInts, type SafetensorsHeader } from '../io/safetensors.js';
+import { Acts } from '../model/acts.js';
+import { aimForward, modulationForward } from '../model/aim.js';
+import { widened } from '../model/layers.js';
+import { allocate, mapParams, toCheckpoint, zip } from '../model/params.js';
+import { checkSampling, Sampler } from '../model/sampler.js';
 import {
   decodeForward,
   encodeForward,
@@ -17,10 +17,10 @@ import {
   tokenizerLossBackward,
   tokenizerLossForward,
   tokenizerParams,
-} from './model/tokenizer.js';
-import { bringKernels } from './train/kernels.js';
-import { type Tolerances, type VerifyMode, verifyMode } from './verify_tolerance.js';
-import { compareAfter, type TrainingRun, trainingRun } from './verify_training.js';
+} from '../model/tokenizer.js';
+import { bringKernels } from '../train/kernels.js';
+import { type Tolerances, type VerifyMode, verifyMode } from './tolerance.js';
+import { compareAfter, type TrainingRun, trainingRun } from './training.js';
 
 export interface VerifyRow {
   name: string;

@@ -5,7 +5,7 @@
  * and with differences of near numbers (norms, gradients). The figures below are, in whole powers of two times u, about three
  * times the most that was measured on the goldens of random weights; a trained model stays further below.
  */
-import type { AiM } from './aim.js';
+import type { AiM } from '../aim.js';
 
 /** Shares of a tensor's largest magnitude, unless said otherwise. */
 export interface Tolerances {

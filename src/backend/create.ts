@@ -1,10 +1,11 @@
 /** Finding a device: WebGPU from the browser, Deno or Dawn in Node, else WASM. */
-import type { Backend } from '../backend/backend.js';
-import { ReferenceBackend } from '../backend/reference.js';
-import { WasmBackend } from '../backend/wasm.js';
-import { describeAdapter, WebGpuBackend } from '../backend/webgpu.js';
-import { DeviceError, OptionError } from '../errors.js';
-import { dawnToggles, importOptional, processors, runtime } from './runtime.js';
+
+import { DeviceError, OptionError } from '../core/errors.js';
+import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
+import type { Backend } from './backend.js';
+import { ReferenceBackend } from './reference.js';
+import { WasmBackend } from './wasm.js';
+import { describeAdapter, WebGpuBackend } from './webgpu.js';
 
 /**
  * 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design; the `aim` command has it, the

@@ -1,8 +1,9 @@
 /** Measures, for each choice that launches on this device had (backend/tuning.ts), which candidate is the fastest. */
-import type { Tensor } from './backend/backend.js';
-import type { Question } from './backend/tuning.js';
-import type { WebGpuBackend } from './backend/webgpu.js';
-import type { Progress } from './io/bytes.js';
+
+import type { Progress } from '../core/progress.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Question } from './tuning.js';
+import type { WebGpuBackend } from './webgpu.js';
 
 type GpuRecording = ReturnType<WebGpuBackend['record']>['recording'];
 

@@ -1,0 +1,34 @@
+/** Where downloads are kept: a folder in Node and Deno, the Cache API in browsers. */
+import { AimError, IoError } from '../core/errors.js';
+import type { RemoteOptions } from '../io/bytes.js';
+import * as files from '../platform/files.js';
+import { browserStore } from './browser.js';
+import { folderStore } from './folder.js';
+import { type Store, StoreError } from './store.js';
+
+/** The cache for these options, or undefined if there is to be none. Throws StoreError where there can be none. */
+export async function openStore(options: RemoteOptions): Promise<Store | undefined> {
+  return options.cache === false ? undefined : findStore(options);
+}
+
+export async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): Promise<Store> {
+  const guard = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof AimError && !(error instanceof IoError)) throw error;
+      const full = (error as Error).name === 'QuotaExceededError';
+      throw new StoreError(full ? `${name} is full; free some with clearCache().` : (error as Error).message, { cause: error });
+    }
+  };
+  const store = await guard('', () => (files.hasFiles() ? folderStore(cacheDir) : browserStore()));
+  const { name } = store;
+  return {
+    name,
+    get: (key) => guard(name, () => store.get(key)),
+    put: (key, data) => guard(name, () => store.put(key, data)),
+    delete: (key) => guard(name, () => store.delete(key)),
+    keys: () => guard(name, () => store.keys()),
+    lock: (key) => guard(name, () => store.lock(key)),
+  };
+}
