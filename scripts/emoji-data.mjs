@@ -1,0 +1,155 @@
+/**
+ * `npm run emoji-data [OUT]`: makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
+ *
+ * Writes OUT (default out/emoji) as class folders: `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. About one
+ * emoji in ten is held out, in all of its drawings, so that no picture of `val` has a twin of another set in `train`. Skin tones and
+ * drawings without a Unicode emoji of that name are left out. The packages of drawings (200 MB) are fetched from npm on first use,
+ * into out/emoji-packages; nothing in the project depends on them.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import { CLASSES } from './emoji-classes.mjs';
+import { root } from './setup.mjs';
+
+const SIZE = 64;
+/** Share of emoji that are held out. */
+const HELD_OUT = 0.1;
+/** A class with fewer pictures is too small to learn and is left out. */
+const LEAST = 60;
+
+const SETS = {
+  noto: '@iconify-json/noto@1.2.9',
+  'noto-v1': '@iconify-json/noto-v1@1.2.5',
+  fxemoji: '@iconify-json/fxemoji@1.2.2',
+  'fluent-emoji': '@iconify-json/fluent-emoji@1.2.7',
+  'fluent-emoji-flat': '@iconify-json/fluent-emoji-flat@1.2.6',
+  twemoji: '@iconify-json/twemoji@1.2.5',
+  emojione: '@iconify-json/emojione@1.2.3',
+};
+/** Drawings that resvg 2.6.2 ends the process on: a pattern or filter without a size. */
+const REFUSED = new Set([
+  'noto/package',
+  'noto/rainbow-flag',
+  ...['ambulance', 'bullet-train', 'cocktail-glass', 'hot-beverage', 'lady-beetle'].map((name) => `noto-v1/${name}`),
+  ...['man-lifting-weights', 'person-lifting-weights'].map((name) => `noto-v1/${name}`),
+]);
+const OTHERS = ['@resvg/resvg-js@2.6.2', 'emojibase-data@17.0.0'];
+
+const packages = `${root}out/emoji-packages`;
+const out = resolve(process.argv[2] ?? `${root}out/emoji`);
+fetchPackages();
+const require = createRequire(`${packages}/package.json`);
+const { Resvg } = require('@resvg/resvg-js');
+const json = (file) => JSON.parse(readFileSync(`${packages}/node_modules/${file}`, 'utf8'));
+
+const { names, subgroups } = readUnicode();
+const pictures = Object.keys(SETS).flatMap(drawingsOf);
+const used = usedClasses(pictures);
+write(pictures.filter((p) => used.has(p.className)));
+
+function fetchPackages() {
+  const wanted = [...Object.values(SETS), ...OTHERS];
+  mkdirSync(packages, { recursive: true });
+  const note = `${packages}/fetched.json`;
+  if (existsSync(note) && readFileSync(note, 'utf8') === JSON.stringify(wanted)) return;
+  process.stderr.write('fetching the emoji packages (200 MB)…\n');
+  if (!existsSync(`${packages}/package.json`)) writeFileSync(`${packages}/package.json`, '{"private":true}\n');
+  const { status } = spawnSync('npm', ['install', '--no-audit', '--no-fund', '--no-save', ...wanted], {
+    cwd: packages,
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  });
+  if (status !== 0) {
+    process.stderr.write('emoji-data: the packages could not be fetched; check the network and try again\n');
+    process.exit(status ?? 1);
+  }
+  writeFileSync(note, JSON.stringify(wanted));
+}
+
+/** Unicode's emoji by the names that the sets give them, compared without case, accents and signs. */
+function readUnicode() {
+  const emoji = json('emojibase-data/en/data.json').filter((e) => e.subgroup !== undefined);
+  const byCode = new Map(emoji.map((e) => [e.hexcode, e]));
+  const names = new Map(emoji.map((e) => [squashed(e.label), e]));
+  for (const list of ['github', 'iamcal']) {
+    for (const [code, given] of Object.entries(json(`emojibase-data/en/shortcodes/${list}.json`))) {
+      const e = byCode.get(code);
+      for (const name of [given].flat()) if (e && !names.has(squashed(name))) names.set(squashed(name), e);
+    }
+  }
+  return { names, subgroups: json('emojibase-data/meta/groups.json').subgroups };
+}
+
+function squashed(name) {
+  return name
+    .toLowerCase()
+    .normalize('NFKD')
+    .replace(/[^a-z0-9]/g, '');
+}
+
+/** The drawings of a set that are emoji of a class, each emoji once. */
+function drawingsOf(set) {
+  const { icons, aliases = {}, width = 16, height = width } = json(`@iconify-json/${set}/icons.json`);
+  const found = new Map();
+  for (const name of [...Object.keys(icons), ...Object.keys(aliases)]) {
+    const e = names.get(squashed(name));
+    // An alias that is turned or mirrored would need more than its parent's drawing.
+    const { parent, ...changed } = aliases[name] ?? {};
+    const icon = icons[parent ?? name];
+    if (!e || !icon || REFUSED.has(`${set}/${parent ?? name}`) || Object.keys(changed).length || found.has(e.hexcode)) continue;
+    const className = classOf(e);
+    if (!className) continue;
+    const [w, h] = [icon.width ?? width, icon.height ?? height];
+    const viewBox = `${icon.left ?? 0} ${icon.top ?? 0} ${w} ${h}`;
+    const spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"';
+    // A drawing that is not square is centred.
+    const svg = `<svg ${spaces} width="${SIZE}" height="${SIZE}" viewBox="${viewBox}">${icon.body}</svg>`;
+    found.set(e.hexcode, { set, code: e.hexcode, className, part: isHeldOut(e.hexcode) ? 'val' : 'train', svg });
+  }
+  return [...found.values()];
+}
+
+function classOf({ subgroup, label }) {
+  return CLASSES.find(([, groups, words]) => groups.includes(subgroups[subgroup]) && words.test(label))?.[0];
+}
+
+/** Depends on the emoji alone, so that all its drawings fall on the same side, today and after more sets are added. */
+function isHeldOut(code) {
+  return createHash('sha256').update(code).digest().readUInt32LE(0) / 2 ** 32 < HELD_OUT;
+}
+
+function usedClasses(all) {
+  const counts = new Map();
+  for (const { className } of all) counts.set(className, (counts.get(className) ?? 0) + 1);
+  for (const [name, n] of counts) if (n < LEAST) process.stderr.write(`left out: ${name}, ${n} pictures\n`);
+  return new Set([...counts].filter(([, n]) => n >= LEAST).map(([name]) => name));
+}
+
+function write(all) {
+  for (const part of ['train', 'val']) rmSync(`${out}/${part}`, { recursive: true, force: true });
+  const counts = { train: 0, val: 0 };
+  const total = all.length;
+  all.forEach(({ set, code, className, part, svg }, i) => {
+    const folder = `${out}/${part}/${className}`;
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(`${folder}/${set}-${code}.png`, new Resvg(svg, { background: 'white' }).render().asPng());
+    counts[part]++;
+    if (process.stderr.isTTY && i % 50 === 0) process.stderr.write(`\r${i}/${total} pictures`);
+  });
+  writeFileSync(`${out}/ATTRIBUTION.md`, attribution());
+  const classes = new Set(all.map((p) => p.className)).size;
+  process.stderr.write(
+    `${process.stderr.isTTY ? '\r' : ''}${counts.train} pictures to train, ${counts.val} held out, ${classes} classes in ${out}\n`,
+  );
+}
+
+function attribution() {
+  const lines = Object.keys(SETS).map((set) => {
+    const { name, author, license } = json(`@iconify-json/${set}/info.json`);
+    return `- ${name} by ${author.name} (${author.url}), ${license.title} (${license.url})`;
+  });
+  return `# Attribution\n\nThe pictures are drawings of these sets, made 64×64 pixels large on white:\n\n${lines.join('\n')}\n`;
+}
