@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { create } from 'webgpu';
 import type { Backend } from '../src/backend/backend.js';
 import { createBackend, type DeviceOptions } from '../src/backend/create.js';
+import { ReferenceBackend } from '../src/backend/reference.js';
 import { WasmBackend } from '../src/backend/wasm.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
@@ -39,6 +40,10 @@ export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice |
   const adapter = await findAdapter();
   return adapter ? adapter.requestDevice(GRADES[grade](adapter)) : undefined;
 }
+
+/** The options that make `device` compute: for 'reference', which the public options do not have, the float64 backend itself. */
+export const deviceOptions = (device: 'reference' | 'wasm' | 'webgpu'): DeviceOptions =>
+  device === 'reference' ? { backend: () => new ReferenceBackend() } : { device };
 
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: wasmBackend,

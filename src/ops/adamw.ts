@@ -21,16 +21,6 @@ export const adamw = {
       hyper: { shape: '8', io: 'in' },
     },
     attrs: { decay: 'f32' },
-    reference({ param, grad, m, v, hyper }, { n, decay }) {
-      const [lr, beta1, beta2, eps, bias1, bias2, grad_scale, skip] = hyper as unknown as number[];
-      if (skip !== 0) return;
-      for (let i = 0; i < n; i++) {
-        const g = grad[i]! * grad_scale!;
-        m[i] = beta1! * m[i]! + (1 - beta1!) * g;
-        v[i] = beta2! * v[i]! + (1 - beta2!) * g ** 2;
-        param[i] = param[i]! * (1 - lr! * decay) - (lr! * (m[i]! / bias1!)) / (Math.sqrt(v[i]! / bias2!) + eps!);
-      }
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return {

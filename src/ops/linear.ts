@@ -50,15 +50,6 @@ const FORWARD = {
 export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: FORWARD,
-    reference({ x, w, bias, residual, y }, { m, n, k }) {
-      for (let i = 0; i < m; i++) {
-        for (let j = 0; j < n; j++) {
-          let sum = bias?.[j] ?? 0;
-          for (let q = 0; q < k; q++) sum += x[i * k + q]! * w[j * k + q]!;
-          y[i * n + j] = sum + (residual?.[i * n + j] ?? 0);
-        }
-      }
-    },
     webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
       return (
@@ -92,13 +83,6 @@ export const linear = {
       dy: { shape: 'm n', io: 'in' },
       dx: { shape: 'm k', io: 'out' },
     },
-    reference({ w, dy, dx }, { m, n, k }) {
-      dx.fill(0, 0, m * k);
-      for (let i = 0; i < m; i++)
-        for (let j = 0; j < n; j++)
-          // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dx[m,k] += dy[m,n]·w[n,k]
-          for (let q = 0; q < k; q++) dx[i * k + q]! += dy[i * n + j]! * w[j * k + q]!;
-    },
     webgpu({ m, n, k }, caps) {
       const along = { A_ALONG_K: 1, B_ALONG_K: 0 };
       return (
@@ -119,19 +103,6 @@ export const linear = {
       dy: { shape: 'm n', io: 'in' },
       dw: { shape: 'p n k', io: 'inout' },
       dbias: { shape: 'p n', io: 'inout', optional: true },
-    },
-    reference({ x, dy, dw, dbias }, { m, n, k, p }) {
-      const chunk = ceilDiv(m, p);
-      for (let i = 0; i < m; i++) {
-        const part = Math.floor(i / chunk);
-        for (let j = 0; j < n; j++) {
-          const d = dy[i * n + j]!;
-          // forward: y[m,n] = bias[n] + …  ⇒  dbias[n] += dy[m,n]
-          if (dbias) dbias[part * n + j]! += d;
-          // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dw[n,k] += dy[m,n]·x[m,k]
-          for (let q = 0; q < k; q++) dw[(part * n + j) * k + q]! += d * x[i * k + q]!;
-        }
-      }
     },
     webgpu({ m, n, k, p }, caps) {
       const along = { A_ALONG_K: 0, B_ALONG_K: 0 };
