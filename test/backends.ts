@@ -7,6 +7,7 @@ import { ReferenceBackend } from '../src/backend/reference.js';
 import { WasmBackend } from '../src/backend/wasm.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
+import { GuardedWasm } from './guarded_wasm.js';
 
 /** WASM with all kernels, those of training included. */
 export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
@@ -45,8 +46,9 @@ export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice |
 export const deviceOptions = (device: 'reference' | 'wasm' | 'webgpu'): DeviceOptions =>
   device === 'reference' ? { backend: () => new ReferenceBackend() } : { device };
 
+/** Of the tests of ops: each call on WASM has scratch memory of its own, with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
-  wasm: wasmBackend,
+  wasm: GuardedWasm.create,
   webgpu: webgpuBackend,
 };
 

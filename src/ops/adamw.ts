@@ -6,10 +6,15 @@
  * nothing changes.
  */
 import shader from '../../shaders/adamw.wgsl';
+import { BETA1, BETA2, BIAS1, BIAS2, EPS, GRAD_SCALE, LR, SKIP } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Where `hyper` holds what; `clip` sets grad_scale and skip on the device. */
-export const HYPER = { lr: 0, beta1: 1, beta2: 2, eps: 3, bias1: 4, bias2: 5, grad_scale: 6, skip: 7 } as const;
+/** Indices into `hyper`. */
+export const HYPER = {
+  ...{ lr: LR, beta1: BETA1, beta2: BETA2, eps: EPS, bias1: BIAS1, bias2: BIAS2 },
+  grad_scale: GRAD_SCALE,
+  skip: SKIP,
+} as const;
 
 export const adamw = {
   forward: entry('adamw', 'forward', shader, {

@@ -2,12 +2,10 @@
 import shader from '../../shaders/attention.wgsl';
 import { ceilDiv, entry, type GpuPass, type GpuPlan, grid } from './spec.js';
 
-/** Rows of a workgroup, and of a block of assembly/attention.ts. */
+/** Rows of a workgroup. */
 const GPU_ROWS = 16;
-const WASM_ROWS = 32;
 /** Scores that may be held at once, in elements: what a binding takes by WebGPU's defaults. */
 const SCORES = 2 ** 25;
-const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
 const plan = ({ b, s, c }: { b: number; s: number; c: number }) => ({
   constants: { CHANNELS: ceilDiv(c, 256) },
@@ -52,7 +50,6 @@ export const attention = {
     },
     webgpu: forwardPlan,
     flops: ({ b, s, c }) => 4 * b * s * s * c,
-    wasmScratch: ({ s, c }) => 4 * (pad4(s) * c + s * pad4(c) + WASM_ROWS * s),
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'scores of c products in f32 pass an exp, then s products are summed' },
   }),
@@ -70,7 +67,6 @@ export const attention = {
     },
     webgpu: plan,
     flops: ({ b, s, c }) => 6 * b * s * s * c,
-    wasmScratch: ({ s, c }) => 4 * (2 * pad4(s) * c + s * pad4(c) + 2 * WASM_ROWS * s),
     wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),
@@ -88,7 +84,6 @@ export const attention = {
     },
     webgpu: plan,
     flops: ({ b, s, c }) => 8 * b * s * s * c,
-    wasmScratch: ({ s, c }) => 4 * (2 * pad4(s) * c + 2 * s * pad4(c) + 2 * WASM_ROWS * s),
     wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),

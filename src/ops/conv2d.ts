@@ -4,7 +4,6 @@
  * right and the bottom as far as ho and wo ask. Weights are O H W I; 1×1 convolutions are `linear`.
  */
 import shader from '../../shaders/conv2d.wgsl';
-import { gradientScratch } from './linear.js';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
 import { HALF_EXTENSIONS, hasMatrixUnits } from './tile.js';
 
@@ -23,12 +22,6 @@ function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | und
   }
   return undefined;
 }
-
-/** Bytes of windows that assembly/conv2d.ts lays out at once (at least MIN_ROWS of them). */
-const COLUMNS = 65536;
-const MIN_ROWS = 8;
-const columnBytes = (row: number) => row * Math.max(MIN_ROWS, Math.floor(COLUMNS / row));
-const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
 /** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
 const PATCH = [8, 16] as const;
@@ -108,7 +101,6 @@ export const conv2d = {
         workgroups: [ceilDiv(d.co, 64), ...grid(ceilDiv(d.b * d.ho * d.wo, 64))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·ci products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -129,7 +121,6 @@ export const conv2d = {
         workgroups: [ceilDiv(d.ci, 64), ...grid(ceilDiv(d.b * d.hi * d.wi, 64))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·co products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -149,7 +140,6 @@ export const conv2d = {
       workgroups: [ceilDiv(kh * kw * ci, 64), ceilDiv(co, 64), p],
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => gradientScratch(co) + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'b·ho·wo products summed in f32, in another order' },
   }),

@@ -78,7 +78,6 @@ export const groupNorm = {
         },
       ]),
     flops: ({ b, s, c }) => 8 * b * s * c,
-    wasmScratch: ({ c }) => 16 * c,
     wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'sums over a group in f32, one rsqrt and one exp' },
   }),
@@ -124,7 +123,6 @@ export const groupNorm = {
       return { ...plan, workspaces: { ...plan.workspaces, channels: 2 * d.b * parts * d.c, sums: 2 * d.b * d.groups } };
     },
     flops: ({ b, s, c }) => 24 * b * s * c,
-    wasmScratch: ({ c }) => 40 * c,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'sums over a group in f32, whose means are taken from values of their size' },
   }),

@@ -4,12 +4,6 @@ import { gemvPlan, gemvTilePlan } from './gemv.js';
 import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid, type TensorSpec } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
-/** Bytes of the panel of w that assembly/linear.ts packs. */
-const PANEL = 16384;
-
-/** Scratch memory for a weight's gradient: a panel, and the rows of dy that assembly/linear.ts turns at once. */
-export const gradientScratch = (n: number) => PANEL + 4 * 256 * n;
-
 /** A launch that makes `rows` × `columns` sums in tiles. */
 function product(
   entry: string,
@@ -58,7 +52,6 @@ export const linear = {
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: () => PANEL,
     wasmParts: true,
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -91,7 +84,6 @@ export const linear = {
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: () => PANEL,
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'n products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -113,7 +105,6 @@ export const linear = {
       return { ...pass, workgroups: [columns, rows, p] };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => gradientScratch(n),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'm products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),

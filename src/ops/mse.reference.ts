@@ -1,5 +1,6 @@
 /** Float64 reference of mse.ts, where the equations are. */
-import { CHUNK, type mse } from './mse.js';
+import type { mse } from './mse.js';
+import { MSE_CHUNK as CHUNK } from './shared.js';
 import type { References } from './spec.js';
 
 export const references: References<typeof mse> = {

@@ -3,9 +3,8 @@
  * that the addends of each f32 sum are few and every workgroup has one.
  */
 import shader from '../../shaders/mse.wgsl';
+import { MSE_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
-
-export const CHUNK = 16384;
 
 /** Of how many elements `parts` is for n numbers. */
 export const mseParts = (n: number) => ceilDiv(n, CHUNK);

@@ -19,7 +19,6 @@ export const quantize = {
     },
     webgpu: ({ r, d }) => ({ constants: { D: d, ROWS }, workgroups: grid(ceilDiv(r, ROWS)) }),
     flops: ({ r, v, d }) => 3 * r * v * d,
-    wasmScratch: ({ v, d }) => 4 * d * (ceilDiv(v, 4) * 4 + 1),
     wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'd squares of differences of two rounded quotients' },
   }),
@@ -40,7 +39,6 @@ export const quantize = {
     },
     attrs: { codebook_weight: 'f32', commitment_weight: 'f32' },
     webgpu: ({ r, v, d }) => ({ constants: { D: d }, workgroups: grid(ceilDiv(r, 64) + v) }),
-    wasmScratch: ({ v, d }) => 4 * d * (v + 2),
     tolerance: { f32: 3e-6, reason: 'differences and projections of rounded quotients, summed by code' },
   }),
 };

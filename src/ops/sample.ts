@@ -14,8 +14,6 @@ import shader from '../../shaders/sample.wgsl';
 import { either } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Histogram bins of the assembly kernel's selection. */
-const WASM_BINS = 2048;
 /** Logits that a thread of the shader keeps in registers, if it may have threads enough. */
 const PER_THREAD = 16;
 
@@ -45,7 +43,6 @@ export const sample = {
         workgroups: grid(b),
       };
     },
-    wasmScratch: ({ v }) => 4 * (WASM_BINS + 3 * v),
     tolerance: { f32: 0, reason: 'tokens are integers' },
   }),
 };

@@ -8,21 +8,16 @@
  * the start of every chunk of CHUNK positions and computed again from there. `ddt` and `dx` carry what the next entry needs.
  */
 import shader from '../../shaders/selective_scan.wgsl';
+import { scanBlock as blockOf, SCAN_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
+
+export { blockOf, CHUNK };
 
 const MAX_STATE = 64;
 
-/** Positions of a block in assembly/selective_scan.ts. */
-const BLOCK = 16;
-
-/** Positions between two kept states; also in assembly/selective_scan.ts. */
-export const CHUNK = 16;
-
 /** Threads of a backward workgroup, and how many of them share four channels, so that each has at most 4 states of one. */
 const BACK_WG = 64;
-const backLanes = (n: number) => (n <= 16 ? 4 : n <= 32 ? 8 : 16);
-/** Channels whose dB and dC are summed together; also in assembly/selective_scan.ts. */
-export const blockOf = (n: number) => (4 * BACK_WG) / backLanes(n);
+const backLanes = (n: number) => (4 * BACK_WG) / blockOf(n);
 
 type Sizes = Record<string, number>;
 
@@ -67,8 +62,6 @@ export const selectiveScan = {
       };
     },
     flops: ({ m, l, e, n }) => m * l * e * (7 * n + 8),
-    // A and h of four channels, then their Δ, Δx and C·h at a block of positions.
-    wasmScratch: ({ n }) => (8 * n + 12 * BLOCK) * 4,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'an exp of a rounded product per position and state, carried along the sequence' },
   }),
@@ -94,7 +87,6 @@ export const selectiveScan = {
       };
     },
     flops: ({ m, l, e, n }) => m * l * e * 7 * n,
-    wasmScratch: ({ n }) => (8 * n + 12 * BLOCK) * 4,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'as forward' },
   }),
@@ -140,7 +132,6 @@ export const selectiveScan = {
       workgroups: grid(m * b),
     }),
     flops: ({ m, l, e, n }) => m * l * e * 24 * n,
-    wasmScratch: ({ n }) => (3 * blockOf(n) * n + (2 * CHUNK + 1) * n + 5 * CHUNK * blockOf(n)) * 4,
     wasmParts: true,
     tolerance: { f32: 1e-5, reason: 'as forward, twice, and sums over n and over the positions' },
   }),

@@ -130,8 +130,6 @@ export interface EntrySpec<
 > extends CommonSpec<T, A> {
   /** `half` names the tensors given as f16. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
-  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
-  wasmScratch?(d: Dims<T, A>): number;
   /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
   wasmParts?: true;
 }
@@ -153,7 +151,7 @@ export interface Entry<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A>,
-    Partial<Pick<EntrySpec<T, A>, 'wasmScratch' | 'wasmParts'>>,
+    Partial<Pick<EntrySpec<T, A>, 'wasmParts'>>,
     Partial<Pick<CompositeSpec<T, A>, 'parts'>>,
     Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;

@@ -1,6 +1,7 @@
 /** Float64 reference of square_sum.ts, where the equations are. */
+import { SQUARE_SUM_CHUNK as CHUNK } from './shared.js';
 import type { References } from './spec.js';
-import { CHUNK, type squareSum, squareSumSlots } from './square_sum.js';
+import { type squareSum, squareSumSlots } from './square_sum.js';
 
 export const references: References<typeof squareSum> = {
   forward({ x, sums }, { n, slot }) {

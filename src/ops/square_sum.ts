@@ -3,9 +3,8 @@
  * chunks. A sum over anything not finite is not finite.
  */
 import shader from '../../shaders/square_sum.wgsl';
+import { SQUARE_SUM_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
-
-export const CHUNK = 16384;
 
 /** How many slots of `sums` a tensor of n elements fills. */
 export const squareSumSlots = (n: number) => ceilDiv(n, CHUNK);

@@ -15,9 +15,6 @@ import shader from '../../shaders/ssd.wgsl';
 import { shuffles } from './gemv.js';
 import { ceilDiv, entry, type GpuCaps, type GpuPasses, grid } from './spec.js';
 
-/** Rows of a state tile in assembly/ssd.ts, which wants scratch for one when there is no state. */
-const TILE_ROWS = 16;
-
 /** The largest headdim whose rows a backward workgroup can hold. */
 const MAX_HEADDIM = 1024;
 
@@ -282,7 +279,6 @@ export const ssd = {
       return planStep(d, caps) ?? { ...planRows('forward', d, ['xbc', 'state']), spaced: true };
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
-    wasmScratch: ({ d_state }) => TILE_ROWS * d_state * 4,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'one exp a position, carried along the sequence, and n products summed in f32' },
   }),
@@ -314,8 +310,6 @@ export const ssd = {
       return p ? backwardPairs(d, p) : backwardWalk(d);
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (15 * d_state + 3),
-    // A state, and dB, dC, past and future of a sequence's heads.
-    wasmScratch: ({ l, h, headdim, d_state }) => 4 * (Math.max(headdim, TILE_ROWS) * d_state + 2 * l * h * (d_state + 2)),
     wasmParts: true,
     tolerance: { f32: 2e-5, reason: 'as forward, there and back; dA_log sums what a running sum over positions has gathered' },
   }),
