@@ -5,14 +5,14 @@ import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
-import { annotate, dropReferences, errorsOf, minify } from './scripts/slim.mjs';
+import { banner, errorsOf, minify } from './scripts/slim.mjs';
 
 // Chunk names carry hashes: old ones would stay.
 rmSync('dist', { recursive: true, force: true });
 
 const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const source: InputPluginOption = [assets(), esbuild({ target: 'es2022' })];
-const library: InputPluginOption = [source, dropReferences(), minify()];
+const library: InputPluginOption = [source, minify()];
 const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
@@ -39,7 +39,7 @@ export default defineConfig([
     plugins: [
       name === 'train' && errorsOf('./aim.js'),
       library,
-      annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
+      banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
     ],
   })),
   // Drawing served by a worker.
@@ -47,7 +47,7 @@ export default defineConfig([
     input: { worker: 'src/worker/client.ts' },
     external: packages,
     output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
-    plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+    plugins: [library, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {

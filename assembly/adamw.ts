@@ -1,16 +1,18 @@
+// @train
 // g = grad·grad_scale;  m = beta1·m + (1 - beta1)·g;  v = beta2·v + (1 - beta2)·g²;
 // param = param·(1 - lr·decay) - lr·(m / bias1) / (√(v / bias2) + eps);  hyper = [lr, beta1, beta2, eps, bias1, bias2, grad_scale, skip].
+import { BETA1, BETA2, BIAS1, BIAS2, EPS, GRAD_SCALE, LR, SKIP } from '../src/ops/shared';
 import { begin } from './lib/split';
 
 export function adamw_forward(param: usize, grad: usize, m: usize, v: usize, hyper: usize, n: i32, decay: f32, part: i32, parts: i32): void {
-  if (load<f32>(hyper, 28) != 0) return;
-  const lr = load<f32>(hyper);
-  const beta1 = load<f32>(hyper, 4), rest1: f32 = 1 - beta1;
-  const beta2 = load<f32>(hyper, 8), rest2: f32 = 1 - beta2;
-  const eps = load<f32>(hyper, 12);
-  const rate: f32 = lr / load<f32>(hyper, 16);
-  const unbias: f32 = 1 / sqrt<f32>(load<f32>(hyper, 20));
-  const scale = load<f32>(hyper, 24);
+  if (load<f32>(hyper, SKIP << 2) != 0) return;
+  const lr = load<f32>(hyper, LR << 2);
+  const beta1 = load<f32>(hyper, BETA1 << 2), rest1: f32 = 1 - beta1;
+  const beta2 = load<f32>(hyper, BETA2 << 2), rest2: f32 = 1 - beta2;
+  const eps = load<f32>(hyper, EPS << 2);
+  const rate: f32 = lr / load<f32>(hyper, BIAS1 << 2);
+  const unbias: f32 = 1 / sqrt<f32>(load<f32>(hyper, BIAS2 << 2));
+  const scale = load<f32>(hyper, GRAD_SCALE << 2);
   const keep: f32 = 1 - lr * decay;
   const end = (<usize>begin(n, 4, part + 1, parts)) << 2;
   let q = (<usize>begin(n, 4, part, parts)) << 2;

@@ -4,8 +4,17 @@ import { dot, exp1, exp4, hsum } from './lib/math';
 import { begin } from './lib/split';
 import { gemmPacked, packAll, packAllTurned, packedBytes } from './linear';
 
-/** Rows of a block (queries, or keys in backward_key); src/ops/attention.ts sizes the scratch area for it. */
+/** Rows of a block (queries, or keys in backward_key). */
 const ROWS: i32 = 32;
+
+/** Packed k and v, and a block's scores. */
+export function attention_forward_scratch(_b: i32, s: i32, c: i32): usize {
+  return packedBytes(c, s) + packedBytes(s, c) + blockBytes(s);
+}
+
+function blockBytes(s: i32): usize {
+  return (<usize>ROWS * <usize>s) << 2;
+}
 
 export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32, s: i32, c: i32, scratch: usize, part: i32, parts: i32): void {
   const sequence = (<usize>s * <usize>c) << 2;
@@ -32,6 +41,11 @@ export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32
   }
 }
 
+/** Packed k and v, k packed once more for dq, and a block's scores and dp. */
+export function attention_backward_query_scratch(_b: i32, s: i32, c: i32): usize {
+  return 2 * packedBytes(c, s) + packedBytes(s, c) + 2 * blockBytes(s);
+}
+
 // With s = q·k·c^-½, p = softmax(s):
 // forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j], dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i]);  s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
 export function attention_backward_query(
@@ -40,7 +54,7 @@ export function attention_backward_query(
 ): void {
   const row = <usize>s << 2, sequence = row * c;
   const values = scratch + packedBytes(c, s), keys = values + packedBytes(c, s);
-  const scores = keys + packedBytes(s, c), dp = scores + <usize>ROWS * row;
+  const scores = keys + packedBytes(s, c), dp = scores + blockBytes(s);
   const scale = <f32>(1 / sqrt<f64>(c));
   const first = begin(b * s, 4, part, parts), last = begin(b * s, 4, part + 1, parts);
   for (let n = 0; n < b; n++) {
@@ -82,6 +96,11 @@ export function attention_backward_query(
   }
 }
 
+/** Packed q and dy, both ways, and a block's scores and dp. */
+export function attention_backward_key_scratch(_b: i32, s: i32, c: i32): usize {
+  return 2 * packedBytes(c, s) + 2 * packedBytes(s, c) + 2 * blockBytes(s);
+}
+
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i];  s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½
 export function attention_backward_key(
   q: usize, k: usize, v: usize, dy: usize, stats: usize, dk: usize, dv: usize,
@@ -89,7 +108,7 @@ export function attention_backward_key(
 ): void {
   const row = <usize>s << 2, sequence = row * c;
   const packedDy = scratch + packedBytes(c, s), queries = packedDy + packedBytes(c, s);
-  const turnedDy = queries + packedBytes(s, c), scores = turnedDy + packedBytes(s, c), dp = scores + <usize>ROWS * row;
+  const turnedDy = queries + packedBytes(s, c), scores = turnedDy + packedBytes(s, c), dp = scores + blockBytes(s);
   const scale = <f32>(1 / sqrt<f64>(c));
   const first = begin(b * s, 4, part, parts), last = begin(b * s, 4, part + 1, parts);
   for (let n = 0; n < b; n++) {

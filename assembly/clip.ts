@@ -1,4 +1,6 @@
+// @train
 // norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
+import { GRAD_SCALE, SKIP } from '../src/ops/shared';
 import { hsum } from './lib/math';
 
 export function clip_forward(
@@ -13,14 +15,14 @@ export function clip_forward(
   for (; sums < end; sums += 4) all += load<f32>(sums);
   all = scale * sqrt<f32>(all);
   store<f32>(norm, all);
-  store<f32>(hyper, scale * min<f32>(1, max_norm / (all + 1e-6)), 24);
+  store<f32>(hyper, scale * min<f32>(1, max_norm / (all + 1e-6)), GRAD_SCALE << 2);
   const good = isFinite<f32>(all);
-  if (!good) store<f32>(hyper, 1, 28);
+  if (!good) store<f32>(hyper, 1, SKIP << 2);
   if (!loss_scale || load<f32>(loss_scale) < 1) return;
   // Not finite: this step alone is skipped and the scale halved; growth good steps in a row double it.
   let steps: f32 = 0;
   if (good) {
-    store<f32>(hyper, 0, 28);
+    store<f32>(hyper, 0, SKIP << 2);
     steps = load<f32>(loss_scale, 4) + 1;
     if (steps == <f32>growth) {
       store<f32>(loss_scale, 2 * load<f32>(loss_scale));

@@ -4,9 +4,25 @@
 import { begin } from './lib/split';
 import { gemmColumns, gemmPacked, gradientBegin, packAll, packAllTurned, packedBytes, weightGradient, weightGradientBytes } from './linear';
 
-/** Bytes of rows in a block, and the least number of rows; src/ops/conv2d.ts sizes the scratch area for both. */
+/** Bytes of rows in a block, and the least number of rows. */
 const COLUMNS: i32 = 65536;
 const MIN_ROWS: i32 = 8;
+
+/** Rows of k numbers in a block, and their bytes. */
+function blockRows(k: i32): i32 {
+  return max(MIN_ROWS, COLUMNS / (k << 2));
+}
+function blockBytes(k: i32): usize {
+  return (<usize>blockRows(k) * <usize>k) << 2;
+}
+
+export function conv2d_forward_scratch(
+  _b: i32, _hi: i32, _wi: i32, ci: i32, co: i32, kh: i32, kw: i32, _ho: i32, _wo: i32,
+  _stride: i32, _pad: i32, _up: i32,
+): usize {
+  const k = kh * kw * ci;
+  return packedBytes(k, co) + blockBytes(k);
+}
 
 export function conv2d_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
@@ -15,7 +31,7 @@ export function conv2d_forward(
 ): void {
   const k = kh * kw * ci, m = b * ho * wo, rowY = <usize>co << 2;
   const columns = scratch + packedBytes(k, co);
-  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  const block = blockRows(k);
   // Parts are pixels where those are more, else channels.
   const byPixels = m > co;
   const first = byPixels ? begin(m, 4, part, parts) : 0, last = byPixels ? begin(m, 4, part + 1, parts) : m;
@@ -32,6 +48,14 @@ export function conv2d_forward(
   }
 }
 
+export function conv2d_backward_input_scratch(
+  co: i32, kh: i32, kw: i32, ci: i32, _b: i32, _ho: i32, _wo: i32, _hi: i32, _wi: i32,
+  _stride: i32, _pad: i32, _up: i32,
+): usize {
+  const k = kh * kw * ci;
+  return packedBytes(co, k) + blockBytes(k);
+}
+
 // forward: columns[i,k] = window(x, i), y = columns·wᵀ  ⇒  dcolumns = dy·w, dx gets every element of it back
 // Parts are rows of dx; output rows whose windows reach into two parts are multiplied in both.
 export function conv2d_backward_input(
@@ -41,7 +65,7 @@ export function conv2d_backward_input(
 ): void {
   const k = kh * kw * ci, rowY = <usize>co << 2, rowX = <usize>(wi * ci) << 2;
   const columns = scratch + packedBytes(co, k);
-  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  const block = blockRows(k);
   const first = begin(b * hi, 1, part, parts), last = begin(b * hi, 1, part + 1, parts);
   if (first == last) return;
   packAllTurned(w, co, k, scratch);
@@ -62,6 +86,13 @@ export function conv2d_backward_input(
   }
 }
 
+export function conv2d_backward_weight_scratch(
+  _b: i32, _hi: i32, _wi: i32, ci: i32, _ho: i32, _wo: i32, co: i32, _p: i32, kh: i32, kw: i32,
+  _stride: i32, _pad: i32, _up: i32,
+): usize {
+  return weightGradientBytes(co) + blockBytes(kh * kw * ci);
+}
+
 // forward: y = columns·wᵀ + bias  ⇒  dw += dyᵀ·columns, dbias += Σ dy
 export function conv2d_backward_weight(
   x: usize, dy: usize, dw: usize, dbias: usize,
@@ -70,7 +101,7 @@ export function conv2d_backward_weight(
 ): void {
   const k = kh * kw * ci, m = b * ho * wo, chunk = (m + p - 1) / p;
   const columns = scratch + weightGradientBytes(co);
-  const block = max(MIN_ROWS, COLUMNS / (k << 2));
+  const block = blockRows(k);
   const first = gradientBegin(k, co, part, parts), last = gradientBegin(k, co, part + 1, parts);
   if (first == last) return;
   for (let start = 0; start < m; start += chunk) {

@@ -1,3 +1,4 @@
+// @train
 // loss[r] = lse[r] - logits[r,targets[r]],  lse = log Σ exp(logits)
 import { exp1, exp4, hsum } from './lib/math';
 import { begin } from './lib/split';

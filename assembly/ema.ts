@@ -1,3 +1,4 @@
+// @train
 // ema += (1 - decay)·(param - ema)
 export function ema_forward(ema: usize, param: usize, n: i32, decay: f32): void {
   const end = (<usize>n) << 2;

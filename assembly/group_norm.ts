@@ -7,6 +7,11 @@ import { begin } from './lib/split';
 /** Pixels of a block. */
 const BLOCK: i32 = 32;
 
+/** By channel two f32, and a sum in f64. */
+export function group_norm_forward_scratch(_b: i32, _s: i32, c: i32, _groups: i32, _eps: f32, _swish: i32): usize {
+  return 16 * <usize>c;
+}
+
 export function group_norm_forward(
   x: usize, weight: usize, bias: usize, y: usize,
   b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize, part: i32, parts: i32,
@@ -35,6 +40,11 @@ export function group_norm_forward(
       yp += row;
     }
   }
+}
+
+/** By channel six f32, and two sums in f64. */
+export function group_norm_backward_scratch(_b: i32, _s: i32, c: i32, _groups: i32, _eps: f32, _swish: i32): usize {
+  return 40 * <usize>c;
 }
 
 // forward: unit = (x - mean)·rstd, v = unit·weight + bias, y = v or SiLU(v)

@@ -8,8 +8,12 @@ import { begin } from './lib/split';
 
 /** A block of k: a panel's block of 16 KiB stays in the first-level cache, and short sums stay precise. */
 const K_BLOCK: i32 = 256;
-/** Bytes of a panel's block; src/ops/linear.ts sizes the scratch area for it. */
+/** Bytes of a panel's block. */
 const PANEL: usize = K_BLOCK * 16 * 4;
+
+export function linear_forward_scratch(_m: i32, _k: i32, _n: i32): usize {
+  return PANEL;
+}
 
 export function linear_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
@@ -18,12 +22,20 @@ export function linear_forward(
   gemm(x, w, bias, residual, y, m, k, n, false, scratch, part, parts);
 }
 
+export function linear_backward_input_scratch(_n: i32, _k: i32, _m: i32): usize {
+  return PANEL;
+}
+
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k]  ⇒  dx[m,k] = Σₙ dy[m,n]·w[n,k]
 export function linear_backward_input(
   w: usize, dy: usize, dx: usize,
   n: i32, k: i32, m: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   gemm(dy, w, 0, 0, dx, m, n, k, true, scratch, part, parts);
+}
+
+export function linear_backward_weight_scratch(_m: i32, _k: i32, n: i32, _p: i32): usize {
+  return weightGradientBytes(n);
 }
 
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]

@@ -1,7 +1,7 @@
+// @train
 // parts[q] = Σ (x - truth)² over the q-th CHUNK elements, in 8 running sums; backward dx = 2·scale·(x - truth).
+import { MSE_CHUNK as CHUNK } from '../src/ops/shared';
 import { hsum } from './lib/math';
-
-const CHUNK: i32 = 16384;
 
 export function mse_forward(x: usize, truth: usize, parts: usize, n: i32, p: i32): void {
   for (let from = 0; from < n; from += CHUNK, parts += 4) {

@@ -3,6 +3,11 @@
 import { rowLength } from './lib/math';
 import { begin } from './lib/split';
 
+/** The packed codebook and a row. */
+export function quantize_forward_scratch(_r: i32, d: i32, v: i32): usize {
+  return (<usize>((v + 3) & ~3) + 1) * (<usize>d << 2);
+}
+
 export function quantize_forward(
   z: usize, codebook: usize, codes: usize, distance: usize,
   r: i32, d: i32, v: i32, scratch: usize, part: i32, parts: i32,
@@ -38,6 +43,11 @@ export function quantize_forward(
     store<i32>(codes + (<usize>i << 2), which);
     if (distance) store<f32>(distance + (<usize>i << 2), least);
   }
+}
+
+/** A gradient of the codebook and two rows. */
+export function quantize_backward_scratch(_r: i32, d: i32, v: i32, _codebookWeight: f32, _commitmentWeight: f32): usize {
+  return (<usize>v + 2) * (<usize>d << 2);
 }
 
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)

@@ -7,6 +7,11 @@ import { threefry2x32 } from './lib/threefry';
 const BINS: usize = 2048;
 const ONE: f32 = 1073741824;
 
+/** The bins; keys, ids and weights of a row. */
+export function sample_forward_scratch(_b: i32, v: i32, _t: i32, _temperature: f32, _topK: i32, _topP: f32): usize {
+  return (BINS + 3 * <usize>v) << 2;
+}
+
 export function sample_forward(
   logits: usize, seed: usize, step: usize, tokens: usize,
   b: i32, v: i32, t: i32, temperature: f32, top_k: i32, top_p: f32, scratch: usize,

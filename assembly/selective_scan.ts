@@ -5,16 +5,26 @@
 // Parts are channels; in backward blocks of channels of sequences.
 import { decay1, decay4, exp1, exp4, hsum, sigmoid1, sigmoid4, silu1, silu4, softplus1, softplus4 } from './lib/math';
 import { begin } from './lib/split';
+import { SCAN_CHUNK, scanBlock } from '../src/ops/shared';
 
-/** Positions (of four channels) of a block; also in src/ops/selective_scan.ts, for the scratch that holds their Δ, Δx and C·h. */
+/** Positions (of four channels) of a block. */
 const BLOCK: i32 = 16;
 
-/** Positions between two kept states; also in src/ops/selective_scan.ts. */
-const CHUNK: i32 = 16;
+/** Positions between two stored states. */
+const CHUNK: i32 = SCAN_CHUNK;
 
 /** A is kept times LOG2E, for powers of 2. */
 const LOG2E: f32 = 1.44269504;
 const LN2: f32 = 0.693147181;
+
+/** A and h of four channels, then their Δ, Δx and C·h at a block of positions. */
+function walkBytes(n: i32): usize {
+  return 8 * (<usize>n << 2) + 3 * 16 * BLOCK;
+}
+
+export function selective_scan_forward_scratch(_m: i32, _l: i32, _e: i32, n: i32, _s: i32, _f: i32): usize {
+  return walkBytes(n);
+}
 
 export function selective_scan_forward(
   x: usize, dt: usize, A_log: usize, bc: usize, D: usize, z: usize, state: usize, y: usize,
@@ -120,6 +130,10 @@ export function selective_scan_forward(
   return sum;
 }
 
+export function selective_scan_backward_states_scratch(_m: i32, _l: i32, _e: i32, n: i32, _s: i32, _k: i32): usize {
+  return walkBytes(n);
+}
+
 // h at the start of every chunk, and scan = C·h: forward without its gate.
 export function selective_scan_backward_states(
   x: usize, dt: usize, A_log: usize, bc: usize, states: usize, scan: usize,
@@ -192,6 +206,14 @@ export function selective_scan_backward_gate(
   }
 }
 
+/** A, dh and dA of a block of channels; h and decays of a chunk for one channel; Δ, Δx, dscan and two more of a chunk. */
+export function selective_scan_backward_scratch(
+  _m: i32, _l: i32, _e: i32, n: i32, _s: i32, _k: i32, _b: i32, _w: i32,
+): usize {
+  const block = <i32>scanBlock(n);
+  return <usize>(3 * block * n + (2 * CHUNK + 1) * n + 5 * CHUNK * block) << 2;
+}
+
 // Back through the recurrence, a block of channels (those whose dB and dC are summed together) of one sequence at a time.
 export function selective_scan_backward(
   x: usize, dt: usize, A_log: usize, bc: usize, states: usize, dx: usize, ddt: usize, dBC: usize,
@@ -199,7 +221,7 @@ export function selective_scan_backward(
 ): void {
   const row = (<usize>n) << 2;
   const eRow = (<usize>e) << 2, sRow = (<usize>s) << 2, partRow = (<usize>w) << 2;
-  const block = n <= 16 ? 64 : n <= 32 ? 32 : 16;
+  const block = <i32>scanBlock(n);
   const stride = (<usize>block) << 2;
   const A = scratch;
   const dh = A + <usize>block * row;

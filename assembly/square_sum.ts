@@ -1,7 +1,7 @@
+// @train
 // sums[slot + q] = Σ x² over the q-th CHUNK elements of x, in 16 running sums.
+import { SQUARE_SUM_CHUNK as CHUNK } from '../src/ops/shared';
 import { hsum } from './lib/math';
-
-const CHUNK: i32 = 16384;
 
 export function square_sum_forward(x: usize, sums: usize, n: i32, k: i32, slot: i32): void {
   sums += (<usize>slot) << 2;

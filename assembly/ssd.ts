@@ -4,8 +4,16 @@
 import { exp1, hsum, sigmoid1, softplus1 } from './lib/math';
 import { begin } from './lib/split';
 
-/** Rows of a state tile; also in src/ops/ssd.ts, for the scratch that holds one when there is no state. */
+/** Rows of a state tile. */
 const TILE_ROWS: i32 = 16;
+
+/** A state tile, where the state of a call has none. */
+export function ssd_forward_scratch(
+  _m: i32, _l: i32, _c: i32, _s: i32, _h: i32, _p: i32, _n: i32, _e: i32,
+  _ngroups: i32, _headdim: i32, n: i32,
+): usize {
+  return <usize>(TILE_ROWS * n) << 2;
+}
 
 export function ssd_forward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, state: usize, y: usize,
@@ -99,6 +107,18 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
   store<f32>(y, D * load<f32>(x, 12) + gain * tail(H3, B, C, end, stride, a, f32x4.extract_lane(u, 3), hsum(c3)), 12);
 }
 
+/** A state, then dB, dC, past and future of a sequence's heads. */
+export function ssd_backward_scratch(
+  _m: i32, l: i32, _c: i32, _s: i32, h: i32, _e: i32,
+  _ngroups: i32, p: i32, n: i32,
+): usize {
+  return stateBytes(p, n) + 2 * ((<usize>l * <usize>h) << 2) * <usize>(n + 2);
+}
+
+function stateBytes(p: i32, n: i32): usize {
+  return <usize>(max(p, TILE_ROWS) * n) << 2;
+}
+
 // The gradient keeps no states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's gradient follows
 // from how much each position takes from its past and gives to its future. One sequence at a time.
 export function ssd_backward(
@@ -108,7 +128,7 @@ export function ssd_backward(
   ngroups: i32, p: i32, n: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const heads = (<usize>l * <usize>h) << 2;
-  const dB = scratch + (<usize>(max(p, TILE_ROWS) * n) << 2);
+  const dB = scratch + stateBytes(p, n);
   const dC = dB + heads * <usize>n;
   const past = dC + heads * <usize>n;
   const future = past + 2 * heads;

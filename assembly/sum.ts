@@ -1,3 +1,4 @@
+// @train
 // y = scale·Σ x, in 16 running sums.
 import { hsum } from './lib/math';
 

@@ -290,7 +290,7 @@ export class AiM {
     return this.recovery.count;
   }
 
-  /** 'wasm', 'webgpu' or 'reference'. */
+  /** 'wasm' or 'webgpu'. */
   get backend(): BackendName {
     return this.be.name;
   }

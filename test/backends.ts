@@ -3,9 +3,11 @@ import { existsSync } from 'node:fs';
 import { create } from 'webgpu';
 import type { Backend } from '../src/backend/backend.js';
 import { createBackend, type DeviceOptions } from '../src/backend/create.js';
+import { ReferenceBackend } from '../src/backend/reference.js';
 import { WasmBackend } from '../src/backend/wasm.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
+import { GuardedWasm } from './guarded_wasm.js';
 
 /** WASM with all kernels, those of training included. */
 export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
@@ -40,8 +42,13 @@ export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice |
   return adapter ? adapter.requestDevice(GRADES[grade](adapter)) : undefined;
 }
 
+/** The options that make `device` compute: for 'reference', which the public options do not have, the float64 backend itself. */
+export const deviceOptions = (device: 'reference' | 'wasm' | 'webgpu'): DeviceOptions =>
+  device === 'reference' ? { backend: () => new ReferenceBackend() } : { device };
+
+/** Of the tests of ops: each call on WASM has scratch memory of its own, with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
-  wasm: wasmBackend,
+  wasm: GuardedWasm.create,
   webgpu: webgpuBackend,
 };
 

@@ -3,7 +3,7 @@
  * one, the poster included. So a helper that sleeps or comes late costs nothing but its help, and only parts already begun are
  * waited for.
  */
-export type Kernel = (...args: number[]) => void;
+export type Kernel = (...args: number[]) => unknown;
 
 /** An instance's exports, in the module's order. */
 export const kernelsOf = (instance: WebAssembly.Instance) => Object.entries(instance.exports) as [string, Kernel][];

@@ -3,15 +3,11 @@
 import { DeviceError, OptionError } from '../core/errors.js';
 import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
 import type { Backend } from './backend.js';
-import { ReferenceBackend } from './reference.js';
 import { WasmBackend } from './wasm.js';
 import { describeAdapter, WebGpuBackend } from './webgpu.js';
 
-/**
- * 'auto' is WebGPU on real hardware, else WASM. 'reference' is the float64 check, slow by design; the `aim` command has it, the
- * published library does not.
- */
-export type DeviceName = 'auto' | 'webgpu' | 'wasm' | 'reference';
+/** 'auto' is WebGPU on real hardware, else WASM. */
+export type DeviceName = 'auto' | 'webgpu' | 'wasm';
 
 export interface DeviceOptions {
   /** Default 'auto'; or a GPUDevice of yours, which stays yours to destroy. */
@@ -35,6 +31,8 @@ export interface DeviceOptions {
    */
   threads?: number;
   signal?: AbortSignal | undefined;
+  /** @internal Makes the backend, whatever `device` is: how the `aim` command and tests compute on the float64 reference. */
+  backend?: (() => Backend) | undefined;
 }
 
 /** More threads than this seldom help: beyond, memory is the limit. */
@@ -129,6 +127,7 @@ async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<We
 export async function createBackend(options: DeviceOptions = {}): Promise<Backend> {
   const { device = 'auto', precision = 'f32', dawn, wasmUrl, threads, signal } = options;
   signal?.throwIfAborted();
+  if (options.backend) return options.backend();
   if (precision !== 'f32' && precision !== 'mixed')
     throw new OptionError(`precision is ${JSON.stringify(precision)}; it must be 'f32' or 'mixed'.`);
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
@@ -139,8 +138,6 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
   };
   if (typeof device === 'object') return new WebGpuBackend(device, undefined, false, products(precision));
   switch (device) {
-    case 'reference':
-      return new ReferenceBackend();
     case 'wasm':
       return wasm();
     case 'webgpu': {

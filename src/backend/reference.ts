@@ -1,6 +1,10 @@
-/** The float64 truth: runs each spec's own reference. For tests and `aim verify`, not for users' images. */
+/**
+ * Runs the float64 references of src/ops/<op>.reference.ts, against which tests and `aim verify` check the other backends. The
+ * published library does not contain it: the `aim` command and the tests pass it as `DeviceOptions.backend`.
+ */
 import { DeviceError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
+import * as references from '../ops/references.js';
 import type { AnyEntry, RefArray } from '../ops/spec.js';
 import { Backend, type Command, type Cost, type Profile } from './backend.js';
 
@@ -32,15 +36,13 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   protected release(): void {}
 
   protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, cost: Cost) {
-    const { reference } = e;
-    if (!reference)
-      throw new DeviceError("the published library has no float64 references; use device 'wasm', or the `aim` command.");
+    const reference = referenceOf(e);
     const args: Record<string, RefArray | undefined> = {};
     for (const name of e.names) {
       const t = tensors[name];
       args[name] = t && view(t);
     }
-    return [{ key: e.key, ...cost, run: () => reference(args as Record<string, RefArray>, dims) }];
+    return [{ key: e.key, ...cost, run: () => reference(args, dims) }];
   }
   protected prepareZero(t: Tensor) {
     return { key: 'zero', flops: 0, bytes: t.size * 4, run: () => void view(t).fill(0) };
@@ -52,6 +54,19 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
     return view(t).slice();
   }
   protected destroy(): void {}
+}
+
+type AnyReference = (tensors: Record<string, RefArray | undefined>, dims: Record<string, number>) => void;
+
+function referenceOf(e: AnyEntry): AnyReference {
+  const ops = references as unknown as Record<string, Record<string, AnyReference> | undefined>;
+  const reference = ops[e.op]?.[e.entry];
+  if (!reference)
+    throw new DeviceError(
+      `${e.key} has no float64 reference; \`references\` of src/ops/${e.op}.reference.ts must have \`${e.entry}\`, and ` +
+        'src/ops/references.ts must export them.',
+    );
+  return reference;
 }
 
 function view(t: Tensor): RefArray {

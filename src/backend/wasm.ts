@@ -119,23 +119,33 @@ async function startHelper(start: HelperStart): Promise<Thread | undefined> {
   }
 }
 
+/** An entry's kernel, its number on the board, and how many bytes of scratch memory it wants for given dims and attributes. */
+interface EntryKernel {
+  number: number;
+  kernel: Kernel;
+  scratchBytes: ((sizes: number[]) => number) | undefined;
+}
+
+type WasmParts = [module: WebAssembly.Module, memory: WebAssembly.Memory, partFlops: number, shared: boolean];
+
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
   private rows: Profile | undefined;
-  private readonly heap: Heap;
+  protected readonly heap: Heap;
   private readonly modules: WebAssembly.Module[] = [];
   private readonly names: string[] = [];
   private readonly kernels: Kernel[] = [];
+  private readonly known = new Map<AnyEntry, EntryKernel>();
   private board: Board | undefined;
   private helpers: Thread[] = [];
   /** That calls are cut for: helpers that are still starting included. */
-  private threads = 1;
+  protected threads = 1;
   /** An area of `bytes` for each of `threads`. */
   private scratch = { at: 0, bytes: 0, threads: 0 };
 
-  private constructor(
+  protected constructor(
     module: WebAssembly.Module,
-    private readonly memory: WebAssembly.Memory,
+    protected readonly memory: WebAssembly.Memory,
     private readonly partFlops: number,
     private readonly shared: boolean,
   ) {
@@ -186,11 +196,16 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
    * is missing.
    */
   static async create(options: WasmOptions = {}): Promise<WasmBackend> {
+    return WasmBackend.open(options, (...parts) => new WasmBackend(...parts));
+  }
+
+  /** `create` for a class that extends this one. */
+  protected static async open<B extends WasmBackend>(options: WasmOptions, make: (...parts: WasmParts) => B): Promise<B> {
     const { threads = 1, partFlops = PART_FLOPS } = options;
     const shared = threads > 1 ? sharedMemory() : undefined;
     const module = await compile(options, shared !== undefined);
     const memory = shared ?? new WebAssembly.Memory(LIMITS);
-    const backend = new WasmBackend(module, memory, partFlops, shared !== undefined);
+    const backend = make(module, memory, partFlops, shared !== undefined);
     if (shared) await backend.startHelpers(threads - 1);
     return backend;
   }
@@ -239,27 +254,60 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     dims: Record<string, number>,
     cost: Cost,
   ): WasmCommand[] {
-    const number = this.names.indexOf(`${e.op}_${e.entry}`);
-    const kernel = this.kernels[number];
+    const { number, kernel, scratchBytes } = this.kernelOf(e);
     const pointers = e.names.map((n) => {
       const t = tensors[n];
       return t ? address(t) : 0;
     });
-    const args = [...pointers, ...e.dimNames.map((n) => dims[n]!), ...e.attrNames.map((n) => dims[n]!)];
-    const scratch = e.wasmScratch?.(dims) ?? 0;
-    if (scratch > 0) this.growScratch(scratch);
-    if (kernel?.length !== args.length + (e.wasmScratch ? 1 : 0) + (e.wasmParts ? 2 : 0))
-      throw new DeviceError(`${e.key}: the WASM module and the op's spec disagree; rebuild with \`npm run build\`.`);
+    const sizes = [...e.dimNames, ...e.attrNames].map((n) => dims[n]!);
+    const args = [...pointers, ...sizes];
     const parts = e.wasmParts ? this.partsOf(cost.flops) : 1;
-    // The scratch area may move when a later op wants more, so its address is looked up at run time.
-    const all = () => (e.wasmScratch ? [...args, this.scratch.at] : args);
-    const run = () => {
+    const call = (scratch: number[], stride: number) => {
       // Part 0 of 1; kernels that are not shared ignore it.
-      if (parts === 1) return kernel(...all(), 0, 1);
-      if (!share(this.board!, this.kernels, number, all(), e.wasmScratch ? this.scratch.bytes : 0, parts))
+      if (parts === 1) kernel(...args, ...scratch, 0, 1);
+      else if (!share(this.board!, this.kernels, number, [...args, ...scratch], stride, parts))
         throw new DeviceError(`${e.key} failed in one of the WASM threads; please report this.`);
     };
+    const run = scratchBytes ? this.withScratch(e, scratchBytes(sizes), (at, stride) => call([at], stride)) : () => call([], 0);
     return [{ key: e.key, ...cost, run }];
+  }
+
+  /** The kernel of an entry and, if it wants scratch memory, how many bytes for given dims and attributes. Checks their arguments. */
+  private kernelOf(e: AnyEntry): EntryKernel {
+    const known = this.known.get(e);
+    if (known) return known;
+    const name = `${e.op}_${e.entry}`;
+    const file = `assembly/${e.op}.ts`;
+    const number = this.names.indexOf(name);
+    const kernel = this.kernels[number] as Kernel | undefined;
+    if (!kernel)
+      throw new DeviceError(
+        `${e.key} has no WASM kernel; ${file} must export ${name}, and \`npm run build\` must have run since. ` +
+          'Kernels that only training uses are there once a Trainer has begun.',
+      );
+    const size = this.kernels[this.names.indexOf(`${name}_scratch`)] as Kernel | undefined;
+    const sizes = [...e.dimNames, ...e.attrNames];
+    const check = (name: string, f: Kernel, args: string[]) => {
+      if (f.length !== args.length)
+        throw new DeviceError(
+          `${name} of ${file} takes ${f.length} arguments, but by src/ops/${e.op}.ts they are ${args.length} (${args.join(', ')}); ` +
+            'make them agree and run `npm run build`.',
+        );
+    };
+    check(name, kernel, [...e.names, ...sizes, ...(size ? ['scratch'] : []), ...(e.wasmParts ? ['part', 'parts'] : [])]);
+    if (size) check(`${name}_scratch`, size, sizes);
+    const found = { number, kernel, scratchBytes: size && ((values: number[]) => (size(...values) as number) >>> 0) };
+    this.known.set(e, found);
+    return found;
+  }
+
+  /**
+   * What runs `call` with the address of a scratch area of `bytes`, and the bytes between the areas of two threads. The area is
+   * one for all kernels and may move when another wants more, so its address is looked up when the kernel runs.
+   */
+  protected withScratch(_e: AnyEntry, bytes: number, call: (at: number, stride: number) => void): () => void {
+    if (bytes > 0) this.growScratch(bytes);
+    return () => call(this.scratch.at, this.scratch.bytes);
   }
 
   protected prepareZero(t: Tensor): WasmCommand {

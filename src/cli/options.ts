@@ -1,6 +1,7 @@
 /** Command-line values → typed options. Everything wrong is an OptionError that names the flag. */
 import { parseArgs } from 'node:util';
 import type { LoadOptions } from '../aim.js';
+import { ReferenceBackend } from '../backend/reference.js';
 import { OptionError } from '../core/errors.js';
 
 export interface Flag {
@@ -80,11 +81,12 @@ export function choice<T extends string>(flags: Parsed['flags'], name: string, a
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */
-export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'threads' | 'dawn' | 'revision'> {
+export function commonOptions(flags: Parsed['flags']): Pick<LoadOptions, 'device' | 'threads' | 'dawn' | 'revision' | 'backend'> {
   const dawn = flags.dawn as string[] | undefined;
+  const device = choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto';
   const threads = number(flags, 'threads');
   return {
-    device: choice(flags, 'device', ['auto', 'webgpu', 'wasm', 'reference'] as const) ?? 'auto',
+    ...(device === 'reference' ? { backend: () => new ReferenceBackend() } : { device }),
     ...(threads !== undefined && { threads }),
     ...(dawn && { dawn }),
     revision: flags.revision as string | undefined,

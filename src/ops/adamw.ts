@@ -6,10 +6,15 @@
  * nothing changes.
  */
 import shader from '../../shaders/adamw.wgsl';
+import { BETA1, BETA2, BIAS1, BIAS2, EPS, GRAD_SCALE, LR, SKIP } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Where `hyper` holds what; `clip` sets grad_scale and skip on the device. */
-export const HYPER = { lr: 0, beta1: 1, beta2: 2, eps: 3, bias1: 4, bias2: 5, grad_scale: 6, skip: 7 } as const;
+/** Indices into `hyper`. */
+export const HYPER = {
+  ...{ lr: LR, beta1: BETA1, beta2: BETA2, eps: EPS, bias1: BIAS1, bias2: BIAS2 },
+  grad_scale: GRAD_SCALE,
+  skip: SKIP,
+} as const;
 
 export const adamw = {
   forward: entry('adamw', 'forward', shader, {
@@ -21,16 +26,6 @@ export const adamw = {
       hyper: { shape: '8', io: 'in' },
     },
     attrs: { decay: 'f32' },
-    reference({ param, grad, m, v, hyper }, { n, decay }) {
-      const [lr, beta1, beta2, eps, bias1, bias2, grad_scale, skip] = hyper as unknown as number[];
-      if (skip !== 0) return;
-      for (let i = 0; i < n; i++) {
-        const g = grad[i]! * grad_scale!;
-        m[i] = beta1! * m[i]! + (1 - beta1!) * g;
-        v[i] = beta2! * v[i]! + (1 - beta2!) * g ** 2;
-        param[i] = param[i]! * (1 - lr! * decay) - (lr! * (m[i]! / bias1!)) / (Math.sqrt(v[i]! / bias2!) + eps!);
-      }
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return {

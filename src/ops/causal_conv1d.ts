@@ -4,7 +4,6 @@
  * becomes the last k-1 inputs, so a sequence may be continued, down to a token at a time (l = 1).
  */
 import shader from '../../shaders/causal_conv1d.wgsl';
-import { sigmoid, siluSlope } from './silu.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const MAX_TAPS = 8;
@@ -37,20 +36,6 @@ export const causalConv1d = {
       (d.q === 0 || d.q === d.k - 1
         ? undefined
         : `state holds ${d.q} inputs, expected k-1 = ${d.k - 1}; pass [m, c, ${d.k - 1}].`),
-    reference({ x, weight, bias, state, y }, { m, l, s, c, k, offset }) {
-      for (let i = 0; i < m; i++) {
-        for (let ch = 0; ch < c; ch++) {
-          const past = Array.from({ length: k - 1 }, (_, j) => state?.[(i * c + ch) * (k - 1) + j] ?? 0);
-          const all = [...past, ...Array.from({ length: l }, (_, t) => x[(i * l + t) * s + offset + ch]!)];
-          for (let t = 0; t < l; t++) {
-            let u = bias[ch]!;
-            for (let j = 0; j < k; j++) u += weight[ch * k + j]! * all[t + j]!;
-            y[(i * l + t) * c + ch] = u * sigmoid(u);
-          }
-          if (state) for (let j = 0; j < k - 1; j++) state[(i * c + ch) * (k - 1) + j] = all[l + j]!;
-        }
-      }
-    },
     webgpu({ m, l, c, k, q }) {
       // Parts that run side by side cannot hand a state on.
       const span = q === 0 ? SPAN : l;
@@ -80,33 +65,6 @@ export const causalConv1d = {
       (d.w >= d.m && d.w % d.m === 0
         ? undefined
         : `dbias_rows has ${d.w} rows for ${d.m} sequences; pass the same number for each (convParts).`),
-    reference({ x, weight, bias, dy, dx, dweight_rows, dbias_rows }, { m, l, s, c, k, w, offset }) {
-      const parts = w / m;
-      const span = Math.ceil(l / parts);
-      dweight_rows.fill(0);
-      dbias_rows.fill(0);
-      for (let i = 0; i < m; i++) {
-        for (let t = 0; t < l; t++) for (let ch = 0; ch < c; ch++) dx[(i * l + t) * s + offset + ch] = 0;
-        for (let t = 0; t < l; t++) {
-          const row = i * parts + Math.floor(t / span);
-          for (let ch = 0; ch < c; ch++) {
-            const at = (j: number) => (i * l + t - (k - 1) + j) * s + offset + ch;
-            const first = Math.max(0, k - 1 - t);
-            let u = bias[ch]!;
-            for (let j = first; j < k; j++) u += weight[ch * k + j]! * x[at(j)]!;
-            // forward: y = SiLU(u)  ⇒  du = dy·SiLU'(u)
-            const du = dy[(i * l + t) * c + ch]! * siluSlope(u);
-            // forward: u[t] = bias + Σⱼ weight[j]·x[t-(k-1)+j]  ⇒  dx[t-(k-1)+j] += du[t]·weight[j], dweight[j] += du[t]·x[t-(k-1)+j]
-            for (let j = first; j < k; j++) {
-              const to = (row * c + ch) * k + j;
-              dx[at(j)] = dx[at(j)]! + du * weight[ch * k + j]!;
-              dweight_rows[to] = dweight_rows[to]! + du * x[at(j)]!;
-            }
-            dbias_rows[row * c + ch] = dbias_rows[row * c + ch]! + du;
-          }
-        }
-      }
-    },
     webgpu: ({ w, c, k }) => ({ constants: { WG: 64, K: k }, workgroups: grid(ceilDiv(w * c, 64)) }),
     flops: ({ m, l, c, k }) => 6 * m * l * c * k,
     wasmParts: true,

@@ -8,7 +8,6 @@
  * good steps in a row s doubles. Once s is below 1 no step can help: skip stays.
  */
 import shader from '../../shaders/clip.wgsl';
-import { HYPER } from './adamw.js';
 import { entry } from './spec.js';
 
 export const clip = {
@@ -24,20 +23,6 @@ export const clip = {
       if (!(max_norm > 0)) return `max_norm is ${max_norm}; pass a positive number, for no clipping a huge one such as 1e30.`;
       if (!(scale > 0)) return `scale is ${scale}; pass a positive number, for gradients of one batch 1.`;
       return undefined;
-    },
-    reference({ sums, hyper, loss_scale, norm }, { k, max_norm, scale, growth }) {
-      const factor = scale / (loss_scale?.[0] ?? 1);
-      let all = 0;
-      for (let i = 0; i < k; i++) all += sums[i]!;
-      norm[0] = factor * Math.sqrt(all);
-      hyper[HYPER.grad_scale] = factor * Math.min(1, max_norm / (norm[0]! + 1e-6));
-      const good = Number.isFinite(norm[0]!);
-      if (!good) hyper[HYPER.skip] = 1;
-      if (!loss_scale || loss_scale[0]! < 1) return;
-      if (good) hyper[HYPER.skip] = 0;
-      loss_scale[1] = good ? loss_scale[1]! + 1 : 0;
-      if (!good) loss_scale[0]! /= 2;
-      else if (loss_scale[1] === growth) loss_scale.set([loss_scale[0]! * 2, 0]);
     },
     webgpu: () => ({ workgroups: [1] }),
     tolerance: { f32: 2e-6, reason: 'k sums of one sign added up in f32, in another order' },

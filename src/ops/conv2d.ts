@@ -4,11 +4,10 @@
  * right and the bottom as far as ho and wo ask. Weights are O H W I; 1×1 convolutions are `linear`.
  */
 import shader from '../../shaders/conv2d.wgsl';
-import { gradientScratch } from './linear.js';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
 import { HALF_EXTENSIONS, hasMatrixUnits } from './tile.js';
 
-type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
+export type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
 
 function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | undefined {
   if (stride < 1 || up < 1) return `stride is ${stride} and up ${up}, expected at least 1; pass both.`;
@@ -23,27 +22,6 @@ function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | und
   }
   return undefined;
 }
-
-/** Visits every product of the convolution: output element, its channel, tap and input pixel (taps outside left out). */
-function eachTap(d: Sizes, visit: (at: number, o: number, t: number, pixel: number) => void) {
-  for (let n = 0, at = 0; n < d.b; n++)
-    for (let oy = 0; oy < d.ho; oy++)
-      for (let ox = 0; ox < d.wo; ox++)
-        for (let o = 0; o < d.co; o++, at++)
-          for (let ky = 0; ky < d.kh; ky++)
-            for (let kx = 0; kx < d.kw; kx++) {
-              const iy = Math.floor((oy * d.stride + ky - d.pad) / d.up);
-              const ix = Math.floor((ox * d.stride + kx - d.pad) / d.up);
-              if (iy < 0 || ix < 0 || iy >= d.hi || ix >= d.wi) continue;
-              visit(at, o, ky * d.kw + kx, (n * d.hi + iy) * d.wi + ix);
-            }
-}
-
-/** Bytes of windows that assembly/conv2d.ts lays out at once (at least MIN_ROWS of them). */
-const COLUMNS = 65536;
-const MIN_ROWS = 8;
-const columnBytes = (row: number) => row * Math.max(MIN_ROWS, Math.floor(COLUMNS / row));
-const pad4 = (n: number) => ceilDiv(n, 4) * 4;
 
 /** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
 const PATCH = [8, 16] as const;
@@ -115,12 +93,6 @@ export const conv2d = {
     },
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
-    reference({ x, w, bias, residual, y }, d) {
-      for (let at = 0; at < d.b * d.ho * d.wo * d.co; at++) y[at] = bias[at % d.co]! + (residual?.[at] ?? 0);
-      eachTap(d, (at, o, t, p) => {
-        for (let c = 0; c < d.ci; c++) y[at]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * x[p * d.ci + c]!;
-      });
-    },
     webgpu: (d, caps) =>
       patchPlan(d, caps, '') ?? {
         entry: d.ci % 4 === 0 ? 'forward_vec4' : 'forward',
@@ -129,7 +101,6 @@ export const conv2d = {
         workgroups: [ceilDiv(d.co, 64), ...grid(ceilDiv(d.b * d.ho * d.wo, 64))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => 4 * kh * kw * ci * pad4(co) + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·ci products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -142,13 +113,6 @@ export const conv2d = {
     },
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
-    reference({ w, dy, dx }, d) {
-      dx.fill(0, 0, d.b * d.hi * d.wi * d.ci);
-      eachTap(d, (at, o, t, p) => {
-        // forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[…,c]  ⇒  dxv[…,c] += w[o,ky,kx,c]·dy[oy,ox,o]
-        for (let c = 0; c < d.ci; c++) dx[p * d.ci + c]! += w[(o * d.kh * d.kw + t) * d.ci + c]! * dy[at]!;
-      });
-    },
     webgpu: (d, caps) =>
       patchPlan(d, caps, '_turned') ?? {
         entry: d.co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
@@ -157,7 +121,6 @@ export const conv2d = {
         workgroups: [ceilDiv(d.ci, 64), ...grid(ceilDiv(d.b * d.hi * d.wi, 64))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => 4 * pad4(kh * kw * ci) * co + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·co products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -172,23 +135,11 @@ export const conv2d = {
     },
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
-    reference({ x, dy, dw, dbias }, d) {
-      const chunk = ceilDiv(d.b * d.ho * d.wo, d.p);
-      const part = (at: number) => Math.floor(at / d.co / chunk);
-      eachTap(d, (at, o, t, p) => {
-        // forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[…,c]  ⇒  dw[o,ky,kx,c] += dy[oy,ox,o]·xv[…,c]
-        const row = ((part(at) * d.co + o) * d.kh * d.kw + t) * d.ci;
-        for (let c = 0; c < d.ci; c++) dw[row + c]! += dy[at]! * x[p * d.ci + c]!;
-      });
-      // forward: y[oy,ox,o] = bias[o] + …  ⇒  dbias[o] += dy[oy,ox,o]
-      if (dbias) for (let at = 0; at < d.b * d.ho * d.wo * d.co; at++) dbias[part(at) * d.co + (at % d.co)]! += dy[at]!;
-    },
     webgpu: ({ co, kh, kw, ci, p, up }) => ({
       constants: { A_ALONG_K: 0, B_ALONG_K: 0, UP: up },
       workgroups: [ceilDiv(kh * kw * ci, 64), ceilDiv(co, 64), p],
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
-    wasmScratch: ({ co, kh, kw, ci }) => gradientScratch(co) + columnBytes(4 * kh * kw * ci),
     wasmParts: true,
     tolerance: { f32: 3e-6, reason: 'b·ho·wo products summed in f32, in another order' },
   }),

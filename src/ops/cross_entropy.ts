@@ -10,14 +10,6 @@ export const crossEntropy = {
       loss: { shape: 'r', io: 'out' },
       lse: { shape: 'r', io: 'out' },
     },
-    reference({ logits, targets, loss, lse }, { r, v }) {
-      for (let i = 0; i < r; i++) {
-        const x = Array.from(logits.subarray(i * v, (i + 1) * v));
-        const most = Math.max(...x);
-        lse[i] = most + Math.log(x.reduce((sum, l) => sum + Math.exp(l - most), 0));
-        loss[i] = lse[i]! - x[Math.min(targets[i]!, v - 1)]!;
-      }
-    },
     webgpu: ({ r, v }) =>
       v % 4 === 0 ? { entry: 'forward_vec4', vec4: ['logits'], workgroups: grid(r) } : { workgroups: grid(r) },
     flops: ({ r, v }) => 20 * r * v,
@@ -34,16 +26,6 @@ export const crossEntropy = {
       dlogits: { shape: 'r v', io: 'out' },
     },
     attrs: { scale: 'f32' },
-    reference({ logits, targets, lse, loss_scale, dlogits }, { r, v, scale }) {
-      const factor = scale * (loss_scale?.[0] ?? 1);
-      for (let i = 0; i < r; i++) {
-        // forward: loss = log Σ exp(logits) - logits[target]  ⇒  dlogits = (softmax(logits) - onehot(target))·scale
-        for (let j = 0; j < v; j++) {
-          const hit = j === Math.min(targets[i]!, v - 1) ? 1 : 0;
-          dlogits[i * v + j] = (Math.exp(logits[i * v + j]! - lse[i]!) - hit) * factor;
-        }
-      }
-    },
     webgpu({ r, v }) {
       const vec = v % 4 === 0 ? 4 : 1;
       return {

@@ -7,9 +7,6 @@ export const ema = {
     tensors: { ema: { shape: 'n', io: 'inout' }, param: { shape: 'n', io: 'in' } },
     attrs: { decay: 'f32' },
     check: ({ decay }) => (decay >= 0 && decay < 1 ? undefined : `decay is ${decay}; pass a number from 0 to below 1.`),
-    reference({ ema, param }, { n, decay }) {
-      for (let i = 0; i < n; i++) ema[i] = ema[i]! + (1 - decay) * (param[i]! - ema[i]!);
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return {

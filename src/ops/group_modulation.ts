@@ -11,10 +11,6 @@ export const groupModulation = {
     },
     attrs: { group: 'u32' },
     check: ({ g, group }) => (group < g ? undefined : `there is no group ${group} of ${g}; pass 0 to ${g - 1}.`),
-    reference({ groups, table, y }, { m, g, d, group }) {
-      for (let i = 0; i < m; i++)
-        for (let q = 0; q < 3 * d; q++) y[i * 3 * d + q] = groups[(i * g + group) * 3 * d + q]! + table[q]!;
-    },
     webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * 3 * d, 256)) }),
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
@@ -26,16 +22,6 @@ export const groupModulation = {
     },
     attrs: { group: 'u32' },
     check: ({ g, group }) => (group < g ? undefined : `there is no group ${group} of ${g}; pass 0 to ${g - 1}.`),
-    reference({ dy, dgroups, dtable }, { m, d, g, group }) {
-      for (let i = 0; i < m; i++) {
-        for (let q = 0; q < 3 * d; q++) {
-          const at = (i * g + group) * 3 * d + q;
-          // forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy
-          dgroups[at] = dgroups[at]! + dy[i * 3 * d + q]!;
-          dtable[q] = dtable[q]! + dy[i * 3 * d + q]!;
-        }
-      }
-    },
     webgpu: ({ d }) => ({ constants: { WG: 64 }, workgroups: grid(ceilDiv(3 * d, 64)) }),
     tolerance: { f32: 1e-6, reason: 'm numbers summed in f32, in another order' },
   }),

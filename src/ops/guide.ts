@@ -13,13 +13,6 @@ export const guide = {
       m === 2 * b
         ? undefined
         : `logits has ${m} rows, expected 2b = ${2 * b}; pass the conditional rows, then the unconditional.`,
-    reference({ logits, y }, { v, b, scale }) {
-      for (let i = 0; i < b * v; i++) {
-        const c = logits[i]!;
-        const u = logits[b * v + i]!;
-        y[i] = u + (c - u) * scale;
-      }
-    },
     webgpu({ v, b }) {
       const vec = v % 4 === 0 ? 4 : 1;
       return {

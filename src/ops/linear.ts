@@ -4,12 +4,6 @@ import { gemvPlan, gemvTilePlan } from './gemv.js';
 import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid, type TensorSpec } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
 
-/** Bytes of the panel of w that assembly/linear.ts packs. */
-const PANEL = 16384;
-
-/** Scratch memory for a weight's gradient: a panel, and the rows of dy that assembly/linear.ts turns at once. */
-export const gradientScratch = (n: number) => PANEL + 4 * 256 * n;
-
 /** A launch that makes `rows` × `columns` sums in tiles. */
 function product(
   entry: string,
@@ -50,15 +44,6 @@ const FORWARD = {
 export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: FORWARD,
-    reference({ x, w, bias, residual, y }, { m, n, k }) {
-      for (let i = 0; i < m; i++) {
-        for (let j = 0; j < n; j++) {
-          let sum = bias?.[j] ?? 0;
-          for (let q = 0; q < k; q++) sum += x[i * k + q]! * w[j * k + q]!;
-          y[i * n + j] = sum + (residual?.[i * n + j] ?? 0);
-        }
-      }
-    },
     webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
       return (
@@ -67,7 +52,6 @@ export const linear = {
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: () => PANEL,
     wasmParts: true,
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -92,13 +76,6 @@ export const linear = {
       dy: { shape: 'm n', io: 'in' },
       dx: { shape: 'm k', io: 'out' },
     },
-    reference({ w, dy, dx }, { m, n, k }) {
-      dx.fill(0, 0, m * k);
-      for (let i = 0; i < m; i++)
-        for (let j = 0; j < n; j++)
-          // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dx[m,k] += dy[m,n]·w[n,k]
-          for (let q = 0; q < k; q++) dx[i * k + q]! += dy[i * n + j]! * w[j * k + q]!;
-    },
     webgpu({ m, n, k }, caps) {
       const along = { A_ALONG_K: 1, B_ALONG_K: 0 };
       return (
@@ -107,7 +84,6 @@ export const linear = {
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: () => PANEL,
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'n products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
@@ -120,19 +96,6 @@ export const linear = {
       dw: { shape: 'p n k', io: 'inout' },
       dbias: { shape: 'p n', io: 'inout', optional: true },
     },
-    reference({ x, dy, dw, dbias }, { m, n, k, p }) {
-      const chunk = ceilDiv(m, p);
-      for (let i = 0; i < m; i++) {
-        const part = Math.floor(i / chunk);
-        for (let j = 0; j < n; j++) {
-          const d = dy[i * n + j]!;
-          // forward: y[m,n] = bias[n] + …  ⇒  dbias[n] += dy[m,n]
-          if (dbias) dbias[part * n + j]! += d;
-          // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dw[n,k] += dy[m,n]·x[m,k]
-          for (let q = 0; q < k; q++) dw[(part * n + j) * k + q]! += d * x[i * k + q]!;
-        }
-      }
-    },
     webgpu({ m, n, k, p }, caps) {
       const along = { A_ALONG_K: 0, B_ALONG_K: 0 };
       const half = n % 4 === 0 && k % 4 === 0 && halfProduct('backward_weight_f16', n, k, m, caps, ['x', 'dy', 'dw'], along);
@@ -142,7 +105,6 @@ export const linear = {
       return { ...pass, workgroups: [columns, rows, p] };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
-    wasmScratch: ({ n }) => gradientScratch(n),
     wasmParts: true,
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'm products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),

@@ -3,9 +3,8 @@
  * that the addends of each f32 sum are few and every workgroup has one.
  */
 import shader from '../../shaders/mse.wgsl';
+import { MSE_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
-
-const CHUNK = 16384;
 
 /** Of how many elements `parts` is for n numbers. */
 export const mseParts = (n: number) => ceilDiv(n, CHUNK);
@@ -15,13 +14,6 @@ export const mse = {
     tensors: { x: { shape: 'n', io: 'in' }, truth: { shape: 'n', io: 'in' }, parts: { shape: 'p', io: 'out' } },
     check: ({ n, p }) =>
       p === mseParts(n) ? undefined : `parts has ${p} elements, but ${n} numbers make ${mseParts(n)}; pass that many.`,
-    reference({ x, truth, parts }, { n, p }) {
-      parts.fill(0, 0, p);
-      for (let i = 0; i < n; i++) {
-        const q = Math.floor(i / CHUNK);
-        parts[q] = parts[q]! + (x[i]! - truth[i]!) ** 2;
-      }
-    },
     webgpu: ({ p }) => ({ constants: { CHUNK }, workgroups: grid(p) }),
     tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
   }),
@@ -35,11 +27,6 @@ export const mse = {
       dx: { shape: 'n', io: 'out' },
     },
     attrs: { scale: 'f32' },
-    reference({ x, truth, loss_scale, dx }, { n, scale }) {
-      const factor = scale * (loss_scale?.[0] ?? 1);
-      // forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth)
-      for (let i = 0; i < n; i++) dx[i] = 2 * factor * (x[i]! - truth[i]!);
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return {

@@ -128,12 +128,8 @@ export interface EntrySpec<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A> {
-  /** Float64 truth. Must overwrite every element of each `out`. */
-  reference(t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>): void;
   /** `half` names the tensors given as f16. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
-  /** Bytes of scratch memory the assembly kernel wants, passed after the attributes; each thread has its own. */
-  wasmScratch?(d: Dims<T, A>): number;
   /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
   wasmParts?: true;
 }
@@ -155,7 +151,7 @@ export interface Entry<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A>,
-    Partial<Pick<EntrySpec<T, A>, 'reference' | 'wasmScratch' | 'wasmParts'>>,
+    Partial<Pick<EntrySpec<T, A>, 'wasmParts'>>,
     Partial<Pick<CompositeSpec<T, A>, 'parts'>>,
     Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;
@@ -166,6 +162,15 @@ export interface Entry<
   readonly attrNames: readonly string[];
   readonly key: string;
 }
+
+/** The float64 reference of an entry. It must overwrite every element of each `out`. */
+export type Reference<E> =
+  E extends Entry<infer T, infer A>
+    ? (t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>) => void
+    : never;
+
+/** The references of an op: one for each of its entries but the composites, which are what their parts are. */
+export type References<Op> = { [E in keyof Op as Op[E] extends { parts: unknown } ? never : E]: Reference<Op[E]> };
 
 type EntryName = 'forward' | 'step' | 'backward' | `backward_${string}`;
 
@@ -183,8 +188,8 @@ export function entry<
 export function composite<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: EntryName, shader: string, spec: CompositeSpec<T, A>): Entry<T, A> {
-  return named(op, name, shader, spec);
+>(op: string, name: EntryName, shader: string, spec: CompositeSpec<T, A>): Entry<T, A> & Pick<CompositeSpec<T, A>, 'parts'> {
+  return { ...named(op, name, shader, spec), parts: spec.parts };
 }
 
 /* @__NO_SIDE_EFFECTS__ */

@@ -3,9 +3,8 @@
  * chunks. A sum over anything not finite is not finite.
  */
 import shader from '../../shaders/square_sum.wgsl';
+import { SQUARE_SUM_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
-
-const CHUNK = 16384;
 
 /** How many slots of `sums` a tensor of n elements fills. */
 export const squareSumSlots = (n: number) => ceilDiv(n, CHUNK);
@@ -18,13 +17,6 @@ export const squareSum = {
       slot + squareSumSlots(n) <= k
         ? undefined
         : `sums has ${k} slots, but x takes ${squareSumSlots(n)} from slot ${slot} on; pass at least ${slot + squareSumSlots(n)}.`,
-    reference({ x, sums }, { n, slot }) {
-      sums.fill(0, slot, slot + squareSumSlots(n));
-      for (let i = 0; i < n; i++) {
-        const to = slot + Math.floor(i / CHUNK);
-        sums[to] = sums[to]! + x[i]! ** 2;
-      }
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return { constants: { CHUNK, VEC: vec }, vec4: vec === 4 ? ['x'] : [], workgroups: grid(squareSumSlots(n)) };

@@ -31,9 +31,6 @@ export function gradientParts(rows: number, size: number): number {
 export const sumRows = {
   forward: entry('sum_rows', 'forward', shader, {
     tensors: { x: { shape: 'r n', io: 'in' }, y: { shape: 'n', io: 'inout' } },
-    reference({ x, y }, { r, n }) {
-      for (let i = 0; i < r; i++) for (let j = 0; j < n; j++) y[j] = y[j]! + x[i * n + j]!;
-    },
     webgpu({ r, n }) {
       if (r === 1) {
         const vec = n % 4 === 0 ? 4 : 1;

@@ -23,23 +23,6 @@ export const tokenEmbedding = {
       m === b || m === 2 * b
         ? undefined
         : `labels has ${m} rows for ${b} images; pass ${b}, or ${2 * b} with the unconditional rows last.`,
-    reference({ tokens, labels, step, cls, word, pos, y }, { b, t, m, c, d, v, p, l, shift }) {
-      for (let i = 0; i < m; i++) {
-        for (let j = 0; j < l; j++) {
-          const q = step[i % b]! + j;
-          for (let ch = 0; ch < d; ch++) {
-            const at = (i * l + j) * d + ch;
-            if (q === 0) {
-              y[at] = cls[Math.min(labels[i]!, c - 1) * d + ch]!;
-            } else {
-              const before = Math.min(q - 1, t - 1);
-              const token = Math.min(tokens[(i % b) * t + before]!, v - 1);
-              y[at] = word[token * d + ch]! + pos[Math.min(before + shift, p - 1) * d + ch]!;
-            }
-          }
-        }
-      }
-    },
     webgpu({ m, l, d }) {
       const vec = d % 4 === 0 ? 4 : 1;
       return {
@@ -58,13 +41,6 @@ export const tokenEmbedding = {
       dy: { shape: 'm l d', io: 'in' },
       dcls: { shape: 'c d', io: 'inout' },
     },
-    reference({ labels, dy, dcls }, { m, l, d, c }) {
-      for (let i = 0; i < m; i++) {
-        const row = Math.min(labels[i]!, c - 1);
-        // forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
-        for (let ch = 0; ch < d; ch++) dcls[row * d + ch] = dcls[row * d + ch]! + dy[i * l * d + ch]!;
-      }
-    },
     webgpu: ({ d, c }) => ({ constants: { PER: ceilDiv(d, 64) }, workgroups: grid(c) }),
     tolerance: { f32: 1e-6, reason: 'the rows of a class summed in f32, in another order' },
   }),
@@ -75,29 +51,12 @@ export const tokenEmbedding = {
       dword: { shape: 'v d', io: 'inout' },
     },
     check: ({ t, l }) => (l <= t + 1 ? undefined : `dy has ${l} positions for ${t} tokens; pass at most ${t + 1}.`),
-    reference({ tokens, dy, dword }, { m, t, l, d, v }) {
-      for (let i = 0; i < m; i++) {
-        for (let q = 1; q < l; q++) {
-          const row = Math.min(tokens[i * t + q - 1]!, v - 1);
-          // forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dword[tokens[i,q-1]] += dy[i,q]
-          for (let ch = 0; ch < d; ch++) dword[row * d + ch] = dword[row * d + ch]! + dy[(i * l + q) * d + ch]!;
-        }
-      }
-    },
     webgpu: ({ d, v }) => ({ constants: { PER: ceilDiv(d, 64) }, workgroups: grid(v) }),
     tolerance: { f32: 1e-6, reason: 'the rows of a token summed in f32, in another order' },
   }),
   backward_pos: entry('token_embedding', 'backward_pos', shader, {
     tensors: { dy: { shape: 'm l d', io: 'in' }, dpos: { shape: 'p d', io: 'inout' } },
     check: ({ l, p }) => (l <= p + 1 ? undefined : `dy has ${l} positions for ${p} rows of dpos; pass at most ${p + 1}.`),
-    reference({ dy, dpos }, { m, l, d }) {
-      for (let i = 0; i < m; i++) {
-        for (let q = 1; q < l; q++) {
-          // forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dpos[q-1] += dy[i,q]
-          for (let ch = 0; ch < d; ch++) dpos[(q - 1) * d + ch] = dpos[(q - 1) * d + ch]! + dy[(i * l + q) * d + ch]!;
-        }
-      }
-    },
     webgpu: ({ l, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(l * d, 256)) }),
     tolerance: { f32: 2e-6, reason: 'm numbers summed in f32, in another order' },
   }),

@@ -5,9 +5,6 @@ import { ceilDiv, entry, grid } from './spec.js';
 export const widen = {
   forward: entry('widen', 'forward', shader, {
     tensors: { x: { shape: 'n', io: 'in', half: true }, y: { shape: 'n', io: 'out' } },
-    reference({ x, y }, { n }) {
-      for (let i = 0; i < n; i++) y[i] = x[i]!;
-    },
     webgpu({ n }) {
       const vec = n % 4 === 0 ? 4 : 1;
       return { constants: { WG: 256, VEC: vec }, vec4: vec === 4 ? ['x', 'y'] : [], workgroups: grid(ceilDiv(n / vec, 256)) };

@@ -10,6 +10,7 @@ import { openData } from '../../src/data/open.js';
 import { AimImage } from '../../src/io/image.js';
 import { encodeSafetensors, parseHeader, readInts, type TensorData } from '../../src/io/safetensors.js';
 import { writeAtomic } from '../../src/platform/files.js';
+import { deviceOptions } from '../backends.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
 import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './files.js';
 
@@ -227,7 +228,7 @@ describe('codes files', () => {
   it('know their tokenizer', async () => {
     const fingerprint = await tokenizerFingerprint(aim);
     expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
-    const reference = await AiM.fromPretrained(embedded, { device: 'reference' });
+    const reference = await AiM.fromPretrained(embedded, deviceOptions('reference'));
     expect(await tokenizerFingerprint(reference)).toBe(fingerprint);
     await reference.dispose();
 

@@ -14,7 +14,7 @@ import {
   tokenizerLossForward,
   tokenizerParams,
 } from '../../src/model/tokenizer.js';
-import { unitRow } from '../../src/ops/codebook_lookup.js';
+import { unitRow } from '../../src/ops/codebook_lookup.reference.js';
 import { adamw, mse } from '../../src/ops/index.js';
 import { verify } from '../../src/verify/run.js';
 import { wasmBackend } from '../backends.js';

@@ -7,7 +7,7 @@ import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/
 import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
-import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 
 const MUST_CHECK = ['forward.logits', 'forward.loss', 'vq.decoded-from-codes'];
@@ -19,7 +19,7 @@ for (const name of GOLDENS) {
         const folder = golden(name);
         if (!folder) return skip(NO_GOLDENS);
         if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
-        const aim = await AiM.fromPretrained(folder, { device });
+        const aim = await AiM.fromPretrained(folder, deviceOptions(device));
         const source = await openFile(`${folder}/expected.safetensors`);
         try {
           const { rows } = await verify(aim, source);

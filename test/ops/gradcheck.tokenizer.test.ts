@@ -1,7 +1,7 @@
 /** Gradients of the tokenizer's ops against finite differences. */
 import { expect, it } from 'vitest';
 import { attention } from '../../src/ops/attention.js';
-import { unitRow } from '../../src/ops/codebook_lookup.js';
+import { unitRow } from '../../src/ops/codebook_lookup.reference.js';
 import { conv2d } from '../../src/ops/conv2d.js';
 import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WasmBackend } from '../../src/backend/wasm.js';
 import { wasmBackend } from '../backends.js';
+import { GuardedWasm } from '../guarded_wasm.js';
 import { inputs, type OpCases, runCase } from './harness.js';
 
 const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
@@ -18,7 +19,7 @@ describe.each([2, 3])('%i threads', (threads) => {
   let several: WasmBackend;
   beforeAll(async () => {
     one = await wasmBackend();
-    several = await wasmBackend({ threads, partFlops: 1 });
+    several = await GuardedWasm.create({ threads, partFlops: 1 });
   });
   afterAll(() => {
     one.dispose();

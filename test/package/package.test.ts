@@ -72,6 +72,12 @@ it('size is within its budget', async () => {
   expect(outputFiles[0]!.text).not.toContain('"adamw"');
 });
 
+it('only the command contains the float64 references', () => {
+  const text = 'has no float64 reference';
+  const files = readdirSync(`${root}dist`).filter((name) => name.endsWith('.js'));
+  expect(files.filter((name) => readFileSync(`${root}dist/${name}`, 'utf8').includes(text))).toEqual(['cli.js']);
+});
+
 /** What a built module imports of its own. */
 function chunksOf(name: string): string[] {
   const text = readFileSync(`${root}dist/${name}`, 'utf8');

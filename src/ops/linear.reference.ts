@@ -1,0 +1,37 @@
+/** Float64 reference of linear.ts, where the equations are. */
+import type { linear } from './linear.js';
+import { ceilDiv, type References } from './spec.js';
+
+export const references: References<typeof linear> = {
+  forward({ x, w, bias, residual, y }, { m, n, k }) {
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        let sum = bias?.[j] ?? 0;
+        for (let q = 0; q < k; q++) sum += x[i * k + q]! * w[j * k + q]!;
+        y[i * n + j] = sum + (residual?.[i * n + j] ?? 0);
+      }
+    }
+  },
+
+  backward_input({ w, dy, dx }, { m, n, k }) {
+    dx.fill(0, 0, m * k);
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++)
+        // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dx[m,k] += dy[m,n]·w[n,k]
+        for (let q = 0; q < k; q++) dx[i * k + q]! += dy[i * n + j]! * w[j * k + q]!;
+  },
+
+  backward_weight({ x, dy, dw, dbias }, { m, n, k, p }) {
+    const chunk = ceilDiv(m, p);
+    for (let i = 0; i < m; i++) {
+      const part = Math.floor(i / chunk);
+      for (let j = 0; j < n; j++) {
+        const d = dy[i * n + j]!;
+        // forward: y[m,n] = bias[n] + …  ⇒  dbias[n] += dy[m,n]
+        if (dbias) dbias[part * n + j]! += d;
+        // forward: y[m,n] += x[m,k]·w[n,k]  ⇒  dw[n,k] += dy[m,n]·x[m,k]
+        for (let q = 0; q < k; q++) dw[(part * n + j) * k + q]! += d * x[i * k + q]!;
+      }
+    }
+  },
+};

@@ -1,0 +1,63 @@
+/** The WASM backend checks what assembly exports against the specs, and tests notice a kernel that asks for too little scratch memory. */
+/// <reference types="vite/client" />
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { WasmBackend } from '../../src/backend/wasm.js';
+import { type AnyEntry, entry } from '../../src/ops/spec.js';
+import { wasmBackend } from '../backends.js';
+import { GuardedWasm } from '../guarded_wasm.js';
+import { inputs, type OpCases, runCase } from './harness.js';
+
+const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
+const all = Object.values(modules).flatMap((m) => m.default);
+
+describe('scratch memory', () => {
+  // That all of it is enough, contract.test.ts shows: it runs on the same backend.
+  it('of a quarter of what its kernel asks for is noticed, with the name of the entry', async () => {
+    const be = await GuardedWasm.create();
+    be.share = 0.25;
+    const noticed = new Set<string>();
+    for (const op of all) {
+      for (const [i, c] of op.cases.entries()) {
+        if (noticed.has(op.entry.key)) break;
+        await runCase(be, op, c, inputs(op, c, 1000 + i)).catch(({ message }: Error) => {
+          expect(message).toMatch(
+            /^\S+ wrote \d+ bytes past its \d+ bytes of scratch memory; \w+_scratch in assembly\/\w+\.ts must/,
+          );
+          noticed.add(message.split(' ')[0]!);
+        });
+      }
+    }
+    be.dispose();
+    expect(be.asked.size).toBeGreaterThan(10);
+    expect([...noticed].sort()).toEqual([...be.asked].sort());
+  });
+});
+
+describe('a kernel that does not fit its spec is reported with the place', () => {
+  let be: WasmBackend;
+  beforeAll(async () => {
+    be = await wasmBackend();
+  });
+  afterAll(() => be.dispose());
+
+  const spec = {
+    tensors: { x: { shape: 'm n', io: 'in' }, y: { shape: 'm n', io: 'out' } },
+    webgpu: () => ({ workgroups: [1] as [number] }),
+    tolerance: { f32: 0, reason: 'not computed' },
+  } as const;
+  const run = (e: AnyEntry) => be.run(e, { x: be.tensor([2, 3]), y: be.tensor([2, 3]) } as never);
+
+  it('a missing one', () => {
+    const forgotten = entry('gelu', 'forward', '', spec);
+    expect(() => run(forgotten)).toThrow(
+      /^gelu\.forward has no WASM kernel; assembly\/gelu\.ts must export gelu_forward, and `npm run build`/,
+    );
+  });
+
+  it('one with other arguments', () => {
+    const other = entry('silu', 'forward', '', { ...spec, attrs: { slope: 'f32' } });
+    expect(() => run(other)).toThrow(
+      /^silu_forward of assembly\/silu\.ts takes 4 arguments, but by src\/ops\/silu\.ts they are 5 \(x, y, m, n, slope\)/,
+    );
+  });
+});
