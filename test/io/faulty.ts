@@ -1,4 +1,4 @@
-/** A file server that misbehaves as told. */
+/** A file server with configurable faults. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { encodeSafetensors } from '../../src/io/safetensors.js';

@@ -1,7 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { HttpSource } from '../../src/checkpoint/http.js';
+import { HttpSource } from '../../src/checkpoint/http_source.js';
 import { openCheckpoint, openSource, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { CheckpointError, IoError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
