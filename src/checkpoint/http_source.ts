@@ -152,7 +152,7 @@ export class HttpSource implements Origin {
         if (response.status === 416) throw this.changed(416);
         checkAnswer(response, this.url);
         const version = versionOf(response);
-        if (sameVersion(this.version, version) === false) throw this.changed(response.status);
+        if (sameVersion(this.version, version) === false) throw this.changed(200);
         if (response.status === 206) this.checkRange(response, from);
         this.at = response.status === 206 ? from : 0;
         this.repeated = this.at === 0 && this.prefix.length > 0 ? new Checksum() : undefined;
@@ -181,7 +181,7 @@ export class HttpSource implements Origin {
   }
 
   private changed(status: number): HttpError {
-    return new HttpError(`${this.name} changed on the server while it was read; start again.`, status || 200);
+    return new HttpError(`${this.name} changed on the server while it was read; start again.`, status);
   }
 
   /** Moves to the next piece of the stream; false at the end. */
