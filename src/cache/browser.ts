@@ -1,8 +1,8 @@
-/** The model cache of a page: the Cache API. */
+/** The cache of web pages, over the Cache API. */
 import { IoError } from '../core/errors.js';
 import type { Store } from './store.js';
 
-/** Throws IoError where the browser gives pages no storage. */
+/** Throws IoError where the browser gives this page no storage. */
 export async function browserStore(): Promise<Store> {
   const { navigator } = globalThis;
   let cache: Cache;
@@ -28,7 +28,7 @@ export async function browserStore(): Promise<Store> {
     keys: async () => (await cache.keys()).map(({ url }) => url.slice(prefix.length)),
     lock: (key) =>
       new Promise((resolve, reject) => {
-        // Where there are no locks two tabs download the same twice, under names that differ.
+        // Without locks two tabs may download the same file twice, under different generations.
         if (!navigator.locks) return resolve(async () => {});
         navigator.locks
           .request(`aim-js ${key}`, { ifAvailable: true }, (lock) =>

@@ -1,46 +1,27 @@
 /**
- * The cache of downloaded files, over a store of named bytes. A file is kept in parts of 8 MiB, so that a download goes on
- * after the last one; a record of JSON beside them tells its address, its version and whether it is complete.
+ * The cache of downloaded files, over a store of named byte arrays. A large file is stored in chunks of 8 MiB, so that an
+ * interrupted download continues after the last of them. Beside the chunks lies a record (JSON) with the address, the version
+ * that the server reported, the checksums of the chunks and whether the file is complete.
  *
- * In browsers the store is the Cache API. Unlike files of the origin private file system, which Safari before 26 writes in
- * workers only, it is there for windows and workers of every browser, and an entry is put whole or not at all: a crash
- * leaves no half part, and other tabs may read parts while more come.
+ * Keys: `KEY.json` is the record and `KEY-GENERATION-INDEX` a chunk, where KEY is a hash of the URL and GENERATION names one
+ * download, so that chunks of two downloads never mix. A small file is a record with its text.
+ *
+ * In browsers the store is the Cache API rather than the origin private file system, which Safari before 26 writes from workers
+ * only: the Cache API works in windows and workers of every browser, stores an entry completely or not at all, and other tabs
+ * can read chunks while more arrive.
  */
 
 import type { RemoteOptions } from '../io/bytes.js';
-import { sha256Text } from '../io/sha256.js';
+import { createSha256, sha256Bytes, sha256Text } from '../io/sha256.js';
 import { display } from '../io/url.js';
 import { findStore } from './open.js';
+import { type FileRecord, parseRecord, type TextRecord } from './record.js';
 import type { Store } from './store.js';
 
-/** Bytes of a part; the last may be shorter. */
-export const PART = 8 * 2 ** 20;
+export type { Version } from './record.js';
 
-/** What a server says of a file's content. */
-export interface Version {
-  /** Without the mark of weak ones, which compressing servers add and take away. */
-  etag?: string | undefined;
-  modified?: string | undefined;
-  size?: number | undefined;
-}
-
-interface FileRecord extends Version {
-  url: string;
-  /** Of one download; part of the names of its parts, so that those of two never mix. */
-  generation: string;
-  complete: boolean;
-  /** What the content's hash has to be; if complete, it is. */
-  sha256?: string | undefined;
-  /** The commit it belongs to, where that is known; it then needs no asking whether it changed. */
-  commit?: string | undefined;
-}
-
-/** A small file: its text, or undefined for one the server does not have. */
-interface TextRecord {
-  url: string;
-  text?: string | undefined;
-  commit?: string | undefined;
-}
+/** Bytes of a chunk; the last one may be shorter. */
+export const CHUNK = 8 * 2 ** 20;
 
 /** A file in the cache. */
 export interface CachedFile {
@@ -48,17 +29,19 @@ export interface CachedFile {
   url: string;
   /** Bytes stored. */
   bytes: number;
-  /** False for a download that was cut and will go on from there. */
+  /** False for an interrupted download; the next load continues it. */
   complete: boolean;
 }
 
 const keyOf = (url: string) => sha256Text(url).slice(0, 32);
 const recordKey = (key: string) => `${key}.json`;
 
-/** What is kept of one URL. */
+/** What the cache has of one URL. */
 export class CacheEntry {
   readonly key: string;
   record: FileRecord | undefined;
+  /** True once a stored chunk had the wrong length or checksum. */
+  damaged = false;
   private unlock: (() => Promise<void>) | undefined;
 
   constructor(
@@ -68,10 +51,7 @@ export class CacheEntry {
     this.key = keyOf(url);
   }
 
-  get storeName(): string {
-    return this.store.name;
-  }
-  /** True between a successful `lock` and `release`: this is the one who downloads. */
+  /** True between a successful `lock` and `release`. Only the owner of the lock downloads and writes. */
   get locked(): boolean {
     return this.unlock !== undefined;
   }
@@ -87,50 +67,91 @@ export class CacheEntry {
     await unlock?.();
   }
 
-  /** Reads the record as it is now. */
+  /** Reads the record again. */
   async refresh(): Promise<FileRecord | undefined> {
-    const record = await readJson<FileRecord>(this.store, recordKey(this.key));
-    this.record = record?.generation === undefined ? undefined : record;
+    const record = await readRecord(this.store, recordKey(this.key));
+    this.record = record && 'generation' in record ? record : undefined;
     return this.record;
   }
 
   /**
-   * Hears how another tab or process comes on; false if it began anew, with other content. A record may be missing for the
-   * moment in which a browser replaces it.
+   * Reads the record again while another tab or process downloads; false if that one has started a new download, whose content
+   * may differ. A missing record counts as unchanged: in browsers it is missing for a moment while it is replaced.
    */
-  async follow(): Promise<boolean> {
+  async refreshDownload(): Promise<boolean> {
     const known = this.record;
     const now = await this.refresh();
     this.record ??= known;
     return !now || now.generation === known?.generation;
   }
 
-  /** Begins a new download, in place of what there was. */
-  async begin(about: Omit<FileRecord, 'url' | 'generation' | 'complete'>): Promise<void> {
+  /** Starts a new download in place of what is stored. */
+  async begin(about: Omit<FileRecord, 'url' | 'generation' | 'complete' | 'checksums'>): Promise<void> {
     await this.drop();
     const generation = Math.random().toString(36).slice(2, 12);
     await this.save({ ...about, url: display(this.url), generation, complete: false });
   }
 
   async save(record: FileRecord): Promise<void> {
-    await writeJson(this.store, recordKey(this.key), record);
+    await this.store.put(recordKey(this.key), new TextEncoder().encode(JSON.stringify(record)));
     this.record = record;
   }
 
-  part(index: number): Promise<Uint8Array | undefined> {
-    return this.store.get(this.partKey(index));
+  /** A stored chunk; undefined if it is missing or damaged. */
+  async chunk(index: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.store.get(this.chunkKey(index));
+    const { size, checksums } = this.record ?? {};
+    const checksum = checksums?.[index];
+    const isSound =
+      bytes &&
+      (size === undefined || bytes.length === Math.min(CHUNK, size - index * CHUNK)) &&
+      (!checksum || checksum === (await sha256Bytes(bytes)));
+    if (isSound) return bytes;
+    this.damaged ||= bytes !== undefined || this.record?.complete === true;
+    return undefined;
   }
 
-  putPart(index: number, data: Uint8Array): Promise<void> {
-    return this.store.put(this.partKey(index), data);
+  /** Stores a chunk, then its checksum: after a crash between the two the chunk has none and is used unchecked. */
+  async putChunk(index: number, data: Uint8Array): Promise<void> {
+    await this.store.put(this.chunkKey(index), data);
+    if (!this.record) return;
+    const checksums = Array.from({ length: Math.max(index + 1, this.record.checksums?.length ?? 0) }, (_, i) => {
+      return this.record!.checksums?.[i] ?? '';
+    });
+    checksums[index] = await sha256Bytes(data);
+    await this.save({ ...this.record, checksums });
   }
 
-  /** How many parts are stored from the first on without a gap. */
-  async parts(): Promise<number> {
+  /** How many chunks are stored from the first on without a gap. */
+  async storedChunks(): Promise<number> {
     const keys = new Set(await this.store.keys());
     let n = 0;
-    while (keys.has(this.partKey(n))) n++;
+    while (keys.has(this.chunkKey(n))) n++;
     return n;
+  }
+
+  /** True if every chunk has a checksum. Records of older versions have none. */
+  get isChecked(): boolean {
+    const { size = Number.POSITIVE_INFINITY, checksums = [] } = this.record ?? {};
+    return checksums.length * CHUNK >= size && checksums.every(Boolean);
+  }
+
+  /**
+   * For a complete file without checksums: compares its SHA-256 with `expected`, and adds the checksums if they agree. False
+   * if the stored file is damaged.
+   */
+  async addChecksums(expected: string): Promise<boolean> {
+    const hash = createSha256();
+    const checksums: string[] = [];
+    for (let at = 0; at < (this.record?.size ?? 0); at += CHUNK) {
+      const bytes = await this.chunk(checksums.length);
+      if (!bytes) return false;
+      hash.update(bytes);
+      checksums.push(await sha256Bytes(bytes));
+    }
+    if (hash.hex() !== expected) return false;
+    await this.save({ ...this.record!, checksums, sha256: expected });
+    return true;
   }
 
   /** Removes everything of this URL. */
@@ -139,33 +160,25 @@ export class CacheEntry {
     await remove(this.store, (key) => key.startsWith(this.key));
   }
 
-  private partKey(index: number): string {
+  private chunkKey(index: number): string {
     return `${this.key}-${this.record?.generation}-${index}`;
   }
 }
 
-/** What is kept of a small file, or a note that a file is not there. */
+/** The record of a small file: its text, or a note that the server does not have it. Undefined if there is none. */
 export async function readText(store: Store, url: string): Promise<TextRecord | undefined> {
-  const record = await readJson<Partial<FileRecord> & TextRecord>(store, recordKey(keyOf(url)));
-  return record?.generation === undefined ? record : undefined;
+  const record = await readRecord(store, recordKey(keyOf(url)));
+  return record && !('generation' in record) ? record : undefined;
 }
 
 export function writeText(store: Store, url: string, record: Omit<TextRecord, 'url'>): Promise<void> {
-  return writeJson(store, recordKey(keyOf(url)), { url: display(url), ...record });
+  const json = JSON.stringify({ url: display(url), ...record });
+  return store.put(recordKey(keyOf(url)), new TextEncoder().encode(json));
 }
 
-async function readJson<T>(store: Store, key: string): Promise<T | undefined> {
+async function readRecord(store: Store, key: string): Promise<FileRecord | TextRecord | undefined> {
   const bytes = await store.get(key);
-  try {
-    return bytes && JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    // Not ours, or damaged: as good as none.
-    return undefined;
-  }
-}
-
-function writeJson(store: Store, key: string, record: object): Promise<void> {
-  return store.put(key, new TextEncoder().encode(JSON.stringify(record)));
+  return bytes && parseRecord(new TextDecoder().decode(bytes));
 }
 
 async function remove(store: Store, matches: (key: string) => boolean): Promise<void> {
@@ -173,19 +186,19 @@ async function remove(store: Store, matches: (key: string) => boolean): Promise<
 }
 
 export interface CacheOptions extends Pick<RemoteOptions, 'cacheDir'> {
-  /** Only what is of this: a repository id, or the beginning of a URL. */
+  /** Only the files of this repository id, or of URLs that start with this. Default: all. */
   model?: string | undefined;
 }
 
-/** The records of the files that an option asks for, by their key. */
+/** The records of the files that an option asks for, with their keys. */
 async function records(
   store: Store,
   keys: readonly string[],
   { model }: CacheOptions,
-): Promise<[string, FileRecord & TextRecord][]> {
-  const out: [string, FileRecord & TextRecord][] = [];
+): Promise<[string, FileRecord | TextRecord][]> {
+  const out: [string, FileRecord | TextRecord][] = [];
   for (const key of keys) {
-    const record = /^[\da-f]{32}\.json$/.test(key) ? await readJson<FileRecord & TextRecord>(store, key) : undefined;
+    const record = /^[\da-f]{32}\.json$/.test(key) ? await readRecord(store, key) : undefined;
     const matches = model === undefined || record?.url.startsWith(model) || record?.url.includes(`/${model}/resolve/`);
     if (record && matches) out.push([key.slice(0, 32), record]);
   }
@@ -193,28 +206,34 @@ async function records(
 }
 
 /**
- * What the cache holds, downloads that were cut included: that of the page's origin, or (Node, Deno) of `cacheDir`. Throws
- * IoError where there is no cache.
+ * Lists the files in the cache, interrupted downloads included: the cache of the page's origin, or (Node, Deno) of `cacheDir`.
+ * Throws IoError where there is no cache.
  */
 export async function cachedFiles(options: CacheOptions = {}): Promise<CachedFile[]> {
   const store = await findStore(options);
   const keys = await store.keys();
   const out: CachedFile[] = [];
-  for (const [key, { url, generation, text, size, complete }] of await records(store, keys, options)) {
-    const parts = keys.filter((k) => k.startsWith(`${key}-${generation}-`)).length;
-    if (generation) out.push({ url, bytes: Math.min(parts * PART, size ?? Number.POSITIVE_INFINITY), complete });
-    // Else it is a note that the server does not have the file.
-    else if (text !== undefined) out.push({ url, bytes: text.length, complete: true });
+  for (const [key, record] of await records(store, keys, options)) {
+    const { url } = record;
+    if ('generation' in record) {
+      const { generation, size, complete } = record;
+      const chunks = keys.filter((k) => k.startsWith(`${key}-${generation}-`)).length;
+      out.push({ url, bytes: Math.min(chunks * CHUNK, size ?? Number.POSITIVE_INFINITY), complete });
+    } else if (record.text !== undefined) out.push({ url, bytes: record.text.length, complete: true });
+    // Else the record notes that the server does not have the file.
   }
   return out.sort((a, b) => (a.url < b.url ? -1 : 1));
 }
 
-/** Removes what `cachedFiles` of the same options lists. Models already loaded stay as they are. Throws IoError like it. */
+/**
+ * Removes the files that `cachedFiles` lists for the same options. Models that are loaded keep working. Throws IoError where
+ * there is no cache.
+ */
 export async function clearCache(options: CacheOptions = {}): Promise<void> {
   const store = await findStore(options);
   const keys = await store.keys();
   const found = new Set((await records(store, keys, options)).map(([key]) => key));
-  // What a crash left without a record goes with the whole only.
+  // Files without a readable record, which a crash can leave, belong to no model.
   const all = options.model === undefined;
   await remove(store, (key) => found.has(key.slice(0, 32)) || (all && /^[\da-f]{32}[.-]/.test(key)));
 }

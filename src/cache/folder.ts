@@ -1,17 +1,15 @@
-/** The model cache of Node and Deno: a folder. */
+/** The cache of Node, Deno and Bun: a folder with one file per key. */
 import { OptionError } from '../core/errors.js';
 import * as files from '../platform/files.js';
 import { environment, importOptional } from '../platform/runtime.js';
+import { takeLock } from './lock_file.js';
 import type { Store } from './store.js';
 
-/** A lock is renewed this often; one not renewed for STALE was left by a process that ended. Both in ms. */
-const RENEW = 3_000;
-const STALE = 15_000;
 const LOCK = '.lock';
 
 /**
- * The store in `folder`; by default AIM_CACHE, else `aim-js` in the user's cache folder: XDG_CACHE_HOME or ~/.cache,
- * ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows. It is made when something is put there.
+ * The store in `folder`. Default: AIM_CACHE, else `aim-js` in the user's cache folder: XDG_CACHE_HOME or ~/.cache,
+ * ~/Library/Caches on macOS, %LOCALAPPDATA% on Windows. The folder is created by the first write.
  */
 export async function folderStore(folder: string | undefined): Promise<Store> {
   if (folder === '') throw new OptionError('cacheDir is empty; give a folder, or leave it out.');
@@ -32,34 +30,8 @@ export async function folderStore(folder: string | undefined): Promise<Store> {
     keys: async () => ((await files.exists(path)) ? (await files.listFolder(path)).filter((name) => !name.endsWith(LOCK)) : []),
     async lock(key) {
       await files.makeFolder(path);
-      return lockFile(fs, await at(key + LOCK));
+      return takeLock(await at(key + LOCK));
     },
-  };
-}
-
-/** Takes a lock by making a file that must not exist. Losing it to a pause of this process costs a second download, no more. */
-async function lockFile(fs: typeof import('node:fs/promises'), path: string): Promise<(() => Promise<void>) | undefined> {
-  try {
-    const { mtimeMs } = await fs.stat(path);
-    if (Date.now() - mtimeMs < STALE) return undefined;
-    await fs.rm(path, { force: true });
-  } catch {
-    // There is no lock, or no more.
-  }
-  try {
-    await (await fs.open(path, 'wx')).close();
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EEXIST') return undefined;
-    throw files.fileError(error, path, 'write');
-  }
-  const timer = setInterval(() => {
-    const now = new Date();
-    fs.utimes(path, now, now).catch(() => {});
-  }, RENEW);
-  timer.unref?.();
-  return async () => {
-    clearInterval(timer);
-    await fs.rm(path, { force: true }).catch(() => {});
   };
 }
 

@@ -1,4 +1,4 @@
-/** Where downloads are kept: a folder in Node and Deno, the Cache API in browsers. */
+/** Opens the cache: a folder in Node, Deno and Bun, the Cache API in browsers. */
 import { AimError, IoError } from '../core/errors.js';
 import type { RemoteOptions } from '../io/bytes.js';
 import * as files from '../platform/files.js';
@@ -6,11 +6,12 @@ import { browserStore } from './browser.js';
 import { folderStore } from './folder.js';
 import { type Store, StoreError } from './store.js';
 
-/** The cache for these options, or undefined if there is to be none. Throws StoreError where there can be none. */
+/** The cache for these options; undefined if they switch it off. Throws StoreError where there is no storage. */
 export async function openStore(options: RemoteOptions): Promise<Store | undefined> {
   return options.cache === false ? undefined : findStore(options);
 }
 
+/** The cache, also where `cache: false` is given. All failures of its methods are StoreErrors. */
 export async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): Promise<Store> {
   const guard = async <T>(name: string, work: () => Promise<T>): Promise<T> => {
     try {

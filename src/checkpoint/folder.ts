@@ -1,24 +1,25 @@
-/** Checkpoints that are a folder of some kind, and what is loaded only when one needs it. */
+/** What local folders, URLs, repositories and lists of files have in common as checkpoints. */
 import { OptionError } from '../core/errors.js';
 import type { ByteSource, SourceOptions } from '../io/bytes.js';
 
 export const CONFIG = 'config.json';
+export const CLASSES = 'classes.json';
 export const WEIGHTS = 'model.safetensors';
 export const INDEX = `${WEIGHTS}.index.json`;
 
 export type FileOptions = Omit<SourceOptions, 'sha256'> & { sha256?: string | undefined };
 
-/** The files of a checkpoint; what is not there is undefined. */
-export interface Folder {
+/** The files of a checkpoint. Files that do not exist are undefined. */
+export interface CheckpointFolder {
   /** Where it is, for messages. */
   name: string;
   text(file: string): Promise<string | undefined>;
   open(file: string, options: FileOptions): Promise<ByteSource | undefined>;
-  /** Throws the error for a file that has to be there. */
+  /** Throws the error for a file that must exist. */
   missing(file: string): Promise<never>;
 }
 
-/** Downloading, the cache, hashes and shards: a chunk of its own, since a local file needs none of it. */
+/** The code for downloads, cache, hashes and shards: a module loaded when needed, because a local file needs none of it. */
 export const downloads = () => import('./download.js');
 
 /** A local source, verified if a hash is given for it. */
@@ -26,10 +27,10 @@ export async function checked(source: ByteSource, sha256: string | undefined): P
   return sha256 === undefined ? source : (await downloads()).verified(source, sha256);
 }
 
-/** The weights in a folder: one file, or several by their index. `file` is the one asked for by its own name. */
-export async function folderWeights(folder: Folder, options: SourceOptions, file = WEIGHTS): Promise<ByteSource> {
+/** The weights in a folder: the file `file`, else the shards of model.safetensors.index.json. */
+export async function folderWeights(folder: CheckpointFolder, options: SourceOptions, file = WEIGHTS): Promise<ByteSource> {
   const { sha256 } = options;
-  // With a hash for each file there may be none of this name.
+  // If hashes are given by file name and none for this file, the checkpoint may consist of shards.
   const isOther = typeof sha256 === 'object' && !(file in sha256);
   const whole = await folder.open(file, { ...options, sha256: isOther ? undefined : givenHash(sha256, file, false) });
   if (whole && isOther) {
@@ -50,12 +51,12 @@ export async function folderWeights(folder: Folder, options: SourceOptions, file
   return joinShards(names.length, open, folder.name, options);
 }
 
-/** True for `owner/name`; in a browser a folder beside the page is `./owner/name`. */
+/** True for `owner/name`. In a browser a folder beside the page is written `./owner/name`. */
 export function isRepositoryId(text: string): boolean {
   return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !text.endsWith('.safetensors');
 }
 
-/** The hash that the user gives for a file. Throws OptionError. */
+/** The hash that the user gives for a file, in lower case. Throws OptionError. */
 export function givenHash(sha256: SourceOptions['sha256'], file: string, ofSeveral: boolean): string | undefined {
   if (sha256 === undefined) return undefined;
   if (typeof sha256 === 'string' && ofSeveral)

@@ -1,32 +1,39 @@
 /**
- * Checkpoints cut into several safetensors files, as Hugging Face saves large ones: model.safetensors.index.json has the
- * `weight_map` from tensor to file. They are read as if they were one file.
+ * Checkpoints split into several safetensors files (shards), as Hugging Face saves large ones: model.safetensors.index.json has
+ * the `weight_map` from tensor to file. They are read as if they were one file.
  */
 import { CheckpointError } from '../core/errors.js';
 import { type ByteSource, checkRange, type SourceOptions } from '../io/bytes.js';
 import { parseHeader } from '../io/safetensors.js';
 
-/** The names of the files, in order. Throws CheckpointError for what is no such index. */
+/** Most files of one checkpoint; each costs a request. The largest published models have fewer than 200. */
+const MAX_SHARDS = 1000;
+
+/** The names of the files, sorted. Throws CheckpointError if `text` is no index or names more than MAX_SHARDS files. */
 export function shardNames(text: string, name: string): string[] {
   let map: unknown;
   try {
-    map = (JSON.parse(text) as { weight_map?: unknown } | null)?.weight_map;
+    map = (JSON.parse(text.replace(/^\uFEFF/, '')) as { weight_map?: unknown } | null)?.weight_map;
   } catch (error) {
     throw new CheckpointError(`${name} is not valid JSON: ${(error as Error).message}; download it again.`, { cause: error });
   }
   const files = typeof map === 'object' && map !== null && !Array.isArray(map) ? [...new Set(Object.values(map))].sort() : [];
   if (files.length === 0) throw new CheckpointError(`${name} has no weight_map from tensors to files; download it again.`);
+  if (files.length > MAX_SHARDS)
+    throw new CheckpointError(
+      `${name} names ${files.length} files, more than the ${MAX_SHARDS} that are read; check the checkpoint.`,
+    );
   for (const file of files) {
-    // Beside the index and nowhere else.
+    // The files must be beside the index.
     if (typeof file !== 'string' || !/^[^/\\]+\.safetensors$/.test(file))
       throw new CheckpointError(
-        `${name} names the file ${JSON.stringify(file)}, not a .safetensors file beside it; download it again.`,
+        `${name} names the file ${JSON.stringify(file)?.slice(0, 120)}, not a .safetensors file beside it; download it again.`,
       );
   }
   return files as string[];
 }
 
-/** Progress of the file `index` of `count` → progress of all together. */
+/** Gives for each of `count` files a listener that reports the progress of all of them together. */
 export function sharedProgress(count: number, onProgress: SourceOptions['onProgress']) {
   const loaded = new Array<number>(count).fill(0);
   const totals = new Array<number | undefined>(count).fill(undefined);
@@ -42,8 +49,9 @@ export function sharedProgress(count: number, onProgress: SourceOptions['onProgr
 }
 
 /**
- * One safetensors file out of several: a header of all tensors, then the data of each file in turn. Only the file being read
- * keeps a connection. Throws CheckpointError if a file is damaged or two have a tensor of one name.
+ * One safetensors file out of several: a header of all tensors, then the data of each file in turn. The files are opened one
+ * after the other, and only the file being read has a connection. Throws CheckpointError if a file is damaged or two of them
+ * have a tensor of the same name.
  */
 export async function joinShards(
   count: number,

@@ -1,9 +1,30 @@
-/** Opens what users pass as a checkpoint: a folder, a file, a URL, dropped files or objects in memory. */
+/** Opens the checkpoint that a user passes: a folder, a file, a URL, dropped files or objects in memory. */
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
-import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from '../io/bytes.js';
+import {
+  type ByteSource,
+  blobSource,
+  bytesSource,
+  isBlob,
+  isBytes,
+  reporting,
+  type SourceOptions,
+  withRead,
+} from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
+import { display } from '../io/url.js';
 import * as files from '../platform/files.js';
-import { CONFIG, checked, downloads, type Folder, folderWeights, givenHash, INDEX, isRepositoryId, WEIGHTS } from './folder.js';
+import {
+  type CheckpointFolder,
+  CLASSES,
+  CONFIG,
+  checked,
+  downloads,
+  folderWeights,
+  givenHash,
+  INDEX,
+  isRepositoryId,
+  WEIGHTS,
+} from './folder.js';
 import type { RemoteFolder } from './hub.js';
 
 export type { Progress } from '../core/progress.js';
@@ -13,10 +34,10 @@ type Bytes = Uint8Array | ArrayBuffer;
 
 /**
  * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file with
- * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the parts
+ * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the contents
  * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
- * model.safetensors.index.json. A local folder (Node, Deno) goes before a repository of the same name; in a browser a folder
- * beside the page is `./owner/name`.
+ * model.safetensors.index.json. A local folder (Node, Deno) takes precedence over a repository of the same name; in a browser
+ * a folder beside the page is written `./owner/name`.
  */
 export type CheckpointSource =
   | string
@@ -26,22 +47,29 @@ export type CheckpointSource =
 
 /** The files of one checkpoint. */
 export interface CheckpointFiles {
-  /** Where it comes from, for messages. */
+  /** Where it comes from, for messages. Never holds a password or query. */
   readonly name: string;
   /** The parsed config.json. Throws CheckpointError if it is not JSON. */
   config(): Promise<unknown>;
-  /** The safetensors file; each call opens it anew. */
+  /** The safetensors file; each call opens it again. */
   weights(): Promise<ByteSource>;
-  /** An optional text file beside the others, such as classes.json; undefined if there is none. */
+  /**
+   * An optional text file beside the others; undefined if there is none. Throws IoError if it cannot be read; for classes.json
+   * of a server that does not answer, onWarning is called instead.
+   */
   text(file: string): Promise<string | undefined>;
-  /** Closes every source `weights()` has opened. */
+  /** Closes every source that `weights()` has opened. */
   close(): Promise<void>;
 }
 
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
+/** Most bytes of a local config.json, classes.json or index; downloads have the same limit. */
+const MAX_TEXT = 16 * 2 ** 20;
+/** Names of checkpoints in the folder of a training run (train/folder.ts). */
+const STEP = /^step-\d+(-\d+)?$/;
 
-/** What every kind of checkpoint must give; openCheckpoint adds the parsing and the closing. */
-interface Parts {
+/** What every kind of checkpoint provides; openCheckpoint adds parsing, abort and close. */
+interface Contents {
   name: string;
   configName: string;
   configText: (() => Promise<string>) | { parsed: object };
@@ -49,44 +77,44 @@ interface Parts {
   text: (file: string) => Promise<string | undefined>;
 }
 
-/** Opens bytes by what they are: in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). */
+/** Opens bytes in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). Throws IoError or OptionError. */
 export async function openSource(source: string | URL | Blob | Bytes, options: SourceOptions = {}): Promise<ByteSource> {
   options.signal?.throwIfAborted();
   const local = async (bytes: ByteSource) =>
     reporting(await checked(bytes, givenHash(options.sha256, bytes.name, false)), options.onProgress);
-  if (source instanceof Blob) return local(blobSource(source));
-  if (source instanceof Uint8Array || isBuffer(source)) return local(bytesSource(source));
+  if (isBlob(source)) return local(blobSource(source));
+  if (isBytes(source)) return local(bytesSource(source));
   const place = await locate(source);
   return place.url ? (await downloads()).openUrl(place.url, options) : local(await openFile(place.path));
 }
 
 /**
- * Opens a checkpoint without reading its weights. `onProgress` then hears of the weights as they are read; `signal` stops
- * everything (rejecting with `signal.reason`). Throws IoError naming a missing file, OptionError for what is no source.
+ * Opens a checkpoint without reading its weights. Later reads of the weights are reported to `onProgress`; `signal` stops
+ * everything (rejecting with `signal.reason`). Throws IoError naming a missing file, OptionError if `source` is no checkpoint.
  */
 export async function openCheckpoint(source: CheckpointSource, options: SourceOptions = {}): Promise<CheckpointFiles> {
   const { signal } = options;
   signal?.throwIfAborted();
-  const parts = await resolve(source, options);
+  const contents = await resolve(source, options);
   const opened: ByteSource[] = [];
   return {
-    name: parts.name,
+    name: contents.name,
     async config() {
       signal?.throwIfAborted();
-      if (typeof parts.configText === 'object') return parts.configText.parsed;
-      const text = await parts.configText();
+      if (typeof contents.configText === 'object') return contents.configText.parsed;
+      const text = await contents.configText();
       signal?.throwIfAborted();
-      return parseConfig(text, parts.configName);
+      return parseConfig(text, contents.configName);
     },
     async weights() {
       signal?.throwIfAborted();
-      const weights = stoppable(await parts.weights(), signal);
+      const weights = stoppable(await contents.weights(), signal);
       opened.push(weights);
       return weights;
     },
     async text(file) {
       signal?.throwIfAborted();
-      return parts.text(file);
+      return contents.text(file);
     },
     async close() {
       for (const s of opened.splice(0)) await s.close();
@@ -94,17 +122,17 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
   };
 }
 
-async function resolve(source: CheckpointSource, options: SourceOptions): Promise<Parts> {
-  if (typeof source === 'string' || source instanceof URL) {
+async function resolve(source: CheckpointSource, options: SourceOptions): Promise<Contents> {
+  if (typeof source === 'string' || isUrl(source)) {
     const text = String(source);
     if (isRepositoryId(text) && !(files.hasFiles() && (await files.exists(text))))
-      return remoteParts(await (await downloads()).hubFolder(text, options), options);
+      return remoteContents(await (await downloads()).hubFolder(text, options), options);
     const place = await locate(source);
-    return place.url ? urlParts(place.url, options) : pathParts(place.path, options);
+    return place.url ? urlContents(place.url, options) : pathContents(place.path, options);
   }
   if (typeof source === 'object' && source !== null) {
-    if (Symbol.iterator in source) return listParts([...source], options);
-    if ('config' in source && 'weights' in source) return objectParts(source, options);
+    if (Symbol.iterator in source) return listContents([...source], options);
+    if ('config' in source && 'weights' in source) return objectContents(source, options);
   }
   throw new OptionError(
     'this is not a checkpoint: pass the path or URL of a folder or .safetensors file, a repository id, a list of File objects, or ' +
@@ -112,42 +140,47 @@ async function resolve(source: CheckpointSource, options: SourceOptions): Promis
   );
 }
 
-/** A string is an http(s) URL, else a path where there are files, else a URL relative to the page. */
+/** A string is an http(s) URL, else a path in runtimes with files, else a URL relative to the page. */
 async function locate(source: string | URL): Promise<{ url: URL } | { url?: never; path: string }> {
   const text = String(source);
   if (/^https?:\/\//i.test(text)) {
     try {
       return { url: new URL(text) };
     } catch (error) {
-      throw new OptionError(`${text} is not a valid URL; correct it.`, { cause: error });
+      throw new OptionError(`${display(text)} is not a valid URL; correct it.`, { cause: (error as Error).name });
     }
   }
   if (text === '') throw new OptionError('the path of the checkpoint is empty; pass a folder, a file or a URL.');
   if (files.hasFiles()) return { path: /^file:/i.test(text) ? await files.urlPath(new URL(text)) : text };
+  let url: URL;
   try {
-    return { url: new URL(text, globalThis.location?.href) };
+    url = new URL(text, globalThis.location?.href);
   } catch (error) {
-    throw new OptionError(`${text} is neither a URL nor relative to this page; pass an http(s) URL.`, { cause: error });
+    throw new OptionError(`${display(text)} is neither a URL nor relative to this page; pass an http(s) URL.`, { cause: error });
   }
+  if (url.protocol === 'file:')
+    throw new IoError(
+      `${text} is beside a page that was opened as a file (file://), from where browsers may not read: serve the page and the ` +
+        'model by a web server (for instance `npx serve`) and open http://localhost:…, or pass File objects.',
+    );
+  return { url };
 }
 
-async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
+async function pathContents(path: string, options: SourceOptions, isStep = false): Promise<Contents> {
   const isFolder = await files.isDirectory(path);
   if (!isFolder && !(await files.exists(path)))
     throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
   if (!isFolder && !path.endsWith('.safetensors'))
     throw new IoError(`${path} is neither a folder nor a .safetensors file; ${LAYOUT}.`);
-  // The folder of a training run: `latest` names its newest checkpoint (train/folder.ts).
-  const latest = await files.join(path, 'latest');
-  if (isFolder && !(await files.exists(await files.join(path, CONFIG))) && (await files.exists(latest)))
-    return pathParts(await files.join(path, (await files.readText(latest)).trim()), options);
+  const latest = isFolder && !isStep ? await latestStep(path) : undefined;
+  if (latest !== undefined) return pathContents(latest, options, true);
   const place = isFolder ? path : await files.parent(path);
   const at = (file: string) => files.join(place, file);
   const weightsFile = isFolder ? WEIGHTS : await files.base(path);
-  const folder: Folder = {
+  const folder: CheckpointFolder = {
     name: path,
     async text(file) {
-      return (await files.exists(await at(file))) ? files.readText(await at(file)) : undefined;
+      return (await files.exists(await at(file))) ? files.readText(await at(file), { most: MAX_TEXT }) : undefined;
     },
     async open(file, { sha256, onProgress }) {
       if (!(await files.exists(await at(file)))) return undefined;
@@ -165,18 +198,29 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
   return {
     name: path,
     configName: await at(CONFIG),
-    configText: async () => files.readText(await at(CONFIG)),
+    configText: async () => files.readText(await at(CONFIG), { most: MAX_TEXT }),
     weights: () => folderWeights(folder, options, weightsFile),
     text: folder.text,
   };
 }
 
-async function urlParts(url: URL, options: SourceOptions): Promise<Parts> {
-  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
-  return remoteParts((await downloads()).urlFolder(url, file, options), options, file);
+/** The newest checkpoint of the folder of a training run, which its file `latest` names; undefined for other folders. */
+async function latestStep(path: string): Promise<string | undefined> {
+  const latest = await files.join(path, 'latest');
+  if ((await files.exists(await files.join(path, CONFIG))) || !(await files.exists(latest))) return undefined;
+  const step = (await files.readText(latest, { most: 1000 })).trim();
+  if (STEP.test(step)) return files.join(path, step);
+  throw new CheckpointError(
+    `${latest} says ${JSON.stringify(step.slice(0, 80))} instead of the name of a checkpoint (step-…); pass one of the step-… folders in ${path}.`,
+  );
 }
 
-function remoteParts(folder: RemoteFolder, options: SourceOptions, file?: string): Parts {
+async function urlContents(url: URL, options: SourceOptions): Promise<Contents> {
+  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
+  return remoteContents((await downloads()).urlFolder(url, file, options), options, file);
+}
+
+function remoteContents(folder: RemoteFolder, options: SourceOptions, file?: string): Contents {
   return {
     name: file ? `${folder.name}/${file}` : folder.name,
     configName: `${folder.name}/${CONFIG}`,
@@ -186,12 +230,12 @@ function remoteParts(folder: RemoteFolder, options: SourceOptions, file?: string
   };
 }
 
-function listParts(list: File[], options: SourceOptions): Parts {
-  const wrong = list.find((f) => !(f instanceof Blob) || typeof f.name !== 'string');
+function listContents(list: File[], options: SourceOptions): Contents {
+  const wrong = list.find((f) => !isBlob(f) || typeof f.name !== 'string');
   if (wrong !== undefined)
     throw new OptionError('a list given as a checkpoint must hold File objects only; pass the files of its folder.');
   const path = (f: File) => f.webkitRelativePath || f.name;
-  // A dropped folder may hold others: the file nearest to its root counts.
+  // A dropped folder may have folders inside: the file nearest to its root counts.
   const find = (name: string) => {
     const depth = (f: File) => path(f).split('/').length;
     const found = list.filter((f) => f.name === name).sort((a, b) => depth(a) - depth(b));
@@ -204,7 +248,7 @@ function listParts(list: File[], options: SourceOptions): Parts {
   };
   const config = find(CONFIG) ?? missing(CONFIG);
   const weights = find(WEIGHTS) ?? find(INDEX) ?? missing(WEIGHTS);
-  const folder: Folder = {
+  const folder: CheckpointFolder = {
     name: path(weights),
     async text(file) {
       const found = find(file);
@@ -225,30 +269,33 @@ function listParts(list: File[], options: SourceOptions): Parts {
   };
 }
 
-function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, options: SourceOptions): Parts {
+function objectContents(source: Extract<CheckpointSource, { weights: unknown }>, options: SourceOptions): Contents {
   const { config, weights, classes } = source;
-  const isBytes = weights instanceof Uint8Array || isBuffer(weights);
-  if (!isBytes && !(weights instanceof Blob))
+  if (!isBytes(weights) && !isBlob(weights))
     throw new OptionError('weights must be a Blob, File, Uint8Array or ArrayBuffer with the bytes of a .safetensors file.');
-  const configName = (config instanceof Blob && (config as Partial<File>).name) || 'the config given';
-  const parts = {
-    name: (weights instanceof Blob && (weights as Partial<File>).name) || 'the weights given',
-    configName,
+  const nameOf = (value: unknown) => (isBlob(value) && (value as Partial<File>).name) || undefined;
+  const name = nameOf(weights) ?? 'the weights given';
+  return {
+    name,
+    configName: nameOf(config) ?? 'the config given',
+    configText: objectConfig(config),
     async weights() {
-      const source = isBytes ? bytesSource(weights, 'the weights given') : blobSource(weights, parts.name);
+      const source = isBytes(weights) ? bytesSource(weights, name) : blobSource(weights, name);
       return reporting(await checked(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
     },
-    text: async (file: string) => (file === 'classes.json' && classes ? JSON.stringify(classes) : undefined),
+    text: async (file) => (file === CLASSES && classes ? JSON.stringify(classes) : undefined),
   };
-  if (typeof config === 'string') return { ...parts, configText: async () => config };
-  if (config instanceof Blob) return { ...parts, configText: () => blobText(config) };
-  if (config instanceof Uint8Array || isBuffer(config))
-    return { ...parts, configText: async () => new TextDecoder().decode(config) };
-  if (typeof config === 'object' && config !== null) return { ...parts, configText: { parsed: config } };
+}
+
+function objectConfig(config: unknown): Contents['configText'] {
+  if (typeof config === 'string') return async () => config;
+  if (isBlob(config)) return () => blobText(config);
+  if (isBytes(config)) return async () => new TextDecoder().decode(config);
+  if (typeof config === 'object' && config !== null) return { parsed: config };
   throw new OptionError('config must be the parsed config.json, its text, its bytes or a File of it.');
 }
 
-/** The same source, stopped by `signal` as well as by the signal of each read. */
+/** Wraps a source so that `signal` stops it as well as the signal of each read. */
 function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   if (!signal) return source;
   return withRead(source, async (offset, length, own) => {
@@ -270,11 +317,16 @@ function parseConfig(text: string, name: string): unknown {
 
 async function blobText(blob: Blob): Promise<string> {
   const source = blobSource(blob);
+  if (source.size > MAX_TEXT)
+    throw new IoError(
+      `${source.name} has ${source.size} bytes, more than the ${MAX_TEXT} that such a file may have; check the file.`,
+    );
   return new TextDecoder().decode(await source.read(0, source.size));
 }
 
-function isBuffer(value: unknown): value is ArrayBuffer {
-  return value instanceof ArrayBuffer;
+/** True for URL objects of any realm. */
+function isUrl(value: unknown): value is URL {
+  return Object.prototype.toString.call(value) === '[object URL]';
 }
 
 function few(names: readonly string[]): string {

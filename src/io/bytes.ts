@@ -1,60 +1,77 @@
-/** Random access to bytes that may be in memory, in a Blob, in a file or behind a URL; the readers above do not care. */
+/** Random access to bytes, the same for bytes in memory, in a Blob, in a file and behind a URL. */
 
 import { IoError } from '../core/errors.js';
 import type { Progress } from '../core/progress.js';
 
-/** A readable range of bytes. `size` is Infinity where a server does not tell it. */
+/** Bytes that can be read at any offset. */
 export interface ByteSource {
   /** The path, URL or file name, for messages. */
   readonly name: string;
-  /** Total bytes, or Infinity if unknown. */
+  /** Total bytes; Infinity where a server does not report the size. */
   readonly size: number;
   /**
-   * Exactly `length` bytes from `offset`. They may be a view of memory that others hold: do not write to them.
+   * Exactly `length` bytes from `offset`. The result may be a view of shared memory: do not write to it.
    * Throws IoError beyond the end or if the source fails; rejects with `signal.reason` once aborted.
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
-   * To be called once all that was wanted has been read and found good: reads the rest of what is to be verified or stored,
-   * and stores it. Throws IoError if the SHA-256 is not the one expected.
+   * Call this after everything needed was read and found good. It reads the bytes that are still missing for the checksum or
+   * for the cache, and marks the cached copy as complete. Throws IoError if the SHA-256 is not the expected one.
    */
   finish?(): Promise<void>;
-  /** Lets connection and buffers go until the next read. */
+  /** Closes the connection and frees buffers; the next read opens them again. */
   rest?(): Promise<void>;
   /** Frees the file handle or connection. Safe to call twice. */
   close(): Promise<void>;
 }
 
-/** How files are fetched from URLs and hubs, and kept. */
+/** How files are fetched from URLs and hubs, and whether they are cached. */
 export interface RemoteOptions {
-  /** False: what is downloaded is not kept, and nothing kept is used. */
+  /** False: downloads are not stored and the cache is not read. Default true. */
   cache?: boolean | undefined;
-  /** Node, Deno: the folder of the cache. Default: AIM_CACHE, else `aim-js` in the user's cache folder. */
+  /** Folder of the cache (Node, Deno). Default: the environment's AIM_CACHE, else `aim-js` in the user's cache folder. */
   cacheDir?: string | undefined;
-  /** Where repository ids are looked up. Default: HF_ENDPOINT (Node, Deno), else https://huggingface.co. */
+  /** Server of repository ids. Default: the environment's HF_ENDPOINT (Node, Deno), else https://huggingface.co. */
   endpoint?: string | undefined;
   /** Branch, tag or commit of a repository id. Default 'main'. */
   revision?: string | undefined;
-  /** Sent as `Authorization: Bearer` to the server of the URL or id given. Default, for ids: HF_TOKEN (Node, Deno). */
+  /**
+   * Sent as `Authorization: Bearer` to the server of the URL or id, never to a server that it redirects to. Default for ids:
+   * the environment's HF_TOKEN (Node, Deno). Throws OptionError if it has blanks, line breaks or characters beyond ASCII inside.
+   */
   token?: string | undefined;
   /**
-   * The SHA-256 of the weights (hexadecimal), or of each file by its name. Default, for downloads: what the hub tells
-   * (X-Linked-Etag), else what the README.md beside the weights gives in its front matter as `sha256`.
+   * The SHA-256 of the weights (64 hexadecimal digits), or of each file by its name; cached copies are verified by it, too.
+   * Default for downloads: what the hub reports (X-Linked-Etag), else `sha256` in the front matter of the README.md beside
+   * the weights.
    */
   sha256?: string | Readonly<Record<string, string>> | undefined;
-  /** Hears why a download could not be kept, a full disk for instance; loading goes on. Default: console.warn. */
+  /** Called with problems that do not stop loading, for instance a full disk under the cache. Default: console.warn. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface SourceOptions extends RemoteOptions {
-  /** Bytes of weights read so far; `total` is missing when a server does not tell. */
+  /** Called with the bytes of weights read so far; `total` is undefined where a server does not report the size. */
   onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
+/** What `Object.prototype.toString` calls a value: unlike instanceof it also knows objects of other realms (Jest, iframes). */
+const tagOf = (value: unknown) => Object.prototype.toString.call(value).slice(8, -1);
+
+/** True for a Uint8Array (Node's Buffer is one) or an ArrayBuffer of any realm. */
+export function isBytes(value: unknown): value is Uint8Array | ArrayBuffer {
+  return (ArrayBuffer.isView(value) && tagOf(value) === 'Uint8Array') || tagOf(value) === 'ArrayBuffer';
+}
+
+/** True for a Blob or File of any realm. */
+export function isBlob(value: unknown): value is Blob {
+  return ['Blob', 'File'].includes(tagOf(value));
+}
+
 /** A source over bytes in memory; nothing is copied. */
 export function bytesSource(data: Uint8Array | ArrayBuffer, name = 'the bytes given'): ByteSource {
-  const bytes = data instanceof Uint8Array ? new Uint8Array(data.buffer, data.byteOffset, data.length) : new Uint8Array(data);
+  const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
   const size = bytes.byteLength;
   return {
     name,
@@ -92,7 +109,7 @@ export function blobSource(blob: Blob, name = (blob as Partial<File>).name || 't
   };
 }
 
-/** The same source, reporting how far it has been read as phase `load`. */
+/** Wraps a source so that every read reports its end to `onProgress`, as phase `load`. */
 export function reporting(source: ByteSource, onProgress: SourceOptions['onProgress']): ByteSource {
   if (!onProgress) return source;
   let loaded = 0;
@@ -106,7 +123,7 @@ export function reporting(source: ByteSource, onProgress: SourceOptions['onProgr
   });
 }
 
-/** The same source, read in another way. */
+/** The same source with another `read`. */
 export function withRead(source: ByteSource, read: ByteSource['read']): ByteSource {
   return {
     name: source.name,
@@ -120,7 +137,7 @@ export function withRead(source: ByteSource, read: ByteSource['read']): ByteSour
   };
 }
 
-/** The same source with a digest of what was read of it: of every 64th byte, enough to tell two sets of weights apart. */
+/** Wraps a source with a digest of every 64th byte that was read from it, which is enough to distinguish two sets of weights. */
 export function sampled(source: ByteSource): ByteSource & { digest(): number } {
   let digest = 0;
   const read: ByteSource['read'] = async (offset, length, signal) => {
@@ -138,7 +155,7 @@ export function checkRange(name: string, size: number, offset: number, length: n
   throw new IoError(`${name}: bytes ${offset} to ${offset + length} were asked of ${size}; the file is shorter than it claims.`);
 }
 
-/** Tells the user of what went wrong and was got over. */
+/** Reports a problem that does not stop the work. */
 export function warn({ onWarning = (message: string) => console.warn(message) }: RemoteOptions, message: string): void {
   onWarning(message);
 }

@@ -1,7 +1,7 @@
-/** The number formats of safetensors files and their conversions from and to float32 (little-endian, as are files and hosts). */
+/** The number formats of safetensors files and their conversions from and to float32. Files and supported hosts are little-endian. */
 import { CheckpointError } from '../core/errors.js';
 
-/** Bytes per element of every format known here. */
+/** Bytes per element of every supported format. */
 export const DTYPE_BYTES = {
   F64: 8,
   F32: 4,
@@ -22,7 +22,7 @@ export type Dtype = keyof typeof DTYPE_BYTES;
 export type FloatDtype = 'F64' | 'F32' | 'F16' | 'BF16';
 export type IntDtype = Exclude<Dtype, FloatDtype>;
 
-/** The typed array that holds a format's elements as they are; halves are their bits. */
+/** The typed array that holds a format's elements; F16 and BF16 as their 16 bits. */
 const ELEMENTS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -47,15 +47,15 @@ export function isFloat(dtype: Dtype): dtype is FloatDtype {
   return dtype === 'F64' || dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-/** The bytes as elements of `dtype`: a view where they are aligned in memory, else a copy. */
+/** The bytes as elements of `dtype`: a view where the memory is aligned for it, else a copy. */
 export function elements<D extends Dtype>(bytes: Uint8Array, dtype: D): InstanceType<(typeof ELEMENTS)[D]> {
   const size = DTYPE_BYTES[dtype];
-  // Not slice(): on Node's Buffer that is a view.
+  // Not slice(), which gives a view for Node's Buffer.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ELEMENTS[dtype](aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / size) as never;
 }
 
-/** The bytes of elements of a floating format as float32; F32 that is aligned in memory is a view, all else new. */
+/** Elements of a floating format as float32: a view for F32 in aligned memory, else a new array. */
 export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   if (dtype === 'F32') return elements(bytes, 'F32');
   if (dtype === 'F64') return new Float32Array(elements(bytes, 'F64'));
@@ -85,7 +85,7 @@ function halfTable(): Uint32Array {
     else if (exponent === 0) {
       if (mantissa === 0) e = 0;
       else {
-        // A subnormal half is a normal float32: shift its leading 1 into the hidden place.
+        // A subnormal half is a normal float32: shift its leading 1 into the implicit position.
         const shift = Math.clz32(mantissa) - 21;
         e = 113 - shift;
         mantissa = (mantissa << shift) & 1023;
@@ -97,8 +97,8 @@ function halfTable(): Uint32Array {
 }
 
 /**
- * float32 to the bits of F16 or BF16, round to nearest, ties to even. NaN and infinities stay; a finite value that would
- * become infinite throws CheckpointError naming `what` and the index, which starts at `first`.
+ * Rounds float32 to the bits of F16 or BF16, to nearest with ties to even. NaN and infinities are preserved. Throws
+ * CheckpointError for a finite value that would become infinite, naming `what` and the index, which starts at `first`.
  */
 export function toHalves(data: Float32Array, dtype: 'F16' | 'BF16', what: string, first = 0): Uint16Array {
   const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
@@ -117,12 +117,12 @@ export function toHalves(data: Float32Array, dtype: 'F16' | 'BF16', what: string
 function halfBits(x: number): number {
   const sign = (x >>> 16) & 0x8000;
   const a = x & 0x7fffffff;
-  // NaN keeps its upper bits but stays a NaN.
+  // A NaN keeps its upper mantissa bits and must not become an infinity.
   if (a > 0x7f800000) return sign | 0x7e00 | ((a >>> 13) & 0x3ff);
   if (a >= 0x47800000) return sign | 0x7c00;
-  // From 2^-14 on: drop 13 bits, rounding to even; a carry into the exponent is right as it is.
+  // From 2^-14 on: drop 13 bits, rounding to even; a carry into the exponent gives the correct result.
   if (a >= 0x38800000) return sign | ((a - 0x38000000 + 0xfff + ((a >>> 13) & 1)) >>> 13);
-  // At or below half the smallest subnormal, 2^-25, to zero (the tie is to even).
+  // At most half of the smallest subnormal, 2^-25: zero, since the tie rounds to even.
   if (a <= 0x33000000) return sign;
   const shift = 126 - (a >>> 23);
   const mantissa = (a & 0x7fffff) | 0x800000;

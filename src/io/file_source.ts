@@ -1,17 +1,19 @@
-/** Files of Node and Deno as byte sources. */
+/** Local files (Node, Deno, Bun) as byte sources. */
 import { IoError } from '../core/errors.js';
-import { MAX_READ, modules, translate } from '../platform/files.js';
+import { assertRegularFile, MAX_READ, modules, translate } from '../platform/files.js';
 import { type ByteSource, checkRange } from './bytes.js';
 
-/** Opens a file for positional reads; it is never read as a whole. Throws IoError naming the path. */
+/**
+ * Opens a file for positional reads; only the bytes asked for are read. Throws IoError naming the path, also for anything but
+ * a regular file.
+ */
 export async function openFile(path: string): Promise<ByteSource> {
   const fs = await modules(path);
+  await assertRegularFile(path);
   const { handle, size } = await translate(path, 'read', async () => {
     const handle = await fs.open(path, 'r');
     try {
-      const info = await handle.stat();
-      if (info.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-      return { handle, size: info.size };
+      return { handle, size: (await handle.stat()).size };
     } catch (error) {
       await handle.close();
       throw error;
@@ -44,7 +46,7 @@ export async function openFile(path: string): Promise<ByteSource> {
   };
 }
 
-/** A whole file. Throws IoError naming the path. */
+/** Reads a whole file. Throws IoError naming the path. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   const file = await openFile(path);
   try {

@@ -1,10 +1,11 @@
 /**
- * Reading safetensors: 8 bytes of header length (little-endian), a JSON header of
- * `name: { dtype, shape, data_offsets: [begin, end] }` and `__metadata__`, then the data, without holes.
- * Source: the format text of huggingface/safetensors. Headers are checked in full, so that no later read can go astray.
+ * Reads safetensors files: 8 bytes of header length (little-endian), a JSON header of
+ * `name: { dtype, shape, data_offsets: [begin, end] }` and `__metadata__`, then the data without gaps.
+ * Source: the format description of huggingface/safetensors. The header is checked completely before any tensor is read.
  */
 import { CheckpointError, OptionError } from '../core/errors.js';
-import { type ByteSource, bytesSource } from './bytes.js';
+import { pause } from '../platform/runtime.js';
+import { type ByteSource, bytesSource, isBytes } from './bytes.js';
 import { DTYPE_BYTES, type Dtype, elements, type FloatDtype, isDtype, isFloat, toFloat32 } from './dtype.js';
 
 export { DTYPE_BYTES, type Dtype } from './dtype.js';
@@ -13,41 +14,48 @@ export { encodeSafetensors, type TensorArray, type TensorData, writeSafetensors 
 export interface TensorEntry {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Byte range in the data, from the end of the header. */
+  /** Byte range, counted from the end of the header. */
   readonly begin: number;
   readonly end: number;
 }
 
 export interface SafetensorsHeader {
   readonly metadata: ReadonlyMap<string, string>;
-  /** In order of their place in the file: reading them so never seeks back. */
+  /** In file order, so that reading them in turn never seeks backwards. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** Where the data begins in the file. */
+  /** Offset in the file at which the data begins. */
   readonly dataOffset: number;
 }
 
 export interface ReadOptions {
-  /** Bytes of the file per piece, 4 MiB unless given; at least one element is read. */
+  /** Bytes of the file per piece, at least one element. Default 4 MiB. */
   chunkBytes?: number;
   /** Throw CheckpointError, naming tensor and index, at the first NaN or infinity. */
   finite?: boolean;
   signal?: AbortSignal | undefined;
 }
 
-const MAX_HEADER = 100_000_000;
+/**
+ * Longest header read, in bytes. The format allows 100 MB, which takes minutes and gigabytes to parse; this is enough for
+ * 100,000 tensors.
+ */
+const MAX_HEADER = 16 * 2 ** 20;
+/** Characters of a header scanned before timers and abort signals get to run. */
+const SCAN_SLICE = 2 ** 20;
 const CHUNK_BYTES = 4 * 2 ** 20;
-/** The root, an entry, its arrays. */
+/** Nesting of a valid header: the root, an entry, its arrays. */
 const MAX_DEPTH = 3;
 
 /**
  * Reads and checks the header. Throws CheckpointError naming the file and the tensor for anything the format does not
- * allow: damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, holes, missing or extra bytes.
+ * allow (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes) and for
+ * a header of more than 16 MiB.
  */
 export async function parseHeader(
   input: ByteSource | Uint8Array | ArrayBuffer,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<SafetensorsHeader> {
-  const source = input instanceof Uint8Array || input instanceof ArrayBuffer ? bytesSource(input) : input;
+  const source = isBytes(input) ? bytesSource(input) : input;
   const { name: file, size } = source;
   if (size < 8) throw bad(file, `has only ${size} bytes, less than the 8 of a header length`);
   const start = await source.read(0, 8, signal);
@@ -56,7 +64,7 @@ export async function parseHeader(
   const length = Number(claimed);
   if (length > size - 8)
     throw bad(file, `is cut off: its header should have ${length} bytes, and ${length - (size - 8)} of them are missing`);
-  const root = parseJson(file, await source.read(8, length, signal));
+  const root = await parseJson(file, await source.read(8, length, signal), signal);
   const dataOffset = 8 + length;
 
   const entries: [string, TensorEntry][] = [];
@@ -72,7 +80,7 @@ export async function parseHeader(
 
 /**
  * The elements of a floating tensor as float32, in order and in pieces, so that little of the file is in memory at once.
- * A piece may be a view of the source's memory: use it before asking for the next, and do not write to it.
+ * A piece may be a view of the source's memory: use it before requesting the next one, and do not write to it.
  * Throws CheckpointError if the file has no such tensor, if it is of integers, or (with `finite`) holds NaN or infinity.
  */
 export async function* tensorChunks(
@@ -96,7 +104,7 @@ export async function* tensorChunks(
   }
 }
 
-/** A whole floating tensor as float32, row-major, in memory of its own. Throws like tensorChunks. */
+/** A whole floating tensor as a new float32 array, row-major. Throws like tensorChunks. */
 export async function readFloats(
   source: ByteSource,
   header: SafetensorsHeader,
@@ -148,7 +156,7 @@ export async function readInts(
   return out;
 }
 
-/** The product of a tensor's shape. */
+/** Number of elements. */
 function elementCount({ dtype, begin, end }: TensorEntry): number {
   return (end - begin) / DTYPE_BYTES[dtype];
 }
@@ -177,7 +185,7 @@ function find(source: ByteSource, header: SafetensorsHeader, name: string): Tens
 function checkFinite(piece: Float32Array, file: string, name: string, dtype: FloatDtype, first: number): void {
   for (let i = 0; i < piece.length; i++) {
     const v = piece[i]!;
-    // NaN and infinities alone differ from themselves here.
+    // The difference is 0 for every finite value and NaN for the others.
     if (v - v !== 0)
       throw new CheckpointError(
         `${file}: tensor ${name} (${dtype}) has ${v} at index ${first + i}; its training diverged or the file is damaged: take another checkpoint.`,
@@ -185,48 +193,77 @@ function checkFinite(piece: Float32Array, file: string, name: string, dtype: Flo
   }
 }
 
-function parseJson(file: string, bytes: Uint8Array): object {
+async function parseJson(file: string, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<object> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  let text: string;
+  try {
+    text = decoder.decode(bytes);
+  } catch (error) {
+    if ((error as Error).name !== 'TypeError') throw error;
+    throw bad(file, 'has a header that is not valid UTF-8', error);
+  }
+  await scanKeys(file, text, signal);
   let root: unknown;
   try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    scanKeys(file, text);
     root = JSON.parse(text);
   } catch (error) {
-    if (error instanceof CheckpointError) throw error;
-    const what = error instanceof SyntaxError ? `is not valid JSON (${error.message})` : 'is not valid UTF-8';
-    throw bad(file, `has a header that ${what}`, error);
+    if ((error as Error).name !== 'SyntaxError') throw error;
+    throw bad(file, `has a header that is not valid JSON (${short((error as Error).message)})`, error);
   }
   if (!isObject(root)) throw bad(file, 'has a header that is not a JSON object');
   return root;
 }
 
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
 /**
- * Refuses duplicate keys, which JSON.parse would drop in silence, and nesting no header has, which could exhaust memory.
- * Only strings and brackets matter here; whatever else is wrong is left to JSON.parse.
+ * Refuses duplicate keys, of which JSON.parse would silently take the last, and nesting deeper than a header has, which could
+ * exhaust memory. Only strings and brackets matter here; JSON.parse finds all other mistakes.
  */
-function scanKeys(file: string, text: string): void {
-  /** For each open bracket: the keys so far of an object, nothing of an array. */
+async function scanKeys(file: string, text: string, signal: AbortSignal | undefined): Promise<void> {
+  /** For each open bracket: the keys seen so far of an object, undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let owner = '';
+  let pauseAt = SCAN_SLICE;
   for (let i = 0; i < text.length; i++) {
-    const c = text[i];
-    if (c === '{' || c === '[') {
-      open.push(c === '{' ? new Set() : undefined);
+    if (i >= pauseAt) {
+      pauseAt = i + SCAN_SLICE;
+      await pause();
+      signal?.throwIfAborted();
+    }
+    const c = text.charCodeAt(i);
+    if (c === 0x7b || c === 0x5b) {
+      open.push(c === 0x7b ? new Set() : undefined);
       if (open.length > MAX_DEPTH) throw bad(file, `has a header nested too deeply${owner && ` at ${short(owner)}`}`);
-    } else if (c === '}' || c === ']') open.pop();
-    else if (c === '"') {
+    } else if (c === 0x7d || c === 0x5d) open.pop();
+    else if (c === QUOTE) {
       const start = i++;
-      for (; i < text.length && text[i] !== '"'; i++) if (text[i] === '\\') i++;
+      let escaped = false;
+      for (; i < text.length && text.charCodeAt(i) !== QUOTE; i++) {
+        if (text.charCodeAt(i) === BACKSLASH) {
+          escaped = true;
+          i++;
+        }
+      }
       const keys = open.at(-1);
       let next = i + 1;
       while (next < text.length && ' \t\n\r'.includes(text[next]!)) next++;
       if (!keys || text[next] !== ':') continue;
-      // Two spellings of a key, such as "a" and "\u0061", are one.
-      const key: string = JSON.parse(text.slice(start, i + 1));
+      // "a" and "\u0061" are two spellings of one key.
+      const key = escaped ? unescaped(file, text.slice(start, i + 1)) : text.slice(start + 1, i);
       if (keys.has(key)) throw bad(file, `has the key ${short(key)} twice${open.length > 1 ? ` in ${short(owner)}` : ''}`);
       keys.add(key);
       if (open.length === 1) owner = key;
     }
+  }
+}
+
+function unescaped(file: string, literal: string): string {
+  try {
+    return JSON.parse(literal);
+  } catch (error) {
+    throw bad(file, `has a header that is not valid JSON (${short((error as Error).message)})`, error);
   }
 }
 
@@ -245,7 +282,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
   if (!isObject(value)) throw bad(file, `describes ${tensor} by something that is not an object`);
   for (const key of Object.keys(value))
     if (!['dtype', 'shape', 'data_offsets'].includes(key)) throw bad(file, `gives ${tensor} an unknown property ${short(key)}`);
-  // The keys above are the only ones, so these read own properties.
+  // Only these keys are left, so the lines below read own properties.
   const { dtype, shape, data_offsets: offsets } = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   if (!isDtype(dtype))
     throw new CheckpointError(
@@ -255,7 +292,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
     throw bad(file, `gives ${tensor} the shape ${show(shape)}, not a list of whole numbers`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[0] > offsets[1])
     throw bad(file, `gives ${tensor} the data_offsets ${show(offsets)}, not [begin, end]`);
-  // Dimensions of 0 count last, so that the others cannot hide an overflow behind them.
+  // A dimension of 0 counts as 1 here, so that it cannot hide an overflow of the others.
   const bytes = shape.reduce((product: number, d: number) => product * (d || 1), DTYPE_BYTES[dtype]);
   if (!Number.isSafeInteger(bytes)) throw bad(file, `gives ${tensor} the shape ${show(shape)}, larger than any file`);
   const [begin, end] = offsets as [number, number];
@@ -265,7 +302,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
   return { dtype, shape, begin, end };
 }
 
-/** Tensors in order of place must follow each other without overlap or hole and fill the `available` bytes. */
+/** Checks that tensors in file order follow each other without overlap or gap and fill the `available` bytes. */
 function checkLayout(file: string, entries: readonly [string, TensorEntry][], available: number): void {
   let at = 0;
   let before = 'the header';
@@ -291,7 +328,7 @@ function isSize(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
 }
 
-/** What a header holds may be megabytes long; a message is not. */
+/** Shortens text of a header, which may be megabytes long, for a message. */
 function short(text: string): string {
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;
 }
@@ -300,7 +337,7 @@ function show(value: unknown): string {
   return value === undefined ? 'nothing' : short(JSON.stringify(value));
 }
 
-/** Other kinds of files, known by their first bytes, read as absurd header lengths. */
+/** The error for an impossible header length: other kinds of files are recognised by their first bytes. */
 function foreign(file: string, start: Uint8Array, length: bigint): CheckpointError {
   const text = String.fromCharCode(...start);
   if (/^\s*</.test(text))
@@ -308,7 +345,7 @@ function foreign(file: string, start: Uint8Array, length: bigint): CheckpointErr
   if (text.startsWith('version ')) return bad(file, 'is only the Git LFS pointer of a file: run `git lfs pull`');
   if (text.startsWith('PK')) return bad(file, 'is a zip archive, such as a PyTorch checkpoint: convert it to safetensors');
   if (/^\s*[{[]/.test(text)) return bad(file, 'is JSON, not a safetensors file; pass model.safetensors');
-  return bad(file, `gives its header ${length} bytes, more than the ${MAX_HEADER} the format allows`);
+  return bad(file, `gives its header ${length} bytes, more than the ${MAX_HEADER} that are read`);
 }
 
 function bad(file: string, what: string, cause?: unknown): CheckpointError {

@@ -1,4 +1,4 @@
-/** Writing safetensors: tensors sorted by name, header padded with spaces to 8 bytes, data without holes. */
+/** Writes safetensors files: tensors sorted by name, the header padded with spaces to 8 bytes, data without gaps. */
 import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
 import { DTYPE_BYTES, type Dtype, isDtype, toHalves } from './dtype.js';
 
@@ -16,14 +16,14 @@ export type TensorArray =
 
 export interface TensorData {
   name: string;
-  /** F16 and BF16 are rounded from a Float32Array, F32 may be from a Float64Array; all else is stored as it is. */
+  /** F16 and BF16 are rounded from a Float32Array and F32 may be rounded from a Float64Array; others are stored unchanged. */
   dtype: Dtype;
   shape: readonly number[];
-  /** Row-major; a function is called when the tensor's turn comes, so that not all need be in memory. */
+  /** Row-major. A function is called when its tensor is written, so that not all tensors need to be in memory at once. */
   data: TensorArray | (() => TensorArray | Promise<TensorArray>);
 }
 
-/** Elements converted at once: what is written is held in pieces of at most 8 MiB. */
+/** Elements converted at once, so that a piece has at most 8 MiB. */
 const PIECE = 2 ** 20;
 
 const ARRAYS: Record<Dtype, string[]> = {
@@ -43,8 +43,8 @@ const ARRAYS: Record<Dtype, string[]> = {
 };
 
 /**
- * A safetensors file as a stream of chunks, for writeAtomic. A chunk may be a view of the caller's data. Throws
- * OptionError for a name, dtype or metadata that cannot be stored, ShapeError for data of another size or kind, and
+ * A safetensors file as a stream of byte pieces, for writeAtomic. A piece may be a view of the caller's data. Throws
+ * OptionError for a name, dtype or metadata that cannot be stored, ShapeError for data whose size or type does not match, and
  * CheckpointError (naming tensor and index) for a value too large for its dtype.
  */
 export async function* writeSafetensors(
@@ -56,7 +56,7 @@ export async function* writeSafetensors(
   for (const t of sorted) yield* pieces(t, typeof t.data === 'function' ? await t.data() : t.data);
 }
 
-/** A small safetensors file in memory; its tensors' data must be arrays. Throws like writeSafetensors. */
+/** Encodes a small safetensors file in memory. Throws like writeSafetensors. */
 export function encodeSafetensors(
   tensors: Iterable<TensorData & { data: TensorArray }>,
   metadata: Readonly<Record<string, string>> = {},
@@ -119,7 +119,7 @@ function encodeHeader(sorted: readonly TensorData[], metadata: Readonly<Record<s
 }
 
 function* pieces({ name, dtype, shape }: TensorData, data: TensorArray): Generator<Uint8Array, void, undefined> {
-  // The tag, not instanceof: data may come from another realm, and Node's Buffer is a Uint8Array.
+  // The tag instead of instanceof: data may come from another realm, and Node's Buffer is a Uint8Array.
   const kind = Object.prototype.toString.call(data).slice(8, -1);
   if (!ARRAYS[dtype].includes(kind))
     throw new ShapeError(

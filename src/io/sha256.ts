@@ -1,9 +1,9 @@
 /**
- * SHA-256 (FIPS 180-4) of bytes that come in pieces. Web Crypto's digest wants them all at once, and a model may be larger
- * than memory.
+ * SHA-256 (FIPS 180-4) of bytes that arrive in pieces. Web Crypto hashes only what is in memory as a whole, and a model may be
+ * larger than memory. Node, Deno and Bun have a native incremental hash; browsers use the code here.
  */
 
-/** The fractions of a prime's root as 32-bit words: `root` is Math.sqrt or Math.cbrt. */
+/** The first 32 bits of the fractional parts of the roots of the first `count` primes; `root` is Math.sqrt or Math.cbrt. */
 function fractions(count: number, root: (n: number) => number): Int32Array {
   const out = new Int32Array(count);
   for (let n = 2, i = 0; i < count; n++) {
@@ -18,7 +18,7 @@ export class Sha256 {
   private readonly K = fractions(64, Math.cbrt);
   private readonly state = fractions(8, Math.sqrt);
   private readonly w = new Int32Array(64);
-  /** A block not yet full, and how many bytes there were in all. */
+  /** The last block while it is not full, and the number of bytes added so far. */
   private readonly block = new Uint8Array(64);
   private total = 0;
 
@@ -37,7 +37,7 @@ export class Sha256 {
     return this;
   }
 
-  /** The hash as 64 hexadecimal digits; nothing may be added afterwards. */
+  /** The hash as 64 hexadecimal digits. Call it once; nothing may be added afterwards. */
   hex(): string {
     const { total } = this;
     const end = new Uint8Array(64 * Math.ceil(((total % 64) + 9) / 64) - (total % 64));
@@ -58,7 +58,7 @@ export class Sha256 {
       const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
       w[i] = (w[i - 16]! + s0 + w[i - 7]! + s1) | 0;
     }
-    // By index: a destructured iterator would halve the speed.
+    // Read by index: destructuring goes through an iterator and halves the speed.
     let a = state[0]!;
     let b = state[1]!;
     let c = state[2]!;
@@ -92,7 +92,29 @@ export class Sha256 {
   }
 }
 
-/** The hash of a text's UTF-8 bytes. */
+/** An incremental hash: `update` takes the next bytes, `hex` ends it and gives 64 hexadecimal digits. */
+export interface Hasher {
+  update(bytes: Uint8Array): unknown;
+  hex(): string;
+}
+
+/** The runtime's own incremental SHA-256 where it has one, else `Sha256`. */
+export function createSha256(): Hasher {
+  const crypto = globalThis.process?.getBuiltinModule?.('node:crypto');
+  if (!crypto) return new Sha256();
+  const hash = crypto.createHash('sha256');
+  return { update: (bytes) => hash.update(bytes), hex: () => hash.digest('hex') };
+}
+
+/** The SHA-256 of bytes in memory, as 64 hexadecimal digits, off this thread where Web Crypto is available. */
+export async function sha256Bytes(bytes: Uint8Array): Promise<string> {
+  const { subtle } = globalThis.crypto ?? {};
+  if (!subtle) return new Sha256().update(bytes).hex();
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** The SHA-256 of a text's UTF-8 bytes. */
 export function sha256Text(text: string): string {
   return new Sha256().update(new TextEncoder().encode(text)).hex();
 }

@@ -1,13 +1,13 @@
 /**
- * Files in Node and Deno. The node: modules are imported on use and by a computed name, so that bundlers for the browser
- * leave them alone.
+ * Local files in Node, Deno and Bun. The node: modules are imported when needed and by a computed name, so that bundlers for
+ * the browser do not try to include them.
  */
 import { IoError, OptionError } from '../core/errors.js';
 
 type Fs = typeof import('node:fs/promises');
 type Handle = import('node:fs/promises').FileHandle;
 
-/** One read or write call may not ask for more (Node's limit is 2 GiB). */
+/** Most bytes of one read or write call (Node's limit is 2 GiB). */
 export const MAX_READ = 2 ** 30;
 
 /** True where files can be opened by path: Node, Deno and Bun. */
@@ -16,13 +16,33 @@ export function hasFiles(): boolean {
   return typeof process?.versions?.node === 'string';
 }
 
-/** A UTF-8 text file. Throws IoError naming the path. */
-export async function readText(path: string): Promise<string> {
+/**
+ * A UTF-8 text file without its byte order mark. Throws IoError naming the path: if it cannot be read, is no regular file, or
+ * has more than `most` bytes.
+ */
+export async function readText(path: string, { most = Number.POSITIVE_INFINITY }: { most?: number } = {}): Promise<string> {
   const fs = await modules(path);
-  return translate(path, 'read', () => fs.readFile(path, 'utf8'));
+  const size = await assertRegularFile(path);
+  if (size > most)
+    throw new IoError(`${path} has ${size} bytes, more than the ${most} that such a file may have; check the path.`);
+  const text = await translate(path, 'read', () => fs.readFile(path, 'utf8'));
+  return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
-/** True if something is at `path`. */
+/**
+ * Gives the size of a regular file. Throws IoError for anything else, before it is opened: opening a named pipe waits for a
+ * writer, for ever perhaps.
+ */
+export async function assertRegularFile(path: string): Promise<number> {
+  const fs = await modules(path);
+  const info = await translate(path, 'read', () => fs.stat(path));
+  if (info.isFile()) return info.size;
+  if (info.isDirectory()) throw fileError(Object.assign(new Error('it is a folder'), { code: 'EISDIR' }), path, 'read');
+  const what = info.isFIFO() ? 'a named pipe' : info.isSocket() ? 'a socket' : 'a device';
+  throw new IoError(`${path} is ${what}, not a regular file; give the path of a file.`);
+}
+
+/** True if there is a file or folder at `path`. */
 export async function exists(path: string): Promise<boolean> {
   return (await kind(path)) !== undefined;
 }
@@ -32,7 +52,7 @@ export async function isDirectory(path: string): Promise<boolean> {
   return (await kind(path)) === 'folder';
 }
 
-/** Makes a folder and those above it, unless it is there. Throws IoError naming the path. */
+/** Creates a folder and its missing parents. Throws IoError naming the path. */
 export async function makeFolder(path: string): Promise<void> {
   const fs = await modules(path);
   await translate(path, 'write', () => fs.mkdir(path, { recursive: true }));
@@ -44,7 +64,7 @@ export async function listFolder(path: string): Promise<string[]> {
   return (await translate(path, 'read', () => fs.readdir(path))).sort();
 }
 
-/** What is in a folder, sorted by name; links count as what they point at, broken ones as files. Throws IoError naming the path. */
+/** Entries of a folder, sorted by name. Links count as their targets, broken links as files. Throws IoError naming the path. */
 export async function listEntries(path: string): Promise<{ name: string; folder: boolean }[]> {
   const fs = await modules(path);
   const entries = await translate(path, 'read', () => fs.readdir(path, { withFileTypes: true }));
@@ -64,7 +84,7 @@ export async function parent(path: string): Promise<string> {
   return (await load<typeof import('node:path')>('path')).dirname(path);
 }
 
-/** The name of what is at `path`. */
+/** The last component of `path`. */
 export async function base(path: string): Promise<string> {
   return (await load<typeof import('node:path')>('path')).basename(path);
 }
@@ -97,9 +117,9 @@ export async function writeAtomic(
 }
 
 /**
- * Makes the folder `path`, which must not exist, whole or not at all: its files are written into a temporary folder beside
- * it and flushed to disk, then that is renamed. On failure or abort it is removed; a crash leaves it, named `….tmp`.
- * Throws IoError with the remedy.
+ * Creates the folder `path`, which must not exist, completely or not at all: its files are written into a temporary folder
+ * beside it and flushed to disk, then that folder is renamed. On failure or abort the temporary folder is removed; a crash
+ * leaves it behind, named `….tmp`. Throws IoError with the remedy.
  */
 export async function writeFolderAtomic(
   path: string,
@@ -124,7 +144,7 @@ export async function writeFolderAtomic(
   await syncFolder(await parent(path));
 }
 
-/** Removes a folder and all in it so that no half of it is ever seen under its name. A folder that is gone is no error. */
+/** Removes a folder; it is renamed first, so that nobody sees it half empty under its name. A missing folder is no error. */
 export async function removeFolder(path: string): Promise<void> {
   const fs = await modules(path);
   const temporary = isTemporary(path) ? path : temporaryName(path);
@@ -136,35 +156,35 @@ export async function removeFolder(path: string): Promise<void> {
   }
 }
 
-/** True for what writeAtomic, writeFolderAtomic or removeFolder left behind in a crash. */
+/** True for the name of a temporary file or folder that writeAtomic, writeFolderAtomic or removeFolder left in a crash. */
 export function isTemporary(name: string): boolean {
   return /\.\d+-[a-z\d]+\.tmp$/.test(name);
 }
 
-/** Puts the names in a folder on disk, where the system can. */
+/** Flushes the entries of a folder to disk where the system can. */
 export async function syncFolder(path: string): Promise<void> {
   const fs = await modules(path);
   try {
     const handle = await fs.open(path, 'r');
     await handle.sync().finally(() => handle.close());
   } catch {
-    // Windows and Deno open no folders; there the rename is as durable as the system makes it.
+    // Windows and Deno cannot open folders; there the rename is as durable as the system makes it.
   }
 }
 
-/** A text file that grows by whole lines. */
+/** A text file to which whole lines are appended. */
 export interface LineFile {
   /** Throws IoError, for instance when the disk is full. */
   append(line: string): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Opens a text file to append to after its first `keep` bytes; what it had beyond is cut. Throws IoError naming the path. */
+/** Opens a text file for appending and cuts it to its first `keep` bytes. Throws IoError naming the path. */
 export async function openLines(path: string, keep: number): Promise<LineFile> {
   const fs = await modules(path);
   const handle = await translate(path, 'write', () => fs.open(path, 'a'));
   try {
-    // By path: Windows opens for appending without the right to cut.
+    // By path: on Windows a file opened for appending cannot be truncated.
     await translate(path, 'write', () => fs.truncate(path, keep));
   } catch (error) {
     await handle.close();
@@ -177,8 +197,8 @@ export async function openLines(path: string, keep: number): Promise<LineFile> {
 }
 
 /**
- * Throws IoError unless a file can be written at `path` (or, if `path` is a folder, inside it). Leaves nothing behind.
- * For a check before long work.
+ * Throws IoError unless a file can be written at `path` (or inside it, if it is a folder). Leaves no file behind. Call it
+ * before long work whose result goes there.
  */
 export async function ensureWritable(path: string): Promise<void> {
   const fs = await modules(path);
@@ -188,7 +208,7 @@ export async function ensureWritable(path: string): Promise<void> {
   await fs.rm(name, { force: true });
 }
 
-/** Writes, flushes to disk and closes. */
+/** Writes all data, flushes it to disk and closes the handle. */
 async function fill(
   handle: Handle,
   path: string,
@@ -210,7 +230,7 @@ async function fill(
   }
 }
 
-/** Random, since process numbers come again: a file left by a crash must not be in the way. */
+/** Random, because process ids are reused: a file left by a crash must not be in the way. */
 function temporaryName(target: string): string {
   return `${target}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
 }
@@ -249,7 +269,7 @@ export async function translate<T>(path: string, action: 'read' | 'write', work:
   }
 }
 
-/** A file system error in plain words, with what to do about it. */
+/** An IoError that explains a file system error and says what to do. */
 export function fileError(error: unknown, path: string, action: 'read' | 'write'): IoError {
   const { code, message, name } = error as Error & { code?: string };
   const words: Record<string, string> = {

@@ -1,4 +1,4 @@
-/** Where we run, found at call time; importing this touches nothing. */
+/** The JavaScript runtime, detected at call time: importing this module has no side effect. */
 
 export type Runtime = 'node' | 'deno' | 'bun' | 'browser' | 'worker';
 
@@ -17,7 +17,7 @@ export function runtime(): { name: Runtime; version: string } {
   return { name: g.document ? 'browser' : 'worker', version: globalThis.navigator?.userAgent ?? '' };
 }
 
-/** A variable of the environment; undefined where it is empty or may not be read (Deno). */
+/** An environment variable; undefined if it is empty or may not be read (Deno). */
 export function environment(name: string): string | undefined {
   try {
     return globalThis.process?.env?.[name] || undefined;
@@ -26,22 +26,22 @@ export function environment(name: string): string | undefined {
   }
 }
 
-/** Dawn's toggles: those given, else the environment's. */
+/** Dawn's toggles: those given, else the words of the environment variable AIM_DAWN. */
 export const dawnToggles = (given?: readonly string[]): string[] => [...(given ?? environment('AIM_DAWN')?.match(/\S+/g) ?? [])];
 
-/** Imports a module that only some runtimes have. The name is a variable so that browser bundlers leave it alone. */
+/** Imports a module that only some runtimes have. The name is a variable so that browser bundlers do not try to include it. */
 export function importOptional<T>(name: string): Promise<T> {
   return import(/* @vite-ignore */ /* webpackIgnore: true */ name) as Promise<T>;
 }
 
-/** Processors that this process may use; 1 where that is not told. */
+/** Number of processors that this process may use; 1 if unknown. */
 export async function processors(): Promise<number> {
-  const told = (globalThis.navigator as Navigator | undefined)?.hardwareConcurrency;
-  if (told !== undefined || runtime().name !== 'node') return told ?? 1;
+  const reported = (globalThis.navigator as Navigator | undefined)?.hardwareConcurrency;
+  if (reported !== undefined || runtime().name !== 'node') return reported ?? 1;
   return (await importOptional<typeof import('node:os')>('node:os')).availableParallelism();
 }
 
-/** Lets timers, input and abort signals run; WASM work would otherwise hold the thread to its end. */
+/** Lets timers, input events and abort signals run between two pieces of synchronous work. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => {
     if (typeof setImmediate === 'function') setImmediate(resolve);

@@ -1,20 +1,20 @@
-/** Workers: node:worker_threads, or the Web's from a Blob or a URL. */
+/** One interface for the workers of node:worker_threads and for Web workers. */
 import { importOptional, runtime } from './runtime.js';
 
 export interface Thread {
   post(message: unknown): void;
   onMessage(listener: (message: never) => void): void;
-  /** Hears of a worker that did not start or broke down. */
+  /** Called if the worker does not start or fails. */
   onFailure(listener: (error: Error) => void): void;
-  /** Whether the worker keeps the process alive (worker_threads). */
+  /** Whether the worker keeps the process alive; no effect on Web workers. */
   hold(on: boolean): void;
   end(): void;
 }
 
-/** Also in Deno, whose Web workers keep the process alive and do not end while they wait for another thread. */
+/** True in Node and Deno. Deno's Web workers are not used: they keep the process alive and do not end while blocked in a wait. */
 export const hasWorkerThreads = () => ['node', 'deno'].includes(runtime().name);
 
-/** A worker that runs `script`, or the script at `url`. */
+/** Starts a node:worker_threads worker with the source `script`, or with the script at `url`. */
 export async function nodeThread(script: string, url?: string): Promise<Thread> {
   const { Worker } = await importOptional<typeof import('node:worker_threads')>('node:worker_threads');
   const worker = new Worker(url ? new URL(url) : script, { eval: !url });
@@ -27,7 +27,7 @@ export async function nodeThread(script: string, url?: string): Promise<Thread> 
   };
 }
 
-/** The same of the Web's workers. Throws where there are none. */
+/** Starts a Web worker with the source `script`, or with the script at `url`. Throws where there are no Web workers. */
 export function webThread(script: string, url?: string): Thread {
   const blob = url ? undefined : URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
   const worker = new Worker(url ?? blob!, { type: 'module' });
@@ -37,7 +37,7 @@ export function webThread(script: string, url?: string): Thread {
     onFailure: (listener) =>
       worker.addEventListener('error', (event) => {
         event.preventDefault();
-        listener(new Error(event.message || 'its script was not loaded'));
+        listener(new Error(event.message || 'its script could not be loaded'));
       }),
     hold() {},
     end() {
@@ -47,7 +47,7 @@ export function webThread(script: string, url?: string): Thread {
   };
 }
 
-/** Inside a worker: its line to who started it, which `ofNode` says was by `nodeThread`. */
+/** Inside a worker: the channel to the thread that started it, by `nodeThread` if `ofNode` is true, else by `webThread`. */
 export async function parentOf(ofNode: boolean) {
   if (ofNode) {
     const { parentPort } = await importOptional<typeof import('node:worker_threads')>('node:worker_threads');

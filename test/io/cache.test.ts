@@ -1,12 +1,13 @@
 /** The cache of downloads and what servers do to them, in Node. */
-import { mkdtemp, readdir, utimes, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { cachedFiles, clearCache } from '../../src/cache/entry.js';
 import { folderStore } from '../../src/cache/folder.js';
 import { openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
+import { timing } from '../../src/checkpoint/wait.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { run } from '../platform/run.js';
 import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
@@ -25,7 +26,9 @@ let cacheDir: string;
 let warnings: string[];
 let options: SourceOptions;
 
+const { pauses } = timing;
 beforeEach(async () => {
+  timing.pauses = [5, 5, 5, 5];
   server = await Faulty.start();
   server.files['/m/config.json'] = { body: JSON.stringify(CONFIG), headers: { 'content-type': 'application/json' } };
   put(one, { etag: '"one"' });
@@ -34,6 +37,7 @@ beforeEach(async () => {
   options = { cacheDir, onWarning: (text) => warnings.push(text) };
 });
 afterEach(async () => {
+  timing.pauses = pauses;
   vi.unstubAllEnvs();
   await server.close();
   expect(warnings).toEqual([]);
@@ -43,6 +47,7 @@ function put(body: Uint8Array, headers: Record<string, string> = {}, path = '/m/
   server.files[path] = { body, headers };
 }
 const get = (more: SourceOptions = {}) => load(`${server.url}/m`, { ...options, ...more });
+const chunks = async () => (await readdir(cacheDir)).filter((name) => /-\d+$/.test(name));
 /** Only the requests for weights. */
 const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
 const GET = 'GET /m/model.safetensors';
@@ -377,6 +382,116 @@ describe('redirects', () => {
   });
 });
 
+describe('a damaged cache', () => {
+  const small = makeWeights(9, 3);
+  let smallValues: string;
+  const chunkFiles = async () => (await readdir(cacheDir)).filter((name) => /-\d+$/.test(name)).sort();
+  const damage = async (index: number, change: (bytes: Buffer) => void) => {
+    const path = join(cacheDir, (await chunkFiles())[index]!);
+    const bytes = await readFile(path);
+    change(bytes);
+    await writeFile(path, bytes);
+  };
+  const flip = (bytes: Buffer) => void (bytes[3000]! ^= 0x40);
+  const recordPath = async () => {
+    for (const name of await readdir(cacheDir))
+      if (name.endsWith('.json') && (await readFile(join(cacheDir, name), 'utf8')).includes('generation'))
+        return join(cacheDir, name);
+    throw new Error('there is no record of a file');
+  };
+  /** Removes what older versions did not store. */
+  const makeOld = async () => {
+    const path = await recordPath();
+    const { checksums: _, ...record } = JSON.parse(await readFile(path, 'utf8'));
+    await writeFile(path, JSON.stringify(record));
+  };
+  beforeEach(async () => {
+    smallValues ??= await wanted(small);
+    put(small, { etag: '"small"' });
+  });
+
+  it.each([
+    ['a flipped bit', flip],
+    ['zeros', (bytes: Buffer) => void bytes.fill(0)],
+  ])('%s: only that chunk is fetched again', async (_, change) => {
+    await get();
+    await damage(0, change);
+    weightRequests();
+    expect(await get()).toBe(smallValues);
+    expect(weightRequests()).toEqual([HEAD, GET]);
+    expect(await get()).toBe(smallValues);
+    expect(weightRequests()).toEqual([HEAD]);
+    await damage(1, change);
+    expect(await get({ sha256: sha256(small) })).toBe(smallValues);
+    expect(weightRequests()).toEqual([HEAD, `${GET} bytes=${PART}-`]);
+  });
+
+  it('of an older version, with a SHA-256: is found and downloaded again', async () => {
+    await get({ sha256: sha256(small) });
+    await makeOld();
+    expect(await get()).toBe(smallValues);
+    await makeOld();
+    await damage(1, flip);
+    weightRequests();
+    expect(await get({ sha256: sha256(small) })).toBe(smallValues);
+    expect(weightRequests()).toEqual([GET]);
+    expect(warnings.splice(0)).toEqual([
+      expect.stringMatching(/^the cached copy of \S+ is damaged or another version; it is downloaded/),
+    ]);
+  });
+
+  it('of an older version, without one: what is no model is downloaded again', async () => {
+    await get();
+    await makeOld();
+    await damage(0, (bytes) => void bytes.fill(0));
+    weightRequests();
+    expect(await get()).toBe(smallValues);
+    expect(weightRequests()).toEqual([HEAD, GET]);
+  });
+
+  it('a hash given by the user is verified even if record and chunks agree', async () => {
+    await get({ sha256: sha256(small) });
+    await damage(1, flip);
+    const path = await recordPath();
+    const record = JSON.parse(await readFile(path, 'utf8'));
+    record.checksums[1] = sha256(await readFile(join(cacheDir, (await chunkFiles())[1]!)));
+    await writeFile(path, JSON.stringify(record));
+    expect((await failure(get({ sha256: sha256(small) }))).message).toMatch(/has the SHA-256 .* was expected/);
+    expect(await get({ sha256: sha256(small) })).toBe(smallValues);
+  });
+
+  it('offline names the command that removes it', async () => {
+    await get();
+    await damage(0, flip);
+    await server.close();
+    const error = await failure(get());
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(
+      /^the cached copy of \S+ is damaged, and fetching .* failed: .*ECONNREFUSED.*`aim cache --clear`/,
+    );
+  });
+
+  it('records of any JSON are ignored or used, never a crash', async () => {
+    await get();
+    const path = await recordPath();
+    const good = JSON.parse(await readFile(path, 'utf8'));
+    const changed = ['size', 'etag', 'generation', 'complete', 'sha256', 'checksums', 'commit', 'url'].flatMap((field) =>
+      [null, 5, -1, 1e300, 'x', '../../x', {}, ['x']].map((value) => ({ ...good, [field]: value })),
+    );
+    for (const value of [null, 5, 'x', [], {}, { generation: 'x' }, ...changed]) {
+      await writeFile(path, JSON.stringify(value));
+      expect(await cachedFiles({ cacheDir, model: server.url })).toEqual(expect.any(Array));
+    }
+    for (const value of [null, [], { ...good, size: '11' }, { ...good, checksums: 5 }, { ...good, complete: 'yes' }]) {
+      await writeFile(path, JSON.stringify(value));
+      expect(await get()).toBe(smallValues);
+    }
+    await writeFile(path, 'null');
+    await clearCache({ cacheDir });
+    expect(await readdir(cacheDir)).toEqual([]);
+  });
+});
+
 describe('two at once', () => {
   it('download once, and both hear of the progress', async () => {
     server.delay = 20;
@@ -437,6 +552,44 @@ describe('two at once', () => {
     const taken = await store.lock('k');
     expect(taken).toBeTypeOf('function');
     await taken!();
+  });
+
+  it('a lock dated in the future, or of a process that has ended, is taken over', async () => {
+    const store = await folderStore(cacheDir);
+    const path = join(cacheDir, 'k.lock');
+    await writeFile(path, '');
+    const future = new Date(Date.now() + 3_600_000);
+    await utimes(path, future, future);
+    await (await store.lock('k'))!();
+    const ended = await run(process.execPath, ['-p', 'process.pid']);
+    const lock = (pid: number, started: string, host = hostname()) => JSON.stringify({ pid, host, started, token: 'x' });
+    await writeFile(path, lock(Number(ended.stdout), '1'));
+    await (await store.lock('k'))!();
+    // The same id, but a process that started at another time (where the system says when).
+    await writeFile(path, lock(process.pid, '1'));
+    if (process.platform === 'linux') await (await store.lock('k'))!();
+    await writeFile(path, lock(Number(ended.stdout), '1', 'another machine'));
+    expect(await store.lock('k')).toBeUndefined();
+    const mine = await Promise.all(Array.from({ length: 4 }, () => store.lock('j')));
+    expect(mine.filter(Boolean).length).toBe(1);
+    await mine.find(Boolean)!();
+  });
+
+  it('one who holds the lock and stores nothing is not waited for', async () => {
+    const store = await folderStore(cacheDir);
+    const release = await store.lock(sha256(`${server.url}/m/model.safetensors`).slice(0, 32));
+    const { lock } = timing;
+    timing.lock = 300;
+    try {
+      expect(await get()).toBe(valuesOne);
+      expect(warnings.splice(0)).toEqual([
+        expect.stringMatching(/^another tab or process has the download of \S+ locked and stores/),
+      ]);
+      expect(await chunks()).toEqual([]);
+    } finally {
+      timing.lock = lock;
+      await release!();
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-/** A file server that misbehaves as told. */
+/** A file server with configurable faults. */
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { encodeSafetensors } from '../../src/io/safetensors.js';
@@ -25,8 +25,9 @@ export class Faulty {
   stalls: number[] = [];
   /** Wait before each answer and each MiB of a body, ms. */
   delay = 0;
-  /** Answers instead of any file. */
+  /** Status and headers of the answer to every request, instead of a file. */
   status = 0;
+  statusHeaders: Record<string, string> = {};
   /** Where other paths are redirected. */
   redirects: Record<string, string> = {};
   /** CORS headers for pages of other origins. */
@@ -65,7 +66,7 @@ export class Faulty {
     if (this.open) response.setHeader('access-control-allow-origin', '*').setHeader('access-control-expose-headers', 'etag');
     await pause(this.delay);
     const file = this.files[path];
-    if (this.status) return void response.writeHead(this.status).end();
+    if (this.status) return void response.writeHead(this.status, this.statusHeaders).end();
     if (this.redirects[path]) return void response.writeHead(302, { location: this.redirects[path], ...file?.headers }).end();
     if (!file) return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>none</html>');
     const whole = Buffer.from(file.body);

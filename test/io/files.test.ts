@@ -1,4 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { IoError } from '../../src/core/errors.js';
@@ -45,6 +48,33 @@ describe('reading', () => {
       expect(missing.message).toMatch(/^there is no folder or file .*none\.bin; pass/);
       expect((await failure(read(folder) as Promise<unknown>)).message).toMatch(/is a folder, not a file/);
     }
+  });
+
+  it('named pipes, sockets and devices are refused without being opened', async (context) => {
+    if (process.platform === 'win32') context.skip('Windows has no such files');
+    const pipe = join(folder, 'pipe.png');
+    execFileSync('mkfifo', [pipe]);
+    const socket = join(folder, 'socket.png');
+    const server = createServer().listen(socket);
+    await once(server, 'listening');
+    for (const [path, what] of [
+      [pipe, 'a named pipe'],
+      [socket, 'a socket'],
+      ['/dev/zero', 'a device'],
+    ] as const)
+      for (const read of [openFile, readText]) {
+        const error = await failure(read(path) as Promise<unknown>);
+        expect(error).toBeInstanceOf(IoError);
+        expect(error.message).toBe(`${path} is ${what}, not a regular file; give the path of a file.`);
+      }
+    server.close();
+  });
+
+  it('a byte order mark is removed, and a limit holds', async () => {
+    const path = join(folder, 'mark.txt');
+    await writeFile(path, '\uFEFFhällo\uFEFF');
+    expect(await readText(path)).toBe('hällo\uFEFF');
+    expect((await failure(readText(path, { most: 5 }))).message).toMatch(/mark\.txt has 12 bytes, more than the 5/);
   });
 
   it('a file that shrinks while it is read', async () => {

@@ -1,9 +1,10 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { afterEach, describe, expect, it } from 'vitest';
-import { HttpSource } from '../../src/checkpoint/http.js';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HttpSource } from '../../src/checkpoint/http_source.js';
 import { openCheckpoint, openSource, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
-import { CheckpointError, IoError } from '../../src/core/errors.js';
+import { timing } from '../../src/checkpoint/wait.js';
+import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { failure, serve } from './helpers.js';
 
@@ -21,7 +22,12 @@ const same = (a: Uint8Array | Float32Array, b: Uint8Array | Float32Array) => raw
 const open = (url: string, options: SourceOptions = {}) => openSource(url, { ...options, cache: false });
 
 let stop: (() => Promise<void>) | undefined;
+const patient = { ...timing };
+beforeEach(() => void Object.assign(timing, { pauses: [1, 1, 1, 1] }));
 afterEach(async () => {
+  Object.assign(timing, patient);
+  vi.unstubAllEnvs();
+  vi.unstubAllGlobals();
   await stop?.();
   stop = undefined;
 });
@@ -38,13 +44,14 @@ async function start(handler: RequestListener): Promise<{ url: string; seen: str
 
 /** A static server of one checkpoint under /m/. */
 const files =
-  ({ ranges = true, length = true, gzip = false } = {}): RequestListener =>
+  ({ ranges = true, length = true, gzip = false, etag = true } = {}): RequestListener =>
   (request, response) => {
     const path = new URL(request.url!, 'http://x').pathname;
     if (path === '/m/config.json') return void response.setHeader('content-type', 'application/json').end(JSON.stringify(config));
     if (path !== '/m/model.safetensors')
       return void response.writeHead(404, { 'content-type': 'text/html' }).end('<html>none</html>');
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? -1);
+    if (etag) response.setHeader('etag', '"w"');
     if (gzip) {
       const body = gzipSync(weights);
       return void response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': body.length }).end(body);
@@ -117,9 +124,14 @@ describe('a checkpoint behind a URL', () => {
     expect((await config('/403')).message).toMatch(/answered HTTP 403 Forbidden: it may not be read without signing in/);
     expect((await failure(open(`${url}/x/model.safetensors?secret=1`))).message).toMatch(/model\.safetensors answered HTTP 404/);
     expect((await failure(open(`${url}/x?secret=1`))).message).not.toMatch(/secret/);
-    expect((await failure((await openCheckpoint(`${url}/500`)).text('classes.json'))).message).toMatch(
-      /classes\.json answered HTTP 500/,
+    expect((await failure((await openCheckpoint(`${url}/500`)).text('extra.json'))).message).toMatch(
+      /extra\.json answered HTTP 500/,
     );
+    // Class names are no reason to give up loaded weights.
+    const warnings: string[] = [];
+    const checkpoint = await openCheckpoint(`${url}/500`, { onWarning: (text) => warnings.push(text) });
+    expect(await checkpoint.text('classes.json')).toBeUndefined();
+    expect(warnings).toEqual([expect.stringMatching(/^the class names are not available: \S+classes\.json answered HTTP 500/)]);
   });
 
   it('no server at all', async () => {
@@ -264,4 +276,217 @@ describe('going back in the stream', () => {
     expect(seen.length).toBe(1);
     await source.close();
   });
+});
+
+describe('faults that pass', () => {
+  const loadAll = async (url: string, options: SourceOptions = {}) => {
+    const checkpoint = await openCheckpoint(url, { cache: false, ...options });
+    try {
+      await checkpoint.config();
+      const source = await checkpoint.weights();
+      return same(await readFloats(source, await parseHeader(source), 'a'), floats);
+    } finally {
+      await checkpoint.close();
+    }
+  };
+
+  it.each([[408], [429], [500], [502], [503], [504], [0]])('HTTP %i (0: a reset) at first is tried again', async (status) => {
+    const failed = new Set<string>();
+    const { url, seen } = await start((request, response) => {
+      if (failed.has(request.url!) || !/config|tensors/.test(request.url!)) return files()(request, response);
+      failed.add(request.url!);
+      if (status === 0) request.socket.destroy();
+      else response.writeHead(status).end('busy');
+    });
+    expect(await loadAll(`${url}/m`)).toBe(true);
+    expect(seen.filter((s) => s.includes('config')).length).toBe(2);
+    expect(seen.filter((s) => s.includes('model.safetensors')).length).toBe(2);
+  });
+
+  it('the pause is what Retry-After says, and one that is too long is not waited for', async () => {
+    let wait = '1';
+    const { url, seen } = await start((request, response) => {
+      if (seen.length === 1 || wait !== '1') response.writeHead(503, { 'retry-after': wait }).end();
+      else files()(request, response);
+    });
+    const from = Date.now();
+    expect(await (await openCheckpoint(`${url}/m`, { cache: false })).config()).toEqual(config);
+    expect(Date.now() - from).toBeGreaterThanOrEqual(990);
+    wait = '3600';
+    const before = seen.length;
+    const error = await failure((await openCheckpoint(`${url}/m`, { cache: false })).config());
+    expect(error.message).toMatch(
+      /answered HTTP 503 .*the server, or a gateway before it, is out of order.*; try again in 3600 s\.$/,
+    );
+    expect(seen.length).toBe(before + 1);
+  });
+
+  it('a connection that stalls or trickles is replaced', async () => {
+    timing.idle = 150;
+    for (const trickle of [false, true]) {
+      let first = true;
+      const { url, seen } = await start((request, response) => {
+        if (!first) return files()(request, response);
+        first = false;
+        response.writeHead(200, { etag: '"w"', 'content-length': weights.length }).write(weights.subarray(0, 50_000));
+        let at = 50_000;
+        const timer = setInterval(() => trickle && response.write(weights.subarray(at, ++at)), 20);
+        response.once('close', () => clearInterval(timer));
+      });
+      const source = await open(`${url}/m/model.safetensors`);
+      expect(same(await source.read(0, weights.length), weights)).toBe(true);
+      expect(seen.length).toBe(2);
+      await source.close();
+      await stop!();
+    }
+  });
+
+  it('a server that never answers, or stalls in a small file, fails', async () => {
+    Object.assign(timing, { answer: 50, idle: 50, pauses: [1] });
+    const { url, seen } = await start((request, response) => {
+      if (request.url!.includes('body')) response.write('{');
+    });
+    expect((await failure((await openCheckpoint(`${url}/never`)).config())).message).toMatch(
+      /config\.json did not answer within 0\.05 s/,
+    );
+    expect((await failure((await openCheckpoint(`${url}/body`)).config())).message).toMatch(
+      /config\.json stalled for 0\.05 s; try again/,
+    );
+    expect(seen.length).toBe(4);
+  });
+
+  it.each([true, false])(
+    'without ETag and date a broken download is compared with what came before (changed: %s)',
+    async (changes) => {
+      const { url, seen } = await start((request, response) => {
+        const body = changes && seen.length > 1 ? weights.map((byte) => byte ^ 1) : weights;
+        const from = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0);
+        response.writeHead(from ? 206 : 200, {
+          'content-length': body.length - from,
+          ...(from && { 'content-range': `bytes ${from}-${body.length - 1}/${body.length}` }),
+        });
+        if (seen.length > 1) response.end(body.subarray(from));
+        else response.write(body.subarray(0, 500_000), () => setTimeout(() => response.destroy(), 10));
+      });
+      const source = await open(url);
+      if (changes)
+        expect((await failure(source.read(0, weights.length))).message).toMatch(/changed on the server while it was read/);
+      else expect(same(await source.read(0, weights.length), weights)).toBe(true);
+      expect(seen).toEqual(['/', '/']);
+      await source.close();
+    },
+  );
+
+  it.each([
+    ['without Content-Range', undefined],
+    ['of other bytes', `bytes 0-${weights.length - 1}/${weights.length}`],
+  ])('a partial answer %s is not used', async (_, range) => {
+    const { url, seen } = await start((request, response) => {
+      if (request.headers.range)
+        return void response.writeHead(206, { etag: '"w"', ...(range && { 'content-range': range }) }).end(weights);
+      response.writeHead(200, { etag: '"w"', 'content-length': weights.length });
+      if (seen.length > 1) response.end(weights);
+      else response.write(weights.subarray(0, 500_000), () => setTimeout(() => response.destroy(), 10));
+    });
+    const source = await open(url);
+    expect(same(await source.read(0, weights.length), weights)).toBe(true);
+    expect(seen).toEqual(['/', expect.stringMatching(/^\/ bytes=\d+-$/), '/']);
+    await source.close();
+  });
+});
+
+describe('hostile servers', () => {
+  it.each([
+    'http://[',
+    'http://',
+    '::::',
+    'http://127.0.0.1:99999/x',
+    'file:///etc/passwd',
+    'data:application/json,{}',
+    'ftp://x/y',
+  ])('the redirect to %s is a typed error', async (location) => {
+    const { url } = await start((_, response) => void response.writeHead(302, { location }).end());
+    const error = await failure((await openCheckpoint(url, { cache: false })).config());
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(
+      /config\.json (redirects to an address that is no valid http|was redirected|could not be fetched)/,
+    );
+  });
+
+  it('a redirect from https to http is not followed', async () => {
+    const fetch = vi.fn(async () => new Response(null, { status: 302, headers: { location: 'http://host/x?sig=SECRET' } }));
+    vi.stubGlobal('fetch', fetch);
+    const error = await failure((await openCheckpoint('https://host/m', { cache: false })).config());
+    expect(error.message).toMatch(/redirects from https to plain http \(http:\/\/host\/x\), which is not followed/);
+    expect(fetch).toHaveBeenCalledTimes(1);
+  });
+
+  it('a config.json without end is cut off', async () => {
+    const { url } = await start((_, response) => {
+      const more = () => void (response.destroyed || response.write(Buffer.alloc(2 ** 20, 0x20), more));
+      more();
+    });
+    const error = await failure((await openCheckpoint(url, { cache: false })).config());
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(/config\.json has more than 16777216 bytes, too many for such a file/);
+  });
+});
+
+describe('secrets', () => {
+  /** Everything that console.error would print. */
+  const printed = (error: unknown): string => {
+    const { message, stack, cause } = (error ?? {}) as Error;
+    return error === undefined ? '' : `${message} ${stack} ${JSON.stringify(error)} ${printed(cause)}`;
+  };
+
+  it('of the URL and the token are in no message, cause or cache', async () => {
+    const secret = /pa55word|QUERY|TOKEN/;
+    const quoting = async (input: unknown) => {
+      throw new TypeError(`Failed to parse URL from ${input}`, {
+        cause: new Error('header "Bearer TOKEN" of https://u:pa55word@h/?QUERY'),
+      });
+    };
+    vi.stubGlobal('fetch', quoting);
+    for (const url of ['http://user:pa55word@127.0.0.1:9/m?sig=QUERY', 'http://[?QUERY']) {
+      const error = await failure(openCheckpoint(url, { cache: false, token: 'TOKEN' }).then((c) => c.config()));
+      expect(error).toBeInstanceOf(url.includes('[') ? OptionError : IoError);
+      expect(printed(error)).not.toMatch(secret);
+    }
+  });
+
+  it.each(['hf_TOKEN\nmore', 'hf_TOKEN more', 'hf_TOKENü', 'hf_TOKEN\0'])(
+    'the token %j is refused without being shown',
+    async (token) => {
+      for (const source of ['http://127.0.0.1:9/m', 'ann/model']) {
+        const error = await failure(
+          openCheckpoint(source, { cache: false, token, endpoint: 'http://127.0.0.1:9' }).then((c) => c.config()),
+        );
+        expect(error).toBeInstanceOf(OptionError);
+        expect(printed(error)).not.toMatch(/TOKEN/);
+        expect(error.message).toMatch(/^the token has a blank, a line break/);
+      }
+    },
+  );
+
+  it('a user name in the URL becomes a header', async () => {
+    let seen: string | undefined;
+    const { url } = await start((request, response) => {
+      seen = request.headers.authorization;
+      files()(request, response);
+    });
+    const checkpoint = await openCheckpoint(`${url.replace('//', '//us%40er:p%C3%A4ss@')}/m`, { cache: false });
+    expect(await checkpoint.config()).toEqual(config);
+    expect(Buffer.from(seen!.replace('Basic ', ''), 'base64').toString()).toBe('us@er:päss');
+    expect(checkpoint.name).toBe(`${url}/m`);
+  });
+});
+
+it('a proxy that Node does not use is named when a request fails', async () => {
+  const read = async () => (await failure((await openCheckpoint('http://127.0.0.1:9/m', { cache: false })).config())).message;
+  for (const name of ['HTTP_PROXY', 'http_proxy']) vi.stubEnv(name, '');
+  expect(await read()).not.toMatch(/PROXY/);
+  vi.stubEnv('HTTP_PROXY', 'http://proxy');
+  expect(await read()).toMatch(
+    /HTTP_PROXY is set, but Node does not use it by itself: run Node 24 or later with NODE_USE_ENV_PROXY=1\.$/,
+  );
 });

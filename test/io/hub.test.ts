@@ -138,6 +138,32 @@ describe('a repository id', () => {
     expect(await cachedFiles(options)).toEqual([]);
   });
 
+  it.each([
+    [
+      'GatedRepo',
+      403,
+      undefined,
+      /ann\/model is gated \(HTTP 403\): only those who accepted its terms may read it; accept the terms on http/,
+    ],
+    ['GatedRepo', 403, 'mine', /is gated \(HTTP 403\): the account of your token has no access yet/],
+    ['RevisionNotFound', 404, undefined, /has no revision main \(HTTP 404\)/],
+    ['', 401, 'old', /refused your token \(HTTP 401\): it is wrong or has expired/],
+  ])('%s, HTTP %i: has its own words', async (hubCode, status, token, message) => {
+    hub.status = status;
+    hub.statusHeaders = hubCode ? { 'x-error-code': hubCode } : {};
+    expect((await failure(get({ token }))).message).toMatch(message);
+  });
+
+  it('that has moved is loaded, with a warning', async () => {
+    push('main', commitOne, one);
+    for (const at of ['main', commitOne])
+      for (const file of ['config.json', 'model.safetensors', 'classes.json'])
+        hub.redirects[`/old/name/resolve/${at}/${file}`] = `/ann/model/resolve/${at}/${file}`;
+    const warnings: string[] = [];
+    expect(await load('old/name', { ...options, onWarning: (text) => warnings.push(text) })).toBe(valuesOne);
+    expect(warnings).toEqual(['the repository old/name has moved to ann/model; use that id from now on.']);
+  });
+
   it('no network and nothing kept', async () => {
     await hub.close();
     expect((await failure(get())).message).toMatch(
@@ -171,7 +197,12 @@ describe('a repository id', () => {
 
   it.each([
     [{ endpoint: 'huggingface.co' }, /endpoint is huggingface\.co; it must be/],
+    [{ endpoint: 'http://user:pa55@host' }, /endpoint is http:\/\/host; it must be/],
+    [{ endpoint: 'http://host?x=' }, /it must be an http\(s\) URL without user, query and fragment/],
     [{ revision: '' }, /revision is empty/],
+    ...['..', '.', 'a/../b', '\ud800', 'x\ny', 'a b', 'x'.repeat(5000)].map(
+      (revision) => [{ revision }, /^revision is "/] as [SourceOptions, RegExp],
+    ),
   ])('%o is refused', async (wrong, message) => {
     const error = await failure(get(wrong));
     expect(error).toBeInstanceOf(OptionError);
@@ -252,6 +283,21 @@ describe('several files of weights', () => {
     expect(hub.take()).toEqual([path('main', 'config.json')]);
     await hub.close();
     expect(await load(id, options)).toBe(want);
+  });
+
+  it('whose names need encoding in URLs are found', async () => {
+    const odd = ['a#1.safetensors', 'b?c.safetensors', 'd%20e.safetensors'];
+    const map = { a: odd[0], ['__proto__' as string]: odd[1], c: odd[1], empty: odd[2] };
+    const files = { 'config.json': all['config.json']!, 'model.safetensors.index.json': `\uFEFF${index(map)}` };
+    const shards = Object.fromEntries(odd.map((file, i) => [file, parts[i]!]));
+    for (const [, as] of KINDS) expect(await load(await as({ ...files, ...shards }), { ...options, cache: false })).toBe(want);
+  });
+
+  it('beyond a thousand are refused before any is opened', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`t${i}`, `s${i}.safetensors`]));
+    const url = await asUrl({ 'config.json': all['config.json']!, 'model.safetensors.index.json': index(many) });
+    expect((await failure(load(url, options))).message).toMatch(/index\.json names 1001 files, more than the 1000 that are read/);
+    expect(hub.take().filter((s) => s.includes('/s')).length).toBe(0);
   });
 
   it('through connections that break', async () => {

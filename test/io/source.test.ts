@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   blobSource,
   bytesSource,
@@ -101,7 +102,55 @@ describe('ByteSource', () => {
   });
 });
 
+afterEach(() => vi.unstubAllGlobals());
+
 describe('openCheckpoint', () => {
+  it('the folder of a run: `latest` is followed once, to a step', async () => {
+    const run = await mkdtemp(join(folder, 'run-'));
+    const step = join(run, 'step-00000004');
+    await mkdir(step);
+    for (const text of ['', '.', '..', 'latest', 'step-', '/etc', 'step-4/../x', 'x'.repeat(5000)]) {
+      await writeFile(join(run, 'latest'), text);
+      const error = await failure(openCheckpoint(run));
+      expect(error).toBeInstanceOf(text.length > 1000 ? IoError : CheckpointError);
+      expect(error.message).toMatch(/latest (says ".*instead of the name of a checkpoint \(step-…\)|has 5000 bytes, more)/);
+    }
+    await writeFile(join(run, 'latest'), 'step-00000004\n');
+    await writeFile(join(step, 'latest'), 'step-00000004');
+    expect((await failure(openCheckpoint(run))).message).toMatch(/there is no file .*step-00000004.config\.json/);
+    await writeFile(join(step, 'config.json'), configText);
+    await writeFile(join(step, 'model.safetensors'), weights);
+    expect(await values(run)).toEqual([1, 2, 3]);
+  });
+
+  it('bytes and URLs of another realm', async () => {
+    const foreign = (code: string) => runInNewContext(code, { bytes: [...weights], URL, Blob }) as never;
+    for (const code of ['Uint8Array.from(bytes)', 'Uint8Array.from(bytes).buffer'])
+      expect(await values({ config, weights: foreign(code) })).toEqual([1, 2, 3]);
+    expect((foreign('Uint8Array.from(bytes)') as object) instanceof Uint8Array).toBe(false);
+    expect((await parseHeader(foreign('Uint8Array.from(bytes)'))).tensors.size).toBe(1);
+    expect((await openSource(foreign('Uint8Array.from(bytes)'))).size).toBe(weights.length);
+  });
+
+  it('a byte order mark in a text file is ignored', async () => {
+    await writeFile(join(good, 'mark.json'), '\uFEFF["boot"]');
+    expect(await (await openCheckpoint(good)).text('mark.json')).toBe('["boot"]');
+  });
+
+  it('text files of more than 16 MiB are refused', async () => {
+    const large = new File([new Uint8Array(2 ** 24 + 1)], 'config.json');
+    const error = await failure((await openCheckpoint([large, new File([weights], 'model.safetensors')])).config());
+    expect(error.message).toMatch(/config\.json has 16777217 bytes, more than the 16777216/);
+  });
+
+  it('a page opened as a file says that it needs a server', async () => {
+    vi.stubGlobal('process', undefined);
+    vi.stubGlobal('location', new URL('file:///home/me/page.html'));
+    const error = await failure(openCheckpoint('./models/x'));
+    expect(error).toBeInstanceOf(IoError);
+    expect(error.message).toMatch(/opened as a file \(file:\/\/\), from where browsers may not read: serve the page/);
+  });
+
   it.each<[string, CheckpointSource]>([
     ['a folder', good],
     ['a file', join(good, 'other.safetensors')],

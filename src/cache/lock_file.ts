@@ -1,0 +1,109 @@
+/**
+ * Locks between processes, as files. A lock file holds the process id and start time of its owner, who sets the file's date
+ * every RENEW ms. A lock is stale, and may be taken over, if its owner is a process of this machine that has ended, or if its
+ * date is more than STALE ms away from now: before, because nobody sets it any more, or after, because the clock was set back
+ * since then (a living owner corrects the date at once).
+ */
+import * as files from '../platform/files.js';
+import { importOptional } from '../platform/runtime.js';
+
+const RENEW = 3_000;
+const STALE = 15_000;
+/** How long a process that took over a stale lock waits to see whether another one did so at the same moment, ms. */
+const SETTLE = 50;
+
+interface Owner {
+  pid: number;
+  /** Name of the machine; process ids of another one mean nothing here. */
+  host: string;
+  /** When the process started, as the system counts it: distinguishes it from a later process with the same id. */
+  started: string;
+  /** Distinguishes two locks of one process. */
+  token: string;
+}
+
+/** Takes the lock `path`; undefined if it is taken. The result releases it. Throws IoError if the file cannot be written. */
+export async function takeLock(path: string): Promise<(() => Promise<void>) | undefined> {
+  const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
+  const takesOver = await removeStale(path);
+  if (takesOver === undefined) return undefined;
+  const { pid } = globalThis.process;
+  const owner: Owner = { pid, host: await hostName(), started: await startTime(pid), token: Math.random().toString(36).slice(2) };
+  const text = JSON.stringify(owner);
+  try {
+    await fs.writeFile(path, text, { flag: 'wx' });
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EEXIST') return undefined;
+    throw files.fileError(error, path, 'write');
+  }
+  const isOurs = async () => (await fs.readFile(path, 'utf8').catch(() => '')) === text;
+  if (takesOver) {
+    // Two processes can find the same stale lock, and the second then removes the new lock of the first.
+    await new Promise((resolve) => setTimeout(resolve, SETTLE));
+    if (!(await isOurs())) return undefined;
+  }
+  const timer = setInterval(() => {
+    const now = new Date();
+    fs.utimes(path, now, now).catch(() => {});
+  }, RENEW);
+  timer.unref?.();
+  return async () => {
+    clearInterval(timer);
+    if (await isOurs()) await fs.rm(path, { force: true }).catch(() => {});
+  };
+}
+
+/** True if a stale lock was removed, false if there was no lock, undefined if it is in use. */
+async function removeStale(path: string): Promise<boolean | undefined> {
+  const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
+  try {
+    const { mtimeMs } = await fs.stat(path);
+    const isFresh = Math.abs(Date.now() - mtimeMs) < STALE;
+    if (isFresh && !(await hasEnded(await fs.readFile(path, 'utf8')))) return undefined;
+    await fs.rm(path, { force: true });
+    return true;
+  } catch {
+    // There is no lock, or its owner has just released it.
+    return false;
+  }
+}
+
+/** True if the owner is known to be gone; false in doubt. */
+async function hasEnded(text: string): Promise<boolean> {
+  let owner: Partial<Owner> | null;
+  try {
+    owner = JSON.parse(text);
+  } catch {
+    // Being written, or by a version that wrote nothing into it.
+    return false;
+  }
+  if (!owner || !Number.isSafeInteger(owner.pid) || !owner.host || owner.host !== (await hostName())) return false;
+  try {
+    globalThis.process.kill(owner.pid!, 0);
+  } catch (error) {
+    return (error as { code?: string }).code === 'ESRCH';
+  }
+  const started = await startTime(owner.pid!);
+  return Boolean(started && owner.started) && started !== owner.started;
+}
+
+/** Empty where it may not be asked for (Deno). */
+async function hostName(): Promise<string> {
+  try {
+    return (await importOptional<typeof import('node:os')>('node:os')).hostname();
+  } catch {
+    return '';
+  }
+}
+
+/** Start of a process in clock ticks since the system started; empty where the system has no /proc. */
+async function startTime(pid: number): Promise<string> {
+  try {
+    const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
+    const stat = await fs.readFile(`/proc/${pid}/stat`, 'utf8');
+    // The second field, the name in parentheses, may hold blanks; the start time is the 22nd.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  } catch {
+    return '';
+  }
+}
