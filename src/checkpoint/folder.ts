@@ -52,7 +52,7 @@ export async function folderWeights(folder: Folder, options: SourceOptions, file
 
 /** True for `owner/name`; in a browser a folder beside the page is `./owner/name`. */
 export function isRepositoryId(text: string): boolean {
-  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !text.endsWith('.safetensors');
+  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !/\.(safetensors|pt|pth|bin)$/.test(text);
 }
 
 /** The hash that the user gives for a file. Throws OptionError. */

@@ -12,8 +12,8 @@ export { type ByteSource, blobSource, bytesSource, type RemoteOptions, type Sour
 type Bytes = Uint8Array | ArrayBuffer;
 
 /**
- * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file with
- * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the parts
+ * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file (or one of
+ * PyTorch, .pt, .pth or .bin, which is read without executing it) with config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the parts
  * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
  * model.safetensors.index.json. A local folder (Node, Deno) goes before a repository of the same name; in a browser a folder
  * beside the page is `./owner/name`.
@@ -38,6 +38,8 @@ export interface CheckpointFiles {
   close(): Promise<void>;
 }
 
+/** The files that torch.save is usually given; what they hold is known by their first bytes. */
+const TORCH = /\.(pt|pth|bin)$/i;
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 
 /** What every kind of checkpoint must give; openCheckpoint adds the parsing and the closing. */
@@ -82,7 +84,7 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
       signal?.throwIfAborted();
       const weights = stoppable(await parts.weights(), signal);
       opened.push(weights);
-      return weights;
+      return understood(weights, signal);
     },
     async text(file) {
       signal?.throwIfAborted();
@@ -135,15 +137,16 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
   const isFolder = await files.isDirectory(path);
   if (!isFolder && !(await files.exists(path)))
     throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
-  if (!isFolder && !path.endsWith('.safetensors'))
-    throw new IoError(`${path} is neither a folder nor a .safetensors file; ${LAYOUT}.`);
+  const isTorch = TORCH.test(path);
+  if (!isFolder && !isTorch && !path.endsWith('.safetensors'))
+    throw new IoError(`${path} is neither a folder nor a .safetensors, .pt, .pth or .bin file; ${LAYOUT}.`);
   // The folder of a training run: `latest` names its newest checkpoint (train/folder.ts).
   const latest = await files.join(path, 'latest');
   if (isFolder && !(await files.exists(await files.join(path, CONFIG))) && (await files.exists(latest)))
     return pathParts(await files.join(path, (await files.readText(latest)).trim()), options);
   const place = isFolder ? path : await files.parent(path);
   const at = (file: string) => files.join(place, file);
-  const weightsFile = isFolder ? WEIGHTS : await files.base(path);
+  const [weightsFile, tokenizer] = isFolder ? await folderFiles(path) : [await files.base(path)];
   const folder: Folder = {
     name: path,
     async text(file) {
@@ -160,19 +163,44 @@ async function pathParts(path: string, options: SourceOptions): Promise<Parts> {
     },
   };
   const there = async (file: string) => files.exists(await at(file));
-  if (!(await there(CONFIG))) await folder.missing(CONFIG);
+  // A tokenizer of PyTorch comes without a config.json and needs none.
+  if (!(await there(CONFIG)) && !isTorch) await folder.missing(CONFIG);
   if (!(await there(weightsFile)) && !(await there(INDEX))) await folder.missing(weightsFile);
   return {
     name: path,
     configName: await at(CONFIG),
-    configText: async () => files.readText(await at(CONFIG)),
-    weights: () => folderWeights(folder, options, weightsFile),
+    configText: async () => ((await there(CONFIG)) ? files.readText(await at(CONFIG)) : folder.missing(CONFIG)),
+    async weights() {
+      if (tokenizer === undefined) return folderWeights(folder, options, weightsFile);
+      const { joinShards, sharedProgress } = await downloads();
+      const progress = sharedProgress(2, options.onProgress);
+      const open = async (i: number) => {
+        const own = { ...options, onProgress: progress(i) };
+        return understood(await folderWeights(folder, own, i ? tokenizer : weightsFile), options.signal);
+      };
+      return joinShards(2, open, path, options);
+    },
     text: folder.text,
   };
 }
 
+/**
+ * The file with the weights in a folder: model.safetensors (or its index) if there, else the only one of PyTorch. Beside that
+ * may be the tokenizer's, whose name begins with vq, as in the older releases of the authors (aim_b.bin and vq_f16.pt).
+ */
+async function folderFiles(path: string): Promise<[string, string?]> {
+  const names = await files.listFolder(path);
+  if (names.includes(WEIGHTS) || names.includes(INDEX)) return [WEIGHTS];
+  const found = names.filter((name) => TORCH.test(name) && !/^(optimizer|scheduler|training_args|rng_state)/.test(name));
+  const [vq, others] = [found.filter((name) => /^vq/i.test(name)), found.filter((name) => !/^vq/i.test(name))];
+  if (vq.length === 1 && others.length === 1) return [others[0]!, vq[0]!];
+  if (found.length > 1)
+    throw new IoError(`${path} has several files of weights (${few(found)}) and no ${WEIGHTS}; pass the path of one of them.`);
+  return [found[0] ?? WEIGHTS];
+}
+
 async function urlParts(url: URL, options: SourceOptions): Promise<Parts> {
-  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
+  const file = /[^/]*\.(safetensors|pt|pth|bin)$/.exec(url.pathname)?.[0];
   return remoteParts((await downloads()).urlFolder(url, file, options), options, file);
 }
 
@@ -246,6 +274,13 @@ function objectParts(source: Extract<CheckpointSource, { weights: unknown }>, op
     return { ...parts, configText: async () => new TextDecoder().decode(config) };
   if (typeof config === 'object' && config !== null) return { ...parts, configText: { parsed: config } };
   throw new OptionError('config must be the parsed config.json, its text, its bytes or a File of it.');
+}
+
+/** The source as safetensors: a PyTorch checkpoint, known by its first bytes, is read by a module loaded only then. */
+async function understood(source: ByteSource, signal: AbortSignal | undefined): Promise<ByteSource> {
+  const start = source.size >= 8 ? await source.read(0, 2, signal) : [];
+  const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
+  return isTorch ? (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
 }
 
 /** The same source, stopped by `signal` as well as by the signal of each read. */

@@ -1,8 +1,8 @@
 /**
- * The 1000 classes of ImageNet (ILSVRC 2012) in their usual order: index = line of imagenet_classes.txt. The names are those of WordNet's synsets as in
- * the list of @tensorflow-models/mobilenet (Apache 2.0). Four classes differ from that list, so that the first names of all
- * classes differ: 134 and 517 ("crane") say which crane, 264 ("Cardigan") and 639 ("maillot") put another synonym first.
- * The text takes 21 kB: import this module only where it is needed (`await import`).
+ * The 1000 classes of ImageNet (ILSVRC 2012) in their usual order: class i is line i of imagenet_classes.txt. The names are
+ * those of WordNet's synsets as in the list of @tensorflow-models/mobilenet (Apache 2.0). Four classes differ from that list,
+ * so that no two classes have the same first name: 134 and 517 ("crane") say which crane, 264 ("Cardigan") and 639 ("maillot")
+ * put another synonym first. The text takes 22 kB: import this module only where it is needed (`await import`).
  */
 import { OptionError } from '../core/errors.js';
 import text from './imagenet_classes.txt?text';
