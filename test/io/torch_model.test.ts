@@ -1,9 +1,10 @@
 /** Models in files of PyTorch: loaded whole, in the authors' older layout, as a tokenizer alone, and converted. */
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { modelName } from '../../src/checkpoint/names.js';
+import { convertCommand } from '../../src/cli/convert.js';
 import { bytesSource } from '../../src/io/bytes.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { fixture } from '../goldens.js';
@@ -90,4 +91,34 @@ it('knows the names of wrappers and of modules saved alone', () => {
     unrelated: 'unrelated',
   };
   for (const [name, wanted] of Object.entries(known)) expect(modelName(name)).toBe(wanted);
+});
+
+it('aim convert writes safetensors, config and class names', async () => {
+  const signal = new AbortController().signal;
+  const from = place('old', { 'model.pt': { model: await state((name) => `module.${name}`), steps: 3 } });
+  writeFileSync(join(from, 'classes.json'), JSON.stringify(['cat', 'dog']));
+  const out = join(folder, 'converted');
+  expect(await convertCommand([from, out], signal)).toBe(0);
+  expect(readdirSync(out).sort()).toEqual(['classes.json', 'config.json', 'model.safetensors']);
+  expect(readFileSync(`${out}/config.json`)).toEqual(readFileSync(`${model}/config.json`));
+  expect(JSON.parse(readFileSync(`${out}/classes.json`, 'utf8'))).toEqual(['cat', 'dog']);
+  const [old, made] = [await parseHeader(weights), await parseHeader(readFileSync(`${out}/model.safetensors`))];
+  expect([...made.tensors.keys()].sort()).toEqual([...old.tensors.keys()].sort());
+  const source = bytesSource(readFileSync(`${out}/model.safetensors`));
+  for (const name of old.tensors.keys())
+    expect(await readFloats(source, made, name)).toEqual(await readFloats(weights, old, name));
+
+  const half = join(folder, 'half');
+  expect(await convertCommand([join(from, 'model.pt'), half, '--dtype', 'f16', '--part', 'model'], signal)).toBe(0);
+  for (const { dtype } of (await parseHeader(readFileSync(`${half}/model.safetensors`))).tensors.values())
+    expect(dtype).toBe('F16');
+
+  const none = join(folder, 'none');
+  expect((await failure(convertCommand([from, none, '--dtype', 'f8'], signal))).message).toMatch(/--dtype is "f8"/);
+  expect((await failure(convertCommand([from], signal))).message).toMatch(/say what and where to/);
+  expect((await failure(convertCommand([join(from, 'model.pt'), none, '--part', 'ema'], signal))).message).toMatch(/has no ema/);
+  expect((await failure(convertCommand([join(model, 'model.safetensors'), none, '--part', 'ema'], signal))).message).toMatch(
+    /not a PyTorch file/,
+  );
+  expect(existsSync(none)).toBe(false);
 });
