@@ -4,6 +4,7 @@ import { createBackend, type DeviceOptions } from './backend/create.js';
 import type { TunedKernel } from './backend/tune.js';
 import { WebGpuBackend } from './backend/webgpu.js';
 import { downloads } from './checkpoint/folder.js';
+import { modelHeader } from './checkpoint/names.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from './checkpoint/source.js';
 import { CheckpointError, DeviceError, DisposedError, OptionError } from './core/errors.js';
 import type { Progress } from './core/progress.js';
@@ -609,7 +610,7 @@ const reusable = (source: CheckpointSource): CheckpointSource =>
 
 async function openWeights(files: CheckpointFiles, signal: AbortSignal | undefined) {
   const source = sampled(await files.weights());
-  return { source, header: await parseHeader(source, { signal }) };
+  return { source, header: modelHeader(await parseHeader(source, { signal }), source.name) };
 }
 type Weights = Awaited<ReturnType<typeof openWeights>>;
 

@@ -53,7 +53,7 @@ export async function folderWeights(folder: CheckpointFolder, options: SourceOpt
 
 /** True for `owner/name`. In a browser a folder beside the page is written `./owner/name`. */
 export function isRepositoryId(text: string): boolean {
-  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !text.endsWith('.safetensors');
+  return /^\w[\w.-]*\/\w[\w.-]*$/.test(text) && !/\.(safetensors|pt|pth|bin)$/.test(text);
 }
 
 /** The hash that the user gives for a file, in lower case. Throws OptionError. */

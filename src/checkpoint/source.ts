@@ -33,8 +33,9 @@ export { type ByteSource, blobSource, bytesSource, type RemoteOptions, type Sour
 type Bytes = Uint8Array | ArrayBuffer;
 
 /**
- * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file with
- * config.json beside it; the id `owner/name` of a Hugging Face repository; the files of a dropped folder; or the contents
+ * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file (or a file of
+ * PyTorch, .pt, .pth or .bin, which is read without executing it) with config.json beside it; the id `owner/name` of a Hugging Face
+ * repository; the files of a dropped folder; or the contents
  * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
  * model.safetensors.index.json. A local folder (Node, Deno) takes precedence over a repository of the same name; in a browser
  * a folder beside the page is written `./owner/name`.
@@ -62,6 +63,8 @@ export interface CheckpointFiles {
   close(): Promise<void>;
 }
 
+/** The files that torch.save is usually given; what they hold is known by their first bytes. */
+const TORCH = /\.(pt|pth|bin)$/i;
 const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 /** Most bytes of a local config.json, classes.json or index; downloads have the same limit. */
 const MAX_TEXT = 16 * 2 ** 20;
@@ -110,7 +113,7 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
       signal?.throwIfAborted();
       const weights = stoppable(await contents.weights(), signal);
       opened.push(weights);
-      return weights;
+      return understood(weights, signal);
     },
     async text(file) {
       signal?.throwIfAborted();
@@ -170,13 +173,13 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
   const isFolder = await files.isDirectory(path);
   if (!isFolder && !(await files.exists(path)))
     throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
-  if (!isFolder && !path.endsWith('.safetensors'))
-    throw new IoError(`${path} is neither a folder nor a .safetensors file; ${LAYOUT}.`);
+  if (!isFolder && !TORCH.test(path) && !path.endsWith('.safetensors'))
+    throw new IoError(`${path} is neither a folder nor a .safetensors, .pt, .pth or .bin file; ${LAYOUT}.`);
   const latest = isFolder && !isStep ? await latestStep(path) : undefined;
   if (latest !== undefined) return pathContents(latest, options, true);
   const place = isFolder ? path : await files.parent(path);
   const at = (file: string) => files.join(place, file);
-  const weightsFile = isFolder ? WEIGHTS : await files.base(path);
+  const [weightsFile, tokenizer] = isFolder ? await folderFiles(path) : [await files.base(path)];
   const folder: CheckpointFolder = {
     name: path,
     async text(file) {
@@ -193,13 +196,23 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
     },
   };
   const there = async (file: string) => files.exists(await at(file));
-  if (!(await there(CONFIG))) await folder.missing(CONFIG);
+  // A tokenizer of PyTorch comes without a config.json and needs none.
+  if (!(await there(CONFIG)) && !TORCH.test(path)) await folder.missing(CONFIG);
   if (!(await there(weightsFile)) && !(await there(INDEX))) await folder.missing(weightsFile);
   return {
     name: path,
     configName: await at(CONFIG),
-    configText: async () => files.readText(await at(CONFIG), { most: MAX_TEXT }),
-    weights: () => folderWeights(folder, options, weightsFile),
+    configText: async () => ((await there(CONFIG)) ? files.readText(await at(CONFIG), { most: MAX_TEXT }) : folder.missing(CONFIG)),
+    async weights() {
+      if (tokenizer === undefined) return folderWeights(folder, options, weightsFile);
+      const { joinShards, sharedProgress } = await downloads();
+      const progress = sharedProgress(2, options.onProgress);
+      const open = async (i: number) => {
+        const own = { ...options, onProgress: progress(i) };
+        return understood(await folderWeights(folder, own, i ? tokenizer : weightsFile), options.signal);
+      };
+      return joinShards(2, open, path, options);
+    },
     text: folder.text,
   };
 }
@@ -215,8 +228,23 @@ async function latestStep(path: string): Promise<string | undefined> {
   );
 }
 
+/**
+ * The file with the weights in a folder: model.safetensors (or its index) if there, else the only one of PyTorch. Beside that
+ * may be the tokenizer's, whose name begins with vq, as in the older releases of the authors (aim_b.bin and vq_f16.pt).
+ */
+async function folderFiles(path: string): Promise<[string, string?]> {
+  const names = await files.listFolder(path);
+  if (names.includes(WEIGHTS) || names.includes(INDEX)) return [WEIGHTS];
+  const found = names.filter((name) => TORCH.test(name) && !/^(optimizer|scheduler|training_args|rng_state)/.test(name));
+  const [vq, others] = [found.filter((name) => /^vq/i.test(name)), found.filter((name) => !/^vq/i.test(name))];
+  if (vq.length === 1 && others.length === 1) return [others[0]!, vq[0]!];
+  if (found.length > 1)
+    throw new IoError(`${path} has several files of weights (${few(found)}) and no ${WEIGHTS}; pass the path of one of them.`);
+  return [found[0] ?? WEIGHTS];
+}
+
 async function urlContents(url: URL, options: SourceOptions): Promise<Contents> {
-  const file = /[^/]*\.safetensors$/.exec(url.pathname)?.[0];
+  const file = /[^/]*\.(safetensors|pt|pth|bin)$/.exec(url.pathname)?.[0];
   return remoteContents((await downloads()).urlFolder(url, file, options), options, file);
 }
 
@@ -293,6 +321,13 @@ function objectConfig(config: unknown): Contents['configText'] {
   if (isBytes(config)) return async () => new TextDecoder().decode(config);
   if (typeof config === 'object' && config !== null) return { parsed: config };
   throw new OptionError('config must be the parsed config.json, its text, its bytes or a File of it.');
+}
+
+/** The source as safetensors: a PyTorch checkpoint, known by its first bytes, is read by a module loaded only then. */
+async function understood(source: ByteSource, signal: AbortSignal | undefined): Promise<ByteSource> {
+  const start = source.size >= 8 ? await source.read(0, 2, signal) : [];
+  const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
+  return isTorch ? (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
 }
 
 /** Wraps a source so that `signal` stops it as well as the signal of each read. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { AimError } from '../core/errors.js';
 import { benchCommand } from './bench/index.js';
 import { cacheCommand } from './cache.js';
+import { convertCommand } from './convert.js';
 import { exportCommand } from './export.js';
 import { generateCommand } from './generate.js';
 import { infoCommand } from './info.js';
@@ -19,6 +20,7 @@ const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<
   bench: benchCommand,
   train: trainCommand,
   export: exportCommand,
+  convert: convertCommand,
   tune: tuneCommand,
   cache: cacheCommand,
 };
@@ -29,6 +31,7 @@ const HELP = `usage: aim COMMAND [options]
   tokenize DATA      encode a data set's images once, for training
   train model|tokenizer DATA   train, into a run folder that can be resumed
   export RUN         a trained model for use, without the training state
+  convert IN OUT     a PyTorch file or another checkpoint as safetensors
   verify FOLDER      check a backend against a checkpoint's golden values
   info [MODEL]       runtime, GPU, backend chosen, the model's parts
   bench [MODEL]      speed of drawing, decoding, training and matrix products
