@@ -81,8 +81,7 @@ export class Pipelines {
     const text = assemble(kernel, { series, prologue: this.prologue?.(kernel) });
     const label = series ? `${text.label} series` : text.label;
     if (debugging('shaders')) console.log(`// ${label}\n${text.code}\n`);
-    const module = device.createShaderModule({ label, code: text.code });
-    this.explain(module, text);
+    const module = this.compile(label, text);
     const bindGroupLayouts = [...Array(series?.slot ?? 0).fill(null), this.layout(bindings)];
     return device.createComputePipeline({
       label,
@@ -91,22 +90,39 @@ export class Pipelines {
     });
   }
 
-  /** Waits until the compiler has answered for every kernel made so far. */
-  async compiled(): Promise<void> {
-    if (this.pending.size > 0) await Promise.all(this.pending);
+  /** Whether answers of the compiler are still to come. */
+  get compiling(): boolean {
+    return this.pending.size > 0;
   }
 
-  /** Reports mistakes in a kernel by their places in shaders/. */
-  private explain(module: GPUShaderModule, text: Assembled): void {
-    const answer = module.getCompilationInfo().then(
-      ({ messages }) => {
-        const wrong = mistakes(text, messages);
-        if (wrong) this.fail(new DeviceError(wrong));
-      },
-      // A lost device need not answer; its loss is reported elsewhere.
-      () => {},
-    );
+  /** Waits until the compiler has answered for every kernel made so far. */
+  async compiled(): Promise<void> {
+    if (this.compiling) await Promise.all(this.pending);
+  }
+
+  /** A shader module; its mistakes are reported by their places in shaders/. */
+  private compile(label: string, text: Assembled): GPUShaderModule {
+    let answered = () => {};
+    const answer = new Promise<void>((resolve) => {
+      answered = resolve;
+    });
+    // Before the module is made: some implementations raise the device's error event at once.
     this.pending.add(answer);
-    void answer.then(() => this.pending.delete(answer));
+    const module = this.device.createShaderModule({ label, code: text.code });
+    module
+      .getCompilationInfo()
+      .then(
+        ({ messages }) => {
+          const wrong = mistakes(text, messages);
+          if (wrong) this.fail(new DeviceError(wrong));
+        },
+        // A lost device need not answer; its loss is reported elsewhere.
+        () => {},
+      )
+      .then(() => {
+        this.pending.delete(answer);
+        answered();
+      });
+    return module;
   }
 }

@@ -83,9 +83,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.owned = owned;
     this.series = series;
     this.buffers = new Buffers(device);
-    this.pipelines = new Pipelines(device, (mistake) => {
-      if (!this.lost) this.failure = mistake;
-    });
+    this.pipelines = new Pipelines(device, (mistake) => this.fail(mistake));
     this.description = `webgpu (${describeAdapter(adapterInfo)})`;
     this.caps = {
       features: device.features as ReadonlySet<string>,
@@ -131,10 +129,17 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     // Node has no such global class to compare with, and drivers word it their own way.
     const exhausted = error.constructor.name === 'GPUOutOfMemoryError' || /out[ _]of[ _](\w+[ _])?memory/i.test(error.message);
     const [reason] = error.message.split('\n');
-    this.failure ??= exhausted
+    const failure = exhausted
       ? new OutOfMemoryError(`the GPU is out of memory (${reason}); draw fewer images at once or use a smaller model.`)
       : new DeviceError(`WebGPU refused a command: ${error.message}`);
+    // A kernel that does not compile makes errors of this kind too, before the compiler says where its mistake is.
+    if (this.pipelines.compiling) void this.pipelines.compiled().then(() => this.fail(failure));
+    else this.fail(failure);
   };
+
+  private fail(error: AimError): void {
+    this.failure ??= error;
+  }
 
   execute(commands: readonly GpuCommand[]): void {
     for (const c of commands) this.pending.push(c);
