@@ -11,8 +11,8 @@ import { banner, errorsOf, minify } from './scripts/slim.mjs';
 rmSync('dist', { recursive: true, force: true });
 
 const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
-const source: InputPluginOption = [assets(), esbuild({ target: 'es2022' })];
-const library: InputPluginOption = [source, minify()];
+const compile = esbuild({ target: 'es2022' });
+const library: InputPluginOption = [assets({ minify: true }), compile, minify()];
 const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
@@ -60,7 +60,7 @@ export default defineConfig([
     input: 'src/cli/main.ts',
     external: packages,
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
-    plugins: [source],
+    plugins: [assets(), compile],
   },
   // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.
   types({ aim: 'build/types/index.d.ts', train: 'build/types/train/index.d.ts' }),

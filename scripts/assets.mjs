@@ -1,32 +1,15 @@
 /**
- * Rollup/Vite plugin: keeps what the library needs at run time inside the bundle. `import source from './x.wgsl'` gives the
- * shader text (its `#include "lib/y.wgsl"` lines resolved), `import bytes from './x.wasm'` the module, deflated and in
- * base64 (`./x.wasm?raw`: not deflated, for who cannot wait for it), and `import text from './x.js?text'` a script's text.
+ * Rollup/Vite plugin: puts into a bundle what the library needs at run time. `import shader from './x.wgsl'` gives a ShaderFile
+ * (scripts/wgsl.mjs), `import bytes from './x.wasm'` the module, deflated and in base64 (`./x.wasm?raw`: not deflated, for code
+ * that cannot wait for it), and `import text from './x.js?text'` a script's text.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { deflateSync } from 'node:zlib';
+import { shaderModule } from './wgsl.mjs';
 
-/** A shader as a module: its text, joined from its own and those it includes, each of which the bundle has once. */
-function shaderModule(file) {
-  // Comments (but not the `// @entry` markers), indentation, line ends within functions and blanks between words and signs
-  // cost download size only.
-  const text = readFileSync(file, 'utf8')
-    .replace(/^[ \t]+/gm, '')
-    .replace(/\/\/(?! @entry).*$/gm, '')
-    .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
-    .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
-    .replace(/\n{2,}/g, '\n')
-    .replace(/(?<=[;,({}])\n(?!const|alias|var<|fn|struct|@|\/\/|#)/g, '');
-  const pieces = text.split(/^#include "(.+)"$/m).map((piece, i) => (i % 2 ? { name: piece } : JSON.stringify(piece)));
-  const names = [...new Set(pieces.flatMap((piece) => piece.name ?? []))];
-  return [
-    ...names.map((name, i) => `import part${i} from ${JSON.stringify(resolve(dirname(file), name))};`),
-    `export default ${pieces.map((piece) => (piece.name ? `part${names.indexOf(piece.name)}` : piece)).join(' + ')};`,
-  ].join('\n');
-}
-
-export function assets() {
+/** @param {{ minify?: boolean }} options `minify`: shaders without comments and needless blanks, for a release. */
+export function assets({ minify = false } = {}) {
   return {
     name: 'aim-assets',
     enforce: 'pre',
@@ -38,7 +21,7 @@ export function assets() {
       const text = (value) => `export default ${JSON.stringify(value)};`;
       if (file.endsWith('.wgsl')) {
         this.addWatchFile?.(file);
-        return shaderModule(file);
+        return shaderModule(file, minify);
       }
       // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
       if (query === 'raw') return text(readFileSync(file).toString('base64'));

@@ -1,10 +1,18 @@
 // sum = res + gate·x;  u = sum / √(mean(sum²) + eps) · weight;  y = u·(1 + scale) + shift.
+#optional "lib/norm/shuffle.wgsl"
+#optional "lib/norm/shared.wgsl"
 
-// @entry forward
+// @entry forward, 256 threads
+// @in x: f32 [m, l, d]
+// @in res?: f32 [m, l, d]
+// @in gate?: f32 [m, g, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @out sum?: f32 [m, l, d]
+// @out y: f32 [m, l, d]
 #include "lib/workgroup_sum.wgsl"
 // A workgroup per row; each thread keeps its PER channels in registers between the two passes.
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
   let live = row < params.m * params.l;
   let i = row / params.l;
@@ -14,10 +22,10 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   for (var q = 0u; q < PER; q++) {
     let ch = q * 256u + lid;
     if (live && ch < params.d) {
-      var v = x[at + ch];
-      if (params.has_gate == 1u) { v *= gate[(i * 3u + 2u) * params.d + ch]; }
-      if (params.has_res == 1u) { v += res[at + ch]; }
-      if (params.has_sum == 1u) { sum[at + ch] = v; }
+      var v = x_at(at + ch);
+      if (params.has_gate == 1u) { v *= gate_at((i * 3u + 2u) * params.d + ch); }
+      if (params.has_res == 1u) { v += res_at(at + ch); }
+      if (params.has_sum == 1u) { sum_put(at + ch, v); }
       s[q] = v;
       squares += v * v;
     }
@@ -26,21 +34,27 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   for (var q = 0u; q < PER; q++) {
     let ch = q * 256u + lid;
     if (live && ch < params.d) {
-      var u = s[q] * r * weight[ch];
+      var u = s[q] * r * weight_at(ch);
       if (params.has_modulation == 1u) {
         let shift = i * params.c * params.d + ch;
-        u = u * (1.0 + modulation[shift + params.d]) + modulation[shift];
+        u = u * (1.0 + modulation_at(shift + params.d)) + modulation_at(shift);
       }
-      y[at + ch] = u;
+      y_put(at + ch, u);
     }
   }
 }
 
-// @entry forward_vec4
+// @entry forward_vec4, WG threads
+// @in x: f32 [m, l, d]
+// @in res?: f32 [m, l, d]
+// @in gate?: f32 [m, g, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @out sum?: f32 [m, l, d]
+// @out y: f32 [m, l, d]
 // d in whole vectors, in the order of the kernels of a step (lib/gemv).
 const M = 1u;
-@compute @workgroup_size(WG)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
   let live = row < params.m * params.l;
   let i = row / params.l;
@@ -50,10 +64,10 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   for (var p = 0u; p < PER; p++) {
     let q = p * WG + lid;
     if (live && q < width) {
-      var v = x[at + q];
-      if (params.has_gate == 1u) { v *= gate[(i * 3u + 2u) * width + q]; }
-      if (params.has_res == 1u) { v += res[at + q]; }
-      if (params.has_sum == 1u) { sum[at + q] = v; }
+      var v = x_at(at + q);
+      if (params.has_gate == 1u) { v *= gate_at((i * 3u + 2u) * width + q); }
+      if (params.has_res == 1u) { v += res_at(at + q); }
+      if (params.has_sum == 1u) { sum_put(at + q, v); }
       s[p] = v;
       squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
     }
@@ -63,36 +77,52 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   for (var p = 0u; p < PER; p++) {
     let q = p * WG + lid;
     if (live && q < width) {
-      var u = s[p] * r * weight[q];
+      var u = s[p] * r * weight_at(q);
       if (params.has_modulation == 1u) {
         let shift = i * params.c * width + q;
-        u = fma(u, 1.0 + modulation[shift + width], modulation[shift]);
+        u = fma(u, 1.0 + modulation_at(shift + width), modulation_at(shift));
       }
-      y[at + q] = u;
+      y_put(at + q, u);
     }
   }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in sum: f32 [m, l, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @in dy: f32 [m, l, d]
+// @in dsum?: f32 [m, l, d]
+// @out dres: f32 [m, l, d]
+// @out rows: f32 [m, w, 2, d]
 #include "lib/scalar.wgsl"
 #include "lib/add_rms_norm.wgsl"
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   gradient(flat(wg, nwg), lid);
 }
 
-// @entry backward_vec4
+// @entry backward_vec4, WG threads
+// @in sum: f32 [m, l, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @in dy: f32 [m, l, d]
+// @in dsum?: f32 [m, l, d]
+// @out dres: f32 [m, l, d]
+// @out rows: f32 [m, w, 2, d]
 #include "lib/vec4.wgsl"
 #include "lib/add_rms_norm.wgsl"
-@compute @workgroup_size(WG)
-fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   gradient(flat(wg, nwg), lid);
 }
 
-// @entry backward_params
+// @entry backward_params, WG threads
+// @in rows: f32 [m, w, 2, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @inout dmodulation?: f32 [m, c, d]
+// @out dweight_rows: f32 [m, d]
 // A thread per sequence and channel.
-@compute @workgroup_size(WG)
-fn backward_params(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_params(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.d) { return; }
   let i = at / params.d;
@@ -100,24 +130,28 @@ fn backward_params(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nw
   var sums = vec2f();
   for (var q = 0u; q < params.w; q++) {
     let row = (i * params.w + q) * 2u * params.d + ch;
-    sums += vec2f(rows[row], rows[row + params.d]);
+    sums += vec2f(rows_at(row), rows_at(row + params.d));
   }
   // forward: y = n·weight·(1 + scale) + shift  ⇒  dshift += Σ dy, dscale += Σ dy·n·weight, dweight += Σ dy·n·(1 + scale)
   let shift = i * params.c * params.d + ch;
   if (params.has_dmodulation == 1u) {
-    dmodulation[shift] += sums.x;
-    dmodulation[shift + params.d] += sums.y * weight[ch];
+    dmodulation_add(shift, sums.x);
+    dmodulation_add(shift + params.d, sums.y * weight_at(ch));
   }
   var scale = 1.0;
-  if (params.has_modulation == 1u) { scale += modulation[shift + params.d]; }
-  dweight_rows[at] = sums.y * scale;
+  if (params.has_modulation == 1u) { scale += modulation_at(shift + params.d); }
+  dweight_rows_put(at, sums.y * scale);
 }
 
-// @entry backward_gate
+// @entry backward_gate, 256 threads
+// @in x: f32 [m, l, d]
+// @in gate: f32 [m, 3, d]
+// @in dres: f32 [m, l, d]
+// @out dx: f32 [m, l, d]
+// @inout dgate: f32 [m, 3, d]
 // A workgroup takes 32 channels of a sequence; its 8 lanes every eighth position.
 #include "lib/lane_sum.wgsl"
-@compute @workgroup_size(256)
-fn backward_gate(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   let tiles = (params.d + 31u) / 32u;
   let tile = flat(wg, nwg);
   let i = tile / tiles;
@@ -126,15 +160,15 @@ fn backward_gate(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg:
   let to = (i * 3u + 2u) * params.d + ch;
   var own = 0.0;
   if (live) {
-    let g = gate[to];
+    let g = gate_at(to);
     for (var j = lid / 32u; j < params.l; j += 8u) {
       // forward: sum = res + gate·x  ⇒  dx = dsum·gate, dgate += Σ dsum·x
       let at = (i * params.l + j) * params.d + ch;
-      let ds = dres[at];
-      dx[at] = ds * g;
-      own += ds * x[at];
+      let ds = dres_at(at);
+      dx_put(at, ds * g);
+      own += ds * x_at(at);
     }
   }
   let all = lane_sum(own, lid);
-  if (live && lid < 32u) { dgate[to] += all; }
+  if (live && lid < 32u) { dgate_add(to, all); }
 }

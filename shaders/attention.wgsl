@@ -2,28 +2,31 @@
 // or, where these are too many or do not come in whole vectors, block by block (`forward`), as backward does.
 const LEAST = -3e38;
 
-// @entry scores
+// @entry scores, 256 threads
+// @in q: f32 [b, s, c]
+// @in k: f32 [b, s, c]
+// @out table: f32 [b, s, s]
 #include "lib/tile.wgsl"
 var<private> image: u32;
 fn a4(i: u32, e: u32) -> vec4f {
   if (i >= params.s || e >= params.c) { return vec4f(); }
-  return q[((image * params.s + i) * params.c + e) / 4u];
+  return q_at(((image * params.s + i) * params.c + e) / 4u);
 }
 fn b4(j: u32, e: u32) -> vec4f {
   if (j >= params.s || e >= params.c) { return vec4f(); }
-  return k[((image * params.s + j) * params.c + e) / 4u];
+  return k_at(((image * params.s + j) * params.c + e) / 4u);
 }
 fn put(i: u32, j: u32, sum: f32) {
-  if (i < params.s && j < params.s) { table[(image * params.s + i) * params.s + j] = sum * inverseSqrt(f32(params.c)); }
+  if (i < params.s && j < params.s) { table_put((image * params.s + i) * params.s + j, sum * inverseSqrt(f32(params.c))); }
 }
 
-@compute @workgroup_size(256)
-fn scores(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn scores(wg: vec3u, lid: u32) {
   image = wg.z;
   tile(wg.y * 64u, wg.x * 64u, 0u, params.c, lid);
 }
 
-// @entry softmax
+// @entry softmax, 64 threads
+// @inout table: f32 [b, s, s]
 // A workgroup takes a query.
 var<workgroup> lanes: array<f32, 64>;
 fn together(value: f32, lid: u32, largest: bool) -> f32 {
@@ -37,52 +40,56 @@ fn together(value: f32, lid: u32, largest: bool) -> f32 {
   return lanes[0];
 }
 
-@compute @workgroup_size(64)
-fn softmax(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn softmax(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
   if (row >= params.b * params.s) { return; }
   let s4 = params.s / 4u;
   var most = vec4f(LEAST);
-  for (var j = lid; j < s4; j += 64u) { most = max(most, table[row * s4 + j]); }
+  for (var j = lid; j < s4; j += 64u) { most = max(most, table_at(row * s4 + j)); }
   let m = together(max(max(most.x, most.y), max(most.z, most.w)), lid, true);
   var mass = vec4f();
-  for (var j = lid; j < s4; j += 64u) { mass += exp(table[row * s4 + j] - m); }
+  for (var j = lid; j < s4; j += 64u) { mass += exp(table_at(row * s4 + j) - m); }
   let total = together(mass.x + mass.y + mass.z + mass.w, lid, false);
-  for (var j = lid; j < s4; j += 64u) { table[row * s4 + j] = exp(table[row * s4 + j] - m) / total; }
+  for (var j = lid; j < s4; j += 64u) { table_put(row * s4 + j, exp(table_at(row * s4 + j) - m) / total); }
 }
 
-// @entry mix
+// @entry mix, 256 threads
+// @in table: f32 [b, s, s]
+// @in v: f32 [b, s, c]
+// @out y: f32 [b, s, c]
 #include "lib/tile.wgsl"
 var<private> image: u32;
 fn a4(i: u32, j: u32) -> vec4f {
   if (i >= params.s || j >= params.s) { return vec4f(); }
-  return table[((image * params.s + i) * params.s + j) / 4u];
+  return table_at(((image * params.s + i) * params.s + j) / 4u);
 }
 fn b4(e: u32, j: u32) -> vec4f {
   if (e >= params.c || j >= params.s) { return vec4f(); }
   let at = (image * params.s + j) * params.c + e;
-  return vec4f(v[at], v[at + params.c], v[at + 2u * params.c], v[at + 3u * params.c]);
+  return vec4f(v_at(at), v_at(at + params.c), v_at(at + 2u * params.c), v_at(at + 3u * params.c));
 }
 fn put(i: u32, e: u32, sum: f32) {
-  if (i < params.s && e < params.c) { y[(image * params.s + i) * params.c + e] = sum; }
+  if (i < params.s && e < params.c) { y_put((image * params.s + i) * params.c + e, sum); }
 }
 
-@compute @workgroup_size(256)
-fn mix(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn mix(wg: vec3u, lid: u32) {
   image = wg.z;
   tile(wg.y * 64u, wg.x * 64u, 0u, params.s, lid);
 }
 
-// @entry forward
+// @entry forward, 256 threads
+// @in q: f32 [b, s, c]
+// @in k: f32 [b, s, c]
+// @in v: f32 [b, s, c]
+// @out y: f32 [b, s, c]
 // The softmax is made block by block with a running maximum.
 #include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
-  if (which == Q) { return q[at]; }
-  return k[at];
+  if (which == Q) { return q_at(at); }
+  return k_at(at);
 }
 
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
@@ -122,7 +129,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
       for (var ch = 0u; ch < CHANNELS; ch++) {
         let e = ch * 256u + lid;
         if (e < params.c) {
-          let value = v[(base + j0 + j) * params.c + e];
+          let value = v_at((base + j0 + j) * params.c + e);
           for (var g = 0u; g < 4u; g++) { sums[g * CHANNELS + ch] += weights[g * 64u + j] * value; }
         }
       }
@@ -142,28 +149,34 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
       let value = sums[g * CHANNELS + ch] / partial[g * 64u];
       for (var n = 0u; n < 4u; n++) {
         let i = i0 + g * 4u + n;
-        if (i < params.s && e < params.c) { y[(base + i) * params.c + e] = value[n]; }
+        if (i < params.s && e < params.c) { y_put((base + i) * params.c + e, value[n]); }
       }
     }
   }
 }
 
-// @entry backward_query
+// @entry backward_query, 256 threads
+// @in q: f32 [b, s, c]
+// @in k: f32 [b, s, c]
+// @in v: f32 [b, s, c]
+// @in y: f32 [b, s, c]
+// @in dy: f32 [b, s, c]
+// @out dq: f32 [b, s, c]
+// @out stats: f32 [b, 2, s]
 // stats[0] = log Σⱼ exp(sᵢⱼ) with s = q·k·c^-½, stats[1] = dy·y; then with p = exp(s - stats[0]):
 // forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j];  p = softmax(s)  ⇒  dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i])
 // forward: s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
 #include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
-  if (which == Q) { return q[at]; }
-  if (which == K) { return k[at]; }
-  if (which == V) { return v[at]; }
-  return dy[at];
+  if (which == Q) { return q_at(at); }
+  if (which == K) { return k_at(at); }
+  if (which == V) { return v_at(at); }
+  return dy_at(at);
 }
 
 var<workgroup> sixteenths: array<f32, 256>;
 
-@compute @workgroup_size(256)
-fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
@@ -197,7 +210,7 @@ fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
   var along = 0.0;
   if (i0 + lid / 16u < params.s) {
     let row = (base + i0 + lid / 16u) * params.c;
-    for (var e = lid % 16u; e < params.c; e += 16u) { along += dy[row + e] * y[row + e]; }
+    for (var e = lid % 16u; e < params.c; e += 16u) { along += dy_at(row + e) * y_at(row + e); }
   }
   sixteenths[lid] = along;
   workgroupBarrier();
@@ -207,8 +220,8 @@ fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
     for (var l = 0u; l < 16u; l++) { outer[n] += sixteenths[(four * 4u + n) * 16u + l]; }
     let i = i0 + four * 4u + n;
     if (key == 0u && i < params.s) {
-      stats[base * 2u + i] = total[n];
-      stats[base * 2u + params.s + i] = outer[n];
+      stats_put(base * 2u + i, total[n]);
+      stats_put(base * 2u + params.s + i, outer[n]);
     }
   }
   var sums: array<vec4f, 4 * CHANNELS>;
@@ -221,7 +234,7 @@ fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
       for (var ch = 0u; ch < CHANNELS; ch++) {
         let e = ch * 256u + lid;
         if (e < params.c) {
-          let value = k[(base + j0 + j) * params.c + e];
+          let value = k_at((base + j0 + j) * params.c + e);
           for (var g = 0u; g < 4u; g++) { sums[g * CHANNELS + ch] += weights[g * 64u + j] * value; }
         }
       }
@@ -233,25 +246,31 @@ fn backward_query(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
       let e = ch * 256u + lid;
       for (var n = 0u; n < 4u; n++) {
         let i = i0 + g * 4u + n;
-        if (i < params.s && e < params.c) { dq[(base + i) * params.c + e] = sums[g * CHANNELS + ch][n]; }
+        if (i < params.s && e < params.c) { dq_put((base + i) * params.c + e, sums[g * CHANNELS + ch][n]); }
       }
     }
   }
 }
 
-// @entry backward_key
+// @entry backward_key, 256 threads
+// @in q: f32 [b, s, c]
+// @in k: f32 [b, s, c]
+// @in v: f32 [b, s, c]
+// @in dy: f32 [b, s, c]
+// @in stats: f32 [b, 2, s]
+// @out dk: f32 [b, s, c]
+// @out dv: f32 [b, s, c]
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i]
 // forward: s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½, with p and ds as in backward_query
 #include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
-  if (which == Q) { return q[at]; }
-  if (which == K) { return k[at]; }
-  if (which == V) { return v[at]; }
-  return dy[at];
+  if (which == Q) { return q_at(at); }
+  if (which == K) { return k_at(at); }
+  if (which == V) { return v_at(at); }
+  return dy_at(at);
 }
 
-@compute @workgroup_size(256)
-fn backward_key(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
@@ -263,9 +282,9 @@ fn backward_key(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
     let score = products(K, Q, base, j0, i0, lid) * scale;
     let dp = products(V, DY, base, j0, i0, lid);
     let i = min(i0 + lid % 64u, params.s - 1u);
-    let p = exp(score - stats[base * 2u + i]);
+    let p = exp(score - stats_at(base * 2u + i));
     weights[lid] = p;
-    partial[lid] = p * (dp - stats[base * 2u + params.s + i]) * scale;
+    partial[lid] = p * (dp - stats_at(base * 2u + params.s + i)) * scale;
     workgroupBarrier();
     for (var n = 0u; n < min(64u, params.s - i0); n++) {
       for (var ch = 0u; ch < CHANNELS; ch++) {
@@ -273,8 +292,8 @@ fn backward_key(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
         if (e < params.c) {
           let at = (base + i0 + n) * params.c + e;
           for (var g = 0u; g < 4u; g++) {
-            of_v[g * CHANNELS + ch] += weights[g * 64u + n] * dy[at];
-            of_k[g * CHANNELS + ch] += partial[g * 64u + n] * q[at];
+            of_v[g * CHANNELS + ch] += weights[g * 64u + n] * dy_at(at);
+            of_k[g * CHANNELS + ch] += partial[g * 64u + n] * q_at(at);
           }
         }
       }
@@ -287,8 +306,8 @@ fn backward_key(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
       for (var n = 0u; n < 4u; n++) {
         let j = j0 + g * 4u + n;
         if (j < params.s && e < params.c) {
-          dk[(base + j) * params.c + e] = of_k[g * CHANNELS + ch][n];
-          dv[(base + j) * params.c + e] = of_v[g * CHANNELS + ch][n];
+          dk_put((base + j) * params.c + e, of_k[g * CHANNELS + ch][n]);
+          dv_put((base + j) * params.c + e, of_v[g * CHANNELS + ch][n]);
         }
       }
     }

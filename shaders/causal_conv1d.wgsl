@@ -1,8 +1,12 @@
 // y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(K-1)+j]), inputs before position 0 from the state or zero.
-// @entry forward
+// @entry forward, WG threads
+// @in x: f32 [m, l, s]
+// @in weight: f32 [c, 1, k]
+// @in bias: f32 [c]
+// @inout state?: f32 [m, c, q]
+// @out y: f32 [m, l, c]
 // A thread per channel and SPAN positions of a sequence walks them with the last K inputs in registers.
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
   let parts = (params.l + SPAN - 1u) / SPAN;
   if (n >= params.m * parts * params.c) { return; }
@@ -10,33 +14,39 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   let ch = n % params.c;
   let t0 = n / params.c % parts * SPAN;
   let past = (i * params.c + ch) * (K - 1u);
-  let x_at = i * params.l * params.s + params.offset + ch;
+  let x0 = i * params.l * params.s + params.offset + ch;
   var taps: array<f32, K>;
   var window: array<f32, K>;
-  for (var j = 0u; j < K; j++) { taps[j] = weight[ch * K + j]; }
+  for (var j = 0u; j < K; j++) { taps[j] = weight_at(ch * K + j); }
   for (var j = 1u; j < K; j++) {
-    if (t0 + j >= K) { window[j] = x[x_at + (t0 + j - K) * params.s]; }
-    else if (params.has_state == 1u) { window[j] = state[past + t0 + j - 1u]; }
+    if (t0 + j >= K) { window[j] = x_at(x0 + (t0 + j - K) * params.s); }
+    else if (params.has_state == 1u) { window[j] = state_at(past + t0 + j - 1u); }
   }
-  let b = bias[ch];
+  let b = bias_at(ch);
   for (var t = t0; t < min(t0 + SPAN, params.l); t++) {
     for (var j = 1u; j < K; j++) { window[j - 1u] = window[j]; }
-    window[K - 1u] = x[x_at + t * params.s];
+    window[K - 1u] = x_at(x0 + t * params.s);
     var u = b;
     for (var j = 0u; j < K; j++) { u = fma(taps[j], window[j], u); }
-    y[(i * params.l + t) * params.c + ch] = u / (1.0 + exp(-u));
+    y_put((i * params.l + t) * params.c + ch, u / (1.0 + exp(-u)));
   }
   if (params.has_state == 1u) {
-    for (var j = 1u; j < K; j++) { state[past + j - 1u] = window[j]; }
+    for (var j = 1u; j < K; j++) { state_put(past + j - 1u, window[j]); }
   }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in x: f32 [m, l, s]
+// @in weight: f32 [c, 1, k]
+// @in bias: f32 [c]
+// @in dy: f32 [m, l, c]
+// @inout dx: f32 [m, l, s]
+// @out dweight_rows: f32 [w, c, k]
+// @out dbias_rows: f32 [w, c]
 // A thread per part of a sequence and channel walks the part, and K-1 positions more for the du that reach back into it, with
 // the last K inputs and du in registers.
 #include "lib/silu_slope.wgsl"
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
   if (n >= params.w * params.c) { return; }
   let ch = n % params.c;
@@ -45,16 +55,16 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
   let span = (params.l + parts - 1u) / parts;
   let t0 = n / params.c % parts * span;
   let t1 = min(t0 + span, params.l);
-  let x_at = i * params.l * params.s + params.offset + ch;
+  let x0 = i * params.l * params.s + params.offset + ch;
   var taps: array<f32, K>;
   var window: array<f32, K>;
   var du: array<f32, K>;
   var sums: array<f32, K>;
-  for (var j = 0u; j < K; j++) { taps[j] = weight[ch * K + j]; }
+  for (var j = 0u; j < K; j++) { taps[j] = weight_at(ch * K + j); }
   for (var j = 1u; j < K; j++) {
-    if (t0 + j >= K) { window[j] = x[x_at + (t0 + j - K) * params.s]; }
+    if (t0 + j >= K) { window[j] = x_at(x0 + (t0 + j - K) * params.s); }
   }
-  let b = bias[ch];
+  let b = bias_at(ch);
   var sum = 0.0;
   // A part may lie past the end.
   let end = select(t0, t1 + K - 1u, t0 < t1);
@@ -65,11 +75,11 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
     }
     du[K - 1u] = 0.0;
     if (t < params.l) {
-      window[K - 1u] = x[x_at + t * params.s];
+      window[K - 1u] = x_at(x0 + t * params.s);
       var u = b;
       for (var j = 0u; j < K; j++) { u = fma(taps[j], window[j], u); }
       // forward: y = SiLU(u)  ⇒  du = dy·SiLU'(u)
-      du[K - 1u] = dy[(i * params.l + t) * params.c + ch] * silu_slope(u);
+      du[K - 1u] = dy_at((i * params.l + t) * params.c + ch) * silu_slope(u);
     }
     // forward: u[t] = bias + Σⱼ weight[j]·x[t-(K-1)+j]  ⇒  dbias += du[t], dweight[j] += du[t]·x[t-(K-1)+j]
     if (t < t1) {
@@ -80,9 +90,9 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
     if (t + 1u >= t0 + K) {
       var d = 0.0;
       for (var j = 0u; j < K; j++) { d += taps[j] * du[K - 1u - j]; }
-      dx[x_at + (t + 1u - K) * params.s] = d;
+      dx_put(x0 + (t + 1u - K) * params.s, d);
     }
   }
-  for (var j = 0u; j < K; j++) { dweight_rows[n * K + j] = sums[j]; }
-  dbias_rows[n] = sum;
+  for (var j = 0u; j < K; j++) { dweight_rows_put(n * K + j, sums[j]); }
+  dbias_rows_put(n, sum);
 }

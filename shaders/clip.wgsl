@@ -2,31 +2,34 @@
 // With loss_scale [s, good]: scale / s instead; not finite: this step alone is skipped and s halved; good == growth: s doubled.
 #include "lib/workgroup_sum.wgsl"
 
-// @entry forward
-@compute @workgroup_size(256)
-fn forward(@builtin(local_invocation_index) lid: u32) {
+// @entry forward, 256 threads
+// @in sums: f32 [k]
+// @inout hyper: f32 [8]
+// @inout loss_scale?: f32 [2]
+// @out norm: f32 [1]
+fn forward(lid: u32) {
   var own = 0.0;
-  for (var i = lid; i < params.k; i += 256u) { own += sums[i]; }
+  for (var i = lid; i < params.k; i += 256u) { own += sums_at(i); }
   let sum = workgroup_sum(own, lid);
   if (lid != 0u) { return; }
   var factor = params.scale;
-  if (params.has_loss_scale == 1u) { factor /= loss_scale[0]; }
+  if (params.has_loss_scale == 1u) { factor /= loss_scale_at(0); }
   let all = factor * sqrt(sum);
-  norm[0] = all;
-  hyper[6] = factor * min(1.0, params.max_norm / (all + 1e-6));
+  norm_put(0, all);
+  hyper_put(6, factor * min(1.0, params.max_norm / (all + 1e-6)));
   // By its bits: compilers may assume that floats are finite.
   let good = (bitcast<u32>(all) & 0x7f800000u) != 0x7f800000u;
-  if (!good) { hyper[7] = 1.0; }
-  if (params.has_loss_scale == 0u || loss_scale[0] < 1.0) { return; }
+  if (!good) { hyper_put(7, 1.0); }
+  if (params.has_loss_scale == 0u || loss_scale_at(0) < 1.0) { return; }
   if (good) {
-    hyper[7] = 0.0;
-    loss_scale[1] += 1.0;
-    if (loss_scale[1] == f32(params.growth)) {
-      loss_scale[0] *= 2.0;
-      loss_scale[1] = 0.0;
+    hyper_put(7, 0.0);
+    loss_scale_add(1, 1.0);
+    if (loss_scale_at(1) == f32(params.growth)) {
+      loss_scale_put(0, loss_scale_at(0) * 2.0);
+      loss_scale_put(1, 0.0);
     }
   } else {
-    loss_scale[0] *= 0.5;
-    loss_scale[1] = 0.0;
+    loss_scale_put(0, loss_scale_at(0) * 0.5);
+    loss_scale_put(1, 0.0);
   }
 }

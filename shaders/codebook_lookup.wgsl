@@ -1,11 +1,13 @@
 // y[r] = e/max(‖e‖, 1e-12) with e = codebook[codes[r]].
-// @entry forward
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, 256 threads
+// @in codebook: f32 [v, d]
+// @in codes: u32 [r]
+// @out y: f32 [r, d]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * 256u + lid;
   if (i >= params.r * params.d) { return; }
-  let e = min(codes[i / params.d], params.v - 1u) * params.d;
+  let e = min(codes_at(i / params.d), params.v - 1u) * params.d;
   var square = 0.0;
-  for (var j = 0u; j < params.d; j++) { square += codebook[e + j] * codebook[e + j]; }
-  y[i] = codebook[e + i % params.d] / max(sqrt(square), 1e-12);
+  for (var j = 0u; j < params.d; j++) { square += codebook_at(e + j) * codebook_at(e + j); }
+  y_put(i, codebook_at(e + i % params.d) / max(sqrt(square), 1e-12));
 }

@@ -1,15 +1,17 @@
 // y[m,c] = x[m, offset … offset + c)
-// @entry forward
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, WG threads
+// @in x: f32 [m, s]
+// @out y: f32 [m, c]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.m * params.c) { y[i] = x[(i / params.c) * params.s + params.offset + i % params.c]; }
+  if (i < params.m * params.c) { y_put(i, x_at((i / params.c) * params.s + params.offset + i % params.c)); }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in dy: f32 [m, c]
+// @inout dx: f32 [m, s]
 // forward: y[i,j] = x[i, offset + j]  ⇒  dx[i, offset + j] = dy[i,j]
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.m * params.c) { dx[(i / params.c) * params.s + params.offset + i % params.c] = dy[i]; }
+  if (i < params.m * params.c) { dx_put((i / params.c) * params.s + params.offset + i % params.c, dy_at(i)); }
 }

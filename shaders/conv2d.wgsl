@@ -45,14 +45,19 @@ fn weight_at(c: u32, k: u32) -> u32 {
   return (k % params.co * taps + k / params.co % taps) * params.ci + c;
 }
 
-// @entry forward
+// @entry forward, 256 threads
+// @in x: f32 [b, hi, wi, ci]
+// @in w: f32 | f16 [co, kh, kw, ci]
+// @in bias: f32 [co]
+// @in residual?: f32 [b, ho, wo, co]
+// @out y: f32 [b, ho, wo, co]
 #include "lib/tile.wgsl"
 #include "lib/conv2d_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) {
     let at = element(i, k + q);
-    if (at != NONE) { v[q] = x[at]; }
+    if (at != NONE) { v[q] = x_at(at); }
   }
   return v;
 }
@@ -63,19 +68,23 @@ fn b4(j: u32, k: u32) -> vec4f {
   return v;
 }
 
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
 }
 
-// @entry forward_vec4
+// @entry forward_vec4, 256 threads
+// @in x: f32 [b, hi, wi, ci]
+// @in w: f32 | f16 [co, kh, kw, ci]
+// @in bias: f32 [co]
+// @in residual?: f32 [b, ho, wo, co]
+// @out y: f32 [b, ho, wo, co]
 // Input channels in whole vectors.
 #include "lib/tile.wgsl"
 #include "lib/conv2d_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   let at = element(i, k);
   if (at == NONE) { return vec4f(); }
-  return x[at / 4u];
+  return x_at(at / 4u);
 }
 fn b4(j: u32, k: u32) -> vec4f {
   let depth = params.kh * params.kw * params.ci;
@@ -83,26 +92,29 @@ fn b4(j: u32, k: u32) -> vec4f {
   return w_at((j * depth + k) / 4u);
 }
 
-@compute @workgroup_size(256)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
 }
 
-// @entry patches
+// @section patches
 #include "lib/conv2d_patch.wgsl"
 
-// @entry taps
+// @section taps
+// @in x: f32 [b, hi, wi, ci]
+// @in w: f32 | f16 [co, kh, kw, ci]
 fn sizes() -> Sizes { return Sizes(params.hi, params.wi, params.ci, params.ho, params.wo, params.co, params.pad); }
-fn source4(i: u32) -> vec4f { return x[i]; }
+fn source4(i: u32) -> vec4f { return x_at(i); }
 fn tap4(o: u32, t: u32, c: u32) -> vec4f {
   if (o >= params.co) { return vec4f(); }
   return w_at((o * 9u + t) * (params.ci / 4u) + c);
 }
 
-// @entry taps_turned
+// @section taps_turned
+// @in w: f32 | f16 [co, kh, kw, ci]
+// @in dy: f32 [b, ho, wo, co]
 // The way back: windows of dy, the taps in the other order, every weight from its output to its input channel.
 fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
-fn source4(i: u32) -> vec4f { return dy[i] * gradient_scale(); }
+fn source4(i: u32) -> vec4f { return dy_at(i) * gradient_scale(); }
 fn tap4(c: u32, t: u32, o: u32) -> vec4f {
   if (c >= params.ci) { return vec4f(); }
   let at = (o * 36u + 8u - t) * params.ci + c;
@@ -110,75 +122,78 @@ fn tap4(c: u32, t: u32, o: u32) -> vec4f {
   return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
 }
 
-// @entry scale_turned
+// @section scale_turned
 // Before it is ROUNDED to f16, which holds the gradient of a mean over the pixels badly, dy is taken times a power of two near
 // their number; the sum is divided by it, both exactly.
 fn gradient_scale() -> f32 { return select(1.0, f32(1u << firstLeadingBit(params.b * params.ho * params.wo)), ROUNDED == 1u); }
 
-// @entry finish
+// @section finish
+// @in bias: f32 [co]
+// @in residual?: f32 [b, ho, wo, co]
+// @out y: f32 [b, ho, wo, co]
 // Where sums go: to y, to dx, or kept for `join`.
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let i = target4(at, row, column, o);
   if (i == NONE) { return; }
-  var value = sum + bias[o];
-  if (params.has_residual == 1u) { value += residual[i]; }
-  y[i] = value;
+  var value = sum + bias_at(o);
+  if (params.has_residual == 1u) { value += residual_at(i); }
+  y_put(i, value);
 }
 
-// @entry finish_turned
+// @section finish_turned
+// @out dx: f32 [b, hi, wi, ci]
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let i = target4(at, row, column, o);
-  if (i != NONE) { dx[i] = sum / gradient_scale(); }
+  if (i != NONE) { dx_put(i, sum / gradient_scale()); }
 }
 
-// @entry keep
+// @section keep
+// @out parts: f32 [PARTS, b, ho, wo, co] or, backward, [PARTS, b, hi, wi, ci]
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let z = sizes();
   let i = target4(at, row, column, o);
-  if (i != NONE) { parts[part * params.b * z.ho * z.wo * (z.co / 4u) + i] = sum; }
+  if (i != NONE) { parts_put(part * params.b * z.ho * z.wo * (z.co / 4u) + i, sum); }
 }
 
-// @entry windows
+// @entry windows, 256 threads
 #include "lib/conv2d_patch_f32.wgsl"
 
-@compute @workgroup_size(256)
-fn windows(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn windows(wg: vec3u, nwg: vec3u, lid: u32) {
   convolve(wg.x, wg.y + wg.z * nwg.y, lid);
 }
 
-// @entry matrix
+// @entry matrix, 256 threads
 #include "lib/conv2d_patch_f16.wgsl"
 
-@compute @workgroup_size(256)
-fn matrix(
-  @builtin(workgroup_id) wg: vec3u,
-  @builtin(num_workgroups) nwg: vec3u,
-  @builtin(local_invocation_index) lid: u32,
-  @builtin(subgroup_id) warp: u32,
-) {
+fn matrix(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
   convolve(wg.x, wg.y + wg.z * nwg.y, warp, lid);
 }
 
-// @entry join
+// @entry join, 256 threads
+// @in bias: f32 [co]
+// @in residual?: f32 [b, ho, wo, co]
+// @in parts: f32 [PARTS, b, ho, wo, co]
+// @out y: f32 [b, ho, wo, co]
 // The sum of what the parts of the channels gave, in their order.
-@compute @workgroup_size(256)
-fn join(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn join(wg: vec3u, nwg: vec3u, lid: u32) {
   let size = params.b * params.ho * params.wo * params.co / 4u;
   let i = flat(wg, nwg) * 256u + lid;
   if (i >= size) { return; }
-  var sum = parts[i];
-  for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
-  sum += bias[i % (params.co / 4u)];
-  if (params.has_residual == 1u) { sum += residual[i]; }
-  y[i] = sum;
+  var sum = parts_at(i);
+  for (var part = 1u; part < PARTS; part++) { sum += parts_at(part * size + i); }
+  sum += bias_at(i % (params.co / 4u));
+  if (params.has_residual == 1u) { sum += residual_at(i); }
+  y_put(i, sum);
 }
 
-// @entry few
+// @entry few, 256 threads
+// @in bias: f32 [co]
+// @in residual?: f32 [b, ho, wo, co]
+// @out y: f32 [b, ho, wo, co]
 // Few output channels, as of an image: two threads a pixel share its channels, 16 at a time.
 var<workgroup> window: array<vec4f, 900>;
 
-@compute @workgroup_size(256)
-fn few(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn few(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = place(wg.y + wg.z * nwg.y);
   if (at.n >= params.b) { return; }
   let ci4 = params.ci / 4u;
@@ -210,13 +225,16 @@ fn few(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @b
   sum += window[lid + 128u];
   let o = ((at.n * params.ho + oy) * params.wo + ox) * CO;
   for (var q = 0u; q < CO; q++) {
-    var value = sum[q] + bias[q];
-    if (params.has_residual == 1u) { value += residual[o + q]; }
-    y[o + q] = value;
+    var value = sum[q] + bias_at(q);
+    if (params.has_residual == 1u) { value += residual_at(o + q); }
+    y_put(o + q, value);
   }
 }
 
-// @entry backward_input
+// @entry backward_input, 256 threads
+// @in w: f32 | f16 [co, kh, kw, ci]
+// @in dy: f32 [b, ho, wo, co]
+// @out dx: f32 [b, hi, wi, ci]
 // forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[oy·stride+ky-pad, ox·stride+kx-pad, c]
 // ⇒  dx[iy,ix,c] = Σ w[o,ky,kx,c]·dy[oy,ox,o] over the windows and taps that read (iy, ix)
 #include "lib/tile.wgsl"
@@ -224,7 +242,7 @@ fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) {
     let at = gave_to(i, k + q);
-    if (at != NONE) { v[q] = dy[at]; }
+    if (at != NONE) { v[q] = dy_at(at); }
   }
   return v;
 }
@@ -237,21 +255,23 @@ fn b4(j: u32, k: u32) -> vec4f {
   return v;
 }
 fn put(i: u32, j: u32, sum: f32) {
-  if (i < params.b * params.hi * params.wi && j < params.ci) { dx[i * params.ci + j] = sum; }
+  if (i < params.b * params.hi * params.wi && j < params.ci) { dx_put(i * params.ci + j, sum); }
 }
 
-@compute @workgroup_size(256)
-fn backward_input(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
-// @entry backward_input_vec4
+// @entry backward_input_vec4, 256 threads
+// @in w: f32 | f16 [co, kh, kw, ci]
+// @in dy: f32 [b, ho, wo, co]
+// @out dx: f32 [b, hi, wi, ci]
 // Output channels in whole vectors.
 #include "lib/tile.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   let at = gave_to(i, k);
   if (at == NONE) { return vec4f(); }
-  return dy[at / 4u];
+  return dy_at(at / 4u);
 }
 fn b4(j: u32, k: u32) -> vec4f {
   let at = weight_at(j, k);
@@ -260,26 +280,30 @@ fn b4(j: u32, k: u32) -> vec4f {
   return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
 }
 fn put(i: u32, j: u32, sum: f32) {
-  if (i < params.b * params.hi * params.wi && j < params.ci) { dx[i * params.ci + j] = sum; }
+  if (i < params.b * params.hi * params.wi && j < params.ci) { dx_put(i * params.ci + j, sum); }
 }
 
-@compute @workgroup_size(256)
-fn backward_input_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_input_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
-// @entry join_turned
-@compute @workgroup_size(256)
-fn join_turned(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry join_turned, 256 threads
+// @in parts: f32 [PARTS, b, hi, wi, ci]
+// @out dx: f32 [b, hi, wi, ci]
+fn join_turned(wg: vec3u, nwg: vec3u, lid: u32) {
   let size = params.b * params.hi * params.wi * params.ci / 4u;
   let i = flat(wg, nwg) * 256u + lid;
   if (i >= size) { return; }
-  var sum = parts[i];
-  for (var part = 1u; part < PARTS; part++) { sum += parts[part * size + i]; }
-  dx[i] = sum / gradient_scale();
+  var sum = parts_at(i);
+  for (var part = 1u; part < PARTS; part++) { sum += parts_at(part * size + i); }
+  dx_put(i, sum / gradient_scale());
 }
 
-// @entry backward_weight
+// @entry backward_weight, 256 threads
+// @in x: f32 [b, hi, wi, ci]
+// @in dy: f32 [b, ho, wo, co]
+// @inout dw: f32 [p, co, kh, kw, ci]
+// @inout dbias?: f32 [p, co]
 // forward: y[i,o] = bias[o] + Σ w[o,ky,kx,c]·window[i,ky,kx,c]
 // ⇒  dw[o,ky,kx,c] += Σ dy[i,o]·window[i,ky,kx,c], dbias[o] += Σ dy[i,o] over output pixels i
 // The workgroups of z = p take a chunk of the pixels each.
@@ -290,7 +314,7 @@ var<private> end: u32;
 
 fn column(i: u32, j: u32) -> f32 {
   if (i >= end || j >= params.co) { return 0.0; }
-  return dy[i * params.co + j];
+  return dy_at(i * params.co + j);
 }
 fn a4(o: u32, i: u32) -> vec4f {
   var v: vec4f;
@@ -307,7 +331,7 @@ fn b4(j: u32, i: u32) -> vec4f {
   if (t >= params.kh * params.kw) { return v; }
   for (var q = 0u; q < 4u; q++) {
     let read = tap(n, oy, ox, t);
-    if (read.inside && i + q < end) { v[q] = x[read.pixel * params.ci + c]; }
+    if (read.inside && i + q < end) { v[q] = x_at(read.pixel * params.ci + c); }
     ox++;
     if (ox == params.wo) {
       ox = 0u;
@@ -322,11 +346,10 @@ fn b4(j: u32, i: u32) -> vec4f {
 }
 fn put(o: u32, j: u32, sum: f32) {
   let depth = params.kh * params.kw * params.ci;
-  if (o < params.co && j < depth) { dw[(part * params.co + o) * depth + j] += sum; }
+  if (o < params.co && j < depth) { dw_add((part * params.co + o) * depth + j, sum); }
 }
 
-@compute @workgroup_size(256)
-fn backward_weight(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_weight(wg: vec3u, lid: u32) {
   part = wg.z;
   let pixels = params.b * params.ho * params.wo;
   let chunk = (pixels + params.p - 1u) / params.p;
@@ -337,6 +360,6 @@ fn backward_weight(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_i
   if (wg.x == 0u && params.has_dbias == 1u) {
     let sum = column_sum(wg.y * 64u, start, stop, lid);
     let j = wg.y * 64u + lid;
-    if (lid < 64u && j < params.co) { dbias[part * params.co + j] += sum; }
+    if (lid < 64u && j < params.co) { dbias_add(part * params.co + j, sum); }
   }
 }

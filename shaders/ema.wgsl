@@ -1,7 +1,8 @@
 // ema += (1 - decay)·(param - ema); VEC elements to a thread.
-// @entry forward
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, WG threads
+// @inout ema: f32 [n]
+// @in param: f32 [n]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.n / VEC) { ema[i] += (1.0 - params.decay) * (param[i] - ema[i]); }
+  if (i < params.n / VEC) { ema_add(i, (1.0 - params.decay) * (param_at(i) - ema_at(i))); }
 }

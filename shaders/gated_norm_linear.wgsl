@@ -1,9 +1,20 @@
 // v = x·SiLU(z);  g = v / √(mean(v²) + eps)·weight;  y[m,n] = g·wᵀ, one position of m rows.
-// @entry forward
+#optional "lib/gemv/sums.wgsl"
+#optional "lib/gemv/shuffle.wgsl"
+#optional "lib/gemv/shared.wgsl"
+#optional "lib/gemv/norm.wgsl"
+#optional "lib/norm/shuffle.wgsl"
+#optional "lib/norm/shared.wgsl"
+
+// @entry forward, WG threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @in w: f32 | f16 [n, e]
+// @out y: f32 [m, l, n]
 // Every workgroup makes g anew; the loads of w are on their way meanwhile.
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
   var s: array<vec4f, M * PER>;
@@ -13,10 +24,10 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
     let q = min(p * WG + lid, QUADS - 1u);
     for (var i = 0u; i < M; i++) {
       let row = min(i, params.m - 1u);
-      s[i * PER + p] = x[row * QUADS + q];
-      gates[i * PER + p] = z[(row * params.s + params.z_offset) / 4u + q];
+      s[i * PER + p] = x_at(row * QUADS + q);
+      gates[i * PER + p] = z_at((row * params.s + params.z_offset) / 4u + q);
     }
-    gain[p] = weight[q];
+    gain[p] = weight_at(q);
   }
   var ws: array<Chunks, STEPS>;
   for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
@@ -42,7 +53,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
   if (lane % COPIES == 0u) {
     for (var v = 0u; v < EACH; v++) {
       let o = held(lane) + v;
-      if (o % M < params.m && row0 + o / M < N) { y[o % M * N + row0 + o / M] = acc[v]; }
+      if (o % M < params.m && row0 + o / M < N) { y_put(o % M * N + row0 + o / M, acc[v]); }
     }
   }
 }

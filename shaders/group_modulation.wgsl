@@ -1,24 +1,28 @@
 // y[m,3,d] = groups[m,group,3,d] + table[1,3,d]
-// @entry forward
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, WG threads
+// @in groups: f32 [m, g, 3, d]
+// @in table: f32 [1, 3, d]
+// @out y: f32 [m, 3, d]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   let width = 3u * params.d;
-  if (at < params.m * width) { y[at] = groups[(at / width * params.g + params.group) * width + at % width] + table[at % width]; }
+  if (at < params.m * width) { y_put(at, groups_at((at / width * params.g + params.group) * width + at % width) + table_at(at % width)); }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in dy: f32 [m, 3, d]
+// @inout dgroups: f32 [m, g, 3, d]
+// @inout dtable: f32 [1, 3, d]
 // forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy; a thread per element of the table.
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   let width = 3u * params.d;
   if (at >= width) { return; }
   var all = 0.0;
   for (var i = 0u; i < params.m; i++) {
-    let g = dy[i * width + at];
-    dgroups[(i * params.g + params.group) * width + at] += g;
+    let g = dy_at(i * width + at);
+    dgroups_add((i * params.g + params.group) * width + at, g);
     all += g;
   }
-  dtable[at] += all;
+  dtable_add(at, all);
 }

@@ -7,8 +7,10 @@ fn stretch(part: u32) -> vec2u {
   return min(vec2u(part, part + 1u) * length, vec2u(params.s));
 }
 
-// @entry moments
-fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
+// @entry moments, 256 threads
+// @in x: f32 [b, s, c]
+// @out parts: vec2f [b, GROUPS, PARTS]
+fn x4(i: u32) -> vec4f { return vec4f(x_at(i)); }
 
 // A workgroup takes HELD groups, COLUMNS wide in vectors; a group wider than the workgroup is alone in it.
 const SPAN = min(COLUMNS, 256u);
@@ -18,8 +20,7 @@ var<workgroup> counts: array<f32, 256>;
 var<workgroup> means: array<vec4f, 256>;
 var<workgroup> squares: array<vec4f, 256>;
 
-@compute @workgroup_size(256)
-fn moments(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn moments(wg: vec3u, lid: u32) {
   let width = params.c / GROUPS;
   let pixel = params.c / LANES;
   let pixels = stretch(wg.x);
@@ -72,39 +73,52 @@ fn moments(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
       }
     }
     // An empty stretch counts for nothing.
-    parts[(wg.y * GROUPS + group) * PARTS + wg.x] = select(vec2f(), vec2f(middle, around), pixels.y > pixels.x);
+    parts_put((wg.y * GROUPS + group) * PARTS + wg.x, select(vec2f(), vec2f(middle, around), pixels.y > pixels.x));
   }
 }
 
-// @entry forward
+// @entry forward, 256 threads
+// @in x: f32 [b, s, c]
+// @in weight: f32 [c]
+// @in bias: f32 [c]
+// @in parts: vec2f [b, GROUPS, PARTS]
+// @out y: f32 [b, s, c]
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_forward.wgsl"
-fn put(i: u32, v: vec4f) { y[i] = v.x; }
+fn put(i: u32, v: vec4f) { y_put(i, v.x); }
 
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, lid: u32) {
   normalise(wg, lid);
 }
 
-// @entry forward_vec4
+// @entry forward_vec4, 256 threads
+// @in x: f32 [b, s, c]
+// @in weight: f32 [c]
+// @in bias: f32 [c]
+// @in parts: vec2f [b, GROUPS, PARTS]
+// @out y: f32 [b, s, c]
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_forward.wgsl"
-fn put(i: u32, v: vec4f) { y[i] = v; }
+fn put(i: u32, v: vec4f) { y_put(i, v); }
 
-@compute @workgroup_size(256)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_vec4(wg: vec3u, lid: u32) {
   normalise(wg, lid);
 }
 
-// @entry slopes
+// @entry slopes, 256 threads
+// @in x: f32 [b, s, c]
+// @in weight: f32 [c]
+// @in bias: f32 [c]
+// @in dy: f32 [b, s, c]
+// @in parts: vec2f [b, GROUPS, PARTS]
+// @out channels: f32 [b, PARTS, 2, c]
 // forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv; here over a stretch of an image's pixels
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_slope.wgsl"
 var<workgroup> of_weight: array<vec4f, 256>;
 var<workgroup> of_bias: array<vec4f, 256>;
 
-@compute @workgroup_size(256)
-fn slopes(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn slopes(wg: vec3u, lid: u32) {
   gather(wg.y, lid);
   let pixels = stretch(wg.x);
   for (var first = 0u; first < COLUMNS; first += SPAN) {
@@ -134,20 +148,24 @@ fn slopes(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid
       }
       let o = ((wg.y * PARTS + wg.x) * 2u * COLUMNS + column) * LANES;
       for (var q = 0u; q < LANES; q++) {
-        channels[o + q] = dw[q];
-        channels[o + params.c + q] = db[q];
+        channels_put(o + q, dw[q]);
+        channels_put(o + params.c + q, db[q]);
       }
     }
   }
 }
 
-// @entry collect
+// @entry collect, 256 threads
+// @in weight: f32 [c]
+// @in channels: f32 [b, PARTS, 2, c]
+// @out sums: vec2f [b, GROUPS]
+// @inout dweight: f32 [b, c]
+// @inout dbias: f32 [b, c]
 // Adds the stretches up: dweight and dbias, and of each group mean(dunit·unit) and mean(dunit), with dunit = dv·weight.
 var<workgroup> of_weight: array<f32, 256>;
 var<workgroup> of_bias: array<f32, 256>;
 
-@compute @workgroup_size(256)
-fn collect(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn collect(wg: vec3u, lid: u32) {
   let width = params.c / GROUPS;
   var first = 0.0;
   var second = 0.0;
@@ -160,8 +178,8 @@ fn collect(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
     if (lid < span * rows) {
       for (var part = lid / span; part < PARTS; part += rows) {
         let o = (wg.y * PARTS + part) * 2u * params.c + ch;
-        dw += channels[o];
-        db += channels[o + params.c];
+        dw += channels_at(o);
+        db += channels_at(o + params.c);
       }
     }
     workgroupBarrier();
@@ -173,10 +191,10 @@ fn collect(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
         dw += of_weight[r];
         db += of_bias[r];
       }
-      dweight[wg.y * params.c + ch] += dw;
-      dbias[wg.y * params.c + ch] += db;
-      first += db * weight[ch];
-      second += dw * weight[ch];
+      dweight_add(wg.y * params.c + ch, dw);
+      dbias_add(wg.y * params.c + ch, db);
+      first += db * weight_at(ch);
+      second += dw * weight_at(ch);
     }
   }
   workgroupBarrier();
@@ -189,28 +207,40 @@ fn collect(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
       of_bias[lid] += of_bias[lid + n];
     }
   }
-  if (lid == 0u) { sums[wg.y * GROUPS + wg.x] = vec2f(of_bias[0], of_weight[0]) / f32(params.s * width); }
+  if (lid == 0u) { sums_put(wg.y * GROUPS + wg.x, vec2f(of_bias[0], of_weight[0]) / f32(params.s * width)); }
 }
 
-// @entry backward
+// @entry backward, 256 threads
+// @in x: f32 [b, s, c]
+// @in weight: f32 [c]
+// @in bias: f32 [c]
+// @in dy: f32 [b, s, c]
+// @in parts: vec2f [b, GROUPS, PARTS]
+// @in sums: vec2f [b, GROUPS]
+// @out dx: f32 [b, s, c]
 // forward: unit = (x - mean)·rstd  ⇒  dx = rstd·(dunit - mean(dunit) - unit·mean(dunit·unit))
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_slope.wgsl"
 #include "lib/group_norm_backward.wgsl"
-fn put(i: u32, v: vec4f) { dx[i] = v.x; }
+fn put(i: u32, v: vec4f) { dx_put(i, v.x); }
 
-@compute @workgroup_size(256)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, lid: u32) {
   gradient(wg, lid);
 }
 
-// @entry backward_vec4
+// @entry backward_vec4, 256 threads
+// @in x: f32 [b, s, c]
+// @in weight: f32 [c]
+// @in bias: f32 [c]
+// @in dy: f32 [b, s, c]
+// @in parts: vec2f [b, GROUPS, PARTS]
+// @in sums: vec2f [b, GROUPS]
+// @out dx: f32 [b, s, c]
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_slope.wgsl"
 #include "lib/group_norm_backward.wgsl"
-fn put(i: u32, v: vec4f) { dx[i] = v; }
+fn put(i: u32, v: vec4f) { dx_put(i, v); }
 
-@compute @workgroup_size(256)
-fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_vec4(wg: vec3u, lid: u32) {
   gradient(wg, lid);
 }

@@ -1,11 +1,21 @@
 // proj[m,n] = Σₖ x[m,k]·w[n,k];  y[m,c] = SiLU(conv(proj[:, offset:])), one position of the causal convolution.
-// @entry forward
+#optional "lib/gemv/sums.wgsl"
+#optional "lib/gemv/shuffle.wgsl"
+#optional "lib/gemv/shared.wgsl"
+
+// @entry forward, WG threads
+// @in x: f32 [m, l, d]
+// @in w: f32 | f16 [n, d]
+// @in taps: f32 [c, 1, k]
+// @in conv_bias: f32 [c]
+// @inout state?: f32 [m, c, q]
+// @out proj: f32 [m, l, n]
+// @out y: f32 [m, l, c]
 #include "lib/conv_step.wgsl"
 var<private> i0: u32;
-fn x_at(i: u32, q: u32) -> vec4f { return x[min(i0 + i, params.m - 1u) * (K / 4u) + q]; }
+fn x4(i: u32, q: u32) -> vec4f { return x_at(min(i0 + i, params.m - 1u) * (K / 4u) + q); }
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
   i0 = wg.y * M;

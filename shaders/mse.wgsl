@@ -1,25 +1,30 @@
 // parts[q] = Σ (x - truth)² over the q-th CHUNK elements, a workgroup to each.
-// @entry forward
+// @entry forward, 256 threads
+// @in x: f32 [n]
+// @in truth: f32 [n]
+// @out parts: f32 [p]
 #include "lib/workgroup_sum.wgsl"
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let chunk = flat(wg, nwg);
   let first = chunk * CHUNK;
   let end = min(first + CHUNK, params.n);
   var own = 0.0;
   for (var i = first + lid; i < end; i += 256u) {
-    let diff = x[i] - truth[i];
+    let diff = x_at(i) - truth_at(i);
     own += diff * diff;
   }
   let all = workgroup_sum(own, lid);
-  if (lid == 0u && chunk < params.p) { parts[chunk] = all; }
+  if (lid == 0u && chunk < params.p) { parts_put(chunk, all); }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in x: f32 [n]
+// @in truth: f32 [n]
+// @in loss_scale?: f32 [2]
+// @out dx: f32 [n]
 // forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth); VEC elements to a thread.
 #include "lib/loss_scale.wgsl"
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.n / VEC) { dx[i] = 2.0 * scale_of(params.scale) * (x[i] - truth[i]); }
+  if (i < params.n / VEC) { dx_put(i, 2.0 * scale_of(params.scale) * (x_at(i) - truth_at(i))); }
 }

@@ -1,11 +1,25 @@
 // n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift;  logits = u·wᵀ, for the last position of m rows;
 // y = u + (c - u)·guidance of the conditional first half of them and the unconditional second, or, without guidance, the logits.
-// @entry forward
+#optional "lib/gemv/sums.wgsl"
+#optional "lib/gemv/shuffle.wgsl"
+#optional "lib/gemv/shared.wgsl"
+#optional "lib/gemv/norm.wgsl"
+#optional "lib/norm/shuffle.wgsl"
+#optional "lib/norm/shared.wgsl"
+
+// @entry forward, WG threads
+// @in x: f32 [m, l, d]
+// @in res?: f32 [m, l, d]
+// @in gate?: f32 [m, 3, d]
+// @in weight: f32 [d]
+// @in outer: f32 [d]
+// @in modulation: f32 [m, 2, d]
+// @in w: f32 | f16 [n, d]
+// @out y: f32 [b, l, n]
 // Every workgroup makes u anew; the loads of w are on their way meanwhile.
 var<workgroup> logits: array<f32, TEAMS * NV>;
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let team = lid / 32u;
   let row0 = wg.x * TEAMS * R + team * R;
@@ -17,9 +31,9 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
     for (var p = 0u; p < PER; p++) {
       let q = p * WG + lid;
       if (q >= QUADS) { continue; }
-      var v = x[row * QUADS + q];
-      if (params.has_gate == 1u) { v *= gate[(row * 3u + 2u) * QUADS + q]; }
-      if (params.has_res == 1u) { v += res[row * QUADS + q]; }
+      var v = x_at(row * QUADS + q);
+      if (params.has_gate == 1u) { v *= gate_at((row * 3u + 2u) * QUADS + q); }
+      if (params.has_res == 1u) { v += res_at(row * QUADS + q); }
       s[i * PER + p] = v;
       squares[i] = dot_add(v, v, squares[i]);
     }
@@ -31,7 +45,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
     for (var p = 0u; p < PER; p++) {
       let q = p * WG + lid;
       if (q >= QUADS) { continue; }
-      let v = s[i * PER + p] * r * weight[q];
+      let v = s[i * PER + p] * r * weight_at(q);
       s[i * PER + p] = v;
       squares[i] = dot_add(v, v, squares[i]);
     }
@@ -45,7 +59,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
       let q = p * WG + lid;
       if (q >= QUADS) { continue; }
       let shift = row * 2u * QUADS + q;
-      xs[place(i, q)] = fma(s[i * PER + p] * r * outer[q], 1.0 + modulation[shift + QUADS], modulation[shift]);
+      xs[place(i, q)] = fma(s[i * PER + p] * r * outer_at(q), 1.0 + modulation_at(shift + QUADS), modulation_at(shift));
     }
   }
   workgroupBarrier();
@@ -65,6 +79,6 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
       let free = logits[j * M + i + params.b];
       value = free + (value - free) * params.scale;
     }
-    y[i * N + wg.x * TEAMS * R + j] = value;
+    y_put(i * N + wg.x * TEAMS * R + j, value);
   }
 }

@@ -1,11 +1,29 @@
 // sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift;  proj = u·wᵀ;  y = SiLU(conv(proj[:, offset:])), one
 // position of m rows.
-// @entry forward
+#optional "lib/gemv/sums.wgsl"
+#optional "lib/gemv/shuffle.wgsl"
+#optional "lib/gemv/shared.wgsl"
+#optional "lib/gemv/norm.wgsl"
+#optional "lib/norm/shuffle.wgsl"
+#optional "lib/norm/shared.wgsl"
+
+// @entry forward, WG threads
+// @in x: f32 [m, l, d]
+// @in res?: f32 [m, l, d]
+// @in gate?: f32 [m, 3, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, 3, d]
+// @in w: f32 | f16 [n, d]
+// @in taps: f32 [c, 1, k]
+// @in conv_bias: f32 [c]
+// @inout state?: f32 [m, c, q]
+// @out sum?: f32 [m, l, d]
+// @out proj: f32 [m, l, n]
+// @out y: f32 [m, l, c]
 // Every workgroup makes u anew, and the first writes sum; the loads of w are on their way meanwhile.
 #include "lib/conv_step.wgsl"
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
   var s: array<vec4f, M * PER>;
@@ -15,19 +33,19 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
     let q = min(p * WG + lid, QUADS - 1u);
     for (var i = 0u; i < M; i++) {
       let row = min(i, params.m - 1u);
-      var v = x[row * QUADS + q];
-      if (params.has_gate == 1u) { v *= gate[(row * 3u + 2u) * QUADS + q]; }
-      if (params.has_res == 1u) { v += res[row * QUADS + q]; }
+      var v = x_at(row * QUADS + q);
+      if (params.has_gate == 1u) { v *= gate_at((row * 3u + 2u) * QUADS + q); }
+      if (params.has_res == 1u) { v += res_at(row * QUADS + q); }
       s[i * PER + p] = v;
       scale[i * PER + p] = vec4f(1.0);
       if (params.has_modulation == 1u) {
-        shift[i * PER + p] = modulation[row * 3u * QUADS + q];
-        scale[i * PER + p] += modulation[(row * 3u + 1u) * QUADS + q];
+        shift[i * PER + p] = modulation_at(row * 3u * QUADS + q);
+        scale[i * PER + p] += modulation_at((row * 3u + 1u) * QUADS + q);
       }
     }
   }
   var gain: array<vec4f, PER>;
-  for (var p = 0u; p < PER; p++) { gain[p] = weight[min(p * WG + lid, QUADS - 1u)]; }
+  for (var p = 0u; p < PER; p++) { gain[p] = weight_at(min(p * WG + lid, QUADS - 1u)); }
   var ws: array<Chunks, STEPS>;
   for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
   var steps: array<Step, EACH>;
@@ -41,7 +59,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) li
       let v = s[i * PER + p];
       if (q < QUADS) {
         squares[i] = dot_add(v, v, squares[i]);
-        if (params.has_sum == 1u && wg.x == 0u && i < params.m) { sum[i * QUADS + q] = v; }
+        if (params.has_sum == 1u && wg.x == 0u && i < params.m) { sum_put(i * QUADS + q, v); }
       }
     }
   }

@@ -1,23 +1,26 @@
 // codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length.
 fn unit_scale(square: f32) -> f32 { return 1.0 / max(sqrt(square), 1e-12); }
 
-// @entry forward
+// @entry forward, 256 threads
+// @in z: f32 [r, d]
+// @in codebook: f32 [v, d]
+// @out codes: u32 [r]
+// @out distance?: f32 [r]
 // A workgroup takes ROWS rows of z; its threads share out the codes.
 var<workgroup> rows: array<f32, ROWS * D>;
 var<workgroup> least: array<f32, 256>;
 var<workgroup> which: array<u32, 256>;
 
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let r0 = flat(wg, nwg) * ROWS;
   if (lid < ROWS && r0 + lid < params.r) {
     var square = 0.0;
     for (var j = 0u; j < D; j++) {
-      let x = z[(r0 + lid) * D + j];
+      let x = z_at((r0 + lid) * D + j);
       square += x * x;
     }
     let scale = unit_scale(square);
-    for (var j = 0u; j < D; j++) { rows[lid * D + j] = z[(r0 + lid) * D + j] * scale; }
+    for (var j = 0u; j < D; j++) { rows[lid * D + j] = z_at((r0 + lid) * D + j) * scale; }
   }
   workgroupBarrier();
   var best: array<f32, ROWS>;
@@ -27,7 +30,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     var e: array<f32, D>;
     var square = 0.0;
     for (var j = 0u; j < D; j++) {
-      e[j] = codebook[v * D + j];
+      e[j] = codebook_at(v * D + j);
       square += e[j] * e[j];
     }
     let scale = unit_scale(square);
@@ -59,14 +62,21 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
     }
     workgroupBarrier();
     if (lid == 0u && r0 + n < params.r) {
-      codes[r0 + n] = which[0];
-      if (params.has_distance == 1u) { distance[r0 + n] = least[0]; }
+      codes_put(r0 + n, which[0]);
+      if (params.has_distance == 1u) { distance_put(r0 + n, least[0]); }
     }
     workgroupBarrier();
   }
 }
 
-// @entry backward
+// @entry backward, 64 threads
+// @in z: f32 [r, d]
+// @in codebook: f32 [v, d]
+// @in codes: u32 [r]
+// @in dy: f32 [r, d]
+// @in loss_scale?: f32 [2]
+// @out dz: f32 [r, d]
+// @inout dcodebook: f32 [v, d]
 #include "lib/loss_scale.wgsl"
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
 // ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
@@ -83,15 +93,15 @@ fn scaled(x: array<f32, D>) -> Unit {
 }
 fn unit_z(r: u32) -> Unit {
   var row: array<f32, D>;
-  for (var j = 0u; j < D; j++) { row[j] = z[r * D + j]; }
+  for (var j = 0u; j < D; j++) { row[j] = z_at(r * D + j); }
   return scaled(row);
 }
 fn unit_code(v: u32) -> Unit {
   var row: array<f32, D>;
-  for (var j = 0u; j < D; j++) { row[j] = codebook[v * D + j]; }
+  for (var j = 0u; j < D; j++) { row[j] = codebook_at(v * D + j); }
   return scaled(row);
 }
-fn code_of(r: u32) -> u32 { return min(codes[r], params.v - 1u); }
+fn code_of(r: u32) -> u32 { return min(codes_at(r), params.v - 1u); }
 
 // forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖; a row too short to be normalised was only scaled.
 fn through(unit: Unit, dunit: array<f32, D>) -> array<f32, D> {
@@ -109,15 +119,14 @@ fn row_gradient(r: u32, mean: f32) {
   var u = unit.row;
   var e = unit_code(code_of(r)).row;
   var g: array<f32, D>;
-  for (var j = 0u; j < D; j++) { g[j] = dy[r * D + j] + params.commitment_weight * mean * (u[j] - e[j]); }
+  for (var j = 0u; j < D; j++) { g[j] = dy_at(r * D + j) + params.commitment_weight * mean * (u[j] - e[j]); }
   g = through(unit, g);
-  for (var j = 0u; j < D; j++) { dz[r * D + j] = g[j]; }
+  for (var j = 0u; j < D; j++) { dz_put(r * D + j, g[j]); }
 }
 
 var<workgroup> partial: array<f32, 64>;
 
-@compute @workgroup_size(64)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg);
   let blocks = (params.r + 63u) / 64u;
   let mean = scale_of(2.0 / f32(params.r * D));
@@ -147,5 +156,5 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
     workgroupBarrier();
   }
   g = through(unit, g);
-  if (lid == 0u) { for (var j = 0u; j < D; j++) { dcodebook[v * D + j] += g[j]; } }
+  if (lid == 0u) { for (var j = 0u; j < D; j++) { dcodebook_add(v * D + j, g[j]); } }
 }

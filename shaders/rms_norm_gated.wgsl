@@ -1,10 +1,15 @@
 // v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over e/groups channels.
+#optional "lib/norm/shuffle.wgsl"
+#optional "lib/norm/shared.wgsl"
 
-// @entry forward
+// @entry forward, 256 threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @out y: f32 [m, l, e]
 #include "lib/workgroup_sum.wgsl"
 // A workgroup per row and group; each thread keeps its PER channels in registers between the two passes.
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);
   let width = params.e / params.groups;
   let row = part / params.groups;
@@ -15,8 +20,8 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   for (var q = 0u; q < PER; q++) {
     let ch = q * 256u + lid;
     if (live && ch < width) {
-      let zi = z[row * params.s + params.z_offset + ch0 + ch];
-      let u = x[part * width + ch] * (zi / (1.0 + exp(-zi)));
+      let zi = z_at(row * params.s + params.z_offset + ch0 + ch);
+      let u = x_at(part * width + ch) * (zi / (1.0 + exp(-zi)));
       v[q] = u;
       squares += u * u;
     }
@@ -24,15 +29,18 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   let r = 1.0 / sqrt(workgroup_sum(squares, lid) / f32(width) + params.eps);
   for (var q = 0u; q < PER; q++) {
     let ch = q * 256u + lid;
-    if (live && ch < width) { y[part * width + ch] = v[q] * r * weight[ch0 + ch]; }
+    if (live && ch < width) { y_put(part * width + ch, v[q] * r * weight_at(ch0 + ch)); }
   }
 }
 
-// @entry forward_vec4
+// @entry forward_vec4, WG threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @out y: f32 [m, l, e]
 // Groups of whole vectors, in the order of the kernels of a step (lib/gemv).
 const M = 1u;
-@compute @workgroup_size(WG)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);
   let width = params.e / params.groups / 4u;
   let row = part / params.groups;
@@ -42,8 +50,8 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   for (var p = 0u; p < PER; p++) {
     let q = p * WG + lid;
     if (live && q < width) {
-      let zi = z[(row * params.s + params.z_offset) / 4u + ch0 + q];
-      let v = x[part * width + q] * (zi / (1.0 + exp(-zi)));
+      let zi = z_at((row * params.s + params.z_offset) / 4u + ch0 + q);
+      let v = x_at(part * width + q) * (zi / (1.0 + exp(-zi)));
       s[p] = v;
       squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
     }
@@ -52,22 +60,34 @@ fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   let r = 1.0 / sqrt(squares[0] / f32(width * 4u) + params.eps);
   for (var p = 0u; p < PER; p++) {
     let q = p * WG + lid;
-    if (live && q < width) { y[part * width + q] = s[p] * r * weight[ch0 + q]; }
+    if (live && q < width) { y_put(part * width + q, s[p] * r * weight_at(ch0 + q)); }
   }
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @in dy: f32 [m, l, e]
+// @out dx: f32 [m, l, e]
+// @inout dz: f32 [m, l, s]
+// @out dweight_rows: f32 [w, e]
 #include "lib/scalar.wgsl"
 #include "lib/rms_norm_gated.wgsl"
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   gradient(flat(wg, nwg), lid);
 }
 
-// @entry backward_vec4
+// @entry backward_vec4, WG threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @in dy: f32 [m, l, e]
+// @out dx: f32 [m, l, e]
+// @inout dz: f32 [m, l, s]
+// @out dweight_rows: f32 [w, e]
 #include "lib/vec4.wgsl"
 #include "lib/rms_norm_gated.wgsl"
-@compute @workgroup_size(WG)
-fn backward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   gradient(flat(wg, nwg), lid);
 }

@@ -1,7 +1,15 @@
 // tokens[b, step[b]++] ~ softmax(logits[b] / temperature) cut to top_k and top_p, in integers w = round(p·2³⁰).
+#optional "lib/sample/by_four.wgsl"
+#optional "lib/sample/by_one.wgsl"
+#optional "lib/sample/shuffle.wgsl"
+#optional "lib/sample/shared.wgsl"
 #include "lib/threefry.wgsl"
 
-// @entry forward
+// @entry forward, WG threads
+// @in logits: f32 [b, v]
+// @in seed: u32 [b, 2]
+// @inout step: u32 [b]
+// @inout tokens: u32 [b, t]
 // A workgroup per image; a thread takes PER neighbouring logits, as keys that order as the logits do. Both cuts are found by
 // radix selection on the keys: four histograms of 8 bits, from the top, of counts (top_k) or weights (top_p).
 struct Cut {
@@ -75,11 +83,10 @@ fn mul_high(a: u32, b: u32) -> u32 {
   return (a >> 16u) * (b >> 16u) + (mid >> 16u) + (cross >> 16u);
 }
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let group = flat(wg, nwg);
   let image = min(group, params.b - 1u);
-  let at = step[image];
+  let at = step_at(image);
   var most = LOWEST;
   for (var q = 0u; q < PER; q += 4u) {
     let j = lid * PER + q;
@@ -121,7 +128,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
 
   // The thread in whose stretch the running sum passes the goal.
-  let goal = mul_high(threefry2x32(vec2u(seed[2u * image], seed[2u * image + 1u]), vec2u(at, 0u)).x, sums.all);
+  let goal = mul_high(threefry2x32(vec2u(seed_at(2u * image), seed_at(2u * image + 1u)), vec2u(at, 0u)).x, sums.all);
   var run = sums.upto - own;
   if (run <= goal && run + own > goal) {
     var at_q = 0u;
@@ -133,7 +140,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
   workgroupBarrier();
   if (lid == 0u && group == image && at < params.t) {
-    tokens[image * params.t + at] = drawn;
-    step[image] = at + 1u;
+    tokens_put(image * params.t + at, drawn);
+    step_put(image, at + 1u);
   }
 }

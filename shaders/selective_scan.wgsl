@@ -4,63 +4,90 @@
 #include "lib/softplus.wgsl"
 fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
 
-// @entry forward
+// @entry forward, WG threads
+// @in x: f32 [m, l, e]
+// @in dt: f32 [m, l, e]
+// @in A_log: f32 [e, n]
+// @in bc: f32 [m, l, s]
+// @in D: f32 [e]
+// @in z: f32 [m, l, f]
+// @inout state?: f32 [m, e, n]
+// @out y: f32 [m, l, e]
 fn first_h(at: u32) -> f32 {
-  if (params.has_state == 1u) { return state[at]; }
+  if (params.has_state == 1u) { return state_at(at); }
   return 0.0;
 }
 fn keeps(t: u32) -> bool { return t == params.l && params.has_state == 1u; }
-fn keep(i: u32, t: u32, at: u32, h: f32) { state[i * params.e * params.n + at] = h; }
+fn keep(i: u32, t: u32, at: u32, h: f32) { state_put(i * params.e * params.n + at, h); }
 fn finish(row: u32, j: u32, xt: f32, sum: f32) {
-  let zt = z[row * params.f + params.f - params.e + j];
-  y[row * params.e + j] = (sum + D[j] * xt) * zt * sigmoid(zt);
+  let zt = z_at(row * params.f + params.f - params.e + j);
+  y_put(row * params.e + j, (sum + D_at(j) * xt) * zt * sigmoid(zt));
 }
 #include "lib/selective_scan.wgsl"
 
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_states
+// @entry backward_states, WG threads
+// @in x: f32 [m, l, e]
+// @in dt: f32 [m, l, e]
+// @in A_log: f32 [e, n]
+// @in bc: f32 [m, l, s]
+// @out states: f32 [m, k, e, n]
+// @out scan: f32 [m, l, e]
 fn first_h(at: u32) -> f32 { return 0.0; }
 fn keeps(t: u32) -> bool { return t % Q == 0u && t < params.l; }
-fn keep(i: u32, t: u32, at: u32, h: f32) { states[(i * params.k + t / Q) * params.e * params.n + at] = h; }
-fn finish(row: u32, j: u32, xt: f32, sum: f32) { scan[row * params.e + j] = sum; }
+fn keep(i: u32, t: u32, at: u32, h: f32) { states_put((i * params.k + t / Q) * params.e * params.n + at, h); }
+fn finish(row: u32, j: u32, xt: f32, sum: f32) { scan_put(row * params.e + j, sum); }
 #include "lib/selective_scan.wgsl"
 
-@compute @workgroup_size(WG)
-fn backward_states(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_states(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_gate
+// @entry backward_gate, WG threads
+// @in x: f32 [m, l, e]
+// @in D: f32 [e]
+// @in z: f32 [m, l, f]
+// @in dy: f32 [m, l, e]
+// @inout scan: f32 [m, l, e]
+// @out dx: f32 [m, l, e]
+// @inout dz: f32 [m, l, f]
+// @out skip: f32 [m, e]
 // A thread takes one channel of one sequence down its positions.
-@compute @workgroup_size(WG)
-fn backward_gate(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.e) { return; }
   let i = at / params.e;
   let j = at % params.e;
-  let Dj = D[j];
+  let Dj = D_at(j);
   var sum = 0.0;
   for (var t = 0u; t < params.l; t++) {
     let row = i * params.l + t;
     let q = row * params.e + j;
     let zq = row * params.f + params.f - params.e + j;
-    let zt = z[zq];
+    let zt = z_at(zq);
     let s = sigmoid(zt);
     // forward: y = (scan + D x)·SiLU(z)  ⇒  dscan = dy·SiLU(z), dx = D·dscan, dD += x·dscan, dz = dy·(scan + D x)·SiLU'(z)
-    let g = dy[q] * zt * s;
-    dz[zq] = dy[q] * (scan[q] + Dj * x[q]) * s * (1.0 + zt * (1.0 - s));
-    scan[q] = g;
-    dx[q] = Dj * g;
-    sum += x[q] * g;
+    let g = dy_at(q) * zt * s;
+    dz_put(zq, dy_at(q) * (scan_at(q) + Dj * x_at(q)) * s * (1.0 + zt * (1.0 - s)));
+    scan_put(q, g);
+    dx_put(q, Dj * g);
+    sum += x_at(q) * g;
   }
-  skip[at] = sum;
+  skip_put(at, sum);
 }
 
-// @entry backward
+// @entry backward, WG threads
+// @in x: f32 [m, l, e]
+// @in dt: f32 [m, l, e]
+// @in A_log: f32 [e, n]
+// @in bc: f32 [m, l, s]
+// @inout states: f32 [m, k, e, n]
+// @inout dx: f32 [m, l, e]
+// @inout ddt: f32 [m, l, e]
+// @out parts: f32 [m, l, b, w]
 // A workgroup walks CH channels of one sequence back, chunk by chunk of 16 positions. LANES threads share 4 channels, each with 4
 // states of every one in a vector; then sums over channels and over states are both mostly within threads. From the chunk's first
 // h the h at every fourth position is made again and from there, four positions at a time, all of them. Positions and states past
@@ -83,8 +110,7 @@ fn next(h: Four, A: Four, at: u32, B: vec4f) -> Four {
   return Four(exp(d.x * A[0]) * h[0] + u.x * B, exp(d.y * A[1]) * h[1] + u.y * B, exp(d.z * A[2]) * h[2] + u.z * B, exp(d.w * A[3]) * h[3] + u.w * B);
 }
 
-@compute @workgroup_size(WG)
-fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let tile = flat(wg, nwg);
   let i = tile / params.b;
   if (i >= params.m) { return; }
@@ -102,7 +128,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
   var A: Four;
   for (var r = 0u; r < 4u; r++) {
     A[r] = vec4f();
-    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { A[r][k] = -exp(A_log[jk + r * n + k]); } }
+    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { A[r][k] = -exp(A_log_at(jk + r * n + k)); } }
   }
   var dh: Four;
   var dA: Four;
@@ -118,8 +144,8 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
         let j = j0 + o % GROUPS * 4u + r;
         if (o / GROUPS < len && j < params.e) {
           let at = (row0 + o / GROUPS) * params.e + j;
-          d[r] = softplus(dt[at]);
-          u[r] = d[r] * x[at];
+          d[r] = softplus(dt_at(at));
+          u[r] = d[r] * x_at(at);
         }
       }
       delta[o] = d;
@@ -130,7 +156,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
       let t = o / LANES / 2u;
       for (var k = 0u; k < 4u; k++) {
         let state = o % LANES * 4u + k;
-        if (t < len && state < n) { v[k] = bc[(row0 + t + 1u) * params.s - (2u - o / LANES % 2u) * n + state]; }
+        if (t < len && state < n) { v[k] = bc_at((row0 + t + 1u) * params.s - (2u - o / LANES % 2u) * n + state); }
       }
       BC[o] = v;
     }
@@ -139,7 +165,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
     for (var r = 0u; r < 4u; r++) {
       h[r] = vec4f();
       for (var k = 0u; k < 4u; k++) {
-        if (r < channels && k < own && chunk > 1u) { h[r][k] = states[(i * params.k + chunk - 1u) * en + jk + r * n + k]; }
+        if (r < channels && k < own && chunk > 1u) { h[r][k] = states_at((i * params.k + chunk - 1u) * en + jk + r * n + k); }
       }
     }
     var starts: array<Four, 4>;
@@ -153,7 +179,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
       for (var t = 0u; t < 4u; t++) {
         g[t] = vec4f();
         let at = (row0 + first + t) * params.e + j0 + group * 4u;
-        for (var r = 0u; r < 4u; r++) { if (first + t < len && r < channels) { g[t][r] = ddt[at + r]; } }
+        for (var r = 0u; r < 4u; r++) { if (first + t < len && r < channels) { g[t][r] = ddt_at(at + r); } }
       }
       h = starts[quarter - 1u];
       var before: array<Four, 4>;
@@ -206,7 +232,7 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
             let at = q * LANES + state / 4u;
             sum += select(to_dC[at], to_dB[at], o < n)[state % 4u];
           }
-          parts[((row0 + t) * params.b + block) * params.w + o] = sum;
+          parts_put(((row0 + t) * params.b + block) * params.w + o, sum);
         }
         workgroupBarrier();
       }
@@ -216,24 +242,29 @@ fn backward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3
       if (j < params.e) {
         let at = (row0 + o / CH) * params.e + j;
         let toB = delta_x[o / 4u][o % 4u];
-        let raw = dt[at];
+        let raw = dt_at(at);
         // forward: h = exp(Δ A) h' + Δ x B, Δ = softplus(dt)
         //   ⇒  dx += Δ dh·B, dΔ = dh·(A exp(Δ A) h' + x B), ddt = dΔ·σ(dt)
-        dx[at] += softplus(raw) * toB;
-        ddt[at] = (delta[o / 4u][o % 4u] + x[at] * toB) * sigmoid(raw);
+        dx_add(at, softplus(raw) * toB);
+        ddt_put(at, (delta[o / 4u][o % 4u] + x_at(at) * toB) * sigmoid(raw));
       }
     }
     workgroupBarrier();
   }
   // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
   for (var r = 0u; r < 4u; r++) {
-    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { states[i * params.k * en + jk + r * n + k] = A[r][k] * dA[r][k]; } }
+    for (var k = 0u; k < 4u; k++) { if (r < channels && k < own) { states_put(i * params.k * en + jk + r * n + k, A[r][k] * dA[r][k]); } }
   }
 }
 
-// @entry backward_sum
-@compute @workgroup_size(WG)
-fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry backward_sum, WG threads
+// @in states: f32 [m, k, e, n]
+// @in parts: f32 [m, l, b, w]
+// @in skip: f32 [m, e]
+// @inout dbc: f32 [m, l, s]
+// @inout dA_log: f32 [e, n]
+// @inout dD: f32 [e]
+fn backward_sum(wg: vec3u, nwg: vec3u, lid: u32) {
   let o = flat(wg, nwg) * WG + lid;
   let rows = params.m * params.l;
   let en = params.e * params.n;
@@ -241,15 +272,15 @@ fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: 
   if (o < rows * params.w) {
     let row = o / params.w;
     let q = o % params.w;
-    for (var c = 0u; c < params.b; c++) { sum += parts[(row * params.b + c) * params.w + q]; }
-    dbc[(row + 1u) * params.s - params.w + q] = sum;
+    for (var c = 0u; c < params.b; c++) { sum += parts_at((row * params.b + c) * params.w + q); }
+    dbc_put((row + 1u) * params.s - params.w + q, sum);
   } else if (o < rows * params.w + en) {
     let q = o - rows * params.w;
-    for (var i = 0u; i < params.m; i++) { sum += states[i * params.k * en + q]; }
-    dA_log[q] += sum;
+    for (var i = 0u; i < params.m; i++) { sum += states_at(i * params.k * en + q); }
+    dA_log_add(q, sum);
   } else if (o < rows * params.w + en + params.e) {
     let j = o - rows * params.w - en;
-    for (var i = 0u; i < params.m; i++) { sum += skip[i * params.e + j]; }
-    dD[j] += sum;
+    for (var i = 0u; i < params.m; i++) { sum += skip_at(i * params.e + j); }
+    dD_add(j, sum);
   }
 }

@@ -1,15 +1,16 @@
 // sums[slot + q] = Σ x² over the q-th CHUNK elements of x, a workgroup to each.
 #include "lib/workgroup_sum.wgsl"
 
-// @entry forward
-@compute @workgroup_size(256)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, 256 threads
+// @in x: f32 [n]
+// @inout sums: f32 [k]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let chunk = flat(wg, nwg);
   let first = chunk * CHUNK;
   let end = min(first + CHUNK, params.n) / VEC;
   var own = 0.0;
   // A number alone counts four times in its vector; the quarter is exact.
-  for (var i = first / VEC + lid; i < end; i += 256u) { own += dot(vec4f(x[i]), vec4f(x[i])) * (f32(VEC) / 4.0); }
+  for (var i = first / VEC + lid; i < end; i += 256u) { own += dot(vec4f(x_at(i)), vec4f(x_at(i))) * (f32(VEC) / 4.0); }
   let all = workgroup_sum(own, lid);
-  if (lid == 0u && first < params.n) { sums[params.slot + chunk] = all; }
+  if (lid == 0u && first < params.n) { sums_put(params.slot + chunk, all); }
 }

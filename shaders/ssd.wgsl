@@ -1,47 +1,70 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
 // xbc [m,l,c] = [x: e | B: g·n | C: g·n]; zxbcdt [m,l,s] = [… | dt: h]; A_log, dt_bias, D [h]; state [m,h,p,n]; y [m,l,e].
 // Backward: dB, dC [m,l,h,n]; past, future [m,l,h,2]; grads [m,3,h]; dxbc [m,l,c]; dzxbcdt [m,l,s].
+#optional "lib/gemv/shuffle.wgsl"
 #include "lib/softplus.wgsl"
 
-// @entry forward
+// @entry forward, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @inout state?: f32 [m, h, p, n]
+// @out y: f32 [m, l, e]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/forward.wgsl"
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry forward_vec4
+// @entry forward_vec4, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @inout state?: f32 [m, h, p, n]
+// @out y: f32 [m, l, e]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/forward.wgsl"
-@compute @workgroup_size(WG)
-fn forward_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry forward_step
+// @entry forward_step, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @inout state?: f32 [m, h, p, n]
+// @out y: f32 [m, l, e]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/step.wgsl"
-@compute @workgroup_size(WG)
-fn forward_step(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
   take_step(flat(wg, nwg) * (WG / 32u) + lid / 32u, lid % 32u, lid);
 }
 
-// @entry make_steps
+// @entry make_steps, WG threads
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @out steps: f32 [m, h, 5, LP]
+// @out between: f32 [m, h, NT + 16, NT]
 // What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
 var<workgroup> a: array<f32, WG>;
 var<workgroup> totals: array<f32, NB>;
-@compute @workgroup_size(WG)
-fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
   let mh = flat(wg, nwg);
   if (mh >= params.m * params.h) { return; }
   let head = mh % params.h;
-  let A = -exp(A_log[head]);
+  let A = -exp(A_log_at(head));
   for (var t0 = 0u; t0 < LP; t0 += WG) {
     let t = t0 + lid;
     var dt = 0.0;
     if (t < params.l) {
-      dt = softplus(zxbcdt[(mh / params.h * params.l + t + 1u) * params.s - params.h + head] + dt_bias[head]);
+      dt = softplus(zxbcdt_at((mh / params.h * params.l + t + 1u) * params.s - params.h + head) + dt_bias_at(head));
     }
     // Beyond, nothing crosses but less than rounding.
     a[lid] = max(dt * A, -16.0);
@@ -54,42 +77,48 @@ fn make_steps(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: ve
     workgroupBarrier();
     if (t < LP) {
       let at = mh * 5u * LP + t;
-      steps[at] = dt;
-      steps[at + LP] = c;
-      steps[at + 2u * LP] = v;
+      steps_put(at, dt);
+      steps_put(at + LP, c);
+      steps_put(at + 2u * LP, v);
       for (var q = t / 64u * 4u; q < t / 16u; q++) { c += totals[q]; }
       for (var q = (t / 16u) | 3u; q > t / 16u; q--) { v += totals[q]; }
-      steps[at + 3u * LP] = exp(c);
-      steps[at + 4u * LP] = exp(v);
+      steps_put(at + 3u * LP, exp(c));
+      steps_put(at + 4u * LP, exp(v));
     }
   }
   let first = mh * (NT + 16u) * NT;
   for (var o = lid; o < NT * NT; o += WG) {
     var sum = 0.0;
     for (var q = (o % NT + 1u) * 4u; q < o / NT * 4u; q++) { sum += totals[q]; }
-    between[first + o] = exp(sum);
+    between_put(first + o, exp(sum));
   }
   for (var o = lid; o < NT * 16u; o += WG) {
     var sum = 0.0;
     for (var q = o / 16u * 4u + o % 4u + 1u; q < o / 4u; q++) { sum += totals[q]; }
-    between[first + NT * NT + o] = sum;
+    between_put(first + NT * NT + o, sum);
   }
 }
 
-// @entry make_scores
+// @entry make_scores, 64 threads
+// @in xbc: f32 [m, l, c]
+// @out scores: f32 [m, ngroups, LP, LP]
 #include "lib/ssd/scores.wgsl"
-@compute @workgroup_size(64)
-fn make_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn make_scores(wg: vec3u, nwg: vec3u, lid: u32) {
   score(flat(wg, nwg), lid);
 }
 
-// @entry forward_blocks
+// @entry forward_blocks, 64 threads
+// @in xbc: f32 [m, l, c]
+// @in D: f32 [h]
+// @in steps: f32 [m, h, 5, LP]
+// @in between: f32 [m, h, NT + 16, NT]
+// @in scores: f32 [m, ngroups, LP, LP]
+// @out y: f32 [m, l, e]
 // y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup makes 64 positions × 64 of a head's rows,
 // sixteen j at a time; the longest sums go first. In earlier blocks the decay is a factor of x_j and one of y_i.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
-@compute @workgroup_size(64)
-fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
   let p4 = params.headdim / 4u;
   let tiles = (p4 + 15u) / 16u;
   let count = params.m * params.h * tiles;
@@ -109,8 +138,8 @@ fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
-      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u];
-      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
+      left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u);
+      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -125,8 +154,8 @@ fn forward_blocks(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
       var w = vec4f();
       if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, V, j))); }
       else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, C, j)), vec4u(mine) + FOUR >= vec4u(j)); }
-      left[k][v4] = scores[(mg * LP + j) * (LP / 4u) + mine / 4u] * w;
-      right[k][v4] = xbc_at(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
+      left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u) * w;
+      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -144,19 +173,25 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
   let p4 = params.headdim / 4u;
   if (t >= params.l || column >= p4) { return; }
   let at = head * p4 + column;
-  y[(i * params.l + t) * (params.e / 4u) + at] = sum + D[head] * xbc_at(i, t, at, true);
+  y_put((i * params.l + t) * (params.e / 4u) + at, sum + D_at(head) * xbc4(i, t, at, true));
 }
 
-// @entry backward_blocks_x
+// @entry backward_blocks_x, 64 threads
+// @in xbc: f32 [m, l, c]
+// @in D: f32 [h]
+// @in dy: f32 [m, l, e]
+// @in steps: f32 [m, h, 5, LP]
+// @in between: f32 [m, h, NT + 16, NT]
+// @in scores: f32 [m, ngroups, LP, LP]
+// @out dxbc: f32 [m, l, c]
 // forward: y_i = Σ_{j≤i} M_ij x_j + D x_i  ⇒  dx_j = Σ_{i≥j} M_ij dy_i + D dy_j. As forward_blocks, sixteen i at a time.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
-fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
+fn dy4(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   if (!live || t >= params.l) { return vec4f(); }
-  return dy[(i * params.l + t) * (params.e / 4u) + at];
+  return dy_at((i * params.l + t) * (params.e / 4u) + at);
 }
-@compute @workgroup_size(64)
-fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
   let p4 = params.headdim / 4u;
   let tiles = (p4 + 15u) / 16u;
   let count = params.m * params.h * tiles;
@@ -176,8 +211,8 @@ fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) 
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
-      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u];
-      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
+      left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u);
+      right[k][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -193,8 +228,8 @@ fn backward_blocks_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) 
       var w = vec4f();
       if (i0 / 16u > mine / 16u) { w = exp(plane(mh, C, t) + (middle(mh, i0, mine) + v)); }
       else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, C, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
-      left[k][v4] = scores[(mg * LP + t) * (LP / 4u) + mine / 4u] * w;
-      right[k][v4] = dy_at(i, t, head * p4 + first + v4, live);
+      left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u) * w;
+      right[k][v4] = dy4(i, t, head * p4 + first + v4, live);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -212,19 +247,27 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
   let p4 = params.headdim / 4u;
   if (t >= params.l || column >= p4) { return; }
   let at = head * p4 + column;
-  dxbc[(i * params.l + t) * (params.c / 4u) + at] = plane(i * params.h + head, DT, t) * sum + D[head] * dy_at(i, t, at, true);
+  dxbc_put((i * params.l + t) * (params.c / 4u) + at, plane(i * params.h + head, DT, t) * sum + D_at(head) * dy4(i, t, at, true));
 }
 
-// @entry backward_blocks_scores
+// @entry backward_blocks_scores, 64 threads
+// @in xbc: f32 [m, l, c]
+// @in dy: f32 [m, l, e]
+// @in steps: f32 [m, h, 5, LP]
+// @in between: f32 [m, h, NT + 16, NT]
+// @in scores: f32 [m, ngroups, LP, LP]
+// @out dscores: f32 [SPLITS, m, ngroups, LP, LP]
+// @out parts: f32 [m, h, 2, NT, LP]
+// @out own: f32 [m, h, 2, LP]
 // forward: y_i = Σ_{j≤i} M_ij x_j, M_ij = S_ij w_ij dt_j, S_ij = C_i·B_j, w_ij = exp(a_{j+1} + … + a_i)  ⇒  dM_ij = dy_i·x_j,
 // dS_ij = Σ over heads of dM_ij w_ij dt_j. A workgroup takes a block of pairs and one of SPLITS parts of a group's heads. Beside
 // dS it makes, of every head, sums over the block of what goes through w: to i, parts[0] = Σ_{j<i} dM_ij M_ij; from j,
 // parts[1] = Σ_{i>j} dM_ij S_ij w_ij; and of the diagonal, own = [dM_jj, dM_jj S_jj].
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
-fn dy_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
+fn dy4(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   if (!live || t >= params.l) { return vec4f(); }
-  return dy[(i * params.l + t) * (params.e / 4u) + at];
+  return dy_at((i * params.l + t) * (params.e / 4u) + at);
 }
 struct Through { dS: mat4x4f, to: vec4f, from_: vec4f }
 // The decay between four rows i and columns j: of blocks with `part` across what lies between them, or of one block.
@@ -249,11 +292,11 @@ fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Throug
   for (var r = 0u; r < 4u; r++) {
     let dMw = dM[r] * w[r];
     s.dS[r] += dMw * dt;
-    let score = scores[(mg * LP + i + r) * (LP / 4u) + j / 4u];
+    let score = scores_at((mg * LP + i + r) * (LP / 4u) + j / 4u);
     var g = score * dMw;
     if (i == j) {
-      own[(mh * 2u) * LP + i + r] = dM[r][r];
-      own[(mh * 2u + 1u) * LP + i + r] = g[r];
+      own_put((mh * 2u) * LP + i + r, dM[r][r]);
+      own_put((mh * 2u + 1u) * LP + i + r, g[r]);
       g = select(g, vec4f(), FOUR == vec4u(r));
     }
     s.to[r] += dot(g, dt);
@@ -261,8 +304,7 @@ fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Throug
   }
   return s;
 }
-@compute @workgroup_size(64)
-fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
   let tile = flat(wg, nwg);
   let groups = params.m * params.ngroups;
   if (tile >= groups * PAIRS * SPLITS) { return; }
@@ -289,8 +331,8 @@ fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgro
       let live = k + k4 < p4;
       let ta = i0 + r4 * 4u;
       let tb = j0 + r4 * 4u;
-      let a = transpose(mat4x4f(dy_at(i, ta, at, live), dy_at(i, ta + 1u, at, live), dy_at(i, ta + 2u, at, live), dy_at(i, ta + 3u, at, live)));
-      let b = transpose(mat4x4f(xbc_at(i, tb, at, live), xbc_at(i, tb + 1u, at, live), xbc_at(i, tb + 2u, at, live), xbc_at(i, tb + 3u, at, live)));
+      let a = transpose(mat4x4f(dy4(i, ta, at, live), dy4(i, ta + 1u, at, live), dy4(i, ta + 2u, at, live), dy4(i, ta + 3u, at, live)));
+      let b = transpose(mat4x4f(xbc4(i, tb, at, live), xbc4(i, tb + 1u, at, live), xbc4(i, tb + 2u, at, live), xbc4(i, tb + 3u, at, live)));
       for (var q = 0u; q < 4u; q++) {
         left[k4 * 4u + q][r4] = a[q];
         right[k4 * 4u + q][r4] = b[q];
@@ -319,36 +361,38 @@ fn backward_blocks_scores(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgro
     if (lid < 16u) {
       var sum = vec4f();
       for (var q = 0u; q < 8u; q++) { sum += left[q][lid]; }
-      parts[((mh * 2u * NT + pair.y) * LP + i0) / 4u + lid] = sum;
+      parts_put(((mh * 2u * NT + pair.y) * LP + i0) / 4u + lid, sum);
     } else if (lid < 32u) {
       var sum = vec4f();
       for (var q = 0u; q < 8u; q++) { sum += right[q][lid - 16u]; }
-      parts[(((mh * 2u + 1u) * NT + pair.x) * LP + j0) / 4u + lid - 16u] = sum;
+      parts_put((((mh * 2u + 1u) * NT + pair.x) * LP + j0) / 4u + lid - 16u, sum);
     }
     workgroupBarrier();
   }
   for (var r = 0u; r < 4u; r++) {
     let at = ((split * groups + mg) * LP + ti + r) * (LP / 4u) + tj / 4u;
-    dscores[at] = dS.m00[r];
-    dscores[at + 8u] = dS.m01[r];
-    dscores[at + 8u * LP] = dS.m10[r];
-    dscores[at + 8u * LP + 8u] = dS.m11[r];
+    dscores_put(at, dS.m00[r]);
+    dscores_put(at + 8u, dS.m01[r]);
+    dscores_put(at + 8u * LP, dS.m10[r]);
+    dscores_put(at + 8u * LP + 8u, dS.m11[r]);
   }
 }
 
-// @entry backward_blocks_bc
+// @entry backward_blocks_bc, 64 threads
+// @in xbc: f32 [m, l, c]
+// @in dscores: f32 [SPLITS, m, ngroups, LP, LP]
+// @out dxbc: f32 [m, l, c]
 // forward: S_ij = C_i·B_j  ⇒  dB_j = Σ_{i≥j} dS_ij C_i, dC_i = Σ_{j≤i} dS_ij B_j: the B and C columns of dxbc. A workgroup makes 64
 // positions × 64 columns of one of them.
 #include "lib/ssd/block.wgsl"
 fn dS_at(mg: u32, row: u32, column: u32) -> vec4f {
   var sum = vec4f();
   for (var q = 0u; q < SPLITS; q++) {
-    sum += dscores[((q * params.m * params.ngroups + mg) * LP + row) * (LP / 4u) + column / 4u];
+    sum += dscores_at(((q * params.m * params.ngroups + mg) * LP + row) * (LP / 4u) + column / 4u);
   }
   return sum;
 }
-@compute @workgroup_size(64)
-fn backward_blocks_bc(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
   let n4 = params.d_state / 4u;
   let tiles = (n4 + 15u) / 16u;
   let tile = flat(wg, nwg);
@@ -377,7 +421,7 @@ fn backward_blocks_bc(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
     }
     for (var q = 0u; q < 4u; q++) {
       left[k4 * 4u + q][v4] = a[q];
-      right[k4 * 4u + q][v4] = xbc_at(i, u0 + k4 * 4u + q, other + v4, live);
+      right[k4 * 4u + q][v4] = xbc4(i, u0 + k4 * 4u + q, other + v4, live);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -394,10 +438,18 @@ fn backward_blocks_bc(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
   }
 }
 fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
-  if (t < params.l && column < params.d_state / 4u) { dxbc[(i * params.l + t) * (params.c / 4u) + own + column] = sum; }
+  if (t < params.l && column < params.d_state / 4u) { dxbc_put((i * params.l + t) * (params.c / 4u) + own + column, sum); }
 }
 
-// @entry backward_blocks_dt
+// @entry backward_blocks_dt, WG threads
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in steps: f32 [m, h, 5, LP]
+// @in parts: f32 [m, h, 2, NT, LP]
+// @in own: f32 [m, h, 2, LP]
+// @inout dzxbcdt: f32 [m, l, s]
+// @out grads: f32 [m, 3, h]
 // The gradient of dt, as backward_dt, by a workgroup for a head of a sequence, WG positions at a time: E is summed over what is
 // left of a position's sixteen, then over the sixteens behind, up to where nothing crosses.
 var<workgroup> given: array<f32, WG>;
@@ -406,13 +458,12 @@ var<workgroup> given16: array<f32, WG / 16>;
 var<workgroup> ends16: array<bool, WG / 16>;
 var<workgroup> after: f32;
 var<workgroup> sums: array<vec3f, WG>;
-@compute @workgroup_size(WG)
-fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_blocks_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   let mh = flat(wg, nwg);
   if (mh >= params.m * params.h) { return; }
   let i = mh / params.h;
   let head = mh % params.h;
-  let A = -exp(A_log[head]);
+  let A = -exp(A_log_at(head));
   var sum = vec3f();
   if (lid == 0u) { after = 0.0; }
   for (var end = (LP + WG - 1u) / WG * WG; end > 0u; end -= WG) {
@@ -424,10 +475,10 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
     var past = 0.0;
     var future = 0.0;
     if (live) {
-      raw = zxbcdt[raw_at] + dt_bias[head];
-      dt = steps[mh * 5u * LP + t];
-      for (var q = 0u; q <= t / 64u; q++) { past += parts[(mh * 2u * NT + q) * LP + t]; }
-      for (var q = t / 64u; q < NT; q++) { future += parts[((mh * 2u + 1u) * NT + q) * LP + t]; }
+      raw = zxbcdt_at(raw_at) + dt_bias_at(head);
+      dt = steps_at(mh * 5u * LP + t);
+      for (var q = 0u; q <= t / 64u; q++) { past += parts_at((mh * 2u * NT + q) * LP + t); }
+      for (var q = t / 64u; q < NT; q++) { future += parts_at(((mh * 2u + 1u) * NT + q) * LP + t); }
     }
     given[lid] = past - dt * future;
     ends[lid] = dt * A < -16.0;
@@ -458,10 +509,10 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
     if (lid == 0u) { after = E; }
     if (live) {
       // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B; dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
-      let draw = (A * E + future + own[(mh * 2u + 1u) * LP + t]) / (1.0 + exp(-raw));
-      dzxbcdt[raw_at] = draw;
+      let draw = (A * E + future + own_at((mh * 2u + 1u) * LP + t)) / (1.0 + exp(-raw));
+      dzxbcdt_put(raw_at, draw);
       // forward: A = -exp(A_log)  ⇒  dA_log = A·dA; y = … + D x  ⇒  dD += dy·x
-      sum += vec3f(A * dt * E, own[mh * 2u * LP + t], draw);
+      sum += vec3f(A * dt * E, own_at(mh * 2u * LP + t), draw);
     }
   }
   sums[lid] = sum;
@@ -474,68 +525,110 @@ fn backward_blocks_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups)
   if (lid < 3u) {
     var all = 0.0;
     for (var q = 0u; q < 16u; q++) { all += sums[q][lid]; }
-    grads[(i * 3u + lid) * params.h + head] = all;
+    grads_put((i * 3u + lid) * params.h + head, all);
   }
 }
 
-// @entry backward_x
+// @entry backward_x, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dxbc: f32 [m, l, c]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/backward.wgsl"
-@compute @workgroup_size(WG)
-fn backward_x(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_x(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_x_vec4
+// @entry backward_x_vec4, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dxbc: f32 [m, l, c]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/backward.wgsl"
-@compute @workgroup_size(WG)
-fn backward_x_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_x_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_past
+// @entry backward_past, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dC: f32 [m, l, h, d_state]
+// @out past: f32 [m, l, h, 2]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/past.wgsl"
-@compute @workgroup_size(WG)
-fn backward_past(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_past(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_past_vec4
+// @entry backward_past_vec4, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dC: f32 [m, l, h, d_state]
+// @out past: f32 [m, l, h, 2]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/past.wgsl"
-@compute @workgroup_size(WG)
-fn backward_past_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_past_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_future
+// @entry backward_future, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dB: f32 [m, l, h, d_state]
+// @out future: f32 [m, l, h, 2]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/future.wgsl"
-@compute @workgroup_size(WG)
-fn backward_future(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_future(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_future_vec4
+// @entry backward_future_vec4, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in dy: f32 [m, l, e]
+// @out dB: f32 [m, l, h, d_state]
+// @out future: f32 [m, l, h, 2]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/future.wgsl"
-@compute @workgroup_size(WG)
-fn backward_future_vec4(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_future_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   walk(flat(wg, nwg), lid);
 }
 
-// @entry backward_dt
+// @entry backward_dt, WG threads
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in past: f32 [m, l, h, 2]
+// @in future: f32 [m, l, h, 2]
+// @inout dzxbcdt: f32 [m, l, s]
+// @out grads: f32 [m, 3, h]
 // A thread takes one head of one sequence back along its positions. E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩, what flows from before
 // t to t or later, grows by what y_t has from before and shrinks by what x_t gives to later.
-@compute @workgroup_size(WG)
-fn backward_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.h) { return; }
   let i = at / params.h;
   let head = at % params.h;
-  let A = -exp(A_log[head]);
+  let A = -exp(A_log_at(head));
   var E = 0.0;
   var dA = 0.0;
   var dD = 0.0;
@@ -544,30 +637,32 @@ fn backward_dt(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: v
     let row = i * params.l + t - 1u;
     let q = (row * params.h + head) * 2u;
     let raw_at = (row + 1u) * params.s - params.h + head;
-    let raw = zxbcdt[raw_at] + dt_bias[head];
+    let raw = zxbcdt_at(raw_at) + dt_bias_at(head);
     let dt = softplus(raw);
-    E += past[q] - dt * future[q];
+    E += past_at(q) - dt * future_at(q);
     // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
     if (dt * A < -16.0) { E = 0.0; }
     // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
     dA += dt * E;
     // forward: dt = softplus(raw)  ⇒  draw = d(dt)·σ(raw)
-    let draw = (A * E + future[q + 1u]) / (1.0 + exp(-raw));
-    dzxbcdt[raw_at] = draw;
+    let draw = (A * E + future_at(q + 1u)) / (1.0 + exp(-raw));
+    dzxbcdt_put(raw_at, draw);
     dbias += draw;
     // forward: y = … + D x  ⇒  dD += dy·x
-    dD += past[q + 1u];
+    dD += past_at(q + 1u);
   }
   // forward: A = -exp(A_log)  ⇒  dA_log = A·dA
-  grads[(i * 3u) * params.h + head] = A * dA;
-  grads[(i * 3u + 1u) * params.h + head] = dD;
-  grads[(i * 3u + 2u) * params.h + head] = dbias;
+  grads_put((i * 3u) * params.h + head, A * dA);
+  grads_put((i * 3u + 1u) * params.h + head, dD);
+  grads_put((i * 3u + 2u) * params.h + head, dbias);
 }
 
-// @entry backward_heads
+// @entry backward_heads, WG threads
+// @in dB: f32 [m, l, h, d_state]
+// @in dC: f32 [m, l, h, d_state]
+// @out dxbc: f32 [m, l, c]
 // The B and C columns of dxbc: a group's heads added up.
-@compute @workgroup_size(WG)
-fn backward_heads(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_heads(wg: vec3u, nwg: vec3u, lid: u32) {
   let o = flat(wg, nwg) * WG + lid;
   let n = params.d_state;
   let gn = params.ngroups * n;
@@ -579,24 +674,27 @@ fn backward_heads(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg
   var toB = 0.0;
   var toC = 0.0;
   for (var k = 0u; k < heads; k++) {
-    toB += dB[first + k * n];
-    toC += dC[first + k * n];
+    toB += dB_at(first + k * n);
+    toC += dC_at(first + k * n);
   }
-  dxbc[(row + 1u) * params.c - 2u * gn + q] = toB;
-  dxbc[(row + 1u) * params.c - gn + q] = toC;
+  dxbc_put((row + 1u) * params.c - 2u * gn + q, toB);
+  dxbc_put((row + 1u) * params.c - gn + q, toC);
 }
 
-// @entry backward_sum
-@compute @workgroup_size(64)
-fn backward_sum(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry backward_sum, 64 threads
+// @in grads: f32 [m, 3, h]
+// @inout dA_log: f32 [h]
+// @inout dD: f32 [h]
+// @inout ddt_bias: f32 [h]
+fn backward_sum(wg: vec3u, nwg: vec3u, lid: u32) {
   let head = flat(wg, nwg) * 64u + lid;
   if (head >= params.h) { return; }
   var sum = vec3f();
   for (var i = 0u; i < params.m; i++) {
     let at = i * 3u * params.h + head;
-    sum += vec3f(grads[at], grads[at + params.h], grads[at + 2u * params.h]);
+    sum += vec3f(grads_at(at), grads_at(at + params.h), grads_at(at + 2u * params.h));
   }
-  dA_log[head] += sum.x;
-  dD[head] += sum.y;
-  ddt_bias[head] += sum.z;
+  dA_log_add(head, sum.x);
+  dD_add(head, sum.y);
+  ddt_bias_add(head, sum.z);
 }

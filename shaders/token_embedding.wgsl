@@ -1,54 +1,65 @@
 // q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
-// @entry forward
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, WG threads
+// @in tokens: u32 [b, t]
+// @in labels: u32 [m]
+// @in step: u32 [b]
+// @in cls: f32 [c, d]
+// @in word: f32 | f16 [v, d]
+// @in pos: f32 [p, d]
+// @out y: f32 [m, l, d]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   let width = params.d / VEC;
   if (at >= params.m * params.l * width) { return; }
   let ch = at % width;
   let i = at / width / params.l;
   let image = i % params.b;
-  let q = step[image] + at / width % params.l;
+  let q = step_at(image) + at / width % params.l;
   if (q == 0u) {
-    y[at] = cls[min(labels[i], params.c - 1u) * width + ch];
+    y_put(at, cls_at(min(labels_at(i), params.c - 1u) * width + ch));
   } else {
     let before = min(q - 1u, params.t - 1u);
-    let token = min(tokens[image * params.t + before], params.v - 1u);
-    y[at] = word_at(token * width + ch) + pos[min(before + params.shift, params.p - 1u) * width + ch];
+    let token = min(tokens_at(image * params.t + before), params.v - 1u);
+    y_put(at, word_at(token * width + ch) + pos_at(min(before + params.shift, params.p - 1u) * width + ch));
   }
 }
 
-// @entry backward_cls
+// @entry backward_cls, 256 threads
+// @in labels: u32 [m]
+// @in dy: f32 [m, l, d]
+// @inout dcls: f32 [c, d]
 // forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
 #include "lib/scatter_rows.wgsl"
-fn id_at(i: u32) -> u32 { return min(labels[i], params.c - 1u); }
+fn id_at(i: u32) -> u32 { return min(labels_at(i), params.c - 1u); }
 fn row_at(i: u32) -> u32 { return i * params.l; }
-fn add_at(at: u32, v: f32) { dcls[at] += v; }
+fn add_at(at: u32, v: f32) { dcls_add(at, v); }
 
-@compute @workgroup_size(256)
-fn backward_cls(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_cls(wg: vec3u, nwg: vec3u, lid: u32) {
   scatter(flat(wg, nwg), params.m, lid);
 }
 
-// @entry backward_word
+// @entry backward_word, 256 threads
+// @in tokens: u32 [m, t]
+// @in dy: f32 [m, l, d]
+// @inout dword: f32 [v, d]
 // forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dword[tokens[i,q-1]] += dy[i,q]
 #include "lib/scatter_rows.wgsl"
-fn id_at(i: u32) -> u32 { return min(tokens[i / (params.l - 1u) * params.t + i % (params.l - 1u)], params.v - 1u); }
+fn id_at(i: u32) -> u32 { return min(tokens_at(i / (params.l - 1u) * params.t + i % (params.l - 1u)), params.v - 1u); }
 fn row_at(i: u32) -> u32 { return i / (params.l - 1u) * params.l + i % (params.l - 1u) + 1u; }
-fn add_at(at: u32, v: f32) { dword[at] += v; }
+fn add_at(at: u32, v: f32) { dword_add(at, v); }
 
-@compute @workgroup_size(256)
-fn backward_word(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_word(wg: vec3u, nwg: vec3u, lid: u32) {
   scatter(flat(wg, nwg), params.m * (params.l - 1u), lid);
 }
 
-// @entry backward_pos
+// @entry backward_pos, WG threads
+// @in dy: f32 [m, l, d]
+// @inout dpos: f32 [p, d]
 // forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dpos[q-1] += dy[i,q]
-@compute @workgroup_size(WG)
-fn backward_pos(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+fn backward_pos(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= (params.l - 1u) * params.d) { return; }
   var all = 0.0;
-  for (var i = 0u; i < params.m; i++) { all += dy[(i * params.l + 1u) * params.d + at]; }
-  dpos[at] += all;
+  for (var i = 0u; i < params.m; i++) { all += dy_at((i * params.l + 1u) * params.d + at); }
+  dpos_add(at, all);
 }

@@ -1,7 +1,8 @@
 // y = x as float32, VEC elements to a thread.
-// @entry forward
-@compute @workgroup_size(WG)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+// @entry forward, WG threads
+// @in x: f32 | f16 [n]
+// @out y: f32 [n]
+fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;
-  if (i < params.n / VEC) { y[i] = x_at(i); }
+  if (i < params.n / VEC) { y_put(i, x_at(i)); }
 }

@@ -112,7 +112,7 @@ export class AiM {
     this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
     const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree, half) as unknown as Placed['params'] });
     const { description } = be;
-    const replaceable = be.name === 'webgpu' && typeof options.device !== 'object';
+    const { replaceable } = be.traits;
     const remake = async (signal: AbortSignal) => {
       const other = await openBackend({ ...options, device: 'webgpu', signal });
       try {
@@ -209,7 +209,7 @@ export class AiM {
   ): Promise<AiM> {
     const be = await openBackend(options);
     try {
-      return new AiM(be, config, options, (name) => be.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name))));
+      return new AiM(be, config, options, (name) => be.traits.halves && (dtype === 'f16' || (dtype === 'auto' && stored(name))));
     } catch (error) {
       be.dispose();
       throw error;
@@ -315,12 +315,12 @@ export class AiM {
    */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.assertLive();
-    const { config, backend } = this;
+    const { config } = this;
     const sampling = checkSampling(options);
     const classes = this.resolveClasses(options.classes);
     const count = integer('count', options.count ?? classes.length, 1, 1e6);
     const first = integer('seed', options.seed ?? 0, 0, Number.MAX_SAFE_INTEGER - count);
-    const batchSize = Math.min(count, integer('batchSize', options.batchSize ?? (backend === 'webgpu' ? 64 : 10), 1, 4096));
+    const batchSize = Math.min(count, integer('batchSize', options.batchSize ?? this.be.traits.defaultBatch, 1, 4096));
     const labels = Array.from({ length: count }, (_, i) => classes[i % classes.length]!);
     const seeds = Array.from({ length: count }, (_, i) => first + i);
     const images: AimImage[] = [];

@@ -1,7 +1,7 @@
-/** WGSL source text, resolved at build time by scripts/assets.mjs. */
+/** A WGSL file in parts, made at build time by scripts/assets.mjs. */
 declare module '*.wgsl' {
-  const source: string;
-  export default source;
+  const shader: import('./ops/shader_file.js').ShaderFile;
+  export default shader;
 }
 
 /** A WebAssembly module, deflated and in base64, resolved at build time by scripts/assets.mjs. */

@@ -14,8 +14,8 @@ fn gradient(part: u32, lid: u32) {
   for (var q = 0u; q < PER; q++) {
     let ch = q * WG + lid;
     if (i < params.m && ch < width) {
-      gain[q] = weight[ch];
-      if (params.has_modulation == 1u) { gain[q] *= 1.0 + modulation[scale + ch]; }
+      gain[q] = weight_at(ch);
+      if (params.has_modulation == 1u) { gain[q] *= 1.0 + modulation_at(scale + ch); }
     }
   }
   for (var j = j0; j < j1; j++) {
@@ -26,8 +26,8 @@ fn gradient(part: u32, lid: u32) {
     for (var q = 0u; q < PER; q++) {
       let ch = q * WG + lid;
       if (ch < width) {
-        s[q] = sum[at + ch];
-        g[q] = dy[at + ch];
+        s[q] = sum_at(at + ch);
+        g[q] = dy_at(at + ch);
         // forward: n = sum·r, y = n·weight·(1 + scale) + shift  ⇒  dn = dy·weight·(1 + scale)
         both += vec2f(total(s[q] * s[q]), total(g[q] * gain[q] * s[q]));
       }
@@ -40,8 +40,8 @@ fn gradient(part: u32, lid: u32) {
         // forward: r = (Σ sum²/d + eps)^-½  ⇒  dsum += dn·r - sum·r³·Σ(dn·sum)/d
         let n = s[q] * r;
         var ds = r * (g[q] * gain[q] - n * (r * both.y));
-        if (params.has_dsum == 1u) { ds += dsum[at + ch]; }
-        dres[at + ch] = ds;
+        if (params.has_dsum == 1u) { ds += dsum_at(at + ch); }
+        dres_put(at + ch, ds);
         sum_dy[q] += g[q];
         sum_dyn[q] += g[q] * n;
       }
@@ -50,8 +50,8 @@ fn gradient(part: u32, lid: u32) {
   for (var q = 0u; q < PER; q++) {
     let ch = q * WG + lid;
     if (i < params.m && ch < width) {
-      rows[part * 2u * width + ch] = sum_dy[q];
-      rows[(part * 2u + 1u) * width + ch] = sum_dyn[q];
+      rows_put(part * 2u * width + ch, sum_dy[q]);
+      rows_put((part * 2u + 1u) * width + ch, sum_dyn[q]);
     }
   }
 }

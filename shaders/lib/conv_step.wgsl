@@ -8,25 +8,25 @@ fn fetch(i: u32, j: u32) -> Step {
   var step: Step;
   let ch = channel(j);
   if (i >= params.m || ch >= params.c) { return step; }
-  for (var q = 0u; q < TAPS; q++) { step.taps[q] = taps[ch * TAPS + q]; }
-  step.bias = conv_bias[ch];
+  for (var q = 0u; q < TAPS; q++) { step.taps[q] = taps_at(ch * TAPS + q); }
+  step.bias = conv_bias_at(ch);
   if (params.has_state == 1u) {
-    for (var q = 0u; q + 1u < TAPS; q++) { step.window[q] = state[(i * params.c + ch) * (TAPS - 1u) + q]; }
+    for (var q = 0u; q + 1u < TAPS; q++) { step.window[q] = state_at((i * params.c + ch) * (TAPS - 1u) + q); }
   }
   return step;
 }
 
 fn put(i: u32, j: u32, sum: f32, fetched: Step) {
   if (i >= params.m || j >= N) { return; }
-  proj[i * N + j] = sum;
+  proj_put(i * N + j, sum);
   let ch = channel(j);
   if (ch >= params.c) { return; }
   var step = fetched;
   step.window[TAPS - 1u] = sum;
   if (params.has_state == 1u) {
-    for (var q = 0u; q + 1u < TAPS; q++) { state[(i * params.c + ch) * (TAPS - 1u) + q] = step.window[q + 1u]; }
+    for (var q = 0u; q + 1u < TAPS; q++) { state_put((i * params.c + ch) * (TAPS - 1u) + q, step.window[q + 1u]); }
   }
   var u = step.bias;
   for (var q = 0u; q < TAPS; q++) { u = fma(step.taps[q], step.window[q], u); }
-  y[i * params.c + ch] = u / (1.0 + exp(-u));
+  y_put(i * params.c + ch, u / (1.0 + exp(-u)));
 }

@@ -8,7 +8,7 @@ fn row_loss(row: u32, lid: u32) {
   var most = -3.4e38;
   var sum = 0.0;
   for (var j = lid; j < select(0u, width, live); j += 256u) {
-    let v = logits[at + j];
+    let v = logits_at(at + j);
     let more = max(most, largest(v));
     sum = sum * exp(most - more) + total(exp(v - more));
     most = more;
@@ -17,7 +17,7 @@ fn row_loss(row: u32, lid: u32) {
   sum = workgroup_sum(sum * exp(most - all), lid);
   if (live && lid == 0u) {
     let log_sum = log(sum);
-    lse[row] = all + log_sum;
-    loss[row] = all - element(row * params.v + min(targets[row], params.v - 1u)) + log_sum;
+    lse_put(row, all + log_sum);
+    loss_put(row, all - logits_scalar(row * params.v + min(targets_at(row), params.v - 1u)) + log_sum);
   }
 }

@@ -22,14 +22,14 @@ fn gather(image: u32, lid: u32) {
     var sum = 0.0;
     for (var part = lid % TEAM; part < PARTS; part += TEAM) {
       let pixels = stretch(part);
-      sum += f32(pixels.y - pixels.x) * parts[at + part].x;
+      sum += f32(pixels.y - pixels.x) * parts_at(at + part).x;
     }
     let mean = team_sum(sum, lid) / f32(params.s);
     var square = 0.0;
     for (var part = lid % TEAM; part < PARTS; part += TEAM) {
       let pixels = stretch(part);
-      let d = parts[at + part].x - mean;
-      square += parts[at + part].y + f32((pixels.y - pixels.x) * (params.c / GROUPS)) * d * d;
+      let d = parts_at(at + part).x - mean;
+      square += parts_at(at + part).y + f32((pixels.y - pixels.x) * (params.c / GROUPS)) * d * d;
     }
     square = team_sum(square, lid);
     if (group < GROUPS && lid % TEAM == 0u) { group_moments[group] = vec2f(mean, inverseSqrt(square / n + params.eps)); }
@@ -48,6 +48,6 @@ fn moments_of(column: u32) -> Moments {
   return m;
 }
 
-fn x4(i: u32) -> vec4f { return vec4f(x[i]); }
-fn weight4(i: u32) -> vec4f { return vec4f(weight[i]); }
-fn bias4(i: u32) -> vec4f { return vec4f(bias[i]); }
+fn x4(i: u32) -> vec4f { return vec4f(x_at(i)); }
+fn weight4(i: u32) -> vec4f { return vec4f(weight_at(i)); }
+fn bias4(i: u32) -> vec4f { return vec4f(bias_at(i)); }

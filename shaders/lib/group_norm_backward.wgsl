@@ -8,7 +8,7 @@ fn gradient(wg: vec3u, lid: u32) {
     var first = vec4f();
     var second = vec4f();
     for (var q = 0u; q < LANES; q++) {
-      let sum = sums[wg.y * GROUPS + (column * LANES + q) / (params.c / GROUPS)];
+      let sum = sums_at(wg.y * GROUPS + (column * LANES + q) / (params.c / GROUPS));
       first[q] = sum.x;
       second[q] = sum.y;
     }

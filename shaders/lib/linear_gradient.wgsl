@@ -17,5 +17,5 @@ fn put_bias(wg: vec3u, rows: vec2u, lid: u32) {
   if (wg.x != 0u || params.has_dbias == 0u) { return; }
   let sum = column_sum(wg.y * TILE, rows.x, rows.y, lid);
   let j = wg.y * TILE + lid;
-  if (lid < TILE && j < params.n) { dbias[part * params.n + j] += sum; }
+  if (lid < TILE && j < params.n) { dbias_add(part * params.n + j, sum); }
 }

@@ -11,16 +11,16 @@ fn gradient(tile: u32, lid: u32) {
   var sums: array<V, PER>;
   for (var row = part * span; row < row1; row++) {
     let at = row * (params.e / WIDTH) + ch0;
-    let z_at = (row * params.s + params.z_offset) / WIDTH + ch0;
+    let z0 = (row * params.s + params.z_offset) / WIDTH + ch0;
     var v: array<V, PER>;
     var dn: array<V, PER>;
     var both = vec2f();
     for (var q = 0u; q < PER; q++) {
       let ch = q * WG + lid;
       if (ch < width) {
-        let zi = z[z_at + ch];
-        v[q] = x[at + ch] * (zi / (1.0 + exp(-zi)));
-        dn[q] = dy[at + ch] * weight[ch0 + ch];
+        let zi = z_at(z0 + ch);
+        v[q] = x_at(at + ch) * (zi / (1.0 + exp(-zi)));
+        dn[q] = dy_at(at + ch) * weight_at(ch0 + ch);
         both += vec2f(total(v[q] * v[q]), total(v[q] * dn[q]));
       }
     }
@@ -33,17 +33,17 @@ fn gradient(tile: u32, lid: u32) {
         let n = v[q] * r;
         let dv = r * (dn[q] - n * (r * both.y));
         // forward: v = x·SiLU(z)  ⇒  dx = dv·SiLU(z), dz = dv·x·SiLU'(z)
-        let zi = z[z_at + ch];
+        let zi = z_at(z0 + ch);
         let s = 1.0 / (1.0 + exp(-zi));
-        dx[at + ch] = dv * (zi * s);
-        dz[z_at + ch] = dv * x[at + ch] * (s * (1.0 + zi * (1.0 - s)));
+        dx_put(at + ch, dv * (zi * s));
+        dz_put(z0 + ch, dv * x_at(at + ch) * (s * (1.0 + zi * (1.0 - s))));
         // forward: y = v·r·weight  ⇒  dweight += Σ dy·v·r
-        sums[q] += dy[at + ch] * n;
+        sums[q] += dy_at(at + ch) * n;
       }
     }
   }
   for (var q = 0u; q < PER; q++) {
     let ch = q * WG + lid;
-    if (part < params.w && ch < width) { dweight_rows[part * (params.e / WIDTH) + ch0 + ch] = sums[q]; }
+    if (part < params.w && ch < width) { dweight_rows_put(part * (params.e / WIDTH) + ch0 + ch, sums[q]); }
   }
 }

@@ -43,7 +43,7 @@ fn scatter(row: u32, entries: u32, lid: u32) {
       let at = row_at(matches[n]) * params.d;
       for (var q = 0u; q < PER; q++) {
         let ch = q * 64u + lid % 64u;
-        if (ch < params.d) { sums[q] += dy[at + ch]; }
+        if (ch < params.d) { sums[q] += dy_at(at + ch); }
       }
     }
   }

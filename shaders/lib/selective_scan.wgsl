@@ -21,7 +21,7 @@ fn walk(tile: u32, lid: u32) {
   var h: array<f32, K>;
   for (var k = 0u; k < K; k++) {
     if (k < own) {
-      A[k] = -exp(A_log[jk + k]);
+      A[k] = -exp(A_log_at(jk + k));
       h[k] = first_h(i * params.e * params.n + jk + k);
     }
   }
@@ -34,8 +34,8 @@ fn walk(tile: u32, lid: u32) {
     let mine = live && step < T && t0 + step < params.l && j < params.e;
     var xt = 0.0;
     if (mine) {
-      xt = x[row * params.e + j];
-      let d = softplus(dt[row * params.e + j]);
+      xt = x_at(row * params.e + j);
+      let d = softplus(dt_at(row * params.e + j));
       delta[lid] = d;
       delta_x[lid] = d * xt;
     }
@@ -47,8 +47,8 @@ fn walk(tile: u32, lid: u32) {
       var sum = 0.0;
       for (var k = 0u; k < K; k++) {
         if (k < own) {
-          h[k] = exp(d * A[k]) * h[k] + dx * bc[b + k];
-          sum += bc[b + params.n + k] * h[k];
+          h[k] = exp(d * A[k]) * h[k] + dx * bc_at(b + k);
+          sum += bc_at(b + params.n + k) * h[k];
         }
       }
       partial[t * WG + lid] = sum;

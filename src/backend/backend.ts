@@ -1,5 +1,5 @@
 /**
- * The seam: a model sees tensors and `run(entry, tensors, attrs)`, nothing of the device beneath.
+ * The interface between models and devices: tensors and `run(entry, tensors, attrs)`, nothing of the device itself.
  * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
  */
 import { type AimError, DeviceError, DisposedError, ShapeError } from '../core/errors.js';
@@ -42,24 +42,41 @@ export function tally(rows: Profile, { key, flops, bytes }: Command, ms: number)
   rows.set(key, row);
 }
 
+/** Facts about a device by which callers schedule their work. */
+export interface Traits {
+  /** Work runs on the device while the caller goes on; otherwise `run` returns when it is done. */
+  readonly asynchronous: boolean;
+  /** Whether another device may take the place of a lost one. */
+  readonly replaceable: boolean;
+  /** Images that `generate` draws at once unless told otherwise. */
+  readonly defaultBatch: number;
+  /** Whether tensors may be f16. */
+  readonly halves: boolean;
+  /** Whether matrix products may round their factors to f16 (`precision: 'mixed'` on WebGPU). */
+  readonly roundsProducts: boolean;
+  /** Whether large products do: the device has matrix units for f16. */
+  readonly matrixUnits: boolean;
+  /** Bytes of a large product's result to make at a time: enough to keep the device busy. */
+  readonly chunkBytes: number;
+}
+
+/** Traits of a backend whose `run` returns when the work is done. */
+export const SYNCHRONOUS: Traits = {
+  asynchronous: false,
+  replaceable: false,
+  defaultBatch: 10,
+  halves: false,
+  roundsProducts: false,
+  matrixUnits: false,
+  chunkBytes: 2 ** 26,
+};
+
 export abstract class Backend<S extends Storage = Storage, C extends Command = Command> implements Runner {
   abstract readonly name: BackendName;
   /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
   abstract readonly description: string;
-  /** Whether tensors may be f16. */
-  readonly halves: boolean = false;
-  /** Whether matrix products may round their factors to f16 (`precision: 'mixed'` on WebGPU). */
-  get rounds(): boolean {
-    return false;
-  }
-  /** Whether large ones do: the device has matrix units for it. */
-  get halfProducts(): boolean {
-    return false;
-  }
-  /** Bytes of a large product's result made at a time: enough to keep the device busy. */
-  get portion(): number {
-    return 2 ** 26;
-  }
+  /** What callers that schedule work need to know of the device. */
+  abstract readonly traits: Traits;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
@@ -72,7 +89,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   /** A tensor of unspecified contents. Throws OutOfMemoryError when the device cannot hold it. */
   tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.assertLive();
-    if (dtype === 'f16' && !this.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);
+    if (dtype === 'f16' && !this.traits.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);
     const size = sizeOf(shape);
     const bytes = Math.max(16, Math.ceil((size * BYTES[dtype]) / 16) * 16);
     let storage = this.recording?.reuse(bytes);
@@ -138,12 +155,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
       if (args[name]?.storage.released) throw new DisposedError(`${e.key}: tensor ${name}`);
     }
     const d = dims as Dims<T, A>;
-    if (e.parts && !this.fuses(e as unknown as AnyEntry, args, dims)) {
-      e.parts(this, args as Parameters<typeof e.parts>[1], d);
-      return;
-    }
     const cost = { flops: e.flops?.(d) ?? 0, bytes: e.bytes?.(d) ?? bytesMoved(e as unknown as AnyEntry, args) };
-    for (const command of this.prepare(e as unknown as AnyEntry, args, dims, cost)) this.submit(command);
+    const commands = this.prepare(e as unknown as AnyEntry, args, dims, cost);
+    if (commands) for (const command of commands) this.submit(command);
+    else e.parts!(this, args as Parameters<NonNullable<typeof e.parts>>[1], d);
   }
 
   /** Fills a tensor with zeros, in order with the other commands. */
@@ -218,19 +233,16 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   abstract settle(): Promise<void>;
   protected abstract allocate(bytes: number, shape: readonly number[]): S;
   protected abstract release(storage: S): void;
+  /** The commands of a call; undefined for a composite that runs as its parts here. */
   protected abstract prepare(
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     cost: Cost,
-  ): C[];
+  ): C[] | undefined;
   protected abstract prepareZero(t: Tensor): C;
   /** Makes prepared commands ready to run; those of a recording at once, as they may have things in common. */
   protected finish(_commands: readonly C[]): void {}
-  /** Whether a composite's call is one command here, rather than its parts. */
-  protected fuses(_e: AnyEntry, _tensors: Record<string, Tensor | undefined>, _dims: Record<string, number>): boolean {
-    return false;
-  }
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;

@@ -117,7 +117,7 @@ async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<We
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-  return new WebGpuBackend(device, adapter.info, true, products(precision));
+  return WebGpuBackend.create(device, { adapterInfo: adapter.info, products: products(precision) });
 }
 
 /**
@@ -136,7 +136,7 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
     const module = { ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) };
     return WasmBackend.create({ ...module, threads: threads ?? Math.min(MOST_THREADS, await processors()) });
   };
-  if (typeof device === 'object') return new WebGpuBackend(device, undefined, false, products(precision));
+  if (typeof device === 'object') return WebGpuBackend.create(device, { owned: false, products: products(precision) });
   switch (device) {
     case 'wasm':
       return wasm();

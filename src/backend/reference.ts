@@ -6,7 +6,7 @@ import { DeviceError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import * as references from '../ops/references.js';
 import type { AnyEntry, RefArray } from '../ops/spec.js';
-import { Backend, type Command, type Cost, type Profile } from './backend.js';
+import { Backend, type Command, type Cost, type Profile, SYNCHRONOUS } from './backend.js';
 
 interface ReferenceStorage extends Storage {
   f32: Float64Array;
@@ -20,6 +20,7 @@ interface ReferenceCommand extends Command {
 export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand> {
   readonly name = 'reference';
   readonly description = 'reference (float64, single thread)';
+  readonly traits = SYNCHRONOUS;
 
   execute(commands: readonly ReferenceCommand[]): void {
     for (const c of commands) c.run();
@@ -36,6 +37,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   protected release(): void {}
 
   protected prepare(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>, cost: Cost) {
+    if (e.parts) return undefined;
     const reference = referenceOf(e);
     const args: Record<string, RefArray | undefined> = {};
     for (const name of e.names) {

@@ -9,7 +9,7 @@ import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
-import { Backend, type Command, type Cost, type Profile, tally } from './backend.js';
+import { Backend, type Command, type Cost, type Profile, SYNCHRONOUS, tally } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
 
@@ -130,6 +130,7 @@ type WasmParts = [module: WebAssembly.Module, memory: WebAssembly.Memory, partFl
 
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
+  readonly traits = SYNCHRONOUS;
   private rows: Profile | undefined;
   protected readonly heap: Heap;
   private readonly modules: WebAssembly.Module[] = [];
@@ -253,7 +254,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     cost: Cost,
-  ): WasmCommand[] {
+  ): WasmCommand[] | undefined {
+    if (e.parts) return undefined;
     const { number, kernel, scratchBytes } = this.kernelOf(e);
     const pointers = e.names.map((n) => {
       const t = tensors[n];

@@ -1,40 +1,29 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
 import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../core/errors.js';
-import { BYTES, type NumArray, type Storage, type Tensor } from '../core/tensor.js';
+import { BYTES, type NumArray, type Tensor } from '../core/tensor.js';
 import { toFloat32, toHalves } from '../io/dtype.js';
-import type { AnyEntry, GpuCaps, GpuPass, GpuPlan, TensorSpec } from '../ops/spec.js';
+import type { AnyEntry, GpuCaps } from '../ops/spec.js';
 import { hasHalfTiles } from '../ops/tile.js';
-import { Backend, type Command, type Cost, type Profile } from './backend.js';
-import {
-  GPU_COMPUTE,
-  GPU_COPY_DST,
-  GPU_COPY_SRC,
-  GPU_MAP_MODE_READ,
-  GPU_MAP_READ,
-  GPU_STORAGE,
-  GPU_UNIFORM,
-} from './gpu_flags.js';
+import { Backend, type Command, type Cost, type Profile, type Traits } from './backend.js';
+import { Buffers, DUMMY, type GpuStorage } from './buffers.js';
+import { GPU_COPY_DST, GPU_MAP_MODE_READ, GPU_MAP_READ } from './gpu_flags.js';
 import { GpuProfiler } from './gpu_profile.js';
-import { findSeries, type Place, type Placed, reach, seriesCode } from './gpu_series.js';
+import { allowsGaps, type KernelSource, Pipelines } from './pipelines.js';
+import { findSeries, type Place, type Placed, reach } from './series.js';
 import { Tuning } from './tuning.js';
-
-interface GpuStorage extends Storage {
-  buffer: GPUBuffer;
-}
+import { bindingsOf, bytesOf, kernelKey, kernelOf } from './wgsl/kernel.js';
 
 interface Dispatch extends Command, Placed {
-  readonly e: AnyEntry;
-  readonly half: ReadonlySet<string>;
-  readonly bindings: readonly Binding[];
-  readonly params: GPUBuffer;
+  readonly kernel: KernelSource;
+  readonly uniforms: GPUBuffer;
   /** Workgroups. */
   x: number;
   readonly y: number;
   readonly z: number;
-  made?: Made;
+  setup?: Setup;
 }
-/** What a launch sets before it. */
-interface Made {
+/** What is set before a launch. */
+interface Setup {
   pipeline: GPUComputePipeline;
   slot: number;
   group: GPUBindGroup;
@@ -46,61 +35,55 @@ interface Clear extends Command {
 }
 type GpuCommand = Dispatch | Clear;
 
-/** Of the passes of an entry after the first, which stands for all. */
+/** Cost of every pass of an entry but the first, which carries the entry's whole cost. */
 const NO_COST: Cost = { flops: 0, bytes: 0 };
 
-/** Commands per submit: after a read, when the GPU has nothing to do, few, so that it starts early; then enough to amortise it. */
+/** Commands per submit: few after a read, when the GPU is idle, so that it starts early; then enough to amortise a submit. */
 const FIRST_BATCH = 16;
 const BATCH = 256;
 
-/** Bytes of buffers kept for reuse, unless more than that is in use. */
-const SPARE = 256 * 2 ** 20;
-
-/** How long after its work failed a device may take to tell that it was lost, ms. */
+/** How long a device may take to report its loss after its work failed, ms. */
 const LOSS_MS = 500;
 
-/** Bytes of a buffer that stands for a tensor left out. */
-const DUMMY = 16;
-
-/** Uniform buffers kept; the sampling options of a call are among their values, so there is no end of different ones. */
-const PARAMS = 1024;
+export interface WebGpuOptions {
+  adapterInfo?: GPUAdapterInfo | undefined;
+  /** Whether `dispose` destroys the device; default true. One that a user passes in stays the user's. */
+  owned?: boolean;
+  /** 'f16' lets matrix products round their factors to f16, where the device is faster at it. Default 'f32'. */
+  products?: GpuCaps['products'];
+  /** Whether launches may form series (series.ts), which need pipeline layouts with gaps. Default false. */
+  series?: boolean;
+}
 
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
-  override readonly halves = true;
   readonly description: string;
   readonly caps: GpuCaps;
+  readonly traits: Traits;
   /** The launches measured to be the fastest here, and those that could be measured. */
   readonly tuning = new Tuning();
   /** Dispatches encoded so far. */
   dispatches = 0;
-  private readonly pipelines = new Map<string, GPUComputePipeline>();
-  private readonly layouts = new Map<string, GPUBindGroupLayout>();
-  private readonly params = new Map<string, GPUBuffer>();
-  private readonly dummies: GPUBuffer[] = [];
-  /** Of tensors, in use or spare. */
-  private readonly buffers = new Set<GPUBuffer>();
-  private readonly spare = new Map<number, GPUBuffer[]>();
-  private spareBytes = 0;
+  /** @internal */
+  readonly pipelines: Pipelines;
+  private readonly buffers: Buffers;
+  private readonly owned: boolean;
+  private readonly series: boolean;
   private pending: GpuCommand[] = [];
   private batch = FIRST_BATCH;
-  /** Ends the waits for the device; a lost one need not answer. */
+  /** Functions that end a wait for the device; a lost device need not answer. */
   private readonly waiting = new Set<(error: AimError) => void>();
   private profiler: GpuProfiler | undefined;
-  /** Whether pipelines may leave the bind groups of lower slots alone, as series want. */
-  private slots = false;
 
-  /**
-   * @param owned whether `dispose` destroys the device; an injected one stays the caller's.
-   * @param products 'f16' lets matrix products round their factors to f16, where the device is faster at it.
-   */
   constructor(
     readonly device: GPUDevice,
-    adapterInfo: GPUAdapterInfo | undefined = device.adapterInfo,
-    private readonly owned = true,
-    products: GpuCaps['products'] = 'f32',
+    { adapterInfo = device.adapterInfo, owned = true, products = 'f32', series = false }: WebGpuOptions = {},
   ) {
     super();
+    this.owned = owned;
+    this.series = series;
+    this.buffers = new Buffers(device);
+    this.pipelines = new Pipelines(device, (mistake) => this.fail(mistake));
     this.description = `webgpu (${describeAdapter(adapterInfo)})`;
     this.caps = {
       features: device.features as ReadonlySet<string>,
@@ -111,31 +94,26 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       subgroupMaxSize: adapterInfo?.subgroupMaxSize ?? 0,
       matrices: hasMatrices(device, adapterInfo),
       products,
-      choose: (_name, _candidates, usual) => usual,
+    };
+    this.traits = {
+      asynchronous: true,
+      replaceable: owned,
+      defaultBatch: 64,
+      halves: true,
+      roundsProducts: products === 'f16',
+      matrixUnits: hasHalfTiles(this.caps),
+      // A large GPU wants 192 tiles of 128 × 128 at once, which AiM-B's head has of 4096 rows.
+      chunkBytes: Math.min(2 ** 28, this.buffers.largest),
     };
     device.addEventListener('uncapturederror', this.onError);
-    this.trySlots();
-    // A device of the caller's may outlive many backends: its promise must not keep them.
+    // A user's device may outlive many backends: its promise must not hold them.
     const self = new WeakRef(this);
     void device.lost.then((info) => self.deref()?.onLost(info));
   }
 
-  /** Not all implementations have pipeline layouts with a gap yet. */
-  private trySlots(): void {
-    const { device } = this;
-    device.pushErrorScope('validation');
-    let taken = true;
-    try {
-      device.createPipelineLayout({ bindGroupLayouts: [null, this.layout([])] });
-    } catch {
-      taken = false;
-    }
-    void device.popErrorScope().then(
-      (error) => {
-        this.slots = taken && !error;
-      },
-      () => {},
-    );
+  /** A backend that launches in series where the device can. */
+  static async create(device: GPUDevice, options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+    return new WebGpuBackend(device, { ...options, series: await allowsGaps(device) });
   }
 
   private onLost({ message, reason }: GPUDeviceLostInfo): void {
@@ -151,25 +129,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     // Node has no such global class to compare with, and drivers word it their own way.
     const exhausted = error.constructor.name === 'GPUOutOfMemoryError' || /out[ _]of[ _](\w+[ _])?memory/i.test(error.message);
     const [reason] = error.message.split('\n');
-    this.failure ??= exhausted
+    const failure = exhausted
       ? new OutOfMemoryError(`the GPU is out of memory (${reason}); draw fewer images at once or use a smaller model.`)
       : new DeviceError(`WebGPU refused a command: ${error.message}`);
+    // A kernel that does not compile makes errors of this kind too, before the compiler says where its mistake is.
+    if (this.pipelines.compiling) void this.pipelines.compiled().then(() => this.fail(failure));
+    else this.fail(failure);
   };
 
-  override get rounds(): boolean {
-    return this.caps.products === 'f16';
-  }
-  override get halfProducts(): boolean {
-    return hasHalfTiles(this.caps);
-  }
-  /** A large GPU wants 192 tiles of 128 × 128 at once, which AiM-B's head has of 4096 rows. */
-  override get portion(): number {
-    return Math.min(2 ** 28, this.largest);
-  }
-  /** Bytes that a tensor may have. */
-  private get largest(): number {
-    const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
-    return Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  private fail(error: AimError): void {
+    this.failure ??= error;
   }
 
   execute(commands: readonly GpuCommand[]): void {
@@ -249,42 +218,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   async settle(): Promise<void> {
     this.assertLive();
     this.flush();
-    this.trim();
+    this.buffers.trim(this.bytes);
     await this.guard(this.device.queue.onSubmittedWorkDone());
   }
 
   protected allocate(bytes: number, shape: readonly number[]): GpuStorage {
-    const { largest } = this;
-    if (bytes > largest)
-      throw new OutOfMemoryError(
-        `a tensor of [${shape.join(', ')}] needs ${mib(bytes)} but this GPU device binds at most ` +
-          `${mib(largest)}; draw fewer images at once or use device 'wasm'.`,
-      );
-    let buffer = this.spare.get(bytes)?.pop();
-    if (buffer) this.spareBytes -= bytes;
-    else {
-      buffer = this.device.createBuffer({ size: bytes, usage: GPU_STORAGE | GPU_COPY_SRC | GPU_COPY_DST });
-      this.buffers.add(buffer);
-    }
-    return { bytes, released: false, buffer };
+    return this.buffers.allocate(bytes, shape);
   }
 
   protected release(s: GpuStorage): void {
-    const list = this.spare.get(s.bytes);
-    if (list) list.push(s.buffer);
-    else this.spare.set(s.bytes, [s.buffer]);
-    this.spareBytes += s.bytes;
-  }
-
-  /** Destroys buffers kept for reuse when they are too many; those of shapes long gone are among them. All work is submitted. */
-  private trim(): void {
-    if (this.spareBytes <= Math.max(SPARE, this.bytes)) return;
-    for (const b of [...this.spare.values()].flat()) {
-      b.destroy();
-      this.buffers.delete(b);
-    }
-    this.spare.clear();
-    this.spareBytes = 0;
+    this.buffers.release(s);
   }
 
   protected prepare(
@@ -292,83 +235,78 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
     cost: Cost,
-  ): Dispatch[] {
-    const half = halvesOf(e, tensors);
-    const plan = this.plan(e, tensors, dims, half)!;
-    if (!('passes' in plan)) return [this.dispatch(e, plan, e.key, tensors, dims, half, cost)];
-    const workspaces = Object.fromEntries(Object.entries(plan.workspaces).map(([name, size]) => [name, this.tensor([size])]));
+  ): Dispatch[] | undefined {
+    if (e.names.some((n) => e.tensors[n].between && tensors[n])) return undefined;
+    const half: ReadonlySet<string> = new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
+    const plan = e.webgpu(dims, this.caps, half);
+    if (!plan) return undefined;
+    const launch = this.tuning.launch(plan, e, tensors, dims);
+    const passes = 'passes' in launch ? launch.passes : [launch];
+    const kernels = passes.map((pass) => ({ e, pass, half, key: kernelKey(e, pass, half), bindings: bindingsOf(e, pass) }));
+    if (e.parts && kernels.some(({ bindings }) => bindings.length > this.caps.maxStorageBuffers)) return undefined;
+    const uniforms = this.buffers.uniforms(e, (name) => tensors[name] !== undefined, dims);
+    if (!('passes' in launch)) return [this.dispatch(kernels[0]!, e.key, tensors, dims, uniforms, cost)];
+    const workspaces = Object.fromEntries(Object.entries(launch.workspaces).map(([name, size]) => [name, this.tensor([size])]));
     const all = { ...tensors, ...workspaces };
-    const dispatches = plan.passes.map((pass, i) =>
-      this.dispatch(e, pass, `${e.key}/${pass.entry}`, all, dims, half, i === 0 ? cost : NO_COST),
+    const dispatches = kernels.map((kernel, i) =>
+      this.dispatch(kernel, `${e.key}/${kernel.pass.entry}`, all, dims, uniforms, i === 0 ? cost : NO_COST),
     );
-    // Work is done in order, so what comes after may have the memory.
+    // Commands run in order, so later ones may use the memory again.
     this.free(...Object.values(workspaces));
     return dispatches;
   }
 
-  private plan(
-    e: AnyEntry,
-    tensors: Record<string, Tensor | undefined>,
-    dims: Record<string, number>,
-    half: ReadonlySet<string>,
-  ): GpuPlan | undefined {
-    return e.webgpu(dims, { ...this.caps, choose: this.tuning.chooser(e, tensors, dims) }, half);
-  }
-
   private dispatch(
-    e: AnyEntry,
-    pass: GpuPass,
+    kernel: KernelSource,
     key: string,
     tensors: Record<string, Tensor | undefined>,
     dims: Record<string, number>,
-    half: ReadonlySet<string>,
+    uniforms: GPUBuffer,
     cost: Cost,
   ): Dispatch {
-    const bindings = bindingsOf(e, pass);
+    const { pass, bindings } = kernel;
     const places = bindings.map(({ name }, i) => {
       const t = tensors[name];
       return t
         ? { buffer: (t.storage as GpuStorage).buffer, offset: t.offset * BYTES[t.dtype], size: bound(t) }
-        : { buffer: this.dummy(i), offset: 0, size: DUMMY };
+        : { buffer: this.buffers.dummy(i), offset: 0, size: DUMMY };
     });
-    const params = this.paramsBuffer(e, tensors, dims);
     const [x, y = 1, z = 1] = pass.workgroups;
-    const kind = pass.spaced ? `${kernel(e, pass, half)} ${Object.values(dims)} ${[x, y, z]}` : '';
-    return { key, ...cost, e, pass, half, kind, bindings, places, params, x, y, z };
+    const kind = pass.series ? `${kernel.key} ${Object.values(dims)} ${[x, y, z]}` : '';
+    return { key, ...cost, kernel, pass, kind, places, uniforms, x, y, z };
   }
 
   protected override finish(commands: readonly GpuCommand[]): void {
     const launches = commands.map((c) => ('clear' in c ? undefined : c));
     const { maxStorageBufferBindingSize } = this.device.limits;
-    const all = this.slots && commands.length > 1 ? findSeries(launches, maxStorageBufferBindingSize) : [];
+    const all = this.series && commands.length > 1 ? findSeries(launches, maxStorageBufferBindingSize) : [];
     for (const { members, steps, slot } of all) {
       const [first, last] = [launches[members[0]!]!, launches[members.at(-1)!]!];
-      const made = this.make(first, reach(first, last), { slot, steps: steps! });
+      const setup = this.setup(first, reach(first, last), { slot, steps: steps! });
       members.forEach((at, i) => {
         launches[at]!.x += i;
-        launches[at]!.made = made;
+        launches[at]!.setup = setup;
       });
     }
-    for (const launch of launches) if (launch) launch.made ??= this.make(launch, launch.places);
+    for (const launch of launches) if (launch) launch.setup ??= this.setup(launch, launch.places);
   }
 
-  private make(launch: Dispatch, places: readonly Place[], series?: { slot: number; steps: readonly number[] }): Made {
-    const { bindings, params } = launch;
-    const layout = this.layout(bindings);
-    const entries = [{ buffer: params }, ...places].map((resource, binding) => ({ binding, resource }));
-    return {
-      pipeline: this.pipeline(launch, layout, series),
-      slot: series?.slot ?? 0,
-      group: this.device.createBindGroup({ layout, entries }),
+  /** Makes ready what a launch, or a series that it is the first of, needs. `steps` are bytes. */
+  private setup(
+    { kernel, uniforms, x }: Dispatch,
+    places: readonly Place[],
+    series?: { slot: number; steps: readonly number[] },
+  ): Setup {
+    const entries = [{ buffer: uniforms }, ...places].map((resource, binding) => ({ binding, resource }));
+    const elements = ({ slot, steps }: NonNullable<typeof series>) => {
+      const { bindings } = kernelOf(kernel.e, kernel.pass, kernel.half);
+      return { slot, x, steps: bindings.map(({ element }, i) => steps[i]! / bytesOf(element)) };
     };
-  }
-
-  protected override fuses(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>): boolean {
-    if (e.names.some((n) => e.tensors[n].between && tensors[n])) return false;
-    const plan = this.plan(e, tensors, dims, halvesOf(e, tensors));
-    if (!plan) return false;
-    const passes = 'passes' in plan ? plan.passes : [plan];
-    return passes.every((pass) => bindingsOf(e, pass).length <= this.caps.maxStorageBuffers);
+    return {
+      pipeline: this.pipelines.pipeline(kernel, series && elements(series)),
+      slot: series?.slot ?? 0,
+      group: this.device.createBindGroup({ layout: this.pipelines.layout(kernel.bindings), entries }),
+    };
   }
 
   protected prepareZero(t: Tensor): Clear {
@@ -396,7 +334,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 
   protected async download(t: Tensor): Promise<NumArray> {
     this.flush();
-    this.trim();
+    this.buffers.trim(this.bytes);
     this.batch = FIRST_BATCH;
     const bytes = bound(t);
     const staging = this.device.createBuffer({ size: bytes, usage: GPU_MAP_READ | GPU_COPY_DST });
@@ -417,11 +355,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.pending = [];
     this.giveUp(new DisposedError(`the ${this.name} backend`));
     this.device.removeEventListener('uncapturederror', this.onError);
-    if (this.owned) {
-      this.device.destroy();
-      return;
-    }
-    for (const b of [...this.buffers, ...this.params.values(), ...this.dummies]) b?.destroy();
+    if (this.owned) this.device.destroy();
+    else this.buffers.destroy();
   }
 
   /** Awaits GPU work; a lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */
@@ -431,11 +366,11 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       await new Promise((resolve, reject) => {
         end = reject;
         this.waiting.add(reject);
-        work.then(resolve, reject);
+        work.then(() => this.pipelines.compiled()).then(resolve, reject);
       });
     } catch (error) {
       if (error instanceof AimError) throw error;
-      // Work may fail before the device tells that it was lost.
+      // Work may fail before the device reports its loss.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_MS))]);
       throw this.failure ?? new DeviceError(`WebGPU work failed: ${(error as Error).message}`, { cause: error });
     } finally {
@@ -447,169 +382,20 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private giveUp(error: AimError): void {
     for (const end of this.waiting) end(error);
   }
-
-  private layout(bindings: readonly Binding[]): GPUBindGroupLayout {
-    const key = bindings.map((b) => (b.writable ? 'w' : 'r')).join('');
-    let layout = this.layouts.get(key);
-    if (!layout) {
-      const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: GPU_COMPUTE, buffer: { type: 'uniform' } }];
-      bindings.forEach(({ writable }, i) => {
-        entries.push({ binding: i + 1, visibility: GPU_COMPUTE, buffer: { type: writable ? 'storage' : 'read-only-storage' } });
-      });
-      layout = this.device.createBindGroupLayout({ label: key, entries });
-      this.layouts.set(key, layout);
-    }
-    return layout;
-  }
-
-  private pipeline(
-    { e, pass, half, bindings, x }: Dispatch,
-    layout: GPUBindGroupLayout,
-    series?: { slot: number; steps: readonly number[] },
-  ): GPUComputePipeline {
-    const key = kernel(e, pass, half) + (series ? ` series ${[series.slot, x, ...series.steps]}` : '');
-    let pipeline = this.pipelines.get(key);
-    if (!pipeline) {
-      const name = pass.entry ?? e.entry;
-      let code = shaderCode(e, name, pass, half);
-      if (series) {
-        const steps = bindings.map(({ name: n }, i) => [n, series.steps[i]! / bytesOf(elementOf(e, pass, half, n))] as const);
-        code = seriesCode(code, series.slot, x, Object.fromEntries(steps));
-      }
-      const bindGroupLayouts = [...Array(series?.slot ?? 0).fill(null), layout];
-      pipeline = this.device.createComputePipeline({
-        label: key,
-        layout: this.device.createPipelineLayout({ bindGroupLayouts }),
-        compute: { module: this.device.createShaderModule({ label: key, code }), entryPoint: series ? 'series' : name },
-      });
-      this.pipelines.set(key, pipeline);
-    }
-    return pipeline;
-  }
-
-  /** Uniforms never change once written, so equal ones are shared. */
-  private paramsBuffer(e: AnyEntry, tensors: Record<string, Tensor | undefined>, dims: Record<string, number>): GPUBuffer {
-    const names = [...e.dimNames, ...e.attrNames];
-    const optional = e.names.filter((n) => e.tensors[n].optional);
-    const data = new DataView(new ArrayBuffer(Math.max(16, Math.ceil((names.length + optional.length) / 4) * 16)));
-    names.forEach((n, i) => {
-      if (e.attrs?.[n] === 'f32') data.setFloat32(i * 4, dims[n]!, true);
-      else data.setUint32(i * 4, dims[n]!, true);
-    });
-    optional.forEach((n, i) => {
-      data.setUint32((names.length + i) * 4, tensors[n] ? 1 : 0, true);
-    });
-    const key = String.fromCharCode(...new Uint16Array(data.buffer));
-    let buffer = this.params.get(key);
-    if (!buffer) {
-      buffer = this.device.createBuffer({ size: data.byteLength, usage: GPU_UNIFORM | GPU_COPY_DST });
-      this.device.queue.writeBuffer(buffer, 0, data.buffer);
-      // Recordings may still bind the one that goes, so it is left to the garbage collector.
-      if (this.params.size === PARAMS) this.params.delete(this.params.keys().next().value!);
-      this.params.set(key, buffer);
-    }
-    return buffer;
-  }
-
-  /** A buffer to bind where an optional tensor is left out; one per slot, since a buffer may be writable only once a dispatch. */
-  private dummy(slot: number): GPUBuffer {
-    this.dummies[slot] ??= this.device.createBuffer({ size: DUMMY, usage: GPU_STORAGE });
-    return this.dummies[slot];
-  }
 }
 
-/** Launches into a pass, which keeps what is set until it is set anew. */
+/** A function that encodes launches into `pass` and leaves out what is set already. */
 function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
   const groups: GPUBindGroup[] = [];
   let set: GPUComputePipeline | undefined;
-  return ({ made, x, y, z }) => {
-    const { pipeline, slot, group } = made!;
+  return ({ setup, x, y, z }) => {
+    const { pipeline, slot, group } = setup!;
     if (set !== pipeline) pass.setPipeline(pipeline);
     if (groups[slot] !== group) pass.setBindGroup(slot, group);
     pass.dispatchWorkgroups(x, y, z);
     set = pipeline;
     groups[slot] = group;
   };
-}
-
-interface Binding {
-  name: string;
-  writable: boolean;
-}
-
-/** Names a pass's shader. */
-function kernel(
-  e: AnyEntry,
-  { entry, include, sections, constants, vec4, elements, reads, writes }: GpuPass,
-  half: ReadonlySet<string>,
-) {
-  return `${e.op}.${entry ?? e.entry} ${JSON.stringify([constants, vec4, elements, reads, writes, sections, [...half], include])}`;
-}
-
-/** WGSL type of a binding's elements. */
-function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<string>, name: string): string {
-  const scalar = half.has(name) ? 'u32' : ((e.tensors[name] as TensorSpec | undefined)?.dtype ?? 'f32');
-  const vector = half.has(name) ? 'vec2<u32>' : `vec4<${scalar}>`;
-  return elements?.[name] ?? (vec4?.includes(name) ? vector : scalar);
-}
-
-const bytesOf = (element: string) => 4 * Number(/^vec(\d)/.exec(element)?.[1] ?? 1);
-
-/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors that kernels bind. */
-function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
-  if (!reads && !writes)
-    return e.names.filter((n) => !e.tensors[n].between).map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
-  const of = (names: string[] | undefined, writable: boolean) => (names ?? []).map((name) => ({ name, writable }));
-  return [...of(reads, false), ...of(writes, true)];
-}
-
-/**
- * The shader text of one pass: constants, parameters and bindings from the spec, then the file's shared part, what the plan
- * includes, and its sections.
- * A tensor `w` that may be f16 is read through `w_at(i)`, which knows which it is; it gives element i, or vector i where it is
- * bound in vectors.
- */
-export function shaderCode(e: AnyEntry, name: string, plan: GpuPass, half: ReadonlySet<string> = new Set()): string {
-  const sections = e.shader.split(/^\/\/ @entry (\w+)\s*$/m);
-  const section = (wanted: string) => {
-    const at = sections.indexOf(wanted, 1);
-    if (at < 0 || at % 2 === 0) throw new Error(`shaders/${e.op}.wgsl has no section "// @entry ${wanted}"`);
-    return sections[at + 1];
-  };
-  const constants = Object.entries(plan.constants ?? {}).map(([k, v]) => (v === undefined ? '' : `const ${k}: u32 = ${v}u;`));
-  const fields = [
-    ...e.dimNames.map((n) => `${n}: u32,`),
-    ...e.attrNames.map((n) => `${n}: ${e.attrs[n]},`),
-    ...e.names.filter((n) => e.tensors[n].optional).map((n) => `has_${n}: u32,`),
-  ];
-  const all = bindingsOf(e, plan);
-  const bindings = all.map(({ name: n, writable }, i) => {
-    const access = writable ? 'read_write' : 'read';
-    return `@group(0) @binding(${i + 1}) var<storage, ${access}> ${n}: array<${elementOf(e, plan, half, n)}>;`;
-  });
-  const readers = all
-    .filter(({ name: n }) => (e.tensors[n] as TensorSpec | undefined)?.half && !plan.elements?.[n])
-    .map(({ name: n }) => {
-      const vec4 = plan.vec4?.includes(n);
-      const value = !half.has(n)
-        ? `${n}[i]`
-        : vec4
-          ? `vec4f(unpack2x16float(${n}[i].x), unpack2x16float(${n}[i].y))`
-          : `unpack2x16float(${n}[i / 2u])[i % 2u]`;
-      return `fn ${n}_at(i: u32) -> ${vec4 ? 'vec4f' : 'f32'} { return ${value}; }`;
-    });
-  return [
-    ...(plan.enable ?? []).map((extension) => `enable ${extension};`),
-    ...constants,
-    `struct Params { ${fields.join(' ')} }`,
-    '@group(0) @binding(0) var<uniform> params: Params;',
-    ...bindings,
-    ...readers,
-    'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
-    sections[0],
-    ...(plan.include ?? []),
-    ...[...(plan.sections ?? []), name].map(section),
-  ].join('\n');
 }
 
 export function describeAdapter(info: GPUAdapterInfo | undefined): string {
@@ -620,11 +406,7 @@ export function describeAdapter(info: GPUAdapterInfo | undefined): string {
 /** Bytes to bind: whole vectors of four, which allocations are rounded to. */
 const bound = (t: Tensor) => Math.ceil((t.size * BYTES[t.dtype]) / 16) * 16;
 
-/** The tensors of a call that are f16. */
-const halvesOf = (e: AnyEntry, tensors: Record<string, Tensor | undefined>): ReadonlySet<string> =>
-  new Set(e.names.filter((name) => tensors[name]?.dtype === 'f16'));
-
-/** As halves, with one more where a copy of whole words wants it. */
+/** Rounded to f16, with one more number where a copy of whole words needs it. */
 function halves(data: NumArray): Uint16Array {
   const padded = new Float32Array(data.length + (data.length % 2));
   padded.set(data);
@@ -641,5 +423,3 @@ function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boole
     configs.some((c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16)
   );
 }
-
-const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;

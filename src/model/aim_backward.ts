@@ -49,7 +49,7 @@ export function aimLoss(
   const targets = be.reshape(tokens, [n]);
   const word = p.embeddings.word_embeddings.weight;
   // Logits and their gradient, rows × vocabulary each, are made for so many rows at a time.
-  const chunk = Math.max(64, Math.floor(be.portion / (4 * c.vocab_size) / 64) * 64);
+  const chunk = Math.max(64, Math.floor(be.traits.chunkBytes / (4 * c.vocab_size) / 64) * 64);
   for (let at = 0; at < n; at += chunk) {
     const rows = Math.min(chunk, n - at);
     const part = (t: Tensor) => be.slice(t, at, rows);

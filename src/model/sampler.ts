@@ -168,7 +168,7 @@ export async function drawTokens(
   total: number,
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
-  const block = be.name === 'webgpu' ? BLOCK : 1;
+  const block = be.traits.asynchronous ? BLOCK : 1;
   /** Blocks on the device, oldest first: the position each ends at, and its end. */
   const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;

@@ -27,8 +27,7 @@ export const gatedNormLinear = {
     },
     webgpu({ m, l, n, e, s, groups, z_offset }, caps, half) {
       if (l !== 1 || groups !== 1 || s % 4 || z_offset % 4 || z_offset + e > s) return undefined;
-      const plan = normGemvPlan({ m, n, k: e }, caps, half.has('w'), 1);
-      return plan && { ...plan, vec4: ['x', 'z', 'weight'] };
+      return normGemvPlan({ m, n, k: e }, caps, half.has('w'), 1, { vec4: ['x', 'z', 'weight'] });
     },
     flops: ({ m, l, n, e }) => 2 * m * l * n * e,
     tolerance: { f32: 6e-6, reason: 'an exp, e squares and e products in f32, in another order' },

@@ -1,11 +1,5 @@
 /** Launches of the kernels that multiply few rows with a matrix (shaders/lib/gemv): what a token's step is made of. */
-import normed from '../../shaders/lib/gemv/norm.wgsl';
-import teamShared from '../../shaders/lib/gemv/shared.wgsl';
-import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
-import sums from '../../shaders/lib/gemv/sums.wgsl';
-import squaresShared from '../../shaders/lib/norm/shared.wgsl';
-import squaresShuffle from '../../shaders/lib/norm/shuffle.wgsl';
-import { ceilDiv, type GpuCaps, type GpuPass, grid } from './spec.js';
+import { ceilDiv, type GpuCaps, type GpuChoice, type GpuPass, grid } from './spec.js';
 
 /** Threads of a workgroup; teams of 32 share rows of the matrix. */
 const WG = 256;
@@ -22,38 +16,45 @@ const TILE_ROWS = 4;
 /** Subgroups that hold whole teams. */
 export const shuffles = (caps: GpuCaps) => caps.features.has('subgroups') && caps.subgroupMinSize >= 32;
 
-/** What a plan says to have one of two texts: sums by subgroups, or through workgroup memory. */
+/** The part of a plan that selects library files for sums by subgroups, or through workgroup memory. */
 export function either(caps: GpuCaps, shuffle: string[], shared: string[]): { include: string[]; enable?: string[] } {
   return shuffles(caps) ? { include: shuffle, enable: ['subgroups'] } : { include: shared };
 }
 
 /** Sums of squares over a workgroup, in the order that the kernels here have them. */
-export const squareSums = (caps: GpuCaps) => either(caps, [squaresShuffle], [squaresShared]);
+export const squareSums = (caps: GpuCaps) => either(caps, ['norm/shuffle'], ['norm/shared']);
+
+/** What a kernel adds to a plan. */
+type Extra = Pick<GpuPass, 'constants' | 'vec4'>;
 
 /**
- * y[m,n] = x[m,k]·w[n,k], rows of x read where they lie; undefined where it does not suit. Its sums, the norming kernels' and the
- * tile's are the same to the bit, whatever m is: a token must not depend on how many are drawn at once.
+ * y[m,n] = x[m,k]·w[n,k], rows of x read from the binding; undefined where sizes or device do not suit. Its sums, the norming
+ * kernels' and the tile's are the same to the bit, whatever m is: a token must not depend on how many are drawn at once.
  */
 export function gemvPlan(
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
   caps: GpuCaps,
   half: boolean,
-): (GpuPass & { constants: object }) | undefined {
+  extra: Extra = {},
+): GpuChoice<GpuPass> | undefined {
   // Without subgroups the sums of many rows would go through workgroup memory for too long; they are the tile's.
   if (k % (half ? 8 : 4) || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
   // The more rows of w a team has, the less of x is read; but all of the device should have some.
   const few = m <= FUSED_ROWS || !shuffles(caps);
   const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
-  const each = caps.choose('rows', EACH, usual);
   const wg = few ? WG : WG / 2;
-  const x = ceilDiv(n, (wg / 32) * each);
-  if (x > 65535) return undefined;
-  const texts = either(caps, [sums, teamShuffle], [sums, teamShared]);
+  const count = (each: number) => ceilDiv(n, (wg / 32) * each);
+  if (count(usual) > 65535) return undefined;
+  const files = either(caps, ['gemv/sums', 'gemv/shuffle'], ['gemv/sums', 'gemv/shared']);
   return {
-    ...common(texts, half, { WG: wg, M: rows, N: n, K: k, R: each }),
-    vec4: ['x'],
-    workgroups: [x, ceilDiv(m, rows)],
+    choice: 'rows',
+    candidates: EACH.filter((each) => count(each) <= 65535),
+    usual,
+    plan: (each) => ({
+      ...common(files, half, { WG: wg, M: rows, N: n, K: k, R: each }, { vec4: ['x'], ...extra }),
+      workgroups: [count(each), ceilDiv(m, rows)],
+    }),
   };
 }
 
@@ -74,7 +75,8 @@ export function normGemvPlan(
   caps: GpuCaps,
   half: boolean,
   most: number,
-): (GpuPass & { constants: object }) | undefined {
+  extra: Extra,
+): GpuChoice<GpuPass> | undefined {
   const rows = powerOfTwo(m);
   const chunk = half ? 8 : 4;
   if (m > FUSED_ROWS || k % chunk || caps.maxInvocations < WG) return undefined;
@@ -85,20 +87,28 @@ export function normGemvPlan(
   );
   const usual = able.findLast((each) => each <= most);
   if (usual === undefined) return undefined;
-  const each = caps.choose('rows', able, usual);
-  const x = ceilDiv(n, (WG / 32) * each);
-  const [shuffle, shared] = [
-    [sums, normed, teamShuffle, squaresShuffle],
-    [sums, normed, teamShared, squaresShared],
-  ];
-  return { ...common(either(caps, shuffle, shared), half, { WG, M: rows, N: n, K: k, R: each }), workgroups: [x] };
+  const files = either(
+    caps,
+    ['gemv/sums', 'gemv/norm', 'gemv/shuffle', 'norm/shuffle'],
+    ['gemv/sums', 'gemv/norm', 'gemv/shared', 'norm/shared'],
+  );
+  return {
+    choice: 'rows',
+    candidates: able,
+    usual,
+    plan: (each) => ({
+      ...common(files, half, { WG, M: rows, N: n, K: k, R: each }, extra),
+      workgroups: [ceilDiv(n, (WG / 32) * each)],
+    }),
+  };
 }
 
-const common = (texts: object, half: boolean, constants: Record<string, number>) => ({
-  ...texts,
-  constants: { HALF: half ? 1 : 0, ...constants },
+const common = (files: ReturnType<typeof either>, half: boolean, constants: Record<string, number>, extra: Extra) => ({
+  ...files,
+  ...extra,
+  constants: { HALF: half ? 1 : 0, ...constants, ...extra.constants },
   elements: { w: 'vec4<u32>' },
-  spaced: true,
+  series: true,
 });
 
 const powerOfTwo = (n: number) => 2 ** Math.ceil(Math.log2(n));

@@ -1,36 +1,39 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
 import { gemvPlan, gemvTilePlan } from './gemv.js';
-import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, grid, type TensorSpec } from './spec.js';
-import { HALF_EXTENSIONS, halfTileOf, tileOf } from './tile.js';
+import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, type GpuPlan, grid, type TensorSpec } from './spec.js';
+import { HALF_EXTENSIONS, halfTileOf, type Tile, tiledPlan } from './tile.js';
 
-/** A launch that makes `rows` × `columns` sums in tiles. */
-function product(
-  entry: string,
-  rows: number,
-  columns: number,
-  caps: GpuCaps,
-  vec4: string[],
-  constants: Record<string, number> = { A_ALONG_K: 1, B_ALONG_K: 1 },
-  parts = 1,
-  tile = tileOf(rows, columns, parts, caps),
-): GpuPass {
-  const workgroups: GpuPass['workgroups'] = [ceilDiv(columns, tile.size), ...grid(ceilDiv(rows, tile.size))];
-  return { entry, sections: [tile.section], constants, vec4, workgroups };
+interface Product {
+  entry: string;
+  /** Sums. */
+  rows: number;
+  columns: number;
+  vec4: string[];
+  /** Default: both factors are contiguous along the summed dimension. */
+  constants?: Record<string, number>;
+  /** Partial sums over chunks of the summed dimension; default 1, and then rows may be many. */
+  parts?: number;
 }
 
-/** As `product`, of factors in f16 and `depth` terms a sum; undefined where that is not to be had. */
-function halfProduct(
-  entry: string,
-  rows: number,
-  columns: number,
-  depth: number,
-  caps: GpuCaps,
-  vec4: string[],
-  constants?: Record<string, number>,
-): GpuPass | undefined {
-  const tile = halfTileOf(rows, columns, depth, caps);
-  return tile && { ...product(entry, rows, columns, caps, vec4, constants, 1, tile), enable: HALF_EXTENSIONS };
+/** A launch that makes `rows` × `columns` sums in tiles. */
+function product(p: Product, caps: GpuCaps): GpuPlan {
+  return tiledPlan(p.rows, p.columns, p.parts ?? 1, caps, (tile) => inTiles(p, tile));
+}
+
+/** The same with factors in f16 and `depth` terms a sum; undefined where sizes or device do not suit. */
+function halfProduct(p: Product, depth: number, caps: GpuCaps): GpuPass | undefined {
+  const tile = halfTileOf(p.rows, p.columns, depth, caps);
+  return tile && { ...inTiles(p, tile), enable: HALF_EXTENSIONS };
+}
+
+function inTiles(
+  { entry, rows, columns, vec4, constants = { A_ALONG_K: 1, B_ALONG_K: 1 }, parts }: Product,
+  tile: Tile,
+): GpuPass {
+  const down = ceilDiv(rows, tile.size);
+  const workgroups: GpuPass['workgroups'] = [ceilDiv(columns, tile.size), ...(parts ? ([down, parts] as const) : grid(down))];
+  return { entry, sections: [tile.section], constants, vec4, workgroups };
 }
 
 const FORWARD = {
@@ -46,9 +49,11 @@ export const linear = {
     tensors: FORWARD,
     webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
+      const sums = { rows: m, columns: n };
+      const all = ['x', 'w', 'bias', 'residual', 'y'];
       return (
-        (vectors && n % 4 === 0 && halfProduct('forward_f16', m, n, k, caps, ['x', 'w', 'bias', 'residual', 'y'])) ||
-        product(vectors ? 'forward_vec4' : 'forward', m, n, caps, vectors ? ['x', 'w'] : [])
+        (vectors && n % 4 === 0 && halfProduct({ ...sums, entry: 'forward_f16', vec4: all }, k, caps)) ||
+        product({ ...sums, entry: vectors ? 'forward_vec4' : 'forward', vec4: vectors ? ['x', 'w'] : [] }, caps)
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
@@ -77,10 +82,11 @@ export const linear = {
       dx: { shape: 'm k', io: 'out' },
     },
     webgpu({ m, n, k }, caps) {
-      const along = { A_ALONG_K: 1, B_ALONG_K: 0 };
+      const vectors = n % 4 === 0;
+      const sums = { rows: m, columns: k, constants: { A_ALONG_K: 1, B_ALONG_K: 0 } };
       return (
-        (n % 4 === 0 && k % 4 === 0 && halfProduct('backward_input_f16', m, k, n, caps, ['w', 'dy', 'dx'], along)) ||
-        product(n % 4 === 0 ? 'backward_input_vec4' : 'backward_input', m, k, caps, n % 4 === 0 ? ['dy'] : [], along)
+        (vectors && k % 4 === 0 && halfProduct({ ...sums, entry: 'backward_input_f16', vec4: ['w', 'dy', 'dx'] }, n, caps)) ||
+        product({ ...sums, entry: vectors ? 'backward_input_vec4' : 'backward_input', vec4: vectors ? ['dy'] : [] }, caps)
       );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
@@ -97,12 +103,14 @@ export const linear = {
       dbias: { shape: 'p n', io: 'inout', optional: true },
     },
     webgpu({ m, n, k, p }, caps) {
-      const along = { A_ALONG_K: 0, B_ALONG_K: 0 };
-      const half = n % 4 === 0 && k % 4 === 0 && halfProduct('backward_weight_f16', n, k, m, caps, ['x', 'dy', 'dw'], along);
+      const constants = { A_ALONG_K: 0, B_ALONG_K: 0 };
+      const sums = { rows: n, columns: k, parts: p };
       const whole = Number(m % 4 === 0 && ceilDiv(m, p) % 4 === 0);
-      const pass = half || product('backward_weight', n, k, caps, [], { ...along, WHOLE: whole }, p);
-      const [columns, rows] = pass.workgroups;
-      return { ...pass, workgroups: [columns, rows, p] };
+      const all = ['x', 'dy', 'dw'];
+      return (
+        (n % 4 === 0 && k % 4 === 0 && halfProduct({ ...sums, entry: 'backward_weight_f16', constants, vec4: all }, m, caps)) ||
+        product({ ...sums, entry: 'backward_weight', constants: { ...constants, WHOLE: whole }, vec4: [] }, caps)
+      );
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
     wasmParts: true,

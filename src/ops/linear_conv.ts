@@ -27,8 +27,7 @@ export const linearConv = {
     webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {
       // Other sizes are the parts' to refuse.
       if (l !== 1 || k > 8 || (q !== 0 && q !== k - 1) || offset + c > n) return undefined;
-      const plan = gemvPlan({ m, n, k: d }, caps, half.has('w'));
-      return plan && { ...plan, constants: { ...plan.constants, TAPS: k } };
+      return gemvPlan({ m, n, k: d }, caps, half.has('w'), { constants: { TAPS: k } });
     },
     flops: ({ m, l, n, d, c, k }) => 2 * m * l * (n * d + c * k),
     tolerance: { f32: 4e-6, reason: 'd products and then k in f32, in another order' },

@@ -39,8 +39,8 @@ export const normHead = {
     },
     webgpu({ m, l, n, d }, caps, half) {
       if (l !== 1) return undefined;
-      const plan = normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4);
-      return plan && { ...plan, vec4: ['x', 'res', 'gate', 'weight', 'outer', 'modulation'] };
+      const vec4 = ['x', 'res', 'gate', 'weight', 'outer', 'modulation'];
+      return normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4, { vec4 });
     },
     flops: ({ m, l, n, d }) => 2 * m * l * n * d,
     tolerance: { f32: 8e-6, reason: 'd squares twice and d products in f32, in another order' },

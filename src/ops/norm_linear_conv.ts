@@ -36,14 +36,10 @@ export const normLinearConv = {
     webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {
       // Other sizes are the parts' to refuse.
       if (l !== 1 || k > 8 || (q !== 0 && q !== k - 1) || offset + c > n) return undefined;
-      const plan = normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4);
-      return (
-        plan && {
-          ...plan,
-          constants: { ...plan.constants, TAPS: k },
-          vec4: ['x', 'res', 'gate', 'weight', 'modulation', 'sum'],
-        }
-      );
+      return normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4, {
+        constants: { TAPS: k },
+        vec4: ['x', 'res', 'gate', 'weight', 'modulation', 'sum'],
+      });
     },
     flops: ({ m, l, n, d, c, k }) => 2 * m * l * (n * d + c * k),
     tolerance: { f32: 6e-6, reason: 'd squares, d products and then k in f32, in another order' },

@@ -6,10 +6,6 @@
  * agree but for the rounding of exp. With r the first word of Threefry(seed[b], (step[b], 0)), the draw is the first token
  * whose running sum of w exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, NaN as the smallest.
  */
-import byFour from '../../shaders/lib/sample/by_four.wgsl';
-import byOne from '../../shaders/lib/sample/by_one.wgsl';
-import shared from '../../shaders/lib/sample/shared.wgsl';
-import shuffle from '../../shaders/lib/sample/shuffle.wgsl';
 import shader from '../../shaders/sample.wgsl';
 import { either } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
@@ -35,9 +31,9 @@ export const sample = {
     webgpu({ b, v }, caps) {
       let wg = 256;
       while (wg < 1024 && 2 * wg <= caps.maxInvocations && wg * PER_THREAD < v) wg *= 2;
-      const quad = v % 4 ? byOne : byFour;
+      const quad = v % 4 ? 'sample/by_one' : 'sample/by_four';
       return {
-        ...either(caps, [shuffle, quad], [shared, quad]),
+        ...either(caps, ['sample/shuffle', quad], ['sample/shared', quad]),
         constants: { WG: wg, PER: 4 * ceilDiv(v, 4 * wg) },
         vec4: v % 4 ? [] : ['logits'],
         workgroups: grid(b),

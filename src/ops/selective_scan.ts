@@ -57,7 +57,7 @@ export const selectiveScan = {
       const [wg, lanes] = [128, 4];
       return {
         constants: { WG: wg, LANES: lanes, K: ceilDiv(n, lanes), T: l === 1 ? 1 : lanes },
-        spaced: true,
+        series: true,
         workgroups: grid(m * ceilDiv(e, wg / lanes)),
       };
     },

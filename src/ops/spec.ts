@@ -7,6 +7,7 @@
  */
 import { ShapeError } from '../core/errors.js';
 import type { DType, HasShape, Tensor } from '../core/tensor.js';
+import type { ShaderFile } from './shader_file.js';
 
 /** Reference arithmetic is float64; integers stay u32. */
 export type RefArray = Float64Array | Uint32Array;
@@ -44,15 +45,25 @@ export interface GpuCaps {
   matrices: boolean;
   /** What matrix products may round their factors to; sums are f32 either way. */
   products: 'f32' | 'f16';
-  /**
-   * One of several launches that differ in speed alone, not in a bit of what they compute: of `candidates` the fastest on this
-   * device, if that was measured (src/backend/tune.ts) for a call of these sizes, else `usual`.
-   */
-  choose(name: string, candidates: readonly number[], usual: number): number;
 }
 
-/** How to launch an entry on WebGPU: one dispatch, or several in order with memory that lives between them. */
-export type GpuPlan = GpuPass | GpuPasses;
+/** How to launch an entry on WebGPU. */
+export type GpuPlan = GpuLaunch | GpuChoice;
+
+/** One dispatch, or several in order with memory that lives between them. */
+export type GpuLaunch = GpuPass | GpuPasses;
+
+/**
+ * Launches that differ in speed alone, not in a bit of what they compute. The backend takes the fastest candidate on this device
+ * if it was measured for a call of these sizes (src/backend/tune.ts), else the usual one.
+ */
+export interface GpuChoice<L extends GpuLaunch = GpuLaunch> {
+  /** What is chosen, e.g. `rows`; part of the key under which measurements are stored. */
+  choice: string;
+  candidates: readonly number[];
+  usual: number;
+  plan(candidate: number): L;
+}
 
 export interface GpuPasses {
   passes: GpuPass[];
@@ -62,11 +73,11 @@ export interface GpuPasses {
 
 /** One dispatch. */
 export interface GpuPass {
-  /** The `// @entry NAME` section (and function) of the shader; defaults to the entry's own name. */
+  /** The `// @entry NAME` section (and function) of the shader; default: the entry's own name. */
   entry?: string;
-  /** Further sections of the shader, put before the entry's own, where there are several to choose from: its tile, its sums. */
+  /** `// @section NAME`s that the entry's own section is put together with, where there are several to choose from, e.g. its tile. */
   sections?: string[];
-  /** Texts of WGSL to put before the section: what several shaders share, or may do in one of several ways. */
+  /** Library files that the kernel takes from the shader's `#optional` lines, e.g. `gemv/sums` for lib/gemv/sums.wgsl. */
   include?: string[];
   /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
   constants?: Record<string, number | undefined>;
@@ -80,10 +91,10 @@ export interface GpuPass {
   reads?: string[];
   writes?: string[];
   /**
-   * Launches that differ in where their tensors lie may become a series (backend/gpu_series.ts): the shader reaches tensors by
-   * `name[…]` alone, no local has a tensor's name, and no barrier depends on what is read.
+   * Launches that differ only in where their tensors lie may share a pipeline and a bind group (backend/series.ts). No barrier of
+   * such a kernel may depend on values that it reads.
    */
-  spaced?: boolean;
+  series?: boolean;
   /** Workgroup counts. Use `grid` for a flat count above 65535. */
   workgroups: [number, number?, number?];
 }
@@ -156,7 +167,7 @@ export interface Entry<
     Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;
   readonly entry: string;
-  readonly shader: string;
+  readonly shader: ShaderFile;
   readonly names: readonly string[];
   readonly dimNames: readonly string[];
   readonly attrNames: readonly string[];
@@ -179,7 +190,7 @@ type EntryName = 'forward' | 'step' | 'backward' | `backward_${string}`;
 export function entry<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: EntryName, shader: string, spec: EntrySpec<T, A>): Entry<T, A> {
+>(op: string, name: EntryName, shader: ShaderFile, spec: EntrySpec<T, A>): Entry<T, A> {
   return named(op, name, shader, spec);
 }
 
@@ -188,7 +199,7 @@ export function entry<
 export function composite<
   const T extends Record<string, TensorSpec>,
   const A extends Record<string, AttrSpec> = Record<string, never>,
->(op: string, name: EntryName, shader: string, spec: CompositeSpec<T, A>): Entry<T, A> & Pick<CompositeSpec<T, A>, 'parts'> {
+>(op: string, name: EntryName, shader: ShaderFile, spec: CompositeSpec<T, A>): Entry<T, A> & Pick<CompositeSpec<T, A>, 'parts'> {
   return { ...named(op, name, shader, spec), parts: spec.parts };
 }
 
@@ -196,7 +207,7 @@ export function composite<
 function named<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
   op: string,
   name: EntryName,
-  shader: string,
+  shader: ShaderFile,
   spec: EntrySpec<T, A> | CompositeSpec<T, A>,
 ): Entry<T, A> {
   const dimNames = new Set<string>();

@@ -10,10 +10,9 @@
  * going through states, and C_i·B_j, like its gradient, is shared by a group's heads. Very long or odd-sized sequences, and those
  * that continue a state, are walked position by position.
  */
-import teamShuffle from '../../shaders/lib/gemv/shuffle.wgsl';
 import shader from '../../shaders/ssd.wgsl';
 import { shuffles } from './gemv.js';
-import { ceilDiv, entry, type GpuCaps, type GpuPasses, grid } from './spec.js';
+import { ceilDiv, entry, type GpuCaps, type GpuChoice, type GpuPasses, grid } from './spec.js';
 
 /** The largest headdim whose rows a backward workgroup can hold. */
 const MAX_HEADDIM = 1024;
@@ -77,19 +76,26 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
 }
 
 /** Launch of one position on from a state, where subgroups hold a row of it; else undefined. */
-function planStep({ m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>, caps: GpuCaps) {
+function planStep(
+  { m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>,
+  caps: GpuCaps,
+): GpuChoice | undefined {
   if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
   // More rows a team are more loads on the way at once; few rows in all want many teams.
   const wg = 256;
-  const rows = caps.choose('rows', [1, 2, 4], m * e >= 16384 ? 4 : 2);
   return {
-    entry: 'forward_step',
-    include: [teamShuffle],
-    enable: ['subgroups'],
-    constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
-    vec4: ['xbc', 'state'],
-    spaced: true,
-    workgroups: grid(ceilDiv(m * h * headdim, (wg / 32) * rows)),
+    choice: 'rows',
+    candidates: [1, 2, 4],
+    usual: m * e >= 16384 ? 4 : 2,
+    plan: (rows) => ({
+      entry: 'forward_step',
+      include: ['gemv/shuffle'],
+      enable: ['subgroups'],
+      constants: { WG: wg, R: rows, K: ceilDiv(d_state, 128) },
+      vec4: ['xbc', 'state'],
+      series: true,
+      workgroups: grid(ceilDiv(m * h * headdim, (wg / 32) * rows)),
+    }),
   };
 }
 
@@ -276,7 +282,7 @@ export const ssd = {
     webgpu(d, caps) {
       const p = d.p === 0 ? pairs(d) : undefined;
       if (p) return forwardPairs(d, p);
-      return planStep(d, caps) ?? { ...planRows('forward', d, ['xbc', 'state']), spaced: true };
+      return planStep(d, caps) ?? { ...planRows('forward', d, ['xbc', 'state']), series: true };
     },
     flops: ({ m, l, e, d_state }) => m * l * e * (5 * d_state + 2),
     wasmParts: true,

@@ -1,5 +1,5 @@
 /** Which tile a matrix product on WebGPU takes: a section of the shader (`sections` of a plan) and its constants. */
-import { ceilDiv, type GpuCaps } from './spec.js';
+import { ceilDiv, type GpuCaps, type GpuChoice, type GpuPass } from './spec.js';
 
 export interface Tile {
   /** The section that includes it. */
@@ -24,14 +24,25 @@ const manyRegisters = (caps: GpuCaps) => caps.subgroupMinSize === 32 && caps.sub
 
 const count = (rows: number, columns: number, size: number) => ceilDiv(rows, size) * ceilDiv(columns, size);
 
-/** For `parts` products of `rows` × `columns` sums each. The two tiles add up in the same order. */
-export function tileOf(rows: number, columns: number, parts: number, caps: GpuCaps): Tile {
+/** `plan` with a tile for `parts` products of `rows` × `columns` sums each. The two tiles add up in the same order. */
+export function tiledPlan(
+  rows: number,
+  columns: number,
+  parts: number,
+  caps: GpuCaps,
+  plan: (tile: Tile) => GpuPass,
+): GpuPass | GpuChoice<GpuPass> {
   const wide = count(rows, columns, WIDE.size);
   // Ragged edges waste up to a tile; a wide one is worth about a third more work.
   const worth = wide * parts >= ENOUGH && 3 * wide <= count(rows, columns, TILE.size);
   const usual = worth && manyRegisters(caps) ? WIDE : TILE;
-  if (Math.min(rows, columns) < WIDE.size) return usual;
-  return caps.choose('tile', [TILE.size, WIDE.size], usual.size) === WIDE.size ? WIDE : TILE;
+  if (Math.min(rows, columns) < WIDE.size) return plan(usual);
+  return {
+    choice: 'tile',
+    candidates: [TILE.size, WIDE.size],
+    usual: usual.size,
+    plan: (size) => plan(size === WIDE.size ? WIDE : TILE),
+  };
 }
 
 /** Whether products may be made of f16 factors on matrix units, by kernels that take so many bytes of workgroup memory. */

@@ -26,6 +26,12 @@ export function environment(name: string): string | undefined {
   }
 }
 
+/** Whether AIM_DEBUG, in the environment or a global variable (browsers), names `what`, e.g. `shaders`; several are separated by commas. */
+export function debugging(what: string): boolean {
+  const asked = environment('AIM_DEBUG') ?? (globalThis as { AIM_DEBUG?: string }).AIM_DEBUG;
+  return asked?.split(',').includes(what) ?? false;
+}
+
 /** Dawn's toggles: those given, else the words of the environment variable AIM_DAWN. */
 export const dawnToggles = (given?: readonly string[]): string[] => [...(given ?? environment('AIM_DAWN')?.match(/\S+/g) ?? [])];
 

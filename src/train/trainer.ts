@@ -155,7 +155,7 @@ export class Trainer {
       weightDecay: o.weightDecay ?? 0.05,
       clipNorm: o.clipNorm ?? 1,
       emaDecay: o.emaDecay ?? 0,
-      lossScale: o.lossScale ?? (model.be.rounds ? LOSS_SCALE : 0),
+      lossScale: o.lossScale ?? (model.be.traits.roundsProducts ? LOSS_SCALE : 0),
     };
     this.check();
     this.at = this.open(model.on);
@@ -224,7 +224,7 @@ export class Trainer {
       while (this.step < Math.min(evaluates ? done : done + 1, last)) {
         signal?.throwIfAborted();
         await this.attempt(() => this.take(), signal);
-        if (this.at.be.name !== 'webgpu') await pause();
+        if (!this.at.be.traits.asynchronous) await pause();
       }
       const { metrics, gradNorm, lossScale } = await this.attempt(() => this.figures.get(done)!(), signal);
       const skipped = !Number.isFinite(gradNorm);

@@ -82,9 +82,14 @@ export function verifyMode(aim: AiM): VerifyMode {
   const { be, rounded } = aim;
   const halves = [...aim.named().values()].some(({ tensor }) => tensor.dtype === 'f16');
   const exact = be.name === 'reference';
-  const name = be.halfProducts ? 'mixed' : rounded ? 'f16 weights' : exact ? 'reference' : 'f32';
+  const name = be.traits.matrixUnits ? 'mixed' : rounded ? 'f16 weights' : exact ? 'reference' : 'f32';
   const wide = exact ? 'float64' : 'float32';
   const weights = rounded ? 'float16, rounded from what is stored' : halves ? 'float16, as they are stored' : wide;
-  const missing = be.rounds ? ", since 'mixed' needs matrix units that this device does not have" : '';
-  return { name, weights, products: be.halfProducts ? 'float16 factors, float32 sums' : `${wide}${missing}`, ...MODES[name] };
+  const missing = be.traits.roundsProducts ? ", since 'mixed' needs matrix units that this device does not have" : '';
+  return {
+    name,
+    weights,
+    products: be.traits.matrixUnits ? 'float16 factors, float32 sums' : `${wide}${missing}`,
+    ...MODES[name],
+  };
 }

@@ -56,10 +56,11 @@ it('a choice that is kept is the one that runs', async () => {
     const again = await make(options);
     const be = again.be as WebGpuBackend;
     const dims = Object.fromEntries(Object.entries(question.attrs));
-    const got = be.tuning.chooser(question.entry, question.tensors, { ...dimsOf(question), ...dims })(
-      'rows',
-      question.candidates,
-      -1,
+    const got = be.tuning.choose(
+      { choice: 'rows', candidates: question.candidates, usual: -1 },
+      question.entry,
+      question.tensors,
+      { ...dimsOf(question), ...dims },
     );
     await again.dispose();
     return got;

@@ -104,7 +104,7 @@ describe('mode', () => {
   it('tells what the device does, not what was asked for', async ({ skip }) => {
     const modeOf = async (device: 'wasm' | 'webgpu', folder = fixture('mamba2-adaln')) => {
       const aim = await AiM.fromPretrained(folder, { device, dtype: 'f16', precision: 'mixed' });
-      const { halfProducts } = aim.be;
+      const { matrixUnits: halfProducts } = aim.be.traits;
       const mode = verifyMode(aim);
       await aim.dispose();
       return { halfProducts, ...mode };

@@ -1,4 +1,4 @@
-/** Launches that a plan may choose between (GpuCaps.choose) give the same result to the bit: tuning changes speed alone. */
+/** Launches that a plan may choose between (GpuChoice) give the same result to the bit: tuning changes speed alone. */
 import { expect, it } from 'vitest';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { gatedNormLinear } from '../../src/ops/gated_norm_linear.js';

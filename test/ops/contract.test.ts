@@ -26,7 +26,7 @@ for (const [name, make] of Object.entries(makers)) {
     let poison: { kernels: number } | undefined;
     beforeAll(async () => {
       backend = await make();
-      if (backend instanceof WebGpuBackend) poison = poisoned(backend.device);
+      if (backend instanceof WebGpuBackend) poison = poisoned(backend);
     });
     afterAll(() => {
       backend?.dispose();

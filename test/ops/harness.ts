@@ -56,7 +56,7 @@ export function inputs(op: OpCases, c: Case, seed: number) {
 export async function runCase(backend: Backend, op: OpCases, c: Case, values: ReturnType<typeof inputs>) {
   const tensors: Record<string, Tensor> = {};
   for (const [name, v] of Object.entries(values)) {
-    const half = backend.halves && c.half?.includes(name);
+    const half = backend.traits.halves && c.half?.includes(name);
     tensors[name] = backend.from(v.data, v.shape, half ? 'f16' : (v.spec.dtype ?? 'f32'));
   }
   const attrs = Object.fromEntries(op.entry.attrNames.map((n) => [n, (c[n] as number) ?? 0]));

@@ -19,7 +19,7 @@ describe('wide tiles, with default limits', () => {
       if (!backend) return skip(NO_ADAPTER);
       expect(misplaced({ ...op, section: 'tile' }, backend.caps)).toBeUndefined();
       const subgroups = { subgroupMinSize: 32, subgroupMaxSize: 32 };
-      const wide = new WebGpuBackend(backend.device, undefined, false);
+      const wide = new WebGpuBackend(backend.device, { owned: false });
       Object.assign(wide.caps, subgroups);
       expect(misplaced(op, wide.caps)).toBeUndefined();
       expect(await checkTiles(wide, op)).toEqual([]);

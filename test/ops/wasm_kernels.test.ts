@@ -1,6 +1,7 @@
 /** The WASM backend checks what assembly exports against the specs, and tests notice a kernel that asks for too little scratch memory. */
 /// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import shader from '../../shaders/silu.wgsl';
 import type { WasmBackend } from '../../src/backend/wasm.js';
 import { type AnyEntry, entry } from '../../src/ops/spec.js';
 import { wasmBackend } from '../backends.js';
@@ -48,14 +49,14 @@ describe('a kernel that does not fit its spec is reported with the place', () =>
   const run = (e: AnyEntry) => be.run(e, { x: be.tensor([2, 3]), y: be.tensor([2, 3]) } as never);
 
   it('a missing one', () => {
-    const forgotten = entry('gelu', 'forward', '', spec);
+    const forgotten = entry('gelu', 'forward', shader, spec);
     expect(() => run(forgotten)).toThrow(
       /^gelu\.forward has no WASM kernel; assembly\/gelu\.ts must export gelu_forward, and `npm run build`/,
     );
   });
 
   it('one with other arguments', () => {
-    const other = entry('silu', 'forward', '', { ...spec, attrs: { slope: 'f32' } });
+    const other = entry('silu', 'forward', shader, { ...spec, attrs: { slope: 'f32' } });
     expect(() => run(other)).toThrow(
       /^silu_forward of assembly\/silu\.ts takes 4 arguments, but by src\/ops\/silu\.ts they are 5 \(x, y, m, n, slope\)/,
     );

@@ -7,4 +7,4 @@ fn place(i: u32, q: u32) -> u32 {
   if (HALF == 1u) { return i * QUADS + q % 2u * (QUADS / 2u) + q / 2u; }
   return i * QUADS + q;
 }
-fn x_at(i: u32, q: u32) -> vec4f { return xs[place(i, q)]; }
+fn x4(i: u32, q: u32) -> vec4f { return xs[place(i, q)]; }

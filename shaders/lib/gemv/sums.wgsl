@@ -1,6 +1,6 @@
 // acc[r·M + i] = Σₖ w[row0 + r, k]·x_i[k] for R rows of w and M of x, by a team of 32 threads (WG / 32 to a workgroup). A
 // thread takes every 32nd chunk of 16 bytes of a row of w, K numbers long; then team_sums adds its sums to the other threads',
-// in an order that depends neither on M nor on R, which are powers of two. Expects x_at(i, q), numbers 4q to 4q+3 of x_i.
+// in an order that depends neither on M nor on R, which are powers of two. Expects x4(i, q), numbers 4q to 4q+3 of x_i.
 const E = select(4u, 8u, HALF == 1u);
 const LINE = K / E;
 const STEPS = (LINE + 31u) / 32u;
@@ -17,7 +17,7 @@ fn held(lane: u32) -> u32 { return lane / COPIES * EACH; }
 fn chunks(row0: u32, step: u32, lane: u32) -> Chunks {
   let c = min(step * 32u + lane, LINE - 1u);
   var v: Chunks;
-  for (var r = 0u; r < R; r++) { v[r] = w[min(row0 + r, N - 1u) * LINE + c]; }
+  for (var r = 0u; r < R; r++) { v[r] = w_at(min(row0 + r, N - 1u) * LINE + c); }
   return v;
 }
 
@@ -40,7 +40,7 @@ fn accumulate(v: Chunks, step: u32, lane: u32) {
       if (part == 0u) { a[r] = low(v[r]); } else { a[r] = high(v[r]); }
     }
     for (var i = 0u; i < M; i++) {
-      let b = x_at(i, c * (E / 4u) + part);
+      let b = x4(i, c * (E / 4u) + part);
       for (var r = 0u; r < R; r++) { acc[r * M + i] = dot_add(a[r], b, acc[r * M + i]); }
     }
   }

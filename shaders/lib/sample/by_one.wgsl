@@ -1,6 +1,6 @@
 // Logits i to i+3, or what there is of them.
 fn quad(i: u32) -> vec4f {
   var v: vec4f;
-  for (var q = 0u; q < 4u; q++) { v[q] = logits[min(i + q, params.b * params.v - 1u)]; }
+  for (var q = 0u; q < 4u; q++) { v[q] = logits_at(min(i + q, params.b * params.v - 1u)); }
   return v;
 }

@@ -4,9 +4,9 @@
 const FOUR = vec4u(0u, 1u, 2u, 3u);
 
 // Vector `at` of position t of xbc, of sequence i; nothing outside.
-fn xbc_at(i: u32, t: u32, at: u32, live: bool) -> vec4f {
+fn xbc4(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   if (!live || t >= params.l) { return vec4f(); }
-  return xbc[(i * params.l + t) * (params.c / 4u) + at];
+  return xbc_at((i * params.l + t) * (params.c / 4u) + at);
 }
 // The first vector of B and of C in a row.
 fn B_of(group: u32) -> u32 { return (params.e + group * params.d_state) / 4u; }

@@ -30,7 +30,7 @@ fn walk(tile: u32, lid: u32) {
       var xy = vec2f();
       if (live && r < p && o / PAD < len) {
         let row = i * params.l + position(t0 + o / PAD);
-        xy = vec2f(x_at(row * params.c + head * p + r), dy[row * params.e + head * p + r]);
+        xy = vec2f(xbc_scalar(row * params.c + head * p + r), dy_at(row * params.e + head * p + r));
       }
       push[o] = push_of(xy);
       weight[o] = weight_of(xy);
@@ -49,7 +49,7 @@ fn walk(tile: u32, lid: u32) {
       var key: array<V, KV>;
       for (var k = 0u; k < KV; k++) {
         key[k] = V();
-        if (k * LANES + lane < nv) { key[k] = gain * xbc[first + k * LANES]; }
+        if (k * LANES + lane < nv) { key[k] = gain * xbc_at(first + k * LANES); }
       }
       var uw = 0.0;
       for (var r = 0u; r < R; r++) {
@@ -66,8 +66,8 @@ fn walk(tile: u32, lid: u32) {
       var kq = V();
       for (var k = 0u; k < KV; k++) {
         if (k * LANES + lane < nv) {
-          mq += minus[t * KV + k] * xbc[query + k * LANES];
-          kq += key[k] * xbc[query + k * LANES];
+          mq += minus[t * KV + k] * xbc_at(query + k * LANES);
+          kq += key[k] * xbc_at(query + k * LANES);
         }
       }
       to_query[t * WG + lid] = total(mq);
@@ -95,7 +95,7 @@ fn walk(tile: u32, lid: u32) {
             sum += sums[t * WG + s * LANES + o % LANES];
             uw += push_weight[t * SPLIT + s];
           }
-          finish(row, (row * params.h + head) * nv + q, head, sum + uw * gain_at(row, head) * xbc[key_at(row) + group + q]);
+          finish(row, (row * params.h + head) * nv + q, head, sum + uw * gain_at(row, head) * xbc_at(key_at(row) + group + q));
         }
       }
       workgroupBarrier();

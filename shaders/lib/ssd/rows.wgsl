@@ -50,8 +50,8 @@ fn walk(tile: u32, lid: u32) {
       for (var k = 0u; k < K; k++) {
         let q = k * LANES + lane;
         if (q < nk) {
-          H[k] = a * H[k] + u * xbc[key + q];
-          sum += H[k] * xbc[query + q];
+          H[k] = a * H[k] + u * xbc_at(key + q);
+          sum += H[k] * xbc_at(query + q);
         }
       }
       partial[t * WG + lid] = total(sum);

@@ -3,7 +3,7 @@
 
 // Four positions × four columns of xbc, turned: [q] holds column q of the four positions.
 fn turned(i: u32, t: u32, at: u32, live: bool) -> mat4x4f {
-  return transpose(mat4x4f(xbc_at(i, t, at, live), xbc_at(i, t + 1u, at, live), xbc_at(i, t + 2u, at, live), xbc_at(i, t + 3u, at, live)));
+  return transpose(mat4x4f(xbc4(i, t, at, live), xbc4(i, t + 1u, at, live), xbc4(i, t + 2u, at, live), xbc4(i, t + 3u, at, live)));
 }
 
 fn score(tile: u32, lid: u32) {
@@ -35,9 +35,9 @@ fn score(tile: u32, lid: u32) {
   let column = place.y / 4u + lid % 8u;
   for (var r = 0u; r < 4u; r++) {
     let at = (row + r) * (LP / 4u) + column;
-    scores[at] = sum.m00[r];
-    scores[at + 8u] = sum.m01[r];
-    scores[at + 8u * LP] = sum.m10[r];
-    scores[at + 8u * LP + 8u] = sum.m11[r];
+    scores_put(at, sum.m00[r]);
+    scores_put(at + 8u, sum.m01[r]);
+    scores_put(at + 8u * LP, sum.m10[r]);
+    scores_put(at + 8u * LP + 8u, sum.m11[r]);
   }
 }

@@ -21,21 +21,21 @@ fn take_step(team: u32, lane: u32, lid: u32) {
   var c: array<vec4f, K>;
   for (var k = 0u; k < K; k++) {
     let q = min(k * 32u + lane, nv - 1u);
-    for (var r = 0u; r < R; r++) { H[r * K + k] = state[(at + r) * nv + q]; }
-    b[k] = xbc[key + q];
-    c[k] = xbc[query + q];
+    for (var r = 0u; r < R; r++) { H[r * K + k] = state_at((at + r) * nv + q); }
+    b[k] = xbc_at(key + q);
+    c[k] = xbc_at(query + q);
   }
   var xs: array<f32, R>;
-  for (var r = 0u; r < R; r++) { xs[r] = x_at(i * params.c + head * p + at % p + r); }
-  let skip = D[head];
+  for (var r = 0u; r < R; r++) { xs[r] = xbc_scalar(i * params.c + head * p + at % p + r); }
+  let skip = D_at(head);
   let dt = dt_at(i, head);
-  let decay = exp(-exp(A_log[head]) * dt);
+  let decay = exp(-exp(A_log_at(head)) * dt);
   for (var r = 0u; r < R; r++) {
     for (var k = 0u; k < K; k++) {
       let q = k * 32u + lane;
       if (q < nv) {
         let u = decay * H[r * K + k] + (dt * xs[r]) * b[k];
-        if (live) { state[(at + r) * nv + q] = u; }
+        if (live) { state_put((at + r) * nv + q, u); }
         acc[r] += total(u * c[k]);
       }
     }
@@ -45,6 +45,6 @@ fn take_step(team: u32, lane: u32, lid: u32) {
   if (live && lane % (32u / R) == 0u) {
     var x = xs[0];
     for (var q = 1u; q < R; q++) { if (q == r) { x = xs[q]; } }
-    y[i * params.e + head * p + at % p + r] = acc[0] + skip * x;
+    y_put(i * params.e + head * p + at % p + r, acc[0] + skip * x);
   }
 }

@@ -1,5 +1,4 @@
 // n and e divide by 4: xbc and states in whole vectors.
 alias V = vec4f;
 const WIDTH = 4u;
-fn x_at(i: u32) -> f32 { return xbc[i / 4u][i % 4u]; }
 fn total(v: vec4f) -> f32 { return dot(v, vec4f(1.0)); }

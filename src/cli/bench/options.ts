@@ -75,7 +75,7 @@ export type Plan = ReturnType<typeof plan>;
 export function plan(asked: Asked, be: Backend) {
   const gpu = be.name === 'webgpu';
   const matrices = be instanceof WebGpuBackend && be.caps.matrices;
-  if (asked.weights?.includes('f16') && !be.halves)
+  if (asked.weights?.includes('f16') && !be.traits.halves)
     throw new OptionError(`--weights is f16, but ${be.name} holds weights as f32; leave it out or use --device webgpu.`);
   if (asked.precisions?.includes('mixed') && !matrices)
     throw new OptionError(

@@ -1,0 +1,154 @@
+/**
+ * Takes a WGSL file apart, line by line, into what src/ops/shader_file.ts describes, so that nothing has to search shader text
+ * later. A line of these kinds has a meaning of its own; it begins in the first column:
+ *   #include "lib/x.wgsl"             the text of another file, once in a kernel
+ *   #optional "lib/x.wgsl"            a file that a plan may include by name (`include: ['x']`)
+ *   // @section NAME                  text that a plan may take (`sections: ['NAME']`)
+ *   // @entry NAME, SIZE threads      a section that is launched: workgroups of SIZE call its function NAME
+ *   // @in|out|inout x?: f32 [m, n]   a binding of the section, `?` where it may be left out, with its shape
+ *   const, alias, var<workgroup>      declarations of one line, which tests compute sizes from
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const SHADERS = resolve(dirname(fileURLToPath(import.meta.url)), '../shaders');
+
+/** Declarations, and what stands between their name and their value. */
+const DECLARATIONS = { const: ' = ', alias: ' = ', 'var<workgroup>': ': ' };
+
+/** @param {string} text @param {string} file its path from shaders/ */
+export function parseShader(text, file) {
+  const shader = { file, head: [], sections: {}, optional: [] };
+  /** The section that lines go to; undefined in the file's head. */
+  let section;
+  /** The piece of plain text that lines go to. */
+  let open;
+  const fail = (line, what) => {
+    throw new Error(`shaders/${file}:${line} ${what}`);
+  };
+  for (const [i, row] of text.split('\n').entries()) {
+    const line = i + 1;
+    const pieces = section?.pieces ?? shader.head;
+    const special = (piece) => {
+      open = undefined;
+      if (piece) pieces.push(piece);
+    };
+    const directive = row.startsWith('// @') ? row.slice(4) : row.startsWith('#') ? row : '';
+    const word = directive.split(' ', 1)[0];
+    const rest = directive.slice(word.length + 1);
+    const declaration = Object.keys(DECLARATIONS).find((keyword) => row.startsWith(`${keyword} `));
+    if (word === '#include' || word === '#optional') {
+      if (!rest.startsWith('"') || !rest.endsWith('"')) fail(line, `${word} has no file in quotation marks`);
+      const include = rest.slice(1, -1);
+      special(word === '#include' ? { include } : undefined);
+      if (word === '#optional') shader.optional.push(include);
+    } else if (word === 'entry' || word === 'section') {
+      const [name, size] = rest.split(', ');
+      if (shader.sections[name]) fail(line, `there is a section ${name} already`);
+      section = { line, bindings: [], pieces: [] };
+      shader.sections[name] = section;
+      special();
+      if (word === 'section') continue;
+      if (!size?.endsWith(' threads')) fail(line, 'an entry is "// @entry NAME, SIZE threads"');
+      section.threads = size.slice(0, -' threads'.length);
+      section.builtins = parameters(text.split('\n').slice(line), name) ?? fail(line, `there is no function ${name} below`);
+    } else if (word === 'in' || word === 'out' || word === 'inout') {
+      if (!section) fail(line, 'a binding belongs to a section');
+      section.bindings.push({ line, text: directive });
+      special();
+    } else if (word) {
+      fail(line, `"${word}" is not known here`);
+    } else if (declaration) {
+      const between = DECLARATIONS[declaration];
+      const at = row.indexOf(between);
+      if (at < 0 || !row.endsWith(';')) fail(line, `a ${declaration} at the first column must end on its line`);
+      special({
+        line,
+        declare: declaration,
+        name: row.slice(declaration.length + 1, at),
+        value: row.slice(at + between.length, -1),
+      });
+    } else if (open) {
+      open.text += `\n${row}`;
+    } else {
+      open = { line, text: row };
+      pieces.push(open);
+    }
+  }
+  return shader;
+}
+
+/** The names of a function's parameters. */
+function parameters(rows, name) {
+  const row = rows.find((r) => r.startsWith(`fn ${name}(`));
+  return row
+    ?.slice(row.indexOf('(') + 1, row.indexOf(')'))
+    .split(', ')
+    .map((parameter) => parameter.split(': ')[0]);
+}
+
+/**
+ * For a release: comments, indentation, line ends within functions and blanks between words and signs cost download size only;
+ * the bindings' shapes are for readers and for the check in src/backend/wgsl/check.ts.
+ */
+function minified({ file, head, sections, optional }) {
+  const small = (pieces) =>
+    joined(
+      pieces.map((piece) => {
+        if (piece.declare && piece.declare !== 'var<workgroup>')
+          return { line: piece.line, text: `${piece.declare} ${piece.name}${DECLARATIONS[piece.declare]}${piece.value};` };
+        return piece;
+      }),
+    ).flatMap((piece) => {
+      if (piece.text === undefined) return [piece];
+      const text = piece.text
+        .replace(/^[ \t]+/gm, '')
+        .replace(/\/\/.*$/gm, '')
+        .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
+        .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
+        .replace(/\n{2,}/g, '\n')
+        .replace(/(?<=[;,({}])\n(?!const|alias|var<|fn|struct|@|\/\/|#)/g, '')
+        .trim();
+      return text ? [{ line: piece.line, text }] : [];
+    });
+  const smaller = Object.entries(sections).map(([name, { line, threads, builtins, pieces }]) => [
+    name,
+    { line, ...(threads && { threads, builtins }), pieces: small(pieces) },
+  ]);
+  return { file, head: small(head), sections: Object.fromEntries(smaller), optional };
+}
+
+/** Neighbouring texts as one. */
+function joined(pieces) {
+  const out = [];
+  for (const piece of pieces) {
+    const last = out.at(-1);
+    if (piece.text !== undefined && last?.text !== undefined)
+      out[out.length - 1] = { line: last.line, text: `${last.text}\n${piece.text}` };
+    else out.push(piece);
+  }
+  return out;
+}
+
+/** A shader as a module whose default export is a ShaderFile; files that it includes are modules of their own. */
+export function shaderModule(path, minify) {
+  const file = relative(SHADERS, path).split(sep).join('/');
+  const parsed = parseShader(readFileSync(path, 'utf8'), file);
+  const shader = minify ? minified(parsed) : parsed;
+  const names = [];
+  const imported = (include) => {
+    if (!names.includes(include)) names.push(include);
+    return `file${names.indexOf(include)}`;
+  };
+  const list = (pieces) =>
+    `[${pieces.map((piece) => (piece.include ? `{include:${imported(piece.include)}}` : JSON.stringify(piece))).join()}]`;
+  const sections = Object.entries(shader.sections).map(
+    ([name, { pieces, ...rest }]) => `${name}:${JSON.stringify(rest).slice(0, -1)},pieces:${list(pieces)}}`,
+  );
+  const body = `{file:${JSON.stringify(file)},head:${list(shader.head)},sections:{${sections.join()}},optional:[${shader.optional.map(imported).join()}]}`;
+  return [
+    ...names.map((name, i) => `import file${i} from ${JSON.stringify(resolve(dirname(path), name))};`),
+    `export default ${body};`,
+  ].join('\n');
+}

@@ -1,0 +1,124 @@
+/** The text of a kernel, and where each of its lines comes from. */
+import type { Kernel, Located, TypedBinding } from './kernel.js';
+
+/** Launches that share a pipeline and a bind group (../series.ts): launch number `member` finds its tensors further on. */
+export interface SeriesLayout {
+  /** Bind group index. */
+  readonly slot: number;
+  /** Workgroups along x of one launch; a member's number is how many more it has, and those do nothing. */
+  readonly x: number;
+  /** Elements from one member's tensors to the next one's, by binding. */
+  readonly steps: readonly number[];
+}
+
+export interface AssembleOptions {
+  series?: SeriesLayout | undefined;
+  /** Statements that run before the entry, in all threads; `lid` is the thread's number. For tests. */
+  prologue?: readonly string[] | undefined;
+}
+
+/** A line's place in shaders/; undefined where it is generated. */
+export interface SourceLine {
+  readonly file: string;
+  readonly line: number;
+}
+
+export interface Assembled {
+  readonly label: string;
+  readonly code: string;
+  /** Of every line of `code`. */
+  readonly places: readonly (SourceLine | undefined)[];
+}
+
+/** The function that a pipeline launches. */
+export const MAIN = 'main';
+
+/** Parameters that an entry may have. */
+const BUILTINS: Record<string, string> = {
+  wg: '@builtin(workgroup_id) wg: vec3u',
+  nwg: '@builtin(num_workgroups) nwg: vec3u',
+  lid: '@builtin(local_invocation_index) lid: u32',
+  warp: '@builtin(subgroup_id) warp: u32',
+};
+
+/** Joins constants, parameters, bindings with their accessors, the shader's own text, and the function that a pipeline launches. */
+export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembled {
+  const { series } = options;
+  const lines: string[] = [];
+  const places: (SourceLine | undefined)[] = [];
+  const generated = (...rows: string[]) => {
+    for (const row of rows) {
+      lines.push(row);
+      places.push(undefined);
+    }
+  };
+  generated(
+    ...kernel.enable.map((extension) => `enable ${extension};`),
+    ...Object.entries(kernel.constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`),
+    `struct Params { ${kernel.params.map(([name, type]) => `${name}: ${type},`).join(' ')} }`,
+    `@group(${series?.slot ?? 0}) @binding(0) var<uniform> params: Params;`,
+    ...(series ? ['var<private> member: u32;'] : []),
+    ...kernel.bindings.flatMap((b, i) => [
+      `@group(${series?.slot ?? 0}) @binding(${i + 1}) var<storage, ${b.writable ? 'read_write' : 'read'}> ${variable(b.name)}: array<${b.element}>;`,
+      ...accessors(b, series?.steps[i] ? `member * ${series.steps[i]}u + ` : ''),
+    ]),
+    'fn flat(at: vec3u, n: vec3u) -> u32 { return at.x + n.x * (at.y + n.y * at.z); }',
+  );
+  for (const { file, piece } of kernel.body)
+    for (const [i, row] of textOf(piece).split('\n').entries()) {
+      lines.push(row);
+      places.push({ file, line: piece.line + i });
+    }
+  generated(...main(kernel, options));
+  return { label: kernel.label, code: lines.join('\n'), places };
+}
+
+function textOf(piece: Located['piece']): string {
+  if ('text' in piece) return piece.text;
+  return `${piece.declare} ${piece.name}${piece.declare === 'var<workgroup>' ? ':' : ' ='} ${piece.value};`;
+}
+
+/** The WGSL variable of a binding. Shader files do not use it: what they read and write must go through the accessors. */
+const variable = (name: string) => `${name}_buffer`;
+
+/**
+ * Functions through which shaders reach a binding x, whose elements may be vectors of four: x_at(i) is element i, x_put(i, value)
+ * and x_add(i, value) overwrite it and add to it, x_scalar(i) is number i. Of f16, packed into words, x_at gives f32.
+ * `offset` is where a series' member begins.
+ */
+function accessors({ name, element, half, writable }: TypedBinding, offset: string): string[] {
+  const x = (at: string) => `${variable(name)}[${offset}${at}]`;
+  const get = (suffix: string, type: string, value: string) => `fn ${name}_${suffix}(at: u32) -> ${type} { return ${value}; }`;
+  if (half) {
+    const words = x('at');
+    return [
+      element === 'u32'
+        ? get('at', 'f32', `unpack2x16float(${x('at / 2u')})[at % 2u]`)
+        : get('at', 'vec4f', `vec4f(unpack2x16float(${words}.x), unpack2x16float(${words}.y))`),
+    ];
+  }
+  const scalar = element === 'vec4<u32>' ? 'u32' : 'f32';
+  const read = [get('at', element, x('at'))];
+  if (element.startsWith('vec4')) read.push(get('scalar', scalar, `${x('at / 4u')}[at % 4u]`));
+  else if (!element.startsWith('vec')) read.push(get('scalar', element, x('at')));
+  if (!writable) return read;
+  return [
+    ...read,
+    `fn ${name}_put(at: u32, value: ${element}) { ${x('at')} = value; }`,
+    `fn ${name}_add(at: u32, value: ${element}) { ${x('at')} += value; }`,
+  ];
+}
+
+/** The function that a pipeline launches: it hands the entry its builtins, those of a launch alone where it is one of a series. */
+function main({ builtins, threads, entry }: Kernel, { series, prologue }: AssembleOptions): string[] {
+  const used = new Set([...builtins, ...(series ? ['wg', 'nwg'] : []), ...(prologue ? ['lid'] : [])]);
+  const given = builtins.map((name) => (series && name === 'nwg' ? `vec3u(${series.x}u, nwg.yz)` : name));
+  return [
+    `@compute @workgroup_size(${threads})`,
+    `fn ${MAIN}(${[...used].map((name) => BUILTINS[name]).join(', ')}) {`,
+    ...(series ? [`  if (wg.x >= ${series.x}u) { return; }`, `  member = nwg.x - ${series.x}u;`] : []),
+    ...(prologue ?? []),
+    `  ${entry}(${given.join(', ')});`,
+    '}',
+  ];
+}

@@ -1,0 +1,15 @@
+/** What a compiler says of a shader, in terms of the files in shaders/. */
+import type { Assembled } from './assemble.js';
+
+/** The errors among a compiler's messages, each with its place and the line that it is about; undefined where there are none. */
+export function mistakes({ label, code, places }: Assembled, messages: Iterable<GPUCompilationMessage>): string | undefined {
+  const rows = code.split('\n');
+  const found: string[] = [];
+  for (const { type, lineNum, linePos, message } of messages) {
+    if (type !== 'error') continue;
+    const place = places[lineNum - 1];
+    const where = place ? `shaders/${place.file}:${place.line}:${linePos}` : `line ${lineNum}:${linePos} of generated text`;
+    found.push(`${where} ${message}\n    ${rows[lineNum - 1]?.trim() ?? ''}`);
+  }
+  return found.length ? `the kernel ${label} does not compile:\n${found.join('\n')}` : undefined;
+}

@@ -1,0 +1,41 @@
+/** A WGSL file in parts, as scripts/wgsl.mjs makes it of shaders/*.wgsl when the library is built or a test loads it. */
+
+export interface ShaderFile {
+  /** Path from shaders/, e.g. `lib/gemv/sums.wgsl`. */
+  readonly file: string;
+  /** What every section needs. */
+  readonly head: readonly Piece[];
+  /** By the names of their `// @entry` or `// @section` lines. */
+  readonly sections: Readonly<Record<string, Section>>;
+  /** Files that a plan may include by name. */
+  readonly optional: readonly ShaderFile[];
+}
+
+export interface Section {
+  /** Of its `// @entry` or `// @section` line. */
+  readonly line: number;
+  readonly pieces: readonly Piece[];
+  /** Threads of a workgroup, as a WGSL expression; only an entry has them. */
+  readonly threads?: string;
+  /** Parameters of the entry's function (src/backend/wgsl/assemble.ts has their meanings). */
+  readonly builtins?: readonly string[];
+  /** Binding lines, e.g. `in x?: f32 [m, n]`. Release builds leave them out. */
+  readonly bindings?: readonly { readonly line: number; readonly text: string }[];
+}
+
+export type Piece = Text | Declaration | { readonly include: ShaderFile };
+
+/** Lines of WGSL, of which the first has this number. */
+export interface Text {
+  readonly line: number;
+  readonly text: string;
+}
+
+/** A declaration at module scope that fits on a line. Release builds leave constants and aliases in their text. */
+export interface Declaration {
+  readonly line: number;
+  readonly declare: 'const' | 'alias' | 'var<workgroup>';
+  readonly name: string;
+  /** A constant's value, or a type. */
+  readonly value: string;
+}

@@ -1,0 +1,181 @@
+/** Mistakes in a shader, and disagreement between a shader and a spec, are reported with their places in shaders/. */
+import { readFileSync } from 'node:fs';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { parseShader } from '../../scripts/wgsl.mjs';
+import { WebGpuBackend } from '../../src/backend/webgpu.js';
+import { assemble } from '../../src/backend/wgsl/assemble.js';
+import { kernelOf } from '../../src/backend/wgsl/kernel.js';
+import { DeviceError } from '../../src/core/errors.js';
+import { linear } from '../../src/ops/linear.js';
+import type { Piece, ShaderFile } from '../../src/ops/shader_file.js';
+import { silu } from '../../src/ops/silu.js';
+import type { AnyEntry } from '../../src/ops/spec.js';
+import { gpuDevice, NO_ADAPTER } from '../backends.js';
+
+const source = (file: string) => readFileSync(new URL(`../../shaders/${file}`, import.meta.url), 'utf8');
+
+/** The file as it would be loaded with `from` replaced; its includes are those of `original`. */
+function changed(original: ShaderFile, from: string, to: string): ShaderFile {
+  const text = source(original.file);
+  expect(text).toContain(from);
+  const parsed = parseShader(text.replace(from, to), original.file);
+  const includes = new Map<string, ShaderFile>();
+  for (const pieces of [original.head, ...Object.values(original.sections).map((s) => s.pieces)])
+    for (const piece of pieces) if ('include' in piece) includes.set(piece.include.file, piece.include);
+  const linked = (pieces: unknown[]) =>
+    (pieces as (Piece | { include: string })[]).map((piece) =>
+      'include' in piece ? { include: includes.get(piece.include as string)! } : piece,
+    ) as Piece[];
+  const sections = Object.entries(parsed.sections).map(([name, s]) => [
+    name,
+    { ...(s as object), pieces: linked((s as { pieces: unknown[] }).pieces) },
+  ]);
+  return { file: original.file, head: linked(parsed.head), sections: Object.fromEntries(sections), optional: original.optional };
+}
+
+/** Line and column, from 1, of a text in a file. */
+function placeOf(text: string, wanted: string): string {
+  const before = text.slice(0, text.indexOf(wanted)).split('\n');
+  return `${before.length}:${before.at(-1)!.length + 1}`;
+}
+
+async function backend(): Promise<WebGpuBackend | undefined> {
+  const device = await gpuDevice('default');
+  return device && new WebGpuBackend(device);
+}
+
+/** Runs silu with another shader and gives the error that comes of it. */
+async function failure(be: WebGpuBackend, shader: ShaderFile): Promise<Error> {
+  const entry = { ...silu.backward, shader } as typeof silu.backward;
+  const x = be.from([1, 2, 3, 4], [1, 4]);
+  const dx = be.tensor([1, 4]);
+  be.run(entry, { x, dy: x, dx });
+  const error = await be.read(dx).catch((e: Error) => e);
+  be.dispose();
+  expect(error).toBeInstanceOf(DeviceError);
+  return error as Error;
+}
+
+describe('a mistake in a shader', () => {
+  it('is reported by file, line and column with the source line', async ({ skip }) => {
+    const be = await backend();
+    if (!be) return skip(NO_ADAPTER);
+    const shader = changed(silu.backward.shader, 'dy_at(i) *', 'dz_at(i) *');
+    const { message } = await failure(be, shader);
+    const text = source('silu.wgsl').replace('dy_at(i) *', 'dz_at(i) *');
+    expect(message).toContain(`shaders/silu.wgsl:${placeOf(text, 'dz_at')} unresolved call target 'dz_at'`);
+    expect(message).toContain('\n    if (i < params.m * params.n) { dx_put(i, dz_at(i) * silu_slope(x_at(i))); }');
+    expect(message).toMatch(/^the kernel silu\.backward [0-9a-f]{6} does not compile:\n/);
+  });
+
+  it('in a library file is reported there', async ({ skip }) => {
+    const be = await backend();
+    if (!be) return skip(NO_ADAPTER);
+    const { head } = silu.backward.shader;
+    const lib = head.flatMap((piece) => ('include' in piece ? [piece.include] : []))[0]!;
+    const wrong = changed(lib, 'exp(-x)', 'exp(-q)');
+    const shader = { ...silu.backward.shader, head: head.map((p) => ('include' in p ? { include: wrong } : p)) };
+    const { message } = await failure(be, shader);
+    const text = source('lib/silu_slope.wgsl').replace('exp(-x)', 'exp(-q)');
+    expect(message).toContain(`shaders/lib/silu_slope.wgsl:${placeOf(text, 'q)')} unresolved value 'q'`);
+  });
+
+  it('is one of use: a binding is reached by its accessors alone', async ({ skip }) => {
+    const be = await backend();
+    if (!be) return skip(NO_ADAPTER);
+    const { message } = await failure(be, changed(silu.backward.shader, 'dy_at(i) *', 'dy[i] *'));
+    expect(message).toContain("unresolved value 'dy'");
+  });
+});
+
+describe('a binding line that disagrees with the spec', () => {
+  const kernel = (entry: AnyEntry, from: string, to: string) =>
+    kernelOf({ ...entry, shader: changed(entry.shader, from, to) }, { workgroups: [1] }, new Set());
+  const line = (file: string, wanted: string) => source(file).split('\n').indexOf(wanted) + 1;
+
+  it.each([
+    [
+      'another shape',
+      '// @in x: f32 [m, n]',
+      '// @in x: f32 [n, m]',
+      'says "in x: f32 [n, m]", but silu.forward in src/ops/silu.ts says "in x: f32 [m, n]"',
+    ],
+    ['another type', '// @in x: f32 [m, n]', '// @in x: u32 [m, n]', 'says "in x: u32 [m, n]", but silu.forward'],
+    ['another access', '// @out y: f32 [m, n]', '// @inout y: f32 [m, n]', 'says "inout y: f32 [m, n]", but silu.forward'],
+  ])('%s', (_what, from, to, message) => {
+    const at = line('silu.wgsl', from);
+    expect(() => kernel(silu.forward, from, to)).toThrow(`shaders/silu.wgsl:${at} ${message}`);
+  });
+
+  it('a missing one, and one too many', () => {
+    const at = line('silu.wgsl', '// @entry forward, WG threads');
+    expect(() => kernel(silu.forward, '// @in x: f32 [m, n]\n', '')).toThrow(
+      `shaders/silu.wgsl:${at} entry forward has no line for x; silu.forward binds it: "// @in x: f32 [m, n]".`,
+    );
+    expect(() => kernel(silu.forward, '// @out y', '// @in z: f32 [m, n]\n// @out y')).toThrow(
+      `shaders/silu.wgsl:${at + 2} binds z, but entry forward of silu.forward does not`,
+    );
+  });
+
+  it('a spec with another shape', () => {
+    const spec = { ...silu.forward, tensors: { ...silu.forward.tensors, y: { shape: 'n m', io: 'out' } } } as unknown as AnyEntry;
+    const at = line('silu.wgsl', '// @out y: f32 [m, n]');
+    expect(() => kernelOf(spec, { workgroups: [1] }, new Set())).toThrow(`shaders/silu.wgsl:${at} says "out y: f32 [m, n]"`);
+  });
+});
+
+it('a plan that names what its shader does not have is refused', () => {
+  const make = (pass: object) => () => kernelOf(linear.forward as unknown as AnyEntry, { workgroups: [1], ...pass }, new Set());
+  expect(make({ entry: 'nothing' })).toThrow('shaders/linear.wgsl has no section "// @section nothing"');
+  expect(make({ entry: 'tile' })).toThrow('shaders/linear.wgsl has no entry "// @entry tile, SIZE threads"');
+  expect(make({ sections: ['tile'], include: ['gemv/nothing'] })).toThrow('has no line #optional "lib/gemv/nothing.wgsl"');
+});
+
+it.each([
+  ['// @entry forward, WG\nfn forward() {}', 'shaders/x.wgsl:1 an entry is'],
+  ['// @entry forward, WG threads\nfn other() {}', 'shaders/x.wgsl:1 there is no function forward below'],
+  ['// @section a\n// @section a', 'shaders/x.wgsl:2 there is a section a already'],
+  ['\n// @in x: f32 [n]', 'shaders/x.wgsl:2 a binding belongs to a section'],
+  ['// @exit', 'shaders/x.wgsl:1 "exit" is not known here'],
+  ['const A =\n  1u;', 'shaders/x.wgsl:1 a const at the first column must end on its line'],
+  ['#include lib/tile.wgsl', 'shaders/x.wgsl:1 #include has no file in quotation marks'],
+])('the parser refuses %j', (text, message) => {
+  expect(() => parseShader(text, 'x.wgsl')).toThrow(message);
+});
+
+it('the text of a kernel and of a series', () => {
+  const kernel = kernelOf(silu.forward as unknown as AnyEntry, { constants: { WG: 256 }, workgroups: [1] }, new Set());
+  const { code, places } = assemble(kernel, { series: { slot: 1, x: 3, steps: [64, 0] } });
+  const rows = code.split('\n');
+  expect(places).toHaveLength(rows.length);
+  expect(rows).toContain('fn x_at(at: u32) -> f32 { return x_buffer[member * 64u + at]; }');
+  expect(rows).toContain('fn y_put(at: u32, value: f32) { y_buffer[at] = value; }');
+  expect(rows).toContain('  forward(wg, vec3u(3u, nwg.yz), lid);');
+  const lines = source('silu.wgsl').split('\n');
+  // Every line of the file is where the map says.
+  for (const [i, place] of places.entries()) if (place?.file === 'silu.wgsl') expect(rows[i]).toBe(lines[place.line - 1]);
+  expect(assemble(kernel).code).not.toContain('member');
+});
+
+describe('AIM_DEBUG=shaders', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    vi.restoreAllMocks();
+  });
+  it('prints what is compiled under a short label', async ({ skip }) => {
+    const be = await backend();
+    if (!be) return skip(NO_ADAPTER);
+    const printed: string[] = [];
+    vi.spyOn(console, 'log').mockImplementation((text: string) => void printed.push(text));
+    const x = be.from([1, 2], [1, 2]);
+    be.run(silu.forward, { x, y: be.tensor([1, 2]) });
+    expect(printed).toEqual([]);
+    vi.stubEnv('AIM_DEBUG', 'other,shaders');
+    be.run(silu.backward, { x, dy: x, dx: be.tensor([1, 2]) });
+    await be.settle();
+    be.dispose();
+    expect(printed).toHaveLength(1);
+    expect(printed[0]).toMatch(/^\/\/ silu\.backward [0-9a-f]{6}\n/);
+    expect(printed[0]).toContain('fn backward(wg: vec3u, nwg: vec3u, lid: u32) {');
+  });
+});
