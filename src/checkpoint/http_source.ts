@@ -197,7 +197,7 @@ export class HttpSource implements Origin {
       );
     };
     const left = Math.max(1, timing.idle - this.waited);
-    const begun = Date.now();
+    const start = Date.now();
     const next = await abortable(this.control, [this.options.signal, signal], async () => {
       try {
         return await within(
@@ -211,7 +211,7 @@ export class HttpSource implements Origin {
         throw error instanceof HttpError ? error : broke('broke', safeCause(error, this.options.headers));
       }
     });
-    this.waited += Date.now() - begun;
+    this.waited += Date.now() - start;
     if (next.done) {
       if (this.size !== Number.POSITIVE_INFINITY && position < this.size) throw broke('ended');
       this.version.size = position;

@@ -126,10 +126,10 @@ function halfBits(x: number): number {
   if (a <= 0x33000000) return sign;
   const shift = 126 - (a >>> 23);
   const mantissa = (a & 0x7fffff) | 0x800000;
-  const kept = mantissa >>> shift;
+  const upper = mantissa >>> shift;
   const rest = mantissa & ((1 << shift) - 1);
   const tie = 1 << (shift - 1);
-  return sign | (kept + (rest > tie || (rest === tie && (kept & 1) === 1) ? 1 : 0));
+  return sign | (upper + (rest > tie || (rest === tie && (upper & 1) === 1) ? 1 : 0));
 }
 
 function bfloatBits(x: number): number {

@@ -24,12 +24,12 @@ export class Sha256 {
 
   update(bytes: Uint8Array): this {
     let at = 0;
-    const begun = this.total % 64;
+    const filled = this.total % 64;
     this.total += bytes.length;
-    if (begun) {
-      at = Math.min(64 - begun, bytes.length);
-      this.block.set(bytes.subarray(0, at), begun);
-      if (begun + at < 64) return this;
+    if (filled) {
+      at = Math.min(64 - filled, bytes.length);
+      this.block.set(bytes.subarray(0, at), filled);
+      if (filled + at < 64) return this;
       this.compress(this.block, 0);
     }
     for (; at + 64 <= bytes.length; at += 64) this.compress(bytes, at);

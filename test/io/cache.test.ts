@@ -15,7 +15,7 @@ import { failure, temporaryFolder } from './helpers.js';
 import { load } from './load.js';
 
 const MIB = 2 ** 20;
-const PART = 8 * MIB;
+const CHUNK = 8 * MIB;
 const [one, two] = [makeWeights(20, 1), makeWeights(20, 2)];
 const wanted = async (weights: Uint8Array<ArrayBuffer>) => load({ config: CONFIG, weights });
 const [valuesOne, valuesTwo] = [await wanted(one), await wanted(two)];
@@ -99,11 +99,11 @@ describe('a second load', () => {
     await server.close();
     const progress: Progress[] = [];
     expect(await get({ onProgress: (p) => progress.push(p) })).toBe(valuesOne);
-    expect(progress.at(-1)).toEqual({ phase: 'load', loaded: PART * 2, total: one.length });
+    expect(progress.at(-1)).toEqual({ phase: 'load', loaded: CHUNK * 2, total: one.length });
     await server.close();
   });
 
-  it('downloads a file whose ETag or date has changed, and keeps no part of the old', async () => {
+  it('downloads a file whose ETag or date has changed, and removes the chunks of the old one', async () => {
     await get();
     put(two, { etag: '"two"' });
     expect(await get()).toBe(valuesTwo);
@@ -116,7 +116,7 @@ describe('a second load', () => {
     expect((await readdir(cacheDir)).filter((name) => !name.endsWith('.json')).length).toBe(3);
   });
 
-  it('downloads again what has neither, but has it offline', async () => {
+  it('downloads a file with neither again, but uses the cached copy offline', async () => {
     put(one);
     await get();
     put(two);
@@ -125,32 +125,32 @@ describe('a second load', () => {
     expect(await get()).toBe(valuesTwo);
   });
 
-  it('does not take the marks of a compressing server for a change', async () => {
+  it('does not treat the weak mark of an ETag as a change', async () => {
     await get();
     put(one, { etag: 'W/"one"' });
     await get();
     expect(weightRequests()).toEqual([GET, HEAD]);
   });
 
-  it('keeps to the copy when the server refuses to tell', async () => {
+  it('uses the cached copy if the server no longer has the file', async () => {
     await get();
     delete server.files['/m/model.safetensors'];
     expect(await get()).toBe(valuesOne);
   });
 
-  it('with a hash given asks for nothing', async () => {
+  it('sends no request for the weights if their hash is given', async () => {
     await get({ sha256: sha256(one) });
     server.take();
     await get({ sha256: sha256(one).toUpperCase() });
     expect(weightRequests()).toEqual([]);
   });
 
-  it('repairs what was damaged or removed in the cache', async () => {
+  it('fetches damaged chunks and files without a record again', async () => {
     await get();
     const parts = (await readdir(cacheDir)).filter((name) => !name.endsWith('.json')).sort();
     await writeFile(join(cacheDir, parts[1]!), 'x');
     expect(await get()).toBe(valuesOne);
-    expect(weightRequests()).toEqual([GET, HEAD, `${GET} bytes=${PART}-`]);
+    expect(weightRequests()).toEqual([GET, HEAD, `${GET} bytes=${CHUNK}-`]);
     await get();
     expect(weightRequests()).toEqual([HEAD]);
     for (const name of await readdir(cacheDir)) if (name.endsWith('.json')) await writeFile(join(cacheDir, name), '{');
@@ -158,7 +158,7 @@ describe('a second load', () => {
     expect(weightRequests()).toEqual([GET]);
   });
 
-  it('cache: false neither keeps nor uses', async () => {
+  it('cache: false neither stores nor reads', async () => {
     await get({ cache: false });
     expect(await readdir(cacheDir)).toEqual([]);
     await get();
@@ -168,8 +168,8 @@ describe('a second load', () => {
   });
 });
 
-describe('a download that is cut', () => {
-  it('goes on at the byte it had reached', async () => {
+describe('an interrupted download', () => {
+  it('continues at the byte that it had reached', async () => {
     server.cuts = [12 * MIB, 3 * MIB];
     const progress: Progress[] = [];
     expect(await get({ onProgress: (p) => progress.push(p), sha256: sha256(one) })).toBe(valuesOne);
@@ -178,7 +178,7 @@ describe('a download that is cut', () => {
     expect(progress.at(-1)!.loaded).toBe(one.length);
   });
 
-  it('begins again where the server has no ranges', async () => {
+  it('starts again if the server supports no ranges', async () => {
     server.ranges = false;
     server.cuts = [12 * MIB];
     const progress: Progress[] = [];
@@ -187,20 +187,20 @@ describe('a download that is cut', () => {
     expect(progress.every((p, i) => p.loaded > (progress[i - 1]?.loaded ?? 0))).toBe(true);
   });
 
-  it('goes on in the next load after the last whole part', async () => {
+  it('is continued by the next load after the last complete chunk', async () => {
     breakDown(17 * MIB);
     const error = await failure(get());
     expect(error).toBeInstanceOf(IoError);
     expect(error.message).toMatch(/^the download of \S+ broke after 17825792 of 20\d+ bytes: .*; try again\.$/);
     expect((await cachedFiles({ cacheDir })).find(({ url }) => url.endsWith('tensors'))).toMatchObject({
-      bytes: PART * 2,
+      bytes: CHUNK * 2,
       complete: false,
     });
     server.cuts = [];
     weightRequests();
     server.sent = 0;
     expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
-    expect(weightRequests()).toEqual([`${GET} bytes=${PART * 2}-`]);
+    expect(weightRequests()).toEqual([`${GET} bytes=${CHUNK * 2}-`]);
     expect(server.sent).toBeLessThan(5 * MIB);
   });
 
@@ -208,8 +208,8 @@ describe('a download that is cut', () => {
     ['has another ETag', () => put(two, { etag: '"two"' })],
     ['has another length', () => put(makeWeights(12, 2), { etag: '"one"' })],
     ['is shorter than what is there', () => put(makeWeights(4, 2), { etag: '"one"' })],
-    ['says no more what it is', () => put(two)],
-  ])('begins anew in the next load if the file %s', async (_, change) => {
+    ['has no ETag any more', () => put(two)],
+  ])('is started again by the next load if the file %s', async (_, change) => {
     breakDown(17 * MIB);
     await failure(get());
     server.cuts = [];
@@ -222,14 +222,14 @@ describe('a download that is cut', () => {
     });
   });
 
-  it('is told from a file that changes on the way', async () => {
+  it('is not continued if the file changed meanwhile', async () => {
     server.cuts = [12 * MIB];
-    const onProgress = ({ loaded }: Progress) => void (loaded > PART && put(two, { etag: '"two"' }));
+    const onProgress = ({ loaded }: Progress) => void (loaded > CHUNK && put(two, { etag: '"two"' }));
     expect((await failure(get({ onProgress }))).message).toMatch(/changed on the server while it was read; start again/);
     expect(await get()).toBe(valuesTwo);
   });
 
-  it('is taken up without what a server without ranges sends again', async () => {
+  it('is continued although the server sends the whole file again', async () => {
     breakDown(17 * MIB);
     await failure(get());
     server.cuts = [];
@@ -237,24 +237,24 @@ describe('a download that is cut', () => {
     expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
   });
 
-  it('stops for good on abort, and can go on later', async () => {
+  it('stops on abort, and can be continued later', async () => {
     const control = new AbortController();
     const reason = new Error('enough');
     const stop = ({ loaded }: Progress) => loaded > 17 * MIB && control.abort(reason);
     expect(await failure(get({ signal: control.signal, onProgress: stop }))).toBe(reason);
     weightRequests();
     expect(await get()).toBe(valuesOne);
-    expect(weightRequests()).toEqual([`${GET} bytes=${PART * 2}-`]);
+    expect(weightRequests()).toEqual([`${GET} bytes=${CHUNK * 2}-`]);
   });
 
-  it('a slow server is waited for', async () => {
+  it('works with a slow server', async () => {
     server.delay = 60;
     expect(await get()).toBe(valuesOne);
   });
 });
 
 describe('the SHA-256', () => {
-  it('given by the user is verified, and wrong content is not kept', async () => {
+  it('given by the user is verified, and wrong content is not stored', async () => {
     expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
     await clearCache({ cacheDir });
     for (const cache of [true, false]) {
@@ -267,7 +267,7 @@ describe('the SHA-256', () => {
     expect((await cachedFiles({ cacheDir })).filter(({ url }) => url.endsWith('tensors'))).toEqual([]);
   });
 
-  it('is verified of what was kept without', async () => {
+  it('is verified for files that were cached without one', async () => {
     await get();
     expect((await failure(get({ sha256: sha256(two) }))).message).toMatch(/was expected/);
     await get();
@@ -285,14 +285,14 @@ describe('the SHA-256', () => {
     await clearCache({ cacheDir });
     server.files['/m/README.md']!.body = `---\nsha256: ${sha256(two)}\n---\n`;
     expect((await failure(get())).message).toMatch(/was expected/);
-    // The user's word goes first.
+    // The hash given by the user takes precedence.
     expect(await get({ sha256: sha256(one) })).toBe(valuesOne);
     // Only the front matter counts.
     server.files['/m/README.md']!.body = `# M\nsha256: ${sha256(two)}\n`;
     expect(await get({ cache: false })).toBe(valuesOne);
   });
 
-  it('of local files, Files and bytes is verified where given', async () => {
+  it('is verified for local files, File objects and bytes, too', async () => {
     const weights = one;
     const local = await mkdtemp(join(folder, 'local-'));
     await writeFile(join(local, 'config.json'), JSON.stringify(CONFIG));
@@ -308,14 +308,14 @@ describe('the SHA-256', () => {
   it.each([
     ['abc', /sha256 of model\.safetensors is "abc"; it must be 64/],
     [{ 'other.safetensors': sha256(one) }, /sha256 of model\.safetensors is undefined/],
-  ])('is refused when it is none: %s', async (hash, message) => {
+  ])('that is not 64 hexadecimal digits is refused: %s', async (hash, message) => {
     const error = await failure(get({ sha256: hash }));
     expect(error).toBeInstanceOf(OptionError);
     expect(error.message).toMatch(message);
   });
 });
 
-describe('what is no model is not kept', () => {
+describe('files that are no model are not stored', () => {
   const kept = async () => (await cachedFiles({ cacheDir })).map(({ url }) => url.slice(url.lastIndexOf('/') + 1));
 
   it.each(['text/html; charset=utf-8', 'application/octet-stream'])('a web page sent as %s', async (type) => {
@@ -342,7 +342,7 @@ describe('what is no model is not kept', () => {
     expect(await kept()).toEqual(['config.json']);
   });
 
-  it('a file cut by its server, of the length announced', async () => {
+  it('a truncated file with a matching Content-Length', async () => {
     put(one.subarray(0, 12 * MIB), { etag: '"cut"' });
     const error = await failure(get());
     expect(error).toBeInstanceOf(CheckpointError);
@@ -353,7 +353,7 @@ describe('what is no model is not kept', () => {
 });
 
 describe('redirects', () => {
-  it('are followed, each time from the start', async () => {
+  it('are followed again by every request', async () => {
     server.redirects['/m/model.safetensors'] = '/store/1';
     put(one, { etag: '"one"' }, '/store/1');
     server.cuts = [12 * MIB];
@@ -366,7 +366,7 @@ describe('redirects', () => {
     ]);
   });
 
-  it('to another origin take no token along', async () => {
+  it('to another origin are followed without the token', async () => {
     const store = await Faulty.start();
     store.files['/x'] = { body: one };
     server.redirects['/m/model.safetensors'] = `${store.url}/x`;
@@ -376,7 +376,7 @@ describe('redirects', () => {
     await store.close();
   });
 
-  it('without end are told', async () => {
+  it('without end are an error', async () => {
     server.redirects['/m/config.json'] = '/m/config.json';
     expect((await failure(get())).message).toMatch(/was redirected 20 times without end/);
   });
@@ -423,7 +423,7 @@ describe('a damaged cache', () => {
     expect(weightRequests()).toEqual([HEAD]);
     await damage(1, change);
     expect(await get({ sha256: sha256(small) })).toBe(smallValues);
-    expect(weightRequests()).toEqual([HEAD, `${GET} bytes=${PART}-`]);
+    expect(weightRequests()).toEqual([HEAD, `${GET} bytes=${CHUNK}-`]);
   });
 
   it('of an older version, with a SHA-256: is found and downloaded again', async () => {
@@ -492,17 +492,17 @@ describe('a damaged cache', () => {
   });
 });
 
-describe('two at once', () => {
-  it('download once, and both hear of the progress', async () => {
+describe('two loads at once', () => {
+  it('download once, and both report progress', async () => {
     server.delay = 20;
     const heard: number[] = [0, 0];
     const both = heard.map((_, i) => get({ sha256: sha256(one), onProgress: ({ loaded }) => (heard[i] = loaded) }));
     expect(await Promise.all(both)).toEqual([valuesOne, valuesOne]);
     expect(weightRequests()).toEqual([GET]);
-    expect(heard.every((n) => n > 2 * PART)).toBe(true);
+    expect(heard.every((n) => n > 2 * CHUNK)).toBe(true);
   });
 
-  it('the second goes on when the first gives up', async () => {
+  it('the second continues when the first gives up', async () => {
     server.delay = 20;
     const control = new AbortController();
     let second: Promise<string> | undefined;
@@ -513,10 +513,10 @@ describe('two at once', () => {
     const first = failure(get({ signal: control.signal, onProgress }));
     expect((await first).name).toBe('AbortError');
     expect(await second).toBe(valuesOne);
-    expect(weightRequests()).toEqual([GET, `${GET} bytes=${PART * 2}-`]);
+    expect(weightRequests()).toEqual([GET, `${GET} bytes=${CHUNK * 2}-`]);
   });
 
-  it('closing the one that waits ends its read, and leaves the other alone', async () => {
+  it('closing the one that waits ends its read and does not disturb the other', async () => {
     server.stalls = [MIB];
     const first = get();
     const { weights } = await openCheckpoint(`${server.url}/m`, options);
@@ -531,7 +531,7 @@ describe('two at once', () => {
   });
 
   it('in two processes', async () => {
-    server.stalls = [PART + MIB];
+    server.stalls = [CHUNK + MIB];
     const both = Promise.all([loadElsewhere(), loadElsewhere()]);
     await expect.poll(() => server.seen.filter((s) => s.includes('config.json')).length, { timeout: 600_000 }).toBe(2);
     await server.stalled();
@@ -540,7 +540,7 @@ describe('two at once', () => {
     expect(weightRequests()).toEqual([GET]);
   });
 
-  it('a lock left by a crash is taken over', async () => {
+  it('an old lock, left by a crash, is taken over', async () => {
     const store = await folderStore(cacheDir);
     const unlock = (await store.lock('k'))!;
     expect(await store.lock('k')).toBeUndefined();
@@ -575,7 +575,7 @@ describe('two at once', () => {
     await mine.find(Boolean)!();
   });
 
-  it('one who holds the lock and stores nothing is not waited for', async () => {
+  it('a lock whose owner stores nothing is not waited for for ever', async () => {
     const store = await folderStore(cacheDir);
     const release = await store.lock(sha256(`${server.url}/m/model.safetensors`).slice(0, 32));
     const { lock } = timing;
@@ -593,7 +593,7 @@ describe('two at once', () => {
   });
 });
 
-describe('where nothing can be kept', () => {
+describe('without storage', () => {
   it('a folder that cannot be made: a warning, and the model', async () => {
     await writeFile(join(folder, 'file'), '');
     expect(await get({ cacheDir: join(folder, 'file', 'below') })).toBe(valuesOne);
@@ -606,9 +606,9 @@ describe('where nothing can be kept', () => {
     expect(await failure(get({ cacheDir: '' }))).toBeInstanceOf(OptionError);
   });
 
-  it('a disk that is full on the way: a warning, no request more, and nothing left', async ({ skip }) => {
+  it('a disk that gets full: a warning, no further request, and no chunk left behind', async ({ skip }) => {
     if (process.platform === 'win32') return skip('Windows has no ulimit');
-    // The limit on the size of files stands for the disk: parts of 8 MiB fail, the record does not.
+    // The limit on the size of files stands for the disk: chunks of 8 MiB fail, the record does not.
     const [warning, values] = await loadElsewhere('ulimit -f 4096;');
     expect(warning).toMatch(/model\.safetensors is not kept for the next time: .* cannot be written: .* or choose another disk/);
     expect(values).toBe(valuesOne);
@@ -618,7 +618,7 @@ describe('where nothing can be kept', () => {
 });
 
 describe('the cache', () => {
-  it('lists and clears what it has, whole or by model', async () => {
+  it('is listed and cleared as a whole or by model', async () => {
     server.files['/n/config.json'] = server.files['/m/config.json']!;
     put(two, {}, '/n/model.safetensors');
     await get();

@@ -24,7 +24,7 @@ async function* chunks(...parts: (Uint8Array | Error)[]): AsyncGenerator<Uint8Ar
 }
 
 describe('reading', () => {
-  it('tells files, folders and nothing apart', async () => {
+  it('distinguishes files, folders and missing paths', async () => {
     const path = join(folder, 'a.txt');
     await writeFile(path, 'hällo');
     expect(await readText(path)).toBe('hällo');
@@ -41,7 +41,7 @@ describe('reading', () => {
     ]);
   });
 
-  it('names what is missing or a folder', async () => {
+  it('a missing path or a folder is named in the error', async () => {
     for (const read of [openFile, readText]) {
       const missing = await failure(read(join(folder, 'none.bin')));
       expect(missing).toBeInstanceOf(IoError);

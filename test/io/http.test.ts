@@ -235,7 +235,7 @@ describe('going back in the stream', () => {
     return source;
   };
 
-  it('asks for the range where the server has ranges', async () => {
+  it('sends a range request', async () => {
     const { url, seen } = await start(files());
     const source = await connected(`${url}/m/model.safetensors`);
     await source.upTo(900_000, 10);
@@ -246,7 +246,7 @@ describe('going back in the stream', () => {
     await source.close();
   });
 
-  it('begins again where it has not', async () => {
+  it('starts at byte 0 if the server supports no ranges', async () => {
     const { url, seen } = await start(files({ ranges: false }));
     const source = await connected(`${url}/m/model.safetensors`);
     await source.upTo(900_000, 10);
@@ -268,7 +268,7 @@ describe('going back in the stream', () => {
     await source.close();
   });
 
-  it('reads started together take turns', async () => {
+  it('simultaneous reads wait for each other', async () => {
     const { url, seen } = await start(files());
     const source = await connected(`${url}/m/model.safetensors`);
     const parts = await Promise.all(Array.from({ length: 10 }, (_, i) => source.upTo(i * 10_000, 10_000)));
@@ -356,7 +356,7 @@ describe('faults that pass', () => {
   });
 
   it.each([true, false])(
-    'without ETag and date a broken download is compared with what came before (changed: %s)',
+    'without ETag and date a broken download starts again and is compared with the first bytes (changed: %s)',
     async (changes) => {
       const { url, seen } = await start((request, response) => {
         const body = changes && seen.length > 1 ? weights.map((byte) => byte ^ 1) : weights;
@@ -380,7 +380,7 @@ describe('faults that pass', () => {
   it.each([
     ['without Content-Range', undefined],
     ['of other bytes', `bytes 0-${weights.length - 1}/${weights.length}`],
-  ])('a partial answer %s is not used', async (_, range) => {
+  ])('a partial answer %s is ignored', async (_, range) => {
     const { url, seen } = await start((request, response) => {
       if (request.headers.range)
         return void response.writeHead(206, { etag: '"w"', ...(range && { 'content-range': range }) }).end(weights);

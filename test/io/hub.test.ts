@@ -46,7 +46,7 @@ const get = (more: SourceOptions = {}) => load('ann/model', { ...options, ...mor
 const path = (commit: string, file: string) => `GET /ann/model/resolve/${commit}/${file}`;
 
 describe('a repository id', () => {
-  it('is one commit; loading it again is one request, and none offline', async () => {
+  it('is loaded at one commit; loading it again takes one request, or none offline', async () => {
     push('main', commitOne, one);
     expect(await get()).toBe(valuesOne);
     // The weights' hash came with the redirect, so no card was asked for.
@@ -63,7 +63,7 @@ describe('a repository id', () => {
     expect(await get()).toBe(valuesOne);
   });
 
-  it('at a new commit is downloaded, in place of the old', async () => {
+  it('at a new commit is downloaded and replaces the old one', async () => {
     push('main', commitOne, one);
     await get();
     push('main', commitTwo, two);
@@ -76,7 +76,7 @@ describe('a repository id', () => {
     expect(await cachedFiles(options)).toEqual([]);
   });
 
-  it('by commit asks for nothing twice; by branch its name is encoded', async () => {
+  it('by commit needs no second request; the name of a branch is encoded', async () => {
     push(commitOne, commitOne, one);
     push('refs/pr/1', commitTwo, two);
     expect(await get({ revision: commitOne })).toBe(valuesOne);
@@ -87,7 +87,7 @@ describe('a repository id', () => {
     expect(await get({ revision: commitOne })).toBe(valuesOne);
   });
 
-  it('has its weights verified by the hash the hub tells', async () => {
+  it('has its weights verified by the hash that the hub reports', async () => {
     push('main', commitOne, one, sha256(two));
     const error = await failure(get());
     expect(error).toBeInstanceOf(IoError);
@@ -96,7 +96,7 @@ describe('a repository id', () => {
     expect(await get()).toBe(valuesOne);
   });
 
-  it('is found on mirrors that tell no commit and redirect nowhere', async () => {
+  it('is loaded from mirrors that report no commit and do not redirect', async () => {
     hub.files['/ann/model/resolve/main/config.json'] = { body: JSON.stringify(CONFIG) };
     hub.files['/ann/model/resolve/main/model.safetensors'] = { body: one, headers: { etag: '"a"' } };
     expect(await get()).toBe(valuesOne);
@@ -125,7 +125,7 @@ describe('a repository id', () => {
     expect(new Set(hub.authorizations)).toEqual(new Set([undefined]));
   });
 
-  it.each([401, 403, 404])('HTTP %i: says what may be the matter', async (status) => {
+  it.each([401, 403, 404])('HTTP %i: the message names the possible reasons', async (status) => {
     hub.status = status;
     const error = await failure(get());
     expect(error).toBeInstanceOf(IoError);
@@ -148,13 +148,13 @@ describe('a repository id', () => {
     ['GatedRepo', 403, 'mine', /is gated \(HTTP 403\): the account of your token has no access yet/],
     ['RevisionNotFound', 404, undefined, /has no revision main \(HTTP 404\)/],
     ['', 401, 'old', /refused your token \(HTTP 401\): it is wrong or has expired/],
-  ])('%s, HTTP %i: has its own words', async (hubCode, status, token, message) => {
+  ])('%s, HTTP %i: the message says what to do', async (hubCode, status, token, message) => {
     hub.status = status;
     hub.statusHeaders = hubCode ? { 'x-error-code': hubCode } : {};
     expect((await failure(get({ token }))).message).toMatch(message);
   });
 
-  it('that has moved is loaded, with a warning', async () => {
+  it('that has moved is loaded with a warning', async () => {
     push('main', commitOne, one);
     for (const at of ['main', commitOne])
       for (const file of ['config.json', 'model.safetensors', 'classes.json'])
@@ -164,14 +164,14 @@ describe('a repository id', () => {
     expect(warnings).toEqual(['the repository old/name has moved to ann/model; use that id from now on.']);
   });
 
-  it('no network and nothing kept', async () => {
+  it('without network and cache: the message says so', async () => {
     await hub.close();
     expect((await failure(get())).message).toMatch(
       /config\.json could not be fetched: .*ECONNREFUSED.* There is no local folder ann\/model either\.$/,
     );
   });
 
-  it('a local folder of that name goes before it', async () => {
+  it('a local folder of that name takes precedence', async () => {
     const local = await mkdtemp(join(folder, 'cwd-'));
     await mkdir(join(local, 'ann/model'), { recursive: true });
     await writeFile(join(local, 'ann/model/config.json'), JSON.stringify(CONFIG));
@@ -189,7 +189,7 @@ describe('a repository id', () => {
     expect(hub.take()).toEqual([]);
   });
 
-  it('is told from paths', () => {
+  it('is distinguished from paths', () => {
     expect(['ann/model', 'a-b/c.d_e', '0x/9'].map(isRepositoryId)).toEqual([true, true, true]);
     for (const text of ['model', './a/b', '/a/b', 'a/b/c', 'a/b.safetensors', '../b', 'a/..', 'http://a/b', 'C:\\a', 'a/b/'])
       expect([text, isRepositoryId(text)]).toEqual([text, false]);
@@ -275,7 +275,7 @@ describe('several files of weights', () => {
     await checkpoint.close();
   });
 
-  it('a repository again is one request, offline none', async () => {
+  it('loading a repository again takes one request, or none offline', async () => {
     const id = await asId(all);
     await load(id, options);
     hub.take();
@@ -323,7 +323,7 @@ describe('several files of weights', () => {
       CheckpointError,
       /model-00001-of-00003\.safetensors is cut off/,
     ],
-  ])('%s is told', async (_, change, type, message) => {
+  ])('%s: an error names it', async (_, change, type, message) => {
     const files = Object.fromEntries(Object.entries({ ...all, ...change }).filter(([, body]) => body !== undefined));
     for (const [, as] of KINDS) {
       const error = await failure(load(await as(files as typeof all), options));
