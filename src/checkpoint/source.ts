@@ -209,7 +209,11 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
       const progress = sharedProgress(2, options.onProgress);
       const open = async (i: number) => {
         const own = { ...options, onProgress: progress(i) };
-        return understood(await folderWeights(folder, own, i ? tokenizer : weightsFile), options.signal);
+        const source = await folderWeights(folder, own, i ? tokenizer : weightsFile);
+        return understood(source, options.signal).catch(async (error) => {
+          await source.close();
+          throw error;
+        });
       };
       return joinShards(2, open, path, options);
     },
@@ -325,7 +329,7 @@ function objectConfig(config: unknown): Contents['configText'] {
 
 /** The source as safetensors: a PyTorch checkpoint, known by its first bytes, is read by a module loaded only then. */
 async function understood(source: ByteSource, signal: AbortSignal | undefined): Promise<ByteSource> {
-  const start = source.size >= 8 ? await source.read(0, 2, signal) : [];
+  const start = source.size >= 8 ? await source.read(0, 8, signal) : [];
   const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
   return isTorch ? (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
 }

@@ -188,7 +188,12 @@ describe('openCheckpoint', () => {
 
   it.each<[string, CheckpointSource | null, new (m: string) => Error, RegExp]>([
     ['no such path', join(folder, 'none'), IoError, /^there is no folder or file .*none; pass/],
-    ['another file', join(good, 'config.json'), IoError, /config\.json is neither a folder nor a \.safetensors file/],
+    [
+      'another file',
+      join(good, 'config.json'),
+      IoError,
+      /config\.json is neither a folder nor a \.safetensors, \.pt, \.pth or \.bin file/,
+    ],
     ['a folder without weights', noWeights, IoError, /^there is no file .*model\.safetensors \(its folder holds config\.json\)/],
     ['a folder without config', noConfig, IoError, /^there is no file .*config\.json \(/],
     ['an empty path', '', OptionError, /is empty; pass/],

@@ -1,0 +1,188 @@
+/**
+ * The Fréchet distance of two sets of feature vectors, each taken for a Gaussian: |μa − μb|² + tr(Σa + Σb − 2·(Σa·Σb)^½)
+ * (Heusel et al. 2017; of Inception features it is the FID). All in float64, covariances over n − 1.
+ */
+import { OptionError, ShapeError } from '../core/errors.js';
+import { addProducts, cholesky, eigenvalues, matrix } from './linear_algebra.js';
+
+/** Mean [d] and covariance [d, d] of feature vectors, and of how many; published statistics do not say that. */
+export interface Gaussian {
+  mean: Float64Array;
+  covariance: Float64Array;
+  count?: number | undefined;
+}
+
+export interface MetricOptions {
+  /** Hears why a value says less than it seems to. Default: console.warn. */
+  onWarning?: ((message: string) => void) | undefined;
+}
+
+/** Vectors whose products are added at once. */
+const BATCH = 64;
+
+/**
+ * Sums from which mean and covariance follow: n, Σ x and Σ (x − c)(x − c)ᵀ in float64, where c is the first vector seen, so that
+ * no digits are lost to a mean far from 0. Sets merge by addition: nothing depends on how vectors were divided into sets but
+ * the rounding of float64 sums (some 1e-15 of the largest), and the same sets merged in the same order give the same bits.
+ */
+export class Moments {
+  count = 0;
+  private readonly centre: Float64Array;
+  /** Σ (x − c) and, for j ≤ i, Σ (x − c)ᵢ·(x − c)ⱼ. */
+  private readonly sum: Float64Array;
+  private readonly products: Float64Array;
+  private readonly waiting: Float64Array;
+  private pending = 0;
+
+  /** @param size features of each vector. */
+  constructor(readonly size: number) {
+    if (!Number.isInteger(size) || size < 1 || size > 2 ** 14)
+      throw new OptionError(`the number of features is ${size}; it must be an integer from 1 to 16384.`);
+    this.centre = new Float64Array(size);
+    this.sum = new Float64Array(size);
+    this.products = new Float64Array(size * size);
+    this.waiting = new Float64Array(size * BATCH);
+  }
+
+  /** Adds vectors [n, size]. Throws ShapeError for part of a vector and OptionError for a NaN or infinity. */
+  add(features: ArrayLike<number>): this {
+    const { size, centre, sum, waiting } = this;
+    checkFeatures(features, size);
+    for (let at = 0; at < features.length; at += size) {
+      if (this.count === 0) for (let f = 0; f < size; f++) centre[f] = features[at + f]!;
+      for (let f = 0; f < size; f++) {
+        const value = features[at + f]! - centre[f]!;
+        sum[f]! += value;
+        waiting[f * BATCH + this.pending] = value;
+      }
+      this.count++;
+      if (++this.pending === BATCH) this.flush();
+    }
+    return this;
+  }
+
+  /** Adds all that another set has. Throws ShapeError if it has another number of features. */
+  merge(other: Moments): this {
+    const { size, centre, sum, products } = this;
+    if (other.size !== size) throw differ(size, other.size);
+    if (other.count === 0) return this;
+    if (this.count === 0) centre.set(other.centre);
+    this.flush();
+    other.flush();
+    // x − c = (x − c') + t with t = c' − c.
+    const shift = centre.map((c, f) => other.centre[f]! - c);
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j <= i; j++)
+        products[i * size + j]! +=
+          other.products[i * size + j]! +
+          (shift[i]! * other.sum[j]! + shift[j]! * other.sum[i]!) +
+          other.count * shift[i]! * shift[j]!;
+    }
+    for (let f = 0; f < size; f++) sum[f]! += other.sum[f]! + other.count * shift[f]!;
+    this.count += other.count;
+    return this;
+  }
+
+  /** Throws OptionError below two vectors, which have no covariance. */
+  gaussian(): Gaussian {
+    const { size, count, centre, sum, products } = this;
+    if (count < 2)
+      throw new OptionError(
+        `statistics of ${count} image${count ? '' : 's'} have no covariance; give at least two, better thousands.`,
+      );
+    this.flush();
+    const mean = sum.map((s, f) => centre[f]! + s / count);
+    const covariance = new Float64Array(size * size);
+    for (let i = 0; i < size; i++) {
+      for (let j = 0; j <= i; j++) {
+        const value = (products[i * size + j]! - (sum[i]! * sum[j]!) / count) / (count - 1);
+        covariance[i * size + j] = covariance[j * size + i] = value;
+      }
+    }
+    return { mean, covariance, count };
+  }
+
+  /** Adds the products of the vectors that wait. */
+  private flush(): void {
+    const { size, pending } = this;
+    const rows = matrix(this.waiting, BATCH);
+    if (pending)
+      addProducts(matrix(this.products, size), rows, rows, size, size, 1, (i, j) => (j > i ? undefined : [0, pending]));
+    this.pending = 0;
+  }
+}
+
+/** Mean and covariance of feature vectors [n, size]. Throws like Moments. */
+export function moments(features: ArrayLike<number>, size: number): Gaussian {
+  return new Moments(size).add(features).gaussian();
+}
+
+/**
+ * The Fréchet distance. Warns where a set has fewer vectors than features. Throws ShapeError for statistics of different sizes
+ * and OptionError for values that are not finite.
+ *
+ * tr (Σa·Σb)^½ is the sum of the roots of the eigenvalues of Σa·Σb, which are those of the symmetric Lᵀ·Σb·L where Σa = L·Lᵀ.
+ * With the Cholesky factor with pivots for L this holds for singular covariances too, without adding anything to them.
+ */
+export function frechetDistance(a: Gaussian, b: Gaussian, { onWarning = console.warn }: MetricOptions = {}): number {
+  const d = a.mean.length;
+  if (b.mean.length !== d) throw differ(d, b.mean.length);
+  for (const { mean, covariance, count } of [a, b]) {
+    if (covariance.length !== d * d)
+      throw new ShapeError(`the covariance of ${d} features has ${covariance.length} elements; it must have ${d * d}.`);
+    checkFeatures(mean, d);
+    checkFeatures(covariance, d);
+    if (count !== undefined && count < d)
+      onWarning(
+        `${count} images are fewer than the ${d} features: their covariance is singular and the distance too large to compare ` +
+          'with others; use more images.',
+      );
+  }
+  let distance = 0;
+  for (let i = 0; i < d; i++)
+    distance += (a.mean[i]! - b.mean[i]!) ** 2 + a.covariance[i * (d + 1)]! + b.covariance[i * (d + 1)]!;
+  return distance - 2 * traceOfRoot(a.covariance, b.covariance, d);
+}
+
+function traceOfRoot(S: Float64Array, T: Float64Array, d: number): number {
+  const { L, rank, order } = cholesky(S, d);
+  // T in the factor's order is Y + Yᵀ with a lower triangular Y, so Lᵀ·T·L = R + Rᵀ with R = Lᵀ·(Y·L).
+  const Y = new Float64Array(d * d);
+  for (let i = 0; i < d; i++) {
+    for (let j = 0; j < i; j++) Y[i * d + j] = T[order[i]! * d + order[j]!]!;
+    Y[i * d + i] = T[order[i]! * (d + 1)]! / 2;
+  }
+  const LT = new Float64Array(rank * d);
+  for (let i = 0; i < d; i++) for (let j = 0; j < Math.min(rank, i + 1); j++) LT[j * d + i] = L[i * d + j]!;
+  const [rows, triangle] = [matrix(LT, d), matrix(Y, d)];
+  // (Y·L)ᵀ[j, i] = Σ Y[i, k]·L[k, j] over j ≤ k ≤ i; tiles are 64 wide.
+  const ZT = new Float64Array(rank * d);
+  addProducts(matrix(ZT, d), rows, triangle, rank, d, 1, (j, i) => (i + 64 <= j ? undefined : [j, Math.min(d, i + 64)]));
+  const R = new Float64Array(rank * rank);
+  addProducts(matrix(R, rank), rows, matrix(ZT, d), rank, rank, 1, (i, j) => [Math.max(i, j), d]);
+  const M = new Float64Array(rank * rank);
+  for (let i = 0; i < rank; i++) for (let j = 0; j < rank; j++) M[i * rank + j] = R[i * rank + j]! + R[j * rank + i]!;
+  let trace = 0;
+  // Rounding leaves eigenvalues that should be 0 a little below it.
+  for (const value of eigenvalues(M, rank)) trace += Math.sqrt(Math.max(0, value));
+  return trace;
+}
+
+/** @internal Throws ShapeError unless there are whole vectors of `size` features, OptionError unless all are finite. */
+export function checkFeatures(features: ArrayLike<number>, size: number): void {
+  if (features.length % size !== 0)
+    throw new ShapeError(`${features.length} features are not whole vectors of ${size}; pass all features of each image.`);
+  for (let i = 0; i < features.length; i++) {
+    const value = features[i]!;
+    if (value - value !== 0)
+      throw new OptionError(
+        `feature ${i % size} of image ${Math.floor(i / size)} is ${value}; the images or the network's weights are damaged.`,
+      );
+  }
+}
+
+function differ(one: number, other: number): ShapeError {
+  return new ShapeError(
+    `one set has ${one} features and the other ${other}: they come from different networks or layers; compute both with one.`,
+  );
+}

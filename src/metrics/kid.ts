@@ -1,0 +1,77 @@
+/**
+ * The Kernel Inception Distance (Bińkowski et al. 2018): the unbiased squared maximum mean discrepancy under the polynomial
+ * kernel (x·y/d + 1)³, averaged over random subsets.
+ */
+import { OptionError } from '../core/errors.js';
+import { checkSeed, threefry2x32 } from '../core/random.js';
+import { checkFeatures } from './frechet.js';
+import { addProducts, matrix } from './linear_algebra.js';
+
+export interface KidOptions {
+  /** How many subsets, default 100, of how many images each, default 1000 (all, if there are fewer). */
+  subsets?: number;
+  subsetSize?: number;
+  /** Which subsets are drawn, default 0. */
+  seed?: number;
+}
+
+/**
+ * Mean and standard deviation over the subsets. @param a features [n, size] @param b [m, size]
+ * Throws OptionError below two images, for bad options and for values that are not finite, ShapeError for parts of vectors.
+ */
+export function kernelDistance(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  size: number,
+  { subsets = 100, subsetSize = 1000, seed = 0 }: KidOptions = {},
+): { mean: number; std: number } {
+  checkFeatures(a, size);
+  checkFeatures(b, size);
+  for (const [name, value, least] of [
+    ['subsets', subsets, 1],
+    ['subsetSize', subsetSize, 2],
+  ] as const)
+    if (!Number.isInteger(value) || value < least)
+      throw new OptionError(`${name} is ${value}; it must be an integer of at least ${least}.`);
+  const [n, m] = [a.length / size, b.length / size];
+  const count = Math.min(subsetSize, n, m);
+  if (count < 2) throw new OptionError(`${Math.min(n, m)} images are too few for a distance; give at least two of both kinds.`);
+  checkSeed(seed);
+  const random = (draw: number) => (i: number) => threefry2x32(seed >>> 0, Math.floor(seed / 2 ** 32), draw, i)[0] / 2 ** 32;
+  const values: number[] = [];
+  for (let s = 0; s < subsets; s++) {
+    const x = pick(a, size, n, count, random(2 * s));
+    const y = pick(b, size, m, count, random(2 * s + 1));
+    const [xx, yy, xy] = [kernelSum(x, x, count, size), kernelSum(y, y, count, size), kernelSum(x, y, count, size)];
+    values.push((xx.all - xx.diagonal + yy.all - yy.diagonal) / (count * (count - 1)) - (2 * xy.all) / count ** 2);
+  }
+  const mean = values.reduce((sum, v) => sum + v, 0) / subsets;
+  return { mean, std: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / subsets) };
+}
+
+/** `count` different vectors of `n`, in random order. */
+function pick(features: ArrayLike<number>, size: number, n: number, count: number, random: (i: number) => number): Float64Array {
+  const index = Uint32Array.from({ length: n }, (_, i) => i);
+  const out = new Float64Array(count * size);
+  for (let i = 0; i < count; i++) {
+    const j = i + Math.min(n - i - 1, Math.floor(random(i) * (n - i)));
+    const chosen = index[j]!;
+    index[j] = index[i]!;
+    for (let f = 0; f < size; f++) out[i * size + f] = features[chosen * size + f]!;
+  }
+  return out;
+}
+
+function kernelSum(x: Float64Array, y: Float64Array, count: number, size: number): { all: number; diagonal: number } {
+  const products = new Float64Array(count * count);
+  addProducts(matrix(products, count), matrix(x, size), matrix(y, size), count, count, 1, () => [0, size]);
+  let [all, diagonal] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    for (let j = 0; j < count; j++) {
+      const value = (products[i * count + j]! / size + 1) ** 3;
+      all += value;
+      if (i === j) diagonal += value;
+    }
+  }
+  return { all, diagonal };
+}

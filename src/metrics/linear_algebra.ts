@@ -1,0 +1,356 @@
+/**
+ * Symmetric matrices in float64, row by row in one array: products by tiles, Cholesky factors with pivots, eigenvalues. All are
+ * blocked so that the inner loops run over rows in the cache; 2048×2048 takes seconds in one thread.
+ */
+
+const TILE = 64;
+const DEPTH = 256;
+
+/** A matrix or part of one: row r begins at `at + r·stride`. */
+export interface Rows {
+  data: Float64Array;
+  at: number;
+  stride: number;
+}
+
+/**
+ * C[i, j] += sign · Σ_k A[i, k]·B[j, k] for i < m, j < n. `range` gives for the tile of rows i…, j… (64 each) the k that matter,
+ * [first, last); undefined skips the tile.
+ */
+export function addProducts(
+  C: Rows,
+  A: Rows,
+  B: Rows,
+  m: number,
+  n: number,
+  sign: 1 | -1,
+  range: (i: number, j: number) => readonly [number, number] | undefined,
+): void {
+  for (let i = 0; i < m; i += TILE) {
+    for (let j = 0; j < n; j += TILE) {
+      const [first, last] = range(i, j) ?? [0, 0];
+      for (let k = first; k < last; k += DEPTH)
+        tile(C, A, B, i, Math.min(m, i + TILE), j, Math.min(n, j + TILE), k, Math.min(last, k + DEPTH), sign);
+    }
+  }
+}
+
+/** One tile, by 4×4 sums held in registers. */
+function tile(
+  C: Rows,
+  A: Rows,
+  B: Rows,
+  i0: number,
+  i1: number,
+  j0: number,
+  j1: number,
+  k0: number,
+  k1: number,
+  sign: number,
+): void {
+  const { data: c, stride: ldc } = C;
+  const { data: a, stride: lda } = A;
+  const { data: b, stride: ldb } = B;
+  const length = k1 - k0;
+  let i = i0;
+  for (; i + 4 <= i1; i += 4) {
+    const a0 = A.at + i * lda + k0;
+    const a1 = a0 + lda;
+    const a2 = a1 + lda;
+    const a3 = a2 + lda;
+    let j = j0;
+    for (; j + 4 <= j1; j += 4) {
+      const b0 = B.at + j * ldb + k0;
+      const b1 = b0 + ldb;
+      const b2 = b1 + ldb;
+      const b3 = b2 + ldb;
+      let [s00, s01, s02, s03, s10, s11, s12, s13] = [0, 0, 0, 0, 0, 0, 0, 0];
+      let [s20, s21, s22, s23, s30, s31, s32, s33] = [0, 0, 0, 0, 0, 0, 0, 0];
+      for (let k = 0; k < length; k++) {
+        const y0 = b[b0 + k]!;
+        const y1 = b[b1 + k]!;
+        const y2 = b[b2 + k]!;
+        const y3 = b[b3 + k]!;
+        let x = a[a0 + k]!;
+        s00 += x * y0;
+        s01 += x * y1;
+        s02 += x * y2;
+        s03 += x * y3;
+        x = a[a1 + k]!;
+        s10 += x * y0;
+        s11 += x * y1;
+        s12 += x * y2;
+        s13 += x * y3;
+        x = a[a2 + k]!;
+        s20 += x * y0;
+        s21 += x * y1;
+        s22 += x * y2;
+        s23 += x * y3;
+        x = a[a3 + k]!;
+        s30 += x * y0;
+        s31 += x * y1;
+        s32 += x * y2;
+        s33 += x * y3;
+      }
+      let o = C.at + i * ldc + j;
+      c[o]! += sign * s00;
+      c[o + 1]! += sign * s01;
+      c[o + 2]! += sign * s02;
+      c[o + 3]! += sign * s03;
+      o += ldc;
+      c[o]! += sign * s10;
+      c[o + 1]! += sign * s11;
+      c[o + 2]! += sign * s12;
+      c[o + 3]! += sign * s13;
+      o += ldc;
+      c[o]! += sign * s20;
+      c[o + 1]! += sign * s21;
+      c[o + 2]! += sign * s22;
+      c[o + 3]! += sign * s23;
+      o += ldc;
+      c[o]! += sign * s30;
+      c[o + 1]! += sign * s31;
+      c[o + 2]! += sign * s32;
+      c[o + 3]! += sign * s33;
+    }
+    for (let r = i; r < i + 4; r++) edge(C, A, B, r, j, j1, k0, k1, sign);
+  }
+  for (; i < i1; i++) edge(C, A, B, i, j0, j1, k0, k1, sign);
+}
+
+/** What of a row does not fill a 4×4 block. */
+function edge(C: Rows, A: Rows, B: Rows, i: number, j0: number, j1: number, k0: number, k1: number, sign: number): void {
+  for (let j = j0; j < j1; j++) {
+    let sum = 0;
+    const a = A.at + i * A.stride;
+    const b = B.at + j * B.stride;
+    for (let k = k0; k < k1; k++) sum += A.data[a + k]! * B.data[b + k]!;
+    C.data[C.at + i * C.stride + j]! += sign * sum;
+  }
+}
+
+export const matrix = (data: Float64Array, stride: number): Rows => ({ data, at: 0, stride });
+
+export interface Factor {
+  /** L [n, n], of which the first `rank` columns count; zero above the diagonal. */
+  L: Float64Array;
+  rank: number;
+  /** S[order[i], order[j]] = Σ_k L[i, k]·L[j, k]. */
+  order: Int32Array;
+}
+
+/**
+ * The Cholesky factor with pivots of a symmetric matrix S [n, n] without negative eigenvalues. Directions that hold nothing but
+ * rounding (n·2^-52 of the largest diagonal element) end it, so that singular matrices have a factor of their rank.
+ */
+export function cholesky(S: Float64Array, n: number): Factor {
+  const A = Float64Array.from(S);
+  const L = new Float64Array(n * n);
+  const order = Int32Array.from({ length: n }, (_, i) => i);
+  const left = Float64Array.from({ length: n }, (_, i) => S[i * (n + 1)]!);
+  const least = n * 2 ** -52 * left.reduce((most, v) => Math.max(most, v), 0);
+  const block = 64;
+  for (let first = 0; first < n; first += block) {
+    const end = Math.min(n, first + block);
+    for (let j = first; j < end; j++) {
+      let p = j;
+      for (let i = j + 1; i < n; i++) if (left[i]! > left[p]!) p = i;
+      if (!(left[p]! > least)) return { L, rank: j, order };
+      if (p !== j) swap(A, L, left, order, n, j, p);
+      const root = Math.sqrt(left[j]!);
+      L[j * n + j] = root;
+      for (let i = j + 1; i < n; i++) {
+        let sum = A[i * n + j]!;
+        for (let k = first; k < j; k++) sum -= L[i * n + k]! * L[j * n + k]!;
+        const value = sum / root;
+        L[i * n + j] = value;
+        left[i]! -= value * value;
+      }
+    }
+    const rest = n - end;
+    const rows = { data: L, at: end * n + first, stride: n };
+    const C = { data: A, at: end * (n + 1), stride: n };
+    addProducts(C, rows, rows, rest, rest, -1, (i, j) => (j > i ? undefined : [0, end - first]));
+  }
+  return { L, rank: n, order };
+}
+
+/** Exchanges row and column j and p > j of the lower triangle that is left of A, and the rows of L. */
+function swap(A: Float64Array, L: Float64Array, left: Float64Array, order: Int32Array, n: number, j: number, p: number): void {
+  const exchange = (M: Float64Array | Int32Array, x: number, y: number) => {
+    const kept = M[x]!;
+    M[x] = M[y]!;
+    M[y] = kept;
+  };
+  exchange(left, j, p);
+  exchange(order, j, p);
+  exchange(A, j * (n + 1), p * (n + 1));
+  for (let k = 0; k < j; k++) exchange(L, j * n + k, p * n + k);
+  for (let i = j + 1; i < p; i++) exchange(A, i * n + j, p * n + i);
+  for (let i = p + 1; i < n; i++) exchange(A, i * n + j, i * n + p);
+}
+
+/**
+ * The eigenvalues of a symmetric matrix M [n, n], ascending: Householder reflections to a tridiagonal matrix, in panels of 32
+ * columns (LAPACK's dsytrd), then the implicit QL method.
+ */
+export function eigenvalues(M: Float64Array, n: number): Float64Array {
+  // Row j from its diagonal on is column j of the lower triangle.
+  const A = Float64Array.from(M);
+  const panel = 32;
+  const d = new Float64Array(n);
+  const e = new Float64Array(n);
+  // The matrix is A − V·Wᵀ − W·Vᵀ: P has rows [V W] and Q rows [W V].
+  const width = 2 * panel;
+  const P = new Float64Array(n * width);
+  const Q = new Float64Array(n * width);
+  const v = new Float64Array(n);
+  const w = new Float64Array(n);
+  for (let first = 0; first < n; first += panel) {
+    const end = Math.min(n, first + panel);
+    P.fill(0);
+    Q.fill(0);
+    for (let i = first; i < end; i++) {
+      const k = i - first;
+      for (let r = i; r < n; r++) {
+        let sum = 0;
+        for (let c = 0; c < k; c++)
+          sum += P[r * width + c]! * Q[i * width + c]! + P[r * width + panel + c]! * Q[i * width + panel + c]!;
+        A[i * n + r]! -= sum;
+      }
+      d[i] = A[i * n + i]!;
+      if (i === n - 1) break;
+      const tau = reflector(A, n, i, v, e);
+      if (tau === 0) continue;
+      multiplySymmetric(A, n, i + 1, v, w);
+      for (let c = 0; c < k; c++) {
+        let [x, y] = [0, 0];
+        for (let r = i + 1; r < n; r++) {
+          x += Q[r * width + c]! * v[r]!;
+          y += P[r * width + c]! * v[r]!;
+        }
+        for (let r = i + 1; r < n; r++) w[r]! -= P[r * width + c]! * x + Q[r * width + c]! * y;
+      }
+      let dot = 0;
+      for (let r = i + 1; r < n; r++) dot += (w[r]! *= tau) * v[r]!;
+      const half = 0.5 * tau * dot;
+      for (let r = i + 1; r < n; r++) {
+        w[r]! -= half * v[r]!;
+        P[r * width + k] = Q[r * width + panel + k] = v[r]!;
+        Q[r * width + k] = P[r * width + panel + k] = w[r]!;
+      }
+    }
+    const rest = n - end;
+    if (rest <= 0) break;
+    const rows = (data: Float64Array) => ({ data, at: end * width, stride: width });
+    const C = { data: A, at: end * (n + 1), stride: n };
+    addProducts(C, rows(Q), rows(P), rest, rest, -1, (i, j) => (j < i ? undefined : [0, width]));
+  }
+  return tridiagonal(d, e, n);
+}
+
+/** v and τ so that (1 − τ·v·vᵀ) makes column i zero below its subdiagonal element, which becomes e[i]; v[i + 1] = 1. */
+function reflector(A: Float64Array, n: number, i: number, v: Float64Array, e: Float64Array): number {
+  const at = i * n;
+  const alpha = A[at + i + 1]!;
+  let scale = 0;
+  for (let r = i + 2; r < n; r++) scale = Math.max(scale, Math.abs(A[at + r]!));
+  if (scale === 0) {
+    e[i] = alpha;
+    return 0;
+  }
+  let sum = 0;
+  for (let r = i + 2; r < n; r++) sum += (A[at + r]! / scale) ** 2;
+  const beta = -Math.sign(alpha || 1) * Math.hypot(alpha, scale * Math.sqrt(sum));
+  e[i] = beta;
+  v[i + 1] = 1;
+  for (let r = i + 2; r < n; r++) v[r] = A[at + r]! / (alpha - beta);
+  return (beta - alpha) / beta;
+}
+
+/** w = A·v for the rows and columns from `first` on, reading each element of the triangle once, four columns at a time. */
+function multiplySymmetric(A: Float64Array, n: number, first: number, v: Float64Array, w: Float64Array): void {
+  w.fill(0, first);
+  let c = first;
+  for (; c + 4 <= n; c += 4) {
+    // The triangle on the diagonal.
+    for (let i = c; i < c + 4; i++) {
+      w[i]! += A[i * n + i]! * v[i]!;
+      for (let r = i + 1; r < c + 4; r++) {
+        const value = A[i * n + r]!;
+        w[i]! += value * v[r]!;
+        w[r]! += value * v[i]!;
+      }
+    }
+    const [p0, p1, p2, p3] = [c * n, (c + 1) * n, (c + 2) * n, (c + 3) * n];
+    const v0 = v[c]!;
+    const v1 = v[c + 1]!;
+    const v2 = v[c + 2]!;
+    const v3 = v[c + 3]!;
+    let [s0, s1, s2, s3] = [0, 0, 0, 0];
+    for (let r = c + 4; r < n; r++) {
+      const x0 = A[p0 + r]!;
+      const x1 = A[p1 + r]!;
+      const x2 = A[p2 + r]!;
+      const x3 = A[p3 + r]!;
+      const y = v[r]!;
+      s0 += x0 * y;
+      s1 += x1 * y;
+      s2 += x2 * y;
+      s3 += x3 * y;
+      w[r]! += x0 * v0 + x1 * v1 + x2 * v2 + x3 * v3;
+    }
+    w[c]! += s0;
+    w[c + 1]! += s1;
+    w[c + 2]! += s2;
+    w[c + 3]! += s3;
+  }
+  for (; c < n; c++) {
+    w[c]! += A[c * n + c]! * v[c]!;
+    for (let r = c + 1; r < n; r++) {
+      w[c]! += A[c * n + r]! * v[r]!;
+      w[r]! += A[c * n + r]! * v[c]!;
+    }
+  }
+}
+
+/** The eigenvalues of the tridiagonal matrix with diagonal d and e[i] beside d[i] and d[i + 1], by implicit QL steps. */
+function tridiagonal(d: Float64Array, e: Float64Array, n: number): Float64Array {
+  e[n - 1] = 0;
+  for (let l = 0; l < n; l++) {
+    // Some 2 steps are usual; the bound only guards against endless turns on NaN.
+    for (let steps = 0; steps < 60; steps++) {
+      let m = l;
+      while (m < n - 1 && Math.abs(e[m]!) > 2 ** -53 * (Math.abs(d[m]!) + Math.abs(d[m + 1]!))) m++;
+      if (m === l) break;
+      let g = (d[l + 1]! - d[l]!) / (2 * e[l]!);
+      let r = Math.hypot(g, 1);
+      g = d[m]! - d[l]! + e[l]! / (g + (g < 0 ? -r : r));
+      let [s, c, p] = [1, 1, 0];
+      let i = m - 1;
+      for (; i >= l; i--) {
+        const f = s * e[i]!;
+        const b = c * e[i]!;
+        r = Math.hypot(f, g);
+        e[i + 1] = r;
+        if (r === 0) {
+          d[i + 1]! -= p;
+          e[m] = 0;
+          break;
+        }
+        s = f / r;
+        c = g / r;
+        g = d[i + 1]! - p;
+        r = (d[i]! - g) * s + 2 * c * b;
+        p = s * r;
+        d[i + 1] = g + p;
+        g = c * r - b;
+      }
+      if (r === 0 && i >= l) continue;
+      d[l]! -= p;
+      e[l] = g;
+      e[m] = 0;
+    }
+  }
+  return d.sort();
+}

@@ -1,0 +1,85 @@
+/**
+ * Precision and recall by nearest neighbours (Kynkäänniemi et al. 2019): an image counts as inside a set if it lies within the
+ * distance of one of the set's images to that image's k-th neighbour in the set.
+ */
+import { OptionError } from '../core/errors.js';
+import { checkFeatures } from './frechet.js';
+import { addProducts } from './linear_algebra.js';
+
+/** Images whose distances to as many others are in memory at once (2 MiB). */
+const CHUNK = 512;
+
+/**
+ * Precision (share of generated images inside the real set), recall (share of real images inside the generated set) and their
+ * harmonic mean. @param generated [n, size] @param real [m, size]
+ * Throws OptionError for sets of at most k images and for values that are not finite, ShapeError for parts of vectors.
+ */
+export function precisionRecall(
+  generated: ArrayLike<number>,
+  real: ArrayLike<number>,
+  size: number,
+  { k = 3 }: { k?: number } = {},
+): { precision: number; recall: number; f: number } {
+  if (!Number.isInteger(k) || k < 1) throw new OptionError(`k is ${k}; it must be an integer of at least 1.`);
+  const [a, b] = [vectors(generated, size), vectors(real, size)];
+  for (const { count } of [a, b])
+    if (count <= k) throw new OptionError(`${count} images have no ${k} neighbours each; give more than ${k} of both kinds.`);
+  const precision = inside(a, b, radii(b, k));
+  const recall = inside(b, a, radii(a, k));
+  return { precision, recall, f: precision + recall ? (2 * precision * recall) / (precision + recall) : 0 };
+}
+
+interface Vectors {
+  data: Float64Array;
+  count: number;
+  size: number;
+  /** |x|² of each. */
+  squares: Float64Array;
+}
+
+function vectors(features: ArrayLike<number>, size: number): Vectors {
+  checkFeatures(features, size);
+  const data = Float64Array.from(features);
+  const count = data.length / size;
+  const squares = new Float64Array(count);
+  for (let i = 0; i < data.length; i++) squares[Math.floor(i / size)]! += data[i]! ** 2;
+  return { data, count, size, squares };
+}
+
+/** Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. */
+function distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): void {
+  const products = new Float64Array(CHUNK * CHUNK);
+  for (let i0 = 0; i0 < x.count; i0 += CHUNK) {
+    const m = Math.min(CHUNK, x.count - i0);
+    for (let j0 = 0; j0 < y.count; j0 += CHUNK) {
+      const n = Math.min(CHUNK, y.count - j0);
+      products.fill(0);
+      const rows = (v: Vectors, first: number) => ({ data: v.data, at: first * v.size, stride: v.size });
+      addProducts({ data: products, at: 0, stride: CHUNK }, rows(x, i0), rows(y, j0), m, n, 1, () => [0, x.size]);
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) visit(i0 + i, j0 + j, x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!);
+    }
+  }
+}
+
+/** The squared distance of each vector to its k-th neighbour. */
+function radii(v: Vectors, k: number): Float64Array {
+  // The k smallest so far of each vector, ascending.
+  const nearest = new Float64Array(v.count * k).fill(Number.POSITIVE_INFINITY);
+  distances(v, v, (i, j, square) => {
+    if (i === j || !(square < nearest[i * k + k - 1]!)) return;
+    let at = i * k + k - 1;
+    for (; at > i * k && nearest[at - 1]! > square; at--) nearest[at] = nearest[at - 1]!;
+    nearest[at] = square;
+  });
+  return Float64Array.from({ length: v.count }, (_, i) => nearest[i * k + k - 1]!);
+}
+
+/** The share of x that lies within the radius of some y. */
+function inside(x: Vectors, y: Vectors, radius: Float64Array): number {
+  const found = new Uint8Array(x.count);
+  distances(x, y, (i, j, square) => {
+    if (square <= radius[j]!) found[i] = 1;
+  });
+  return found.reduce((sum, v) => sum + v, 0) / x.count;
+}
