@@ -21,7 +21,7 @@ export { square_sum_forward } from './square_sum';
 export { ssd_backward, ssd_backward_sum } from './ssd';
 export { sum_forward } from './sum';
 export { sum_rows_forward } from './sum_rows';
-export { token_embedding_backward_cls, token_embedding_backward_pos, token_embedding_backward_word } from './token_embedding';
+export { token_embedding_backward_first, token_embedding_backward_pos, token_embedding_backward_word } from './token_embedding';
 
 export function heap_base(): usize {
   return __heap_base;

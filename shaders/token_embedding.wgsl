@@ -1,4 +1,4 @@
-// q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
+// q = step[i mod b] + j;  y[i,j] = q = 0 ? first[i] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
 // @entry forward
 @compute @workgroup_size(WG)
 fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
@@ -10,7 +10,7 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   let image = i % params.b;
   let q = step[image] + at / width % params.l;
   if (q == 0u) {
-    y[at] = cls[min(labels[i], params.c - 1u) * width + ch];
+    y[at] = first[i * width + ch];
   } else {
     let before = min(q - 1u, params.t - 1u);
     let token = min(tokens[image * params.t + before], params.v - 1u);
@@ -18,16 +18,13 @@ fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u
   }
 }
 
-// @entry backward_cls
-// forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
-#include "lib/scatter_rows.wgsl"
-fn id_at(i: u32) -> u32 { return min(labels[i], params.c - 1u); }
-fn row_at(i: u32) -> u32 { return i * params.l; }
-fn add_at(at: u32, v: f32) { dcls[at] += v; }
-
-@compute @workgroup_size(256)
-fn backward_cls(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
-  scatter(flat(wg, nwg), params.m, lid);
+// @entry backward_first
+// forward: y[i,0] = first[i]  ⇒  dfirst[i] = dy[i,0]
+@compute @workgroup_size(WG)
+fn backward_first(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) nwg: vec3u, @builtin(local_invocation_index) lid: u32) {
+  let at = flat(wg, nwg) * WG + lid;
+  if (at >= params.m * params.d) { return; }
+  dfirst[at] = dy[at / params.d * params.l * params.d + at % params.d];
 }
 
 // @entry backward_word
