@@ -164,7 +164,7 @@ export function aimLoss(
   a.done(...modulationTensors(modulation));
 }
 
-/** Undoes layersForward: from dres, which it frees, the gradients of the parameters and of the modulation. */
+/** Gradient of layersForward: from dres, which it frees, the gradients of the parameters and of the modulation. */
 function layersBackward(
   be: Backend,
   p: AimParams,

@@ -115,11 +115,11 @@ export class Sampler {
     }
   }
 
-  /** Begins new images. `labels` in [0, K); `seeds` are integers in [0, 2^53). */
-  start(labels: readonly number[], seeds: readonly number[]): void {
+  /** Begins new images, each of a value of the model's condition (a label in [0, K)); `seeds` are integers in [0, 2^53). */
+  start(values: readonly unknown[], seeds: readonly number[]): void {
     const { be, config } = this;
-    const unconditional = this.guided ? labels.map(() => this.kind.unconditional(config.condition)) : [];
-    this.kind.write(be, config.condition, this.inputs, [...labels, ...unconditional]);
+    const unconditional = this.guided ? values.map(() => this.kind.unconditional(config.condition)) : [];
+    this.kind.write(be, config.condition, this.inputs, [...values, ...unconditional]);
     be.write(this.seed, Uint32Array.from(seeds.flatMap((s) => [s >>> 0, Math.floor(s / 2 ** 32)])));
     be.zero(this.step);
     be.zero(this.tokens);

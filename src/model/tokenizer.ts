@@ -30,8 +30,6 @@ export interface Tokenizer<C extends TokenizerConfig = TokenizerConfig, P extend
   factor(c: C): number;
   /** How many different codes there are. */
   vocabulary(c: C): number;
-  /** The configuration by lines of name and value, for people. */
-  facts(c: C): [name: string, value: string][];
   /** Bytes of the largest single activation, per pixel of the images: what bounds how many can be encoded or decoded at once. */
   largestBytesPerPixel(c: C): number;
   /** Bytes of the activations that lossForward saves for b images of H·W pixels, beside the images themselves. */

@@ -338,10 +338,6 @@ export const vqTokenizer: Tokenizer<VqConfig, VqParams> = {
   params,
   factor: (c) => 2 ** (c.ch_mult.length - 1),
   vocabulary: (c) => c.n_embed,
-  facts: (c) => [
-    ['Tokenizer', `VQ ÷${2 ** (c.ch_mult.length - 1)}, ${c.ch} channels × ${c.ch_mult.join(', ')}`],
-    ['Code', `${c.embed_dim} dimensions`],
-  ],
   // The first convolution's output, or that of the upsampling before the outermost level.
   largestBytesPerPixel: (c) => 4 * c.ch * Math.max(c.ch_mult[0]!, c.ch_mult[1] ?? 1),
   activationBytes: savedBytes,
