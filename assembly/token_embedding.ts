@@ -1,9 +1,9 @@
-// q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift].
+// q = step[i mod b] + j;  y[i,j] = q = 0 ? first[i] : word[tokens[i mod b, q-1]] + pos[q-1+shift].
 import { addTo } from './lib/math';
 
 export function token_embedding_forward(
-  tokens: usize, labels: usize, step: usize, cls: usize, word: usize, pos: usize, y: usize,
-  b: i32, t: i32, m: i32, c: i32, d: i32, v: i32, p: i32, l: i32, shift: i32,
+  tokens: usize, step: usize, first: usize, word: usize, pos: usize, y: usize,
+  b: i32, t: i32, m: i32, d: i32, v: i32, p: i32, l: i32, shift: i32,
 ): void {
   const row = (<usize>d) << 2;
   for (let i = 0; i < m; i++) {
@@ -11,8 +11,7 @@ export function token_embedding_forward(
     for (let j = 0; j < l; j++, y += row) {
       const q = load<u32>(step + (<usize>image << 2)) + j;
       if (q == 0) {
-        const label = min<u32>(load<u32>(labels + (<usize>i << 2)), <u32>c - 1);
-        memory.copy(y, cls + <usize>label * row, row);
+        memory.copy(y, first + <usize>i * row, row);
         continue;
       }
       const before = min<u32>(q - 1, <u32>t - 1);
@@ -26,13 +25,10 @@ export function token_embedding_forward(
   }
 }
 
-// forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
-export function token_embedding_backward_cls(labels: usize, dy: usize, dcls: usize, m: i32, l: i32, d: i32, c: i32): void {
+// forward: y[i,0] = first[i]  ⇒  dfirst[i] = dy[i,0]
+export function token_embedding_backward_first(dy: usize, dfirst: usize, m: i32, l: i32, d: i32): void {
   const row = (<usize>d) << 2;
-  for (let i = 0; i < m; i++, dy += <usize>l * row) {
-    const label = min<u32>(load<u32>(labels + (<usize>i << 2)), <u32>c - 1);
-    addTo(dcls + <usize>label * row, dy, row);
-  }
+  for (let i = 0; i < m; i++, dy += <usize>l * row, dfirst += row) memory.copy(dfirst, dy, row);
 }
 
 // forward: y[i,q] = word[tokens[i,q-1]] + pos[q-1]  ⇒  dword[tokens[i,q-1]] += dy[i,q]

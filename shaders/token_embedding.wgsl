@@ -1,9 +1,8 @@
-// q = step[i mod b] + j;  y[i,j] = q = 0 ? cls[labels[i]] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
+// q = step[i mod b] + j;  y[i,j] = q = 0 ? first[i] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
 // @entry forward, WG threads
 // @in tokens: u32 [b, t]
-// @in labels: u32 [m]
 // @in step: u32 [b]
-// @in cls: f32 [c, d]
+// @in first: f32 [m, d]
 // @in word: f32 | f16 [v, d]
 // @in pos: f32 [p, d]
 // @out y: f32 [m, l, d]
@@ -16,7 +15,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let image = i % params.b;
   let q = step_at(image) + at / width % params.l;
   if (q == 0u) {
-    y_put(at, cls_at(min(labels_at(i), params.c - 1u) * width + ch));
+    y_put(at, first_at(i * width + ch));
   } else {
     let before = min(q - 1u, params.t - 1u);
     let token = min(tokens_at(image * params.t + before), params.v - 1u);
@@ -24,18 +23,14 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   }
 }
 
-// @entry backward_cls, 256 threads
-// @in labels: u32 [m]
+// @entry backward_first, WG threads
 // @in dy: f32 [m, l, d]
-// @inout dcls: f32 [c, d]
-// forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
-#include "lib/scatter_rows.wgsl"
-fn id_at(i: u32) -> u32 { return min(labels_at(i), params.c - 1u); }
-fn row_at(i: u32) -> u32 { return i * params.l; }
-fn add_at(at: u32, v: f32) { dcls_add(at, v); }
-
-fn backward_cls(wg: vec3u, nwg: vec3u, lid: u32) {
-  scatter(flat(wg, nwg), params.m, lid);
+// @out dfirst: f32 [m, d]
+// forward: y[i,0] = first[i]  ⇒  dfirst[i] = dy[i,0]
+fn backward_first(wg: vec3u, nwg: vec3u, lid: u32) {
+  let at = flat(wg, nwg) * WG + lid;
+  if (at >= params.m * params.d) { return; }
+  dfirst_put(at, dy_at(at / params.d * params.l * params.d + at % params.d));
 }
 
 // @entry backward_word, 256 threads

@@ -21,7 +21,8 @@ import { loadTensors } from './model/load.js';
 import { allocate, countParams, type ParamSpec, type ParamTree, replace, toDevice, zip } from './model/params.js';
 import { Recovery } from './model/recovery.js';
 import { checkSampling, drawTokens, Sampler, type SamplingOptions } from './model/sampler.js';
-import { decodeForward, encodeForward, quantizeForward, type TokenizerParams, tokenizerParams } from './model/tokenizer.js';
+import type { Tokenizer, TokenizerParams } from './model/tokenizer.js';
+import { tokenizerOf } from './model/tokenizers.js';
 
 export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
@@ -99,6 +100,7 @@ export class AiM {
   /** @internal Whether weights were rounded to float16, which the checkpoint has in another format. */
   rounded = false;
   private disposed = false;
+  private readonly tokenizer: Tokenizer;
   /** @internal */
   readonly tree: { mamba: { backbone: ParamTree }; vqvae: ParamTree };
   private readonly recovery: Recovery<Placed>;
@@ -109,7 +111,8 @@ export class AiM {
     private readonly options: LoadOptions,
     half: (name: string) => boolean,
   ) {
-    this.tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
+    this.tokenizer = tokenizerOf(config.tokenizer);
+    this.tree = { mamba: { backbone: aimParams(config) }, vqvae: this.tokenizer.params(config.tokenizer) };
     const place = (on: Backend): Placed => ({ be: on, params: allocate(on, this.tree, half) as unknown as Placed['params'] });
     const { description } = be;
     const { replaceable } = be.traits;
@@ -395,7 +398,7 @@ export class AiM {
   /** Images → codes [T'] each (T' = tokens of that size), by the tokenizer's encoder. Sides must suit its downsampling. */
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
     this.assertLive();
-    const factor = 2 ** (this.config.tokenizer.ch_mult.length - 1);
+    const factor = this.tokenizer.factor(this.config.tokenizer);
     for (const { width, height } of images) {
       if (width < 1 || height < 1 || width % factor || height % factor)
         throw new OptionError(
@@ -434,8 +437,8 @@ export class AiM {
       const k = Math.min(chunk, n - at);
       const part = await this.attempt(async ({ be, params }) => {
         const x = be.from(pixels.subarray(at * h * w * 3, (at + k) * h * w * 3), [k, h, w, 3]);
-        const z = encodeForward(be, params.vqvae, x);
-        const codes = quantizeForward(be, params.vqvae, z);
+        const z = this.tokenizer.encode(be, params.vqvae, this.config.tokenizer, x);
+        const codes = this.tokenizer.quantize(be, params.vqvae, this.config.tokenizer, z);
         try {
           return (await be.read(codes)) as Uint32Array;
         } finally {
@@ -539,7 +542,7 @@ export class AiM {
       const part = codes
         ? be.from(codes.subarray(at * length, (at + k) * length), [k * length], 'u32')
         : be.reshape(tokens, [n * length]);
-      const pixels = decodeForward(be, params.vqvae, part, [k, side, side]);
+      const pixels = this.tokenizer.decode(be, params.vqvae, config.tokenizer, part, [k, side, side]);
       const taken = take(at, k, be.read(pixels));
       be.free(pixels, codes && part);
       // Its failure is for when it is waited for; should the one before have failed, nobody waits for it any more.
@@ -552,8 +555,7 @@ export class AiM {
   }
 
   private imagesAtOnce(height: number, width: number): number {
-    const { ch, ch_mult } = this.config.tokenizer;
-    const perImage = height * width * ch * Math.max(ch_mult[0]!, ch_mult[1] ?? 1) * 4;
+    const perImage = height * width * this.tokenizer.largestBytesPerPixel(this.config.tokenizer);
     return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
   }
 

@@ -77,17 +77,17 @@ function configuration({ config }: AiM): Facts {
   const { mixer, tokenizer: vq } = config;
   const side = Math.sqrt(config.num_tokens);
   return [
-    ['Mixer', mixer.layer === 'Mamba2' ? 'Mamba-2' : 'Mamba-1'],
+    ['Mixer', mixer.layer.replace(/(?=\d)/, '-')],
     ['Layers', String(config.n_layer)],
     ['d_model', String(config.d_model)],
     ['d_state', String(mixer.d_state)],
-    ['Heads', mixer.layer === 'Mamba2' ? `${mixer.nheads} of ${mixer.headdim}` : '–'],
+    ['Heads', 'nheads' in mixer ? `${mixer.nheads} of ${mixer.headdim}` : '–'],
     ['adaLN', config.adaln_groups ? `${config.adaln_groups} ${config.adaln_groups === 1 ? 'group' : 'groups'}` : 'per layer'],
     ['Classes', String(config.num_classes)],
     ['Tokens', `${config.num_tokens} (${side}×${side})`],
     ['Vocabulary', config.vocab_size.toLocaleString('en')],
     ['Image', `${config.image_size}×${config.image_size} pixels`],
-    ['Tokenizer', `VQ ÷${2 ** (vq.ch_mult.length - 1)}, ${vq.ch} channels × ${vq.ch_mult.join(', ')}`],
+    ['Tokenizer', `VQ ÷${config.image_size / side}, ${vq.ch} channels × ${vq.ch_mult.join(', ')}`],
     ['Code', `${vq.embed_dim} dimensions`],
   ];
 }

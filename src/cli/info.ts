@@ -1,5 +1,6 @@
 /** `aim info`: runtime, adapters, the backend chosen, and what a model consists of. */
 import { adapterSummary } from '../backend/create.js';
+import { mixerOf } from '../model/mixers.js';
 import { runtime } from '../platform/runtime.js';
 import { embeddedModel, loadModel } from './model.js';
 import { COMMON, commonOptions, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
@@ -55,7 +56,10 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
     ['  parameters', `${parameters.model.toLocaleString('en')} model + ${parameters.tokenizer.toLocaleString('en')} tokenizer`],
     ['  on the device', `${(info.deviceBytes / 2 ** 20).toFixed(1)} MiB`],
     ['  image', `${config.image_size}×${config.image_size} from ${config.num_tokens} tokens of ${config.vocab_size}`],
-    ['  mixer', `${config.mixer.layer} × ${config.n_layer}, d_model ${config.d_model}, d_state ${config.mixer.d_state}`],
+    [
+      '  mixer',
+      `${config.mixer.layer} × ${config.n_layer}, d_model ${config.d_model}, ${mixerOf(config.mixer).summary(config.mixer)}`,
+    ],
     ['  adaLN', config.adaln_groups ? `${config.adaln_groups} groups` : 'per layer'],
     ['  classes', info.classes ? info.classes.map((name, i) => `${i} ${name}`).join(', ') : String(config.num_classes)],
   );

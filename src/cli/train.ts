@@ -216,7 +216,7 @@ async function makeModel(
   try {
     const tokenizer = (flags.tokenizer as string | undefined) ?? embeddedModel();
     if (stage === 'model') await withBar((onProgress) => aim.loadPart('vqvae.', tokenizer, { ...options, onProgress }));
-    else if (config.tokenizer.n_embed < 2) throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
+    else if (config.vocab_size < 2) throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
     return aim;
   } catch (error) {
     await aim.dispose();

@@ -1,186 +1,188 @@
-/** AiM stage 2 (arXiv 2408.12245): class-conditional autoregression over image tokens with Mamba layers under adaLN. */
+/**
+ * AiM stage 2 (arXiv 2408.12245): conditional autoregression over image tokens with layers under adaLN. Forward for drawing,
+ * the training loss, and its gradient.
+ */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { addRmsNorm, embedding, groupModulation, normHead, silu, tokenEmbedding } from '../ops/index.js';
-import { Acts } from './acts.js';
+import { tokenEmbedding } from '../ops/index.js';
+import { Acts, activationBytes, activations } from './acts.js';
 import { packed } from './arena.js';
+import { type BlockParams, blockBackward, blockBytes, blockForward, blockParams, type Stream } from './block.js';
+import type { ConditionInputs } from './condition.js';
+import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
-import { linearForward } from './layers.js';
-import { type Mamba1Params, mamba1Forward, mamba1Params, mamba1State } from './mamba1.js';
-import { type Mamba2Params, type MixerState, mamba2Forward, mamba2Params, mamba2State } from './mamba2.js';
-import { init, linearBiasParams, matrix, normParams, type ParamTree, param, type Tensors } from './params.js';
-
-export const EPS = 1e-5;
+import { type HeadParams, headBytes, headLogits, headLoss, headParams } from './head.js';
+import type { Past } from './mixer.js';
+import { layerMixer } from './mixers.js';
+import {
+  groupParams,
+  type Modulation,
+  type ModulationParams,
+  modulationBackward,
+  modulationBytes,
+  modulationForward,
+  modulationGradient,
+  modulationTensors,
+} from './modulation.js';
+import { init, matrix, numbered, type ParamTree, param } from './params.js';
 
 /** Parameters below `mamba.backbone`. `lm_head` is tied to word_embeddings and not stored. */
-export function aimParams(c: AimConfig) {
-  const d = c.d_model;
-  const layer = (): ParamTree => ({
-    ...(c.adaln_groups
-      ? { scale_shift_table: param([1, 3, d], init.normal(1 / Math.sqrt(d))) }
-      : { adaLN_modulation: { 1: linearBiasParams(3 * d, d, init.zeros) } }),
-    mixer: c.mixer.layer === 'Mamba2' ? mamba2Params(c.mixer, c.n_layer) : mamba1Params(c.mixer, c.n_layer),
-    norm: normParams(d),
-  });
+export function aimParams(c: AimConfig): ParamTree {
   return {
     embeddings: {
-      word_embeddings: { weight: matrix(c.vocab_size, d, init.normal(0.02)) },
-      position_embeddings: { weight: param([c.num_tokens + 1, d], init.normal(0.02)) },
+      word_embeddings: { weight: matrix(c.vocab_size, c.d_model, init.normal(0.02)) },
+      position_embeddings: { weight: param([c.num_tokens + 1, c.d_model], init.normal(0.02)) },
     },
-    cls_embed: { embedding_table: { weight: param([c.num_classes + 1, d], init.normal(0.02)) } },
-    ...(c.adaln_groups ? { adaln_group: { 1: linearBiasParams(c.adaln_groups * 3 * d, d) } } : {}),
-    layers: Object.fromEntries(Array.from({ length: c.n_layer }, (_, i) => [i, layer()])),
-    norm_f: normParams(d),
-    final_layer: { norm_final: normParams(d), adaLN_modulation: { 1: linearBiasParams(2 * d, d, init.zeros) } },
+    ...conditionOf(c.condition).params(c.condition, c.d_model),
+    ...groupParams(c),
+    layers: numbered(Array.from({ length: c.n_layer }, (_, i) => blockParams(c, i))),
+    ...headParams(c),
   };
 }
 
-interface WeightBias {
-  weight: Tensor;
-  bias: Tensor;
-}
-interface LayerParams {
-  scale_shift_table?: Tensor;
-  adaLN_modulation?: { 1: WeightBias };
-  mixer: Mamba1Params | Mamba2Params;
-  norm: { weight: Tensor };
-}
-/** The tree of `aimParams` with the parts that depend on the config made explicit. */
-export type AimParams = Omit<Tensors<ReturnType<typeof aimParams>>, 'layers' | 'adaln_group'> & {
-  layers: Record<string, LayerParams>;
-  adaln_group?: { 1: WeightBias };
-};
-
-/** adaLN vectors of m sequences: per layer [m, 3, d] (shift, scale, gate), and [m, 2, d] (shift, scale) at the end. */
-export interface Modulation {
-  layers: Tensor[];
-  final: Tensor;
+/** The tree of `aimParams` with a tensor in place of each parameter; gradients have the same. */
+export interface AimParams extends HeadParams, ModulationParams {
+  embeddings: { word_embeddings: { weight: Tensor }; position_embeddings: { weight: Tensor } };
+  layers: Record<string, BlockParams & ModulationParams['layers'][string]>;
+  final_layer: HeadParams['final_layer'];
 }
 
-/** Everything that depends on the labels [m] alone: computed once per image, not per token. */
-export function modulationForward(be: Backend, p: AimParams, c: AimConfig, labels: Tensor, a: Acts): Modulation {
-  const m = labels.size;
-  const d = c.d_model;
-  const cls = a.tensor('c', [m, d]);
-  be.run(embedding.forward, { table: p.cls_embed.embedding_table.weight, ids: labels, y: cls });
-  const s = a.tensor('silu', [m, d]);
-  be.run(silu.forward, { x: cls, y: s });
-  a.done(cls);
-  const project = (w: WeightBias, y: Tensor) =>
-    linearForward(be, be.reshape(s, [m, 1, d]), w.weight, be.reshape(y, [m, 1, y.size / m]), w.bias);
-  const groups = p.adaln_group && a.tensor('groups', [m, c.adaln_groups, 3, d]);
-  if (groups) project(p.adaln_group![1], groups);
-  const layers = packed(be, Array<number[]>(c.n_layer).fill([m, 3, d]), 'f32', (i, shape) => a.tensor(`mod.${i}`, shape)).tensors;
-  layers.forEach((y, i) => {
-    const layer = p.layers[i]!;
-    if (groups) be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
-    else project(layer.adaLN_modulation![1], y);
+/** What the layers remember of the positions before, for m sequences. */
+export interface AimState {
+  /** By layer, then by the mixer's name of it. */
+  layers: Record<string, Tensor>[];
+  /** The memory of all of them; zero it before position 0. */
+  arenas: Tensor[];
+}
+
+/** Allocates the state of m sequences. States of one name are neighbours in memory, so that layers form series. */
+export function aimState(be: Backend, c: AimConfig, m: number): AimState {
+  const shapes = Array.from({ length: c.n_layer }, (_, i) => {
+    const { mixer, config } = layerMixer(c, i);
+    return mixer.state(config, m, c.num_tokens);
   });
-  const final = a.tensor('final', [m, 2, d]);
-  project(p.final_layer.adaLN_modulation[1], final);
-  a.done(s, groups);
-  return { layers, final };
-}
-
-/** Recurrent state of all layers for m sequences, within `arenas`; zero those before position 0. */
-export function aimState(be: Backend, c: AimConfig, m: number): { layers: MixerState[]; arenas: Tensor[] } {
-  const { conv, ssm } = (c.mixer.layer === 'Mamba2' ? mamba2State : mamba1State)(c.mixer, m);
-  const [convs, ssms] = [conv, ssm].map((shape) => packed(be, Array<number[]>(c.n_layer).fill(shape)));
-  return {
-    layers: convs!.tensors.map((conv, i) => ({ conv, ssm: ssms!.tensors[i]! })),
-    arenas: [...convs!.arenas, ...ssms!.arenas],
-  };
+  const state: AimState = { layers: shapes.map(() => ({})), arenas: [] };
+  for (const name of new Set(shapes.flatMap(Object.keys))) {
+    const having = [...shapes.keys()].filter((i) => shapes[i]![name]);
+    const { tensors, arenas } = packed(
+      be,
+      having.map((i) => shapes[i]![name]!),
+    );
+    for (const [n, i] of having.entries()) state.layers[i]![name] = tensors[n]!;
+    state.arenas.push(...arenas);
+  }
+  return state;
 }
 
 export interface AimInput {
   /** [b, T]; positions not reached yet are not read. */
   tokens: Tensor;
-  /** [m], m = b or, under guidance, 2b with the unconditional half last. */
-  labels: Tensor;
   /** [b] positions drawn so far: the device-side counter that a recorded step reads. */
   step: Tensor;
+  /** Of m sequences: m = b or, under guidance, 2b with the unconditional half last. */
   modulation: Modulation;
   /** How many positions to run: T for a whole sequence from step 0, 1 for a step. */
   length: number;
   /** 1 reproduces the authors' off-by-one of position rows in generation. */
   shift: 0 | 1;
-  /** Guides the logits by this much; labels are then 2b. */
+  /** Guides the logits by this much; m is then 2b. */
   guidance?: number | undefined;
-  /** Continue from here and leave the new state; absent: from zero. */
-  state?: MixerState[];
+  /** Continue from here and leave the new state; missing: from zero. */
+  state?: AimState['layers'];
+}
+
+const ACTS = activations({ x: 'm l d' });
+
+/** Bytes of the activations that aimLoss saves for the gradient of m sequences. */
+export function aimActivationBytes(c: AimConfig, m: number): number {
+  const l = c.num_tokens;
+  let bytes = modulationBytes(c, m) + activationBytes(ACTS, { m, l, d: c.d_model }) + headBytes(c, m, l);
+  for (let i = 0; i < c.n_layer; i++) bytes += blockBytes(c, i, m, l);
+  return bytes;
 }
 
 /** Logits of the next token at each of l = `length` positions: [m, l, V] or, guided, [b, l, V]. */
 export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts = new Acts(be)): Tensor {
-  const { x, res, gate } = layersForward(be, p, c, input, a);
-  const [m, l] = x.shape as [number, number];
-  const { guidance } = input;
-  const y = a.tensor('logits', [guidance === undefined ? m : input.tokens.shape[0]!, l, c.vocab_size]);
-  be.run(
-    normHead.forward,
-    {
-      x,
-      res,
-      gate,
-      weight: p.norm_f.weight,
-      outer: p.final_layer.norm_final.weight,
-      modulation: input.modulation.final,
-      w: p.embeddings.word_embeddings.weight,
-      y,
-    },
-    { eps: EPS, scale: guidance ?? 1 },
-  );
-  a.done(x, res);
-  return y;
+  const stream = layersForward(be, p, c, input, a);
+  return headLogits(be, p, c, stream, { modulation: input.modulation.final, guidance: input.guidance }, a);
 }
 
-/** Everything before the tied head: [m, l, d]. */
-export function hiddenForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts): Tensor {
-  const { x, res, gate } = layersForward(be, p, c, input, a);
-  const normed = a.tensor('norm_f', x.shape);
-  // Backward wants the last sum.
-  const sum = a.keep ? a.tensor('res_f', x.shape) : undefined;
-  be.run(addRmsNorm.forward, { x, res, gate, weight: p.norm_f.weight, sum, y: normed }, { eps: EPS });
-  a.done(x, res);
-  const y = a.tensor('norm_final', x.shape);
-  be.run(
-    addRmsNorm.forward,
-    { x: normed, weight: p.final_layer.norm_final.weight, modulation: input.modulation.final, y },
-    { eps: EPS },
-  );
-  a.done(normed);
-  return y;
-}
-
-/** The layers: the last one's x, with the sum and the gate that x is still to be added under. */
-function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts) {
-  const { tokens, labels, step, modulation, length: l, shift, state } = input;
-  const m = labels.size;
-  const d = c.d_model;
-  let x = a.tensor('x', [m, l, d]);
-  const { word_embeddings: word, position_embeddings: pos } = p.embeddings;
-  be.run(
-    tokenEmbedding.forward,
-    { tokens, labels, step, cls: p.cls_embed.embedding_table.weight, word: word.weight, pos: pos.weight, y: x },
-    { shift },
-  );
-  let res: Tensor | undefined;
-  let gate: Tensor | undefined;
+/** The tokens' embeddings through all layers. */
+function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts): Stream {
+  const { tokens, step, modulation, length: l, shift, state } = input;
+  const { first } = modulation;
+  const { word_embeddings, position_embeddings } = p.embeddings;
+  const x = a.part(ACTS, { m: first.shape[0]!, l, d: c.d_model }).tensor('x');
+  const tables = { word: word_embeddings.weight, pos: position_embeddings.weight };
+  be.run(tokenEmbedding.forward, { tokens, step, first, ...tables, y: x }, { shift });
+  let stream: Stream = { x, res: undefined, gate: undefined };
   for (let i = 0; i < c.n_layer; i++) {
-    const layer = p.layers[i]!;
-    const vectors = modulation.layers[i]!;
-    const al = a.child(i);
-    // res += gate·x; u = RMSNorm(res)·(1 + scale) + shift; x = Mixer(u)
-    const sum = al.tensor('res', [m, l, d]);
-    const u = a.keep ? al.tensor('u', [m, l, d]) : undefined;
-    const input = { x, res, gate, weight: layer.norm.weight, modulation: vectors, sum, u, eps: EPS };
-    const out =
-      c.mixer.layer === 'Mamba2'
-        ? mamba2Forward(be, layer.mixer as Mamba2Params, c.mixer, input, al, state?.[i])
-        : mamba1Forward(be, layer.mixer as Mamba1Params, c.mixer, input, al, state?.[i]);
-    x = out;
-    res = sum;
-    gate = vectors;
+    const past: Past | undefined = state && { state: state[i]!, step };
+    stream = blockForward(be, p.layers[i]!, c, i, stream, modulation.layers[i]!, a.child(`layers.${i}`), past);
   }
-  return { x, res, gate };
+  return stream;
+}
+
+/** Device tensors of one training batch. */
+export interface AimBatch {
+  /** [b, T] */
+  tokens: Tensor;
+  /** What each image shows; unconditional where that is dropped. */
+  condition: ConditionInputs;
+  /** [b] zeros: training starts at position 0. */
+  step: Tensor;
+  /** [1] mean cross-entropy in nats per token, overwritten. */
+  loss: Tensor;
+  /** [2] Gradients are of lossScale[0] times the loss; see clip. */
+  lossScale?: Tensor | undefined;
+}
+
+/**
+ * Mean cross-entropy of a batch into `loss` and, with `grads`, its gradient added to them. `a` must save activations when
+ * there are gradients to compute (`aimActivationBytes`).
+ */
+export function aimLoss(
+  be: Backend,
+  p: AimParams,
+  c: AimConfig,
+  { tokens, condition, step, loss, lossScale }: AimBatch,
+  a: Acts,
+  grads?: AimParams,
+): void {
+  const modulation = modulationForward(be, p, c, condition, a.child('modulation'));
+  const length = tokens.shape[1]!;
+  const stream = layersForward(be, p, c, { tokens, step, modulation, length, shift: 0 }, a);
+  const dmodulation = grads && modulationGradient(be, modulation);
+  const target = { modulation: modulation.final, targets: tokens, loss };
+  const gradients = grads && dmodulation && { g: grads, dmodulation: dmodulation.final, lossScale };
+  const dres = headLoss(be, p, c, stream, target, a.child('head'), gradients);
+  if (grads && dmodulation && dres) {
+    layersBackward(be, p, grads, c, { tokens, modulation, dmodulation, dres }, a);
+    modulationBackward(be, p, grads, c, condition, dmodulation, a.child('modulation'));
+    be.free(...modulationTensors(dmodulation));
+  }
+  a.done(...modulationTensors(modulation));
+}
+
+/** Gradient of layersForward: from dres, which it frees, the gradients of the parameters and of the modulation. */
+function layersBackward(
+  be: Backend,
+  p: AimParams,
+  g: AimParams,
+  c: AimConfig,
+  t: { tokens: Tensor; modulation: Modulation; dmodulation: Modulation; dres: Tensor },
+  a: Acts,
+): void {
+  const { tokens, modulation, dmodulation } = t;
+  let dy = t.dres;
+  for (let i = c.n_layer - 1; i >= 0; i--) {
+    const vectors = { modulation: modulation.layers[i]!, dmodulation: dmodulation.layers[i]! };
+    dy = blockBackward(be, p.layers[i]!, g.layers[i]!, c, i, { dres: dy, ...vectors }, a.child(`layers.${i}`));
+  }
+  // forward: x = [first ; word[tokens] + position]
+  const { word_embeddings, position_embeddings } = g.embeddings;
+  be.run(tokenEmbedding.backward_first, { dy, dfirst: dmodulation.first });
+  be.run(tokenEmbedding.backward_word, { tokens, dy, dword: word_embeddings.weight });
+  be.run(tokenEmbedding.backward_pos, { dy, dpos: position_embeddings.weight });
+  be.free(dy);
 }

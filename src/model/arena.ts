@@ -1,26 +1,18 @@
-/** Tensors in a row within few allocations, so that one command reaches many of them. */
+/** Tensors as neighbours in few allocations (arenas), so that one command can process many of them. */
 import type { Backend } from '../backend/backend.js';
 import { BYTES, type DType, SLICE_BYTES, sizeOf, type Tensor } from '../core/tensor.js';
 
-/** Bytes of an arena at most, unless one tensor has more: what WebGPU binds by default. */
+/** Largest size of an arena in bytes, unless a single tensor is larger: what WebGPU binds by default. */
 const ARENA_BYTES = 2 ** 27;
 
-/** Elements from the beginning of a tensor to where the next one may begin. */
+/** Elements from the start of a tensor to the earliest start of the next one. */
 function step(size: number, dtype: DType): number {
   const align = SLICE_BYTES / BYTES[dtype];
   return Math.ceil(size / align) * align;
 }
 
-/**
- * Tensors of these shapes, in order. What lies between them belongs to none, and every arena to `arenas`; the n-th is made by
- * `make`.
- */
-export function packed(
-  be: Backend,
-  shapes: readonly (readonly number[])[],
-  dtype: DType = 'f32',
-  make = (_n: number, shape: readonly number[]) => be.tensor(shape, dtype),
-): { tensors: Tensor[]; arenas: Tensor[] } {
+/** Where tensors of these shapes lie: the arena of each with its place there, and the arenas' sizes in elements. */
+function layOut(shapes: readonly (readonly number[])[], dtype: DType) {
   const most = ARENA_BYTES / BYTES[dtype];
   const sizes: number[] = [];
   const places = shapes.map((shape) => {
@@ -30,16 +22,33 @@ export function packed(
     sizes[sizes.length - 1] = at + size;
     return { shape, at, arena: sizes.length - 1 };
   });
+  return { places, sizes };
+}
+
+/** Sizes, in elements, of the arenas that `packed` makes for tensors of these shapes. */
+export const arenaSizes = (shapes: readonly (readonly number[])[], dtype: DType = 'f32') => layOut(shapes, dtype).sizes;
+
+/**
+ * Tensors of these shapes, in order, and the arenas that hold them; `make` allocates the n-th arena. Gaps between tensors are
+ * padding.
+ */
+export function packed(
+  be: Backend,
+  shapes: readonly (readonly number[])[],
+  dtype: DType = 'f32',
+  make = (_n: number, shape: readonly number[]) => be.tensor(shape, dtype),
+): { tensors: Tensor[]; arenas: Tensor[] } {
+  const { places, sizes } = layOut(shapes, dtype);
   const arenas = sizes.map((size, n) => make(n, [size]));
   const tensors = places.map(({ shape, at, arena }) => be.reshape(be.slice(arenas[arena]!, at, sizeOf(shape)), shape));
   return { tensors, arenas };
 }
 
-/** Whether `b` is what was packed right after `a`. */
+/** Whether `b` was packed right after `a`. */
 export const follows = (a: Tensor, b: Tensor): boolean =>
   a.storage === b.storage && b.offset === a.offset + step(a.size, a.dtype);
 
-/** From the beginning of a tensor to the end of a later one in the same arena, as [n]: whole vectors of four, as allocated. */
+/** One tensor [n] from the start of `first` to the end of `last`, a later one of the same arena; n is rounded up to vectors of four. */
 export function span(first: Tensor, last: Tensor): Tensor {
   const vector = 16 / BYTES[first.dtype];
   const size = Math.ceil((last.offset + last.size - first.offset) / vector) * vector;

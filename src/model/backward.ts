@@ -1,24 +1,24 @@
 /**
- * Small pieces that every part's backward shares. Gradients of activations are overwritten, those of parameters added to.
- * What they allocate is given back before they return.
+ * Gradients that several parts need. Gradients of activations are overwritten, those of parameters are added to.
+ * What these functions allocate is freed before they return.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { linear, sumRows } from '../ops/index.js';
-import { gradientParts } from '../ops/sum_rows.js';
-import { rows } from './layers.js';
+import { addRmsNorm, linear } from '../ops/index.js';
+import { gradientParts, partsOf } from '../ops/sum_rows.js';
+import { addSumTo, NORM_EPS, rows, zeros } from './layers.js';
 
 export interface LinearGradients {
   x: Tensor;
   w: Tensor;
   dy: Tensor;
-  /** Left out where nothing before x learns. */
+  /** Left out where nothing before x is trained. */
   dx?: Tensor | undefined;
   dw: Tensor;
   dbias?: Tensor | undefined;
 }
 
-/** Undoes `linearForward`; the gradient of its residual is dy itself. Shapes: x and dx [..., k], dy [..., n], w and dw [n, k]. */
+/** Gradient of `linearForward`; that of its residual is dy itself. Shapes: x and dx [..., k], dy [..., n], w and dw [n, k]. */
 export function linearBackward(be: Backend, { x, w, dy, dx, dw, dbias }: LinearGradients): void {
   const flat = { x: rows(be, x), dy: rows(be, dy) };
   // forward: y = x·wᵀ + bias  ⇒  dx = dy·w
@@ -31,7 +31,7 @@ export function linearBackward(be: Backend, { x, w, dy, dx, dw, dbias }: LinearG
 
 /**
  * Has `run` add p partial sums [p, ...] of each gradient, then adds those up in order, so that the sum does not depend on
- * who came first. One part is added to the gradients themselves.
+ * which was ready first. A single partial sum is added to the gradients themselves.
  */
 export function inParts<G extends Record<string, Tensor | undefined>>(
   be: Backend,
@@ -46,19 +46,36 @@ export function inParts<G extends Record<string, Tensor | undefined>>(
   run(to as G);
   if (p === 1) return;
   for (const [name, partial] of Object.entries(to)) {
-    const g = gradients[name]!;
-    be.run(sumRows.forward, { x: be.reshape(partial!, [p, g.size]), y: be.reshape(g, [g.size]) });
+    addSumTo(be, gradients[name]!, partial!);
     be.free(partial);
   }
 }
 
-/** y += x, element by element: where forward used a tensor twice, the gradients of its two uses. */
-export function addTo(be: Backend, y: Tensor, x: Tensor): void {
-  be.run(sumRows.forward, { x: be.reshape(x, [1, x.size]), y: be.reshape(y, [y.size]) });
+/** Gradient of y = RMSNorm(sum)·weight·(1 + scale) + shift, the output of add_rms_norm. */
+export interface NormGradients {
+  /** [m, l, d] what was normalised. */
+  sum: Tensor;
+  /** [d] */
+  weight: Tensor;
+  /** [d], added to. */
+  dweight: Tensor;
+  dy: Tensor;
+  /** [m, l, d] the gradient of the sum's other uses. */
+  dsum?: Tensor | undefined;
+  /** [m, n, d] adaLN vectors, shift and scale first, and their gradient, added to. */
+  modulation?: Tensor | undefined;
+  dmodulation?: Tensor | undefined;
 }
 
-export function zeros(be: Backend, shape: readonly number[]): Tensor {
-  const t = be.tensor(shape);
-  be.zero(t);
-  return t;
+/** The gradient of the sum [m, l, d]. */
+export function normBackward(be: Backend, { sum, weight, dweight, dy, dsum, modulation, dmodulation }: NormGradients): Tensor {
+  const [m, l, d] = sum.shape as [number, number, number];
+  const dres = be.tensor(sum.shape);
+  const rows = be.tensor([m, partsOf(m, l), 2, d]);
+  be.run(addRmsNorm.backward, { sum, weight, modulation, dy, dsum, dres, rows }, { eps: NORM_EPS });
+  const dweight_rows = be.tensor([m, d]);
+  be.run(addRmsNorm.backward_params, { rows, weight, modulation, dmodulation, dweight_rows });
+  addSumTo(be, dweight, dweight_rows);
+  be.free(rows, dweight_rows);
+  return dres;
 }

@@ -1,87 +1,96 @@
-/** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal conv → selective scan, gated → out_proj. */
+/** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal convolution → selective scan, gated → out_proj. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { columns, normLinearConv, selectiveScan } from '../ops/index.js';
-import type { Acts } from './acts.js';
-import { addTo, linearBackward } from './backward.js';
-import type { MambaConfig } from './config.js';
-import { linearForward, rows } from './layers.js';
-import { convBackward, convolution, convolved, doneWith, dtBias, type LayerInput, type MixerState } from './mamba2.js';
+import { selectiveScan } from '../ops/index.js';
+import { type Acts, activations } from './acts.js';
+import { linearBackward } from './backward.js';
+import { causalConvBackward, causalConvParams, convInputForward, parseConvWidth } from './causal_conv.js';
+import type { Fields } from './fields.js';
+import { addTo, copyFirstColumns, linearForward, putFirstColumns } from './layers.js';
+import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 import { selectiveScanBackward } from './scan_backward.js';
 
-export function mamba1Params(c: MambaConfig, layers: number) {
+export interface Mamba1Config extends MixerConfig {
+  readonly layer: 'Mamba1';
+  readonly d_state: number;
+  readonly d_conv: number;
+  /** expand · d_model */
+  readonly d_inner: number;
+  /** ⌈d_model/16⌉ */
+  readonly dt_rank: number;
+}
+
+function parse(ssm: Fields, d_model: number): Mamba1Config {
+  return {
+    layer: 'Mamba1',
+    d_model,
+    d_state: ssm.int('d_state', { fallback: 16, most: 64 }),
+    d_conv: parseConvWidth(ssm),
+    d_inner: ssm.int('expand', { fallback: 2, most: 64 }) * d_model,
+    dt_rank: Math.ceil(d_model / 16),
+  };
+}
+
+function params(c: Mamba1Config, layers: number) {
   return {
     A_log: param([c.d_inner, c.d_state], (_shape, _random, out) => {
       for (let i = 0; i < out.length; i++) out[i] = Math.log(1 + (i % c.d_state));
     }),
     D: param([c.d_inner], init.ones),
     in_proj: linearParams(2 * c.d_inner, c.d_model),
-    conv1d: convolution(c.d_inner, c.d_conv),
+    conv1d: causalConvParams(c.d_inner, c.d_conv),
     x_proj: linearParams(c.dt_rank + 2 * c.d_state, c.d_inner),
-    dt_proj: { weight: param([c.d_inner, c.dt_rank], init.uniform(c.dt_rank ** -0.5)), bias: param([c.d_inner], dtBias) },
+    dt_proj: {
+      weight: param([c.d_inner, c.dt_rank], init.uniform(c.dt_rank ** -0.5)),
+      bias: param([c.d_inner], init.timeStep),
+    },
     out_proj: linearParams(c.d_model, c.d_inner, 1 / Math.sqrt(layers)),
   };
 }
-export type Mamba1Params = Tensors<ReturnType<typeof mamba1Params>>;
+export type Mamba1Params = Tensors<ReturnType<typeof params>>;
 
-/** Shapes of a layer's recurrent state for m sequences. */
-export const mamba1State = (c: MambaConfig, m: number) => ({
-  conv: [m, c.d_inner, c.d_conv - 1],
-  ssm: [m, c.d_inner, c.d_state],
+/** xz: the columns x, then z. rbc: r (of which dt is made), B, C. r: its first columns, as a tensor of its own. */
+const ACTS = activations({
+  xz: 'm l xz',
+  x: 'm l e',
+  rbc: 'm l rbc',
+  r: 'm l r',
+  dt: 'm l e',
+  y: 'm l e',
+  out: 'm l d',
+});
+const dims = (c: Mamba1Config) => ({
+  d: c.d_model,
+  e: c.d_inner,
+  xz: 2 * c.d_inner,
+  r: c.dt_rank,
+  rbc: c.dt_rank + 2 * c.d_state,
 });
 
-/**
- * A layer up to its gate: [m, l, d] → [m, l, d]; x and res are given back. With `state` it continues from there and leaves the
- * new state behind.
- */
-export function mamba1Forward(
-  be: Backend,
-  p: Mamba1Params,
-  c: MambaConfig,
-  { eps, ...input }: LayerInput,
-  a: Acts,
-  state?: MixerState,
-): Tensor {
+function forward(be: Backend, p: Mamba1Params, c: Mamba1Config, input: LayerInput, a: Acts, past?: Past<'conv' | 'ssm'>): Tensor {
   const [m, l] = input.x.shape as [number, number];
-  const e = c.d_inner;
-  const xz = a.tensor('xz', [m, l, 2 * e]);
-  const x = a.tensor('x', [m, l, e]);
-  be.run(normLinearConv.forward, { ...input, ...convolved(p), state: state?.conv, proj: xz, y: x }, { offset: 0, eps });
-  doneWith(input, a);
-  const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
+  const act = a.part(ACTS, { m, l, ...dims(c) });
+  const xz = act.tensor('xz');
+  const x = act.tensor('x');
+  convInputForward(be, p, input, { proj: xz, y: x, state: past?.state.conv }, 0, a);
+  const rbc = act.tensor('rbc');
   linearForward(be, x, p.x_proj.weight, rbc);
-  const r = a.tensor('r', [m, l, c.dt_rank]);
-  be.run(columns.forward, { x: rows(be, rbc), y: rows(be, r) }, { offset: 0 });
-  const dt = a.tensor('dt', [m, l, e]);
+  const r = act.tensor('r');
+  copyFirstColumns(be, rbc, r);
+  const dt = act.tensor('dt');
   linearForward(be, r, p.dt_proj.weight, dt, p.dt_proj.bias);
-  const y = a.tensor('y', [m, l, e]);
-  be.run(selectiveScan.forward, { x, dt, A_log: p.A_log, bc: rbc, D: p.D, z: xz, state: state?.ssm, y });
+  const y = act.tensor('y');
+  be.run(selectiveScan.forward, { x, dt, A_log: p.A_log, bc: rbc, D: p.D, z: xz, state: past?.state.ssm, y });
   a.done(xz, x, rbc, r, dt);
-  const out = a.tensor('out', [m, l, c.d_model]);
+  const out = act.tensor('out');
   linearForward(be, y, p.out_proj.weight, out);
   a.done(y);
   return out;
 }
 
-/** Gradient of u from dout [m, l, d]; adds the parameters' to `g`. Reads the activations that forward kept in `a`. */
-export function mamba1Backward(
-  be: Backend,
-  p: Mamba1Params,
-  g: Mamba1Params,
-  c: MambaConfig,
-  u: Tensor,
-  dout: Tensor,
-  a: Acts,
-): Tensor {
-  const [m, l] = u.shape as [number, number];
-  const e = c.d_inner;
-  const xz = a.tensor('xz', [m, l, 2 * e]);
-  const x = a.tensor('x', [m, l, e]);
-  const rbc = a.tensor('rbc', [m, l, c.dt_rank + 2 * c.d_state]);
-  const r = a.tensor('r', [m, l, c.dt_rank]);
-  const dt = a.tensor('dt', [m, l, e]);
-  const y = a.tensor('y', [m, l, e]);
+function backward(be: Backend, p: Mamba1Params, g: Mamba1Params, _c: Mamba1Config, u: Tensor, dout: Tensor, a: Acts): Tensor {
+  const { xz, x, rbc, r, dt, y } = a.saved(ACTS);
   // forward: out = y·out_projᵀ
   const dy = be.tensor(y.shape);
   linearBackward(be, { x: y, w: p.out_proj.weight, dy: dout, dx: dy, dw: g.out_proj.weight });
@@ -96,15 +105,15 @@ export function mamba1Backward(
   // forward: dt = r·dt_projᵀ + bias, r = the first columns of rbc
   const dr = be.tensor(r.shape);
   linearBackward(be, { x: r, w: p.dt_proj.weight, dy: ddt, dx: dr, dw: g.dt_proj.weight, dbias: g.dt_proj.bias });
-  be.run(columns.backward, { dy: rows(be, dr), dx: rows(be, drbc) }, { offset: 0 });
+  putFirstColumns(be, dr, drbc);
   be.free(dr, ddt);
-  // forward: rbc = x·x_projᵀ; x also went into the scan
+  // forward: rbc = x·x_projᵀ; the scan used x too
   const dx2 = be.tensor(x.shape);
   linearBackward(be, { x, w: p.x_proj.weight, dy: drbc, dx: dx2, dw: g.x_proj.weight });
   addTo(be, dx, dx2);
   be.free(drbc, dx2);
   // forward: x = SiLU(conv(xz))
-  convBackward(be, p.conv1d, g.conv1d, xz, dx, dxz, 0);
+  causalConvBackward(be, p.conv1d, g.conv1d, { x: xz, dy: dx, dx: dxz }, 0);
   be.free(dx);
   // forward: xz = u·in_projᵀ
   const du = be.tensor(u.shape);
@@ -112,3 +121,13 @@ export function mamba1Backward(
   be.free(dxz);
   return du;
 }
+
+export const mamba1: Mixer<Mamba1Config, Mamba1Params, 'conv' | 'ssm'> = {
+  parse,
+  params,
+  state: (c, m) => ({ conv: [m, c.d_inner, c.d_conv - 1], ssm: [m, c.d_inner, c.d_state] }),
+  activations: (c) => ({ spec: ACTS, dims: dims(c) }),
+  forward,
+  backward,
+  summary: (c) => `d_state ${c.d_state}`,
+};

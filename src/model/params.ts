@@ -10,16 +10,16 @@ export interface ParamSpec {
   /** As in the checkpoint. */
   readonly shape: readonly number[];
   /**
-   * How it lies on the device: as in the checkpoint; `ohwi`: a conv weight [o,i,h,w] kept as [o,h,w,i], since activations
-   * are NHWC; `matrix`: a 1×1 conv kept as [o,i].
+   * Its order on the device: as in the checkpoint; `ohwi`: a convolution's weight [o,i,h,w] as [o,h,w,i], since activations
+   * are NHWC; `matrix`: that of a 1×1 convolution as [o,i].
    */
   readonly layout: 'same' | 'ohwi' | 'matrix';
   readonly init: Init;
-  /** The device may hold it as f16 (what only matrix products and look-ups read). */
+  /** The device may hold it as f16, because only matrix products and look-ups read it. */
   readonly half?: boolean;
 }
 
-/** Initialisation for training from scratch (model.md). Random numbers come one by one from `random` in [0, 1). */
+/** Fills a parameter for training from scratch. Random numbers come one by one from `random` in [0, 1). */
 export type Init = (shape: readonly number[], random: () => number, out: Float32Array) => void;
 
 export interface ParamTree {
@@ -51,7 +51,7 @@ export function* zip(tree: ParamTree, tensors: object, prefix = ''): Generator<[
   }
 }
 
-/** Puts `fn` of each tensor in its place. */
+/** Replaces each tensor by what `fn` makes of it. */
 export function replace(tree: ParamTree, tensors: object, fn: (tensor: Tensor) => Tensor): void {
   const at = tensors as Record<string, object>;
   for (const [key, node] of Object.entries(tree)) {
@@ -102,12 +102,12 @@ function permute<A extends NumArray>(data: A, o: number, a: number, b: number): 
   return out;
 }
 
-/** Whether weight decay applies: to what has two or more dimensions. */
+/** Whether weight decay applies to a parameter: it does to those of two or more dimensions. */
 export const decays = ({ shape }: ParamSpec) => shape.length >= 2;
 
 /**
- * Allocates every parameter, as f16 those that may be and that `half` says yes to; freed by the backend's dispose. Those that
- * an optimizer treats alike lie in a row.
+ * Allocates every parameter; those that may be f16 and for whose name `half` returns true are f16. The backend's dispose frees
+ * them. Parameters that an optimizer treats alike are neighbours in memory.
  */
 export function allocate<T extends ParamTree>(be: Backend, tree: T, half: (name: string) => boolean = () => false): Tensors<T> {
   const kinds = new Map<string, { dtype: DType; names: string[]; shapes: number[][] }>();
@@ -152,9 +152,18 @@ export const init = {
         if (i + 1 < out.length) out[i + 1] = r * Math.sin(a);
       }
     },
+  /** Biases of a Mamba mixer's time step: softplus⁻¹ of a step drawn log-uniformly from [1e-3, 1e-1], at least 1e-4. */
+  timeStep: ((_shape, random, out) => {
+    for (let i = 0; i < out.length; i++) {
+      const dt = Math.max(Math.exp(Math.log(1e-3) + random() * (Math.log(1e-1) - Math.log(1e-3))), 1e-4);
+      out[i] = dt + Math.log(-Math.expm1(-dt));
+    }
+  }) as Init,
 };
 
 // Declarations.
+/** A list as a checkpoint names it: 0, 1, 2, … */
+export const numbered = <T>(items: readonly T[]): Record<string, T> => Object.fromEntries(items.map((item, i) => [i, item]));
 export const param = (shape: readonly number[], i: Init): ParamSpec => ({ shape, layout: 'same', init: i });
 export const matrix = (n: number, k: number, i: Init = init.fanIn()): ParamSpec => ({ ...param([n, k], i), half: true });
 export const linearParams = (n: number, k: number, scale = 1) => ({ weight: matrix(n, k, init.fanIn(scale)) });

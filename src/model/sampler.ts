@@ -8,8 +8,11 @@ import type { Tensor } from '../core/tensor.js';
 import { sample } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
 import { Acts } from './acts.js';
-import { type AimParams, aimForward, aimState, modulationForward } from './aim.js';
+import { type AimParams, aimForward, aimState } from './aim.js';
+import type { Condition, ConditionInputs } from './condition.js';
+import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
+import { modulationForward } from './modulation.js';
 
 export interface SamplingOptions {
   /** Classifier-free guidance w on logits, u + (c − u)·w; 1 is off (and costs half). Default 1.5. */
@@ -56,7 +59,8 @@ export class Sampler {
   readonly logits: Tensor;
   /** [count] positions drawn so far. */
   readonly step: Tensor;
-  private readonly labels: Tensor;
+  private readonly kind: Condition;
+  private readonly inputs: ConditionInputs = {};
   private readonly seed: Tensor;
   private readonly state: ReturnType<typeof aimState>;
   private readonly condition: Recording;
@@ -72,20 +76,20 @@ export class Sampler {
     s: Sampling,
   ) {
     this.guided = s.cfgScale !== 1;
+    this.kind = conditionOf(config.condition);
     const m = this.guided ? 2 * count : count;
     try {
       this.tokens = be.tensor([count, config.num_tokens], 'u32');
       this.step = be.tensor([count], 'u32');
       this.seed = be.tensor([count, 2], 'u32');
-      this.labels = be.tensor([m], 'u32');
+      this.inputs = this.kind.inputs(be, config.condition, m);
       this.state = aimState(be, config, m);
 
-      const conditioned = be.record(() => modulationForward(be, params, config, this.labels, new Acts(be)));
+      const conditioned = be.record(() => modulationForward(be, params, config, this.inputs, new Acts(be)));
       this.condition = conditioned.recording;
       const stepped = be.record(() => {
         const logits = aimForward(be, params, config, {
           tokens: this.tokens,
-          labels: this.labels,
           step: this.step,
           modulation: conditioned.result,
           length: 1,
@@ -111,11 +115,11 @@ export class Sampler {
     }
   }
 
-  /** Begins new images. `labels` in [0, K); `seeds` are integers in [0, 2^53). */
-  start(labels: readonly number[], seeds: readonly number[]): void {
+  /** Begins new images, each of a value of the model's condition (a label in [0, K)); `seeds` are integers in [0, 2^53). */
+  start(values: readonly unknown[], seeds: readonly number[]): void {
     const { be, config } = this;
-    const unconditional = this.guided ? labels.map(() => config.num_classes) : [];
-    be.write(this.labels, Uint32Array.from([...labels, ...unconditional]));
+    const unconditional = this.guided ? values.map(() => this.kind.unconditional(config.condition)) : [];
+    this.kind.write(be, config.condition, this.inputs, [...values, ...unconditional]);
     be.write(this.seed, Uint32Array.from(seeds.flatMap((s) => [s >>> 0, Math.floor(s / 2 ** 32)])));
     be.zero(this.step);
     be.zero(this.tokens);
@@ -142,7 +146,7 @@ export class Sampler {
 
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
-    this.be.free(this.tokens, this.step, this.seed, this.labels, ...(this.state?.arenas ?? []));
+    this.be.free(this.tokens, this.step, this.seed, ...Object.values(this.inputs), ...(this.state?.arenas ?? []));
   }
 }
 

@@ -3,11 +3,22 @@
  * logits or, of m = 2b rows, guided (guide): how a token's step ends. Few rows are a single launch on WebGPU.
  */
 import shader from '../../shaders/norm_head.wgsl';
+import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm } from './add_rms_norm.js';
 import { normGemvPlan } from './gemv.js';
 import { guide } from './guide.js';
 import { productOf } from './linear.js';
-import { composite } from './spec.js';
+import { composite, type Runner } from './spec.js';
+
+/** Tensors of `headNorms`, of the shapes below. */
+type HeadNorms = Record<'x' | 'weight' | 'outer' | 'modulation' | 'once' | 'y', Tensor> &
+  Partial<Record<'res' | 'gate' | 'sum', Tensor | undefined>>;
+
+/** once = RMSNorm(res + gate·x)·weight;  y = RMSNorm(once)·outer·(1 + scale) + shift;  sum, where given, is res + gate·x. */
+export function headNorms(be: Runner, { x, res, gate, weight, outer, modulation, sum, once, y }: HeadNorms, eps: number): void {
+  be.run(addRmsNorm.forward, { x, res, gate, weight, sum, y: once }, { eps });
+  be.run(addRmsNorm.forward, { x: once, weight: outer, modulation, y }, { eps });
+}
 
 export const normHead = {
   forward: composite('norm_head', 'forward', shader, {
@@ -25,10 +36,8 @@ export const normHead = {
     check: ({ m, b }) =>
       m === b || m === 2 * b ? undefined : `x has ${m} rows for ${b} of y; pass as many, or twice as many to guide them.`,
     parts(be, { x, res, gate, weight, outer, modulation, w, y }, { m, l, b, d, n, eps, scale }) {
-      const once = be.tensor(x.shape);
-      be.run(addRmsNorm.forward, { x, res, gate, weight, y: once }, { eps });
-      const twice = be.tensor(x.shape);
-      be.run(addRmsNorm.forward, { x: once, weight: outer, modulation, y: twice }, { eps });
+      const [once, twice] = [be.tensor(x.shape), be.tensor(x.shape)];
+      headNorms(be, { x, res, gate, weight, outer, modulation, once, y: twice }, eps);
       be.free(once);
       const logits = b === m ? y : be.tensor([m, l, n]);
       be.run(productOf(l), { x: be.reshape(twice, [m * l, d]), w, y: be.reshape(logits, [m * l, n]) });

@@ -3,14 +3,14 @@ import type { References } from './spec.js';
 import type { tokenEmbedding } from './token_embedding.js';
 
 export const references: References<typeof tokenEmbedding> = {
-  forward({ tokens, labels, step, cls, word, pos, y }, { b, t, m, c, d, v, p, l, shift }) {
+  forward({ tokens, step, first, word, pos, y }, { b, t, m, d, v, p, l, shift }) {
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < l; j++) {
         const q = step[i % b]! + j;
         for (let ch = 0; ch < d; ch++) {
           const at = (i * l + j) * d + ch;
           if (q === 0) {
-            y[at] = cls[Math.min(labels[i]!, c - 1) * d + ch]!;
+            y[at] = first[i * d + ch]!;
           } else {
             const before = Math.min(q - 1, t - 1);
             const token = Math.min(tokens[(i % b) * t + before]!, v - 1);
@@ -21,11 +21,10 @@ export const references: References<typeof tokenEmbedding> = {
     }
   },
 
-  backward_cls({ labels, dy, dcls }, { m, l, d, c }) {
+  backward_first({ dy, dfirst }, { m, l, d }) {
     for (let i = 0; i < m; i++) {
-      const row = Math.min(labels[i]!, c - 1);
-      // forward: y[i,0] = cls[labels[i]]  ⇒  dcls[labels[i]] += dy[i,0]
-      for (let ch = 0; ch < d; ch++) dcls[row * d + ch] = dcls[row * d + ch]! + dy[i * l * d + ch]!;
+      // forward: y[i,0] = first[i]  ⇒  dfirst[i] = dy[i,0]
+      for (let ch = 0; ch < d; ch++) dfirst[i * d + ch] = dy[i * l * d + ch]!;
     }
   },
 

@@ -1,8 +1,8 @@
 /**
- * The model's input at positions q = step[i mod b] + j, j < l, of row i: q = 0 is the class, cls[labels[i]]; after it comes
- * word[tokens[i mod b, q-1]] + pos[q-1+shift]. The position counter lives on the device, so that one recorded step serves
- * every token. Rows beyond the b images are the unconditional half of guidance and share the images' tokens. The trained
- * positions have shift 0, the authors' decoder shift 1. Indices past an end read the last entry.
+ * The model's input y at positions q = step[i mod b] + j, j < l, of row i: q = 0 is first[i], the embedding of what the image
+ * is to show; after it comes word[tokens[i mod b, q-1]] + pos[q-1+shift]. The position counter lives on the device, so that one
+ * recorded step serves every token. Rows beyond the b images are the unconditional half of guidance and share the images'
+ * tokens. The trained positions have shift 0, the authors' decoder shift 1. Indices past an end read the last entry.
  */
 import shader from '../../shaders/token_embedding.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
@@ -11,9 +11,8 @@ export const tokenEmbedding = {
   forward: entry('token_embedding', 'forward', shader, {
     tensors: {
       tokens: { shape: 'b t', io: 'in', dtype: 'u32' },
-      labels: { shape: 'm', io: 'in', dtype: 'u32' },
       step: { shape: 'b', io: 'in', dtype: 'u32' },
-      cls: { shape: 'c d', io: 'in' },
+      first: { shape: 'm d', io: 'in' },
       word: { shape: 'v d', io: 'in', half: true },
       pos: { shape: 'p d', io: 'in' },
       y: { shape: 'm l d', io: 'out' },
@@ -22,27 +21,23 @@ export const tokenEmbedding = {
     check: ({ b, m }) =>
       m === b || m === 2 * b
         ? undefined
-        : `labels has ${m} rows for ${b} images; pass ${b}, or ${2 * b} with the unconditional rows last.`,
+        : `first has ${m} rows for ${b} images; pass ${b}, or ${2 * b} with the unconditional rows last.`,
     webgpu({ m, l, d }) {
       const vec = d % 4 === 0 ? 4 : 1;
       return {
         constants: { WG: 256, VEC: vec },
-        vec4: vec === 4 ? ['cls', 'word', 'pos', 'y'] : [],
+        vec4: vec === 4 ? ['first', 'word', 'pos', 'y'] : [],
         workgroups: grid(ceilDiv((m * l * d) / vec, 256)),
       };
     },
     bytes: ({ m, l, d }) => 12 * m * l * d,
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
-  // Gradients of a whole sequence from step 0 with shift 0, as in training; one table each.
-  backward_cls: entry('token_embedding', 'backward_cls', shader, {
-    tensors: {
-      labels: { shape: 'm', io: 'in', dtype: 'u32' },
-      dy: { shape: 'm l d', io: 'in' },
-      dcls: { shape: 'c d', io: 'inout' },
-    },
-    webgpu: ({ d, c }) => ({ constants: { PER: ceilDiv(d, 64) }, workgroups: grid(c) }),
-    tolerance: { f32: 1e-6, reason: 'the rows of a class summed in f32, in another order' },
+  // Gradients of a whole sequence from step 0 with shift 0, as in training; of one input each.
+  backward_first: entry('token_embedding', 'backward_first', shader, {
+    tensors: { dy: { shape: 'm l d', io: 'in' }, dfirst: { shape: 'm d', io: 'out' } },
+    webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * d, 256)) }),
+    tolerance: { f32: 0, reason: 'a copy' },
   }),
   backward_word: entry('token_embedding', 'backward_word', shader, {
     tensors: {

@@ -2,7 +2,7 @@
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
-import { zeros } from '../model/backward.js';
+import { zeros } from '../model/layers.js';
 import { decays, type ParamSpec } from '../model/params.js';
 import { HYPER } from '../ops/adamw.js';
 import { adamw, clip, ema, squareSum } from '../ops/index.js';

@@ -6,11 +6,12 @@ import type { Tensor } from '../core/tensor.js';
 import type { Codes, CodesPart } from '../data/codes.js';
 import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset.js';
 import { Acts } from '../model/acts.js';
-import type { AimParams } from '../model/aim.js';
-import { aimLoss } from '../model/aim_backward.js';
+import { type AimParams, aimLoss } from '../model/aim.js';
+import { conditionOf } from '../model/conditions.js';
+import { copyNumber } from '../model/layers.js';
 import { mapParams, type ParamTree } from '../model/params.js';
-import { type TokenizerParams, tokenizerLossBackward, tokenizerLossForward } from '../model/tokenizer.js';
-import { sum } from '../ops/index.js';
+import type { TokenizerParams } from '../model/tokenizer.js';
+import { tokenizerOf } from '../model/tokenizers.js';
 import { dropLabels } from './order.js';
 
 export type Stage = 'model' | 'tokenizer';
@@ -67,9 +68,10 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
     evalLength: codes.eval?.labels.length ?? 0,
     prefix: 'mamba.',
     open({ be, params }, b) {
+      const condition = conditionOf(config.condition);
       const batch = {
         tokens: be.tensor([b, T], 'u32'),
-        labels: be.tensor([b], 'u32'),
+        condition: condition.inputs(be, config.condition, b),
         step: be.tensor([b], 'u32'),
         loss: be.tensor([1]),
       };
@@ -81,7 +83,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
           tokens.set(part.codes.subarray(item * T, (item + 1) * T), i * T);
         });
         be.write(batch.tokens, tokens);
-        be.write(batch.labels, labels);
+        condition.write(be, config.condition, batch.condition, [...labels]);
       };
       return {
         metrics: { crossEntropy: batch.loss },
@@ -101,7 +103,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
           aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
         },
         evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
-        dispose: () => be.free(...Object.values(batch)),
+        dispose: () => be.free(batch.tokens, ...Object.values(batch.condition), batch.step, batch.loss),
       };
     },
   };
@@ -124,13 +126,14 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
     prefix: 'vqvae.',
     open({ be, params }, b) {
       const image = be.tensor([b, size, size, 3]);
-      const metrics = { mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
+      const tokenizer = tokenizerOf(config.tokenizer);
+      const metrics = Object.fromEntries(tokenizer.losses.map((name) => [name, be.tensor([1])]));
       /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
       const run = (grads?: TokenizerParams, lossScale?: Tensor) => {
         const a = new Acts(be, true);
-        const { losses } = tokenizerLossForward(be, params.vqvae, image, a);
-        for (const [name, y] of Object.entries(metrics)) be.run(sum.forward, { x: losses[name as 'mse'], y }, { scale: 1 });
-        if (grads) tokenizerLossBackward(be, params.vqvae, grads, a, lossScale);
+        const { losses } = tokenizer.lossForward(be, params.vqvae, config.tokenizer, image, a);
+        for (const [name, y] of Object.entries(metrics)) copyNumber(be, losses[name]!, y);
+        if (grads) tokenizer.lossBackward(be, params.vqvae, grads, config.tokenizer, a, lossScale);
         a.free();
       };
       const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {

@@ -5,19 +5,12 @@ import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
 import { parseHeader, readFloats, readInts, type SafetensorsHeader } from '../io/safetensors.js';
 import { Acts } from '../model/acts.js';
-import { aimForward, modulationForward } from '../model/aim.js';
+import { aimForward } from '../model/aim.js';
 import { widened } from '../model/layers.js';
+import { modulationForward, modulationTensors } from '../model/modulation.js';
 import { allocate, mapParams, toCheckpoint, zip } from '../model/params.js';
 import { checkSampling, Sampler } from '../model/sampler.js';
-import {
-  decodeForward,
-  encodeForward,
-  quantizeForward,
-  type TokenizerParams,
-  tokenizerLossBackward,
-  tokenizerLossForward,
-  tokenizerParams,
-} from '../model/tokenizer.js';
+import { tokenizerOf } from '../model/tokenizers.js';
 import { bringKernels } from '../train/kernels.js';
 import { type Tolerances, type VerifyMode, verifyMode } from './tolerance.js';
 import { compareAfter, type TrainingRun, trainingRun } from './training.js';
@@ -218,10 +211,10 @@ class Checker {
       const l = be.from(labels.subarray(at, at + k), [k], 'u32');
       const step = be.from(new Uint32Array(k), [k], 'u32');
       const a = new Acts(be);
-      const modulation = modulationForward(be, mamba.backbone, config, l, a);
-      const logits = aimForward(be, mamba.backbone, config, { tokens: t, labels: l, step, modulation, length: T, shift: 0 }, a);
+      const modulation = modulationForward(be, mamba.backbone, config, { labels: l }, a);
+      const logits = aimForward(be, mamba.backbone, config, { tokens: t, step, modulation, length: T, shift: 0 }, a);
       use(at, await be.read(logits));
-      be.free(t, l, step, logits, ...modulation.layers, modulation.final);
+      be.free(t, l, step, logits, ...modulationTensors(modulation));
     }
   }
 
@@ -365,7 +358,8 @@ class Checker {
   }
 
   private async encode({ vqvae }: Params, pixels: Float32Array, [n, h, w, c]: [number, number, number, number]) {
-    const { be } = this.aim;
+    const { be, config } = this.aim;
+    const tokenizer = tokenizerOf(config.tokenizer);
     const codes: number[] = [];
     const features: number[] = [];
     const per = h * w * c;
@@ -373,8 +367,8 @@ class Checker {
       this.options.signal?.throwIfAborted();
       const k = Math.min(CHUNK, n - at);
       const x = be.from(pixels.subarray(at * per, (at + k) * per), [k, h, w, c]);
-      const z = encodeForward(be, vqvae, x);
-      const q = quantizeForward(be, vqvae, z);
+      const z = tokenizer.encode(be, vqvae, config.tokenizer, x);
+      const q = tokenizer.quantize(be, vqvae, config.tokenizer, z);
       for (const v of await be.read(z)) features.push(v);
       for (const v of await be.read(q)) codes.push(v);
       be.free(x, z, q);
@@ -391,12 +385,13 @@ class Checker {
       const { vqvae } = this.wide();
       const a = new Acts(be, true);
       const x = be.from(image.pixels, image.shape);
-      const { losses, codes } = tokenizerLossForward(be, vqvae, x, a);
-      const tree = tokenizerParams(config.tokenizer);
-      const g = allocate(be, tree) as unknown as TokenizerParams;
+      const tokenizer = tokenizerOf(config.tokenizer);
+      const { losses, codes } = tokenizer.lossForward(be, vqvae, config.tokenizer, x, a);
+      const tree = tokenizer.params(config.tokenizer);
+      const g = allocate(be, tree);
       for (const [, , tensor] of zip(tree, g)) be.zero(tensor);
-      tokenizerLossBackward(be, vqvae, g, a);
-      const loss = async (of: keyof typeof losses) => (await be.read(losses[of]))[0]!;
+      tokenizer.lossBackward(be, vqvae, g, config.tokenizer, a);
+      const loss = async (of: string) => (await be.read(losses[of]!))[0]!;
       const values = { mse: await loss('mse'), codebook: await loss('codebook'), commitment: await loss('commitment') };
       const gradients = new Map<string, ArrayLike<number>>();
       let largest = 0;
@@ -443,9 +438,9 @@ class Checker {
     if ('reason' in image) return image;
     const want = (await this.load(name)).data;
     const { codes, features } = await this.encode(this.aim.params, image.pixels, image.shape);
-    const { embedding } = this.aim.params.vqvae.quantize;
-    const book = await this.aim.be.read(embedding.weight);
-    const d = embedding.weight.shape[1]!;
+    const codebook = tokenizerOf(this.aim.config.tokenizer).codebook(this.aim.params.vqvae);
+    const book = await this.aim.be.read(codebook);
+    const d = codebook.shape[1]!;
     return tieRow(name, want, this.allowed.tie * FARTHEST, (i) => {
       const best = codes[i]!;
       const z = features.subarray(i * d, (i + 1) * d);
@@ -455,14 +450,14 @@ class Checker {
   }
 
   private async decoded(name: string): Promise<VerifyRow> {
-    const { be } = this.aim;
+    const { be, config } = this.aim;
     const want = await this.load(name);
     const codes = await this.load('vq.codes');
     const [b, c, h, w] = want.shape as [number, number, number, number];
     const side = Math.sqrt(codes.shape[1]!);
     return this.computed(name, toNhwc(want.data, b, c, h * w), this.allowed.pixels, async ({ vqvae }) => {
       const t = be.from(codes.data.subarray(0, b * side * side), [b * side * side], 'u32');
-      const pixels = decodeForward(be, vqvae, t, [b, side, side]);
+      const pixels = tokenizerOf(config.tokenizer).decode(be, vqvae, config.tokenizer, t, [b, side, side]);
       const got = await be.read(pixels);
       be.free(t, pixels);
       return got;

@@ -2,8 +2,7 @@
 import type { AiM, Placed } from '../aim.js';
 import type { NumArray } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
-import type { AimParams } from '../model/aim.js';
-import { aimLoss } from '../model/aim_backward.js';
+import { type AimParams, aimLoss } from '../model/aim.js';
 import { mapParams, toCheckpoint } from '../model/params.js';
 import { Optimizer } from '../train/optimizer.js';
 
@@ -46,7 +45,7 @@ export async function trainingRun(
   ) as unknown as AimParams;
   const batch = {
     tokens: be.from(tokens.subarray(0, b * config.num_tokens), [b, config.num_tokens], 'u32'),
-    labels: be.from(labels, [b], 'u32'),
+    condition: { labels: be.from(labels, [b], 'u32') },
     step: be.from(new Uint32Array(b), [b], 'u32'),
     loss: be.tensor([1]),
   };
@@ -66,7 +65,7 @@ export async function trainingRun(
   } finally {
     acts.free();
     optimizer.dispose();
-    be.free(...Object.values(batch));
+    be.free(batch.tokens, batch.condition.labels, batch.step, batch.loss);
     for (const [name, { tensor }] of named) be.write(tensor, before.get(name)!);
   }
   return run;

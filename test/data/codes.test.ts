@@ -9,6 +9,7 @@ import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
 import { AimImage } from '../../src/io/image.js';
 import { encodeSafetensors, parseHeader, readInts, type TensorData } from '../../src/io/safetensors.js';
+import { type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { deviceOptions } from '../backends.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
@@ -247,7 +248,7 @@ describe('codes files', () => {
 
     // One changed weight is another tokenizer.
     const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
-    changed.be.write(changed.params.vqvae.quantize.embedding.weight, Float32Array.of(0.123), 5);
+    changed.be.write(vqTokenizer.codebook(changed.params.vqvae as VqParams), Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);
     await changed.dispose();
   });

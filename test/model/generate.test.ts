@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM, type GenerateOptions } from '../../src/aim.js';
 import { DisposedError, OptionError } from '../../src/core/errors.js';
 import { Acts } from '../../src/model/acts.js';
-import { aimForward, aimState, modulationForward } from '../../src/model/aim.js';
+import { aimForward, aimState } from '../../src/model/aim.js';
+import { modulationForward } from '../../src/model/modulation.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
 
@@ -66,8 +67,8 @@ for (const device of ['wasm', 'webgpu'] as const) {
         );
         const labels = be.from([1, 4], [b], 'u32');
         const step = be.from([0, 0], [b], 'u32');
-        const modulation = modulationForward(be, p, config, labels, new Acts(be));
-        const input = { tokens: t, labels, step, modulation, shift: 0 as const };
+        const modulation = modulationForward(be, p, config, { labels }, new Acts(be));
+        const input = { tokens: t, step, modulation, shift: 0 as const };
         const whole = await be.read(aimForward(be, p, config, { ...input, length: T }));
         const largest = Array.from(whole).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
         const state = aimState(be, config, b);

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { aimParams } from '../../src/model/aim.js';
 import { parseConfig } from '../../src/model/config.js';
 import { countParams, walk } from '../../src/model/params.js';
-import { tokenizerParams } from '../../src/model/tokenizer.js';
+import { tokenizerOf } from '../../src/model/tokenizers.js';
 import { extraTensors } from '../../src/train/folder.js';
 
 const official = fileURLToPath(new URL('../../../shared/official', import.meta.url));
@@ -14,7 +14,7 @@ it('AiM-B', ({ skip }) => {
   if (!existsSync(official)) return skip('the list of the official checkpoint (../shared/official) is not here');
   const config = parseConfig(JSON.parse(readFileSync(`${official}/aim-b-config.json`, 'utf8')));
   const { tensors } = JSON.parse(readFileSync(`${official}/aim-b-tensors.json`, 'utf8'));
-  const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerParams(config.tokenizer) };
+  const tree = { mamba: { backbone: aimParams(config) }, vqvae: tokenizerOf(config.tokenizer).params(config.tokenizer) };
   const ours = Object.fromEntries([...walk(tree)].map(([name, { shape }]) => [name, [...shape]]));
   for (const { name, shape } of extraTensors(config)) ours[name] = [...shape];
   const theirs = Object.fromEntries(Object.entries<{ shape: number[] }>(tensors).map(([name, { shape }]) => [name, shape]));

@@ -6,14 +6,8 @@ import { ReferenceBackend } from '../../src/backend/reference.js';
 import type { Tensor } from '../../src/core/tensor.js';
 import { openFile } from '../../src/io/file_source.js';
 import { Acts } from '../../src/model/acts.js';
-import { allocate, type ParamTree, toDevice, zip } from '../../src/model/params.js';
-import {
-  decodeBackward,
-  type TokenizerParams,
-  tokenizerLossBackward,
-  tokenizerLossForward,
-  tokenizerParams,
-} from '../../src/model/tokenizer.js';
+import { allocate, toDevice, zip } from '../../src/model/params.js';
+import { decodeBackward, VQ_LOSS, type VqConfig, type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { unitRow } from '../../src/ops/codebook_lookup.reference.js';
 import { adamw, mse } from '../../src/ops/index.js';
 import { verify } from '../../src/verify/run.js';
@@ -54,13 +48,13 @@ describe('against the authors’ modules', () => {
 });
 
 /** The least that has every kind of block. */
-const TINY = { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 6, embed_dim: 3 };
+const TINY: VqConfig = { type: 'vq', ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 6, embed_dim: 3 };
 
 /** A tokenizer of random weights with gradients, a batch of blurry random images and its step. */
 function setUp(be: Backend, [b, side]: [number, number], seed: number) {
-  const tree = tokenizerParams(TINY) as ParamTree;
+  const tree = vqTokenizer.params(TINY);
   const random = rng(seed);
-  const [p, g] = [allocate(be, tree), allocate(be, tree)] as unknown as [TokenizerParams, TokenizerParams];
+  const [p, g] = [allocate(be, tree), allocate(be, tree)] as unknown as [VqParams, VqParams];
   for (const [, spec, t] of zip(tree, p)) {
     const data = new Float32Array(t.size);
     spec.init(spec.shape, random, data);
@@ -73,11 +67,11 @@ function setUp(be: Backend, [b, side]: [number, number], seed: number) {
     [b, side, side, 3],
   );
   const a = new Acts(be, true);
-  const forward = () => tokenizerLossForward(be, p, image, a);
+  const forward = () => vqTokenizer.lossForward(be, p, TINY, image, a);
   const zero = () => {
     for (const [, , t] of zip(tree, g)) be.zero(t);
   };
-  const backward = () => tokenizerLossBackward(be, p, g, a);
+  const backward = () => vqTokenizer.lossBackward(be, p, g, TINY, a);
   return { tree, p, g, image, a, forward, zero, backward };
 }
 
@@ -94,11 +88,11 @@ describe('finite differences', () => {
     s.zero();
     s.backward();
     // The gradient of what the decoder got, for the straight-through path; decoder gradients go elsewhere.
-    const decoded = s.a.get('decoded');
+    const { decoded } = s.a.saved(VQ_LOSS);
     const ddecoded = be.tensor([decoded.size]);
     const flat = (t: Tensor) => be.reshape(t, [t.size]);
     be.run(mse.backward, { x: flat(decoded), truth: flat(s.image), dx: ddecoded }, { scale: 1 / decoded.size });
-    const unused = allocate(be, s.tree) as unknown as TokenizerParams;
+    const unused = allocate(be, s.tree) as unknown as VqParams;
     dz_q = await be.read(decodeBackward(be, s.p, unused, be.reshape(ddecoded, decoded.shape), s.a.child('decoder')));
   });
 
@@ -114,7 +108,7 @@ describe('finite differences', () => {
     be.write(t, values);
     return slope;
   }
-  const lossOf = async (name: 'mse' | 'codebook') => (await be.read(s.a.get(name)))[0]!;
+  const lossOf = async (name: 'mse' | 'codebook') => (await be.read(s.a.saved(VQ_LOSS)[name]))[0]!;
   const close = (got: number, want: number, what: string) =>
     expect(Math.abs(got - want), `${what}: ${got}, expected ${want}`).toBeLessThan(1e-7 + 1e-4 * Math.abs(want));
 
@@ -146,7 +140,7 @@ describe('finite differences', () => {
   it('of the encoder, by what passes straight through and the commitment', async () => {
     const book = await be.read(s.p.quantize.embedding.weight);
     const loss = async () => {
-      const z = await be.read(s.a.get('z'));
+      const z = await be.read(s.a.saved(VQ_LOSS).z);
       let sum = 0;
       codes.forEach((code, r) => {
         const [unit, row] = [unitRow(z, r, d), unitRow(book, code, d)];
@@ -226,9 +220,9 @@ describe('on wasm', () => {
   it('backward without kept activations says what to do', () => {
     const s = setUp(be, [1, 8], 1);
     const a = new Acts(be);
-    tokenizerLossForward(be, s.p, s.image, a);
-    expect(() => tokenizerLossBackward(be, s.p, s.g, a)).toThrow(
-      /no activation image was kept; run forward on new Acts\(be, true\)/,
+    vqTokenizer.lossForward(be, s.p, TINY, s.image, a);
+    expect(() => vqTokenizer.lossBackward(be, s.p, s.g, TINY, a)).toThrow(
+      /backward needs the activation image, which forward did not save; run forward on new Acts\(be, true\)/,
     );
   });
 });

@@ -92,15 +92,14 @@ const checks: GradCheck[] = [
     entry: tokenEmbedding.forward,
     outputs: ['y'],
     cases: [
-      { b: 3, m: 3, t: 4, l: 4, c: 2, v: 3, p: 5, d: 2, shift: 0 },
-      { b: 2, m: 2, t: 3, l: 1, c: 2, v: 3, p: 1, d: 3, shift: 0 },
+      { b: 3, m: 3, t: 4, l: 4, v: 3, p: 5, d: 2, shift: 0 },
+      { b: 2, m: 2, t: 3, l: 1, v: 3, p: 1, d: 3, shift: 0 },
     ],
     fill: {
       tokens: (random, { v }) => Math.floor(random() * (v! + 1)),
-      labels: (random, { c }) => Math.floor(random() * (c! + 1)),
     },
-    backward(be, { tokens, labels, dy }, _c, grad) {
-      be.run(tokenEmbedding.backward_cls, { labels: labels!, dy: dy!, dcls: grad('cls', 0.5) });
+    backward(be, { tokens, dy }, _c, grad) {
+      be.run(tokenEmbedding.backward_first, { dy: dy!, dfirst: grad('first', Number.NaN) });
       be.run(tokenEmbedding.backward_word, { tokens: tokens!, dy: dy!, dword: grad('word', 0.5) });
       be.run(tokenEmbedding.backward_pos, { dy: dy!, dpos: grad('pos', 0.5) });
     },

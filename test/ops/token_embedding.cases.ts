@@ -9,7 +9,6 @@ const cases = Array.from({ length: 26 }, (_, i) => {
     t,
     m: i % 2 ? b : 2 * b,
     l: i % 3 ? 1 : t,
-    c: [1, 3, 11][i % 3]!,
     v: [1, 6, 40][i % 3]!,
     p: t + (i % 2),
     d: [1, 4, 3, 8, 64, 7, 12, 129][i % 8]!,
@@ -19,22 +18,21 @@ const cases = Array.from({ length: 26 }, (_, i) => {
 
 const backward: Case[] = cases.map((c, i) => {
   const l = [c.t, c.t, c.t + 1, 1][i % 4]!;
-  return { m: c.b, t: c.t, l, d: c.d, c: c.c, v: c.v, p: Math.max(1, l - 1 + (i % 3)) };
+  return { m: c.b, t: c.t, l, d: c.d, v: c.v, p: Math.max(1, l - 1 + (i % 3)) };
 });
-backward.push({ m: 3, t: 800, l: 801, d: 3, c: 2, v: 2, p: 801 });
+backward.push({ m: 3, t: 800, l: 801, d: 3, v: 2, p: 801 });
 
 type Fill = NonNullable<OpCases['fill']>;
 const tokens: Fill[string] = (random, { v }) => Math.floor(random() * (v! + 1));
-const labels: Fill[string] = (random, { c }) => Math.floor(random() * (c! + 1));
 
-// Some steps, tokens and labels lie past their ends; a whole sequence (l = t) starts at or near the class.
+// Some steps and tokens lie past their ends; a whole sequence (l = t) starts at or near the first row.
 export default [
   {
     entry: tokenEmbedding.forward,
     cases: [...cases, ...cases.slice(0, 8).map((c) => ({ ...c, half: ['word'] }))],
-    fill: { tokens, labels, step: (random, { t, l }) => Math.floor(random() * (l === 1 ? t! + 2 : 2)) },
+    fill: { tokens, step: (random, { t, l }) => Math.floor(random() * (l === 1 ? t! + 2 : 2)) },
   },
-  { entry: tokenEmbedding.backward_cls, cases: backward, fill: { labels } },
+  { entry: tokenEmbedding.backward_first, cases: backward },
   { entry: tokenEmbedding.backward_word, cases: backward, fill: { tokens } },
   { entry: tokenEmbedding.backward_pos, cases: backward },
 ] satisfies OpCases[];

@@ -3,6 +3,7 @@ import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
 import { PRESETS } from '../../model/config.js';
+import { MIXER_NAMES } from '../../model/mixers.js';
 import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from '../options.js';
 import { type Mixer, type Precision, SAMPLING } from './suites.js';
 
@@ -23,7 +24,7 @@ const FLAGS: Flags = {
     value: 'f32,mixed',
     help: 'of matrix products in decode, train and gemm (default f32; both where the GPU has matrix units)',
   },
-  mixer: { type: 'string', value: 'Mamba1,Mamba2', help: "the paper's models' mixers (default Mamba2, in training both)" },
+  mixer: { type: 'string', value: MIXER_NAMES.join(','), help: "the paper's models' mixers (default Mamba2, in training both)" },
   sampling: {
     type: 'string',
     value: names(SAMPLING).join(','),
@@ -61,7 +62,7 @@ export function readOptions(argv: string[]) {
     batches: counts(flags, 'batch'),
     weights: list(flags, 'weights', ['f32', 'f16'] as const),
     precisions: list<Precision>(flags, 'precision', ['f32', 'mixed']),
-    mixers: list<Mixer>(flags, 'mixer', ['Mamba1', 'Mamba2']),
+    mixers: list<Mixer>(flags, 'mixer', MIXER_NAMES),
     samplings: list(flags, 'sampling', names(SAMPLING)),
     runs: runs(flags),
     profile: flags.profile === true,

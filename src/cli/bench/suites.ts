@@ -4,15 +4,15 @@ import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { BYTES } from '../../core/tensor.js';
 import { type Codes, tokenizerFingerprint } from '../../data/codes.js';
-import type { MambaConfig } from '../../model/config.js';
+import type { MixerName } from '../../model/mixers.js';
 import { checkSampling, drawTokens, Sampler } from '../../model/sampler.js';
-import { decodeForward } from '../../model/tokenizer.js';
+import { tokenizerOf } from '../../model/tokenizers.js';
 import { Trainer } from '../../train/trainer.js';
 import { type GemmShape, gemm, gemmUncached, type Timing, timed, timing } from './measure.js';
 import type { Row } from './report.js';
 
 export type Precision = 'f32' | 'mixed';
-export type Mixer = MambaConfig['layer'];
+export type Mixer = MixerName;
 
 /** How tokens are drawn: of all of them, and as in the authors' showcase. */
 export const SAMPLING = {
@@ -106,7 +106,9 @@ export async function decoding(aim: AiM, name: string, batch: number, precision:
   const side = Math.sqrt(config.num_tokens);
   const codes = Uint32Array.from({ length: batch * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size);
   const tokens = be.from(codes, [codes.length], 'u32');
-  const { recording, result } = be.record(() => decodeForward(be, params.vqvae, tokens, [batch, side, side]));
+  const { recording, result } = be.record(() =>
+    tokenizerOf(config.tokenizer).decode(be, params.vqvae, config.tokenizer, tokens, [batch, side, side]),
+  );
   try {
     const run = async () => {
       recording.replay();

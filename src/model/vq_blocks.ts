@@ -1,17 +1,19 @@
 /**
- * What the tokenizer's encoder and decoder are built of, each with its backward beneath. A backward consumes dy unless it says
+ * The blocks of the VQ tokenizer's encoder and decoder, each followed by its backward. A backward frees dy unless it says
  * otherwise, returns the gradient of its input and adds those of its parameters to g, a tree like p. The outputs of group norms
- * are not kept: they are made again from their inputs, a few operations a number.
+ * are not saved: backward computes them again from their inputs, at a few operations per number.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { attention, conv2d, groupNorm } from '../ops/index.js';
 import { gradientParts } from '../ops/sum_rows.js';
-import type { Acts } from './acts.js';
-import { addTo, inParts, linearBackward } from './backward.js';
-import { GROUP_NORM_GROUPS } from './config.js';
-import { linearForward } from './layers.js';
-import { convParams, init, type ParamTree, param } from './params.js';
+import { type Acts, activationBytes, activations } from './acts.js';
+import { inParts, linearBackward } from './backward.js';
+import { addTo, linearForward } from './layers.js';
+import { convParams, init, numbered, type ParamTree, param } from './params.js';
+
+/** Groups of every GroupNorm; eps is 1e-6. */
+export const GROUP_NORM_GROUPS = 32;
 
 export const affine = (n: number) => ({ weight: param([n], init.ones), bias: param([n], init.zeros) });
 const resParams = (ci: number, co: number) => ({
@@ -29,7 +31,6 @@ const attnParams = (c: number) => ({
   proj_out: convParams(c, c, 1),
 });
 export const midParams = (c: number) => ({ 0: resParams(c, c), 1: attnParams(c), 2: resParams(c, c) });
-export const numbered = <T>(items: T[]): Record<string, T> => Object.fromEntries(items.map((item, i) => [i, item]));
 
 /** `blocks` residual blocks from ci to co channels, with attention after each at the deepest level. */
 export function levelParams(ci: number, co: number, blocks: number, deepest: boolean): ParamTree {
@@ -70,6 +71,8 @@ interface Windows {
 export const DOWN: Windows = { stride: 2, pad: 0 };
 export const UP: Windows = { up: 2 };
 
+const CONV = activations({ conv: 'b h w c' });
+
 /** 3×3 convolution (+ residual). */
 export function convForward(
   be: Backend,
@@ -80,12 +83,12 @@ export function convForward(
   residual?: Tensor,
 ): Tensor {
   const [b, h, w] = x.shape as [number, number, number];
-  const y = a.tensor('conv', [b, (h * up) / stride, (w * up) / stride, p.weight.shape[0]!]);
+  const y = a.part(CONV, { b, h: (h * up) / stride, w: (w * up) / stride, c: p.weight.shape[0]! }).tensor('conv');
   be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad, up });
   return y;
 }
 
-/** Undoes convForward, but leaves dy, which is the gradient of the residual too. */
+/** Gradient of convForward; does not free dy, which is the gradient of the residual too. */
 export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, windows: Windows = {}): Tensor {
   const { stride = 1, pad = 1, up = 1 } = windows;
   convWeightBackward(be, g, x, dy, windows);
@@ -108,7 +111,7 @@ const normAttrs = (swish: 0 | 1) => ({ groups: GROUP_NORM_GROUPS, eps: 1e-6, swi
 /** [b, h, w, c] as [b, pixels, c]. */
 const pixels = (be: Backend, t: Tensor) => be.reshape(t, [t.shape[0]!, t.shape[1]! * t.shape[2]!, t.shape[3]!]);
 
-/** GroupNorm (32 groups), then swish where asked. Not kept: the caller frees it. */
+/** GroupNorm (32 groups), then swish where asked. Not saved: the caller frees it. */
 function normForward(be: Backend, p: Affine, x: Tensor, swish: 0 | 1): Tensor {
   const y = be.tensor(x.shape);
   be.run(groupNorm.forward, { x: pixels(be, x), weight: p.weight, bias: p.bias, y: pixels(be, y) }, normAttrs(swish));
@@ -137,7 +140,7 @@ function normConvForward(be: Backend, norm: Affine, conv: Affine, x: Tensor, a: 
   return y;
 }
 
-/** Undoes normConvForward, but leaves dy. */
+/** Gradient of normConvForward; does not free dy. */
 function normConvBackward(
   be: Backend,
   p: { norm: Affine; conv: Affine },
@@ -153,10 +156,15 @@ function normConvBackward(
   return normBackward(be, p.norm, g.norm, x, dn, 1);
 }
 
-/** x + conv2(swish(norm2(conv1(swish(norm1(x)))))), the x through nin_shortcut where channels change. Consumes x. */
+/** h: between the two convolutions. */
+const RES = activations({}, ['x', 'h']);
+
+/** x + conv2(swish(norm2(conv1(swish(norm1(x)))))), the x through nin_shortcut where channels change. Frees x. */
 function resForward(be: Backend, p: ResParams, x: Tensor, a: Acts): Tensor {
-  a.alias('x', x);
+  const act = a.part(RES, {});
+  act.input('x', x);
   const h = normConvForward(be, p.norm1, p.conv1, x, a.child('conv1'));
+  act.input('h', h);
   let skip = x;
   if (p.nin_shortcut) {
     skip = be.tensor([...x.shape.slice(0, 3), p.nin_shortcut.weight.shape[0]!]);
@@ -171,7 +179,7 @@ function resForward(be: Backend, p: ResParams, x: Tensor, a: Acts): Tensor {
 }
 
 function resBackward(be: Backend, p: ResParams, g: ResParams, dy: Tensor, a: Acts): Tensor {
-  const [x, h] = [a.get('x'), a.child('conv1').get('conv')];
+  const { x, h } = a.saved(RES);
   // forward: y = conv2(swish(norm2(h))) + skip
   const dh = normConvBackward(be, { norm: p.norm2, conv: p.conv2 }, { norm: g.norm2, conv: g.conv2 }, h, dy);
   // forward: h = conv1(swish(norm1(x)))
@@ -193,29 +201,31 @@ function resBackward(be: Backend, p: ResParams, g: ResParams, dy: Tensor, a: Act
 }
 
 const QKV = ['q', 'k', 'v'] as const;
+const ATTN = activations({ q: 'b pixels c', k: 'b pixels c', v: 'b pixels c', mixed: 'b pixels c', attn: 'b h w c' }, ['x']);
 
-/** x + proj_out(softmax(qᵀk·c^-½)·v) of norm(x), over pixels. Consumes x. */
+/** x + proj_out(softmax(qᵀk·c^-½)·v) of norm(x), over pixels. Frees x. */
 function attnForward(be: Backend, p: AttnParams, x: Tensor, a: Acts): Tensor {
   const [b, h, w, c] = x.shape as [number, number, number, number];
-  a.alias('x', x);
+  const act = a.part(ATTN, { b, h, w, c, pixels: h * w });
+  act.input('x', x);
   const n = normForward(be, p.norm, x, 0);
   const [q, k, v] = QKV.map((name) => {
-    const y = a.tensor(name, [b, h * w, c]);
+    const y = act.tensor(name);
     linearForward(be, n, p[name].weight, y, p[name].bias);
     return y;
   }) as [Tensor, Tensor, Tensor];
   be.free(n);
-  const mixed = a.tensor('mixed', [b, h * w, c]);
+  const mixed = act.tensor('mixed');
   be.run(attention.forward, { q, k, v, y: mixed });
   a.done(q, k, v);
-  const y = a.tensor('attn', x.shape);
+  const y = act.tensor('attn');
   linearForward(be, mixed, p.proj_out.weight, y, p.proj_out.bias, x);
   a.done(mixed, x);
   return y;
 }
 
 function attnBackward(be: Backend, p: AttnParams, g: AttnParams, dy: Tensor, a: Acts): Tensor {
-  const [x, q, k, v, mixed] = ['x', ...QKV, 'mixed'].map((name) => a.get(name)) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+  const { x, q, k, v, mixed } = a.saved(ATTN);
   const [b, s] = q.shape as [number, number];
   // forward: y = proj_out(mixed) + x
   const dmixed = be.tensor(q.shape);
@@ -245,7 +255,7 @@ function attnBackward(be: Backend, p: AttnParams, g: AttnParams, dy: Tensor, a: 
   return dx;
 }
 
-/** A level's residual blocks, each followed by attention where the level has it. Consumes x. */
+/** A level's residual blocks, each followed by attention where the level has it. Frees x. */
 export function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Acts): Tensor {
   Object.values(level.res).forEach((res, r) => {
     x = resForward(be, res, x, a.child(`res.${r}`));
@@ -263,7 +273,7 @@ export function blocksBackward(be: Backend, level: LevelParams, g: LevelParams, 
   return dy;
 }
 
-/** Residual block, attention, residual block. Consumes x. */
+/** Residual block, attention, residual block. Frees x. */
 export function midForward(be: Backend, p: MidParams, x: Tensor, a: Acts): Tensor {
   x = resForward(be, p[0], x, a.child(0));
   x = attnForward(be, p[1], x, a.child(1));
@@ -277,9 +287,11 @@ export function midBackward(be: Backend, p: MidParams, g: MidParams, dy: Tensor,
   return resBackward(be, p[0], g[0], dy, a.child(0));
 }
 
-/** conv_out(swish(norm_out(x))), the end of either half. Consumes x. */
+const OUT = activations({}, ['x']);
+
+/** conv_out(swish(norm_out(x))), the end of the encoder and of the decoder. Frees x. */
 export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tensor {
-  a.alias('x', x);
+  a.part(OUT, {}).input('x', x);
   const y = normConvForward(be, p.norm_out, p.conv_out, x, a);
   a.done(x);
   return y;
@@ -288,7 +300,24 @@ export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tenso
 export function outBackward(be: Backend, p: OutParams, g: OutParams, dy: Tensor, a: Acts): Tensor {
   // forward: y = conv_out(swish(norm_out(x)))
   const parts = ({ norm_out: norm, conv_out: conv }: OutParams) => ({ norm, conv });
-  const dx = normConvBackward(be, parts(p), parts(g), a.get('x'), dy);
+  const dx = normConvBackward(be, parts(p), parts(g), a.saved(OUT).x, dy);
   be.free(dy);
   return dx;
 }
+
+/** Height and width of an activation, times the images of a batch. */
+export interface Extent {
+  b: number;
+  h: number;
+  w: number;
+}
+
+/** Bytes that a convolution of c output channels saves for backward. */
+export const convBytes = (at: Extent, c: number) => activationBytes(CONV, { ...at, c });
+
+/** Bytes that `count` residual blocks of c channels, with attention after each where asked, save for backward. */
+export const blocksBytes = (at: Extent, c: number, count: number, attention: boolean) =>
+  count * (2 * convBytes(at, c) + (attention ? activationBytes(ATTN, { ...at, c, pixels: at.h * at.w }) : 0));
+
+/** Bytes that midForward saves for backward. */
+export const midBytes = (at: Extent, c: number) => blocksBytes(at, c, 1, true) + blocksBytes(at, c, 1, false);

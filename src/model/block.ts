@@ -1,0 +1,83 @@
+/** One layer of stage 2: a residual sum, RMSNorm under adaLN, and a mixer whose output waits for its gate. */
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
+import { addRmsNorm } from '../ops/index.js';
+import { type Acts, activationBytes, activations } from './acts.js';
+import { normBackward } from './backward.js';
+import type { AimConfig } from './config.js';
+import type { LayerInput, Past } from './mixer.js';
+import { layerMixer } from './mixers.js';
+import { layerModulationParams } from './modulation.js';
+import { normParams, type ParamTree } from './params.js';
+
+/** Parameters below `layers.i`. */
+export function blockParams(c: AimConfig, i: number): ParamTree {
+  const { mixer, config } = layerMixer(c, i);
+  return { ...layerModulationParams(c), mixer: mixer.params(config, c.n_layer), norm: normParams(c.d_model) };
+}
+export interface BlockParams {
+  mixer: object;
+  norm: { weight: Tensor };
+}
+
+/** res: the residual sum. u: the mixer's input, which a fused kernel does not write. out: the mixer's output. */
+const ACTS = activations({ res: 'm l d', u: 'm l d' }, ['out']);
+
+/** Bytes that a layer saves for backward. */
+export function blockBytes(c: AimConfig, i: number, m: number, l: number): number {
+  const { mixer, config } = layerMixer(c, i);
+  const { spec, dims } = mixer.activations(config);
+  return activationBytes(ACTS, { m, l, d: c.d_model }) + activationBytes(spec, { m, l, ...dims });
+}
+
+/** What a layer passes on: the next one adds gate·x to res. */
+export type Stream = Pick<LayerInput, 'x' | 'res' | 'gate'>;
+
+/** res' = res + gate·x;  x' = Mixer(RMSNorm(res')·(1 + scale) + shift);  gate' = that of `modulation` [m, 3, d]. */
+export function blockForward(
+  be: Backend,
+  p: BlockParams,
+  c: AimConfig,
+  i: number,
+  stream: Stream,
+  modulation: Tensor,
+  a: Acts,
+  past?: Past,
+): Stream {
+  const [m, l, d] = stream.x.shape as [number, number, number];
+  const { mixer, config } = layerMixer(c, i);
+  const act = a.part(ACTS, { m, l, d });
+  const res = act.tensor('res');
+  const input = { ...stream, weight: p.norm.weight, modulation, sum: res, u: act.forBackward('u') };
+  const x = mixer.forward(be, p.mixer, config, input, a.child('mixer'), past);
+  act.input('out', x);
+  return { x, res, gate: modulation };
+}
+
+/**
+ * From dres, the gradient of res + gate·x after the layer, that of the same sum before it. Frees dres; adds to the gradients of
+ * the parameters and of the modulation.
+ */
+export function blockBackward(
+  be: Backend,
+  p: BlockParams,
+  g: BlockParams,
+  c: AimConfig,
+  i: number,
+  { dres, modulation, dmodulation }: { dres: Tensor; modulation: Tensor; dmodulation: Tensor },
+  a: Acts,
+): Tensor {
+  const { res, u, out } = a.saved(ACTS);
+  const { mixer, config } = layerMixer(c, i);
+  // forward: the next sum = res + gate·x
+  const dx = be.tensor(out.shape);
+  be.run(addRmsNorm.backward_gate, { x: out, gate: modulation, dres, dx, dgate: dmodulation });
+  // forward: x = Mixer(u)
+  const du = mixer.backward(be, p.mixer, g.mixer, config, u, dx, a.child('mixer'));
+  be.free(dx);
+  // forward: u = RMSNorm(res)·(1 + scale) + shift; the next sum used res too
+  const { weight } = p.norm;
+  const before = normBackward(be, { sum: res, weight, dweight: g.norm.weight, dy: du, dsum: dres, modulation, dmodulation });
+  be.free(du, dres);
+  return before;
+}

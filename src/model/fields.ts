@@ -1,0 +1,61 @@
+/** Reads the fields of a configuration, each checked where it is read. */
+import { CheckpointError } from '../core/errors.js';
+import { quoted } from '../core/quote.js';
+
+/** The largest size that a configuration may ask for. */
+const MOST = 1 << 24;
+
+/** An object of a config.json. Every reader throws CheckpointError with the file, the field, its value and what is accepted. */
+export class Fields {
+  private constructor(
+    private readonly values: Readonly<Record<string, unknown>>,
+    private readonly file: string,
+    private readonly path: string,
+  ) {}
+
+  /** The fields of a parsed JSON file. */
+  static of(json: unknown, file: string): Fields {
+    if (!isObject(json)) throw new CheckpointError(`${file}: expected a JSON object with the model's configuration.`);
+    return new Fields(json, file, '');
+  }
+
+  /** The value as it stands in the file. */
+  get(field: string): unknown {
+    return this.values[field];
+  }
+
+  /** An integer from `least` to `most`; `fallback` where the field is missing or null. */
+  int(field: string, { fallback, least = 1, most = MOST }: { fallback?: number; least?: number; most?: number } = {}): number {
+    const value = this.values[field] ?? fallback;
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
+      return this.fail(field, `an integer from ${least} to ${most}`);
+    return value;
+  }
+
+  /** One of the names in `choices`; `fallback` where the field is missing or null. */
+  choice<N extends string>(field: string, choices: readonly N[], fallback: N): N {
+    const value = this.values[field] ?? fallback;
+    if (!choices.includes(value as N)) return this.fail(field, choices.map((name) => JSON.stringify(name)).join(' or '));
+    return value as N;
+  }
+
+  /** An object within this one; an empty one where the field is missing or null. */
+  object(field: string): Fields {
+    const value = this.values[field] ?? {};
+    if (!isObject(value)) return this.fail(field, 'an object');
+    return new Fields(value, this.file, `${this.path}${field}.`);
+  }
+
+  /** Refuses a field's value. */
+  fail(field: string, expected: string): never {
+    throw new CheckpointError(`${this.file}: ${this.path}${field} is ${quoted(this.values[field])}, expected ${expected}.`);
+  }
+
+  /** Refuses fields that do not fit each other. */
+  refuse(message: string): never {
+    throw new CheckpointError(`${this.file}: ${message}`);
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,0 +1,155 @@
+/** The end of stage 2: two RMSNorms, then logits by the word embeddings; as logits for drawing, or as a loss for training. */
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
+import { crossEntropy, normHead } from '../ops/index.js';
+import { headNorms } from '../ops/norm_head.js';
+import { type Acts, activationBytes, activations } from './acts.js';
+import { linearBackward, normBackward } from './backward.js';
+import type { Stream } from './block.js';
+import type { AimConfig } from './config.js';
+import { line, linearForward, meanOf, NORM_EPS } from './layers.js';
+import { init, linearBiasParams, normParams, type Tensors } from './params.js';
+
+/** Parameters below `mamba.backbone`. */
+export const headParams = ({ d_model: d }: AimConfig) => ({
+  norm_f: normParams(d),
+  final_layer: { norm_final: normParams(d), adaLN_modulation: { 1: linearBiasParams(2 * d, d, init.zeros) } },
+});
+/** The head's parameters, with the word embeddings [V, d] that it shares with the input. */
+export interface HeadParams extends Tensors<ReturnType<typeof headParams>> {
+  embeddings: { word_embeddings: { weight: Tensor } };
+}
+
+/** res_f: the residual sum after all layers. norm_f and norm_final: the outputs of the two norms. */
+const ACTS = activations({ norm_f: 'm l d', res_f: 'm l d', norm_final: 'm l d' });
+const LOGITS = activations({ logits: 'm l v' });
+
+/** Bytes that the head saves for backward. */
+export const headBytes = (c: AimConfig, m: number, l: number) => activationBytes(ACTS, { m, l, d: c.d_model });
+
+const norms = (p: HeadParams, { x, res, gate }: Stream, modulation: Tensor) => {
+  const { norm_f, final_layer } = p;
+  return { x, res, gate, weight: norm_f.weight, outer: final_layer.norm_final.weight, modulation };
+};
+
+/**
+ * Logits [m, l, V] of the next tokens or, with `guidance` w, [m/2, l, V]: those of the second half of rows plus w times what the
+ * first half's exceed them by.
+ * @param modulation [m, 2, d]
+ */
+export function headLogits(
+  be: Backend,
+  p: HeadParams,
+  c: AimConfig,
+  stream: Stream,
+  { modulation, guidance }: { modulation: Tensor; guidance: number | undefined },
+  a: Acts,
+): Tensor {
+  const [m, l] = stream.x.shape as [number, number];
+  const y = a.part(LOGITS, { m: guidance === undefined ? m : m / 2, l, v: c.vocab_size }).tensor('logits');
+  const w = p.embeddings.word_embeddings.weight;
+  be.run(normHead.forward, { ...norms(p, stream, modulation), w, y }, { eps: NORM_EPS, scale: guidance ?? 1 });
+  a.done(stream.x, stream.res);
+  return y;
+}
+
+/** Where headLoss adds gradients. */
+export interface HeadGradients {
+  g: HeadParams;
+  /** [m, 2, d] */
+  dmodulation: Tensor;
+  /** [2] Gradients are of lossScale[0] times the loss; see clip. */
+  lossScale: Tensor | undefined;
+}
+
+/**
+ * Mean cross-entropy, in nats per token, of `targets` [m, l] into `loss` [1]. With `gradients`, returns the gradient of the sum
+ * res + gate·x [m, l, d] that `stream` holds.
+ */
+export function headLoss(
+  be: Backend,
+  p: HeadParams,
+  c: AimConfig,
+  stream: Stream,
+  { modulation, targets, loss }: { modulation: Tensor; targets: Tensor; loss: Tensor },
+  a: Acts,
+  gradients?: HeadGradients,
+): Tensor | undefined {
+  const [m, l, d] = stream.x.shape as [number, number, number];
+  const act = a.part(ACTS, { m, l, d });
+  const once = act.tensor('norm_f');
+  const y = act.tensor('norm_final');
+  headNorms(be, { ...norms(p, stream, modulation), sum: act.forBackward('res_f'), once, y }, NORM_EPS);
+  a.done(stream.x, stream.res, once);
+  const dy = gradients && be.tensor([m, l, d]);
+  crossEntropies(be, p, c, { y, targets, loss }, gradients && { ...gradients, dy: dy! });
+  a.done(y);
+  if (!gradients || !dy) return undefined;
+  const dres = headNormsBackward(be, p, modulation, dy, gradients, a);
+  be.free(dy);
+  return dres;
+}
+
+/** The loss by y [m, l, d], with its gradient dy where asked for. */
+function crossEntropies(
+  be: Backend,
+  p: HeadParams,
+  c: AimConfig,
+  { y, targets, loss }: { y: Tensor; targets: Tensor; loss: Tensor },
+  gradients: (HeadGradients & { dy: Tensor }) | undefined,
+): void {
+  const n = targets.size;
+  const losses = be.tensor([n]);
+  const ids = line(be, targets);
+  const w = p.embeddings.word_embeddings.weight;
+  // Logits and their gradient, rows × vocabulary each, exist for this many rows at a time.
+  const chunk = Math.max(64, Math.floor(be.traits.chunkBytes / (4 * c.vocab_size) / 64) * 64);
+  for (let at = 0; at < n; at += chunk) {
+    const rows = Math.min(chunk, n - at);
+    const part = (t: Tensor) => be.slice(t, at, rows);
+    const x = part(be.reshape(y, [n, c.d_model]));
+    const logits = be.tensor([rows, c.vocab_size]);
+    const lse = be.tensor([rows]);
+    linearForward(be, x, w, logits);
+    be.run(crossEntropy.forward, { logits, targets: part(ids), loss: part(losses), lse });
+    if (gradients) {
+      const { g, dy, lossScale } = gradients;
+      const dlogits = be.tensor([rows, c.vocab_size]);
+      // forward: loss = mean(−log softmax(logits)[target])
+      be.run(crossEntropy.backward, { logits, targets: part(ids), lse, loss_scale: lossScale, dlogits }, { scale: 1 / n });
+      // forward: logits = y·wordᵀ
+      const dx = part(be.reshape(dy, [n, c.d_model]));
+      linearBackward(be, { x, w, dy: dlogits, dx, dw: g.embeddings.word_embeddings.weight });
+      be.free(dlogits);
+    }
+    be.free(logits, lse);
+  }
+  meanOf(be, losses, loss);
+  be.free(losses);
+}
+
+/** Gradient of the sum that headNorms starts from, by dy. */
+function headNormsBackward(
+  be: Backend,
+  p: HeadParams,
+  modulation: Tensor,
+  dy: Tensor,
+  { g, dmodulation }: HeadGradients,
+  a: Acts,
+): Tensor {
+  const { norm_f, res_f } = a.saved(ACTS);
+  // forward: y = RMSNorm(norm_f; norm_final)·(1 + scale) + shift
+  const [outer, douter] = [p.final_layer.norm_final, g.final_layer.norm_final];
+  const dnorm_f = normBackward(be, {
+    sum: norm_f,
+    weight: outer.weight,
+    dweight: douter.weight,
+    dy,
+    modulation,
+    dmodulation,
+  });
+  // forward: norm_f = RMSNorm(res_f)
+  const dres = normBackward(be, { sum: res_f, weight: p.norm_f.weight, dweight: g.norm_f.weight, dy: dnorm_f });
+  be.free(dnorm_f);
+  return dres;
+}

@@ -1,0 +1,28 @@
+/** The mixers, by the name that `ssm_cfg.layer` gives them. Nothing else in src asks which mixer a layer has. */
+import type { Fields } from './fields.js';
+import { mamba1 } from './mamba1.js';
+import { mamba2 } from './mamba2.js';
+import type { Mixer, MixerConfig } from './mixer.js';
+
+export const MIXERS = {
+  Mamba1: mamba1,
+  Mamba2: mamba2,
+};
+
+export type MixerName = keyof typeof MIXERS;
+/** The configuration of any mixer. */
+export type AnyMixerConfig = ReturnType<(typeof MIXERS)[MixerName]['parse']>;
+
+export const MIXER_NAMES = Object.keys(MIXERS) as MixerName[];
+
+/** The mixer that a configuration belongs to. */
+export const mixerOf = ({ layer }: MixerConfig): Mixer => MIXERS[layer as MixerName];
+
+/** Reads `ssm_cfg`. As in the authors' code, a file that names no mixer means Mamba1. */
+export const parseMixer = (ssm: Fields, d_model: number): AnyMixerConfig =>
+  MIXERS[ssm.choice('layer', Object.keys(MIXERS) as MixerName[], 'Mamba1')].parse(ssm, d_model);
+
+/** The mixer of layer i of a model with its configuration. Today all layers have the same. */
+export function layerMixer({ mixer: config }: { mixer: AnyMixerConfig }, _i: number): { mixer: Mixer; config: MixerConfig } {
+  return { mixer: mixerOf(config), config };
+}

@@ -1,0 +1,130 @@
+/** adaLN: what the condition sets in every layer and in the head. Computed once per image, not per token. */
+import type { Backend } from '../backend/backend.js';
+import type { Tensor } from '../core/tensor.js';
+import { groupModulation, silu } from '../ops/index.js';
+import { type Acts, activationBytes, activations } from './acts.js';
+import { arenaSizes, packed } from './arena.js';
+import { linearBackward } from './backward.js';
+import type { ConditionInputs } from './condition.js';
+import { conditionOf } from './conditions.js';
+import type { AimConfig } from './config.js';
+import { addTo, linearForward, zeros } from './layers.js';
+import { init, linearBiasParams, type ParamTree, param } from './params.js';
+
+/** What m images' conditions set. */
+export interface Modulation {
+  /** [m, d] the first row of each sequence: the condition's embedding. */
+  first: Tensor;
+  /** Per layer [m, 3, d]: shift, scale, gate. */
+  layers: Tensor[];
+  /** [m, 2, d] of the head: shift, scale. */
+  final: Tensor;
+}
+
+interface WeightBias {
+  weight: Tensor;
+  bias: Tensor;
+}
+/** The parameters below `mamba.backbone` that adaLN reads. */
+export interface ModulationParams {
+  adaln_group?: { 1: WeightBias };
+  layers: Record<string, { scale_shift_table?: Tensor; adaLN_modulation?: { 1: WeightBias } }>;
+  final_layer: { adaLN_modulation: { 1: WeightBias } };
+}
+
+/** Parameters of shared groups of adaLN vectors, where the model has them. */
+export const groupParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
+  adaln_groups ? { adaln_group: { 1: linearBiasParams(adaln_groups * 3 * d_model, d_model) } } : {};
+
+/** A layer's own adaLN parameters: an offset to its group's vectors, or a projection. */
+export const layerModulationParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
+  adaln_groups
+    ? { scale_shift_table: param([1, 3, d_model], init.normal(1 / Math.sqrt(d_model))) }
+    : { adaLN_modulation: { 1: linearBiasParams(3 * d_model, d_model, init.zeros) } };
+
+/** All tensors of a modulation, to be freed. */
+export const modulationTensors = ({ first, layers, final }: Modulation) => [first, ...layers, final];
+
+const ACTS = activations({ silu: 'm d', final: 'm 2 d' }, ['embedding']);
+const vectorShapes = (c: AimConfig, m: number) => Array<number[]>(c.n_layer).fill([m, 3, c.d_model]);
+
+/** Bytes that modulationForward saves for backward. */
+export function modulationBytes(c: AimConfig, m: number): number {
+  const { spec, dims } = conditionOf(c.condition).activations(c.condition, c.d_model);
+  const vectors = 4 * arenaSizes(vectorShapes(c, m)).reduce((sum, size) => sum + size, 0);
+  return activationBytes(spec, { m, ...dims }) + activationBytes(ACTS, { m, d: c.d_model }) + vectors;
+}
+
+/** The modulation of the m sequences whose conditions are in `inputs`. */
+export function modulationForward(be: Backend, p: ModulationParams, c: AimConfig, inputs: ConditionInputs, a: Acts): Modulation {
+  const d = c.d_model;
+  const first = conditionOf(c.condition).forward(be, p, c.condition, inputs, a.child('condition'));
+  const m = first.shape[0]!;
+  const act = a.part(ACTS, { m, d });
+  act.input('embedding', first);
+  const s = act.tensor('silu');
+  be.run(silu.forward, { x: first, y: s });
+  const project = (w: WeightBias, y: Tensor) =>
+    linearForward(be, be.reshape(s, [m, 1, d]), w.weight, be.reshape(y, [m, 1, y.size / m]), w.bias);
+  const groups = p.adaln_group && be.tensor([m, c.adaln_groups, 3, d]);
+  if (groups) project(p.adaln_group![1], groups);
+  const arena = (n: number, shape: readonly number[]) => a.tensor(`layers.${n}`, shape);
+  const layers = packed(be, vectorShapes(c, m), 'f32', arena).tensors;
+  layers.forEach((y, i) => {
+    const layer = p.layers[i]!;
+    if (groups) be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
+    else project(layer.adaLN_modulation![1], y);
+  });
+  const final = act.tensor('final');
+  project(p.final_layer.adaLN_modulation[1], final);
+  a.done(s);
+  be.free(groups);
+  return { first, layers, final };
+}
+
+/** A modulation's gradient: zeros for the layers and the head to add to, unspecified values for the first rows. */
+export const modulationGradient = (be: Backend, { first, layers, final }: Modulation): Modulation => ({
+  first: be.tensor(first.shape),
+  layers: layers.map((t) => zeros(be, t.shape)),
+  final: zeros(be, final.shape),
+});
+
+/** Adds the parameters' gradients to `g`, from the modulation's gradient; overwrites dmodulation.first. */
+export function modulationBackward(
+  be: Backend,
+  p: ModulationParams,
+  g: ModulationParams,
+  c: AimConfig,
+  inputs: ConditionInputs,
+  dmodulation: Modulation,
+  a: Acts,
+): void {
+  const { embedding, silu: s } = a.saved(ACTS);
+  const [m, d] = embedding.shape as [number, number];
+  const ds = zeros(be, [m, d]);
+  const part = be.tensor([m, d]);
+  /** forward: vectors = s·weightᵀ + bias */
+  const project = (dvectors: Tensor, w: WeightBias, dw: WeightBias) => {
+    const dy = be.reshape(dvectors, [m, dvectors.size / m]);
+    linearBackward(be, { x: s, w: w.weight, dy, dx: part, dw: dw.weight, dbias: dw.bias });
+    addTo(be, ds, part);
+  };
+  project(dmodulation.final, p.final_layer.adaLN_modulation[1], g.final_layer.adaLN_modulation[1]);
+  if (p.adaln_group && g.adaln_group) {
+    const dgroups = zeros(be, [m, c.adaln_groups, 3, d]);
+    dmodulation.layers.forEach((dy, i) => {
+      // forward: vectors = groups[i mod G] + scale_shift_table
+      be.run(groupModulation.backward, { dy, dgroups, dtable: g.layers[i]!.scale_shift_table! }, { group: i % c.adaln_groups });
+    });
+    project(dgroups, p.adaln_group[1], g.adaln_group[1]);
+    be.free(dgroups);
+  } else {
+    for (const [i, dy] of dmodulation.layers.entries())
+      project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]);
+  }
+  // forward: s = SiLU(embedding), and the embedding is the sequence's first row
+  be.run(silu.backward, { x: embedding, dy: ds, dx: part });
+  addTo(be, dmodulation.first, part);
+  conditionOf(c.condition).backward(be, p, g, c.condition, inputs, dmodulation.first, a.child('condition'));
+  be.free(ds, part);
+}
