@@ -21,7 +21,7 @@ describe('scratch memory', () => {
         if (noticed.has(op.entry.key)) break;
         await runCase(be, op, c, inputs(op, c, 1000 + i)).catch(({ message }: Error) => {
           expect(message).toMatch(
-            /^\S+ wrote \d+ bytes past its \d+ bytes of scratch memory; \w+_scratch in assembly\/\w+\.ts must/,
+            /^\S+ wrote past its \d+ bytes of scratch memory, at byte \d+; \w+_scratch in assembly\/\w+\.ts must/,
           );
           noticed.add(message.split(' ')[0]!);
         });
