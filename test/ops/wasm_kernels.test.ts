@@ -1,14 +1,11 @@
 /** The WASM backend checks what assembly exports against the specs, and tests notice a kernel that asks for too little scratch memory. */
-/// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WasmBackend } from '../../src/backend/wasm.js';
 import { type AnyEntry, entry } from '../../src/ops/spec.js';
 import { wasmBackend } from '../backends.js';
 import { GuardedWasm } from '../guarded_wasm.js';
-import { inputs, type OpCases, runCase } from './harness.js';
-
-const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
-const all = Object.values(modules).flatMap((m) => m.default);
+import { all } from './all_cases.js';
+import { inputs, runCase } from './harness.js';
 
 describe('scratch memory', () => {
   // That all of it is enough, contract.test.ts shows: it runs on the same backend.
