@@ -46,7 +46,7 @@ export class GuardedWasm extends WasmBackend {
           for (let i = (t * stride + usable) / 4; i < ((t + 1) * stride) / 4; i++)
             if (after[i] !== GUARD)
               throw new DeviceError(
-                `${e.key} wrote ${4 * i - t * stride - usable} bytes past its ${usable} bytes of scratch memory; ` +
+                `${e.key} wrote past its ${usable} bytes of scratch memory, at byte ${4 * i - t * stride}; ` +
                   `${e.op}_${e.entry}_scratch in assembly/${e.op}.ts must ask for more.`,
               );
       } finally {

@@ -60,7 +60,8 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
 
 type AnyReference = (tensors: Record<string, RefArray | undefined>, dims: Record<string, number>) => void;
 
-function referenceOf(e: AnyEntry): AnyReference {
+/** Throws DeviceError where the entry has none. */
+export function referenceOf(e: AnyEntry): AnyReference {
   const ops = references as unknown as Record<string, Record<string, AnyReference> | undefined>;
   const reference = ops[e.op]?.[e.entry];
   if (!reference)

@@ -1,4 +1,4 @@
-/** Every op of the project, one line each. */
+/** The ops that models, training and the command use. An op that none of them uses is complete without a line here. */
 export { adamw } from './adamw.js';
 export { addRmsNorm } from './add_rms_norm.js';
 export { attention } from './attention.js';

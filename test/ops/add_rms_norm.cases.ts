@@ -1,4 +1,6 @@
 import { addRmsNorm } from '../../src/ops/add_rms_norm.js';
+import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
 const OPTIONAL = ['res', 'gate', 'modulation', 'sum'];
@@ -36,3 +38,29 @@ export default [
   { entry: addRmsNorm.backward_params, cases: backward },
   { entry: addRmsNorm.backward_gate, cases: backward },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: addRmsNorm.forward,
+    outputs: ['y', 'sum'],
+    cases: [
+      { m: 2, l: 3, d: 5, g: 3, c: 3, w: 2, eps: 1e-5 },
+      { m: 1, l: 1, d: 1, g: 3, c: 2, w: 1, eps: 0.1 },
+      { m: 2, l: 4, d: 3, g: 3, c: 3, w: 4, eps: 1e-5, omit: ['res', 'gate'] },
+      { m: 3, l: 5, d: 4, g: 3, c: 2, w: 3, eps: 1e-5, omit: ['modulation'] },
+      { m: 2, l: 2, d: 6, g: 3, c: 2, w: 1, eps: 1e-3, omit: ['res', 'gate', 'modulation'] },
+    ],
+    backward(be, t, { m, w, d, eps }, grad, work) {
+      const { x, res, gate, weight, modulation, sum, dy, dsum } = t;
+      const rows = work(m!, w!, 2, d!);
+      // Without a gate dres is the gradient of x too.
+      const dres = gate && !res ? work(...x!.shape) : grad(res ? 'res' : 'x', Number.NaN);
+      be.run(addRmsNorm.backward, { sum: sum!, weight: weight!, modulation, dy: dy!, dsum, dres, rows }, { eps });
+      const dweight_rows = work(m!, d!);
+      const dmodulation = modulation && grad('modulation', 0.5);
+      be.run(addRmsNorm.backward_params, { rows, weight: weight!, modulation, dmodulation, dweight_rows });
+      be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
+      if (gate) be.run(addRmsNorm.backward_gate, { x: x!, gate, dres, dx: grad('x', Number.NaN), dgate: grad('gate', 0.5) });
+    },
+  },
+];

@@ -1,4 +1,5 @@
 import { attention } from '../../src/ops/attention.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const sizes: [b: number, s: number, c: number][] = [
@@ -33,3 +34,21 @@ export default [
   { entry: attention.backward_query, cases },
   { entry: attention.backward_key, cases },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: attention.forward,
+    outputs: ['y'],
+    cases: [
+      { b: 2, s: 5, c: 3 },
+      { b: 1, s: 1, c: 4 },
+      { b: 1, s: 9, c: 6 },
+    ],
+    backward(be, t, { b, s }, grad, work) {
+      const [q, k, v, y, dy] = [t.q!, t.k!, t.v!, t.y!, t.dy!];
+      const stats = work(b!, 2, s!);
+      be.run(attention.backward_query, { q, k, v, y, dy, dq: grad('q', Number.NaN), stats });
+      be.run(attention.backward_key, { q, k, v, dy, stats, dk: grad('k', Number.NaN), dv: grad('v', Number.NaN) });
+    },
+  },
+];

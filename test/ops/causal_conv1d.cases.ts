@@ -1,4 +1,7 @@
+import type { Tensor } from '../../src/core/tensor.js';
 import { causalConv1d } from '../../src/ops/causal_conv1d.js';
+import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
 // Taps 1 to 8, but mostly the models' 4; lengths below, at and above the taps, and above a span of the assembly kernel.
@@ -24,3 +27,26 @@ export default [
   { entry: causalConv1d.forward, cases },
   { entry: causalConv1d.backward, cases: backward },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: causalConv1d.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 2, l: 7, s: 5, c: 3, k: 4, w: 4, offset: 1, omit: ['state'] },
+      { m: 1, l: 2, s: 2, c: 2, k: 3, w: 1, offset: 0, omit: ['state'] },
+    ],
+    backward(be, { x, weight, bias, dy }, { c, k, w, offset }, grad, work) {
+      const dweight_rows = work(w!, c!, k!);
+      const dbias_rows = work(w!, c!);
+      be.run(
+        causalConv1d.backward,
+        { x: x!, weight: weight!, bias: bias!, dy: dy!, dx: grad('x', 0), dweight_rows, dbias_rows },
+        { offset },
+      );
+      const flat = (t: Tensor, ...rows: number[]) => be.reshape(t, [...rows, c! * k!]);
+      be.run(sumRows.forward, { x: flat(dweight_rows, w!), y: flat(grad('weight', 0.5)) });
+      be.run(sumRows.forward, { x: dbias_rows, y: grad('bias', 0.5) });
+    },
+  },
+];

@@ -1,4 +1,5 @@
 import { columns } from '../../src/ops/columns.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 22 }, (_, i) => {
@@ -11,3 +12,16 @@ export default [
   { entry: columns.forward, cases },
   { entry: columns.backward, cases },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: columns.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 3, c: 2, offset: 1, s: 4 },
+      { m: 2, c: 3, offset: 0, s: 3 },
+    ],
+    columns: ({ offset, c }) => ({ x: [offset!, offset! + c!] }),
+    backward: (be, { dy }, { offset }, grad) => be.run(columns.backward, { dy: dy!, dx: grad('x', Number.NaN) }, { offset }),
+  },
+];

@@ -1,23 +1,61 @@
 /** Every op × every backend against the float64 reference, over the shapes of test/ops/<op>.cases.ts. */
-/// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
+import { ReferenceBackend } from '../../src/backend/reference.js';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
-import * as ops from '../../src/ops/index.js';
-import type { AnyEntry } from '../../src/ops/spec.js';
+import { silu } from '../../src/ops/silu.js';
+import { entry } from '../../src/ops/spec.js';
 import { makers, NO_ADAPTER } from '../backends.js';
 import { poisoned } from '../poison.js';
-import { checkCase, type OpCases } from './harness.js';
-
-const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
-const all = Object.values(modules).flatMap((m) => m.default);
+import { all, defaultCases, entries } from './all_cases.js';
+import { checkCase, type OpCases, outOfBounds } from './harness.js';
 
 it('every entry of every op has at least 20 cases', () => {
-  const entries = Object.values(ops).flatMap((op) => Object.values(op) as AnyEntry[]);
   for (const e of entries) {
     const count = all.filter((c) => c.entry.key === e.key).reduce((n, c) => n + c.cases.length, 0);
     expect(count, `${e.key}: cases`).toBeGreaterThanOrEqual(20);
   }
+});
+
+it('an op without a file of cases is checked at default sizes', async () => {
+  const { forward } = silu;
+  const cases = defaultCases(forward);
+  expect(new Set(cases.map((c) => JSON.stringify(c))).size).toBeGreaterThanOrEqual(20);
+  const backend = await makers.wasm!();
+  for (const c of cases) expect(await checkCase(backend!, { entry: forward, cases }, c, 1)).toEqual([]);
+  backend!.dispose();
+});
+
+it.each(all.map((op) => [op.entry.key, op] as const))('%s: the reference stays inside the shapes of the spec', (_, op) => {
+  expect(outOfBounds(op)).toEqual([]);
+});
+
+describe('a mistake in a spec is reported with the op and the tensor', () => {
+  /** `silu` whose y has another shape. */
+  const wrong = (shape: string): OpCases => {
+    const tensors = { x: { shape: 'm n', io: 'in' }, y: { shape, io: 'out' } } as const;
+    const rest = { webgpu: () => ({ workgroups: [1] as [number] }), tolerance: { f32: 0, reason: 'not compared' } };
+    return { entry: entry('silu', 'forward', '', { tensors, ...rest }), cases: [{ m: 2, n: 3 }] };
+  };
+
+  it('a size that no case gives', () => {
+    expect(() => outOfBounds(wrong('m nn'))).toThrow(
+      /^silu\.forward: tensor y has shape 'm nn', but the case .* gives no nn; correct the shape in src\/ops\/silu\.ts/,
+    );
+  });
+
+  it('a shape that is too small', () => {
+    expect(outOfBounds(wrong('m'))).toEqual(["silu.forward: the reference writes past the end of y, whose shape 'm' is [2]"]);
+  });
+
+  it('a shape that is too large', async () => {
+    const reference = new ReferenceBackend();
+    expect(await checkCase(reference, wrong('m n n'), { m: 2, n: 3 }, 1)).toEqual([
+      expect.stringMatching(
+        /^silu\.forward .*: the reference leaves y\[6\] unwritten; is the shape 'm n n' of y in the spec right/,
+      ),
+    ]);
+  });
 });
 
 for (const [name, make] of Object.entries(makers)) {

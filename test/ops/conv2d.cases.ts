@@ -1,4 +1,5 @@
 import { conv2d } from '../../src/ops/conv2d.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 /** 3×3 at the same size, or as `more` says. */
@@ -71,3 +72,22 @@ export default [
     cases: convCases.map((c, i) => ({ ...c, p: 1 + (i % 4), ...(i % 3 === 2 && { omit: ['dbias'] }) })),
   },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: conv2d.forward,
+    outputs: ['y'],
+    cases: [
+      same(2, 4, 3, 2, 3, { p: 1 }),
+      { ...same(2, 4, 3, 2, 3, { p: 3 }), omit: ['residual'] },
+      same(2, 4, 3, 2, 3, { up: 2, p: 2 }),
+      same(2, 4, 3, 2, 3, { ho: 2, wo: 1, stride: 2, pad: 0, p: 1 }),
+      same(2, 4, 3, 2, 3, { ho: 2, wo: 2, stride: 2, pad: 1, p: 1 }),
+    ],
+    backward(be, { x, w, dy }, { p, stride, pad, up }, grad) {
+      const attrs = { stride: stride!, pad: pad!, up: up! };
+      be.run(conv2d.backward_input, { w: w!, dy: dy!, dx: grad('x', Number.NaN) }, attrs);
+      be.run(conv2d.backward_weight, { x: x!, dy: dy!, dw: grad('w', 0.5, p), dbias: grad('bias', 0.5, p) }, attrs);
+    },
+  },
+];

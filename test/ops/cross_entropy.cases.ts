@@ -1,4 +1,5 @@
 import { crossEntropy } from '../../src/ops/cross_entropy.js';
+import type { Gradient } from './gradient.js';
 import { normal, type OpCases } from './harness.js';
 
 const cases = Array.from({ length: 26 }, (_, i) => ({
@@ -20,3 +21,23 @@ export default [
     fill: { targets, logits: (random) => -5 * random(), lse: (random) => 2 * random(), loss_scale: () => 4096 },
   },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    // The same weight on every row's loss, as in a mean.
+    entry: crossEntropy.forward,
+    outputs: ['loss'],
+    cases: [
+      { r: 4, v: 5 },
+      { r: 1, v: 2 },
+    ],
+    fill: { targets: (random, { v }) => Math.floor(random() * (v! + 1)) },
+    cotangent: 0.25,
+    backward: (be, { logits, targets, lse }, _c, grad) =>
+      be.run(
+        crossEntropy.backward,
+        { logits: logits!, targets: targets!, lse: lse!, dlogits: grad('logits', Number.NaN) },
+        { scale: 0.25 },
+      ),
+  },
+];

@@ -1,4 +1,5 @@
 import { embedding } from '../../src/ops/embedding.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 24 }, (_, i) => ({
@@ -22,3 +23,16 @@ export default [
   { entry: embedding.forward, cases, fill },
   { entry: embedding.backward, cases: backward, fill },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: embedding.forward,
+    outputs: ['y'],
+    cases: [
+      { v: 4, d: 3, m: 7 },
+      { v: 1, d: 2, m: 2 },
+    ],
+    fill: { ids: (random, { v }) => Math.floor(random() * (v! + 1)) },
+    backward: (be, { ids, dy }, _c, grad) => be.run(embedding.backward, { ids: ids!, dy: dy!, dtable: grad('table', 0.5) }),
+  },
+];

@@ -1,4 +1,5 @@
 import { groupModulation } from '../../src/ops/group_modulation.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 24 }, (_, i) => {
@@ -10,3 +11,16 @@ export default [
   { entry: groupModulation.forward, cases },
   { entry: groupModulation.backward, cases },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: groupModulation.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 3, g: 2, d: 2, group: 1 },
+      { m: 1, g: 1, d: 1, group: 0 },
+    ],
+    backward: (be, { dy }, { group }, grad) =>
+      be.run(groupModulation.backward, { dy: dy!, dgroups: grad('groups', 0.5), dtable: grad('table', 0.5) }, { group }),
+  },
+];

@@ -1,4 +1,5 @@
 import { groupNorm } from '../../src/ops/group_norm.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const sizes: [b: number, s: number, c: number, groups: number][] = [
@@ -41,3 +42,20 @@ export default [
     fill,
   },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: groupNorm.forward,
+    outputs: ['y'],
+    cases: [
+      { b: 2, s: 5, c: 6, groups: 2, eps: 1e-6, swish: 1 },
+      { b: 1, s: 3, c: 4, groups: 4, eps: 1e-2, swish: 0 },
+      { b: 3, s: 4, c: 3, groups: 1, eps: 1e-6, swish: 1 },
+    ],
+    backward(be, { x, weight, bias, dy }, { b, groups, eps, swish }, grad) {
+      const [dweight, dbias] = [grad('weight', 0.5, b), grad('bias', 0.5, b)];
+      const tensors = { x: x!, weight: weight!, bias: bias!, dy: dy!, dx: grad('x', Number.NaN), dweight, dbias };
+      be.run(groupNorm.backward, tensors, { groups, eps, swish });
+    },
+  },
+];

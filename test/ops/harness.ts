@@ -1,6 +1,6 @@
 /** Random inputs for an op, and its comparison with the float64 reference. */
 import type { Backend } from '../../src/backend/backend.js';
-import { ReferenceBackend } from '../../src/backend/reference.js';
+import { ReferenceBackend, referenceOf } from '../../src/backend/reference.js';
 import type { Tensor } from '../../src/core/tensor.js';
 import { toFloat32, toHalves } from '../../src/io/dtype.js';
 import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
@@ -14,6 +14,9 @@ export interface OpCases {
   /** Values of a tensor where a standard normal number does not do; `i` is the element's index. */
   fill?: Record<string, (random: () => number, dims: Record<string, number>, i: number) => number>;
 }
+
+/** What integers that an op must overwrite hold before. */
+const POISON = 0xdeadbeef;
 
 /** mulberry32: a small seeded generator for test data. */
 export function rng(seed: number): () => number {
@@ -37,13 +40,17 @@ export function inputs(op: OpCases, c: Case, seed: number) {
     const spec = op.entry.tensors[name] as TensorSpec;
     if (c.omit?.includes(name)) continue;
     const shape = spec.shape === '' ? [] : spec.shape.split(' ').map((w) => (/^\d/.test(w) ? Number(w) : dims[w]!));
-    if (shape.some((n) => n === undefined))
-      throw new Error(`${op.entry.key}: a case leaves out a dim of ${name} [${spec.shape}]`);
+    const unknown = spec.shape.split(' ').filter((_, i) => shape[i] === undefined);
+    if (unknown.length)
+      throw new Error(
+        `${op.entry.key}: tensor ${name} has shape '${spec.shape}', but the case ${JSON.stringify(c)} gives no ${unknown.join(', ')}; ` +
+          `correct the shape in src/ops/${op.entry.op}.ts or add the size to the case.`,
+      );
     const size = shape.reduce((a, b) => a * b, 1);
     const u32 = spec.dtype === 'u32';
     const data = u32 ? new Uint32Array(size) : new Float64Array(size);
     for (let i = 0; i < size; i++) {
-      if (spec.io === 'out') data[i] = u32 ? 0xdeadbeef : Number.NaN;
+      if (spec.io === 'out') data[i] = u32 ? POISON : Number.NaN;
       else data[i] = op.fill?.[name] ? op.fill[name](random, dims, i) : u32 ? 0 : Math.fround(normal(random));
     }
     if (c.half?.includes(name)) data.set(toFloat32(new Uint8Array(toHalves(Float32Array.from(data), 'F16', name).buffer), 'F16'));
@@ -51,6 +58,43 @@ export function inputs(op: OpCases, c: Case, seed: number) {
     values[name] = { data, shape, spec };
   }
   return values;
+}
+
+/**
+ * How the reference reaches past the ends of its tensors, on the smallest of the cases: the shape of a tensor in the spec is
+ * wrong then, or an index of the reference. Empty when it does not. Composites have no reference of their own.
+ */
+export function outOfBounds(op: OpCases): string[] {
+  const { entry } = op;
+  if (entry.parts) return [];
+  const all = op.cases.map((c) => ({ c, values: inputs(op, c, 1) }));
+  const size = ({ values }: (typeof all)[number]) => Object.values(values).reduce((sum, v) => sum + v.data.length, 0);
+  const { c, values } = all.reduce((a, b) => (size(b) < size(a) ? b : a));
+  const wrong = new Set<string>();
+  const watched = (name: string) => {
+    const v = values[name];
+    if (!v) return undefined;
+    const check = (key: string | symbol, does: string) => {
+      if (typeof key === 'string' && /^\d/.test(key) && Number(key) >= v.data.length)
+        wrong.add(`${entry.key}: the reference ${does} past the end of ${name}, whose shape '${v.spec.shape}' is [${v.shape}]`);
+    };
+    return new Proxy(v.data, {
+      get(data, key) {
+        check(key, 'reads');
+        const value = Reflect.get(data, key, data);
+        return typeof value === 'function' ? value.bind(data) : value;
+      },
+      set(data, key, value) {
+        check(key, 'writes');
+        return Reflect.set(data, key, value, data);
+      },
+    });
+  };
+  const tensors = Object.fromEntries((entry.names as string[]).map((name) => [name, watched(name)]));
+  const dims: Record<string, number> = Object.fromEntries([...entry.dimNames, ...entry.attrNames].map((n) => [n, 0]));
+  for (const [name, n] of Object.entries(c)) if (typeof n === 'number') dims[name] = n;
+  referenceOf(entry)(tensors, dims);
+  return [...wrong];
 }
 
 export async function runCase(backend: Backend, op: OpCases, c: Case, values: ReturnType<typeof inputs>) {
@@ -85,6 +129,16 @@ export async function checkCase(
   for (const name of Object.keys(want)) {
     const w = want[name]!;
     const g = got[name]!;
+    const { spec } = values[name]!;
+    const unwritten =
+      spec.io === 'out' ? Array.from(w).findIndex((v) => (spec.dtype === 'u32' ? v === POISON : Number.isNaN(v))) : -1;
+    if (unwritten >= 0) {
+      wrong.push(
+        `${op.entry.key} ${JSON.stringify(c)}: the reference leaves ${name}[${unwritten}] unwritten; ` +
+          `is the shape '${spec.shape}' of ${name} in the spec right?`,
+      );
+      continue;
+    }
     let largest = 0;
     let worst = 0;
     let at = 0;

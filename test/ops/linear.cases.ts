@@ -1,4 +1,5 @@
 import { linear } from '../../src/ops/linear.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const sizes: [number, number, number][] = [
@@ -80,3 +81,20 @@ export default [
     ],
   },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: linear.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 3, k: 5, n: 4, p: 1 },
+      { m: 5, k: 2, n: 7, p: 3, omit: ['residual'] },
+      { m: 4, k: 6, n: 2, p: 2, omit: ['bias', 'residual'] },
+    ],
+    backward(be, { x, w, bias, dy }, { p }, grad) {
+      be.run(linear.backward_input, { w: w!, dy: dy!, dx: grad('x', Number.NaN) });
+      const dbias = bias && grad('bias', 0.5, p);
+      be.run(linear.backward_weight, { x: x!, dy: dy!, dw: grad('w', 0.5, p), dbias });
+    },
+  },
+];

@@ -1,4 +1,5 @@
 import { mse, mseParts } from '../../src/ops/mse.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 24 }, (_, i) => {
@@ -14,3 +15,14 @@ export default [
     fill: { loss_scale: () => 4096 },
   },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: mse.forward,
+    outputs: ['parts'],
+    cases: [{ n: 9, p: 1, scale: 0.3 }],
+    cotangent: 0.3,
+    backward: (be, { x, truth }, { scale }, grad) =>
+      be.run(mse.backward, { x: x!, truth: truth!, dx: grad('x', Number.NaN) }, { scale }),
+  },
+];

@@ -1,4 +1,6 @@
+import { unitRow } from '../../src/ops/codebook_lookup.reference.js';
 import { quantize } from '../../src/ops/quantize.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const sizes: [r: number, d: number, v: number][] = [
@@ -53,3 +55,34 @@ export default [
     fill: { codes: (random, { v }) => Math.floor(random() * v!), loss_scale: () => 16 },
   },
 ] satisfies OpCases[];
+
+/** The gradient that the decoder gives for element i. */
+const upstream = (i: number) => Math.sin(3 * i + 1);
+
+export const gradients: Gradient[] = [
+  {
+    entry: quantize.forward,
+    outputs: [],
+    cases: [{ r: 6, d: 5, v: 4, codebook_weight: 1.5, commitment_weight: 0.25, omit: ['distance'] }],
+    // y = z^ + sg(e^ - z^) and two losses; what is stopped (sg) stays as it was at first.
+    loss(now, start, { r, d, codebook_weight, commitment_weight }) {
+      const codes = Array.from(start.codes!);
+      const rows = (x: ArrayLike<number>) => codes.flatMap((_, i) => unitRow(x, i, d!));
+      const looked = (x: ArrayLike<number>) => codes.flatMap((code) => unitRow(x, code, d!));
+      const [z, e, stoppedZ, stoppedE] = [rows(now.z!), looked(now.codebook!), rows(start.z!), looked(start.codebook!)];
+      const straight = z.reduce((sum, x, i) => sum + (x + stoppedE[i]! - stoppedZ[i]!) * upstream(i), 0);
+      const squares = (a: number[], b: number[]) => a.reduce((sum, x, i) => sum + (x - b[i]!) ** 2, 0) / (r! * d!);
+      return straight + codebook_weight! * squares(e, stoppedZ) + commitment_weight! * squares(z, stoppedE);
+    },
+    backward(be, { z, codebook, codes }, { codebook_weight, commitment_weight }, grad) {
+      const dy = be.from(
+        Float64Array.from({ length: z!.size }, (_, i) => upstream(i)),
+        z!.shape,
+      );
+      const dz = grad('z', Number.NaN);
+      const dcodebook = grad('codebook', 0.5);
+      const attrs = { codebook_weight, commitment_weight };
+      be.run(quantize.backward, { z: z!, codebook: codebook!, codes: codes!, dy, dz, dcodebook }, attrs);
+    },
+  },
+];

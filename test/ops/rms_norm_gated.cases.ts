@@ -1,4 +1,6 @@
 import { rmsNormGated } from '../../src/ops/rms_norm_gated.js';
+import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 24 }, (_, i) => {
@@ -14,3 +16,23 @@ export default [
   { entry: rmsNormGated.forward, cases },
   { entry: rmsNormGated.backward, cases: backward },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: rmsNormGated.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 2, l: 3, e: 6, s: 9, w: 4, groups: 2, z_offset: 1, eps: 1e-5 },
+      { m: 1, l: 2, e: 5, s: 5, w: 1, groups: 1, z_offset: 0, eps: 0.1 },
+    ],
+    backward(be, { x, z, weight, dy }, { w, e, groups, z_offset, eps }, grad, work) {
+      const dweight_rows = work(w!, e!);
+      be.run(
+        rmsNormGated.backward,
+        { x: x!, z: z!, weight: weight!, dy: dy!, dx: grad('x', Number.NaN), dz: grad('z', 0), dweight_rows },
+        { groups, z_offset, eps },
+      );
+      be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
+    },
+  },
+];

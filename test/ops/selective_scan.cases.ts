@@ -1,4 +1,6 @@
+import { selectiveScanBackward } from '../../src/model/scan_backward.js';
 import { selectiveScan } from '../../src/ops/selective_scan.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 import { normal } from './harness.js';
 
@@ -61,3 +63,27 @@ export default [
   { entry: selectiveScan.backward, fill, cases: backwardCases },
   { entry: selectiveScan.backward_sum, cases: backwardCases },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: selectiveScan.forward,
+    outputs: ['y'],
+    cases: [
+      { m: 2, l: 3, e: 5, n: 3, s: 8, f: 9 },
+      { m: 1, l: 18, e: 2, n: 4, s: 8, f: 2 },
+      { m: 1, l: 1, e: 18, n: 2, s: 5, f: 20 },
+    ].map((c) => ({ ...c, omit: ['state'] })),
+    columns: ({ n, s, e, f }) => ({ bc: [s! - 2 * n!, s!], z: [f! - e!, f!] }),
+    backward(be, t, _c, grad) {
+      const [x, dt, A_log, bc, D, z, dy] = [t.x!, t.dt!, t.A_log!, t.bc!, t.D!, t.z!, t.dy!];
+      const overwritten = {
+        dx: grad('x', Number.NaN),
+        ddt: grad('dt', Number.NaN),
+        dbc: grad('bc', Number.NaN),
+        dz: grad('z', Number.NaN),
+      };
+      const added = { dA_log: grad('A_log', 0.5), dD: grad('D', 0.5) };
+      selectiveScanBackward(be, { x, dt, A_log, bc, D, z, dy, ...overwritten, ...added });
+    },
+  },
+];

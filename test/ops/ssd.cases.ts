@@ -1,4 +1,6 @@
+import { ssdBackward } from '../../src/model/scan_backward.js';
 import { ssd } from '../../src/ops/ssd.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 import { normal } from './harness.js';
 
@@ -85,3 +87,36 @@ export default [
     { entry: ssd.backward, fill: decay, cases: longCases },
   ]),
 ] satisfies OpCases[];
+
+const ssdGradients: Gradient['backward'] = (be, t, { ngroups, headdim, d_state }, grad) => {
+  const [xbc, zxbcdt, A_log, dt_bias, D, dy] = [t.xbc!, t.zxbcdt!, t.A_log!, t.dt_bias!, t.D!, t.dy!];
+  const overwritten = { dxbc: grad('xbc', Number.NaN), dzxbcdt: grad('zxbcdt', Number.NaN) };
+  const added = { dA_log: grad('A_log', 0.5), ddt_bias: grad('dt_bias', 0.5), dD: grad('D', 0.5) };
+  const attrs = { ngroups: ngroups!, headdim: headdim!, d_state: d_state! };
+  ssdBackward(be, { xbc, zxbcdt, A_log, dt_bias, D, dy, ...overwritten, ...added }, attrs);
+};
+
+export const gradients: Gradient[] = [
+  {
+    entry: ssd.forward,
+    outputs: ['y'],
+    cases: (
+      [
+        [2, 5, 4, 3, 5, 2, 3],
+        [1, 9, 2, 2, 4, 1, 0],
+        [2, 1, 1, 4, 3, 1, 2],
+      ] as typeof sizes
+    ).map((size) => ({ ...dimsOf(size), omit: ['state'] })),
+    columns: ({ s, h }) => ({ zxbcdt: [s! - h!, s!] }),
+    backward: ssdGradients,
+  },
+  {
+    entry: ssd.forward,
+    outputs: ['y'],
+    cases: [{ ...dimsOf([2, 12, 4, 2, 3, 1, 0]), omit: ['state'] }],
+    // Decays of nothing between ordinary ones.
+    fill: { zxbcdt: (random) => 10 * normal(random) },
+    columns: ({ s, h }) => ({ zxbcdt: [s! - h!, s!] }),
+    backward: ssdGradients,
+  },
+];

@@ -1,15 +1,12 @@
 /** Kernels that threads share: cut in parts, every output keeps each bit. */
-/// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WasmBackend } from '../../src/backend/wasm.js';
 import { wasmBackend } from '../backends.js';
 import { GuardedWasm } from '../guarded_wasm.js';
-import { inputs, type OpCases, runCase } from './harness.js';
+import { all } from './all_cases.js';
+import { inputs, runCase } from './harness.js';
 
-const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
-const shared = Object.values(modules)
-  .flatMap((m) => m.default)
-  .filter((op) => op.entry.wasmParts);
+const shared = all.filter((op) => op.entry.wasmParts);
 
 /** The bits, so that -0 is not 0 and NaN is NaN. */
 const bits = (values: ArrayLike<number>) => new Uint32Array((values as Float32Array).buffer);

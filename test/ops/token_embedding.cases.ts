@@ -1,4 +1,5 @@
 import { tokenEmbedding } from '../../src/ops/token_embedding.js';
+import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
 const cases = Array.from({ length: 26 }, (_, i) => {
@@ -36,3 +37,22 @@ export default [
   { entry: tokenEmbedding.backward_word, cases: backward, fill: { tokens } },
   { entry: tokenEmbedding.backward_pos, cases: backward },
 ] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: tokenEmbedding.forward,
+    outputs: ['y'],
+    cases: [
+      { b: 3, m: 3, t: 4, l: 4, v: 3, p: 5, d: 2, shift: 0 },
+      { b: 2, m: 2, t: 3, l: 1, v: 3, p: 1, d: 3, shift: 0 },
+    ],
+    fill: {
+      tokens: (random, { v }) => Math.floor(random() * (v! + 1)),
+    },
+    backward(be, { tokens, dy }, _c, grad) {
+      be.run(tokenEmbedding.backward_first, { dy: dy!, dfirst: grad('first', Number.NaN) });
+      be.run(tokenEmbedding.backward_word, { tokens: tokens!, dy: dy!, dword: grad('word', 0.5) });
+      be.run(tokenEmbedding.backward_pos, { dy: dy!, dpos: grad('pos', 0.5) });
+    },
+  },
+];
