@@ -60,6 +60,14 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   get portion(): number {
     return 2 ** 26;
   }
+  /** Work may still run after the call that submitted it has returned; `settle` waits for it. */
+  readonly asynchronous: boolean = false;
+  /** Images drawn at once unless the caller says otherwise. */
+  readonly defaultBatch: number = 10;
+  /** The library opened the device itself, so it may open another when this one is lost. */
+  get replaceable(): boolean {
+    return false;
+  }
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
   /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
@@ -235,7 +243,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;
 
-  protected assertLive(): void {
+  /** @internal Throws the device's failure, or DisposedError after `dispose`. */
+  assertLive(): void {
     if (this.failure) throw this.failure;
     if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
   }
@@ -275,6 +284,7 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   /** Runs the recorded commands once. */
   replay(): void {
     if (this.disposed) throw new DisposedError('a recording');
+    this.backend.assertLive();
     this.backend.execute(this.commands);
   }
 

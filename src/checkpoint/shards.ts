@@ -3,6 +3,7 @@
  * `weight_map` from tensor to file. They are read as if they were one file.
  */
 import { CheckpointError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
 import { type ByteSource, checkRange, type SourceOptions } from '../io/bytes.js';
 import { parseHeader } from '../io/safetensors.js';
 
@@ -10,7 +11,7 @@ import { parseHeader } from '../io/safetensors.js';
 export function shardNames(text: string, name: string): string[] {
   let map: unknown;
   try {
-    map = (JSON.parse(text) as { weight_map?: unknown } | null)?.weight_map;
+    map = (parseJson(text) as { weight_map?: unknown } | null)?.weight_map;
   } catch (error) {
     throw new CheckpointError(`${name} is not valid JSON: ${(error as Error).message}; download it again.`, { cause: error });
   }

@@ -1,5 +1,6 @@
 /** Opens what users pass as a checkpoint: a folder, a file, a URL, dropped files or objects in memory. */
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
 import { type ByteSource, blobSource, bytesSource, reporting, type SourceOptions, withRead } from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
 import * as files from '../platform/files.js';
@@ -261,7 +262,7 @@ function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSou
 
 function parseConfig(text: string, name: string): unknown {
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, ''));
+    return parseJson(text);
   } catch (error) {
     const what = /^\s*</.test(text) ? 'is a web page, not JSON' : `is not valid JSON: ${(error as Error).message}`;
     throw new CheckpointError(`${name} ${what}; download or save the checkpoint again.`, { cause: error });

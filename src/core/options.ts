@@ -70,6 +70,14 @@ export function checkOptions<O extends object, const T extends OptionTable<O>>(
   return options as Filled<O, T>;
 }
 
+/** The defaults of a table. */
+export function defaultsOf<const T extends Record<string, OptionSpec>>(
+  table: T,
+): { readonly [K in keyof T as T[K] extends { default: unknown } ? K : never]: T[K] extends { default: infer D } ? D : never } {
+  const given = Object.entries(table).filter(([, spec]) => spec.default !== undefined);
+  return Object.fromEntries(given.map(([name, spec]) => [name, spec.default])) as never;
+}
+
 /** Checks one value and returns it. Throws OptionError naming the option, the value and what is accepted. */
 export function checkOption<V>(name: string, value: V, spec: OptionSpec): V {
   if (!accepts(spec, value)) throw new OptionError(`${name} is ${shown(value)}; it must be ${accepted(spec)} (${spec.about}).`);

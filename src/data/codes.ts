@@ -2,13 +2,14 @@
  * The codes cache: a data set's images as tokens, made once by a tokenizer. A safetensors file with `codes` [n, T], `labels` [n]
  * and, where images were held out, `eval.codes` and `eval.labels`; its metadata tells classes, vocabulary and the tokenizer.
  */
-import type { AiM } from '../aim.js';
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
 import { checkOptions, type Filled, type OptionTable } from '../core/options.js';
 import { imageRandom } from '../core/random.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readInts, type SafetensorsHeader, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import { type ModelHandle, modelOf } from '../model/handle.js';
+import type { Model } from '../model/model.js';
 import { pause } from '../platform/runtime.js';
 import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
 
@@ -37,11 +38,12 @@ const VERSION = 1;
  * Which tokenizer this is: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
  * names, as they are on the device. Equal on every backend.
  */
-export async function tokenizerFingerprint(aim: AiM): Promise<string> {
-  const named = [...aim.named()].filter(([name]) => name.startsWith('vqvae.')).sort(([a], [b]) => (a < b ? -1 : 1));
+export async function tokenizerFingerprint(handle: ModelHandle): Promise<string> {
+  const model = modelOf(handle);
+  const named = [...model.named(model.on, 'vqvae.')].sort(([a], [b]) => (a < b ? -1 : 1));
   const lines: string[] = [];
   for (const [name, { tensor }] of named) {
-    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(await aim.read(name))}\n`);
+    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(await model.read(name))}\n`);
   }
   return sha256(new TextEncoder().encode(lines.join('')));
 }
@@ -83,10 +85,15 @@ export const TOKENIZE = {
  * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
  * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
  */
-export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, given: TokenizeOptions = {}): Promise<Codes> {
+export async function tokenize(
+  handle: ModelHandle,
+  { train, eval: held }: ImageSplits,
+  given: TokenizeOptions = {},
+): Promise<Codes> {
   const options = checkOptions<TokenizeOptions, typeof TOKENIZE>('tokenize', given, TOKENIZE);
   const { augment, signal } = options;
-  const { num_tokens: tokens, vocab_size: vocabulary, image_size } = aim.config;
+  const model = modelOf(handle);
+  const { num_tokens: tokens, vocab_size: vocabulary, image_size } = model.config;
   if (augment > 0 && !train.augments)
     throw new OptionError('augment asks for random crops, but these images are used whole; leave it out.');
   if (train.size !== image_size)
@@ -96,11 +103,11 @@ export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, giv
   const total = train.length * Math.max(1, augment) + (held?.length ?? 0);
   let before = 0;
   const encode = async (data: ImageDataset, copies: number) => {
-    const part = await encodeAll(aim, data, copies, options, (done) => options.onProgress?.(before + done, total));
+    const part = await encodeAll(model, data, copies, options, (done) => options.onProgress?.(before + done, total));
     before += data.length * Math.max(1, copies);
     return part;
   };
-  const fingerprint = await tokenizerFingerprint(aim);
+  const fingerprint = await tokenizerFingerprint(handle);
   signal?.throwIfAborted();
   const codes = await encode(train, augment);
   if (codes.labels.length === 0) {
@@ -119,7 +126,7 @@ export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, giv
 }
 
 async function encodeAll(
-  aim: AiM,
+  model: Model,
   data: ImageDataset,
   augment: number,
   { seed, batchSize, signal }: Filled<TokenizeOptions, typeof TOKENIZE>,
@@ -127,7 +134,7 @@ async function encodeAll(
 ): Promise<CodesPart> {
   const copies = Math.max(1, augment);
   const rows = data.length * copies;
-  const T = aim.config.num_tokens;
+  const T = model.config.num_tokens;
   const per = data.size * data.size * 3;
   const codes = new Uint32Array(rows * T);
   const labels = new Uint32Array(rows);
@@ -149,7 +156,7 @@ async function encodeAll(
       labels[kept + m++] = data.label(Math.floor((at + k) / copies));
     });
     const shape = [m, data.size, data.size, 3] as const;
-    codes.set(await aim.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
+    codes.set(await model.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
     kept += m;
     await onDone(at + n);
     await pause();
@@ -257,10 +264,10 @@ function parseNames(text: string): string[] | undefined {
 }
 
 /** Throws CheckpointError unless `codes` were made by this model's tokenizer and the model has room for their classes. */
-export async function checkCodes(aim: AiM, codes: Codes, name = 'the codes file'): Promise<void> {
-  const { num_tokens, num_classes, vocab_size } = aim.config;
+export async function checkCodes(handle: ModelHandle, codes: Codes, name = 'the codes file'): Promise<void> {
+  const { num_tokens, num_classes, vocab_size } = modelOf(handle).config;
   const again = 'make it again with `aim tokenize DATA --tokenizer MODEL`, or train on the tokenizer that made it';
-  const own = await tokenizerFingerprint(aim);
+  const own = await tokenizerFingerprint(handle);
   if (own !== codes.fingerprint)
     throw new CheckpointError(
       `${name} was made by another tokenizer (fingerprint ${codes.fingerprint.slice(0, 12)}…, this model's is ${own.slice(0, 12)}…); ${again}.`,

@@ -112,7 +112,8 @@ export class Sampler {
         be.run(
           sample.forward,
           { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
-          { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
+          // More than the vocabulary is all of it; the op takes 32 bits.
+          { temperature: s.temperature, top_k: Math.min(s.topK, config.vocab_size), top_p: s.topP },
         );
       }).recording;
     } catch (error) {
@@ -179,7 +180,7 @@ export async function drawTokens(
   total: number,
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
-  const block = be.name === 'webgpu' ? BLOCK : 1;
+  const block = be.asynchronous ? BLOCK : 1;
   /** Blocks on the device, oldest first: the position each ends at, and its end. */
   const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;

@@ -3,6 +3,7 @@
  * leave them alone.
  */
 import { IoError, OptionError } from '../core/errors.js';
+import { withoutBom } from '../core/json.js';
 
 type Fs = typeof import('node:fs/promises');
 type Handle = import('node:fs/promises').FileHandle;
@@ -19,7 +20,7 @@ export function hasFiles(): boolean {
 /** A UTF-8 text file. Throws IoError naming the path. */
 export async function readText(path: string): Promise<string> {
   const fs = await modules(path);
-  return translate(path, 'read', () => fs.readFile(path, 'utf8'));
+  return withoutBom(await translate(path, 'read', () => fs.readFile(path, 'utf8')));
 }
 
 /** True if something is at `path`. */

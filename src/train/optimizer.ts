@@ -1,7 +1,7 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
 import type { Backend } from '../backend/backend.js';
 import { OptionError } from '../core/errors.js';
-import { type OptionTable, shown } from '../core/options.js';
+import { defaultsOf, type OptionTable, shown } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/backward.js';
@@ -99,16 +99,7 @@ export class Optimizer {
     params: Iterable<{ name: string; spec: ParamSpec; param: Tensor }>,
     options: OptimizerOptions = {},
   ) {
-    this.options = {
-      betas: [0.9, 0.95],
-      eps: 1e-8,
-      weightDecay: 0.05,
-      clipNorm: 1,
-      accumulate: 1,
-      emaDecay: 0,
-      lossScale: 0,
-      ...options,
-    };
+    this.options = { ...defaultsOf(OPTIMIZER), ...options };
     // In the order in which the parameters themselves lie (allocate).
     const list = [...params];
     const order = [...list.filter((p) => decays(p.spec)), ...list.filter((p) => !decays(p.spec))];

@@ -1,5 +1,4 @@
 /** What can be trained: stage 2 on codes, or the tokenizer on images. */
-import type { AiM, Placed } from '../aim.js';
 import { OptionError } from '../core/errors.js';
 import { imageRandom } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
@@ -8,6 +7,7 @@ import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset
 import { Acts } from '../model/acts.js';
 import type { AimParams } from '../model/aim.js';
 import { aimLoss } from '../model/aim_backward.js';
+import type { Model, Placed } from '../model/model.js';
 import { mapParams, type ParamTree } from '../model/params.js';
 import { type TokenizerParams, tokenizerLossBackward, tokenizerLossForward } from '../model/tokenizer.js';
 import { sum } from '../ops/index.js';
@@ -54,11 +54,8 @@ const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Te
   mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
 
 /** Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. */
-export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
-  const { config } = aim;
+export function modelTask({ config, tree: specs }: Model, codes: Codes, labelDropout: number): Task {
   const T = config.num_tokens;
-  if (!(labelDropout >= 0 && labelDropout <= 1))
-    throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
   return {
     stage: 'model',
     unit: 'tokens',
@@ -97,7 +94,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
           );
         },
         gradient(grads, lossScale) {
-          const tree = gradTree(aim.tree.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
+          const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
           aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
         },
         evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
@@ -108,8 +105,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
 }
 
 /** The tokenizer on images: reconstruction, codebook and commitment losses. */
-export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Task {
-  const { config } = aim;
+export function tokenizerTask({ config, tree: specs }: Model, { train, eval: held }: ImageSplits): Task {
   const size = config.image_size;
   for (const data of [train, held]) {
     if (data && data.size !== size)
@@ -141,7 +137,7 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
         metrics,
         load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
         loadEval: (items) => put(held!, items),
-        gradient: (grads, lossScale) => run(gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
+        gradient: (grads, lossScale) => run(gradTree(specs.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
         evaluate: () => run(),
         dispose: () => be.free(image, ...Object.values(metrics)),
       };
