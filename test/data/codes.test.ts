@@ -246,7 +246,7 @@ describe('codes files', () => {
 
     // One changed weight is another tokenizer.
     const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
-    changed.be.write(changed.params.vqvae.quantize.embedding.weight, Float32Array.of(0.123), 5);
+    changed.model.be.write(changed.model.params.vqvae.quantize.embedding.weight, Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);
     await changed.dispose();
   });

@@ -56,8 +56,8 @@ for (const device of ['wasm', 'webgpu'] as const) {
       if (!aim) return skip(NO_ADAPTER);
       for (const folder of [SMALL, fixture('mamba1-adaln-group')]) {
         const other = await AiM.fromPretrained(folder, { device });
-        const { be, config } = other;
-        const p = other.params.mamba.backbone;
+        const { be, config } = other.model;
+        const p = other.model.params.mamba.backbone;
         const [b, T, V] = [2, config.num_tokens, config.vocab_size];
         const t = be.from(
           Array.from({ length: b * T }, (_, i) => (i * 31) % V),
@@ -109,15 +109,15 @@ for (const device of ['wasm', 'webgpu'] as const) {
 
     it('stops on abort with the reason and frees its memory', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
-      const before = aim.be.bytes;
+      const before = aim.model.be.bytes;
       const abort = new AbortController();
       const reason = new Error('enough');
       await expect(
         aim.generate({ count: 3, signal: abort.signal, onStep: ({ step }) => step === 5 && abort.abort(reason) }),
       ).rejects.toBe(reason);
-      expect(aim.be.bytes).toBe(before);
+      expect(aim.model.be.bytes).toBe(before);
       await aim.generate({ count: 3 });
-      expect(aim.be.bytes).toBe(before);
+      expect(aim.model.be.bytes).toBe(before);
     });
   });
 }

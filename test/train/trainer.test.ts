@@ -69,7 +69,7 @@ describe('stage 2', () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = await open(aim, { lr: 1e-3, ...options });
     for await (const _ of trainer.run()) void _;
-    const values = [...(await aim.be.read(aim.params.mamba.backbone.embeddings.word_embeddings.weight))];
+    const values = [...(await aim.model.be.read(aim.model.params.mamba.backbone.embeddings.word_embeddings.weight))];
     trainer.dispose();
     await aim.dispose();
     return values;
@@ -133,21 +133,21 @@ describe('stage 2', () => {
   it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, steps: 9, lr: 1e-3, evalEvery: 0 });
-    const norm = aim.params.mamba.backbone.norm_f.weight;
-    const word = aim.params.mamba.backbone.embeddings.word_embeddings.weight;
+    const norm = aim.model.params.mamba.backbone.norm_f.weight;
+    const word = aim.model.params.mamba.backbone.embeddings.word_embeddings.weight;
     let kept: Float32Array | undefined;
     const error = await (async () => {
       for await (const { step } of trainer.run()) {
         if (step !== 3) continue;
-        aim.be.write(norm, Float32Array.of(Number.NaN), 5);
-        kept = Float32Array.from(await aim.be.read(word));
+        aim.model.be.write(norm, Float32Array.of(Number.NaN), 5);
+        kept = Float32Array.from(await aim.model.be.read(word));
       }
     })().catch((e) => e);
     expect(error).toBeInstanceOf(TrainingError);
     expect(error.message).toMatch(/step [45]: the gradient of mamba\.backbone\..* is not finite.*lower lr/);
     // One step was under way when the weight was spoilt.
     expect(trainer.step).toBeLessThanOrEqual(4);
-    expect(Float32Array.from(await aim.be.read(word)).every(Number.isFinite)).toBe(true);
+    expect(Float32Array.from(await aim.model.be.read(word)).every(Number.isFinite)).toBe(true);
     expect(kept).toBeDefined();
     trainer.dispose();
     await aim.dispose();
