@@ -158,16 +158,19 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best?.name;
 }
 
-/** Levenshtein distance: insertions, deletions and substitutions that make b of a. */
+/** Insertions, deletions, substitutions and exchanges of neighbours that make b of a (optimal string alignment). */
 function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++)
-      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+    const [row, above, aboveThat] = [[i], rows[i - 1]!, rows[i - 2]];
+    for (let j = 1; j <= b.length; j++) {
+      const least = Math.min(row[j - 1]! + 1, above[j]! + 1, above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
+      const exchanged = aboveThat && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row.push(exchanged ? Math.min(least, aboveThat[j - 2]! + 1) : least);
+    }
+    rows.push(row);
   }
-  return row[b.length]!;
+  return rows[a.length]![b.length]!;
 }
 
 /** A value as messages show it: NaN and Infinity by name, long ones cut. */

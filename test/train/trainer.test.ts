@@ -153,6 +153,22 @@ describe('stage 2', () => {
     await aim.dispose();
   });
 
+  it('two runs at once are refused, and an earlier one after a later', async () => {
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+    const trainer = await open(aim, { steps: 4 });
+    const [first, second] = [trainer.run(), trainer.run()];
+    const both = await Promise.allSettled([first.next(), second.next()]);
+    expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect((both[1] as PromiseRejectedResult).reason).toBeInstanceOf(OptionError);
+    expect(String((both[1] as PromiseRejectedResult).reason)).toMatch(/run\(\) of this trainer is under way/);
+    const third = trainer.run();
+    expect((await third.next()).value?.step).toBe(2);
+    await expect(first.next()).rejects.toThrow(/another run\(\) of this trainer has begun/);
+    expect((await third.next()).value?.step).toBe(3);
+    trainer.dispose();
+    await aim.dispose();
+  });
+
   it('refuses what does not fit', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm' });
     const data = await codesFor(aim);
@@ -164,6 +180,15 @@ describe('stage 2', () => {
       [{ emaDecay: 1 }, /emaDecay is 1/],
       [{ epochs: 1, steps: 1 }, /both given/],
       [{ labelDropout: 2 }, /labelDropout is 2/],
+      [{ evalItems: 1.5 }, /evalItems is 1.5/],
+      [{ evalItems: -3 }, /evalItems is -3/],
+      [{ betas: [1, 1] }, /betas is \[1,1\]/],
+      [{ betas: [Number.NaN, 0.9] }, /betas is/],
+      [{ eps: Number.NaN }, /eps is NaN/],
+      [{ lossScale: 0.5 }, /lossScale is 0.5/],
+      [{ learningRate: 1 } as Partial<TrainerOptions>, /Trainer: there is no option "learningRate"/],
+      [{ batchsize: 1 } as Partial<TrainerOptions>, /did you mean batchSize\?/],
+      [{ model: {} as AiM }, /the model must be an AiM of 'aim-js'/],
     ];
     for (const [options, message] of wrong) {
       expect(() => new Trainer({ model: aim, data, ...options })).toThrow(OptionError);
