@@ -1,6 +1,6 @@
 /**
  * The codes cache: a data set's images as tokens, made once by a tokenizer. A safetensors file with `codes` [n, T], `labels` [n]
- * and, where images were held out, `eval.codes` and `eval.labels`; its metadata tells classes, vocabulary and the tokenizer.
+ * and, where images were held out, `eval.codes` and `eval.labels`; its metadata has classes, vocabulary and the tokenizer's fingerprint.
  */
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
@@ -27,7 +27,7 @@ export interface Codes extends CodesPart {
   /** T, per image. */
   tokens: number;
   vocabulary: number;
-  /** Of the tokenizer that made them. */
+  /** Fingerprint of the tokenizer that made them. */
   fingerprint: string;
 }
 
@@ -35,7 +35,7 @@ const FORMAT = 'aim-codes';
 const VERSION = 1;
 
 /**
- * Which tokenizer this is: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
+ * Fingerprint of a tokenizer: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
  * names, as they are on the device. Equal on every backend.
  */
 export async function tokenizerFingerprint(handle: ModelHandle): Promise<string> {
@@ -193,7 +193,7 @@ export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, unde
 /** True if a safetensors header is that of a codes file. */
 export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
 
-/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError telling what does not fit. */
+/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError naming what does not fit. */
 export async function readCodes(
   source: string | URL | Blob | Uint8Array | ArrayBuffer,
   { signal }: { signal?: AbortSignal | undefined } = {},
@@ -214,7 +214,7 @@ export async function readCodes(
     const [tokens, vocabulary, classes] = [whole('tokens'), whole('vocabulary'), parseNames(meta('classes'))];
     const fingerprint = meta('tokenizer');
     if (!classes) throw bad('does not name its classes');
-    if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad("does not tell its tokenizer's fingerprint");
+    if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad('has no fingerprint of its tokenizer');
     const part = async (prefix: string): Promise<CodesPart> => ({
       codes: await readIndices(file, header, `${prefix}codes`, [Number.NaN, tokens], vocabulary, bad),
       labels: await readIndices(file, header, `${prefix}labels`, [Number.NaN], classes.length, bad),

@@ -64,7 +64,7 @@ export function checkAdam({ betas, lossScale }: Pick<Required<OptimizerOptions>,
   if (lossScale > 0 && lossScale < 1) throw new OptionError(`lossScale is ${lossScale}; it must be at least 1, or 0 for none.`);
 }
 
-/** One parameter with what the optimizer holds for it. */
+/** One parameter with its gradient, moments and average. */
 export interface Slot {
   readonly name: string;
   readonly spec: ParamSpec;
@@ -75,7 +75,7 @@ export interface Slot {
   readonly ema: Tensor | undefined;
 }
 
-/** Slots that lie one after another in every respect and decay alike: what one command updates. */
+/** Consecutive slots, in all their tensors, with the same decay: updated by one command. */
 interface Group extends Pick<Slot, 'param' | 'grad' | 'm' | 'v' | 'ema'> {
   readonly decay: number;
 }
@@ -89,7 +89,7 @@ export class Optimizer {
   readonly lossScale: Tensor | undefined;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
-  /** What holds the gradients, and the rest of the slots. */
+  /** Allocations of the gradients, and of moments and averages. */
   private readonly grads: readonly Tensor[];
   private readonly kept: readonly Tensor[];
   private readonly options: Required<OptimizerOptions>;
@@ -100,7 +100,7 @@ export class Optimizer {
     options: OptimizerOptions = {},
   ) {
     this.options = { ...defaultsOf(OPTIMIZER), ...options };
-    // In the order in which the parameters themselves lie (allocate).
+    // In the order in which the parameters lie in memory (`allocate`).
     const list = [...params];
     const order = [...list.filter((p) => decays(p.spec)), ...list.filter((p) => !decays(p.spec))];
     const kept: Tensor[] = [];
@@ -132,7 +132,7 @@ export class Optimizer {
     for (const { param, ema: average } of this.slots) if (average) this.be.write(average, await this.be.read(param));
   }
 
-  /** Sets what `update` will use: the learning rate, and the step's number from 1 for the bias corrections. Not recorded. */
+  /** Sets what `update` uses: the learning rate, and the step's number from 1 for the bias corrections. Not recordable. */
   prepare(step: number, lr: number): void {
     const [beta1, beta2] = this.options.betas;
     // All but `skip`, which `clip` sets and nothing clears: after a gradient that is not finite no later step does harm.
@@ -180,7 +180,7 @@ const NO_CLIP = 1e30;
 /** Good steps after which the loss scale doubles, as in PyTorch's GradScaler. */
 const GROWTH = 2000;
 
-/** Neighbours joined. A group ends with an arena, or where slots decay differently. */
+/** Joins neighbouring slots. A group ends where an allocation ends or the decay differs. */
 function grouped(slots: readonly Slot[], weightDecay: number): Group[] {
   const parts = ['param', 'grad', 'm', 'v', 'ema'] as const;
   const joins = (a: Slot, b: Slot) =>

@@ -1,4 +1,4 @@
-/** What can be trained: stage 2 on codes, or the tokenizer on images. */
+/** The two kinds of training: stage 2 on codes, and the tokenizer on images. */
 import { OptionError } from '../core/errors.js';
 import { imageRandom } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
@@ -15,11 +15,11 @@ import { dropLabels } from './order.js';
 
 export type Stage = 'model' | 'tokenizer';
 
-/** Where a batch stands in the run; random numbers depend on nothing else. */
+/** Place of a batch in the run, the only thing its random numbers depend on. */
 export interface BatchPlace {
   seed: number;
   step: number;
-  /** Items of the step before this part of it. */
+  /** Number of the step's items in earlier parts of its batch. */
   first: number;
 }
 
@@ -27,7 +27,7 @@ export interface BatchPlace {
 export interface BatchWork {
   /** [1] each, overwritten by `gradient` and `evaluate`; their sum is what is minimised. */
   readonly metrics: Readonly<Record<string, Tensor>>;
-  /** Puts items of the training set on the device as training wants them. */
+  /** Puts items of the training set on the device, with random crops or dropped labels. */
   load(items: Uint32Array, place: BatchPlace): Promise<void>;
   /** Puts items of the evaluation set on the device. */
   loadEval(items: Uint32Array): Promise<void>;
@@ -39,17 +39,17 @@ export interface BatchWork {
 
 export interface Task {
   readonly stage: Stage;
-  /** What a rate counts. */
+  /** Unit in which speed is reported. */
   readonly unit: 'tokens' | 'images';
   readonly unitsPerItem: number;
   readonly length: number;
   readonly evalLength: number;
-  /** Checkpoint names of what is trained begin with this. */
+  /** Checkpoint names of the trained parameters begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
   open(on: Placed, batch: number): BatchWork;
 }
 
-/** A tree like the parameters' with each name's gradient in its place. */
+/** A tree like that of the parameters, with the gradient of each in its place. */
 const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
   mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
 
@@ -121,7 +121,7 @@ export function tokenizerTask({ config, tree: specs }: Model, { train, eval: hel
     open({ be, params }, b) {
       const image = be.tensor([b, size, size, 3]);
       const metrics = { mse: be.tensor([1]), codebook: be.tensor([1]), commitment: be.tensor([1]) };
-      /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
+      /** Forward, and backward if `grads` is given; frees the activations. */
       const run = (grads?: TokenizerParams, lossScale?: Tensor) => {
         const a = new Acts(be, true);
         const { losses } = tokenizerLossForward(be, params.vqvae, image, a);

@@ -42,16 +42,14 @@ export class Stage2Checks {
 
   /** One training run for all rows that need it. */
   private train(): Promise<TrainingRun> {
-    this.training ??= this.c
-      .tokens()
-      .then(({ tokens, labels }) =>
-        trainingRun(this.c.model, {
-          params: this.c.wide(),
-          tokens: tokens.data,
-          labels: labels.data,
-          signal: this.c.options.signal,
-        }),
-      );
+    this.training ??= this.c.tokens().then(({ tokens, labels }) =>
+      trainingRun(this.c.model, {
+        params: this.c.wide(),
+        tokens: tokens.data,
+        labels: labels.data,
+        signal: this.c.options.signal,
+      }),
+    );
     return this.training;
   }
 

@@ -190,7 +190,7 @@ describe('codes files', () => {
     ['another version', (_, m) => (m.version = '2'), /codes file of version 2, this program reads 1/],
     ['no tokens', (_, m) => (m.tokens = 'many'), /gives tokens as "many"/],
     ['no classes', (_, m) => (m.classes = '[]'), /does not name its classes/],
-    ['no fingerprint', (_, m) => (m.tokenizer = 'x'), /does not tell its tokenizer/],
+    ['no fingerprint', (_, m) => (m.tokenizer = 'x'), /has no fingerprint/],
     ['no labels', (t) => t.delete('labels'), /has no tensor labels/],
     [
       'another shape',
