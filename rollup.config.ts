@@ -32,7 +32,7 @@ export default defineConfig([
     plugins: [library],
   },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
-  ...Object.entries({ aim: 'src/index.ts', train: 'src/train/index.ts' }).map(([name, input]) => ({
+  ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts' }).map(([name, input]) => ({
     input: { [name]: input },
     external: packages,
     output: { dir: 'dist', format: 'es' as const, sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
@@ -63,7 +63,7 @@ export default defineConfig([
     plugins: [assets(), compile],
   },
   // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.
-  types({ aim: 'build/types/index.d.ts', train: 'build/types/train/index.d.ts' }),
+  types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),
 ]);
 

@@ -1,6 +1,6 @@
 /** For `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.AimImage`, `AiM.Trainer`). */
 import * as library from './index.js';
-import * as training from './train/index.js';
+import * as training from './train.js';
 
 const { AiM, ...others } = library;
 

@@ -247,7 +247,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;
 
-  protected assertLive(): void {
+  /** @internal Throws the device's failure, or DisposedError after `dispose`. */
+  assertLive(): void {
     if (this.failure) throw this.failure;
     if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
   }
@@ -287,6 +288,7 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   /** Runs the recorded commands once. */
   replay(): void {
     if (this.disposed) throw new DisposedError('a recording');
+    this.backend.assertLive();
     this.backend.execute(this.commands);
   }
 

@@ -25,7 +25,9 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
   execute(commands: readonly ReferenceCommand[]): void {
     for (const c of commands) c.run();
   }
-  async settle(): Promise<void> {}
+  async settle(): Promise<void> {
+    this.assertLive();
+  }
   async profile(): Promise<Profile> {
     throw new DeviceError("the reference is not made to be fast; profile 'wasm' or 'webgpu'.");
   }

@@ -1,4 +1,4 @@
-/** Measures, for each choice that launches on this device had (backend/tuning.ts), which candidate is the fastest. */
+/** Measures which candidate is the fastest, for each choice that plans of this device had (tuning.ts). */
 
 import type { Progress } from '../core/progress.js';
 import type { Tensor } from '../core/tensor.js';
@@ -11,21 +11,21 @@ type GpuRecording = ReturnType<WebGpuBackend['record']>['recording'];
 export interface TunedKernel {
   /** The kernel, what was chosen, and the sizes it was chosen for. */
   kernel: string;
-  /** What runs without tuning, and what does from now on. */
+  /** The candidate used without tuning, and the one used from now on. */
   usual: number;
   chosen: number;
   /** Milliseconds of a call with each candidate; one that the device refuses is left out. */
   ms: Record<number, number>;
 }
 
-/** Milliseconds of work that is timed at once, and how often, in turn with the other candidates. */
+/** Milliseconds of work in one measurement, and how many measurements each candidate gets, in turn with the others. */
 const BURST = 4;
 const ROUNDS = 5;
 const MOST_CALLS = 1000;
-/** What a candidate must save to be preferred to the usual one: less is noise. */
+/** Share of time that a candidate must save to replace the usual one; less is noise. */
 const GAIN = 0.03;
 
-/** Answers the open questions of `be`. Rejects with `signal.reason` once aborted. */
+/** Measures the choices of `be` that are not made yet. Rejects with `signal.reason` when aborted. */
 export async function tuneKernels(
   be: WebGpuBackend,
   { signal, onProgress }: { signal?: AbortSignal | undefined; onProgress?: ((progress: Progress) => void) | undefined } = {},
@@ -33,9 +33,9 @@ export async function tuneKernels(
   const { choices, questions } = be.tuning;
   const open = [...questions.values()].filter((q) => !choices.has(q.key));
   const tuned: TunedKernel[] = [];
-  const tell = () => onProgress?.({ phase: 'tune', loaded: tuned.length, total: open.length });
+  const report = () => onProgress?.({ phase: 'tune', loaded: tuned.length, total: open.length });
   for (const q of open) {
-    tell();
+    report();
     const ms = await compare(be, q, signal);
     const at = (candidate: number) => ms[candidate] ?? Number.POSITIVE_INFINITY;
     const fastest = q.candidates.reduce((a, b) => (at(b) < at(a) ? b : a));
@@ -43,7 +43,7 @@ export async function tuneKernels(
     choices.set(q.key, chosen);
     tuned.push({ kernel: q.key, usual: q.usual, chosen, ms });
   }
-  tell();
+  report();
   return tuned;
 }
 
@@ -64,7 +64,7 @@ async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | und
       let recording: GpuRecording | undefined;
       const once = await tried(be.device, async () => {
         recording = be.record(() => be.run(q.entry, tensors as never, q.attrs as never)).recording;
-        // The first makes the pipeline ready.
+        // The first run compiles the pipeline.
         await time(be, recording, 1);
         return time(be, recording, 1);
       });
@@ -85,7 +85,7 @@ async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | und
   return Object.fromEntries(calls.map(({ candidate, best }) => [candidate, best]));
 }
 
-/** Milliseconds that the device takes for what is recorded, `times` over, encoded before. */
+/** Milliseconds that the device takes to run a recording `times` times. Encoding is done before and not measured. */
 async function time(be: WebGpuBackend, { commands }: GpuRecording, times: number): Promise<number> {
   await be.settle();
   const encoded = be.encode(Array.from({ length: times }, () => commands).flat());
@@ -95,7 +95,7 @@ async function time(be: WebGpuBackend, { commands }: GpuRecording, times: number
   return performance.now() - start;
 }
 
-/** What `work` gives, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
+/** The result of `work`, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
 async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | undefined> {
   const scopes = ['validation', 'out-of-memory', 'internal'] as const;
   for (const scope of scopes) device.pushErrorScope(scope);
@@ -109,7 +109,7 @@ async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | 
   return errors.some((error) => error) ? undefined : result;
 }
 
-/** Values around zero; a short stretch repeated, since making millions would take longer than the measurement. */
+/** n values in ±scale: a short random sequence repeated, since millions of random numbers would take longer than the measurement. */
 export function noise(n: number, scale = 1): Float32Array {
   const stretch = Float32Array.from({ length: Math.min(n, 65521) }, () => (Math.random() * 2 - 1) * scale);
   const out = new Float32Array(n);

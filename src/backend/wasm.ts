@@ -228,7 +228,9 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     }
   }
 
-  async settle(): Promise<void> {}
+  async settle(): Promise<void> {
+    this.assertLive();
+  }
 
   async profile(fn: () => Promise<unknown>): Promise<Profile> {
     const rows: Profile = new Map();

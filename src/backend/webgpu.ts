@@ -1,7 +1,7 @@
 /** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
 import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../core/errors.js';
+import { floatsToHalves, halvesToFloats } from '../core/half.js';
 import { BYTES, type NumArray, type Tensor } from '../core/tensor.js';
-import { toFloat32, toHalves } from '../io/dtype.js';
 import type { AnyEntry, GpuCaps } from '../ops/spec.js';
 import { hasHalfTiles } from '../ops/tile.js';
 import { Backend, type Command, type Cost, type Profile, type Traits } from './backend.js';
@@ -344,7 +344,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     try {
       await this.guard(staging.mapAsync(GPU_MAP_MODE_READ));
       const copy = staging.getMappedRange().slice(0, t.size * BYTES[t.dtype]);
-      if (t.dtype === 'f16') return toFloat32(new Uint8Array(copy), 'F16');
+      if (t.dtype === 'f16') return halvesToFloats(new Uint16Array(copy));
       return t.dtype === 'u32' ? new Uint32Array(copy) : new Float32Array(copy);
     } finally {
       staging.destroy();
@@ -410,7 +410,7 @@ const bound = (t: Tensor) => Math.ceil((t.size * BYTES[t.dtype]) / 16) * 16;
 function halves(data: NumArray): Uint16Array {
   const padded = new Float32Array(data.length + (data.length % 2));
   padded.set(data);
-  return toHalves(padded, 'F16', "a weight loaded with dtype 'f16'");
+  return floatsToHalves(padded);
 }
 
 /** Dawn's experimental subgroup matrices; no other implementation has them yet. */

@@ -3,6 +3,7 @@
  * the `weight_map` from tensor to file. They are read as if they were one file.
  */
 import { CheckpointError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
 import { type ByteSource, checkRange, type SourceOptions } from '../io/bytes.js';
 import { parseHeader } from '../io/safetensors.js';
 
@@ -13,7 +14,7 @@ const MAX_SHARDS = 1000;
 export function shardNames(text: string, name: string): string[] {
   let map: unknown;
   try {
-    map = (JSON.parse(text.replace(/^\uFEFF/, '')) as { weight_map?: unknown } | null)?.weight_map;
+    map = (parseJson(text) as { weight_map?: unknown } | null)?.weight_map;
   } catch (error) {
     throw new CheckpointError(`${name} is not valid JSON: ${(error as Error).message}; download it again.`, { cause: error });
   }

@@ -1,5 +1,6 @@
 /** Opens the checkpoint that a user passes: a folder, a file, a URL, dropped files or objects in memory. */
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
 import {
   type ByteSource,
   blobSource,
@@ -202,7 +203,8 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
   return {
     name: path,
     configName: await at(CONFIG),
-    configText: async () => ((await there(CONFIG)) ? files.readText(await at(CONFIG), { most: MAX_TEXT }) : folder.missing(CONFIG)),
+    configText: async () =>
+      (await there(CONFIG)) ? files.readText(await at(CONFIG), { most: MAX_TEXT }) : folder.missing(CONFIG),
     async weights() {
       if (tokenizer === undefined) return folderWeights(folder, options, weightsFile);
       const { joinShards, sharedProgress } = await downloads();
@@ -347,7 +349,7 @@ function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSou
 
 function parseConfig(text: string, name: string): unknown {
   try {
-    return JSON.parse(text.replace(/^\uFEFF/, ''));
+    return parseJson(text);
   } catch (error) {
     const what = /^\s*</.test(text) ? 'is a web page, not JSON' : `is not valid JSON: ${(error as Error).message}`;
     throw new CheckpointError(`${name} ${what}; download or save the checkpoint again.`, { cause: error });

@@ -29,7 +29,7 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
     device: aim.device,
     model: args[0] ?? embeddedModel(),
     parameters,
-    deviceBytes: aim.be.bytes,
+    deviceBytes: aim.model.be.bytes,
     classes: aim.classes,
     ignoredTensors: aim.ignored,
     config: shown,

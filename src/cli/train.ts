@@ -308,7 +308,7 @@ async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | und
 
 /** Whether the device is gone, so that nothing can be read from it. */
 const lost = (aim: AiM) =>
-  aim.be.settle().then(
+  aim.model.be.settle().then(
     () => false,
     () => true,
   );

@@ -1,13 +1,15 @@
 /**
  * The codes cache: a data set's images as tokens, made once by a tokenizer. A safetensors file with `codes` [n, T], `labels` [n]
- * and, where images were held out, `eval.codes` and `eval.labels`; its metadata tells classes, vocabulary and the tokenizer.
+ * and, where images were held out, `eval.codes` and `eval.labels`; its metadata has classes, vocabulary and the tokenizer's fingerprint.
  */
-import type { AiM } from '../aim.js';
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { checkOptions, type Filled, type OptionTable } from '../core/options.js';
 import { imageRandom } from '../core/random.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readInts, type SafetensorsHeader, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import { type ModelHandle, modelOf } from '../model/handle.js';
+import type { Model } from '../model/model.js';
 import { pause } from '../platform/runtime.js';
 import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
 
@@ -25,7 +27,7 @@ export interface Codes extends CodesPart {
   /** T, per image. */
   tokens: number;
   vocabulary: number;
-  /** Of the tokenizer that made them. */
+  /** Fingerprint of the tokenizer that made them. */
   fingerprint: string;
 }
 
@@ -33,14 +35,15 @@ const FORMAT = 'aim-codes';
 const VERSION = 1;
 
 /**
- * Which tokenizer this is: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
+ * Fingerprint of a tokenizer: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
  * names, as they are on the device. Equal on every backend.
  */
-export async function tokenizerFingerprint(aim: AiM): Promise<string> {
-  const named = [...aim.named()].filter(([name]) => name.startsWith('vqvae.')).sort(([a], [b]) => (a < b ? -1 : 1));
+export async function tokenizerFingerprint(handle: ModelHandle): Promise<string> {
+  const model = modelOf(handle);
+  const named = [...model.named(model.on, 'vqvae.')].sort(([a], [b]) => (a < b ? -1 : 1));
   const lines: string[] = [];
   for (const [name, { tensor }] of named) {
-    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(await aim.read(name))}\n`);
+    lines.push(`${name} [${tensor.shape.join()}] ${await sha256(await model.read(name))}\n`);
   }
   return sha256(new TextEncoder().encode(lines.join('')));
 }
@@ -63,18 +66,34 @@ export interface TokenizeOptions {
   signal?: AbortSignal | undefined;
 }
 
+export const TOKENIZE = {
+  augment: {
+    type: 'integer',
+    min: 0,
+    max: 1000,
+    default: 0,
+    about: 'random crops of each training image; 0 takes its centre crop alone',
+  },
+  seed: { type: 'integer', min: 0, default: 0, about: 'of the random crops' },
+  batchSize: { type: 'integer', min: 1, max: 4096, default: 32, about: 'images encoded at once; changes speed and memory only' },
+  onProgress: { type: 'function', about: 'called with the number of images encoded so far and in all' },
+  signal: { type: 'signal', about: 'stops the encoding' },
+} as const satisfies OptionTable<TokenizeOptions>;
+
 /**
  * Encodes every image once with the model's tokenizer. Unreadable images are left out (their data set's `skipped` names them).
  * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
  * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
  */
-export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, options: TokenizeOptions = {}): Promise<Codes> {
-  const { augment = 0, batchSize = 1, signal } = options;
-  const { num_tokens: tokens, vocab_size: vocabulary, image_size } = aim.config;
-  if (!Number.isInteger(augment) || augment < 0 || augment > 1000)
-    throw new OptionError(`augment is ${augment}; it must be a whole number of crops from 0 (the centre alone) to 1000.`);
-  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
-    throw new OptionError(`batchSize is ${batchSize}; it must be a whole number from 1 to 4096.`);
+export async function tokenize(
+  handle: ModelHandle,
+  { train, eval: held }: ImageSplits,
+  given: TokenizeOptions = {},
+): Promise<Codes> {
+  const options = checkOptions<TokenizeOptions, typeof TOKENIZE>('tokenize', given, TOKENIZE);
+  const { augment, signal } = options;
+  const model = modelOf(handle);
+  const { num_tokens: tokens, vocab_size: vocabulary, image_size } = model.config;
   if (augment > 0 && !train.augments)
     throw new OptionError('augment asks for random crops, but these images are used whole; leave it out.');
   if (train.size !== image_size)
@@ -84,11 +103,11 @@ export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, opt
   const total = train.length * Math.max(1, augment) + (held?.length ?? 0);
   let before = 0;
   const encode = async (data: ImageDataset, copies: number) => {
-    const part = await encodeAll(aim, data, copies, options, (done) => options.onProgress?.(before + done, total));
+    const part = await encodeAll(model, data, copies, options, (done) => options.onProgress?.(before + done, total));
     before += data.length * Math.max(1, copies);
     return part;
   };
-  const fingerprint = await tokenizerFingerprint(aim);
+  const fingerprint = await tokenizerFingerprint(handle);
   signal?.throwIfAborted();
   const codes = await encode(train, augment);
   if (codes.labels.length === 0) {
@@ -106,18 +125,16 @@ export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, opt
   };
 }
 
-const BATCH = 32;
-
 async function encodeAll(
-  aim: AiM,
+  model: Model,
   data: ImageDataset,
   augment: number,
-  { seed = 0, batchSize = BATCH, signal }: TokenizeOptions,
+  { seed, batchSize, signal }: Filled<TokenizeOptions, typeof TOKENIZE>,
   onDone: (done: number) => unknown,
 ): Promise<CodesPart> {
   const copies = Math.max(1, augment);
   const rows = data.length * copies;
-  const T = aim.config.num_tokens;
+  const T = model.config.num_tokens;
   const per = data.size * data.size * 3;
   const codes = new Uint32Array(rows * T);
   const labels = new Uint32Array(rows);
@@ -139,7 +156,7 @@ async function encodeAll(
       labels[kept + m++] = data.label(Math.floor((at + k) / copies));
     });
     const shape = [m, data.size, data.size, 3] as const;
-    codes.set(await aim.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
+    codes.set(await model.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
     kept += m;
     await onDone(at + n);
     await pause();
@@ -176,7 +193,7 @@ export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, unde
 /** True if a safetensors header is that of a codes file. */
 export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
 
-/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError telling what does not fit. */
+/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError naming what does not fit. */
 export async function readCodes(
   source: string | URL | Blob | Uint8Array | ArrayBuffer,
   { signal }: { signal?: AbortSignal | undefined } = {},
@@ -197,7 +214,7 @@ export async function readCodes(
     const [tokens, vocabulary, classes] = [whole('tokens'), whole('vocabulary'), parseNames(meta('classes'))];
     const fingerprint = meta('tokenizer');
     if (!classes) throw bad('does not name its classes');
-    if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad("does not tell its tokenizer's fingerprint");
+    if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad('has no fingerprint of its tokenizer');
     const part = async (prefix: string): Promise<CodesPart> => ({
       codes: await readIndices(file, header, `${prefix}codes`, [Number.NaN, tokens], vocabulary, bad),
       labels: await readIndices(file, header, `${prefix}labels`, [Number.NaN], classes.length, bad),
@@ -247,10 +264,10 @@ function parseNames(text: string): string[] | undefined {
 }
 
 /** Throws CheckpointError unless `codes` were made by this model's tokenizer and the model has room for their classes. */
-export async function checkCodes(aim: AiM, codes: Codes, name = 'the codes file'): Promise<void> {
-  const { num_tokens, num_classes, vocab_size } = aim.config;
+export async function checkCodes(handle: ModelHandle, codes: Codes, name = 'the codes file'): Promise<void> {
+  const { num_tokens, num_classes, vocab_size } = modelOf(handle).config;
   const again = 'make it again with `aim tokenize DATA --tokenizer MODEL`, or train on the tokenizer that made it';
-  const own = await tokenizerFingerprint(aim);
+  const own = await tokenizerFingerprint(handle);
   if (own !== codes.fingerprint)
     throw new CheckpointError(
       `${name} was made by another tokenizer (fingerprint ${codes.fingerprint.slice(0, 12)}…, this model's is ${own.slice(0, 12)}…); ${again}.`,

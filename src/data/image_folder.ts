@@ -3,6 +3,7 @@
  * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
  */
 import { IoError } from '../core/errors.js';
+import type { OptionTable } from '../core/options.js';
 import { decodePng, type RgbImage } from '../io/image.js';
 import { decodeJpeg, isJpeg } from '../io/jpeg.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';
@@ -18,7 +19,19 @@ export interface ImageFolderOptions {
   holdout?: number | undefined;
 }
 
-const HOLDOUT = 0.05;
+export const IMAGE_FOLDER = {
+  size: { type: 'integer', min: 1, max: 4096, about: 'side of the images in pixels' },
+  flip: { type: 'boolean', default: false, about: 'mirror half of the training images' },
+  holdout: {
+    type: 'number',
+    min: 0,
+    max: 1,
+    exclusiveMax: true,
+    default: 0.05,
+    about: 'share of each class held out for evaluation; 0 holds out none',
+  },
+} as const satisfies OptionTable<ImageFolderOptions>;
+
 const IS_IMAGE = /\.(png|jpe?g)$/i;
 /** Resized images that are kept, first come: orders are random, so none is worth more than another. */
 const CACHE_BYTES = 256 * 2 ** 20;
@@ -34,7 +47,7 @@ interface Item {
  * class, or one without images.
  */
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
-  const { size, flip = false, holdout = HOLDOUT } = options;
+  const { size, flip = IMAGE_FOLDER.flip.default, holdout = IMAGE_FOLDER.holdout.default } = options;
   checkSize(size);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
   const classes = (await folder.list()).filter((e) => e.folder).map((e) => e.name);

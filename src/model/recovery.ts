@@ -1,41 +1,51 @@
 /**
- * A lost GPU device (a driver that was reset, a crashed GPU process, a suspended machine) takes all memory along. Here is the
- * one place that answers to it: everything on the device is made anew on another, and the work is begun again from its start.
- * That gives the very same results, since work reads nothing but what was restored, its seeds and its data.
+ * A GPU device can be lost: a driver is reset, the GPU process crashes, the machine is suspended. All its memory is lost with it.
+ * This file replaces the device, has the weights restored (origin.ts), and runs the interrupted work again from its start. Results
+ * are the same to the bit, since work reads only restored weights, its seeds and its data.
  */
 import type { Backend } from '../backend/backend.js';
-import { DeviceError, type DisposedError } from '../core/errors.js';
+import { unlessAborted } from '../core/abort.js';
+import { DeviceError, DisposedError } from '../core/errors.js';
 
-/** Losses of one piece of work in a row, and tries to get a new device, before it ends with an error. */
+/** Losses in a row of one piece of work, and attempts to open a device, before an error is thrown. */
 const TRIES = 3;
-/** Pause before another try for a device, ms; a driver needs its time. */
+/** Milliseconds before the next attempt to open a device; a driver may need time to restart. */
 const WAIT = 500;
 
-/** Holds what lies on a device, `on`, and replaces it when the device fails. */
+/** Holds everything that lies on a device, `on`, and replaces it when the device fails. */
 export class Recovery<P extends { readonly be: Backend }> {
-  /** Devices replaced so far. */
+  /** Number of devices replaced so far. */
   count = 0;
   private replacing: Promise<void> | undefined;
   private readonly end = new AbortController();
 
-  /** @param remake makes all of P anew on a new device; missing where that cannot be (the device is the caller's). */
+  /** @param remake makes P again on another device; undefined where the device is the caller's and cannot be replaced. */
   constructor(
     public on: P,
     private readonly remake: ((signal: AbortSignal) => Promise<P>) | undefined,
   ) {}
 
+  get replaceable(): boolean {
+    return this.remake !== undefined;
+  }
+  /** Aborted by `dispose`, with its reason. */
+  get ended(): AbortSignal {
+    return this.end.signal;
+  }
+
   /**
-   * Runs `work`, again from its start when the device was lost meanwhile. Throws DeviceError when there is no other device or
+   * Runs `work`, and again from its start when the device was lost during it. Throws DeviceError when there is no other device or
    * that is lost too; rejects with `signal.reason` when aborted while a device is being replaced.
    */
   async attempt<R>(work: (on: P) => Promise<R>, signal?: AbortSignal): Promise<R> {
     for (let losses = 1; ; losses++) {
-      // One that ran out of memory or refused a command is no good either, for the work after.
+      // A device that ran out of memory or refused a command is replaced too, before the next work.
       if (this.replacing || this.on.be.failure) await unlessAborted(this.replace(), signal);
       const { on } = this;
       try {
         return await work(on);
       } catch (error) {
+        if (this.end.signal.aborted && error instanceof DisposedError) throw this.end.signal.reason;
         if (!on.be.lost || !this.remake || !(error instanceof DeviceError) || this.end.signal.aborted) throw error;
         if (losses === TRIES)
           throw new DeviceError(
@@ -46,13 +56,13 @@ export class Recovery<P extends { readonly be: Backend }> {
     }
   }
 
-  /** Frees what is on the device; work under way ends with DisposedError. */
+  /** Frees everything on the device. Work that is running ends with `reason`. */
   dispose(reason: DisposedError): void {
     this.end.abort(reason);
     this.on.be.dispose();
   }
 
-  /** One replacement serves all who wait for it, and goes on when one of them no longer does. */
+  /** All waiting work shares one replacement, which goes on when some of that work is aborted. */
   private replace(): Promise<void> {
     this.replacing ??= this.newDevice().finally(() => {
       this.replacing = undefined;
@@ -83,15 +93,4 @@ export class Recovery<P extends { readonly be: Backend }> {
       }
     }
   }
-}
-
-/** `work`, or the signal's reason as soon as it is aborted. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort);
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

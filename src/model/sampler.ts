@@ -1,9 +1,9 @@
 /**
- * Drawing tokens. A step is recorded once per batch shape and replayed per token; tokens, counters and the random stream
- * live on the device, so nothing is read back until an image or a preview is wanted.
+ * Draws tokens. A step is recorded once per batch size and replayed per token. Tokens, counters and random numbers stay on the
+ * device, so nothing is read back until an image or a preview is asked for.
  */
 import type { Backend, Recording } from '../backend/backend.js';
-import { OptionError } from '../core/errors.js';
+import { checkOptions, type OptionTable } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { sample } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
@@ -29,26 +29,37 @@ export interface SamplingOptions {
 
 export type Sampling = Required<SamplingOptions>;
 
-/** Fills in defaults. Throws OptionError naming the option, its value and its range. */
-export function checkSampling(o: SamplingOptions): Sampling {
-  const s = {
-    cfgScale: o.cfgScale ?? 1.5,
-    temperature: o.temperature ?? 1,
-    topK: o.topK ?? 0,
-    topP: o.topP ?? 1,
-    positions: o.positions ?? 'trained',
-  };
-  const number = (name: keyof SamplingOptions, ok: boolean, range: string) => {
-    if (!ok) throw new OptionError(`${name} is ${JSON.stringify(s[name]) ?? s[name]}; it must be ${range}.`);
-  };
-  number('cfgScale', Number.isFinite(s.cfgScale) && s.cfgScale >= 0, 'a finite number of at least 0 (1 is no guidance)');
-  number('temperature', Number.isFinite(s.temperature) && s.temperature >= 0, 'a finite number of at least 0 (0 is greedy)');
-  number('topK', Number.isInteger(s.topK) && s.topK >= 0, 'an integer of at least 0 (0 keeps all tokens)');
-  number('topP', Number.isFinite(s.topP) && s.topP > 0 && s.topP <= 1, 'above 0 and at most 1 (1 keeps all tokens)');
-  number('positions', s.positions === 'trained' || s.positions === 'authors', "'trained' or 'authors'");
-  // A very small temperature would overflow the scaled logits; it is greedy in all but name.
-  if (s.temperature < 1e-4) Object.assign(s, { temperature: 1, topK: 1 });
-  return s;
+export const SAMPLING = {
+  cfgScale: {
+    type: 'number',
+    min: 0,
+    max: 1e6,
+    default: 1.5,
+    about: 'classifier-free guidance on the logits; 1 is off and twice as fast',
+  },
+  temperature: { type: 'number', min: 0, max: 1e6, default: 1, about: 'divides the logits; 0 is greedy' },
+  topK: { type: 'integer', min: 0, default: 0, about: 'keep the k most likely tokens; 0 keeps all' },
+  topP: {
+    type: 'number',
+    min: 0,
+    exclusiveMin: true,
+    max: 1,
+    default: 1,
+    about: 'keep the most likely tokens whose probabilities sum to this; 1 keeps all',
+  },
+  positions: {
+    type: 'choice',
+    choices: ['trained', 'authors'],
+    default: 'trained',
+    about: "position rows as in training, or the authors' decoder's off-by-one",
+  },
+} as const satisfies OptionTable<SamplingOptions>;
+
+/** Fills in defaults. Throws OptionError naming the option, its value and what is accepted. */
+export function checkSampling(options: SamplingOptions): Sampling {
+  const sampling = checkOptions<SamplingOptions, typeof SAMPLING>('sampling', options, SAMPLING);
+  // A very small temperature would overflow the scaled logits; its effect is that of greedy sampling.
+  return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
 
 /** Draws `count` token sequences at a time with fixed options. */
@@ -105,11 +116,12 @@ export class Sampler {
         be.run(
           sample.forward,
           { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
-          { temperature: s.temperature, top_k: s.topK, top_p: s.topP },
+          // More than the vocabulary is all of it; the op takes 32 bits.
+          { temperature: s.temperature, top_k: Math.min(s.topK, config.vocab_size), top_p: s.topP },
         );
       }).recording;
     } catch (error) {
-      // Too large a batch: what it has got already is given back.
+      // The batch may be too large for the device: free what was allocated so far.
       this.dispose();
       throw error;
     }
@@ -138,7 +150,7 @@ export class Sampler {
     this.forward.replay();
   }
 
-  /** What drawing one token of each image asks of the device. */
+  /** Bytes moved and commands submitted to draw one token of each image. */
   get cost(): { bytes: number; commands: number } {
     const [forward, draw] = [this.forward.cost, this.draw.cost];
     return { bytes: forward.bytes + draw.bytes, commands: forward.commands + draw.commands };
@@ -150,21 +162,21 @@ export class Sampler {
   }
 }
 
-/** When this thread was last free; kept across batches, since many short ones would hold it just as long. */
-let breath = 0;
+/** Time of the last pause for the event loop. Shared by all batches, since many short ones would block it just as long. */
+let lastPause = 0;
 
-/** Steps that the device is given at once, and between two looks at what it has done. */
+/** Steps submitted at once, between two waits for the device. */
 const BLOCK = 4;
 /**
- * How far the encoding may be ahead of the device: enough blocks that it never waits, few enough (and where it is slow, one)
+ * How far encoding may be ahead of the device: enough blocks that the device never waits, and few enough (one on a slow device)
  * that abort and progress stay prompt.
  */
 const AHEAD_MS = 25;
 const MOST_AHEAD = 6;
 
 /**
- * Runs a started sampler to its last token. The next blocks of steps are encoded while the device still works on those
- * before. `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
+ * Runs a started sampler to its last token. Further blocks of steps are encoded while the device still works on earlier ones.
+ * `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
  */
 export async function drawTokens(
   be: Backend,
@@ -173,7 +185,7 @@ export async function drawTokens(
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
   const block = be.traits.asynchronous ? BLOCK : 1;
-  /** Blocks on the device, oldest first: the position each ends at, and its end. */
+  /** Submitted blocks, oldest first: the position that each ends at, and the promise of its end. */
   const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;
   let blockMs = Number.POSITIVE_INFINITY;
@@ -192,23 +204,23 @@ export async function drawTokens(
   try {
     for (let t = 0; t < total; ) {
       signal?.throwIfAborted();
-      // The first alone, so that the device starts at once.
+      // The first step is a block of its own, so that the device starts at once.
       const until = Math.min(total, t === 0 ? 1 : t + block);
       for (; t < until; t++) sampler.next();
       const done = be.settle();
-      // Its failure is for when it is waited for; should something throw before, nobody waits for it any more.
+      // A failure is reported where the block is awaited. If something throws before that, it is not awaited any more.
       done.catch(() => {});
       running.push({ until, done });
       const ahead = block === 1 ? 0 : Math.max(1, Math.min(MOST_AHEAD, Math.floor(AHEAD_MS / blockMs)));
       while (running.length > ahead) await finishOldest();
-      if (performance.now() - breath > 12) {
+      if (performance.now() - lastPause > 12) {
         await pause();
-        breath = performance.now();
+        lastPause = performance.now();
       }
     }
     while (running.length) await finishOldest();
   } catch (error) {
-    // Leave nothing in flight: the caller frees the tensors next.
+    // Wait for all submitted work: the caller frees the tensors next.
     for (const { done } of running) await done.catch(() => {});
     await be.settle().catch(() => {});
     throw error;

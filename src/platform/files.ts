@@ -3,6 +3,7 @@
  * the browser do not try to include them.
  */
 import { IoError, OptionError } from '../core/errors.js';
+import { withoutBom } from '../core/json.js';
 
 type Fs = typeof import('node:fs/promises');
 type Handle = import('node:fs/promises').FileHandle;
@@ -26,7 +27,7 @@ export async function readText(path: string, { most = Number.POSITIVE_INFINITY }
   if (size > most)
     throw new IoError(`${path} has ${size} bytes, more than the ${most} that such a file may have; check the path.`);
   const text = await translate(path, 'read', () => fs.readFile(path, 'utf8'));
-  return text.startsWith('\uFEFF') ? text.slice(1) : text;
+  return withoutBom(text);
 }
 
 /**

@@ -4,7 +4,7 @@ import { importOptional, runtime } from './runtime.js';
 export interface Thread {
   post(message: unknown): void;
   onMessage(listener: (message: never) => void): void;
-  /** Called if the worker does not start or fails. */
+  /** Calls `listener` when the worker does not start, throws, or (worker_threads) ends. */
   onFailure(listener: (error: Error) => void): void;
   /** Whether the worker keeps the process alive; no effect on Web workers. */
   hold(on: boolean): void;
@@ -21,7 +21,10 @@ export async function nodeThread(script: string, url?: string): Promise<Thread> 
   return {
     post: (message) => worker.postMessage(message),
     onMessage: (listener) => void worker.on('message', listener as (message: unknown) => void),
-    onFailure: (listener) => void worker.on('error', listener),
+    onFailure(listener) {
+      worker.on('error', listener);
+      worker.on('exit', (code) => listener(new Error(`it ended with code ${code}`)));
+    },
     hold: (on) => (on ? worker.ref() : worker.unref()),
     end: () => void worker.terminate(),
   };

@@ -5,6 +5,7 @@
  */
 
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import type { AimConfig } from '../model/config.js';
@@ -220,7 +221,7 @@ async function open(folder: Folder): Promise<SavedCheckpoint> {
 async function parse(folder: Folder, name: string): Promise<unknown> {
   const text = new TextDecoder().decode(await readFile(folder, name));
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
     throw new CheckpointError(
       `${folder.name}/${name} is not valid JSON (${(error as Error).message}); take another checkpoint.`,

@@ -1,5 +1,7 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
 import type { Backend } from '../backend/backend.js';
+import { OptionError } from '../core/errors.js';
+import { defaultsOf, type OptionTable, shown } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/layers.js';
@@ -28,7 +30,41 @@ export interface OptimizerOptions {
   lossScale?: number;
 }
 
-/** One parameter with what the optimizer holds for it. */
+export const OPTIMIZER = {
+  betas: {
+    type: 'other',
+    default: [0.9, 0.95],
+    about: 'decay of the averages of the gradient and of its square, each in [0, 1)',
+  },
+  eps: { type: 'number', min: 0, exclusiveMin: true, default: 1e-8, about: 'added to the root of the averaged square' },
+  weightDecay: { type: 'number', min: 0, default: 0.05, about: 'decoupled decay of parameters of two or more dimensions' },
+  clipNorm: { type: 'number', min: 0, default: 1, about: 'largest global norm of the gradient; 0 clips nothing' },
+  accumulate: { type: 'integer', min: 1, default: 1, about: 'parts that a batch is cut into, to save memory; must divide it' },
+  emaDecay: {
+    type: 'number',
+    min: 0,
+    max: 1,
+    exclusiveMax: true,
+    default: 0,
+    about: 'decay of the moving average of weights; 0 keeps none',
+  },
+  lossScale: {
+    type: 'number',
+    min: 0,
+    default: 0,
+    about: 'first scale of the loss in mixed precision; 0 is none, else at least 1',
+  },
+} as const satisfies OptionTable<OptimizerOptions>;
+
+/** Checks what the table cannot. Throws OptionError. */
+export function checkAdam({ betas, lossScale }: Pick<Required<OptimizerOptions>, 'betas' | 'lossScale'>): void {
+  const isDecay = (beta: unknown) => typeof beta === 'number' && beta >= 0 && beta < 1;
+  if (!Array.isArray(betas) || betas.length !== 2 || !betas.every(isDecay))
+    throw new OptionError(`betas is ${shown(betas)}; it must be two numbers from 0 to below 1.`);
+  if (lossScale > 0 && lossScale < 1) throw new OptionError(`lossScale is ${lossScale}; it must be at least 1, or 0 for none.`);
+}
+
+/** One parameter with its gradient, moments and average. */
 export interface Slot {
   readonly name: string;
   readonly spec: ParamSpec;
@@ -39,7 +75,7 @@ export interface Slot {
   readonly ema: Tensor | undefined;
 }
 
-/** Slots that lie one after another in every respect and decay alike: what one command updates. */
+/** Consecutive slots, in all their tensors, with the same decay: updated by one command. */
 interface Group extends Pick<Slot, 'param' | 'grad' | 'm' | 'v' | 'ema'> {
   readonly decay: number;
 }
@@ -53,7 +89,7 @@ export class Optimizer {
   readonly lossScale: Tensor | undefined;
   private readonly hyper: Tensor;
   private readonly sums: Tensor;
-  /** What holds the gradients, and the rest of the slots. */
+  /** Allocations of the gradients, and of moments and averages. */
   private readonly grads: readonly Tensor[];
   private readonly kept: readonly Tensor[];
   private readonly options: Required<OptimizerOptions>;
@@ -63,17 +99,8 @@ export class Optimizer {
     params: Iterable<{ name: string; spec: ParamSpec; param: Tensor }>,
     options: OptimizerOptions = {},
   ) {
-    this.options = {
-      betas: [0.9, 0.95],
-      eps: 1e-8,
-      weightDecay: 0.05,
-      clipNorm: 1,
-      accumulate: 1,
-      emaDecay: 0,
-      lossScale: 0,
-      ...options,
-    };
-    // In the order in which the parameters themselves lie (allocate).
+    this.options = { ...defaultsOf(OPTIMIZER), ...options };
+    // In the order in which the parameters lie in memory (`allocate`).
     const list = [...params];
     const order = [...list.filter((p) => decays(p.spec)), ...list.filter((p) => !decays(p.spec))];
     const kept: Tensor[] = [];
@@ -105,7 +132,7 @@ export class Optimizer {
     for (const { param, ema: average } of this.slots) if (average) this.be.write(average, await this.be.read(param));
   }
 
-  /** Sets what `update` will use: the learning rate, and the step's number from 1 for the bias corrections. Not recorded. */
+  /** Sets what `update` uses: the learning rate, and the step's number from 1 for the bias corrections. Not recordable. */
   prepare(step: number, lr: number): void {
     const [beta1, beta2] = this.options.betas;
     // All but `skip`, which `clip` sets and nothing clears: after a gradient that is not finite no later step does harm.
@@ -153,7 +180,7 @@ const NO_CLIP = 1e30;
 /** Good steps after which the loss scale doubles, as in PyTorch's GradScaler. */
 const GROWTH = 2000;
 
-/** Neighbours joined. A group ends with an arena, or where slots decay differently. */
+/** Joins neighbouring slots. A group ends where an allocation ends or the decay differs. */
 function grouped(slots: readonly Slot[], weightDecay: number): Group[] {
   const parts = ['param', 'grad', 'm', 'v', 'ema'] as const;
   const joins = (a: Slot, b: Slot) =>

@@ -1,5 +1,4 @@
-/** What can be trained: stage 2 on codes, or the tokenizer on images. */
-import type { AiM, Placed } from '../aim.js';
+/** The two kinds of training: stage 2 on codes, and the tokenizer on images. */
 import { OptionError } from '../core/errors.js';
 import { imageRandom } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
@@ -9,6 +8,7 @@ import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
 import { conditionOf } from '../model/conditions.js';
 import { copyNumber } from '../model/layers.js';
+import type { Model, Placed } from '../model/model.js';
 import { mapParams, type ParamTree } from '../model/params.js';
 import type { TokenizerParams } from '../model/tokenizer.js';
 import { tokenizerOf } from '../model/tokenizers.js';
@@ -16,11 +16,11 @@ import { dropLabels } from './order.js';
 
 export type Stage = 'model' | 'tokenizer';
 
-/** Where a batch stands in the run; random numbers depend on nothing else. */
+/** Place of a batch in the run, the only thing its random numbers depend on. */
 export interface BatchPlace {
   seed: number;
   step: number;
-  /** Items of the step before this part of it. */
+  /** Number of the step's items in earlier parts of its batch. */
   first: number;
 }
 
@@ -28,7 +28,7 @@ export interface BatchPlace {
 export interface BatchWork {
   /** [1] each, overwritten by `gradient` and `evaluate`; their sum is what is minimised. */
   readonly metrics: Readonly<Record<string, Tensor>>;
-  /** Puts items of the training set on the device as training wants them. */
+  /** Puts items of the training set on the device, with random crops or dropped labels. */
   load(items: Uint32Array, place: BatchPlace): Promise<void>;
   /** Puts items of the evaluation set on the device. */
   loadEval(items: Uint32Array): Promise<void>;
@@ -40,26 +40,23 @@ export interface BatchWork {
 
 export interface Task {
   readonly stage: Stage;
-  /** What a rate counts. */
+  /** Unit in which speed is reported. */
   readonly unit: 'tokens' | 'images';
   readonly unitsPerItem: number;
   readonly length: number;
   readonly evalLength: number;
-  /** Checkpoint names of what is trained begin with this. */
+  /** Checkpoint names of the trained parameters begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
   open(on: Placed, batch: number): BatchWork;
 }
 
-/** A tree like the parameters' with each name's gradient in its place. */
+/** A tree like that of the parameters, with the gradient of each in its place. */
 const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
   mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
 
 /** Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. */
-export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
-  const { config } = aim;
+export function modelTask({ config, tree: specs }: Model, codes: Codes, labelDropout: number): Task {
   const T = config.num_tokens;
-  if (!(labelDropout >= 0 && labelDropout <= 1))
-    throw new OptionError(`labelDropout is ${labelDropout}; it must be from 0 to 1.`);
   return {
     stage: 'model',
     unit: 'tokens',
@@ -99,7 +96,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
           );
         },
         gradient(grads, lossScale) {
-          const tree = gradTree(aim.tree.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
+          const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
           aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
         },
         evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
@@ -110,8 +107,7 @@ export function modelTask(aim: AiM, codes: Codes, labelDropout: number): Task {
 }
 
 /** The tokenizer on images: reconstruction, codebook and commitment losses. */
-export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Task {
-  const { config } = aim;
+export function tokenizerTask({ config, tree: specs }: Model, { train, eval: held }: ImageSplits): Task {
   const size = config.image_size;
   for (const data of [train, held]) {
     if (data && data.size !== size)
@@ -128,7 +124,7 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
       const image = be.tensor([b, size, size, 3]);
       const tokenizer = tokenizerOf(config.tokenizer);
       const metrics = Object.fromEntries(tokenizer.losses.map((name) => [name, be.tensor([1])]));
-      /** Forward, with backward in between when gradients are wanted; what it keeps is given back. */
+      /** Forward, and backward if `grads` is given; frees the activations. */
       const run = (grads?: TokenizerParams, lossScale?: Tensor) => {
         const a = new Acts(be, true);
         const { losses } = tokenizer.lossForward(be, params.vqvae, config.tokenizer, image, a);
@@ -144,7 +140,7 @@ export function tokenizerTask(aim: AiM, { train, eval: held }: ImageSplits): Tas
         metrics,
         load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
         loadEval: (items) => put(held!, items),
-        gradient: (grads, lossScale) => run(gradTree(aim.tree.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
+        gradient: (grads, lossScale) => run(gradTree(specs.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
         evaluate: () => run(),
         dispose: () => be.free(image, ...Object.values(metrics)),
       };

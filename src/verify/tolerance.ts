@@ -5,7 +5,7 @@
  * and with differences of near numbers (norms, gradients). The figures below are, in whole powers of two times u, about three
  * times the most that was measured on the goldens of random weights; a trained model stays further below.
  */
-import type { AiM } from '../aim.js';
+import { type ModelHandle, modelOf } from '../model/handle.js';
 
 /** Shares of a tensor's largest magnitude, unless said otherwise. */
 export interface Tolerances {
@@ -77,10 +77,11 @@ const MODES: Record<VerifyMode['name'], Pick<VerifyMode, 'reason' | 'allowed'>> 
   },
 };
 
-/** How `aim` computes on its device, whatever was asked for. */
-export function verifyMode(aim: AiM): VerifyMode {
-  const { be, rounded } = aim;
-  const halves = [...aim.named().values()].some(({ tensor }) => tensor.dtype === 'f16');
+/** How a model computes on its device, whatever was asked for. */
+export function verifyMode(handle: ModelHandle): VerifyMode {
+  const model = modelOf(handle);
+  const { be, rounded } = model;
+  const halves = [...model.named().values()].some(({ tensor }) => tensor.dtype === 'f16');
   const exact = be.name === 'reference';
   const name = be.traits.matrixUnits ? 'mixed' : rounded ? 'f16 weights' : exact ? 'reference' : 'f32';
   const wide = exact ? 'float64' : 'float32';

@@ -1,8 +1,8 @@
 /** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, then five steps. */
-import type { AiM, Placed } from '../aim.js';
 import type { NumArray } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
+import type { Model, Placed } from '../model/model.js';
 import { mapParams, toCheckpoint } from '../model/params.js';
 import { Optimizer } from '../train/optimizer.js';
 
@@ -19,17 +19,27 @@ export interface TrainingRun {
   after: Map<string, NumArray>;
 }
 
-/** Trains `params` (float32 all) on one batch and puts them back. */
+/** Trains `params` on one batch and restores them. */
 export async function trainingRun(
-  aim: AiM,
-  params: Placed['params'],
-  tokens: NumArray,
-  labels: NumArray,
-  signal?: AbortSignal,
+  model: Model,
+  {
+    params,
+    tokens,
+    labels,
+    signal,
+  }: {
+    /** Float32 all. */
+    params: Placed['params'];
+    /** [b, T] */
+    tokens: NumArray;
+    /** [b] */
+    labels: NumArray;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<TrainingRun> {
-  const { be, config } = aim;
+  const { be, config } = model;
   const b = labels.length;
-  const named = [...aim.named({ be, params })].filter(([name]) => name.startsWith('mamba.'));
+  const named = [...model.named({ be, params }, 'mamba.')];
   const before = new Map<string, NumArray>();
   for (const [name, { tensor }] of named) before.set(name, await be.read(tensor));
 
@@ -40,7 +50,7 @@ export async function trainingRun(
   );
   const byName = new Map(optimizer.slots.map((s) => [s.name, s]));
   const grads = mapParams(
-    aim.tree.mamba.backbone,
+    model.tree.mamba.backbone,
     (_spec, name) => byName.get(`mamba.backbone.${name}`)!.grad,
   ) as unknown as AimParams;
   const batch = {

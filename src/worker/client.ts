@@ -13,6 +13,7 @@ import { DisposedError, OptionError } from '../core/errors.js';
 import { warn } from '../io/bytes.js';
 import { AimImage } from '../io/image.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
+import { isFloats } from '../model/pixels.js';
 import { hasFiles } from '../platform/files.js';
 import type { Thread } from '../platform/thread.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
@@ -54,7 +55,7 @@ export class AiM {
   readonly tensors: { name: string; shape: readonly number[] }[];
 
   private constructor(
-    private readonly line: Line,
+    private readonly connection: Connection,
     facts: ModelFacts,
   ) {
     this.config = facts.config;
@@ -84,45 +85,49 @@ export class AiM {
     signal?.throwIfAborted();
     if (typeof options.device === 'object')
       throw new OptionError("a GPUDevice cannot go to a worker; pass device: 'webgpu', or use AiM of 'aim-js' on this thread.");
-    const line = new Line(await startThread(workerUrl && absolute(workerUrl)));
+    const connection = new Connection(await startThread(workerUrl && absolute(workerUrl)));
     try {
       const plain = wasmUrl ? { ...options, wasmUrl: absolute(wasmUrl) } : options;
-      const facts = await line.call(call, [what, plain] as unknown as Parameters<Calls[K]>, { signal, onProgress, onWarning });
-      return new AiM(line, facts as ModelFacts);
+      const facts = await connection.call(call, [what, plain] as unknown as Parameters<Calls[K]>, {
+        signal,
+        onProgress,
+        onWarning,
+      });
+      return new AiM(connection, facts as ModelFacts);
     } catch (error) {
-      line.end();
+      connection.end();
       throw error;
     }
   }
 
   /** Draws images; see `generate` of `aim-js`. Drawing waits for an async `onStep`. */
   async generate({ onStep, signal, ...options }: GenerateOptions = {}): Promise<Generated> {
-    const drawn = await this.line.call('generate', [options], { signal, onStep });
+    const drawn = await this.connection.call('generate', [options], { signal, onStep });
     return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
   }
 
   /** Finds the fastest launches for this GPU; see `tune` of `aim-js`. */
   async tune({ signal, onProgress, ...options }: TuneOptions = {}): Promise<TunedKernel[]> {
-    return this.line.call('tune', [options], { signal, onProgress });
+    return this.connection.call('tune', [options], { signal, onProgress });
   }
 
   /** Images → codes of each; see `encode` of `aim-js`. */
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
     const inputs = images.map(({ width, height, data }) =>
-      data instanceof Float32Array ? { width, height, rgb: data } : { width, height, data },
+      isFloats(data) ? { width, height, rgb: data } : { width, height, data },
     );
-    return this.line.call('encode', [inputs]);
+    return this.connection.call('encode', [inputs]);
   }
 
   /** Codes of square token grids → images; see `decode` of `aim-js`. */
   async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    return (await this.line.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
+    return (await this.connection.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
   }
 
   /** Frees the model and ends the worker; calls still running reject. Everything after it throws DisposedError. */
   async dispose(): Promise<void> {
-    if (this.line.ended) return;
-    await this.line.call('dispose', []).finally(() => this.line.end());
+    if (this.connection.ended) return;
+    await this.connection.call('dispose', []).finally(() => this.connection.end());
   }
 }
 
@@ -138,8 +143,8 @@ interface Pending extends Listeners {
   reject(reason: unknown): void;
 }
 
-/** The calls to one worker. */
-class Line {
+/** The calls to one worker, by number. */
+class Connection {
   ended = false;
   private next = 1;
   private readonly pending = new Map<number, Pending>();
@@ -149,7 +154,7 @@ class Line {
     thread.onFailure((error) => this.end(broken(error)));
   }
 
-  /** Rejects like the same call without a worker: with `signal.reason` when aborted, with what a listener threw, else an AimError. */
+  /** Rejects like the same call without a worker: with `signal.reason` when aborted, with a listener's own error, else an AimError. */
   async call<K extends keyof Calls>(
     call: K,
     args: Parameters<Calls[K]>,
@@ -211,14 +216,20 @@ class Line {
   }
 }
 
-/** What a worker can be given: it knows neither the page's address nor how to clone a URL or a FileList. */
+/** The source in a form that can be sent: URLs in full, as the worker does not know the page's address, and lists as arrays. */
 function portable(source: CheckpointSource): CheckpointSource {
   if (typeof source === 'string' || source instanceof URL)
     return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
-  return Symbol.iterator in source ? [...source] : source;
+  return typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;
 }
 
+/** The address in full. Throws OptionError for one that is not valid. */
 function absolute(url: string | URL): string {
   const page = globalThis.location?.href;
-  return page ? new URL(url, page).href : String(url);
+  if (!page) return String(url);
+  try {
+    return new URL(url, page).href;
+  } catch (error) {
+    throw new OptionError(`${url} is not a valid URL; correct it.`, { cause: error });
+  }
 }

@@ -9,9 +9,9 @@ import { type FromWorker, plainError, plainImage, type Request, type ToWorker } 
 /** A call under way. */
 interface Running {
   abort: AbortController;
-  /** Of the latest step. */
+  /** Preview of the latest step. */
   preview?: () => Promise<AimImage[]>;
-  /** Lets drawing go on (false: end it) once the step's listener is through. */
+  /** Continues drawing after the step's listener has returned; false ends it. */
   seen?: (goOn: boolean) => void;
 }
 
@@ -107,7 +107,7 @@ function send(message: FromWorker, transfer?: ArrayBuffer[]): void {
   port.post(message, transfer);
 }
 
-/** The memory of an answer's arrays, to be moved rather than copied. */
+/** The buffers of an answer's arrays, to be transferred instead of copied. */
 function buffers(value: unknown, found = new Set<ArrayBuffer>()): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) found.add(value.buffer as ArrayBuffer);
   else if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) buffers(child, found);

@@ -1,4 +1,4 @@
-/** What goes between `aim-js/worker` and its worker: calls one way; the other way their answers, and news while they run. */
+/** Messages between `aim-js/worker` and its worker: calls in one direction; answers and progress in the other. */
 import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
 import type { TunedKernel } from '../backend/tune.js';
 import type { CheckpointSource, Progress } from '../checkpoint/source.js';
@@ -15,7 +15,7 @@ import {
 import type { AimImage } from '../io/image.js';
 import type { AimConfigJson } from '../model/config.js';
 
-/** Options without what cannot be cloned. */
+/** Options without those that cannot be cloned. */
 type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;
 
 export type PlainImage = Pick<AimImage, 'width' | 'height' | 'data' | 'label' | 'seed'>;
@@ -26,7 +26,7 @@ export type PlainGenerated = Omit<Generated, 'images'> & { images: PlainImage[] 
 export type PlainStep = Omit<StepInfo, 'preview'>;
 export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters' | 'tensors'>;
 
-/** The calls a worker answers; `preview` names the running `generate` it looks into. */
+/** The calls that a worker answers; `preview` is given the number of a running `generate`. */
 export interface Calls {
   fromPretrained(source: CheckpointSource, options: Plain<LoadOptions>): ModelFacts;
   fromConfig(config: AimConfigJson, options: Plain<LoadOptions> & { seed?: number }): ModelFacts;
@@ -42,7 +42,7 @@ export type Request = {
   [K in keyof Calls]: { id: number; call: K; args: Parameters<Calls[K]>; listens: boolean };
 }[keyof Calls];
 
-/** `seen` follows each step once the listener is through with it; false means that it threw. */
+/** `seen` follows each step after its listener has returned; false means that it threw. */
 export type ToWorker = Request | { id: number; abort: true } | { id: number; seen: boolean };
 
 export type FromWorker =
@@ -73,10 +73,10 @@ export function plainError(error: unknown): PlainError {
   return { name, message, stack };
 }
 
-/** An error of the same class, so that `instanceof` and `code` tell the same as without a worker. */
+/** An error of the same class, so that `instanceof` and `code` are as without a worker. */
 export function revivedError({ name, message, stack }: PlainError): Error {
   const Type = TYPES[name];
-  // DisposedError words its own message, so it is set afterwards.
+  // The constructor of DisposedError composes its message, so it is set afterwards.
   return Type ? Object.assign(new Type(message), { message, stack }) : Object.assign(new Error(message), { name, stack });
 }
 

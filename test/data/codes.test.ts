@@ -192,7 +192,7 @@ describe('codes files', () => {
     ['another version', (_, m) => (m.version = '2'), /codes file of version 2, this program reads 1/],
     ['no tokens', (_, m) => (m.tokens = 'many'), /gives tokens as "many"/],
     ['no classes', (_, m) => (m.classes = '[]'), /does not name its classes/],
-    ['no fingerprint', (_, m) => (m.tokenizer = 'x'), /does not tell its tokenizer/],
+    ['no fingerprint', (_, m) => (m.tokenizer = 'x'), /has no fingerprint/],
     ['no labels', (t) => t.delete('labels'), /has no tensor labels/],
     [
       'another shape',
@@ -248,7 +248,7 @@ describe('codes files', () => {
 
     // One changed weight is another tokenizer.
     const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
-    changed.be.write(vqTokenizer.codebook(changed.params.vqvae as VqParams), Float32Array.of(0.123), 5);
+    changed.model.be.write(vqTokenizer.codebook(changed.model.params.vqvae as VqParams), Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);
     await changed.dispose();
   });

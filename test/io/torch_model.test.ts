@@ -69,7 +69,7 @@ it('takes a tokenizer from a file without a config beside it', async () => {
   await aim.loadPart('vqvae.', path);
   const header = await parseHeader(weights);
   for (const name of ['vqvae.quantize.embedding.weight', 'vqvae.post_quant_conv.bias'])
-    expect(await aim.read(name)).toEqual(await readFloats(weights, header, name));
+    expect(await aim.model.read(name)).toEqual(await readFloats(weights, header, name));
   await aim.dispose();
   expect((await failure(AiM.fromPretrained(path, { device }))).message).toMatch(/no file .*config\.json/);
 });

@@ -56,10 +56,10 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
     const { num_tokens: T, vocab_size: V } = aim.config;
     const tokens = Uint32Array.from({ length: 2 * T }, (_, i) => (i * 31) % V);
     const wasm = await AiM.fromPretrained(folder, { device: 'wasm' });
-    bringKernels(wasm.be);
+    bringKernels(wasm.model.be);
     const [got, want] = [
-      await trainingRun(aim, aim.params, tokens, Uint32Array.of(1, 4)),
-      await trainingRun(wasm, wasm.params, tokens, Uint32Array.of(1, 4)),
+      await trainingRun(aim.model, { params: aim.model.params, tokens, labels: Uint32Array.of(1, 4) }),
+      await trainingRun(wasm.model, { params: wasm.model.params, tokens, labels: Uint32Array.of(1, 4) }),
     ];
     await wasm.dispose();
     got.losses.forEach((loss, i) => {

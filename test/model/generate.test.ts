@@ -57,8 +57,8 @@ for (const device of ['wasm', 'webgpu'] as const) {
       if (!aim) return skip(NO_ADAPTER);
       for (const folder of [SMALL, fixture('mamba1-adaln-group')]) {
         const other = await AiM.fromPretrained(folder, { device });
-        const { be, config } = other;
-        const p = other.params.mamba.backbone;
+        const { be, config } = other.model;
+        const p = other.model.params.mamba.backbone;
         const [b, T, V] = [2, config.num_tokens, config.vocab_size];
         const t = be.from(
           Array.from({ length: b * T }, (_, i) => (i * 31) % V),
@@ -110,15 +110,15 @@ for (const device of ['wasm', 'webgpu'] as const) {
 
     it('stops on abort with the reason and frees its memory', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
-      const before = aim.be.bytes;
+      const before = aim.model.be.bytes;
       const abort = new AbortController();
       const reason = new Error('enough');
       await expect(
         aim.generate({ count: 3, signal: abort.signal, onStep: ({ step }) => step === 5 && abort.abort(reason) }),
       ).rejects.toBe(reason);
-      expect(aim.be.bytes).toBe(before);
+      expect(aim.model.be.bytes).toBe(before);
       await aim.generate({ count: 3 });
-      expect(aim.be.bytes).toBe(before);
+      expect(aim.model.be.bytes).toBe(before);
     });
   });
 }
@@ -153,6 +153,13 @@ describe('options', () => {
       [{ classes: ['Hat'] }, /no class "Hat".*Ankle boot/],
       [{ classes: [] }, /classes is empty/],
       [{ positions: 'both' as 'trained' }, /positions/],
+      [{ topk: 5 } as GenerateOptions, /generate: there is no option "topk"; did you mean topK\?/],
+      [{ prefix: [1] } as GenerateOptions, /there is no option "prefix"; it takes/],
+      [{ onStep: 3 } as unknown as GenerateOptions, /onStep is 3; it must be a function/],
+      [{ count: '3' } as unknown as GenerateOptions, /count is "3"/],
+      [{ seed: Number.MAX_SAFE_INTEGER, count: 2 }, /seed is .*with 2 images it must be at most/],
+      [{ cfgScale: 1e39 }, /cfgScale is 1e\+39/],
+      [null as unknown as GenerateOptions, /the options are null/],
     ];
     for (const [options, message] of wrong) {
       const error = await aim.generate(options).catch((e) => e);
@@ -169,6 +176,14 @@ describe('options', () => {
     const a = await tokens(aim, { count: 5, temperature: 0, seed: 1 });
     const b = await tokens(aim, { count: 5, topK: 1, seed: 9 });
     expect(b).toEqual(a);
+    await aim.dispose();
+  });
+
+  it('topK beyond the vocabulary keeps all tokens', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    const all = await tokens(aim, { count: 5, seed: 1 });
+    for (const topK of [aim.config.vocab_size, aim.config.vocab_size + 1, 2 ** 32 + 1])
+      expect(await tokens(aim, { count: 5, seed: 1, topK })).toEqual(all);
     await aim.dispose();
   });
 
@@ -197,6 +212,68 @@ it('encode and decode go through the tokenizer', async () => {
   await expect(aim.decode([[0, 1, 2, 512]])).rejects.toThrow(/code 3 is 512/);
   await aim.dispose();
 });
+
+describe('images to encode are refused by reason', () => {
+  const floats = (value: number) => ({ width: 4, height: 4, data: new Float32Array(48).fill(value) });
+  const bytes = (width: number, height: number, length: number) => ({ width, height, data: new Uint8Array(length) });
+  for (const [image, message] of [
+    [floats(Number.NaN), /value 0 of image 0 is NaN; pixels must be finite/],
+    [floats(Number.POSITIVE_INFINITY), /is Infinity/],
+    [bytes(1e9, 1e9, 16), /1000000000×1000000000 RGBA needs .* bytes, got 16/],
+    [bytes(0, 4, 0), /multiples of/],
+    [bytes(4, 4, 48), /4×4 RGBA needs 64 bytes, got 48/],
+    [{}, /image 0 is \{\}; pass an AimImage/],
+    [null, /image 0 is null/],
+  ] as const)
+    it(String(message), async () => {
+      const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+      const error = await aim.encode([image as never]).catch((e) => e);
+      expect(error).toBeInstanceOf(OptionError);
+      expect(error.message).toMatch(message);
+      await expect(aim.encode(null as never)).rejects.toThrow(/the images are null/);
+      await aim.dispose();
+    });
+});
+
+for (const device of ['wasm', 'webgpu'] as const)
+  describe(`generate on ${device} ends at once`, () => {
+    const open = async () => {
+      const aim = await AiM.fromPretrained(SMALL, { device });
+      const steps: number[] = [];
+      return { aim, steps };
+    };
+
+    it('when the model is disposed, by DisposedError', async ({ skip }) => {
+      if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
+      const { aim, steps } = await open();
+      const drawing = aim.generate({
+        count: 8,
+        batchSize: 2,
+        onStep: ({ step }) => {
+          steps.push(step);
+          if (steps.length === 3) void aim.dispose();
+        },
+      });
+      const error = await drawing.catch((e) => e);
+      expect(error).toBeInstanceOf(DisposedError);
+      expect(error.message).toMatch(/this AiM/);
+      // WebGPU may report what its device had finished already, but begins no further batch.
+      expect(steps.length).toBeLessThanOrEqual(device === 'wasm' ? 3 : aim.config.num_tokens);
+    });
+
+    it('when aborted or disposed while onStep never settles', async ({ skip }) => {
+      if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
+      const { aim } = await open();
+      const abort = new AbortController();
+      const reason = new Error('enough');
+      const stopped = aim.generate({ count: 1, signal: abort.signal, onStep: () => new Promise(() => {}) });
+      setTimeout(() => abort.abort(reason), 20);
+      await expect(stopped).rejects.toBe(reason);
+      const ended = aim.generate({ count: 1, onStep: () => new Promise(() => {}) });
+      setTimeout(() => void aim.dispose(), 20);
+      await expect(ended).rejects.toBeInstanceOf(DisposedError);
+    });
+  });
 
 it('the WASM module can come from a URL', async () => {
   const { readFileSync } = await import('node:fs');

@@ -82,8 +82,8 @@ describe.each([
     const labels = Array.from({ length: count }, (_, i) => i % 10);
     const drawn = [];
     for (const { aim, counts } of made) {
-      const { be } = aim;
-      const sampler = new Sampler(be, aim.config, aim.params.mamba.backbone, count, checkSampling({ topK: 8 }));
+      const { be } = aim.model;
+      const sampler = new Sampler(be, aim.config, aim.model.params.mamba.backbone, count, checkSampling({ topK: 8 }));
       sampler.start(labels, labels);
       await be.settle();
       Object.assign(counts, { launches: 0, groups: 0 });

@@ -198,15 +198,15 @@ describe.each(Object.entries(CASES))('a new %s', (kind, json) => {
   it('draws, guided by what is unconditional', async () => {
     const aim = await AiM.fromConfig(json as AimConfigJson, { device: 'wasm', seed: 4 });
     // addTo runs a kernel that WASM has for training only.
-    bringKernels(aim.be);
+    bringKernels(aim.model.be);
     const draw = async (cfgScale: number) => {
-      const sampler = new Sampler(aim.be, aim.config, aim.params.mamba.backbone, 3, checkSampling({ cfgScale }));
+      const sampler = new Sampler(aim.model.be, aim.config, aim.model.params.mamba.backbone, 3, checkSampling({ cfgScale }));
       sampler.start(values, [1, 2, 3]);
       sampler.next();
       // With fresh weights, whose adaLN is zero, only the first position depends on the condition.
-      const logits = await aim.be.read(sampler.logits);
+      const logits = await aim.model.be.read(sampler.logits);
       for (let t = 1; t < c.num_tokens; t++) sampler.next();
-      const tokens = await aim.be.read(sampler.tokens);
+      const tokens = await aim.model.be.read(sampler.tokens);
       sampler.dispose();
       return { tokens, logits };
     };

@@ -63,7 +63,7 @@ async function trained(trainer: Trainer, aim: AiM) {
   for await (const { loss } of trainer.run()) losses.push(loss);
   trainer.dispose();
   const parameters: Record<string, Uint32Array> = {};
-  for (const [name, { tensor }] of aim.named()) parameters[name] = bits(await aim.be.read(tensor));
+  for (const [name, { tensor }] of aim.model.named()) parameters[name] = bits(await aim.model.be.read(tensor));
   await aim.dispose();
   return { losses, parameters };
 }

@@ -19,7 +19,7 @@ const rowsOf = async (folder: string) => {
   const aim = await AiM.fromPretrained(folder, { device: 'wasm' });
   const source = await openFile(`${folder}/expected.safetensors`);
   try {
-    return { rows: (await verify(aim, source)).rows, parameters: [...aim.named().keys()] };
+    return { rows: (await verify(aim, source)).rows, parameters: [...aim.model.named().keys()] };
   } finally {
     await source.close();
     await aim.dispose();

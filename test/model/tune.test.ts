@@ -10,7 +10,7 @@ import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { CONFIG, codesFor } from '../train/tiny.js';
 
 const make = (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: 'webgpu', ...options });
-const choicesOf = (aim: AiM) => new Map((aim.be as WebGpuBackend).tuning.choices);
+const choicesOf = (aim: AiM) => new Map((aim.model.be as WebGpuBackend).tuning.choices);
 
 beforeEach(async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
@@ -34,7 +34,7 @@ it('keeps what it measured for the next load, and draws the same', async () => {
   expect(await aim.tune()).toEqual([]);
   const choices = choicesOf(aim);
   expect(choices.size).toBe(tuned.length);
-  kept = (aim.be as WebGpuBackend).tuning.questions.values().next().value;
+  kept = (aim.model.be as WebGpuBackend).tuning.questions.values().next().value;
   expect((await aim.generate({ count: 1 })).tokens).toEqual(before.tokens);
   await aim.dispose();
 
@@ -54,7 +54,7 @@ it('a choice that is kept is the one that runs', async () => {
 
   const plan = async (options: LoadOptions = {}) => {
     const again = await make(options);
-    const be = again.be as WebGpuBackend;
+    const be = again.model.be as WebGpuBackend;
     const dims = Object.fromEntries(Object.entries(question.attrs));
     const got = be.tuning.choose(
       { choice: 'rows', candidates: question.candidates, usual: -1 },

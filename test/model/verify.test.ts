@@ -82,16 +82,16 @@ describe('weights rounded to float16', () => {
 
   it('do not hide a wrong weight or a wrong token', async ({ skip }) => {
     if (!aim) return skip(NO_ADAPTER);
-    const { tensor } = aim.named().get('mamba.backbone.layers.1.mixer.out_proj.weight')!;
+    const { tensor } = aim.model.named().get('mamba.backbone.layers.1.mixer.out_proj.weight')!;
     expect(tensor.dtype).toBe('f16');
-    const values = await aim.be.read(tensor);
-    aim.be.write(
+    const values = await aim.model.be.read(tensor);
+    aim.model.be.write(
       tensor,
       values.map((v) => v * 1.02),
     );
     const logits = await verify(aim, await goldensOf(folder, /^input|forward\.logits/));
     expect(logits.rows).toMatchObject([{ name: 'forward.logits', ok: false }]);
-    aim.be.write(tensor, values);
+    aim.model.be.write(tensor, values);
     const other = (name: string, data: Float32Array | Int32Array) => {
       if (/greedy/.test(name)) data[data.length - 1]! ^= 1;
     };
@@ -104,7 +104,7 @@ describe('mode', () => {
   it('tells what the device does, not what was asked for', async ({ skip }) => {
     const modeOf = async (device: 'wasm' | 'webgpu', folder = fixture('mamba2-adaln')) => {
       const aim = await AiM.fromPretrained(folder, { device, dtype: 'f16', precision: 'mixed' });
-      const { matrixUnits: halfProducts } = aim.be.traits;
+      const { matrixUnits: halfProducts } = aim.model.be.traits;
       const mode = verifyMode(aim);
       await aim.dispose();
       return { halfProducts, ...mode };

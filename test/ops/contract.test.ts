@@ -35,7 +35,7 @@ describe('a mistake in a spec is reported with the op and the tensor', () => {
   const wrong = (shape: string): OpCases => {
     const tensors = { x: { shape: 'm n', io: 'in' }, y: { shape, io: 'out' } } as const;
     const rest = { webgpu: () => ({ workgroups: [1] as [number] }), tolerance: { f32: 0, reason: 'not compared' } };
-    return { entry: entry('silu', 'forward', '', { tensors, ...rest }), cases: [{ m: 2, n: 3 }] };
+    return { entry: entry('silu', 'forward', silu.forward.shader, { tensors, ...rest }), cases: [{ m: 2, n: 3 }] };
   };
 
   it('a size that no case gives', () => {

@@ -56,11 +56,11 @@ it('a batch beyond what the device binds is refused, and gives back what it got'
   const codes = 2 ** 17;
   const large = { ...config, vocab_size: codes, vq_config: { ...config.vq_config, n_embed: codes } };
   const aim = await AiM.fromConfig(large, { device: 'webgpu' });
-  const before = aim.be.bytes;
+  const before = aim.model.be.bytes;
   const error = await failure(aim.generate({ count: 4096, batchSize: 4096 }));
   expect(error).toBeInstanceOf(OutOfMemoryError);
   expect(error.message).toMatch(/a tensor of \[.*\] needs \d+ MiB but this GPU device binds at most.*draw fewer images at once/);
-  expect(aim.be.bytes).toBe(before);
+  expect(aim.model.be.bytes).toBe(before);
   await aim.dispose();
 });
 
@@ -75,7 +75,7 @@ it('a GPU that runs out of memory says so, and the model works again after it', 
     const limit = (bytes) => spawnSync('prlimit', ['--pid', String(process.pid), '--as=' + bytes + ':unlimited']);
     const used = () => Number(/VmSize:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
     const aim = await AiM.fromPretrained(${JSON.stringify(SMALL)}, { device: 'webgpu' });
-    const { be } = aim;
+    const { be } = aim.model;
     const small = be.from([1, 2, 3, 4]);
     await be.read(small);
     limit(used() + 600 * 2 ** 20);
@@ -86,8 +86,8 @@ it('a GPU that runs out of memory says so, and the model works again after it', 
       }
     })().catch((e) => e);
     limit('unlimited');
-    const again = await aim.read('mamba.backbone.norm_f.weight');
-    console.log(JSON.stringify({ typed: error instanceof OutOfMemoryError, message: String(error), values: again.length, devices: aim.recoveries }));
+    const again = await aim.model.read('mamba.backbone.norm_f.weight');
+    console.log(JSON.stringify({ typed: error instanceof OutOfMemoryError, message: String(error), values: again.length, devices: aim.model.recoveries }));
     process.exit(0);`;
   const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', script]);
   expect(JSON.parse(stdout || JSON.stringify(stderr))).toEqual({

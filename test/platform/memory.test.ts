@@ -76,10 +76,10 @@ const TINY: AimConfigJson = {
 /** A checkpoint of it. */
 async function saveTiny(dir: string): Promise<string> {
   const aim = await AiM.fromConfig(TINY, { device: 'wasm', seed: 1 });
-  const model = [...aim.named()].map(([name, { spec }]) => ({
+  const model = [...aim.model.named()].map(([name, { spec }]) => ({
     name,
     shape: spec.shape,
-    data: async () => toCheckpoint(spec, await aim.read(name)),
+    data: async () => toCheckpoint(spec, await aim.model.read(name)),
   }));
   const path = await saveCheckpoint(dir, { config: TINY, model, optimizer: [], state: { step: 0 } });
   await aim.dispose();

@@ -3,7 +3,7 @@
  * it is given and the web platform, so that Node, Deno and a page can all run it.
  */
 import type * as Library from '../../src/index.js';
-import type * as Training from '../../src/train/index.js';
+import type * as Training from '../../src/train.js';
 
 export interface Place {
   device: 'wasm' | 'webgpu';
@@ -114,7 +114,7 @@ export async function prove(
         const steps: number[] = [];
         const onStep = ({ step }: Library.StepInfo) => void (steps.push(step) === 5 && lose());
         const { tokens } = await aim.generate({ ...options, onStep });
-        if (aim.recoveries !== 1) return `${aim.recoveries} devices were replaced`;
+        if (aim.model.recoveries !== 1) return `${aim.model.recoveries} devices were replaced`;
         if (String(tokens) !== String(drawn.tokens)) return 'the tokens are others';
         return steps.every((step, i) => step === i + 1) ? '' : `the steps were ${steps}`;
       });
@@ -142,12 +142,12 @@ export async function prove(
     if (device === 'webgpu')
       await check('a lost device in training', async () => {
         await aim.loadPart('mamba.', `${fixtures}/${MODELS[0]}`);
-        const before = aim.recoveries;
+        const before = aim.model.recoveries;
         const losses = await train((step, trainer) => {
           if (step === 3) return trainer.keep();
           if (step === 5) lose();
         });
-        if (aim.recoveries - before !== 1) return `${aim.recoveries - before} devices were replaced`;
+        if (aim.model.recoveries - before !== 1) return `${aim.model.recoveries - before} devices were replaced`;
         return String(losses) === String(proof.losses) ? '' : `the losses were ${losses}, undisturbed ${proof.losses}`;
       });
 

@@ -38,14 +38,14 @@ const weights = async (model: AiM) => {
     'mamba.backbone.norm_f.weight',
     'vqvae.decoder.conv_in.weight',
   ];
-  return Promise.all(names.map(async (name) => [...(await model.read(name))]));
+  return Promise.all(names.map(async (name) => [...(await model.model.read(name))]));
 };
 const pixels = ({ images }: Pick<Generated, 'images'>) => images.map((image) => [...image.data]);
 /** Runs with its own device, and with the reason printed where there is none. */
 const onGpu = (name: string, work: () => Promise<void>) => it(name, ({ skip }) => (here ? work() : skip(NO_ADAPTER)));
 
 onGpu('drawing goes on, and tells each step once', async () => {
-  const before = aim.recoveries;
+  const before = aim.model.recoveries;
   const losses = new Set(['0 3', '2 16']);
   const told: string[] = [];
   let previews = 0;
@@ -65,7 +65,7 @@ onGpu('drawing goes on, and tells each step once', async () => {
   expect(got.tokens).toEqual(want.tokens);
   expect(pixels(got)).toEqual(pixels(want));
   expect(told).toEqual([0, 2].flatMap((first) => Array.from({ length: 16 }, (_, i) => `${first} ${i + 1}`)));
-  expect([losses.size, previews, aim.recoveries - before]).toEqual([0, 2, 3]);
+  expect([losses.size, previews, aim.model.recoveries - before]).toEqual([0, 2, 3]);
 });
 
 onGpu('encoding and decoding go on, also when the device was lost between two calls', async () => {
@@ -79,13 +79,13 @@ onGpu('encoding and decoding go on, also when the device was lost between two ca
 });
 
 onGpu('two calls at once share the new device', async () => {
-  const before = [aim.recoveries, devices.length];
+  const before = [aim.model.recoveries, devices.length];
   const both = Promise.all([aim.generate(options), aim.decode(want.tokens)]);
   lose();
   const [drawn, decoded] = await both;
   expect(drawn.tokens).toEqual(want.tokens);
   expect(pixels({ images: decoded })).toEqual(pixels(want));
-  expect([aim.recoveries, devices.length]).toEqual(before.map((n) => n + 1));
+  expect([aim.model.recoveries, devices.length]).toEqual(before.map((n) => n + 1));
 });
 
 onGpu('abort while the device is replaced gives the reason; the model is whole after it', async () => {
@@ -144,7 +144,7 @@ onGpu('loading goes on', async () => {
   let losses = 0;
   const onProgress = ({ loaded, total }: Progress) => void (loaded === total && losses++ === 0 && lose());
   const other = await AiM.fromPretrained(SMALL, { device: 'webgpu', onProgress });
-  expect(other.recoveries).toBe(1);
+  expect(other.model.recoveries).toBe(1);
   expect(await weights(other)).toEqual(await weights(untouched));
   await other.dispose();
   const never = await withDevices(
@@ -161,7 +161,7 @@ onGpu('fresh weights and parts loaded later come back too', async () => {
   lose();
   await devices.at(-1)!.lost;
   expect(await weights(other)).toEqual(before);
-  expect([other.recoveries, String(before) === String(await weights(untouched))]).toEqual([1, false]);
+  expect([other.model.recoveries, String(before) === String(await weights(untouched))]).toEqual([1, false]);
   await other.dispose();
 });
 
@@ -193,7 +193,7 @@ onGpu('weights that are no longer there, or no longer the same, end in a DeviceE
 });
 
 onGpu("the caller's own device is not replaced", async () => {
-  const { device } = aim.be as unknown as { device: GPUDevice };
+  const { device } = aim.model.be as unknown as { device: GPUDevice };
   const mine = await AiM.fromPretrained(SMALL, { device });
   const [before, running] = [devices.length, failure(mine.generate(options))];
   device.destroy();

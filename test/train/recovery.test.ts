@@ -48,7 +48,7 @@ async function run(disturb: (where: string, trainer: Trainer) => unknown) {
   await disturb('checkpoint', trainer);
   const files = await contents(trainer);
   trainer.dispose();
-  const { recoveries } = aim;
+  const { recoveries } = aim.model;
   await aim.dispose();
   return { told, tokens: drawn.tokens, files, recoveries };
 }

@@ -69,7 +69,7 @@ describe('stage 2', () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = await open(aim, { lr: 1e-3, ...options });
     for await (const _ of trainer.run()) void _;
-    const values = [...(await aim.be.read(aim.params.mamba.backbone.embeddings.word_embeddings.weight))];
+    const values = [...(await aim.model.be.read(aim.model.params.mamba.backbone.embeddings.word_embeddings.weight))];
     trainer.dispose();
     await aim.dispose();
     return values;
@@ -133,22 +133,38 @@ describe('stage 2', () => {
   it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, steps: 9, lr: 1e-3, evalEvery: 0 });
-    const norm = aim.params.mamba.backbone.norm_f.weight;
-    const word = aim.params.mamba.backbone.embeddings.word_embeddings.weight;
+    const norm = aim.model.params.mamba.backbone.norm_f.weight;
+    const word = aim.model.params.mamba.backbone.embeddings.word_embeddings.weight;
     let kept: Float32Array | undefined;
     const error = await (async () => {
       for await (const { step } of trainer.run()) {
         if (step !== 3) continue;
-        aim.be.write(norm, Float32Array.of(Number.NaN), 5);
-        kept = Float32Array.from(await aim.be.read(word));
+        aim.model.be.write(norm, Float32Array.of(Number.NaN), 5);
+        kept = Float32Array.from(await aim.model.be.read(word));
       }
     })().catch((e) => e);
     expect(error).toBeInstanceOf(TrainingError);
     expect(error.message).toMatch(/step [45]: the gradient of mamba\.backbone\..* is not finite.*lower lr/);
     // One step was under way when the weight was spoilt.
     expect(trainer.step).toBeLessThanOrEqual(4);
-    expect(Float32Array.from(await aim.be.read(word)).every(Number.isFinite)).toBe(true);
+    expect(Float32Array.from(await aim.model.be.read(word)).every(Number.isFinite)).toBe(true);
     expect(kept).toBeDefined();
+    trainer.dispose();
+    await aim.dispose();
+  });
+
+  it('two runs at once are refused, and an earlier one after a later', async () => {
+    const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
+    const trainer = await open(aim, { steps: 4 });
+    const [first, second] = [trainer.run(), trainer.run()];
+    const both = await Promise.allSettled([first.next(), second.next()]);
+    expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+    expect((both[1] as PromiseRejectedResult).reason).toBeInstanceOf(OptionError);
+    expect(String((both[1] as PromiseRejectedResult).reason)).toMatch(/run\(\) of this trainer is under way/);
+    const third = trainer.run();
+    expect((await third.next()).value?.step).toBe(2);
+    await expect(first.next()).rejects.toThrow(/another run\(\) of this trainer has begun/);
+    expect((await third.next()).value?.step).toBe(3);
     trainer.dispose();
     await aim.dispose();
   });
@@ -164,6 +180,15 @@ describe('stage 2', () => {
       [{ emaDecay: 1 }, /emaDecay is 1/],
       [{ epochs: 1, steps: 1 }, /both given/],
       [{ labelDropout: 2 }, /labelDropout is 2/],
+      [{ evalItems: 1.5 }, /evalItems is 1.5/],
+      [{ evalItems: -3 }, /evalItems is -3/],
+      [{ betas: [1, 1] }, /betas is \[1,1\]/],
+      [{ betas: [Number.NaN, 0.9] }, /betas is/],
+      [{ eps: Number.NaN }, /eps is NaN/],
+      [{ lossScale: 0.5 }, /lossScale is 0.5/],
+      [{ learningRate: 1 } as Partial<TrainerOptions>, /Trainer: there is no option "learningRate"/],
+      [{ batchsize: 1 } as Partial<TrainerOptions>, /did you mean batchSize\?/],
+      [{ model: {} as AiM }, /the model must be an AiM of 'aim-js'/],
     ];
     for (const [options, message] of wrong) {
       expect(() => new Trainer({ model: aim, data, ...options })).toThrow(OptionError);

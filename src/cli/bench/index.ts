@@ -1,9 +1,9 @@
 /** `aim bench`: how fast, and of what the device can give how much. */
-import { AiM } from '../../aim.js';
 import type { Backend } from '../../backend/backend.js';
 import { createBackend } from '../../backend/create.js';
 import { noise } from '../../backend/tune.js';
 import { type AimConfigJson, PRESETS } from '../../model/config.js';
+import { Model } from '../../model/model.js';
 import { dawnToggles } from '../../platform/runtime.js';
 import { loadModel } from '../model.js';
 import { copyBandwidth, gemmCeiling } from './measure.js';
@@ -35,7 +35,7 @@ type Placement = { dtype?: 'f32' | 'f16'; precision?: 'f32' | 'mixed' };
 /** A model to be measured. */
 interface Subject {
   name: string;
-  open(how: Placement): Promise<AiM>;
+  open(how: Placement): Promise<Model>;
 }
 
 export async function benchCommand(argv: string[], signal: AbortSignal): Promise<number> {
@@ -94,16 +94,19 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   const options = { ...device, signal };
   // Values of the right size; true random numbers for hundreds of millions of weights would take longer than the measurement.
   const random = (json: AimConfigJson, how: Placement = {}) =>
-    AiM.filled(json, { ...options, ...how }, (spec, _, out) => {
+    Model.filled(json, { ...options, ...how }, (spec, _, out) => {
       if (out.length < 1e5) spec.init(spec.shape, Math.random, out);
       else out.set(noise(out.length, Math.sqrt((3 * spec.shape[0]!) / out.length)));
     });
-  const loaded: Subject = { name: model ?? 'fashion-mnist', open: (how) => loadModel(model, { ...options, ...how }) };
+  const loaded: Subject = {
+    name: model ?? 'fashion-mnist',
+    open: async (how) => (await loadModel(model, { ...options, ...how })).model,
+  };
   const preset = (name: Preset, layer: Mixer): Subject => ({
     name,
     open: (how) => random({ ...PRESETS[name], ssm_cfg: { layer } }, how),
   });
-  const use = async <R>({ open }: Subject, how: Placement, work: (aim: AiM) => Promise<R>): Promise<R> => {
+  const use = async <R>({ open }: Subject, how: Placement, work: (aim: Model) => Promise<R>): Promise<R> => {
     const aim = await open(how);
     try {
       return await work(aim);

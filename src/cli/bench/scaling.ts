@@ -1,6 +1,7 @@
 /** How the time of drawing and of training grows with batch, tokens, width and depth: one at a time, with fitted exponents. */
-import type { AiM } from '../../aim.js';
+
 import { type AimConfigJson, parseConfig, VQ_F16 } from '../../model/config.js';
+import type { Model } from '../../model/model.js';
 import { exponent } from './measure.js';
 import type { Row } from './report.js';
 import { type Context, generation, type Measured, round, training } from './suites.js';
@@ -31,7 +32,7 @@ function axes(base: AimConfigJson, batch: number): Record<string, Map<number, Po
 interface Work {
   of: string;
   batch: number;
-  measure(aim: AiM, batch: number): Promise<Measured>;
+  measure(aim: Model, batch: number): Promise<Measured>;
 }
 
 /**
@@ -39,7 +40,7 @@ interface Work {
  * @param add takes each row as it is measured.
  */
 export async function scaling(
-  make: (json: AimConfigJson) => Promise<AiM>,
+  make: (json: AimConfigJson) => Promise<Model>,
   base: AimConfigJson,
   trained: number,
   c: Context,

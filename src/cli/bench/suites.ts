@@ -1,10 +1,10 @@
 /** What `aim bench` measures: each function gives a row of a table. */
-import type { AiM } from '../../aim.js';
 import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { BYTES } from '../../core/tensor.js';
 import { type Codes, tokenizerFingerprint } from '../../data/codes.js';
 import type { MixerName } from '../../model/mixers.js';
+import type { Model } from '../../model/model.js';
 import { checkSampling, drawTokens, Sampler } from '../../model/sampler.js';
 import { tokenizerOf } from '../../model/tokenizers.js';
 import { Trainer } from '../../train/trainer.js';
@@ -58,7 +58,7 @@ async function profiled(c: Context, of: string, be: Backend, fn: () => Promise<u
 
 /** Tokens of a batch, conditioning included and decoding left out. */
 export async function generation(
-  aim: AiM,
+  aim: Model,
   name: string,
   batch: number,
   dtype: string,
@@ -101,7 +101,7 @@ export async function generation(
 }
 
 /** Codes of square images → pixels on the device. */
-export async function decoding(aim: AiM, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
+export async function decoding(aim: Model, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
   const { be, config, params } = aim;
   const side = Math.sqrt(config.num_tokens);
   const codes = Uint32Array.from({ length: batch * config.num_tokens }, (_, i) => (i * 7919) % config.vocab_size);
@@ -127,7 +127,7 @@ export async function decoding(aim: AiM, name: string, batch: number, precision:
 }
 
 /** A whole training step of stage 2: forward, backward, clipping, AdamW. */
-export async function training(aim: AiM, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
+export async function training(aim: Model, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
   const { config, be } = aim;
   // The first two warm up.
   const steps = c.runs + 2;

@@ -1,0 +1,7 @@
+/** JSON texts as files hold them. */
+
+/** The text without the byte order mark that some editors write at its beginning. */
+export const withoutBom = (text: string): string => text.replace(/^\uFEFF/, '');
+
+/** Parses the text of a JSON file. Throws SyntaxError like JSON.parse. */
+export const parseJson = (text: string): unknown => JSON.parse(withoutBom(text));

@@ -1,0 +1,64 @@
+/** Class names of a checkpoint, and the classes that a caller asks for by number or name. */
+import { CheckpointError, OptionError } from '../core/errors.js';
+import { parseJson } from '../core/json.js';
+import { shown } from '../core/options.js';
+
+/** Class numbers or names, or 'all'. */
+export type ClassChoice = readonly (number | string)[] | number | string;
+
+/** Classes named in an error message at most. */
+const NAMED = 40;
+
+/** The names in a classes.json; undefined without one. Throws CheckpointError unless it lists `count` names. */
+export function parseClasses(text: string | undefined, count: number): string[] | undefined {
+  if (text === undefined) return undefined;
+  let names: unknown;
+  try {
+    names = parseJson(text);
+  } catch {}
+  if (!Array.isArray(names) || names.length !== count || !names.every((n) => typeof n === 'string'))
+    throw new CheckpointError(`classes.json must be a list of ${count} names, one per class; correct it or take it away.`);
+  return names;
+}
+
+/**
+ * The numbers of the classes asked for. A string is looked up among `names`: an exact match first; then ignoring case, Unicode
+ * normalisation and blanks around it; then as the digits of a number. Throws OptionError for an unknown class, and for a name
+ * that several classes have, with their numbers.
+ *
+ * @param count number of classes of the model, so numbers go from 0 to count − 1.
+ */
+export function resolveClasses(classes: ClassChoice = 'all', count: number, names: readonly string[] | undefined): number[] {
+  if (classes === 'all') return Array.from({ length: count }, (_, i) => i);
+  const list = Array.isArray(classes) ? (classes as (number | string)[]) : [classes as number | string];
+  if (list.length === 0) throw new OptionError("classes is empty; name at least one class, or 'all'.");
+  return list.map((one) => resolveClass(one, count, names));
+}
+
+function resolveClass(wanted: number | string, count: number, names: readonly string[] | undefined): number {
+  const isClass = (k: number) => Number.isInteger(k) && k >= 0 && k < count;
+  if (typeof wanted === 'number' && isClass(wanted)) return wanted;
+  if (typeof wanted === 'string') {
+    const found = matches(wanted, names ?? []);
+    if (found.length === 1) return found[0]!;
+    if (found.length > 1)
+      throw new OptionError(
+        `class ${shown(wanted)} may be ${found.map((k) => `${k} (${names![k]})`).join(' or ')}; give the number of the one you mean.`,
+      );
+    const digits = wanted.trim();
+    if (/^\d+$/.test(digits) && isClass(Number(digits))) return Number(digits);
+  }
+  const listed = names && names.slice(0, NAMED).join(', ') + (names.length > NAMED ? ', …' : '');
+  const choice = listed ? ` or one of ${listed}` : ' (this model has no class names)';
+  throw new OptionError(`there is no class ${shown(wanted)}; use a number from 0 to ${count - 1}${choice}.`);
+}
+
+/** Numbers of the classes that `wanted` names. */
+function matches(wanted: string, names: readonly string[]): number[] {
+  const where = (fits: (name: string) => boolean) => names.flatMap((name, k) => (fits(name) ? [k] : []));
+  const exact = where((name) => name === wanted);
+  if (exact.length) return exact;
+  const plain = (name: string) => name.trim().normalize('NFC').toLowerCase();
+  const key = plain(wanted);
+  return where((name) => plain(name) === key);
+}

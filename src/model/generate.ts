@@ -1,0 +1,168 @@
+/** Drawing images in batches: from checked options to tokens, images and previews. */
+import { OptionError } from '../core/errors.js';
+import { checkOptions, type OptionTable } from '../core/options.js';
+import { AimImage } from '../io/image.js';
+import { resolveClasses } from './classes.js';
+import { assertFinite, decodeTensor, greyFrom } from './images.js';
+import type { Model, Placed } from './model.js';
+import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Class numbers or names, taken in turn until `count` images are drawn; 'all' (the default) is every class. */
+  classes?: readonly (number | string)[] | number | string;
+  /** Number of images. Default: one per class given. */
+  count?: number;
+  /** Image i is drawn with seed + i, so any image can be drawn again alone. Default 0. */
+  seed?: number;
+  /** Images drawn at once; changes speed and memory, never an image. Default: by backend. */
+  batchSize?: number;
+  /** Called after each position of each batch; may be async. */
+  onStep?: (step: StepInfo) => unknown;
+  signal?: AbortSignal | undefined;
+}
+
+export const GENERATE = {
+  ...SAMPLING,
+  classes: { type: 'other', about: "class numbers or names, taken in turn; 'all' is every class" },
+  count: { type: 'integer', min: 1, max: 1e6, about: 'number of images; by default one per class given' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'image i is drawn with seed + i' },
+  batchSize: { type: 'integer', min: 1, max: 4096, about: 'images drawn at once; changes speed and memory only' },
+  onStep: { type: 'function', about: 'called after each position of each batch' },
+  signal: { type: 'signal', about: 'stops the drawing' },
+} as const satisfies OptionTable<GenerateOptions>;
+
+export interface StepInfo {
+  /** Tokens drawn of each image in this batch, from 1 to `steps`. */
+  step: number;
+  steps: number;
+  /** Images first … first + batch − 1 of `count` are being drawn. */
+  first: number;
+  batch: number;
+  count: number;
+  /** Images decoded from the tokens so far; the part not drawn yet is grey. */
+  preview(): Promise<AimImage[]>;
+}
+
+export interface Generated {
+  images: AimImage[];
+  /** [T] codes of each image, raster order. */
+  tokens: Uint32Array[];
+  labels: number[];
+  seeds: number[];
+}
+
+/** Options after checking: what to draw, in which batches. */
+interface Order {
+  labels: number[];
+  seeds: number[];
+  batchSize: number;
+  sampling: Sampling;
+  onStep: GenerateOptions['onStep'];
+  signal: AbortSignal | undefined;
+}
+
+function checkGenerate(model: Model, given: GenerateOptions | undefined): Order {
+  const {
+    classes: choice,
+    count: n,
+    seed,
+    batchSize,
+    onStep,
+    signal,
+    ...sampling
+  } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE);
+  const classes = resolveClasses(choice, model.config.num_classes, model.classes);
+  const count = n ?? classes.length;
+  if (seed > Number.MAX_SAFE_INTEGER - count)
+    throw new OptionError(`seed is ${seed}; with ${count} images it must be at most ${Number.MAX_SAFE_INTEGER - count}.`);
+  return {
+    labels: Array.from({ length: count }, (_, i) => classes[i % classes.length]!),
+    seeds: Array.from({ length: count }, (_, i) => seed + i),
+    batchSize: Math.min(count, batchSize ?? model.be.traits.defaultBatch),
+    sampling: checkSampling(sampling),
+    onStep,
+    signal,
+  };
+}
+
+/** Draws images. See AiM.generate. */
+export async function generate(model: Model, given: GenerateOptions | undefined): Promise<Generated> {
+  const order = checkGenerate(model, given);
+  const { labels, seeds, batchSize, signal } = order;
+  const result: Generated = { images: [], tokens: [], labels, seeds };
+  const samplers = new SamplerCache(model, order.sampling);
+  try {
+    for (let first = 0; first < labels.length; first += batchSize) {
+      signal?.throwIfAborted();
+      const { codes, images } = await drawBatch(model, order, samplers, first);
+      const T = model.config.num_tokens;
+      images.forEach(({ width, height, data }, i) => {
+        result.tokens.push(codes.slice(i * T, (i + 1) * T));
+        result.images.push(new AimImage({ width, height, data, label: labels[first + i], seed: seeds[first + i] }));
+      });
+    }
+  } finally {
+    samplers.dispose();
+  }
+  return result;
+}
+
+/** The sampler of the latest device and batch size: batches share it while both stay the same. */
+class SamplerCache {
+  private sampler: Sampler | undefined;
+
+  constructor(
+    private readonly model: Model,
+    private readonly sampling: Sampling,
+  ) {}
+
+  get({ be, params }: Placed, count: number): Sampler {
+    if (this.sampler?.be === be && this.sampler.count === count) return this.sampler;
+    this.dispose();
+    this.sampler = new Sampler(be, this.model.config, params.mamba.backbone, count, this.sampling);
+    return this.sampler;
+  }
+
+  dispose(): void {
+    this.sampler?.dispose();
+    this.sampler = undefined;
+  }
+}
+
+/** Draws images first … first + batchSize − 1, and again from their first token when the device was lost meanwhile. */
+function drawBatch(
+  model: Model,
+  { labels, seeds, batchSize, onStep, signal }: Order,
+  samplers: SamplerCache,
+  first: number,
+): Promise<{ codes: Uint32Array; images: AimImage[] }> {
+  const { config } = model;
+  const count = labels.length;
+  const batch = Math.min(batchSize, count - first);
+  let reported = 0;
+  return model.attempt(async (on) => {
+    const sampler = samplers.get(on, batch);
+    sampler.start(labels.slice(first, first + batch), seeds.slice(first, first + batch));
+    const onDone = async (step: number) => {
+      // A batch that is drawn again reports each step once.
+      if (step <= reported) return;
+      const preview = async () => {
+        const images = await decodeTensor(on, config, sampler.tokens);
+        // The device may be some steps ahead of the step reported.
+        greyFrom(images, step, config.num_tokens);
+        return images;
+      };
+      // A callback that never settles does not outlive an abort.
+      const seen = onStep!({ step, steps: config.num_tokens, first, batch, count, preview });
+      if (isPromise(seen)) await model.whileLive(seen, signal);
+      reported = step;
+    };
+    await drawTokens(on.be, sampler, config.num_tokens, { signal, onDone: onStep && onDone });
+    const [codes, logits] = await Promise.all([on.be.read(sampler.tokens), on.be.read(sampler.logits)]);
+    assertFinite('the logits', logits);
+    return { codes: codes as Uint32Array, images: await decodeTensor(on, config, sampler.tokens, signal) };
+  }, signal);
+}
+
+const isPromise = (value: unknown): value is PromiseLike<unknown> =>
+  typeof (value as Partial<PromiseLike<unknown>> | null | undefined)?.then === 'function';

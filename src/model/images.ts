@@ -1,0 +1,101 @@
+/** The tokenizer on images of any number: pixels to codes and codes to images, in chunks that bound the memory of activations. */
+import type { Backend } from '../backend/backend.js';
+import { CheckpointError } from '../core/errors.js';
+import type { NumArray, Tensor } from '../core/tensor.js';
+import { AimImage } from '../io/image.js';
+import type { AimConfig } from './config.js';
+import type { Placed } from './model.js';
+import { tokenizerOf } from './tokenizers.js';
+
+/** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
+const ACTIVATION_BYTES = 128 * 2 ** 20;
+
+/** How many images of this size go through the tokenizer at once. */
+export function imagesAtOnce({ tokenizer }: AimConfig, height: number, width: number): number {
+  const perImage = height * width * tokenizerOf(tokenizer).largestBytesPerPixel(tokenizer);
+  return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
+}
+
+/** Pixels [n, h, w, 3] in [-1, 1] → codes [n·T'], in one pass. */
+export async function encodeChunk(
+  { be, params }: Placed,
+  { tokenizer: config }: AimConfig,
+  pixels: Float32Array,
+  shape: readonly [number, number, number, number],
+): Promise<Uint32Array> {
+  const x = be.from(pixels, shape);
+  const tokenizer = tokenizerOf(config);
+  const z = tokenizer.encode(be, params.vqvae, config, x);
+  const codes = tokenizer.quantize(be, params.vqvae, config, z);
+  try {
+    return (await be.read(codes)) as Uint32Array;
+  } finally {
+    be.free(x, z, codes);
+  }
+}
+
+/** Side of the images that square grids of `length` codes decode to. */
+const sideOf = (config: AimConfig, length: number) => (Math.sqrt(length) * config.image_size) / Math.sqrt(config.num_tokens);
+
+/** Codes [n, T] on the device → images. Throws CheckpointError when pixels are not finite; rejects with `signal.reason`. */
+export async function decodeTensor(
+  { be, params }: Placed,
+  config: AimConfig,
+  tokens: Tensor,
+  signal?: AbortSignal,
+): Promise<AimImage[]> {
+  const [n, length] = tokens.shape as [number, number];
+  const side = Math.sqrt(length);
+  const size = sideOf(config, length);
+  const chunk = imagesAtOnce(config, size, size);
+  const images: AimImage[] = [];
+  const codes = n > chunk ? ((await be.read(tokens)) as Uint32Array) : undefined;
+  const take = async (first: number, count: number, pixels: Promise<NumArray>) => {
+    const values = await pixels;
+    const data = values instanceof Float32Array ? values : Float32Array.from(values);
+    assertFinite('the decoded pixels', data);
+    const one = size * size * 3;
+    for (let i = 0; i < count; i++)
+      images[first + i] = new AimImage({ width: size, height: size, data: data.slice(i * one, (i + 1) * one) });
+  };
+  // A chunk is read while the device computes the next.
+  let before: Promise<void> | undefined;
+  for (let at = 0; at < n; at += chunk) {
+    signal?.throwIfAborted();
+    const k = Math.min(chunk, n - at);
+    const part = codes ? codesOnDevice(be, codes.subarray(at * length, (at + k) * length)) : be.reshape(tokens, [n * length]);
+    const pixels = tokenizerOf(config.tokenizer).decode(be, params.vqvae, config.tokenizer, part, [k, side, side]);
+    const taken = take(at, k, be.read(pixels));
+    be.free(pixels, codes && part);
+    // Its failure is reported where it is awaited. Should the chunk before have failed, it is not awaited any more.
+    taken.catch(() => {});
+    await before;
+    before = taken;
+  }
+  await before;
+  return images;
+}
+
+const codesOnDevice = (be: Backend, codes: Uint32Array) => be.from(codes, [codes.length], 'u32');
+
+/** Decoded images whose tokens from `step` on are not drawn yet: the patches of those become grey. Changes the images. */
+export function greyFrom(images: readonly AimImage[], step: number, tokens: number): void {
+  const side = Math.sqrt(tokens);
+  for (const { width, data } of images) {
+    const patch = width / side;
+    for (let t = step; t < tokens; t++) {
+      const [y0, x0] = [Math.floor(t / side) * patch, (t % side) * patch];
+      for (let y = y0; y < y0 + patch; y++) data.fill(0, (y * width + x0) * 3, (y * width + x0 + patch) * 3);
+    }
+  }
+}
+
+/** Weights that are finite each can still overflow together, and then every token would be drawn from nothing. */
+export function assertFinite(what: string, values: ArrayLike<number>): void {
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i]))
+      throw new CheckpointError(
+        `${what} are not finite: the weights are damaged or too large for float32; load another checkpoint.`,
+      );
+  }
+}

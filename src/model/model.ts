@@ -1,0 +1,354 @@
+/**
+ * A model on a device: configuration, parameters and what brings them back when the device is lost. AiM, the trainer, `verify` and
+ * `tokenize` stand on this class; it is no part of the public API.
+ */
+import type { Backend } from '../backend/backend.js';
+import { createBackend, DEVICE, type DeviceOptions } from '../backend/create.js';
+import type { TunedKernel } from '../backend/tune.js';
+import { WebGpuBackend } from '../backend/webgpu.js';
+import { downloads } from '../checkpoint/folder.js';
+import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
+import { unlessAborted } from '../core/abort.js';
+import { DeviceError, DisposedError } from '../core/errors.js';
+import type { OptionTable } from '../core/options.js';
+import type { Progress } from '../core/progress.js';
+import type { NumArray, Tensor } from '../core/tensor.js';
+import { SOURCE } from '../io/bytes.js';
+import type { AimImage } from '../io/image.js';
+import { type AimParams, aimParams } from './aim.js';
+import { packed } from './arena.js';
+import { parseClasses } from './classes.js';
+import { type AimConfig, type AimConfigJson, parseConfig } from './config.js';
+import type { ModelHandle } from './handle.js';
+import { decodeTensor, encodeChunk, imagesAtOnce } from './images.js';
+import { widened } from './layers.js';
+import { checkShapes, loadTensors, openWeights, type PlacedParam, type Weights } from './load.js';
+import { fill, initialValues, type Origin, type ParamValues, type Part, restore, withOrigin } from './origin.js';
+import { allocate, type ParamTree, replace, walk, zip } from './params.js';
+import { Recovery } from './recovery.js';
+import type { TokenizerParams } from './tokenizer.js';
+import { tokenizerOf } from './tokenizers.js';
+
+export interface LoadOptions extends DeviceOptions, SourceOptions {
+  /**
+   * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
+   * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
+   */
+  dtype?: 'auto' | 'f32' | 'f16';
+}
+
+export const LOAD = {
+  ...DEVICE,
+  ...SOURCE,
+  dtype: {
+    type: 'choice',
+    choices: ['auto', 'f32', 'f16'],
+    about: 'of weights on WebGPU; f16 rounds them to float16, auto takes float16 where the file has it',
+  },
+  signal: { type: 'signal', about: 'stops the loading' },
+} as const satisfies OptionTable<LoadOptions>;
+
+/** A backend and the parameters on it; both go with the device. */
+export interface Placed {
+  readonly be: Backend;
+  readonly params: { readonly mamba: { readonly backbone: AimParams }; readonly vqvae: TokenizerParams };
+}
+
+/** Every parameter's spec, at its place in the checkpoint's names. */
+export interface ModelTree {
+  readonly mamba: { readonly backbone: ParamTree };
+  readonly vqvae: ParamTree;
+}
+
+const treeOf = (config: AimConfig): ModelTree => ({
+  mamba: { backbone: aimParams(config) },
+  vqvae: tokenizerOf(config.tokenizer).params(config.tokenizer),
+});
+
+const walkTree = (tree: ModelTree) => walk(tree as unknown as ParamTree);
+const zipTree = (tree: ModelTree, params: Placed['params']) => zip(tree as unknown as ParamTree, params);
+
+export class Model implements ModelHandle {
+  /** Class names, where the checkpoint comes with a classes.json. */
+  classes: string[] | undefined;
+  /** Tensors of the checkpoint that the model has no place for. */
+  ignored: string[] = [];
+  /** Weights were rounded to float16, which the checkpoint has in another format. */
+  rounded = false;
+  /** What a lost device's weights are restored from; empty where the device is not the library's to replace. */
+  origins: readonly Origin[] = [];
+  private readonly recovery: Recovery<Placed>;
+
+  private constructor(
+    be: Backend,
+    readonly config: AimConfig,
+    readonly tree: ModelTree,
+    private readonly options: LoadOptions,
+    half: (name: string) => boolean,
+  ) {
+    const place = (on: Backend): Placed => ({
+      be: on,
+      params: allocate(on, tree as unknown as ParamTree, half) as unknown as Placed['params'],
+    });
+    const { description } = be;
+    const remake = async (signal: AbortSignal) => {
+      const other = await openBackend({ ...options, device: 'webgpu', signal });
+      try {
+        if (other.description !== description)
+          throw new DeviceError(`${description} is gone, there is now ${other.description}; load the model again on that.`);
+        const on = place(other);
+        await restore(this, on, signal);
+        signal.throwIfAborted();
+        return on;
+      } catch (error) {
+        other.dispose();
+        throw error;
+      }
+    };
+    this.recovery = new Recovery(place(be), be.traits.replaceable ? remake : undefined);
+  }
+
+  /** Loads a checkpoint. See AiM.fromPretrained. */
+  static async load(source: CheckpointSource, options: LoadOptions): Promise<Model> {
+    const { dtype = 'auto', signal } = options;
+    const again = reusable(source);
+    const files = await openCheckpoint(again, options);
+    let model: Model | undefined;
+    try {
+      const config = parseConfig(await files.config(), `${files.name}: config.json`);
+      const tree = treeOf(config);
+      const weights = await openWeights(files, signal);
+      // Before any memory is taken: the config may ask for far more than the file has.
+      checkShapes(weights, walkTree(tree));
+      const isHalf = (name: string) => weights.header.tensors.get(name)?.dtype === 'F16';
+      model = await Model.open(config, tree, options, (name) => dtype === 'f16' || (dtype === 'auto' && isHalf(name)));
+      model.ignored = await model.loadWeights(again, files, '', options, weights);
+      model.classes = parseClasses(await files.text('classes.json'), config.num_classes);
+      return model;
+    } catch (error) {
+      model?.dispose();
+      throw error;
+    } finally {
+      await files.close();
+    }
+  }
+
+  /** A model of fresh weights, the same for a seed. */
+  static async initialise(json: AimConfigJson, options: LoadOptions, seed: number): Promise<Model> {
+    return Model.made(json, options, { from: 'initialisation', seed }, initialValues(seed));
+  }
+
+  /** A model whose parameters get their values from `values`; for measurements. */
+  static async filled(json: AimConfigJson, options: LoadOptions, values: ParamValues): Promise<Model> {
+    return Model.made(json, options, { from: 'function', values }, values);
+  }
+
+  private static async made(json: AimConfigJson, options: LoadOptions, origin: Origin, values: ParamValues): Promise<Model> {
+    const config = parseConfig(json);
+    const model = await Model.open(config, treeOf(config), options, () => options.dtype === 'f16');
+    try {
+      await model.attempt((on) => fill(model, on, values));
+      model.remember(origin);
+      return model;
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+
+  /** A model of unspecified weights. `half` says which of them may be float16 where the device can hold that. */
+  private static async open(
+    config: AimConfig,
+    tree: ModelTree,
+    options: LoadOptions,
+    half: (name: string) => boolean,
+  ): Promise<Model> {
+    const be = await openBackend(options);
+    try {
+      return new Model(be, config, tree, options, (name) => be.traits.halves && half(name));
+    } catch (error) {
+      be.dispose();
+      throw error;
+    }
+  }
+
+  /** Replaces the weights of a part by those of another checkpoint. See AiM.loadPart. */
+  async loadPart(part: Part, source: CheckpointSource, options: SourceOptions): Promise<void> {
+    this.assertLive();
+    const again = reusable(source);
+    const files = await openCheckpoint(again, options);
+    try {
+      await this.loadWeights(again, files, part, options);
+    } finally {
+      await files.close();
+    }
+  }
+
+  /** Fills the weights of a part and remembers where they came from. Returns names of tensors without a place. */
+  private async loadWeights(
+    source: CheckpointSource,
+    files: CheckpointFiles,
+    part: Part,
+    options: SourceOptions,
+    opened?: Weights,
+  ): Promise<string[]> {
+    const { signal } = options;
+    let ready = opened;
+    const { ignored, digest } = await this.attempt(async (on) => {
+      const weights = ready ?? (await openWeights(files, signal));
+      ready = undefined;
+      const wanted = this.named(on, part);
+      const ignored = await loadTensors(on.be, wanted, weights, signal);
+      const { tensors } = weights.header;
+      this.rounded ||= [...wanted].some(([name, { tensor }]) => tensor.dtype === 'f16' && tensors.get(name)!.dtype !== 'F16');
+      return { ignored, digest: weights.source.digest() };
+    }, signal);
+    this.remember({ from: 'checkpoint', part, source, options: { ...options, onProgress: undefined }, digest });
+    return ignored;
+  }
+
+  /** Adds what the weights were changed by, for `restore`. Kept only where the device can be replaced: sources may be large. */
+  remember(origin: Origin): void {
+    if (this.replaceable) this.origins = withOrigin(this.origins, origin);
+  }
+
+  /** A model is its own handle (handle.ts), so internal callers need no AiM around it. */
+  get model(): Model {
+    return this;
+  }
+  /** Whether a lost device is replaced by another. */
+  get replaceable(): boolean {
+    return this.recovery.replaceable;
+  }
+  /** How often a lost device was replaced. */
+  get recoveries(): number {
+    return this.recovery.count;
+  }
+  /** Aborted by `dispose`, with a DisposedError. */
+  get ended(): AbortSignal {
+    return this.recovery.ended;
+  }
+
+  /** Runs work on the device, again from its start when that was lost meanwhile and replaced. */
+  async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
+    this.assertLive();
+    return this.recovery.attempt(work, signal);
+  }
+
+  /** The device of now and what lies on it. Work that outlasts a loss takes the argument of `attempt` instead. */
+  get on(): Placed {
+    return this.recovery.on;
+  }
+  get be(): Backend {
+    return this.on.be;
+  }
+  get params(): Placed['params'] {
+    return this.on.params;
+  }
+
+  /** Parameters by checkpoint name, in the checkpoint's order: all, or those whose names begin with `part`. */
+  named(on = this.on, part: Part = ''): Map<string, PlacedParam> {
+    const all = [...zipTree(this.tree, on.params)].map(([name, spec, tensor]) => [name, { spec, tensor }] as const);
+    return new Map(all.filter(([name]) => name.startsWith(part)));
+  }
+
+  /** The values of a parameter, in the device's layout. */
+  async read(name: string): Promise<Float32Array<ArrayBuffer>> {
+    return Float32Array.from(await this.attempt((on) => on.be.read(this.named(on).get(name)!.tensor)));
+  }
+
+  /** Makes every weight float32, as training needs them. */
+  widen(): void {
+    if (this.widenWeights(this.on)) this.remember({ from: 'widening' });
+  }
+
+  /** `widen` on a device; false where all weights are float32 already. */
+  widenWeights({ be, params }: Placed): boolean {
+    const narrow = [...zipTree(this.tree, params)].filter(([, , t]) => t.dtype === 'f16');
+    if (narrow.length === 0) return false;
+    const { tensors } = packed(
+      be,
+      narrow.map(([, , t]) => t.shape),
+    );
+    const wide = new Map<Tensor, Tensor>(narrow.map(([, , t], i) => [t, tensors[i]!]));
+    for (const [x, y] of wide) widened(be, x, y);
+    be.free(...wide.keys());
+    replace(this.tree as unknown as ParamTree, params, (t) => wide.get(t) ?? t);
+    return true;
+  }
+
+  /** Pixels [n, h, w, 3] in [-1, 1] → codes [n·T'], in chunks that bound the activations' memory. */
+  async encodePixels(
+    pixels: Float32Array,
+    [n, h, w, c]: readonly [number, number, number, number],
+    signal?: AbortSignal,
+  ): Promise<Uint32Array> {
+    const chunk = imagesAtOnce(this.config, h, w);
+    const parts: Uint32Array[] = [];
+    for (let at = 0; at < n; at += chunk) {
+      signal?.throwIfAborted();
+      const k = Math.min(chunk, n - at);
+      const values = pixels.subarray(at * h * w * c, (at + k) * h * w * c);
+      parts.push(await this.attempt((on) => encodeChunk(on, this.config, values, [k, h, w, c]), signal));
+    }
+    const out = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    let filled = 0;
+    for (const part of parts) {
+      out.set(part, filled);
+      filled += part.length;
+    }
+    return out;
+  }
+
+  /** Codes [rows, length] of square token grids → images. */
+  async decode(codes: NumArray, [rows, length]: readonly [number, number], signal?: AbortSignal): Promise<AimImage[]> {
+    return this.attempt(async (on) => {
+      const t = on.be.from(codes, [rows, length], 'u32');
+      try {
+        return await decodeTensor(on, this.config, t, signal);
+      } finally {
+        on.be.free(t);
+      }
+    }, signal);
+  }
+
+  /** Measures the launches of whatever was run or recorded on the device so far and takes the fastest; see AiM.tune. */
+  async tune(options: {
+    onProgress?: ((progress: Progress) => void) | undefined;
+    signal?: AbortSignal | undefined;
+  }): Promise<TunedKernel[]> {
+    const { be } = this;
+    if (!(be instanceof WebGpuBackend)) return [];
+    const { tuneKernels } = await import('../backend/tune.js');
+    try {
+      return await tuneKernels(be, options);
+    } finally {
+      await (await downloads()).keepTuning(be, this.options);
+    }
+  }
+
+  /** Waits for `work`, but no longer than until `signal` is aborted or the model is disposed. */
+  whileLive<T>(work: PromiseLike<T>, signal?: AbortSignal): Promise<T> {
+    return unlessAborted(work, signal, this.ended);
+  }
+
+  /** Frees the device memory. Everything after it throws DisposedError, work under way included. */
+  dispose(): void {
+    if (!this.ended.aborted) this.recovery.dispose(new DisposedError('this AiM'));
+  }
+
+  assertLive(): void {
+    if (this.ended.aborted) throw new DisposedError('this AiM');
+  }
+}
+
+/** A backend that knows what was measured on its device before. */
+async function openBackend(options: LoadOptions): Promise<Backend> {
+  const be = await createBackend(options);
+  if (be instanceof WebGpuBackend) await (await downloads()).recallTuning(be, options);
+  return be;
+}
+
+/** A list in place of an iterable of Files, which may be one that can be read only once. */
+const reusable = (source: CheckpointSource): CheckpointSource =>
+  typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;

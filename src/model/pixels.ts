@@ -1,0 +1,69 @@
+/** Images that callers pass to `encode`, checked and as the floats the tokenizer takes. */
+import { OptionError } from '../core/errors.js';
+import { shown } from '../core/options.js';
+import type { AimImage } from '../io/image.js';
+
+/** Pixels to encode: an AimImage, or ImageData-like RGBA bytes. */
+export type EncodeInput = AimImage | { width: number; height: number; data: Uint8ClampedArray | Uint8Array };
+
+/** Images of one size: [count, height, width, 3] in [-1, 1]. */
+export interface PixelBatch {
+  shape: [number, number, number, number];
+  pixels: Float32Array;
+}
+
+/** True for a Float32Array, also of another realm (an iframe, a test runner's sandbox). */
+export const isFloats = (data: unknown): data is Float32Array =>
+  ArrayBuffer.isView(data) && (data as Partial<Float32Array>)[Symbol.toStringTag] === 'Float32Array';
+
+/**
+ * Neighbouring images of one size as one batch each, in order. Throws OptionError for what is no image, for sides that are no
+ * multiples of `factor`, and for pixels that are not finite.
+ */
+export function* pixelBatches(images: readonly EncodeInput[], factor: number): Generator<PixelBatch> {
+  if (!Array.isArray(images))
+    throw new OptionError(`encode: the images are ${shown(images)}; pass a list of AimImages or of { width, height, data }.`);
+  images.forEach((image, i) => {
+    checkImage(image, i, factor);
+  });
+  for (let at = 0; at < images.length; ) {
+    const { width, height } = images[at]!;
+    let end = at + 1;
+    while (end < images.length && images[end]!.width === width && images[end]!.height === height) end++;
+    const per = width * height * 3;
+    const pixels = new Float32Array((end - at) * per);
+    images.slice(at, end).forEach((image, k) => {
+      pixels.set(isFloats(image.data) ? image.data : rgbaToFloats(image.data), k * per);
+    });
+    yield { shape: [end - at, height, width, 3], pixels };
+    at = end;
+  }
+}
+
+function checkImage(image: EncodeInput, index: number, factor: number): void {
+  const { width, height, data } = (image ?? {}) as Partial<EncodeInput>;
+  const sized = Number.isInteger(width) && Number.isInteger(height) && ArrayBuffer.isView(data);
+  if (!sized)
+    throw new OptionError(
+      `encode: image ${index} is ${shown(image)}; pass an AimImage or { width, height, data } with RGBA bytes.`,
+    );
+  if (width! < 1 || height! < 1 || width! % factor || height! % factor)
+    throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);
+  const floats = isFloats(data);
+  const length = width! * height! * (floats ? 3 : 4);
+  if (data!.length !== length)
+    throw new OptionError(
+      `encode: ${width}×${height} ${floats ? 'RGB' : 'RGBA'} needs ${length} ${floats ? 'floats' : 'bytes'}, got ${data!.length}.`,
+    );
+  const bad = floats ? data.findIndex((v) => !Number.isFinite(v)) : -1;
+  if (bad >= 0)
+    throw new OptionError(`encode: value ${bad} of image ${index} is ${data![bad]}; pixels must be finite, from -1 to 1.`);
+}
+
+function rgbaToFloats(data: ArrayLike<number>): Float32Array {
+  const out = new Float32Array((data.length / 4) * 3);
+  for (let i = 0, j = 0; i < data.length; i += 4) {
+    for (let c = 0; c < 3; c++) out[j++] = data[i + c]! / 127.5 - 1;
+  }
+  return out;
+}

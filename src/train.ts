@@ -1,0 +1,17 @@
+/**
+ * Data, tokenising, the trainer and golden checks; what a page that only draws does not download.
+ * @module aim-js/train
+ */
+export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from './data/codes.js';
+export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
+export { type Data, type DataOptions, openData } from './data/open.js';
+export {
+  type CheckpointParts,
+  checkpointFiles,
+  openCheckpointFolder,
+  type SavedCheckpoint,
+  saveCheckpoint,
+} from './train/folder.js';
+export { type RunOptions, Trainer, type TrainerOptions, type TrainStep } from './train/trainer.js';
+export { type Skipped, type VerifyOptions, type VerifyRow, verify } from './verify/run.js';
+export type { Tolerances, VerifyMode } from './verify/tolerance.js';

@@ -1,0 +1,172 @@
+/** What all checks of `verify` share: the model, the goldens by name, and how a result is compared with one. */
+
+import { CheckpointError } from '../core/errors.js';
+import type { NumArray, Tensor } from '../core/tensor.js';
+import type { ByteSource } from '../io/bytes.js';
+import { readFloats, readInts, type SafetensorsHeader } from '../io/safetensors.js';
+import { widened } from '../model/layers.js';
+import type { Model, Placed } from '../model/model.js';
+import { mapParams, type ParamTree } from '../model/params.js';
+import { tokenizerOf } from '../model/tokenizers.js';
+import { compare, toNhwc, type VerifyRow } from './compare.js';
+import { type Tolerances, type VerifyMode, verifyMode } from './tolerance.js';
+
+export interface VerifyOptions {
+  /** The data set whose images some goldens name by index. */
+  testSet?: TestSet | undefined;
+  /** Also run checks that take minutes on a slow device. */
+  slow?: boolean;
+  onRow?: (row: VerifyRow) => void;
+  signal?: AbortSignal | undefined;
+}
+
+/** A labelled test set, read by index. */
+export interface TestSet {
+  /** NHWC pixels in [-1, 1]. */
+  images(indices: readonly number[]): Promise<{ width: number; height: number; pixels: Float32Array }>;
+  labels(indices: readonly number[]): Promise<Uint32Array>;
+}
+
+export interface Expected {
+  shape: readonly number[];
+  data: NumArray;
+}
+
+/** A row of the table, or why the check was not made. */
+export type Checked = VerifyRow | { reason: string };
+
+export type Params = Placed['params'];
+
+/** Images per forward pass, to bound memory. */
+export const CHUNK = 10;
+
+/** What float16 storage may change of the results of the weights in it: float32 sums in another order. */
+const STORAGE = 1e-5;
+
+const NO_DATA = 'needs the test images: install Debian package dataset-fashion-mnist or pass --data FOLDER';
+
+interface EncodedImages {
+  codes: Uint32Array;
+  /** Before quantization, NHWC. */
+  features: Float64Array;
+}
+
+interface Image {
+  pixels: Float32Array;
+  shape: [number, number, number, number];
+}
+
+export class Context {
+  readonly mode: VerifyMode;
+  readonly allowed: Readonly<Tolerances>;
+  private widened: { params: Params; copies: Tensor[] } | undefined;
+  private image: Promise<Image | { reason: string }> | undefined;
+
+  constructor(
+    readonly model: Model,
+    private readonly source: ByteSource,
+    readonly header: SafetensorsHeader,
+    readonly options: VerifyOptions,
+  ) {
+    this.mode = verifyMode(model);
+    this.allowed = this.mode.allowed;
+  }
+
+  has(name: string): boolean {
+    return this.header.tensors.has(name);
+  }
+
+  /** An expected tensor. Throws CheckpointError when there is none of this name. */
+  async load(name: string): Promise<Expected> {
+    const { source, header } = this;
+    const entry = header.tensors.get(name);
+    if (!entry) throw new CheckpointError(`${source.name} has no tensor ${name}, which its other tensors need.`);
+    const float = /^(F|BF)/.test(entry.dtype);
+    const data = float ? await readFloats(source, header, name) : Uint32Array.from(await readInts(source, header, name));
+    return { shape: entry.shape, data };
+  }
+
+  /** The weights in float32, as training has them. */
+  wide(): Params {
+    const { model } = this;
+    const named = model.named();
+    const copies: Tensor[] = [];
+    const wide = (_: unknown, name: string) => {
+      const { tensor } = named.get(name)!;
+      if (tensor.dtype !== 'f16') return tensor;
+      copies.push(widened(model.be, tensor));
+      return copies.at(-1)!;
+    };
+    this.widened ??= { params: mapParams(model.tree as unknown as ParamTree, wide) as unknown as Params, copies };
+    return this.widened.params;
+  }
+
+  dispose(): void {
+    this.model.be.free(...(this.widened?.copies ?? []));
+  }
+
+  /**
+   * Compares what the model computes with the expected values. Rounded weights may deviate further from the goldens, and a fault of
+   * float16 storage could hide in that; so they are also compared with the same weights in float32.
+   */
+  async computed(
+    name: string,
+    want: NumArray,
+    allowed: number,
+    values: (params: Params) => Promise<NumArray>,
+  ): Promise<VerifyRow> {
+    const got = await values(this.model.params);
+    const row = compare(name, got, want, allowed);
+    if (this.mode.name !== 'f16 weights') return row;
+    const { maxRel, ok } = compare(name, got, await values(this.wide()), STORAGE);
+    const note = `${maxRel.toExponential(1)} from the same weights in float32, allowed ${STORAGE}`;
+    return { ...row, ok: row.ok && ok, note };
+  }
+
+  async tokens(): Promise<{ tokens: Expected; labels: Expected }> {
+    const tokens = this.header.tensors.has('input.tokens') ? 'input.tokens' : 'vq.codes';
+    return { tokens: await this.load(tokens), labels: await this.load('input.labels') };
+  }
+
+  /** The images that the tokenizer's goldens are of, or why there are none. */
+  pixels(): Promise<Image | { reason: string }> {
+    this.image ??= (async () => {
+      if (this.has('vq.image')) {
+        const { shape, data } = await this.load('vq.image');
+        const [b, c, h, w] = shape as [number, number, number, number];
+        return { pixels: toNhwc(data, b, c, h * w), shape: [b, h, w, c] as [number, number, number, number] };
+      }
+      if (!this.has('input.test-index')) return { reason: 'there is no vq.image to encode' };
+      if (!this.options.testSet) return { reason: NO_DATA };
+      const index = await this.load('input.test-index');
+      const { width, height, pixels } = await this.options.testSet.images([...index.data]);
+      return { pixels, shape: [index.data.length, height, width, 3] as [number, number, number, number] };
+    })();
+    return this.image;
+  }
+
+  /** Pixels [n, h, w, c] → codes and features. */
+  async encode({ vqvae }: Params, pixels: Float32Array, [n, h, w, c]: [number, number, number, number]): Promise<EncodedImages> {
+    const { be, config } = this.model;
+    const tokenizer = tokenizerOf(config.tokenizer);
+    const codes: number[] = [];
+    const features: number[] = [];
+    const per = h * w * c;
+    for (let at = 0; at < n; at += CHUNK) {
+      this.options.signal?.throwIfAborted();
+      const k = Math.min(CHUNK, n - at);
+      const x = be.from(pixels.subarray(at * per, (at + k) * per), [k, h, w, c]);
+      const z = tokenizer.encode(be, vqvae, config.tokenizer, x);
+      const q = tokenizer.quantize(be, vqvae, config.tokenizer, z);
+      for (const v of await be.read(z)) features.push(v);
+      for (const v of await be.read(q)) codes.push(v);
+      be.free(x, z, q);
+    }
+    return { codes: Uint32Array.from(codes), features: Float64Array.from(features) };
+  }
+
+  /** A labelled test set of n images, or why there is none. */
+  testImages(): TestSet | { reason: string } {
+    return this.options.testSet ?? { reason: NO_DATA };
+  }
+}

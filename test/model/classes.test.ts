@@ -1,0 +1,63 @@
+/** Class names and numbers. */
+import { describe, expect, it } from 'vitest';
+import { CheckpointError, OptionError } from '../../src/core/errors.js';
+import { type ClassChoice, parseClasses, resolveClasses } from '../../src/model/classes.js';
+
+describe('resolveClasses', () => {
+  const composed = 'Caf\u00e9';
+  const names = ['Polish', 'polish', 'crane', 'crane', ' padded ', composed, '2', 'Bag'];
+  const resolve = (classes: ClassChoice) => resolveClasses(classes, names.length, names);
+
+  it('takes numbers, names and all', () => {
+    expect(resolve('all')).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(resolve([3, 'Bag', 'bag', ' BAG '])).toEqual([3, 7, 7, 7]);
+    expect(resolveClasses('12', 20, undefined)).toEqual([12]);
+    expect(resolveClasses([' 3 '], 20, ['a'])).toEqual([3]);
+  });
+
+  it('prefers the exact name, before other spellings and before numbers', () => {
+    expect(resolve('Polish')).toEqual([0]);
+    expect(resolve('polish')).toEqual([1]);
+    expect(resolve('2')).toEqual([6]);
+  });
+
+  it('ignores case, normalisation and blanks where nothing matches exactly', () => {
+    expect(resolve('padded')).toEqual([4]);
+    expect(resolve('cafe\u0301')).toEqual([5]);
+    expect(resolve('  CAF\u00c9 ')).toEqual([5]);
+  });
+
+  it('refuses a name that several classes have, with their numbers', () => {
+    expect(() => resolve('crane')).toThrow(OptionError);
+    expect(() => resolve('crane')).toThrow('class "crane" may be 2 (crane) or 3 (crane); give the number');
+    expect(() => resolve('POLISH')).toThrow('0 (Polish) or 1 (polish)');
+  });
+
+  it('refuses what is no class', () => {
+    const wrong: [unknown, RegExp][] = [
+      [8, /no class 8; use a number from 0 to 7 or one of Polish/],
+      [-1, /no class -1/],
+      [1.5, /no class 1.5/],
+      [Number.NaN, /no class NaN/],
+      ['99', /no class "99"/],
+      [[], /classes is empty/],
+      [[null], /no class null/],
+    ];
+    for (const [classes, message] of wrong) {
+      expect(() => resolve(classes as ClassChoice)).toThrow(OptionError);
+      expect(() => resolve(classes as ClassChoice)).toThrow(message);
+    }
+    expect(() => resolveClasses('cat', 3, undefined)).toThrow(/this model has no class names/);
+  });
+});
+
+describe('classes.json', () => {
+  it('may begin with a byte order mark', () => {
+    expect(parseClasses('\uFEFF["a", "b"]', 2)).toEqual(['a', 'b']);
+    expect(parseClasses(undefined, 2)).toBeUndefined();
+  });
+
+  it('is refused unless it lists one name per class', () => {
+    for (const text of ['["a"]', '["a", 1]', '{', 'null']) expect(() => parseClasses(text, 2)).toThrow(CheckpointError);
+  });
+});
