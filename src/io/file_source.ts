@@ -1,12 +1,14 @@
 /** Files of Node and Deno as byte sources. */
 import { IoError } from '../core/errors.js';
-import { MAX_READ, modules, translate } from '../platform/files.js';
+import { isSpecial, MAX_READ, modules, translate } from '../platform/files.js';
 import { type ByteSource, checkRange } from './bytes.js';
 
 /** Opens a file for positional reads; it is never read as a whole. Throws IoError naming the path. */
 export async function openFile(path: string): Promise<ByteSource> {
   const fs = await modules(path);
   const { handle, size } = await translate(path, 'read', async () => {
+    // Before it is opened: opening a named pipe waits until somebody writes to it.
+    if (await isSpecial(path)) throw new IoError(`${path} is a pipe, socket or device, not a file; give the path of a file.`);
     const handle = await fs.open(path, 'r');
     try {
       const info = await handle.stat();

@@ -19,7 +19,17 @@ export function hasFiles(): boolean {
 /** A UTF-8 text file. Throws IoError naming the path. */
 export async function readText(path: string): Promise<string> {
   const fs = await modules(path);
+  // What the user names in /dev, such as a shell's <(…), is meant to be waited for.
+  if (!/^\/(dev|proc)\//.test(path) && (await isSpecial(path)))
+    throw new IoError(`${path} is a pipe, socket or device, not a file; give the path of a file.`);
   return translate(path, 'read', () => fs.readFile(path, 'utf8'));
+}
+
+/** True if a named pipe, socket or device is at `path`: opening one may wait for ever. */
+export async function isSpecial(path: string): Promise<boolean> {
+  const fs = await modules(path);
+  const info = await fs.stat(path).catch(() => undefined);
+  return info !== undefined && !info.isFile() && !info.isDirectory();
 }
 
 /** True if something is at `path`. */
@@ -245,6 +255,7 @@ export async function translate<T>(path: string, action: 'read' | 'write', work:
   try {
     return await work();
   } catch (error) {
+    if (error instanceof IoError) throw error;
     throw fileError(error, path, action);
   }
 }

@@ -5,6 +5,7 @@
 export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from '../data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from '../data/dataset.js';
 export { type Data, type DataOptions, openData } from '../data/open.js';
+export type { DecodeOptions, Rgb } from '../io/images/index.js';
 export { type Skipped, type VerifyOptions, type VerifyRow, verify } from '../verify/run.js';
 export type { Tolerances, VerifyMode } from '../verify/tolerance.js';
 export { type CheckpointParts, checkpointFiles, openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from './folder.js';

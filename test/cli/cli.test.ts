@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/checkpoint/source.js';
-import { decodePng } from '../../src/io/image.js';
+import { decodePng } from '../../src/io/images/png.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { embedded, fixture } from '../goldens.js';
 
