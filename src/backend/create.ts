@@ -1,6 +1,7 @@
 /** Finding a device: WebGPU from the browser, Deno or Dawn in Node, else WASM. */
 
 import { DeviceError, OptionError } from '../core/errors.js';
+import { checkOption, type OptionTable } from '../core/options.js';
 import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
 import type { Backend } from './backend.js';
 import { ReferenceBackend } from './reference.js';
@@ -36,6 +37,20 @@ export interface DeviceOptions {
   threads?: number;
   signal?: AbortSignal | undefined;
 }
+
+export const DEVICE = {
+  device: { type: 'other', about: "'auto', 'webgpu' or 'wasm', or a GPUDevice" },
+  dawn: { type: 'strings', about: 'Dawn toggles (Node); by default those in AIM_DAWN' },
+  precision: {
+    type: 'choice',
+    choices: ['f32', 'mixed'],
+    default: 'f32',
+    about: 'of matrix products on WebGPU; mixed rounds their factors to float16',
+  },
+  wasmUrl: { type: 'url', about: 'where to fetch the WASM module from instead of the bundle' },
+  threads: { type: 'integer', min: 1, max: 64, about: 'threads of WASM; by default one for each processor, at most 8' },
+  signal: { type: 'signal', about: 'stops the opening of the device' },
+} as const satisfies OptionTable<DeviceOptions>;
 
 /** More threads than this seldom help: beyond, memory is the limit. */
 const MOST_THREADS = 8;
@@ -129,10 +144,9 @@ async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<We
 export async function createBackend(options: DeviceOptions = {}): Promise<Backend> {
   const { device = 'auto', precision = 'f32', dawn, wasmUrl, threads, signal } = options;
   signal?.throwIfAborted();
-  if (precision !== 'f32' && precision !== 'mixed')
-    throw new OptionError(`precision is ${JSON.stringify(precision)}; it must be 'f32' or 'mixed'.`);
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 64))
-    throw new OptionError(`threads is ${threads}; it must be an integer from 1 to 64.`);
+  // Callers may pass more options than these, so the names are not checked here.
+  checkOption('precision', precision, DEVICE.precision);
+  if (threads !== undefined) checkOption('threads', threads, DEVICE.threads);
   const wasm = async () => {
     const module = { ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) };
     return WasmBackend.create({ ...module, threads: threads ?? Math.min(MOST_THREADS, await processors()) });

@@ -5,6 +5,7 @@
 import type { AiM } from '../aim.js';
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
+import { checkOptions, type Filled, type OptionTable } from '../core/options.js';
 import { imageRandom } from '../core/random.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader, readInts, type SafetensorsHeader, type TensorData, writeSafetensors } from '../io/safetensors.js';
@@ -63,18 +64,29 @@ export interface TokenizeOptions {
   signal?: AbortSignal | undefined;
 }
 
+export const TOKENIZE = {
+  augment: {
+    type: 'integer',
+    min: 0,
+    max: 1000,
+    default: 0,
+    about: 'random crops of each training image; 0 takes its centre crop alone',
+  },
+  seed: { type: 'integer', min: 0, default: 0, about: 'of the random crops' },
+  batchSize: { type: 'integer', min: 1, max: 4096, default: 32, about: 'images encoded at once; changes speed and memory only' },
+  onProgress: { type: 'function', about: 'called with the number of images encoded so far and in all' },
+  signal: { type: 'signal', about: 'stops the encoding' },
+} as const satisfies OptionTable<TokenizeOptions>;
+
 /**
  * Encodes every image once with the model's tokenizer. Unreadable images are left out (their data set's `skipped` names them).
  * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
  * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
  */
-export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, options: TokenizeOptions = {}): Promise<Codes> {
-  const { augment = 0, batchSize = 1, signal } = options;
+export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, given: TokenizeOptions = {}): Promise<Codes> {
+  const options = checkOptions<TokenizeOptions, typeof TOKENIZE>('tokenize', given, TOKENIZE);
+  const { augment, signal } = options;
   const { num_tokens: tokens, vocab_size: vocabulary, image_size } = aim.config;
-  if (!Number.isInteger(augment) || augment < 0 || augment > 1000)
-    throw new OptionError(`augment is ${augment}; it must be a whole number of crops from 0 (the centre alone) to 1000.`);
-  if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 4096)
-    throw new OptionError(`batchSize is ${batchSize}; it must be a whole number from 1 to 4096.`);
   if (augment > 0 && !train.augments)
     throw new OptionError('augment asks for random crops, but these images are used whole; leave it out.');
   if (train.size !== image_size)
@@ -106,13 +118,11 @@ export async function tokenize(aim: AiM, { train, eval: held }: ImageSplits, opt
   };
 }
 
-const BATCH = 32;
-
 async function encodeAll(
   aim: AiM,
   data: ImageDataset,
   augment: number,
-  { seed = 0, batchSize = BATCH, signal }: TokenizeOptions,
+  { seed, batchSize, signal }: Filled<TokenizeOptions, typeof TOKENIZE>,
   onDone: (done: number) => unknown,
 ): Promise<CodesPart> {
   const copies = Math.max(1, augment);

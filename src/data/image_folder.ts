@@ -3,7 +3,8 @@
  * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
  */
 import { IoError } from '../core/errors.js';
-import { checkBackground } from '../io/images/format.js';
+import type { OptionTable } from '../core/options.js';
+import { checkBackground, MAX_PIXELS } from '../io/images/format.js';
 import { type DecodeOptions, decodeImage, formatOfName, type RgbImage, readableFormats } from '../io/images/index.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
@@ -20,7 +21,28 @@ export interface ImageFolderOptions extends DecodeOptions {
   exclude?: readonly string[] | undefined;
 }
 
-const HOLDOUT = 0.05;
+export const IMAGE_FOLDER = {
+  size: { type: 'integer', min: 1, max: 4096, about: 'side of the images in pixels' },
+  flip: { type: 'boolean', default: false, about: 'mirror half of the training images' },
+  holdout: {
+    type: 'number',
+    min: 0,
+    max: 1,
+    exclusiveMax: true,
+    default: 0.05,
+    about: 'share of each class held out for evaluation; 0 holds out none',
+  },
+  exclude: { type: 'strings', about: 'sub-folders that are no classes, by name' },
+  background: { type: 'other', about: 'red, green and blue behind transparent pixels, from 0 to 255; by default white' },
+  maxPixels: {
+    type: 'number',
+    min: 0,
+    exclusiveMin: true,
+    default: MAX_PIXELS,
+    about: 'images with more pixels are skipped before they are decoded',
+  },
+} as const satisfies OptionTable<ImageFolderOptions>;
+
 /** Bytes of resized images that are cached. The first ones stay: orders are random, so none is worth more than another. */
 const CACHE_BYTES = 256 * 2 ** 20;
 
@@ -41,7 +63,8 @@ function isImage(name: string): boolean {
  * one without images.
  */
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
-  const { size, flip = false, holdout = HOLDOUT, exclude = [], background, maxPixels } = options;
+  const { size, exclude = [], background, maxPixels } = options;
+  const { flip = IMAGE_FOLDER.flip.default, holdout = IMAGE_FOLDER.holdout.default } = options;
   checkSize(size);
   if (background) checkBackground(background);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);

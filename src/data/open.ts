@@ -1,18 +1,25 @@
 /** Finds out what kind of data a path or a list of Files is, and opens it. */
 import { IoError, OptionError } from '../core/errors.js';
+import { checkOptions, type OptionTable } from '../core/options.js';
 import { formatOfName, readableFormats } from '../io/images/index.js';
 import { exists, hasFiles, isDirectory } from '../platform/files.js';
 import { type Codes, readCodes } from './codes.js';
 import type { ImageSplits } from './dataset.js';
 import { type FolderSource, openFolderSource } from './folder.js';
 import { hasIdx, openIdxSplits } from './idx.js';
-import { type ImageFolderOptions, openFolder } from './image_folder.js';
+import { IMAGE_FOLDER, type ImageFolderOptions, openFolder } from './image_folder.js';
 
 export interface DataOptions extends ImageFolderOptions {
   /** IDX files alone: names of the classes, which a folder of class folders has by itself. */
   classes?: readonly string[] | undefined;
   signal?: AbortSignal | undefined;
 }
+
+export const DATA = {
+  ...IMAGE_FOLDER,
+  classes: { type: 'strings', about: 'IDX files alone: names of the classes' },
+  signal: { type: 'signal', about: 'stops the opening' },
+} as const satisfies OptionTable<DataOptions>;
 
 export type Data = ({ kind: 'idx' | 'folder' } & ImageSplits) | { kind: 'codes'; codes: Codes };
 
@@ -24,7 +31,8 @@ const kinds = () =>
  * Opens data by what it is: the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes
  * file. Throws IoError for what is none of these, and like the opener of each kind.
  */
-export async function openData(source: FolderSource, { classes, signal, ...options }: DataOptions): Promise<Data> {
+export async function openData(source: FolderSource, given: DataOptions): Promise<Data> {
+  const { classes, signal, ...options } = checkOptions<DataOptions, typeof DATA>('openData', given, DATA);
   signal?.throwIfAborted();
   const codes = await codesFile(source);
   if (codes) return { kind: 'codes', codes: await readCodes(codes, { signal }) };

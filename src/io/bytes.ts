@@ -1,6 +1,7 @@
 /** Random access to bytes that may be in memory, in a Blob, in a file or behind a URL; the readers above do not care. */
 
 import { IoError } from '../core/errors.js';
+import type { OptionTable } from '../core/options.js';
 import type { Progress } from '../core/progress.js';
 
 /** A readable range of bytes. `size` is Infinity where a server does not tell it. */
@@ -51,6 +52,18 @@ export interface SourceOptions extends RemoteOptions {
   onProgress?: ((progress: Progress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
+
+export const SOURCE = {
+  cache: { type: 'boolean', default: true, about: 'keep downloads in the cache and use what is there' },
+  cacheDir: { type: 'string', about: "folder of the cache; by default AIM_CACHE, else aim-js in the user's cache folder" },
+  endpoint: { type: 'string', about: 'where repository ids are looked up; by default HF_ENDPOINT, else https://huggingface.co' },
+  revision: { type: 'string', about: 'branch, tag or commit of a repository id; by default main' },
+  token: { type: 'string', about: 'sent as Authorization: Bearer; by default, for repository ids, HF_TOKEN' },
+  sha256: { type: 'other', about: 'the SHA-256 of the weights in hexadecimal, or that of each file by its name' },
+  onWarning: { type: 'function', about: 'called with a message when a download could not be cached' },
+  onProgress: { type: 'function', about: 'called with the bytes of weights read so far' },
+  signal: { type: 'signal', about: 'stops the loading' },
+} as const satisfies OptionTable<SourceOptions>;
 
 /** A source over bytes in memory; nothing is copied. */
 export function bytesSource(data: Uint8Array | ArrayBuffer, name = 'the bytes given'): ByteSource {

@@ -3,7 +3,7 @@
  * live on the device, so nothing is read back until an image or a preview is wanted.
  */
 import type { Backend, Recording } from '../backend/backend.js';
-import { OptionError } from '../core/errors.js';
+import { checkOptions, type OptionTable } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { sample } from '../ops/index.js';
 import { pause } from '../platform/runtime.js';
@@ -26,26 +26,37 @@ export interface SamplingOptions {
 
 export type Sampling = Required<SamplingOptions>;
 
-/** Fills in defaults. Throws OptionError naming the option, its value and its range. */
-export function checkSampling(o: SamplingOptions): Sampling {
-  const s = {
-    cfgScale: o.cfgScale ?? 1.5,
-    temperature: o.temperature ?? 1,
-    topK: o.topK ?? 0,
-    topP: o.topP ?? 1,
-    positions: o.positions ?? 'trained',
-  };
-  const number = (name: keyof SamplingOptions, ok: boolean, range: string) => {
-    if (!ok) throw new OptionError(`${name} is ${JSON.stringify(s[name]) ?? s[name]}; it must be ${range}.`);
-  };
-  number('cfgScale', Number.isFinite(s.cfgScale) && s.cfgScale >= 0, 'a finite number of at least 0 (1 is no guidance)');
-  number('temperature', Number.isFinite(s.temperature) && s.temperature >= 0, 'a finite number of at least 0 (0 is greedy)');
-  number('topK', Number.isInteger(s.topK) && s.topK >= 0, 'an integer of at least 0 (0 keeps all tokens)');
-  number('topP', Number.isFinite(s.topP) && s.topP > 0 && s.topP <= 1, 'above 0 and at most 1 (1 keeps all tokens)');
-  number('positions', s.positions === 'trained' || s.positions === 'authors', "'trained' or 'authors'");
-  // A very small temperature would overflow the scaled logits; it is greedy in all but name.
-  if (s.temperature < 1e-4) Object.assign(s, { temperature: 1, topK: 1 });
-  return s;
+export const SAMPLING = {
+  cfgScale: {
+    type: 'number',
+    min: 0,
+    max: 1e6,
+    default: 1.5,
+    about: 'classifier-free guidance on the logits; 1 is off and twice as fast',
+  },
+  temperature: { type: 'number', min: 0, max: 1e6, default: 1, about: 'divides the logits; 0 is greedy' },
+  topK: { type: 'integer', min: 0, default: 0, about: 'keep the k most likely tokens; 0 keeps all' },
+  topP: {
+    type: 'number',
+    min: 0,
+    exclusiveMin: true,
+    max: 1,
+    default: 1,
+    about: 'keep the most likely tokens whose probabilities sum to this; 1 keeps all',
+  },
+  positions: {
+    type: 'choice',
+    choices: ['trained', 'authors'],
+    default: 'trained',
+    about: "position rows as in training, or the authors' decoder's off-by-one",
+  },
+} as const satisfies OptionTable<SamplingOptions>;
+
+/** Fills in defaults. Throws OptionError naming the option, its value and what is accepted. */
+export function checkSampling(options: SamplingOptions): Sampling {
+  const sampling = checkOptions<SamplingOptions, typeof SAMPLING>('sampling', options, SAMPLING);
+  // A very small temperature would overflow the scaled logits; its effect is that of greedy sampling.
+  return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
 
 /** Draws `count` token sequences at a time with fixed options. */

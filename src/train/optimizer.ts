@@ -1,5 +1,7 @@
 /** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
 import type { Backend } from '../backend/backend.js';
+import { OptionError } from '../core/errors.js';
+import { type OptionTable, shown } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/backward.js';
@@ -26,6 +28,40 @@ export interface OptimizerOptions {
    * overflows, whose step is skipped, and doubles after 2000 good steps. 0: none. Default 0.
    */
   lossScale?: number;
+}
+
+export const OPTIMIZER = {
+  betas: {
+    type: 'other',
+    default: [0.9, 0.95],
+    about: 'decay of the averages of the gradient and of its square, each in [0, 1)',
+  },
+  eps: { type: 'number', min: 0, exclusiveMin: true, default: 1e-8, about: 'added to the root of the averaged square' },
+  weightDecay: { type: 'number', min: 0, default: 0.05, about: 'decoupled decay of parameters of two or more dimensions' },
+  clipNorm: { type: 'number', min: 0, default: 1, about: 'largest global norm of the gradient; 0 clips nothing' },
+  accumulate: { type: 'integer', min: 1, default: 1, about: 'parts that a batch is cut into, to save memory; must divide it' },
+  emaDecay: {
+    type: 'number',
+    min: 0,
+    max: 1,
+    exclusiveMax: true,
+    default: 0,
+    about: 'decay of the moving average of weights; 0 keeps none',
+  },
+  lossScale: {
+    type: 'number',
+    min: 0,
+    default: 0,
+    about: 'first scale of the loss in mixed precision; 0 is none, else at least 1',
+  },
+} as const satisfies OptionTable<OptimizerOptions>;
+
+/** Checks what the table cannot. Throws OptionError. */
+export function checkAdam({ betas, lossScale }: Pick<Required<OptimizerOptions>, 'betas' | 'lossScale'>): void {
+  const isDecay = (beta: unknown) => typeof beta === 'number' && beta >= 0 && beta < 1;
+  if (!Array.isArray(betas) || betas.length !== 2 || !betas.every(isDecay))
+    throw new OptionError(`betas is ${shown(betas)}; it must be two numbers from 0 to below 1.`);
+  if (lossScale > 0 && lossScale < 1) throw new OptionError(`lossScale is ${lossScale}; it must be at least 1, or 0 for none.`);
 }
 
 /** One parameter with what the optimizer holds for it. */

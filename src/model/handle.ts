@@ -1,0 +1,2 @@
+import type { AiM } from '../aim.js';
+export type ModelHandle = AiM;

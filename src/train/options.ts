@@ -1,0 +1,120 @@
+/** The trainer's options: their defaults, their ranges and what the data and the stage of training decide. */
+import { OptionError } from '../core/errors.js';
+import { checkOptions, type OptionTable } from '../core/options.js';
+import type { Codes } from '../data/codes.js';
+import type { ImageSplits } from '../data/dataset.js';
+import type { ModelHandle } from '../model/handle.js';
+import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
+import { checkSchedule, type Schedule } from './schedule.js';
+import type { Stage } from './task.js';
+
+export interface TrainerOptions extends OptimizerOptions {
+  /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */
+  model: ModelHandle;
+  /** Codes train stage 2, images the tokenizer. */
+  data: Codes | ImageSplits;
+  /** Images per step. Default 32. */
+  batchSize?: number;
+  /** Parts that a step's batch is cut into, to save memory; must divide it. Default 1. */
+  accumulate?: number;
+  /** Passes over the data. Default 1. */
+  epochs?: number;
+  /** Steps in all, instead of epochs. */
+  steps?: number;
+  /** Highest learning rate. Default 1e-4 · batchSize / 256 for the model (paper), 1e-4 for the tokenizer. */
+  lr?: number;
+  /** Default 'linear' (to zero) for the model, 'constant' for the tokenizer. */
+  schedule?: Schedule['kind'];
+  /** Steps of warm-up. Default 0. */
+  warmup?: number;
+  /** Order of the data, dropped labels and crops. Default 0. */
+  seed?: number;
+  /** Share of labels made unconditional (stage 2). Default 0.1. */
+  labelDropout?: number;
+  /** Evaluate after every so many steps and at the end; 0 never. Default: every epoch. */
+  evalEvery?: number;
+  /** Held-out images to evaluate on. Default all. */
+  evalItems?: number;
+}
+
+/** Options of a run without the model and the data. */
+export type RunSettings = Omit<TrainerOptions, 'model' | 'data'>;
+
+/** The options that a resumed run must share with the one it continues. */
+export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & { stage: Stage };
+
+const { default: _, ...lossScale } = OPTIMIZER.lossScale;
+
+export const TRAINER = {
+  ...OPTIMIZER,
+  batchSize: { type: 'integer', min: 1, default: 32, about: 'images per step' },
+  epochs: { type: 'number', min: 0, exclusiveMin: true, about: 'passes over the data; by default 1' },
+  steps: { type: 'integer', min: 1, about: 'steps in all, instead of epochs' },
+  lr: {
+    type: 'number',
+    min: 0,
+    exclusiveMin: true,
+    about: 'highest learning rate; by default 1e-4 · batchSize / 256 for the model, 1e-4 for the tokenizer',
+  },
+  schedule: {
+    type: 'choice',
+    choices: ['constant', 'linear', 'cosine'],
+    about: 'of the learning rate; by default linear (to zero) for the model, constant for the tokenizer',
+  },
+  warmup: { type: 'integer', min: 0, default: 0, about: 'steps of warm-up' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'of the order of the data, dropped labels and crops' },
+  labelDropout: { type: 'number', min: 0, max: 1, default: 0.1, about: 'share of labels made unconditional (stage 2)' },
+  evalEvery: { type: 'integer', min: 0, about: 'evaluate after every so many steps; 0 never, by default every epoch' },
+  evalItems: { type: 'integer', min: 0, about: 'held-out images to evaluate on; by default all' },
+  lossScale: { ...lossScale, about: 'first scale of the loss; 0 is none; by default 1024 in mixed precision, else 0' },
+} as const satisfies OptionTable<RunSettings>;
+
+/** Scale of the loss in mixed precision. Not large, since products scale gradients by the rows they are a mean over, too. */
+const LOSS_SCALE = 1024;
+
+/** Checks the options that a table can check. Throws OptionError. */
+export const checkSettings = (given: RunSettings) => checkOptions<RunSettings, typeof TRAINER>('Trainer', given, TRAINER);
+
+/** What the data and the device say about a run. */
+export interface RunFacts {
+  stage: Stage;
+  /** Steps of one pass over the data. */
+  stepsPerEpoch: number;
+  /** Held-out images. */
+  evalLength: number;
+  /** Matrix products round their factors to float16. */
+  mixed: boolean;
+}
+
+/** All options of a run, defaults filled in. Throws OptionError for options that do not fit each other. */
+export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFacts): RunOptions {
+  const { epochs, ...settings } = given;
+  if (epochs !== undefined && given.steps !== undefined)
+    throw new OptionError('epochs and steps are both given; give one of them.');
+  const { stage, stepsPerEpoch } = facts;
+  const { batchSize, accumulate } = settings;
+  const options: RunOptions = {
+    stage,
+    batchSize,
+    accumulate,
+    steps: given.steps ?? Math.round((epochs ?? 1) * stepsPerEpoch),
+    lr: given.lr ?? (stage === 'model' ? (1e-4 * batchSize) / 256 : 1e-4),
+    schedule: given.schedule ?? (stage === 'model' ? 'linear' : 'constant'),
+    warmup: settings.warmup,
+    seed: settings.seed,
+    labelDropout: settings.labelDropout,
+    evalEvery: given.evalEvery ?? stepsPerEpoch,
+    evalItems: Math.min(given.evalItems ?? Number.MAX_SAFE_INTEGER, facts.evalLength),
+    betas: settings.betas,
+    eps: settings.eps,
+    weightDecay: settings.weightDecay,
+    clipNorm: settings.clipNorm,
+    emaDecay: settings.emaDecay,
+    lossScale: given.lossScale ?? (facts.mixed ? LOSS_SCALE : 0),
+  };
+  checkSchedule({ kind: options.schedule, lr: options.lr, steps: options.steps, warmup: options.warmup });
+  if (batchSize % accumulate)
+    throw new OptionError(`accumulate is ${accumulate}; it must divide the batch of ${batchSize} images.`);
+  checkAdam(options);
+  return options;
+}
