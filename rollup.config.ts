@@ -10,7 +10,7 @@ import { annotate, dropReferences, errorsOf, minify } from './scripts/slim.mjs';
 // Chunk names carry hashes: old ones would stay.
 rmSync('dist', { recursive: true, force: true });
 
-const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
+const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const source: InputPluginOption = [assets(), esbuild({ target: 'es2022' })];
 const library: InputPluginOption = [source, dropReferences(), minify()];
 const sourcemap = true;

@@ -315,7 +315,8 @@ export class AiM {
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.assertLive();
     const { config, backend } = this;
-    const sampling = checkSampling(options);
+    const { cfgScale, temperature, topK, topP, positions } = options;
+    const sampling = checkSampling({ cfgScale, temperature, topK, topP, positions });
     const classes = this.resolveClasses(options.classes);
     const count = integer('count', options.count ?? classes.length, 1, 1e6);
     const first = integer('seed', options.seed ?? 0, 0, Number.MAX_SAFE_INTEGER - count);
