@@ -57,6 +57,9 @@ function isImage(name: string): boolean {
   return format !== undefined && !format.unavailable?.();
 }
 
+/** True for the folder that `aim train` makes, which often lies beside the images. */
+const isRun = (entries: readonly { name: string }[]) => entries.some(({ name }) => name === 'latest' || name === 'run.json');
+
 /**
  * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). Files that
  * are no images, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no class, or
@@ -68,14 +71,19 @@ export async function openFolder(source: FolderSource | Folder, options: ImageFo
   checkSize(size);
   if (background) checkBackground(background);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
-  const classes = (await folder.list()).filter((e) => e.folder && !exclude.includes(e.name)).map((e) => e.name);
-  if (classes.length === 0) throw await noClasses(folder);
   const items: Item[] = [];
   const skipped: { name: string; reason: string }[] = [];
-  for (const [label, name] of classes.entries()) {
+  const classes: string[] = [];
+  for (const { name, folder: isFolder } of await folder.list()) {
+    if (!isFolder || exclude.includes(name)) continue;
     const entries = await folder.list(name);
     const images = entries.filter((e) => !e.folder && isImage(e.name));
+    if (images.length === 0 && isRun(entries)) {
+      skipped.push({ name, reason: 'a run of training, not a class' });
+      continue;
+    }
     if (images.length === 0) throw emptyClass(`${folder.name}/${name}`, entries);
+    const label = classes.push(name) - 1;
     for (const e of images) items.push({ path: `${name}/${e.name}`, label });
     for (const e of entries) {
       if (e.folder) skipped.push({ name: `${name}/${e.name}`, reason: 'a folder inside a class is not searched' });
@@ -86,6 +94,7 @@ export async function openFolder(source: FolderSource | Folder, options: ImageFo
         });
     }
   }
+  if (classes.length === 0) throw await noClasses(folder);
   const labels = items.map((item) => item.label);
   const held = heldOut(labels, holdout, (i) => hash(items[i]!.path));
   const store = new Store(folder, Math.round(size * 1.125), skipped, { background, maxPixels });

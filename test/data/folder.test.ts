@@ -161,13 +161,20 @@ describe('openFolder', () => {
 
   it('composites transparency, leaves excluded folders out and names formats that it does not read', async () => {
     const clear = encodePng({ width: 4, height: 4, data: new Uint8Array(64).fill(0), depth: 8, channels: 4 });
-    const dir = folderOf({ 'a/1.png': clear, 'a/2.webp': 'RIFF', 'a/3.gif': 'GIF89a', 'run/latest': 'step-00000001' });
+    const dir = folderOf({
+      'a/1.png': clear,
+      'a/2.webp': 'RIFF',
+      'a/3.gif': 'GIF89a',
+      'run/x.txt': '',
+      'old/latest': 'step-00000001',
+    });
     const corner = async (options: object) => {
       const { train } = await openFolder(dir, { ...all, exclude: ['run'], ...options });
       expect(train.classes).toEqual(['a']);
       expect(train.skipped).toMatchObject([
         { name: 'a/2.webp', reason: 'WebP is read in browsers only; convert it to PNG first, e.g. `magick x.webp x.png`' },
         { name: 'a/3.gif', reason: 'GIF is read in browsers only; convert it to PNG first, e.g. `magick x.gif x.png`' },
+        { name: 'old', reason: 'a run of training, not a class' },
       ]);
       return [...(await train.image(0, evalMode)).subarray(0, 3)];
     };
