@@ -179,13 +179,20 @@ function openSink(target: ImageFormat | 'npz' | 'folder', out: string, plan: Pla
   return sheetSink(target, out, plan, { scale, columns: number(flags, 'columns'), labelled: flags.labels === true }, aim);
 }
 
-function npzSink(out: string, count: number, size: number): Sink {
+/** Throws OptionError where `count` images of size × size are more than an .npz holds. */
+export function checkNpz(count: number, size: number): void {
   const bytes = size * size * 3;
-  if (count * (bytes + 4) > MAX_NPZ_BYTES)
+  const most = Math.floor(MAX_NPZ_BYTES / (bytes + 4));
+  if (count > most)
     throw new OptionError(
       `${counted(count, 'image')} of ${size}×${size} take ${((count * bytes) / 1e9).toFixed(1)} GB, and an .npz holds 4 GiB; ` +
-        `draw at most ${Math.floor(MAX_NPZ_BYTES / (bytes + 4))} at once, moving --seed on by as many.`,
+        `draw at most ${most} at once, moving --seed on by as many.`,
     );
+}
+
+function npzSink(out: string, count: number, size: number): Sink {
+  checkNpz(count, size);
+  const bytes = size * size * 3;
   const data = new Uint8Array(count * bytes);
   const labels = new Int32Array(count);
   return {

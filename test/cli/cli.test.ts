@@ -95,10 +95,6 @@ describe('generate', () => {
     refused(['generate', '--seed', '-1', '--out', out], /--seed is -1; it must be an integer of at least 0/);
     refused(['generate', '--out', at('x.webp')], /x\.webp, which cannot be written; give a \.png or \.jpg/);
     refused(['generate', '--out', at('x.npz'), '--scale', '2'], /--labels, --columns and --scale are of pictures/);
-    refused(
-      ['generate', '--out', at('x.npz'), '--count', '1000000', '--device', 'wasm'],
-      /an \.npz holds 4 GiB; draw at most \d+/,
-    );
     refused(['train'], /train: say what: `aim train model DATA/);
     refused(['generate', '--out', at('no/such/folder.png')], /folder does not exist/);
     refused(['generate', '--device', 'webgpu', '--out', out], /WebGPU was asked for but no WebGPU adapter/, {

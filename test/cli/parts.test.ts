@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Command, flag, helpOf, number, parse } from '../../src/cli/command.js';
 import { COMMANDS } from '../../src/cli/commands.js';
+import { checkNpz } from '../../src/cli/generate.js';
 import { background } from '../../src/cli/options.js';
 import { progressText } from '../../src/cli/progress.js';
 import { checkSheet, sheet, squareColumns } from '../../src/cli/sheet.js';
@@ -133,6 +134,8 @@ describe('sheets', () => {
   });
 
   it('are refused when they are too large', () => {
+    expect(() => checkNpz(50000, 256)).toThrow(/50,000 images of 256×256 take 9\.8 GB, .* draw at most 21\d\d\d at once/);
+    expect(() => checkNpz(20000, 256)).not.toThrow();
     expect(() => checkSheet(50000, 256, 256, { columns: 10, scale: 1 })).toThrow(/would have \d+×\d+ pixels; draw fewer/);
   });
 });
