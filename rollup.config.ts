@@ -10,7 +10,7 @@ import { banner, errorsOf, minify } from './scripts/slim.mjs';
 // Chunk names carry hashes: old ones would stay.
 rmSync('dist', { recursive: true, force: true });
 
-const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
+const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });
 const library: InputPluginOption = [assets({ minify: true }), compile, minify()];
 const sourcemap = true;

@@ -5,6 +5,7 @@
 export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from './data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
+export type { DecodeOptions, Rgb } from './io/images/index.js';
 export {
   type CheckpointParts,
   checkpointFiles,

@@ -3,6 +3,7 @@
 import { DeviceError, OptionError } from '../core/errors.js';
 import { checkOption, type OptionTable } from '../core/options.js';
 import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
+import { lacksVulkan } from '../platform/vulkan.js';
 import type { Backend } from './backend.js';
 import { WasmBackend } from './wasm.js';
 import { describeAdapter, WebGpuBackend } from './webgpu.js';
@@ -57,6 +58,8 @@ const MOST_THREADS = 8;
 /** Dawn instances must outlive their devices; one per set of toggles, made on first use. */
 const dawn = new Map<string, GPU>();
 
+const NO_ADAPTER = 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 driver installed?)';
+
 /** The runtime's WebGPU entry point, or why there is none. */
 export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } | { reason: string }> {
   if (runtime().name !== 'node') {
@@ -70,6 +73,7 @@ export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } |
   const key = toggles.join(' ');
   const known = dawn.get(key);
   if (known) return { gpu: known };
+  if (await lacksVulkan()) return { reason: NO_ADAPTER };
   try {
     const { create } = await importOptional<{ create(flags: string[]): GPU }>('webgpu');
     const gpu = create(toggles);
@@ -93,7 +97,7 @@ async function requestAdapter(toggles: string[] | undefined): Promise<{ adapter:
   const found = await findGpu(toggles);
   if ('reason' in found) return found;
   const adapter = await found.gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
-  return adapter ? { adapter } : { reason: 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 driver installed?)' };
+  return adapter ? { adapter } : { reason: NO_ADAPTER };
 }
 
 /** What `aim info` shows of the GPU. */

@@ -13,8 +13,9 @@ import {
   writeSafetensors,
 } from '../io/safetensors.js';
 import { exists, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
+import { type Command, choice, type Flags, type Parsed, string } from './command.js';
 import { withBar } from './model.js';
-import { choice, type Flags, helpText, parse } from './options.js';
+import { print } from './terminal.js';
 
 const FLAGS: Flags = {
   dtype: { type: 'string', value: 'f32|f16', help: 'precision of the numbers written (default: that of the file)' },
@@ -23,26 +24,25 @@ const FLAGS: Flags = {
     value: 'NAME',
     help: 'which dict of a PyTorch file to take, e.g. ema or model (default: found by itself)',
   },
-  help: { type: 'boolean', help: 'this text' },
 };
 
-const HELP = helpText(
-  'aim convert IN OUT [options]',
-  'Writes a checkpoint (.pt, .pth, .bin, .safetensors, folder, URL or repository id) as the folder OUT with model.safetensors,\n' +
+export const convert: Command = {
+  name: 'convert',
+  usage: 'IN OUT',
+  maxArgs: 2,
+  summary: 'a PyTorch file or another checkpoint as safetensors',
+  about:
+    'Writes a checkpoint (.pt, .pth, .bin, .safetensors, folder, URL or repository id) as the folder OUT with model.safetensors,\n' +
     'config.json and classes.json. Python objects in a file are never executed.',
-  FLAGS,
-);
+  flags: FLAGS,
+  run,
+};
 
-export async function convertCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('convert', argv, FLAGS, 2);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const [from, out] = args;
   if (!from || !out) throw new OptionError('convert: say what and where to: `aim convert model.pt FOLDER`.');
   const dtype = choice(flags, 'dtype', ['f32', 'f16'] as const);
-  const part = flags.part as string | undefined;
+  const part = string(flags, 'part');
   if ((await exists(out)) && !(await isDirectory(out)))
     throw new IoError(`${out} is a file, and a folder is written; give another name.`);
 
@@ -67,7 +67,7 @@ export async function convertCommand(argv: string[], signal: AbortSignal): Promi
       await files.close();
     }
   });
-  process.stdout.write(`${out}\n`);
+  print(`${out}\n`);
   return 0;
 }
 

@@ -6,28 +6,31 @@ import { openFile } from '../io/file_source.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import { exists, makeFolder, writeAtomic } from '../platform/files.js';
 import { json, openCheckpointFolder } from '../train/folder.js';
+import { type Command, choice, type Flags, type Parsed } from './command.js';
 import { withBar } from './model.js';
-import { choice, type Flags, helpText, parse } from './options.js';
+import { print } from './terminal.js';
 
 const FLAGS: Flags = {
-  out: { type: 'string', value: 'FOLDER', help: 'where to write config.json, classes.json and model.safetensors' },
-  dtype: { type: 'string', value: 'F16|BF16|F32', help: 'precision of the file (default F16)' },
+  out: { type: 'string', short: 'o', value: 'FOLDER', help: 'where to write config.json, classes.json and model.safetensors' },
+  dtype: {
+    type: 'string',
+    value: 'F16|BF16|F32',
+    help: 'precision of the file (default F16)',
+    spec: { type: 'choice', choices: ['F16', 'BF16', 'F32'], about: 'precision of the file' },
+  },
   ema: { type: 'boolean', help: 'take the moving average of the weights, where the run keeps one' },
-  help: { type: 'boolean', help: 'this text' },
 };
 
-const HELP = helpText(
-  'aim export RUN|CHECKPOINT --out FOLDER [options]',
-  'Writes a trained model for use: small, without the optimizer’s state.',
-  FLAGS,
-);
+export const exportModel: Command = {
+  name: 'export',
+  usage: 'RUN|CHECKPOINT --out FOLDER',
+  summary: 'a trained model for use, without the training state',
+  about: 'Writes a trained model for use: small, without the optimizer’s state.',
+  flags: FLAGS,
+  run,
+};
 
-export async function exportCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('export', argv, FLAGS);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const out = flags.out as string | undefined;
   if (!args[0] || !out) throw new OptionError('export: say what and where to: `aim export RUN --out FOLDER`.');
   const dtype = choice(flags, 'dtype', ['F16', 'BF16', 'F32'] as const) ?? 'F16';
@@ -71,6 +74,6 @@ export async function exportCommand(argv: string[], signal: AbortSignal): Promis
       await files.close();
     }
   });
-  process.stdout.write(`${out}\n`);
+  print(`${out}\n`);
   return 0;
 }

@@ -1,78 +1,123 @@
-/** `aim generate`: draws images and writes one PNG grid, an NPZ, or a folder of PNGs. */
-import type { AiM, Generated, GenerateOptions } from '../aim.js';
-import { grid } from '../io/image.js';
-import { encodeNpz } from '../io/npz.js';
-import { ensureWritable, makeFolder, writeAtomic } from '../platform/files.js';
+/** `aim generate`: draws images into one picture, an .npz file, or a folder of pictures. */
+import type { AiM, GenerateOptions } from '../aim.js';
+import { OptionError } from '../core/errors.js';
+import type { OptionSpec } from '../core/options.js';
+import { formatOfName, IMAGE_FORMATS, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
+import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
+import { SAMPLING } from '../model/sampler.js';
+import { ensureWritable, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
+import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, choice, type Flags, helpText, modelOptions, NUMERICS, number, type Parsed, parse } from './options.js';
+import { COMMON, modelOptions, NUMERICS } from './options.js';
 import { progress } from './progress.js';
+import { checkSheet, sheet, squareColumns } from './sheet.js';
+import { counted, print, say } from './terminal.js';
+
+const MANY: OptionSpec = { type: 'integer', min: 1, max: 1e6, about: 'number of images' };
 
 const FLAGS: Flags = {
-  class: { type: 'string', value: '9,Bag|all', help: 'class numbers or names, taken in turn (default all)' },
-  count: { type: 'string', value: 'N', help: 'number of images (default: one per class given)' },
-  seed: { type: 'string', value: 'S', help: 'image i is drawn with seed S + i (default 0)' },
-  'cfg-scale': { type: 'string', value: 'W', help: 'classifier-free guidance; 1 is off (default 1.5)' },
-  temperature: { type: 'string', value: 'T', help: 'divides the logits; 0 is greedy (default 1)' },
-  'top-k': { type: 'string', value: 'K', help: 'keep the K most likely tokens; 0 keeps all (default 0)' },
-  'top-p': { type: 'string', value: 'P', help: 'keep the most likely tokens up to probability P in (0, 1] (default 1)' },
-  positions: {
-    type: 'string',
-    value: 'trained|authors',
-    help: "position rows as in training, or the authors' off-by-one (default trained)",
-  },
-  batch: { type: 'string', value: 'B', help: 'images drawn at once; changes speed and memory only' },
+  class: { type: 'string', short: 'c', value: '9,Bag|all', help: 'class numbers or names, taken in turn (default all)' },
+  count: flag(MANY, { short: 'n', help: 'number of images (default: one per class given)' }),
+  seed: flag(
+    { type: 'integer', min: 0, about: 'of the first image' },
+    { value: 'S', short: 's', help: 'image i is drawn with seed S + i (default 0)' },
+  ),
+  'cfg-scale': flag(SAMPLING.cfgScale, {
+    value: 'W',
+    help: 'classifier-free guidance; 1 is off (default 1.5); far above 3 many models draw noise',
+  }),
+  temperature: flag(SAMPLING.temperature, { value: 'T' }),
+  'top-k': flag(SAMPLING.topK, { value: 'K' }),
+  'top-p': flag(SAMPLING.topP, { value: 'P' }),
+  positions: flag(SAMPLING.positions),
+  batch: flag(
+    { type: 'integer', min: 1, max: 4096, about: 'images drawn at once' },
+    { value: 'B', short: 'b', help: 'images drawn at once; changes speed and memory only' },
+  ),
   out: {
     type: 'string',
+    short: 'o',
     value: 'PATH',
-    help: 'FILE.png (a grid), FILE.npz (arr_0 images, arr_1 labels) or a FOLDER (default aim.png)',
+    help: `a ${writableExtensions()} picture of all images, an .npz (arr_0 images, arr_1 labels) or a FOLDER (default aim.png)`,
   },
+  columns: flag(
+    { type: 'integer', min: 1, max: 10000, about: 'images in a row of the picture' },
+    { help: 'images in a row of the picture (default: one class a column, or about a square)' },
+  ),
+  scale: flag({ type: 'integer', min: 1, max: 64, default: 1, about: 'enlarges each pixel of a picture to N×N' }),
+  labels: { type: 'boolean', help: 'write the class below each image of the picture' },
   ...NUMERICS,
   ...COMMON,
 };
 
-/** Any other --out is a folder. */
-const IS_FILE = /\.(png|npz)$/i;
+/** Extensions that mean a file of a kind that is not written. A folder may have any other name. */
+const OTHER_FILES = /\.(webp|gif|bmp|tiff?|avif|heic|jxl|svg|ico|ppm|pdf|zip|tar|gz|npy|json|txt|pt|pth|safetensors)$/i;
 
-const HELP = helpText(
-  'aim generate [MODEL] [options]',
-  'Draws images with MODEL: a folder or URL with config.json and model.safetensors, a .safetensors beside its config.json, or\n' +
+export const generate: Command = {
+  name: 'generate',
+  usage: '[MODEL]',
+  summary: 'draw images',
+  about:
+    'Draws images with MODEL: a folder or URL with config.json and model.safetensors, a .safetensors beside its config.json, or\n' +
     'the id owner/name of a Hugging Face repository. Downloads are kept (`aim cache`). HF_TOKEN, HF_ENDPOINT and AIM_CACHE count.\n' +
-    'Without MODEL the embedded one (Fashion-MNIST) is used.',
-  FLAGS,
-);
+    'Without MODEL the embedded one (Fashion-MNIST) is used. Into a folder images are written as they are drawn.',
+  flags: FLAGS,
+  run,
+};
 
-export async function generateCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('generate', argv, FLAGS);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
-  const out = (flags.out as string | undefined) ?? 'aim.png';
-  const options = generateOptions(flags);
-  if (!IS_FILE.test(out)) await makeFolder(out);
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
+  const out = string(flags, 'out') ?? 'aim.png';
+  const target = await targetOf(out);
+  if (target === 'folder' && (flags.labels || flags.columns !== undefined))
+    throw new OptionError('--labels and --columns are of one picture of all images; give --out a picture, or leave them out.');
+  if (target === 'npz' && (flags.labels || flags.columns !== undefined || flags.scale !== undefined))
+    throw new OptionError('--labels, --columns and --scale are of pictures; leave them out, or give --out a picture.');
+  if (target === 'folder') await makeFolder(out);
   await ensureWritable(out);
   const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   try {
-    process.stderr.write(`device: ${aim.device}\n`);
-    const { result, seconds } = await withProgress(aim, options, signal);
-    const n = result.images.length;
-    const written = await writeImages(out, result, columns(flags, n, aim.config.num_classes), aim.classes);
-    process.stderr.write(
-      `${n} ${n === 1 ? 'image' : 'images'} in ${seconds.toFixed(2)} s (${(n / seconds).toPrecision(3)} images/s)\n`,
-    );
-    process.stdout.write(`${written}\n`);
+    say(`device: ${aim.device}\n`);
+    const plan = await planOf(aim, flags);
+    const sink = openSink(target, out, plan, flags, aim);
+    const seconds = await draw(aim, plan, sink, signal);
+    await sink.close();
+    say(`${counted(plan.count, 'image')} in ${seconds.toFixed(2)} s (${(plan.count / seconds).toPrecision(3)} images/s)\n`);
+    print(`${out}\n`);
     return 0;
   } finally {
     await aim.dispose();
   }
 }
 
-function generateOptions(flags: Parsed['flags']): GenerateOptions {
-  const classes = (flags.class as string | undefined)?.split(',').map((c) => c.trim());
+/** What --out asks for: a picture's format, an .npz file or a folder. Throws OptionError for a file of another kind. */
+async function targetOf(out: string): Promise<ImageFormat | 'npz' | 'folder'> {
+  if (await isDirectory(out)) return 'folder';
+  if (/\.npz$/i.test(out)) return 'npz';
+  const format = formatOfName(out);
+  if (format?.encode) return format;
+  if (format || OTHER_FILES.test(out))
+    throw new OptionError(`--out is ${out}, which cannot be written; give a ${writableExtensions()} or .npz file, or a folder.`);
+  return 'folder';
+}
+
+interface Plan {
+  options: GenerateOptions;
+  /** Class numbers or names, taken in turn. */
+  classes: readonly (number | string)[];
+  count: number;
+  seed: number;
+}
+
+/** All that is drawn. Throws OptionError now, not after the first images. */
+async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
+  const list = string(flags, 'class')
+    ?.split(',')
+    .map((c) => c.trim());
+  const all = list === undefined || (list.length === 1 && list[0] === 'all');
+  const classes = all ? Array.from({ length: aim.config.num_classes }, (_, i) => i) : list;
+  const count = number(flags, 'count') ?? classes.length;
+  const seed = number(flags, 'seed') ?? 0;
   const given = {
-    classes: classes?.length === 1 && classes[0] === 'all' ? 'all' : classes,
-    count: number(flags, 'count'),
-    seed: number(flags, 'seed'),
     cfgScale: number(flags, 'cfg-scale'),
     temperature: number(flags, 'temperature'),
     topK: number(flags, 'top-k'),
@@ -80,56 +125,131 @@ function generateOptions(flags: Parsed['flags']): GenerateOptions {
     positions: choice(flags, 'positions', ['trained', 'authors'] as const),
     batchSize: number(flags, 'batch'),
   };
-  return Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
+  const options = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
+  // Stopped before its first batch, it checks everything and draws nothing.
+  const checked = new Error('checked');
+  await aim.generate({ ...options, classes, count, seed, signal: AbortSignal.abort(checked) }).catch((error) => {
+    if (error !== checked) throw error;
+  });
+  return { options, classes, count, seed };
 }
 
-async function withProgress(aim: AiM, options: GenerateOptions, signal: AbortSignal) {
-  let bar: ReturnType<typeof progress> | undefined;
+/** Draws batch by batch, so that images can be written as they come. An image depends on its class, its seed and the options. */
+async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sink, signal: AbortSignal): Promise<number> {
+  const batch = options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10);
+  const tokens = aim.config.num_tokens;
   const start = performance.now();
+  let bar: ReturnType<typeof progress> | undefined;
   try {
-    const result = await aim.generate({
-      ...options,
-      signal,
-      onStep({ step, steps, first, batch, count }) {
-        bar ??= progress('drawing', count * steps, 'images', steps);
-        bar.update(first * steps + batch * step);
-      },
-    });
-    return { result, seconds: (performance.now() - start) / 1000 };
+    for (let first = 0; first < count; first += batch) {
+      const n = Math.min(batch, count - first);
+      const { images, labels } = await aim.generate({
+        ...options,
+        classes: Array.from({ length: n }, (_, i) => classes[(first + i) % classes.length]!),
+        count: n,
+        seed: seed + first,
+        batchSize: batch,
+        signal,
+        onStep({ step }) {
+          bar ??= progress('drawing', count * tokens, 'tokens');
+          bar.update(first * tokens + n * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
+        },
+      });
+      for (const [i, image] of images.entries()) {
+        const { width, height } = image;
+        await sink.take({ width, height, data: image.toRGB() }, labels[i]!, first + i);
+      }
+    }
   } finally {
     bar?.stop();
   }
+  return (performance.now() - start) / 1000;
 }
 
-/** One column per class drawn, so that a class stands in a column; a square when there is one class. */
-function columns(flags: Parsed['flags'], count: number, classes: number): number {
-  const list = (flags.class as string | undefined) ?? 'all';
-  const wide = list === 'all' ? classes : list.split(',').length;
-  return wide > 1 && wide <= 40 ? Math.min(wide, count) : Math.ceil(Math.sqrt(count));
+/** Where images go, one by one. Only bytes are kept, floats take four times as much. */
+interface Sink {
+  take(image: RgbImage, label: number, index: number): Promise<void>;
+  close(): Promise<void>;
 }
 
-async function writeImages(out: string, { images, labels, seeds }: Generated, cols: number, classes?: string[]): Promise<string> {
-  if (/\.npz$/i.test(out)) {
-    const { width, height } = images[0]!;
-    const pixels = new Uint8Array(images.length * width * height * 3);
-    images.forEach((image, i) => {
-      pixels.set(image.toRGB(), i * width * height * 3);
-    });
-    const npz = await encodeNpz({
-      arr_0: { dtype: '|u1', shape: [images.length, height, width, 3], data: pixels },
-      arr_1: { dtype: '<i4', shape: [labels.length], data: Int32Array.from(labels) },
-    });
-    await writeAtomic(out, npz);
-    return out;
-  }
-  if (/\.png$/i.test(out)) {
-    await writeAtomic(out, await grid(images, cols).toPNG());
-    return out;
-  }
-  const digits = String(images.length - 1).length;
-  for (const [i, image] of images.entries()) {
-    const label = classes?.[labels[i]!]?.replace(/[^\w-]+/g, '-') ?? `class-${labels[i]}`;
-    await writeAtomic(`${out}/${String(i).padStart(digits, '0')}-${label}-seed-${seeds[i]}.png`, await image.toPNG());
-  }
-  return out;
+function openSink(target: ImageFormat | 'npz' | 'folder', out: string, plan: Plan, flags: Parsed['flags'], aim: AiM): Sink {
+  if (target === 'npz') return npzSink(out, plan.count, aim.config.image_size);
+  const scale = number(flags, 'scale') ?? 1;
+  if (target === 'folder') return folderSink(out, plan, scale, aim.classes);
+  return sheetSink(target, out, plan, { scale, columns: number(flags, 'columns'), labelled: flags.labels === true }, aim);
+}
+
+/** Throws OptionError where `count` images of size × size are more than an .npz holds. */
+export function checkNpz(count: number, size: number): void {
+  const bytes = size * size * 3;
+  const most = Math.floor(MAX_NPZ_BYTES / (bytes + 4));
+  if (count > most)
+    throw new OptionError(
+      `${counted(count, 'image')} of ${size}×${size} take ${((count * bytes) / 1e9).toFixed(1)} GB, and an .npz holds 4 GiB; ` +
+        `draw at most ${most} at once, moving --seed on by as many.`,
+    );
+}
+
+function npzSink(out: string, count: number, size: number): Sink {
+  checkNpz(count, size);
+  const bytes = size * size * 3;
+  const data = new Uint8Array(count * bytes);
+  const labels = new Int32Array(count);
+  return {
+    async take(image, label, i) {
+      data.set(image.data, i * bytes);
+      labels[i] = label;
+    },
+    async close() {
+      const npz = await encodeNpz({
+        arr_0: { dtype: '|u1', shape: [count, size, size, 3], data },
+        arr_1: { dtype: '<i4', shape: [count], data: labels },
+      });
+      await writeAtomic(out, npz);
+    },
+  };
+}
+
+function folderSink(out: string, { count, seed }: Plan, scale: number, classes: readonly string[] | undefined): Sink {
+  const format = IMAGE_FORMATS.find((f) => f.encode)!;
+  const digits = String(count - 1).length;
+  return {
+    async take(image, label, i) {
+      const name = classes?.[label]?.replace(/[^\p{L}\p{N}_-]+/gu, '-') ?? `class-${label}`;
+      const file = `${String(i).padStart(digits, '0')}-${name}-seed-${seed + i}.${format.extensions[0]}`;
+      await writeAtomic(`${out}/${file}`, await format.encode!(scale === 1 ? image : sheet([image], { columns: 1, scale })));
+    },
+    async close() {},
+  };
+}
+
+function sheetSink(
+  format: ImageFormat,
+  out: string,
+  { count, classes }: Plan,
+  { scale, columns, labelled }: { scale: number; columns: number | undefined; labelled: boolean },
+  aim: AiM,
+): Sink {
+  const size = aim.config.image_size;
+  const images: RgbImage[] = [];
+  const labels: string[] = [];
+  const named = (label: number) => aim.classes?.[label] ?? String(label);
+  const longest = labelled ? Array.from({ length: aim.config.num_classes }, (_, i) => named(i)) : undefined;
+  const options = { scale, columns: columns ?? usualColumns(count, classes.length) };
+  checkSheet(count, size, size, { ...options, labels: longest });
+  return {
+    async take(image, label) {
+      images.push(image);
+      labels.push(named(label));
+    },
+    async close() {
+      const all = sheet(images, { ...options, labels: labelled ? labels : undefined });
+      await writeAtomic(out, await format.encode!(all));
+    },
+  };
+}
+
+/** A class stands in a column where there are several rows of them; else about a square. */
+function usualColumns(count: number, classes: number): number {
+  return classes > 1 && classes <= 40 && count > classes ? classes : squareColumns(count);
 }

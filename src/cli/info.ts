@@ -2,23 +2,23 @@
 import { adapterSummary } from '../backend/create.js';
 import { mixerOf } from '../model/mixers.js';
 import { runtime } from '../platform/runtime.js';
+import type { Command, Flags, Parsed } from './command.js';
 import { embeddedModel, loadModel } from './model.js';
-import { COMMON, commonOptions, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
+import { COMMON, commonOptions, modelOptions, NUMERICS } from './options.js';
+import { print } from './terminal.js';
 
 const FLAGS: Flags = { json: { type: 'boolean', help: 'print JSON' }, dtype: NUMERICS.dtype, ...COMMON };
 
-const HELP = helpText(
-  'aim info [MODEL] [options]',
-  'Shows the runtime, GPU, backend chosen and the model (default: the embedded one).',
-  FLAGS,
-);
+export const info: Command = {
+  name: 'info',
+  usage: '[MODEL]',
+  summary: "runtime, GPU, backend chosen, the model's parts",
+  about: 'Shows the runtime, GPU, backend chosen and the model (default: the embedded one).',
+  flags: FLAGS,
+  run,
+};
 
-export async function infoCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('info', argv, FLAGS);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const gpu = await adapterSummary(commonOptions(flags).dawn);
   const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   const { config, parameters } = aim;
@@ -36,7 +36,7 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
   };
   await aim.dispose();
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify(info, null, 2)}\n`);
+    print(`${JSON.stringify(info, null, 2)}\n`);
     return 0;
   }
   const rows: [string, string][] = [
@@ -65,6 +65,6 @@ export async function infoCommand(argv: string[], signal: AbortSignal): Promise<
   );
   if (info.ignoredTensors.length) rows.push(['  ignored tensors', info.ignoredTensors.join(', ')]);
   const width = Math.max(...rows.map(([name]) => name.length));
-  process.stdout.write(rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(''));
+  print(rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(''));
   return 0;
 }

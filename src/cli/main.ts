@@ -1,85 +1,98 @@
-/** The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 130 interrupted. */
+/**
+ * The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 70 a fault of the program; 130, 143 and 129
+ * when ended by Ctrl-C, SIGTERM and SIGHUP.
+ */
 import { readFileSync } from 'node:fs';
 import { AimError } from '../core/errors.js';
-import { benchCommand } from './bench/index.js';
-import { cacheCommand } from './cache.js';
-import { convertCommand } from './convert.js';
-import { exportCommand } from './export.js';
-import { generateCommand } from './generate.js';
-import { infoCommand } from './info.js';
-import { tokenizeCommand } from './tokenize.js';
-import { trainCommand } from './train.js';
-import { tuneCommand } from './tune.js';
-import { verifyCommand } from './verify.js';
+import { type Command, helpOf, parse } from './command.js';
+import { COMMANDS } from './commands.js';
+import { ignoreClosedPipes, print, say } from './terminal.js';
 
-const COMMANDS: Record<string, (argv: string[], signal: AbortSignal) => Promise<number>> = {
-  generate: generateCommand,
-  tokenize: tokenizeCommand,
-  verify: verifyCommand,
-  info: infoCommand,
-  bench: benchCommand,
-  train: trainCommand,
-  export: exportCommand,
-  convert: convertCommand,
-  tune: tuneCommand,
-  cache: cacheCommand,
-};
+/** Each gives work the chance to save; 128 + the signal's number is the exit status. */
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
-const HELP = `usage: aim COMMAND [options]
+function overview(commands: readonly Command[]): string {
+  const rows = commands.map(({ name, usage, summary }) => [[name, usage].filter(Boolean).join(' '), summary] as const);
+  const width = Math.max(...rows.map(([left]) => left.length));
+  const list = rows.map(([left, summary]) => `  ${left.padEnd(width)}  ${summary}`).join('\n');
+  const end = '`aim COMMAND --help` shows the options of a command, `aim --version` the version.';
+  return `usage: aim COMMAND [options]\n\n${list}\n\n${end}\n`;
+}
 
-  generate [MODEL]   draw images
-  tokenize DATA      encode a data set's images once, for training
-  train model|tokenizer DATA   train, into a run folder that can be resumed
-  export RUN         a trained model for use, without the training state
-  convert IN OUT     a PyTorch file or another checkpoint as safetensors
-  verify FOLDER      check a backend against a checkpoint's golden values
-  info [MODEL]       runtime, GPU, backend chosen, the model's parts
-  bench [MODEL]      speed of drawing, decoding, training and matrix products
-  tune [MODEL]       find the fastest kernels for this GPU, once
-  cache [MODEL]      downloads that are kept; --clear removes them
+/** The command that the first words name, and the rest of them. */
+function find(argv: readonly string[]): { command: Command; rest: string[] } | undefined {
+  for (const command of COMMANDS) {
+    const words = command.name.split(' ');
+    if (words.every((word, i) => argv[i] === word)) return { command, rest: argv.slice(words.length) };
+  }
+  return undefined;
+}
 
-\`aim COMMAND --help\` tells a command's options.
-`;
-
-async function main(argv: string[]): Promise<number> {
-  const [name, ...rest] = argv;
-  if (name === '--version') {
+/** What is no call of a command: help, the version, or a mistake. */
+function other(argv: readonly string[]): number {
+  const [name] = argv;
+  if (name === '--version' || name === '-v') {
     const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-    process.stdout.write(`${version}\n`);
+    print(`${version}\n`);
     return 0;
   }
-  const command = name === undefined ? undefined : COMMANDS[name];
-  if (!command) {
-    const asked = name === undefined || name === '--help' || name === 'help';
-    (asked ? process.stdout : process.stderr).write(asked ? HELP : `aim: there is no command ${JSON.stringify(name)}\n\n${HELP}`);
-    return asked ? 0 : 2;
+  const help = (word: string | undefined) => word === '--help' || word === '-h' || word === 'help';
+  if (name === undefined || help(name)) {
+    print(overview(COMMANDS));
+    return 0;
   }
+  const family = COMMANDS.filter((c) => c.name.startsWith(`${name} `));
+  if (family.length > 0 && help(argv[1])) {
+    print(overview(family));
+    return 0;
+  }
+  say(
+    family.length > 0
+      ? `aim: ${name}: say what: ${family.map((c) => `\`aim ${c.name} ${c.usage}\``).join(' or ')}.\n`
+      : `aim: there is no command ${JSON.stringify(name)}\n\n${overview(COMMANDS)}`,
+  );
+  return 2;
+}
+
+async function main(argv: string[]): Promise<number> {
+  ignoreClosedPipes();
+  const called = find(argv);
+  if (!called) return other(argv);
+  const { command, rest } = called;
   const abort = new AbortController();
-  const stop = () => {
-    abort.abort(new DOMException('interrupted', 'AbortError'));
-    // A second Ctrl-C ends the process at once.
-    process.removeListener('SIGINT', stop);
-  };
-  process.on('SIGINT', stop);
+  let status = 0;
+  const stops = Object.entries(SIGNALS).map(([name, code]) => {
+    const stop = () => {
+      status = code;
+      abort.abort(new DOMException('interrupted', 'AbortError'));
+      // The same signal again ends the process at once.
+      process.removeListener(name, stop);
+    };
+    process.on(name, stop);
+    return () => process.removeListener(name, stop);
+  });
   try {
-    return await command(rest, abort.signal);
+    const given = parse(command, rest);
+    if (given) return await command.run(given, abort.signal);
+    print(helpOf(command));
+    return 0;
   } catch (error) {
     if (abort.signal.aborted) {
-      process.stderr.write('aim: interrupted\n');
-      return 130;
+      say('aim: interrupted\n');
+      return status;
     }
     if (error instanceof AimError) {
-      process.stderr.write(`aim: ${error.message}\n`);
+      say(`aim: ${error.message}\n`);
       return 2;
     }
-    process.stderr.write(`aim: unexpected error, please report it:\n${(error as Error)?.stack ?? error}\n`);
+    say(`aim: unexpected error, please report it:\n${(error as Error)?.stack ?? error}\n`);
     return 70;
   } finally {
-    process.removeListener('SIGINT', stop);
+    for (const end of stops) end();
   }
 }
 
-// Not awaited here: in the one file that this is built into, what is imported on use comes after.
+// No top-level await: Rollup puts dynamically imported modules below this line.
 void main(process.argv.slice(2)).then((code) => {
   process.exitCode = code;
 });

@@ -18,7 +18,8 @@ export async function withBar<T>(work: (onProgress: NonNullable<LoadOptions['onP
   try {
     return await work(({ phase, loaded, total }) => {
       if (!total) return;
-      if (!bar && performance.now() - start > 700) bar = progress(phase === 'load' ? 'loading' : 'downloading', total, 'MB', 1e6);
+      if (!bar && performance.now() - start > 700)
+        bar = progress(phase === 'load' ? 'loading' : 'downloading', total, 'MB', { per: 1e6 });
       bar?.update(loaded);
     });
   } finally {

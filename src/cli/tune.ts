@@ -1,28 +1,33 @@
 /** `aim tune`: finds the fastest launches for this GPU, for all later commands and programs. */
 import { OptionError } from '../core/errors.js';
+import { SAMPLING } from '../model/sampler.js';
+import { type Command, type Flags, flag, number, type Parsed } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, commonOptions, type Flags, helpText, number, parse } from './options.js';
+import { COMMON, commonOptions } from './options.js';
 import { progress } from './progress.js';
+import { print, say } from './terminal.js';
 
 const FLAGS: Flags = {
   batch: { type: 'string', value: 'N,N', help: 'images that will be drawn at once (default 1)' },
-  'cfg-scale': { type: 'string', value: 'W', help: 'guidance that will be used; what matters is whether it is 1 (default 1.5)' },
+  'cfg-scale': flag(SAMPLING.cfgScale, {
+    value: 'W',
+    help: 'guidance that will be used; what matters is whether it is 1 (default 1.5)',
+  }),
   ...COMMON,
 };
 
-const HELP = helpText(
-  'aim tune [MODEL] [options]',
-  'Measures which launches of its kernels are the fastest on this GPU for drawing with MODEL, and keeps them beside the downloads.\n' +
+export const tune: Command = {
+  name: 'tune',
+  usage: '[MODEL]',
+  summary: 'find the fastest kernels for this GPU, once',
+  about:
+    'Measures which launches of its kernels are the fastest on this GPU for drawing with MODEL, and keeps them beside the downloads.\n' +
     'Whatever loads the model on this GPU, with the same --dawn flags, uses them from then on. Only speed depends on it.',
-  FLAGS,
-);
+  flags: FLAGS,
+  run,
+};
 
-export async function tuneCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('tune', argv, FLAGS);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const batchSize = String(flags.batch ?? '1')
     .split(',')
     .map(Number);
@@ -44,10 +49,10 @@ export async function tuneCommand(argv: string[], signal: AbortSignal): Promise<
     bar?.stop();
     for (const { kernel, usual, chosen, ms } of tuned) {
       const times = Object.entries(ms).map(([c, t]) => `${c}: ${(t * 1000).toFixed(1)} µs`);
-      process.stdout.write(`${kernel}\n  ${times.join(', ')} → ${chosen}${chosen === usual ? '' : ` instead of ${usual}`}\n`);
+      print(`${kernel}\n  ${times.join(', ')} → ${chosen}${chosen === usual ? '' : ` instead of ${usual}`}\n`);
     }
     const nothing = aim.backend === 'webgpu' ? 'everything asked for is tuned already' : `${aim.device} has nothing to tune`;
-    process.stderr.write(tuned.length ? `${tuned.length} kernels tuned on ${aim.device}\n` : `${nothing}\n`);
+    say(tuned.length ? `${tuned.length} kernels tuned on ${aim.device}\n` : `${nothing}\n`);
   } finally {
     bar?.stop();
     await aim.dispose();

@@ -4,10 +4,12 @@ import { OptionError } from '../core/errors.js';
 import { greyToRgb, readIdx } from '../data/idx.js';
 import { openFile } from '../io/file_source.js';
 import { exists } from '../platform/files.js';
-import { type TestSet, type VerifyRow, verify } from '../verify/run.js';
+import { type TestSet, type VerifyRow, verify as verifyModel } from '../verify/run.js';
 import { type VerifyMode, verifyMode } from '../verify/tolerance.js';
+import type { Command, Flags, Parsed } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, type Flags, helpText, modelOptions, NUMERICS, parse } from './options.js';
+import { COMMON, modelOptions, NUMERICS } from './options.js';
+import { print } from './terminal.js';
 
 const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 
@@ -21,23 +23,22 @@ const FLAGS: Flags = {
   json: { type: 'boolean', help: 'print JSON instead of a table' },
   ...NUMERICS,
   ...COMMON,
-  device: { type: 'string', value: 'auto|webgpu|wasm|reference', help: 'where to compute; reference is float64 TypeScript' },
+  device: { ...COMMON.device!, value: 'auto|webgpu|wasm|reference', help: 'where to compute; reference is float64 TypeScript' },
 };
 
-const HELP = helpText(
-  'aim verify FOLDER [options]',
-  'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
+export const verify: Command = {
+  name: 'verify',
+  usage: 'FOLDER',
+  summary: "check a backend against a checkpoint's golden values",
+  about:
+    'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
     'What is allowed depends on how the model computes there (--dtype, --precision), which the first lines tell.\n' +
     'Exits 0 when all are within their allowance, 1 when any is not.',
-  FLAGS,
-);
+  flags: FLAGS,
+  run,
+};
 
-export async function verifyCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const { flags, args } = parse('verify', argv, FLAGS);
-  if (flags.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const folder = args[0];
   if (!folder)
     throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
@@ -47,8 +48,8 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
     throw error;
   });
   try {
-    if (!flags.json) process.stdout.write(`${folder} on ${aim.device}\n${modeLines(verifyMode(aim))}${HEADER}`);
-    const { mode, rows, skipped } = await verify(aim, source, {
+    if (!flags.json) print(`${folder} on ${aim.device}\n${modeLines(verifyMode(aim))}${HEADER}`);
+    const { mode, rows, skipped } = await verifyModel(aim, source, {
       testSet: await testSet(
         (flags.data as string | undefined) ?? FASHION_MNIST,
         aim.config.image_size,
@@ -56,13 +57,13 @@ export async function verifyCommand(argv: string[], signal: AbortSignal): Promis
       ),
       slow: flags.slow === true,
       signal,
-      onRow: (row) => !flags.json && process.stdout.write(line(row)),
+      onRow: (row) => !flags.json && print(line(row)),
     });
     const failed = rows.filter((r) => !r.ok).length;
-    if (flags.json) process.stdout.write(`${JSON.stringify({ folder, device: aim.device, mode, rows, skipped })}\n`);
+    if (flags.json) print(`${JSON.stringify({ folder, device: aim.device, mode, rows, skipped })}\n`);
     else {
-      for (const { name, reason } of summarise(skipped)) process.stdout.write(`not checked: ${name} (${reason})\n`);
-      process.stdout.write(`${rows.length - failed} ok, ${failed} failed, ${skipped.length} not checked\n`);
+      for (const { name, reason } of summarise(skipped)) print(`not checked: ${name} (${reason})\n`);
+      print(`${rows.length - failed} ok, ${failed} failed, ${skipped.length} not checked\n`);
     }
     return failed ? 1 : 0;
   } finally {

@@ -111,7 +111,7 @@ export async function tokenize(
   signal?.throwIfAborted();
   const codes = await encode(train, augment);
   if (codes.labels.length === 0) {
-    const { name, reason } = train.skipped[0] ?? { name: 'the first', reason: 'unreadable' };
+    const { name, reason } = train.skipped.at(-1) ?? { name: 'the last', reason: 'unreadable' };
     throw new IoError(`none of the ${train.length} images can be read (${name}: ${reason}); pass other images.`);
   }
   const heldCodes = held && (await encode(held, 0));

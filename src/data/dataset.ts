@@ -43,7 +43,7 @@ export async function imageOrNext(data: Omit<ImageDataset, 'image'>, i: number, 
       if (image) return image;
     }
   }
-  const { name, reason } = data.skipped[0] ?? { name: 'the first', reason: 'unreadable' };
+  const { name, reason } = data.skipped.at(-1) ?? { name: 'the last', reason: 'unreadable' };
   throw new IoError(`none of the ${length} images can be read (${name}: ${reason}); pass other images.`);
 }
 

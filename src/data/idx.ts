@@ -1,5 +1,6 @@
 /** IDX files (yann.lecun.com/exdb/mnist): big-endian magic 0x0000_08_rank (unsigned bytes), sizes, then the bytes. */
 import { IoError, OptionError } from '../core/errors.js';
+import { inflated, joined } from '../io/inflate.js';
 import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 
@@ -22,8 +23,9 @@ export function parseIdx(bytes: Uint8Array, name: string, rank: number): IdxArra
   const size = shape.reduce((a, b) => a * b, 1);
   if (bytes.length !== head + size)
     throw new IoError(
-      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${Math.max(0, bytes.length - head)}; it is cut ` +
-        'or damaged: download it again.',
+      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${
+        bytes.length > head + size ? 'more' : Math.max(0, bytes.length - head)
+      }; it is cut or damaged: download it again.`,
     );
   return { shape, data: bytes.subarray(head) };
 }
@@ -36,17 +38,39 @@ export async function readIdx(folder: Folder | string, name: string, rank: numbe
   if (names.has(name)) return parseIdx(await readFile(from, name), shown, rank);
   if (!names.has(`${name}.gz`))
     throw new IoError(`there is neither ${shown} nor ${shown}.gz; pass the folder that holds the IDX files.`);
-  return parseIdx(await gunzip(await readFile(from, `${name}.gz`), `${shown}.gz`), `${shown}.gz`, rank);
+  return parseIdx(await gunzip(await readFile(from, `${name}.gz`), `${shown}.gz`, rank), `${shown}.gz`, rank);
 }
 
-async function gunzip(bytes: Uint8Array, name: string): Promise<Uint8Array> {
+/** More than any data set in this format, and less than an array can hold. */
+const MAX_BYTES = 2 ** 32;
+
+/** Inflates at most one byte more than the header asks for, which parseIdx then refuses. */
+async function gunzip(bytes: Uint8Array, name: string, rank: number): Promise<Uint8Array> {
+  const head = 4 + 4 * rank;
+  const pieces: Uint8Array[] = [];
+  let have = 0;
+  let wanted: number | undefined;
   try {
-    const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream('gzip'));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+    for await (const piece of inflated(bytes, 'gzip')) {
+      pieces.push(piece);
+      have += piece.length;
+      if (wanted === undefined && have >= head) {
+        const start = joined(pieces, head);
+        const view = new DataView(start.buffer);
+        // With another magic number parseIdx needs the header alone.
+        const sizes = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
+        wanted = view.getUint32(0) === 0x0800 + rank ? head + sizes.reduce((a, b) => a * b, 1) : head;
+        if (wanted > MAX_BYTES)
+          throw new IoError(`${name}: its header asks for ${wanted} bytes, more than the 4 GiB allowed; split the data set.`);
+      }
+      if (wanted !== undefined && have > wanted) break;
+    }
   } catch (error) {
+    if (error instanceof IoError) throw error;
     const why = (error as Error & { cause?: Error }).cause?.message ?? (error as Error).message;
     throw new IoError(`${name} is no readable gzip file (${why}); download it again.`, { cause: error });
   }
+  return joined(pieces, Math.min(have, wanted === undefined ? have : wanted + 1));
 }
 
 /** Grey images [n, h, w] as RGB floats in [-1, 1], padded with black to size × size. */

@@ -1,22 +1,24 @@
 /**
- * A folder with one sub-folder of PNG and JPEG files per class. The shorter side is resized to 1.125 × size; training crops at
+ * A folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to 1.125 × size; training crops at
  * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
  */
 import { IoError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
-import { decodePng, type RgbImage } from '../io/image.js';
-import { decodeJpeg, isJpeg } from '../io/jpeg.js';
+import { checkBackground, MAX_PIXELS } from '../io/images/format.js';
+import { type DecodeOptions, decodeImage, formatOfName, type RgbImage, readableFormats } from '../io/images/index.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 import { cropSquare, resizeShorter } from './resize.js';
 
-export interface ImageFolderOptions {
+export interface ImageFolderOptions extends DecodeOptions {
   /** Side of the images as the tokenizer takes them. */
   size: number;
   /** Mirror half of the training images. Default false. */
   flip?: boolean | undefined;
   /** Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. */
   holdout?: number | undefined;
+  /** Sub-folders that are no classes, by name: that of a run of training beside them, for instance. */
+  exclude?: readonly string[] | undefined;
 }
 
 export const IMAGE_FOLDER = {
@@ -30,10 +32,18 @@ export const IMAGE_FOLDER = {
     default: 0.05,
     about: 'share of each class held out for evaluation; 0 holds out none',
   },
+  exclude: { type: 'strings', about: 'sub-folders that are no classes, by name' },
+  background: { type: 'other', about: 'red, green and blue behind transparent pixels, from 0 to 255; by default white' },
+  maxPixels: {
+    type: 'number',
+    min: 0,
+    exclusiveMin: true,
+    default: MAX_PIXELS,
+    about: 'images with more pixels are skipped before they are decoded',
+  },
 } as const satisfies OptionTable<ImageFolderOptions>;
 
-const IS_IMAGE = /\.(png|jpe?g)$/i;
-/** Resized images that are kept, first come: orders are random, so none is worth more than another. */
+/** Bytes of resized images that are cached. The first ones stay: orders are random, so none is worth more than another. */
 const CACHE_BYTES = 256 * 2 ** 20;
 
 interface Item {
@@ -41,32 +51,53 @@ interface Item {
   label: number;
 }
 
+/** True for a file whose name ends like a format's that this runtime reads. */
+function isImage(name: string): boolean {
+  const format = formatOfName(name);
+  return format !== undefined && !format.unavailable?.();
+}
+
+/** True for the folder that `aim train` makes, which often lies beside the images. */
+const isRun = (entries: readonly { name: string }[]) => entries.some(({ name }) => name === 'latest' || name === 'run.json');
+
 /**
  * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). Files that
- * are no PNG or JPEG, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no
- * class, or one without images.
+ * are no images, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no class, or
+ * one without images.
  */
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
-  const { size, flip = IMAGE_FOLDER.flip.default, holdout = IMAGE_FOLDER.holdout.default } = options;
+  const { size, exclude = [], background, maxPixels } = options;
+  const { flip = IMAGE_FOLDER.flip.default, holdout = IMAGE_FOLDER.holdout.default } = options;
   checkSize(size);
+  if (background) checkBackground(background);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
-  const classes = (await folder.list()).filter((e) => e.folder).map((e) => e.name);
-  if (classes.length === 0) throw await noClasses(folder);
   const items: Item[] = [];
   const skipped: { name: string; reason: string }[] = [];
-  for (const [label, name] of classes.entries()) {
+  const classes: string[] = [];
+  for (const { name, folder: isFolder } of await folder.list()) {
+    if (!isFolder || exclude.includes(name)) continue;
     const entries = await folder.list(name);
-    const images = entries.filter((e) => !e.folder && IS_IMAGE.test(e.name));
+    const images = entries.filter((e) => !e.folder && isImage(e.name));
+    if (images.length === 0 && isRun(entries)) {
+      skipped.push({ name, reason: 'a run of training, not a class' });
+      continue;
+    }
     if (images.length === 0) throw emptyClass(`${folder.name}/${name}`, entries);
+    const label = classes.push(name) - 1;
     for (const e of images) items.push({ path: `${name}/${e.name}`, label });
     for (const e of entries) {
       if (e.folder) skipped.push({ name: `${name}/${e.name}`, reason: 'a folder inside a class is not searched' });
-      else if (!IS_IMAGE.test(e.name)) skipped.push({ name: `${name}/${e.name}`, reason: 'not a PNG or JPEG file' });
+      else if (!isImage(e.name))
+        skipped.push({
+          name: `${name}/${e.name}`,
+          reason: formatOfName(e.name)?.unavailable?.() ?? `not a ${readableFormats()} file`,
+        });
     }
   }
+  if (classes.length === 0) throw await noClasses(folder);
   const labels = items.map((item) => item.label);
   const held = heldOut(labels, holdout, (i) => hash(items[i]!.path));
-  const store = new Store(folder, Math.round(size * 1.125), skipped);
+  const store = new Store(folder, Math.round(size * 1.125), skipped, { background, maxPixels });
   const part = (which: 0 | 1) => {
     const chosen = items.filter((_, i) => held[i] === which);
     return imageSet(store, chosen, { classes, size, flip });
@@ -101,9 +132,9 @@ function cut(image: RgbImage, size: number, flip: boolean, mode: ImageMode): Flo
   return cropSquare(image, size, place(x, image.width - size), place(y, image.height - size), flip && mirror < 0.5);
 }
 
-/** Decoded and resized images by path: the first 256 MiB of them are kept, the others are read again. */
+/** Decoded and resized images by path: the first 256 MiB of them stay in memory, the others are read again. */
 class Store {
-  private readonly kept = new Map<string, RgbImage>();
+  private readonly cached = new Map<string, RgbImage>();
   private readonly unreadable = new Set<string>();
   private room = CACHE_BYTES;
 
@@ -111,34 +142,29 @@ class Store {
     private readonly folder: Folder,
     private readonly side: number,
     readonly skipped: { name: string; reason: string }[],
+    private readonly decoding: DecodeOptions,
   ) {}
 
   /** undefined for an unreadable image, which is listed in `skipped` the first time. */
   async get(path: string): Promise<RgbImage | undefined> {
     if (this.unreadable.has(path)) return undefined;
-    const kept = this.kept.get(path);
-    if (kept) return kept;
+    const cached = this.cached.get(path);
+    if (cached) return cached;
     try {
-      const image = resizeShorter(await decodeImage(await readFile(this.folder, path), path), this.side, path);
-      if (image.data.length <= this.room && !this.kept.has(path)) {
-        this.kept.set(path, image);
+      const image = resizeShorter(await decodeImage(await readFile(this.folder, path), path, this.decoding), this.side, path);
+      if (image.data.length <= this.room && !this.cached.has(path)) {
+        this.cached.set(path, image);
         this.room -= image.data.length;
       }
       return image;
     } catch (error) {
-      // Whatever else goes wrong, memory for instance, is no fault of the file.
+      // Other errors, such as a lack of memory, are not the file's fault.
       if (!(error instanceof IoError)) throw error;
       if (!this.unreadable.has(path)) this.skipped.push({ name: path, reason: error.message });
       this.unreadable.add(path);
       return undefined;
     }
   }
-}
-
-/** By content: names often lie about PNG and JPEG. */
-function decodeImage(bytes: Uint8Array, name: string): Promise<RgbImage> {
-  if (bytes.length === 0) throw new IoError(`${name} is empty; save or download it again.`);
-  return isJpeg(bytes) ? decodeJpeg(bytes, name) : decodePng(bytes, name);
 }
 
 /** FNV-1a of a path, mixed so that similar names do not stay neighbours. */
@@ -151,7 +177,7 @@ function hash(path: string): number {
 }
 
 async function noClasses(folder: Folder): Promise<IoError> {
-  const images = (await folder.list()).filter((e) => IS_IMAGE.test(e.name)).length;
+  const images = (await folder.list()).filter((e) => isImage(e.name)).length;
   const found = images
     ? `${images} ${images === 1 ? 'image lies' : 'images lie'} in ${folder.name} itself`
     : `${folder.name} has no sub-folders`;
@@ -160,6 +186,8 @@ async function noClasses(folder: Folder): Promise<IoError> {
 
 function emptyClass(path: string, entries: readonly { folder: boolean }[]): IoError {
   if (entries.some((e) => e.folder))
-    return new IoError(`${path} holds folders and no PNG or JPEG images; if these are the classes, pass ${path} instead.`);
-  return new IoError(`${path} has no PNG or JPEG images; add some, or remove this folder if it is no class.`);
+    return new IoError(
+      `${path} holds folders and no ${readableFormats()} images; if these are the classes, pass ${path} instead.`,
+    );
+  return new IoError(`${path} has no ${readableFormats()} images; add some, or remove this folder if it is no class.`);
 }

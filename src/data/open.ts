@@ -1,6 +1,7 @@
-/** Telling what a user's data is. */
+/** Finds out what kind of data a path or a list of Files is, and opens it. */
 import { IoError, OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
+import { formatOfName, readableFormats } from '../io/images/index.js';
 import { exists, hasFiles, isDirectory } from '../platform/files.js';
 import { type Codes, readCodes } from './codes.js';
 import type { ImageSplits } from './dataset.js';
@@ -22,9 +23,9 @@ export const DATA = {
 
 export type Data = ({ kind: 'idx' | 'folder' } & ImageSplits) | { kind: 'codes'; codes: Codes };
 
-const KINDS =
-  'data is a folder with IDX files (train-images-idx3-ubyte[.gz] …), a folder with one sub-folder of PNG or JPEG images per class, ' +
-  'or a codes .safetensors file of `aim tokenize`';
+const kinds = () =>
+  `data is a folder with IDX files (train-images-idx3-ubyte[.gz] …), a folder with one sub-folder of ${readableFormats()} images ` +
+  'per class, or a codes .safetensors file of `aim tokenize`';
 
 /**
  * Opens data by what it is: the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes
@@ -38,7 +39,7 @@ export async function openData(source: FolderSource, given: DataOptions): Promis
   const folder = await openFolderSource(source);
   if (await hasIdx(folder)) return { kind: 'idx', ...(await openIdxSplits(folder, { size: options.size, classes })) };
   const entries = await folder.list();
-  if (!entries.some((e) => e.folder || /\.(png|jpe?g)$/i.test(e.name)))
+  if (!entries.some((e) => e.folder || formatOfName(e.name)))
     throw new IoError(
       `${folder.name} holds ${
         entries.length
@@ -47,7 +48,7 @@ export async function openData(source: FolderSource, given: DataOptions): Promis
               .map((e) => e.name)
               .join(', ')
           : 'nothing'
-      }; ${KINDS}.`,
+      }; ${kinds()}.`,
     );
   if (classes) throw new OptionError('classes names those of IDX files; here the sub-folders name them: rename those instead.');
   return { kind: 'folder', ...(await openFolder(folder, options)) };
@@ -60,7 +61,7 @@ async function codesFile(source: FolderSource): Promise<string | File | undefine
   }
   if (!hasFiles()) throw new OptionError(`${source} is a path, which a browser cannot open; pass File objects.`);
   if (await isDirectory(source)) return undefined;
-  if (!(await exists(source))) throw new IoError(`there is no file or folder ${source}; ${KINDS}.`);
-  if (!/\.safetensors$/i.test(source)) throw new IoError(`${source} is a file of another kind; ${KINDS}.`);
+  if (!(await exists(source))) throw new IoError(`there is no file or folder ${source}; ${kinds()}.`);
+  if (!/\.safetensors$/i.test(source)) throw new IoError(`${source} is a file of another kind; ${kinds()}.`);
   return source;
 }

@@ -3,7 +3,7 @@
  * enlarging, and with the triangle widened by the ratio when shrinking, so that nothing aliases (Pillow's BILINEAR).
  */
 import { IoError } from '../core/errors.js';
-import type { RgbImage } from '../io/image.js';
+import type { RgbImage } from '../io/images/index.js';
 
 /** For each output position: the first source position and its weights, which sum to 1. */
 function taps(from: number, to: number): { first: number; weights: Float64Array }[] {

@@ -1,5 +1,6 @@
-/** Images between the decoder's floats and bytes: byte = round((v + 1)·127.5), kept in 0..255. PNG through fast-png. */
-import { CheckpointError, IoError, OptionError, ShapeError } from '../core/errors.js';
+/** Images between the decoder's floats and bytes: byte = round((v + 1)·127.5), clamped to 0..255. */
+import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
+import { encodePng } from './images/png.js';
 
 export interface AimImageInit {
   width: number;
@@ -64,9 +65,7 @@ export class AimImage {
   /** The bytes of an 8-bit RGB PNG file. Throws like toRGB, and IoError where fast-png is not found (a page without bundler). */
   async toPNG(): Promise<Uint8Array> {
     const { width, height } = this;
-    const data = this.toRGB();
-    const { encode } = await import('fast-png').catch(noFastPng);
-    return encode({ width, height, data, depth: 8, channels: 3 });
+    return encodePng({ width, height, data: this.toRGB() });
   }
 
   private byte(i: number): number {
@@ -111,76 +110,4 @@ export function grid(
     for (let y = 0; y < h; y++) data.set(image.data.subarray(y * w * 3, (y + 1) * w * 3), ((top + y) * width + left) * 3);
   });
   return new AimImage({ width, height, data });
-}
-
-/** A decoded image: [height, width, 3] bytes. */
-export interface RgbImage {
-  width: number;
-  height: number;
-  data: Uint8Array<ArrayBuffer>;
-}
-
-/**
- * Decodes a PNG of grey, palette, RGB or RGBA, 1 to 16 bits, to RGB bytes; 16-bit values are rounded to 8 and transparency
- * is dropped. Throws IoError for what is no PNG, is damaged, or is interlaced below 8 bits (fast-png misreads those), and like
- * toPNG where fast-png is not found.
- */
-export async function decodePng(bytes: Uint8Array, name = 'the image'): Promise<RgbImage> {
-  checkStart(bytes, name);
-  const { decode } = await import('fast-png').catch(noFastPng);
-  try {
-    const { width, height, data, depth, channels, palette } = decode(bytes, { checkCrc: true });
-    if (bytes[25] === 3 && !palette) throw new Error('it has no palette');
-    const rgb = new Uint8Array(width * height * 3);
-    const perLine = data.length / height;
-    const max = 2 ** depth - 1;
-    const sample = (y: number, i: number): number => {
-      if (depth >= 8) return data[y * perLine + i]!;
-      const bit = i * depth;
-      return (data[y * perLine + (bit >> 3)]! >> (8 - depth - (bit & 7))) & max;
-    };
-    for (let y = 0, o = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, o += 3) {
-        for (let c = 0; c < 3; c++) {
-          const value = sample(y, x * channels + (channels < 3 ? 0 : c));
-          if (!palette) rgb[o + c] = Math.round((value * 255) / max);
-          else if (palette[value]) rgb[o + c] = palette[value][c]!;
-          else throw new Error(`colour ${value} is not in the palette of ${palette.length}`);
-        }
-      }
-    }
-    return { width, height, data: rgb };
-  } catch (error) {
-    throw broken(name, (error as Error).message, error);
-  }
-}
-
-/** The signature and a header that the file is long enough for, so that decoding cannot be made to allocate without bound. */
-function checkStart(bytes: Uint8Array, name: string): void {
-  const signature = [137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82];
-  if (!signature.slice(0, 8).every((b, i) => bytes[i] === b)) throw new IoError(`${name} is not a PNG file; convert it to PNG.`);
-  if (bytes.length < 33 || !signature.every((b, i) => bytes[i] === b)) throw broken(name, 'it has no IHDR');
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const [width, height, depth, kind] = [view.getUint32(16), view.getUint32(20), bytes[24]!, bytes[25]!];
-  if (width === 0 || height === 0) throw broken(name, `its size is ${width}×${height}`);
-  const channels = [1, 0, 3, 1, 2, 0, 4][kind] ?? 0;
-  // Deflate makes at most 1032 bytes of one.
-  if (Math.ceil((width * depth * channels) / 8) * height > bytes.length * 1032)
-    throw broken(name, `${bytes.length} bytes cannot hold ${width}×${height} pixels`);
-  if (depth < 8 && bytes[28] !== 0)
-    throw new IoError(`${name} is an interlaced PNG of ${depth} bits; save it without interlacing.`);
-}
-
-/** Bundlers, Node and Deno find the package by its name; a page has to be told where it is. */
-function noFastPng(cause: unknown): never {
-  throw new IoError(
-    'PNG needs the package fast-png, which was not found; in a page without bundler say where it is, before any module script: ' +
-      '<script type="importmap">{"imports":{"fast-png":"https://cdn.jsdelivr.net/npm/fast-png@8/+esm"}}</script>, or use the ' +
-      'script-tag build, dist/aim.iife.min.js, which has it inside; elsewhere install fast-png.',
-    { cause },
-  );
-}
-
-function broken(name: string, what: string, cause?: unknown): IoError {
-  return new IoError(`${name} is a damaged PNG file: ${what}; save or download it again.`, { cause });
 }

@@ -10,7 +10,7 @@ export type NpyArray =
 
 const KINDS = { '|u1': 'Uint8Array', '<i4': 'Int32Array', '<i8': 'BigInt64Array', '<f4': 'Float32Array' };
 /** A zip without its 64-bit extension ends here. */
-const MAX_BYTES = 2 ** 32 - 2 ** 20;
+export const MAX_NPZ_BYTES = 2 ** 32 - 2 ** 20;
 
 /**
  * The bytes of an .npz file that numpy.load reads, e.g. { arr_0: images, arr_1: labels }. The same arrays give the same
@@ -21,7 +21,8 @@ export async function encodeNpz(arrays: Readonly<Record<string, NpyArray>>): Pro
   let total = 0;
   for (const [name, array] of Object.entries(arrays)) {
     total += array.data.byteLength;
-    if (total > MAX_BYTES) throw new OptionError(`the arrays take ${total} bytes, and an .npz holds 4 GiB; write several files.`);
+    if (total > MAX_NPZ_BYTES)
+      throw new OptionError(`the arrays take ${total} bytes, and an .npz holds 4 GiB; write several files.`);
     files[`${name}.npy`] = encodeNpy(name, array);
   }
   const { zipSync } = await import('fflate');

@@ -1,10 +1,12 @@
 /** What `aim bench` measures unasked, by device, and what its figures are made of. */
 import { describe, expect, it } from 'vitest';
+import { bench } from '../../src/cli/bench/index.js';
 import { exponent, timing } from '../../src/cli/bench/measure.js';
 import { plan, readOptions } from '../../src/cli/bench/options.js';
+import { parse } from '../../src/cli/command.js';
 import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
 
-const asked = (...argv: string[]) => readOptions(argv)!;
+const asked = (...argv: string[]) => readOptions(parse(bench, argv)!);
 
 describe('plan', () => {
   it('on WASM draws with the embedded model', async () => {

@@ -18,7 +18,8 @@ import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/checkpoint/source.js';
-import { decodePng } from '../../src/io/image.js';
+import { decodeJpeg } from '../../src/io/images/jpeg.js';
+import { decodePng } from '../../src/io/images/png.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { embedded, fixture } from '../goldens.js';
 
@@ -81,8 +82,8 @@ describe('generate', () => {
 
   it('refuses bad options', () => {
     const out = at('none.png');
-    refused(['generate', '--top-p', '0', '--out', out], /topP is 0/);
-    refused(['generate', '--count', '0', '--out', out], /count is 0/);
+    refused(['generate', '--top-p', '0', '--out', out], /--top-p is 0; it must be/);
+    refused(['generate', '--count', '0', '--out', out], /--count is 0/);
     refused(['generate', '--count', 'many', '--out', out], /--count is "many"/);
     refused(['generate', '--class', 'Hat', '--out', out], /no class "Hat"/);
     refused(['generate', '--device', 'tpu', '--out', out], /--device is "tpu"/);
@@ -91,11 +92,23 @@ describe('generate', () => {
     refused(['generate', '--precision', 'half', '--out', out], /--precision is "half"; it must be one of f32, mixed/);
     refused(['generate', 'a', 'b', '--out', out], /unexpected "b"/);
     refused(['paint'], /no command "paint"/);
+    refused(['generate', '--seed', '-1', '--out', out], /--seed is -1; it must be an integer of at least 0/);
+    refused(['generate', '--out', at('x.webp')], /x\.webp, which cannot be written; give a \.png or \.jpg/);
+    refused(['generate', '--out', at('x.npz'), '--scale', '2'], /--labels, --columns and --scale are of pictures/);
+    refused(['train'], /train: say what: `aim train model DATA/);
     refused(['generate', '--out', at('no/such/folder.png')], /folder does not exist/);
     refused(['generate', '--device', 'webgpu', '--out', out], /WebGPU was asked for but no WebGPU adapter/, {
       VK_ICD_FILENAMES: '/nonexistent.json',
       VK_DRIVER_FILES: '/nonexistent.json',
     });
+  });
+
+  it('writes JPEG, and a picture that can be looked at', async () => {
+    const drawn = aim(['generate', '-n', '10', '-d', 'wasm', '--scale', '3', '--labels', '-o', at('sheet.jpg')]);
+    expect(drawn.status, drawn.stderr).toBe(0);
+    const { width, height } = await decodeJpeg(readFileSync(at('sheet.jpg')));
+    // Five columns of 96 pixels and 6 between, two rows with 7 pixels of text.
+    expect([width, height]).toEqual([504, 206 + 6]);
   });
 
   it('refuses an unwritable place', ({ skip }) => {
@@ -175,6 +188,33 @@ describe('generate', () => {
     expect(code).toBe(130);
     expect(existsSync(at('long.png'))).toBe(false);
   });
+
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('into a folder, what is drawn before %s stays', async (signal, status) => {
+    const { spawn } = await import('node:child_process');
+    const out = at(`until-${signal}`);
+    const child = spawn(process.execPath, [cli, 'generate', '-n', '2000', '-b', '2', '-d', 'wasm', '-o', out]);
+    const watch = setInterval(() => {
+      if (!existsSync(out) || readdirSync(out).filter((name) => name.endsWith('.png')).length < 2) return;
+      clearInterval(watch);
+      child.kill(signal);
+    }, 5);
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    clearInterval(watch);
+    expect(code).toBe(status);
+    expect(readdirSync(out).sort().slice(0, 2)).toEqual(['0000-T-shirt-top-seed-0.png', '0001-Trouser-seed-1.png']);
+  });
+
+  it('does not mind a reader that goes away', () => {
+    const shell = (line: string) => spawnSync('bash', ['-o', 'pipefail', '-c', line], { encoding: 'utf8' });
+    const command = `"${process.execPath}" "${cli}"`;
+    expect(shell(`${command} generate --help | true`)).toMatchObject({ status: 0, stderr: '' });
+    expect(shell(`${command} generate -n 1 -d wasm -o "${at('closed.png')}" 2>&1 | true`).status).toBe(0);
+    expect(existsSync(at('closed.png'))).toBe(true);
+  });
 });
 
 describe('verify', () => {
@@ -224,12 +264,15 @@ describe('info', () => {
   });
 
   it('every command has help', () => {
-    for (const command of ['generate', 'verify', 'info', 'bench']) {
-      const { status, stdout } = aim([command, '--help']);
+    for (const command of ['generate', 'verify', 'info', 'bench', 'train model', 'train tokenizer']) {
+      const { status, stdout } = aim([...command.split(' '), '--help']);
       expect(status).toBe(0);
       expect(stdout).toMatch(new RegExp(`usage: aim ${command}`));
     }
-    expect(aim(['--version']).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(aim(['train', 'tokenizer', '-h']).stdout).not.toMatch(/label-dropout/);
+    expect(aim(['train', '--help']).stdout).toMatch(/train model DATA.*\n {2}train tokenizer DATA/);
+    expect(aim([]).stdout).toMatch(/`aim --version` the version/);
+    for (const flag of ['--version', '-v']) expect(aim([flag]).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
 

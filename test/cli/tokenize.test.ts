@@ -50,8 +50,8 @@ it('refuses bad input and leaves nothing', () => {
     [[empty, '--out', out], /holds nothing; data is a folder/],
     [[dir, '--out', 'codes.npz'], /--out is codes\.npz; its name must end/],
     [[dir, '--out', `${empty}/no/c.safetensors`], /its folder does not exist/],
-    [[dir, '--out', out, '--holdout', '1'], /holdout is 1/],
-    [[dir, '--out', out, '--augment', '1.5'], /augment is 1\.5/],
+    [[dir, '--out', out, '--holdout', '1'], /--holdout is 1; it must be/],
+    [[dir, '--out', out, '--augment', '1.5'], /--augment is 1\.5; it must be an integer/],
     [[dir, '--out', out, '--flip'], /ask for some with --augment/],
     [[dir, '--out', out, '--classes', 'a'], /rename those instead/],
     [[dir, '--out', out, '--tokenizer', '/nonexistent'], /there is no folder or file \/nonexistent/],
@@ -60,7 +60,7 @@ it('refuses bad input and leaves nothing', () => {
     [[idx, '--out', out, '--classes', `${idx}/bad.json`], /is no JSON list of names/],
     [[idx, '--out', out, '--holdout', '0.1'], /leave it out/],
     [[idx, '--out', out, '--augment', '2'], /images are used whole/],
-    [[idx, '--out', out, '--batch', '0'], /batchSize is 0/],
+    [[idx, '--out', out, '--batch', '0'], /--batch is 0/],
   ];
   for (const [args, message] of cases) {
     const { status, stderr } = aim(...args);

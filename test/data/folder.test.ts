@@ -1,11 +1,13 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { encode as encodePng } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { IoError, OptionError } from '../../src/core/errors.js';
 import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
 import { openFolder } from '../../src/data/image_folder.js';
 import { resize } from '../../src/data/resize.js';
-import { decodeJpeg, orientation, upright } from '../../src/io/jpeg.js';
+import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
 import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './files.js';
 
 const evalMode = { kind: 'eval' } as const;
@@ -96,8 +98,8 @@ describe('openFolder', () => {
     const refused: [Files, RegExp][] = [
       [{}, /has no sub-folders; put the images into one sub-folder per class/],
       [{ '1.png': png(2, 2, grey(0)), '2.png': png(2, 2, grey(0)) }, /2 images lie in .* itself; put the images into/],
-      [{ 'a/readme.txt': 'x' }, /a has no PNG or JPEG images; add some/],
-      [{ 'a/1.png': png(2, 2, grey(0)), 'b/.keep': '' }, /b has no PNG or JPEG images/],
+      [{ 'a/readme.txt': 'x' }, /a has no PNG, JPEG or BMP images; add some/],
+      [{ 'a/1.png': png(2, 2, grey(0)), 'b/.keep': '' }, /b has no PNG, JPEG or BMP images/],
       [{ 'train/a/1.png': png(2, 2, grey(0)) }, /train holds folders .* pass .*train instead/],
     ];
     for (const [files, message] of refused) {
@@ -157,9 +159,43 @@ describe('openFolder', () => {
     expect(data.skipped.length).toBe(10);
   });
 
+  it('composites transparency, leaves excluded folders out and names formats that it does not read', async () => {
+    const clear = encodePng({ width: 4, height: 4, data: new Uint8Array(64).fill(0), depth: 8, channels: 4 });
+    const dir = folderOf({
+      'a/1.png': clear,
+      'a/2.webp': 'RIFF',
+      'a/3.gif': 'GIF89a',
+      'run/x.txt': '',
+      'old/latest': 'step-00000001',
+    });
+    const corner = async (options: object) => {
+      const { train } = await openFolder(dir, { ...all, exclude: ['run'], ...options });
+      expect(train.classes).toEqual(['a']);
+      expect(train.skipped).toMatchObject([
+        { name: 'a/2.webp', reason: 'WebP is read in browsers only; convert it to PNG first, e.g. `magick x.webp x.png`' },
+        { name: 'a/3.gif', reason: 'GIF is read in browsers only; convert it to PNG first, e.g. `magick x.gif x.png`' },
+        { name: 'old', reason: 'a run of training, not a class' },
+      ]);
+      return [...(await train.image(0, evalMode)).subarray(0, 3)];
+    };
+    expect(await corner({})).toEqual([1, 1, 1]);
+    expect(await corner({ background: [0, 255, 0] })).toEqual([-1, 1, -1]);
+    await expect(corner({ maxPixels: 15 })).rejects.toThrow(/4×4 pixels/);
+    await expect(corner({ background: [0, 0, -1] })).rejects.toThrow(OptionError);
+  });
+
+  it('skips a named pipe instead of waiting for it', async ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows has no mkfifo');
+    const dir = folderOf({ 'a/1.png': png(4, 4, grey(9)) });
+    execFileSync('mkfifo', [`${dir}/a/2.png`]);
+    const { train } = await openFolder(dir, all);
+    expect(await train.tryImage(1, evalMode)).toBeUndefined();
+    expect(train.skipped[0]!.reason).toMatch(/2\.png is a pipe, socket or device, not a file/);
+  });
+
   it('says so when no image is readable', async () => {
     const { train } = await openFolder(folderOf({ 'a/1.png': 'x', 'a/2.png': 'y' }), all);
-    await expect(train.image(0, evalMode)).rejects.toThrow(/none of the 2 images can be read \(a\/1.png: .*pass other images/);
+    await expect(train.image(0, evalMode)).rejects.toThrow(/none of the 2 images can be read \(a\/2.png: .*pass other images/);
   });
 
   it('stops when aborted', async () => {

@@ -58,6 +58,18 @@ describe('openIdx', () => {
     expect(error.message).toMatch(/\.$|\?$/);
   });
 
+  it('inflates no more of a .gz file than its header asks for', async () => {
+    const bomb = gzipSync(Buffer.concat([good[images] as Uint8Array, Buffer.alloc(300e6)]));
+    const huge = gzipSync(idx([2 ** 16, 2 ** 16, 2], []));
+    const before = process.memoryUsage().rss;
+    for (const [bytes, message] of [
+      [bomb, /5×4×4 = 80 bytes, the file holds more; it is cut or damaged/],
+      [huge, /asks for 8589934608 bytes, more than the 4 GiB allowed/],
+    ] as const)
+      await expect(openIdx(folderOf({ [labels]: good[labels]!, [`${images}.gz`]: bytes }), train)).rejects.toThrow(message);
+    expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
+  });
+
   it('refuses too few names', async () => {
     await expect(openIdx(folderOf(good), { ...train, classes: ['a', 'b'] })).rejects.toThrow(
       /label 2 has no name among the 2 classes/,

@@ -51,3 +51,13 @@ export async function failure(promise: Promise<unknown>): Promise<Error & { code
   }
   throw new Error('it was expected to fail and did not');
 }
+
+/** As PNG has it. node:zlib has crc32 only from 20.15 and 22.2 on. */
+export function crc32(bytes: Uint8Array): number {
+  let c = 0xffffffff;
+  for (const b of bytes) {
+    c ^= b;
+    for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
+  }
+  return (c ^ 0xffffffff) >>> 0;
+}

@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { modelName } from '../../src/checkpoint/names.js';
-import { convertCommand } from '../../src/cli/convert.js';
+import { parse } from '../../src/cli/command.js';
+import { convert } from '../../src/cli/convert.js';
 import { bytesSource } from '../../src/io/bytes.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { fixture } from '../goldens.js';
 import { failure, temporaryFolder } from './helpers.js';
 import { Call, Ordered, storage, TensorView, torchFile } from './torch_file.js';
+
+const convertCommand = async (argv: string[], stop: AbortSignal) => convert.run(parse(convert, argv)!, stop);
 
 const folder = await temporaryFolder();
 const model = fixture('mamba1-adaln-group');

@@ -297,6 +297,7 @@ describe('aim train', () => {
       'latest',
       'loss.svg',
       'metrics.jsonl',
+      'run.json',
       'samples',
       'step-00000010',
       'step-00000020',
@@ -336,8 +337,11 @@ describe('aim train', () => {
   it('neither overwrites a run nor resumes with other options', () => {
     const again = aim(...common('whole'));
     expect([again.status, again.stderr]).toEqual([2, expect.stringMatching(/holds a run already; go on with --resume/)]);
-    const other = aim(...common('whole'), '--resume', '--lr', '0.1');
-    expect([other.status, other.stderr]).toEqual([2, expect.stringMatching(/trained with lr 0\.002, now it is 0\.1/)]);
+    const other = aim(...common('whole'), '--resume', '--batch-size', '5');
+    expect([other.status, other.stderr]).toEqual([
+      2,
+      expect.stringMatching(/trained with batchSize 6, now it is 5; leave --batch-size out/),
+    ]);
     const none = aim(...common('nothing'), '--resume');
     expect([none.status, none.stderr]).toEqual([2, expect.stringMatching(/no folder/)]);
     const data = aim('train', 'tokenizer', `${dir}/codes.safetensors`, '--out', `${dir}/x`);

@@ -5,9 +5,10 @@ import { noise } from '../../backend/tune.js';
 import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { Model } from '../../model/model.js';
 import { dawnToggles } from '../../platform/runtime.js';
+import type { Command, Parsed } from '../command.js';
 import { loadModel } from '../model.js';
 import { copyBandwidth, gemmCeiling } from './measure.js';
-import { type Asked, HELP, type Plan, plan, readOptions } from './options.js';
+import { ABOUT, type Asked, FLAGS, type Plan, plan, readOptions } from './options.js';
 import { Report } from './report.js';
 import { scaling } from './scaling.js';
 import { type Context, decoding, fewRows, generation, type Measured, type Mixer, product, round, training } from './suites.js';
@@ -38,12 +39,17 @@ interface Subject {
   open(how: Placement): Promise<Model>;
 }
 
-export async function benchCommand(argv: string[], signal: AbortSignal): Promise<number> {
-  const asked = readOptions(argv);
-  if (!asked) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+export const bench: Command = {
+  name: 'bench',
+  usage: '[MODEL]',
+  summary: 'speed of drawing, decoding, training and matrix products',
+  about: ABOUT,
+  flags: FLAGS,
+  run,
+};
+
+async function run(given: Parsed, signal: AbortSignal): Promise<number> {
+  const asked = readOptions(given);
   const report = await Report.open(asked.json);
   const probe = await createBackend({ ...asked.device, signal });
   try {

@@ -4,13 +4,14 @@ import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
 import { PRESETS } from '../../model/config.js';
 import { MIXER_NAMES } from '../../model/mixers.js';
-import { COMMON, commonOptions, type Flags, helpText, number, type Parsed, parse } from '../options.js';
+import { type Flags, number, type Parsed } from '../command.js';
+import { COMMON, commonOptions } from '../options.js';
 import { type Mixer, type Precision, SAMPLING } from './suites.js';
 
 const SUITES = ['generate', 'decode', 'train', 'gemm', 'scaling'] as const;
 const names = <T extends object>(of: T) => Object.keys(of) as (keyof T & string)[];
 
-const FLAGS: Flags = {
+export const FLAGS: Flags = {
   suite: { type: 'string', value: 'A,B', help: `of ${SUITES.join(', ')} (default generate; on a GPU all)` },
   preset: {
     type: 'string',
@@ -40,20 +41,15 @@ const FLAGS: Flags = {
   ...COMMON,
 };
 
-export const HELP = helpText(
-  'aim bench [MODEL] [options]',
+export const ABOUT =
   'Times generation, decoding, training, matrix products and how cost grows: medians with the fastest and the slowest run.\n' +
-    'What is measured when Ctrl-C or a failure ends it is kept.',
-  FLAGS,
-);
+  'What is measured when Ctrl-C or a failure ends it is kept.';
 
-/** What the command line says; undefined: nothing. */
-export type Asked = NonNullable<ReturnType<typeof readOptions>>;
+/** What the command line says; undefined where it says nothing. */
+export type Asked = ReturnType<typeof readOptions>;
 
-/** Undefined when help is wanted. Throws OptionError naming the flag. */
-export function readOptions(argv: string[]) {
-  const { flags, args } = parse('bench', argv, FLAGS);
-  if (flags.help) return undefined;
+/** Throws OptionError naming the flag. */
+export function readOptions({ flags, args }: Parsed) {
   return {
     model: args[0],
     device: commonOptions(flags),

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Profile } from '../../backend/backend.js';
 import { ensureWritable, writeAtomic } from '../../platform/files.js';
 import { runtime } from '../../platform/runtime.js';
+import { escaped, print, say } from '../terminal.js';
 
 export type Row = Record<string, string | number>;
 
@@ -38,20 +39,20 @@ export class Report {
     this.tables[table] ??= [];
     this.tables[table].push(row);
     if (profile) this.profiles[profile.of] = shares(profile.ops);
-    if (!process.stderr.isTTY) process.stderr.write(`${table}: ${JSON.stringify(row)}\n`);
+    if (!process.stderr.isTTY) say(`${table}: ${JSON.stringify(row)}\n`);
     await this.save(false);
   }
 
   /** What is being measured, where someone looks on. */
   note(text: string): void {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${escaped(text).slice(0, (process.stderr.columns || 80) - 1)}`);
   }
 
   /** Prints what there is. @param complete whether nothing went wrong and nobody stopped it. */
   async close(complete: boolean): Promise<void> {
     this.note('');
     if (!complete && Object.keys(this.tables).length === 0) return;
-    process.stdout.write(this.file === '-' ? this.json(complete) : this.text());
+    print(this.file === '-' ? this.json(complete) : this.text());
     await this.save(complete);
   }
 

@@ -1,0 +1,31 @@
+/** Decoding by the browser, where there is a canvas to read pixels from: not in Node, Deno or Bun. */
+import { composite, type DecodeOptions, type RgbImage } from './format.js';
+
+/** A context first: Deno has createImageBitmap and would decode for nothing. */
+function canvas(width: number, height: number): OffscreenCanvasRenderingContext2D | undefined {
+  if (typeof createImageBitmap !== 'function' || typeof OffscreenCanvas !== 'function') return undefined;
+  try {
+    return new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true }) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export const hasCanvas = (): boolean => canvas(1, 1) !== undefined;
+
+/** undefined where there is no canvas. Throws the browser's error for what it cannot decode. */
+export async function decodeByCanvas(
+  bytes: Uint8Array,
+  type: string,
+  { background }: DecodeOptions = {},
+): Promise<RgbImage | undefined> {
+  if (!hasCanvas()) return undefined;
+  const blob = new Blob([bytes as Uint8Array<ArrayBuffer>], { type });
+  const bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+  const { width, height } = bitmap;
+  const context = canvas(width, height);
+  context?.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  if (!context) return undefined;
+  return { width, height, data: composite(context.getImageData(0, 0, width, height).data, background) };
+}

@@ -1,0 +1,180 @@
+/**
+ * JPEG (ITU-T T.81): decoded by the browser where it can, else by jpeg-js. The two may differ by a few of 255 in fine colour
+ * detail. Encoded by jpeg-js.
+ */
+import { AimError, IoError } from '../../core/errors.js';
+import { decodeByCanvas } from './canvas.js';
+import { checkPixels, type DecodeOptions, damaged, hasText, type ImageFormat, type RgbImage } from './format.js';
+
+const QUALITY = 95;
+
+export const jpeg: ImageFormat = {
+  name: 'JPEG',
+  extensions: ['jpg', 'jpeg'],
+  test: (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff,
+  decode: decodeJpeg,
+  encode: encodeJpeg,
+};
+
+async function encodeJpeg({ width, height, data }: RgbImage): Promise<Uint8Array> {
+  const library = await jpegJs();
+  const rgba = new Uint8Array(width * height * 4).fill(255);
+  for (let i = 0, o = 0; i < data.length; i += 3, o += 4) rgba.set(data.subarray(i, i + 3), o);
+  const { data: bytes } = library.encode({ width, height, data: rgba }, QUALITY);
+  return new Uint8Array(bytes);
+}
+
+/**
+ * Decodes a JPEG, turned upright as its EXIF orientation says. Throws IoError, naming the file, when it is damaged, of a kind
+ * that is not supported, or when jpeg-js is needed and not found.
+ */
+export async function decodeJpeg(bytes: Uint8Array, name = 'the image', options: DecodeOptions = {}): Promise<RgbImage> {
+  if (!jpeg.test(bytes)) throw damaged('JPEG', name, 'it does not begin like one');
+  const frame = parseFrame(bytes, name);
+  checkPixels(frame.width, frame.height, name, options);
+  try {
+    return (await decodeByCanvas(bytes, 'image/jpeg')) ?? (await byLibrary(bytes, frame));
+  } catch (error) {
+    if (error instanceof AimError) throw error;
+    throw damaged('JPEG', name, (error as Error).message, error);
+  }
+}
+
+interface Frame {
+  width: number;
+  height: number;
+  /** The identifiers of its components. */
+  components: number[];
+  /** True if there is a JFIF marker. */
+  jfif: boolean;
+  /** The colour transform of an Adobe marker (APP14): 0 none, 1 YCbCr, 2 YCCK. */
+  adobe: number | undefined;
+}
+
+/** Reads the markers up to the frame's header (SOF) and on to the first scan. */
+function parseFrame(bytes: Uint8Array, name: string): Frame {
+  const uint16 = (at: number) => (bytes[at]! << 8) | bytes[at + 1]!;
+  let frame: Pick<Frame, 'width' | 'height' | 'components'> | undefined;
+  let jfif = false;
+  let adobe: number | undefined;
+  for (let at = 2; at + 4 <= bytes.length; ) {
+    const marker = bytes[at + 1]!;
+    // Fill bytes, and bytes between segments that belong to none.
+    if (bytes[at] !== 0xff || marker === 0xff || marker === 0 || (marker >= 0xd0 && marker <= 0xd8) || marker === 1) {
+      at++;
+      continue;
+    }
+    // The first scan (SOS) or the end.
+    if (marker === 0xda || marker === 0xd9) break;
+    const [from, length] = [at + 4, uint16(at + 2)];
+    if (marker === 0xe0 && hasText(bytes, from, 'JFIF\0')) jfif = true;
+    else if (marker === 0xee && length >= 14 && hasText(bytes, from, 'Adobe')) adobe = bytes[from + 11];
+    else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      if (marker > 0xc2) throw unsupported(name, `kind SOF${marker - 0xc0} (lossless, hierarchical or arithmetic coding)`);
+      if (bytes[from] !== 8) throw unsupported(name, `${bytes[from]} bits per sample`);
+      const count = bytes[from + 5]!;
+      frame = {
+        height: uint16(from + 1),
+        width: uint16(from + 3),
+        components: Array.from({ length: count }, (_, i) => bytes[from + 6 + 3 * i]!),
+      };
+    }
+    at += 2 + Math.max(2, length);
+  }
+  if (!frame) throw damaged('JPEG', name, 'it has no frame header');
+  const { width, height } = frame;
+  if (width === 0 || height === 0) throw damaged('JPEG', name, `its size is ${width}×${height}`);
+  // Each block of 8×8 pixels takes at least a bit.
+  if (Math.ceil(width / 8) * Math.ceil(height / 8) > bytes.length * 8)
+    throw damaged('JPEG', name, `${bytes.length} bytes cannot hold ${width}×${height} pixels`);
+  return { ...frame, jfif, adobe };
+}
+
+/** Whether the components are RGB or CMYK rather than YCbCr or YCCK: the rules of libjpeg (jdapimin.c). */
+function isPlain({ components, jfif, adobe }: Frame): boolean {
+  if (components.length === 4) return adobe === undefined || adobe === 0;
+  if (components.length !== 3 || jfif) return false;
+  if (adobe !== undefined) return adobe === 0;
+  return String.fromCharCode(...components) === 'RGB';
+}
+
+async function byLibrary(bytes: Uint8Array, frame: Frame): Promise<RgbImage> {
+  const library = await jpegJs();
+  const image = library.decode(frame.components.length === 4 && frame.adobe === undefined ? withAdobe(bytes) : bytes, {
+    useTArray: true,
+    formatAsRGBA: false,
+    tolerantDecoding: false,
+    colorTransform: !isPlain(frame),
+    // What is allowed was asked before.
+    maxResolutionInMP: Number.POSITIVE_INFINITY,
+    maxMemoryUsageInMB: Number.POSITIVE_INFINITY,
+  });
+  const { exifBuffer } = image as { exifBuffer?: Uint8Array };
+  return upright({ width: image.width, height: image.height, data: new Uint8Array(image.data) }, orientation(exifBuffer));
+}
+
+/** jpeg-js takes CMYK with an Adobe marker alone. As other programs do, inks are taken as inverted with or without it. */
+function withAdobe(bytes: Uint8Array): Uint8Array {
+  const marker = [0xff, 0xee, 0, 14, ...new TextEncoder().encode('Adobe'), 0, 100, 0, 0, 0, 0, 0];
+  const out = new Uint8Array(bytes.length + marker.length);
+  out.set(bytes.subarray(0, 2));
+  out.set(marker, 2);
+  out.set(bytes.subarray(2), 2 + marker.length);
+  return out;
+}
+
+function unsupported(name: string, kind: string): IoError {
+  return new IoError(`${name} is a JPEG file of ${kind}, which cannot be read; save it as a usual JPEG or as PNG.`);
+}
+
+/** A CommonJS package: not every loader finds its names. */
+async function jpegJs(): Promise<typeof import('jpeg-js')> {
+  const { default: library } = await import('jpeg-js').catch((cause: unknown) => {
+    throw new IoError('JPEG needs the package jpeg-js, which was not found; install jpeg-js, or convert the images to PNG.', {
+      cause,
+    });
+  });
+  return library;
+}
+
+/** EXIF tag 0x0112, 1 to 8, of a buffer that holds the TIFF header after one or two zero bytes; 1 when there is none. */
+export function orientation(exif: Uint8Array | undefined): number {
+  if (!exif) return 1;
+  const start = exif.findIndex((b) => b !== 0);
+  if (start < 0) return 1;
+  const view = new DataView(exif.buffer, exif.byteOffset + start, exif.length - start);
+  const little = view.byteLength >= 8 && view.getUint16(0) === 0x4949;
+  if (view.byteLength < 8 || view.getUint16(2, little) !== 42) return 1;
+  const directory = view.getUint32(4, little);
+  if (directory + 2 > view.byteLength) return 1;
+  const count = view.getUint16(directory, little);
+  for (let i = 0; i < count; i++) {
+    const entry = directory + 2 + 12 * i;
+    if (entry + 12 > view.byteLength) return 1;
+    if (view.getUint16(entry, little) !== 0x0112) continue;
+    const value = view.getUint16(entry + 8, little);
+    return value >= 1 && value <= 8 ? value : 1;
+  }
+  return 1;
+}
+
+/** Undoes an EXIF orientation: 2 and 4 mirror, 3 turns by 180°, 5 to 8 swap rows and columns. */
+export function upright(image: RgbImage, how: number): RgbImage {
+  if (how === 1) return image;
+  const { width: w, height: h, data } = image;
+  const swap = how >= 5;
+  const [width, height] = swap ? [h, w] : [w, h];
+  const flipX = [2, 3, 7, 8].includes(how);
+  const flipY = [3, 4, 6, 7].includes(how);
+  const out = new Uint8Array(data.length);
+  for (let y = 0, o = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, o += 3) {
+      const [a, b] = swap ? [y, x] : [x, y];
+      const from = ((flipY ? h - 1 - b : b) * w + (flipX ? w - 1 - a : a)) * 3;
+      out[o] = data[from]!;
+      out[o + 1] = data[from + 1]!;
+      out[o + 2] = data[from + 2]!;
+    }
+  }
+  return { width, height, data: out };
+}

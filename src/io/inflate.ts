@@ -1,0 +1,30 @@
+/** Decompression that stops: what a small file inflates to is not bounded by its size. */
+
+/** Inflates piece by piece, so that the caller can stop at any. Throws the runtime's error when the data is damaged. */
+export async function* inflated(
+  bytes: Uint8Array | readonly Uint8Array[],
+  format: 'deflate' | 'gzip',
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const blob = new Blob((bytes instanceof Uint8Array ? [bytes] : bytes) as Uint8Array<ArrayBuffer>[]);
+  const reader = blob.stream().pipeThrough(new DecompressionStream(format)).getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}
+
+/** Joins pieces into `size` bytes. Data beyond is left out; there must be no less. */
+export function joined(pieces: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(size);
+  let at = 0;
+  for (const piece of pieces) {
+    out.set(piece.subarray(0, size - at), at);
+    at += Math.min(piece.length, size - at);
+  }
+  return out;
+}
