@@ -8,7 +8,7 @@ import { assets } from './scripts/assets.mjs';
 import { annotate, dropReferences, errorsOf, minify } from './scripts/slim.mjs';
 
 // Chunk names carry hashes: old ones would stay.
-rmSync('dist', { recursive: true, force: true });
+if (!process.env.KEEP) rmSync('dist', { recursive: true, force: true });
 
 const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });

@@ -75,7 +75,7 @@ export interface LayerInput {
 
 /**
  * Once a layer's input is summed up. In this order a recording has every layer's output where its input was, and sums in two
- * places by turns, so that layers make series (backend/gpu_series.ts).
+ * places by turns, so that layers make series (backend/series.ts).
  */
 export const doneWith = ({ x, res }: Pick<LayerInput, 'x' | 'res'>, a: Acts) => a.done(res, x);
 

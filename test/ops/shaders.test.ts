@@ -7,11 +7,12 @@ import { assemble } from '../../src/backend/wgsl/assemble.js';
 import { kernelOf } from '../../src/backend/wgsl/kernel.js';
 import { DeviceError } from '../../src/core/errors.js';
 import { linear } from '../../src/ops/linear.js';
-import type { Piece, ShaderFile } from '../../src/ops/shader_file.js';
+import type { Piece, Section, ShaderFile } from '../../src/ops/shader_file.js';
 import { silu } from '../../src/ops/silu.js';
 import type { AnyEntry } from '../../src/ops/spec.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
 
+const isFile = (piece: Piece): piece is ShaderFile => typeof piece !== 'string' && 'file' in piece;
 const source = (file: string) => readFileSync(new URL(`../../shaders/${file}`, import.meta.url), 'utf8');
 
 /** The file as it would be loaded with `from` replaced; its includes are those of `original`. */
@@ -21,16 +22,16 @@ function changed(original: ShaderFile, from: string, to: string): ShaderFile {
   const parsed = parseShader(text.replace(from, to), original.file);
   const includes = new Map<string, ShaderFile>();
   for (const pieces of [original.head, ...Object.values(original.sections).map((s) => s.pieces)])
-    for (const piece of pieces) if ('include' in piece) includes.set(piece.include.file, piece.include);
-  const linked = (pieces: unknown[]) =>
-    (pieces as (Piece | { include: string })[]).map((piece) =>
-      'include' in piece ? { include: includes.get(piece.include as string)! } : piece,
-    ) as Piece[];
-  const sections = Object.entries(parsed.sections).map(([name, s]) => [
+    for (const piece of pieces) if (isFile(piece)) includes.set(piece.file, piece);
+  const linked = (pieces: readonly unknown[]) =>
+    (pieces as (Exclude<Piece, string> | { include: string })[]).map((piece) =>
+      'include' in piece ? includes.get(piece.include)! : piece,
+    );
+  const sections = Object.entries(parsed.sections as Record<string, Section>).map(([name, s]) => [
     name,
-    { ...(s as object), pieces: linked((s as { pieces: unknown[] }).pieces) },
+    { ...s, pieces: linked(s.pieces) },
   ]);
-  return { file: original.file, head: linked(parsed.head), sections: Object.fromEntries(sections), optional: original.optional };
+  return { ...original, head: linked(parsed.head), sections: Object.fromEntries(sections) };
 }
 
 /** Line and column, from 1, of a text in a file. */
@@ -72,9 +73,9 @@ describe('a mistake in a shader', () => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const { head } = silu.backward.shader;
-    const lib = head.flatMap((piece) => ('include' in piece ? [piece.include] : []))[0]!;
+    const lib = head.find(isFile)!;
     const wrong = changed(lib, 'exp(-x)', 'exp(-q)');
-    const shader = { ...silu.backward.shader, head: head.map((p) => ('include' in p ? { include: wrong } : p)) };
+    const shader = { ...silu.backward.shader, head: head.map((piece) => (isFile(piece) ? wrong : piece)) };
     const { message } = await failure(be, shader);
     const text = source('lib/silu_slope.wgsl').replace('exp(-x)', 'exp(-q)');
     expect(message).toContain(`shaders/lib/silu_slope.wgsl:${placeOf(text, 'q)')} unresolved value 'q'`);
