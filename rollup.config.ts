@@ -8,11 +8,13 @@ import { assets } from './scripts/assets.mjs';
 import { annotate, dropReferences, errorsOf, minify } from './scripts/slim.mjs';
 
 // Chunk names carry hashes: old ones would stay.
-if (!process.env.KEEP) rmSync('dist', { recursive: true, force: true });
+rmSync('dist', { recursive: true, force: true });
 
 const packages = ['cli-progress', 'fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });
 const library: InputPluginOption = [assets({ minify: true }), compile, dropReferences(), minify()];
+/** Without what only training uses: the module for training has its own shaders. */
+const drawing: InputPluginOption = [assets({ minify: true, training: false }), compile, dropReferences(), minify()];
 const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
@@ -29,7 +31,7 @@ export default defineConfig([
     input: 'src/worker/host.ts',
     external: packages,
     output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
-    plugins: [library],
+    plugins: [drawing],
   },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
   ...Object.entries({ aim: 'src/index.ts', train: 'src/train/index.ts' }).map(([name, input]) => ({
@@ -38,7 +40,7 @@ export default defineConfig([
     output: { dir: 'dist', format: 'es' as const, sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
     plugins: [
       name === 'train' && errorsOf('./aim.js'),
-      library,
+      name === 'train' ? library : drawing,
       annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
     ],
   })),
@@ -47,7 +49,7 @@ export default defineConfig([
     input: { worker: 'src/worker/client.ts' },
     external: packages,
     output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
-    plugins: [library, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+    plugins: [drawing, annotate((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {

@@ -122,7 +122,7 @@ function minified(pieces) {
 }
 
 /** A shader as a module whose default export is a ShaderFile; files that it includes are modules of their own. */
-export function shaderModule(path, minify) {
+export function shaderModule(path, { minify, training }) {
   const file = relative(SHADERS, path).split(sep).join('/');
   const { head, sections, optional } = parseShader(readFileSync(path, 'utf8'), file);
   const names = [];
@@ -132,7 +132,8 @@ export function shaderModule(path, minify) {
   };
   const list = (pieces) =>
     `[${(minify ? minified(pieces) : pieces).map((piece) => (piece.include ? imported(piece.include) : JSON.stringify(piece))).join()}]`;
-  const entries = Object.entries(sections).map(([name, { pieces, line, bindings, ...entry }]) => {
+  const wanted = Object.entries(sections).filter(([name]) => training || !name.includes('backward'));
+  const entries = wanted.map(([name, { pieces, line, bindings, ...entry }]) => {
     const rest = JSON.stringify(minify ? entry : { ...entry, line, bindings });
     return `${name}:${rest.slice(0, -1)}${rest === '{}' ? '' : ','}pieces:${list(pieces)}}`;
   });

@@ -20,9 +20,11 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
     const line = declared.get(b.name);
     const want = bindingLine(e, b);
     const begin = sections[entry]!.line;
-    if (!line) throw new Error(`shaders/${file}:${begin} entry ${entry} has no line for ${b.name}; ${e.key} binds it: "// @${want}".`);
+    if (!line)
+      throw new Error(`shaders/${file}:${begin} entry ${entry} has no line for ${b.name}; ${e.key} binds it: "// @${want}".`);
     const fits = e.tensors[b.name] ? line.text === want : line.text.startsWith('in ') !== b.writable;
-    if (!fits) throw new Error(`shaders/${file}:${line.line} says "${line.text}", but ${e.key} in src/ops/${e.op}.ts says "${want}".`);
+    if (!fits)
+      throw new Error(`shaders/${file}:${line.line} says "${line.text}", but ${e.key} in src/ops/${e.op}.ts says "${want}".`);
     declared.delete(b.name);
   }
   for (const [name, { line }] of declared)
