@@ -9,8 +9,10 @@ import { DeviceError } from '../../src/core/errors.js';
 import { linear } from '../../src/ops/linear.js';
 import type { Piece, Section, ShaderFile } from '../../src/ops/shader_file.js';
 import { silu } from '../../src/ops/silu.js';
-import type { AnyEntry } from '../../src/ops/spec.js';
+import type { AnyEntry, GpuPass } from '../../src/ops/spec.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
+import { bytesOf, workgroupVariables } from '../wgsl_types.js';
+import { DEFAULT_CAPS, planOf } from './launches.js';
 
 const isFile = (piece: Piece): piece is ShaderFile => typeof piece !== 'string' && 'file' in piece;
 const source = (file: string) => readFileSync(new URL(`../../shaders/${file}`, import.meta.url), 'utf8');
@@ -179,4 +181,26 @@ describe('AIM_DEBUG=shaders', () => {
     expect(printed[0]).toMatch(/^\/\/ silu\.backward [0-9a-f]{6}\n/);
     expect(printed[0]).toContain('fn backward(wg: vec3u, nwg: vec3u, lid: u32) {');
   });
+});
+
+it('workgroup memory is computed from declarations: constants, aliases and nested arrays', () => {
+  const caps = { ...DEFAULT_CAPS, features: new Set(['subgroups', 'shader-f16']), subgroupMinSize: 32, subgroupMaxSize: 32 };
+  const half = { ...caps, maxWorkgroupStorage: 32768, matrices: true, products: 'f16' as const };
+  const bytes = (plan: GpuPass) => {
+    const kernel = kernelOf(linear.forward as unknown as AnyEntry, plan, new Set());
+    return workgroupVariables(kernel).map(([name, type]) => [name, bytesOf(type, kernel)]);
+  };
+  const plan = planOf(linear.forward as unknown as AnyEntry, { m: 128, n: 128, k: 64 }, half) as GpuPass;
+  // 128 rows of 8 + 2 vectors of four halves, twice, and four blocks of 16 × 16 sums.
+  expect(bytes(plan)).toEqual([
+    ['tile_a', 10240],
+    ['tile_b', 10240],
+    ['tile_sums', 4096],
+  ]);
+  const wide = planOf(linear.forward as unknown as AnyEntry, { m: 1792, n: 1792, k: 20 }, caps) as GpuPass;
+  expect(wide.sections).toEqual(['tile_wide']);
+  expect(bytes(wide)).toEqual([
+    ['tile_a', 4096],
+    ['tile_b', 4096],
+  ]);
 });
