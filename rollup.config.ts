@@ -13,6 +13,8 @@ rmSync('dist', { recursive: true, force: true });
 const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });
 const library: InputPluginOption = [assets({ minify: true }), compile, minify()];
+/** Without what only training uses: the module for training has its own shaders. */
+const drawing: InputPluginOption = [assets({ minify: true, training: false }), compile, minify()];
 const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
@@ -29,7 +31,7 @@ export default defineConfig([
     input: 'src/worker/host.ts',
     external: packages,
     output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
-    plugins: [library],
+    plugins: [drawing],
   },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
   ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts' }).map(([name, input]) => ({
@@ -38,7 +40,7 @@ export default defineConfig([
     output: { dir: 'dist', format: 'es' as const, sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
     plugins: [
       name === 'train' && errorsOf('./aim.js'),
-      library,
+      name === 'train' ? library : drawing,
       banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
     ],
   })),
@@ -47,7 +49,7 @@ export default defineConfig([
     input: { worker: 'src/worker/client.ts' },
     external: packages,
     output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
-    plugins: [library, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+    plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {

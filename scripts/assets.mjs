@@ -8,8 +8,11 @@ import { dirname, resolve } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { shaderModule } from './wgsl.mjs';
 
-/** @param {{ minify?: boolean }} options `minify`: shaders without comments and needless blanks, for a release. */
-export function assets({ minify = false } = {}) {
+/**
+ * @param {{ minify?: boolean, training?: boolean }} options `minify`: shaders without comments and needless blanks, for a release;
+ * `training` false: without the sections that only training uses, whose names have `backward` in them.
+ */
+export function assets({ minify = false, training = true } = {}) {
   return {
     name: 'aim-assets',
     enforce: 'pre',
@@ -21,7 +24,7 @@ export function assets({ minify = false } = {}) {
       const text = (value) => `export default ${JSON.stringify(value)};`;
       if (file.endsWith('.wgsl')) {
         this.addWatchFile?.(file);
-        return shaderModule(file, minify);
+        return shaderModule(file, { minify, training });
       }
       // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
       if (query === 'raw') return text(readFileSync(file).toString('base64'));

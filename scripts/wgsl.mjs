@@ -12,7 +12,9 @@ import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const SHADERS = resolve(dirname(fileURLToPath(import.meta.url)), '../shaders');
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const SHADERS = resolve(ROOT, 'shaders');
+const CHECK = resolve(ROOT, 'src/backend/wgsl/check.ts');
 
 /** Declarations, and what stands between their name and their value. */
 const DECLARATIONS = { const: ' = ', alias: ' = ', 'var<workgroup>': ': ' };
@@ -90,65 +92,57 @@ function parameters(rows, name) {
 
 /**
  * For a release: comments, indentation, line ends within functions and blanks between words and signs cost download size only;
- * the bindings' shapes are for readers and for the check in src/backend/wgsl/check.ts.
+ * line numbers, binding lines and declarations taken apart are for readers, src/backend/wgsl/check.ts and tests.
  */
-function minified({ file, head, sections, optional }) {
-  const small = (pieces) =>
-    joined(
-      pieces.map((piece) => {
-        if (piece.declare && piece.declare !== 'var<workgroup>')
-          return { line: piece.line, text: `${piece.declare} ${piece.name}${DECLARATIONS[piece.declare]}${piece.value};` };
-        return piece;
-      }),
-    ).flatMap((piece) => {
-      if (piece.text === undefined) return [piece];
-      const text = piece.text
-        .replace(/^[ \t]+/gm, '')
-        .replace(/\/\/.*$/gm, '')
-        .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
-        .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
-        .replace(/\n{2,}/g, '\n')
-        .replace(/(?<=[;,({}])\n(?!const|alias|var<|fn|struct|@|\/\/|#)/g, '')
-        .trim();
-      return text ? [{ line: piece.line, text }] : [];
-    });
-  const smaller = Object.entries(sections).map(([name, { line, threads, builtins, pieces }]) => [
-    name,
-    { line, ...(threads && { threads, builtins }), pieces: small(pieces) },
-  ]);
-  return { file, head: small(head), sections: Object.fromEntries(smaller), optional };
-}
-
-/** Neighbouring texts as one. */
-function joined(pieces) {
-  const out = [];
+function minified(pieces) {
+  const small = [];
+  let text = '';
+  const flush = () => {
+    const rest = text
+      .replace(/^[ \t]+/gm, '')
+      .replace(/\/\/.*$/gm, '')
+      .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
+      .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
+      .replace(/\n+/g, '\n')
+      .replace(/(?<=[;,({}])\n/g, '')
+      .replace(/\b(if|for|while|return|fn \w+) (?=\()/g, '$1')
+      .trim();
+    if (rest) small.push(rest);
+    text = '';
+  };
   for (const piece of pieces) {
-    const last = out.at(-1);
-    if (piece.text !== undefined && last?.text !== undefined)
-      out[out.length - 1] = { line: last.line, text: `${last.text}\n${piece.text}` };
-    else out.push(piece);
+    if (piece.include) {
+      flush();
+      small.push(piece);
+    } else if (piece.declare) text += `${piece.declare} ${piece.name}${DECLARATIONS[piece.declare]}${piece.value};\n`;
+    else text += `${piece.text}\n`;
   }
-  return out;
+  flush();
+  return small;
 }
 
 /** A shader as a module whose default export is a ShaderFile; files that it includes are modules of their own. */
-export function shaderModule(path, minify) {
+export function shaderModule(path, { minify, training }) {
   const file = relative(SHADERS, path).split(sep).join('/');
-  const parsed = parseShader(readFileSync(path, 'utf8'), file);
-  const shader = minify ? minified(parsed) : parsed;
+  const { head, sections, optional } = parseShader(readFileSync(path, 'utf8'), file);
   const names = [];
   const imported = (include) => {
     if (!names.includes(include)) names.push(include);
     return `file${names.indexOf(include)}`;
   };
   const list = (pieces) =>
-    `[${pieces.map((piece) => (piece.include ? `{include:${imported(piece.include)}}` : JSON.stringify(piece))).join()}]`;
-  const sections = Object.entries(shader.sections).map(
-    ([name, { pieces, ...rest }]) => `${name}:${JSON.stringify(rest).slice(0, -1)},pieces:${list(pieces)}}`,
-  );
-  const body = `{file:${JSON.stringify(file)},head:${list(shader.head)},sections:{${sections.join()}},optional:[${shader.optional.map(imported).join()}]}`;
+    `[${(minify ? minified(pieces) : pieces).map((piece) => (piece.include ? imported(piece.include) : JSON.stringify(piece))).join()}]`;
+  const wanted = Object.entries(sections).filter(([name]) => training || !name.includes('backward'));
+  const entries = wanted.map(([name, { pieces, line, bindings, ...entry }]) => {
+    const rest = JSON.stringify(minify ? entry : { ...entry, line, bindings });
+    return `${name}:${rest.slice(0, -1)}${rest === '{}' ? '' : ','}pieces:${list(pieces)}}`;
+  });
+  const members = [`file:${JSON.stringify(file)}`, `head:${list(head)}`, `sections:{${entries.join()}}`];
+  members.push(`optional:[${optional.map(imported).join()}]`);
+  if (!minify) members.push('check');
   return [
     ...names.map((name, i) => `import file${i} from ${JSON.stringify(resolve(dirname(path), name))};`),
-    `export default ${body};`,
+    ...(minify ? [] : [`import { check } from ${JSON.stringify(CHECK)};`]),
+    `export default {${members.join()}};`,
   ].join('\n');
 }

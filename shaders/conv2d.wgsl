@@ -22,8 +22,8 @@ fn element(i: u32, k: u32) -> u32 {
   return select(NONE, read.pixel * params.ci + k % params.ci, read.inside);
 }
 
-// Offset in dy of element k = (row and column in the repeated pixel, ky, kx, o) of what input pixel i gave to, or NONE.
-fn gave_to(i: u32, k: u32) -> u32 {
+// Offset in dy of an output that reads input pixel i, numbered k = (row and column in the repeated pixel, ky, kx, o), or NONE.
+fn output_of(i: u32, k: u32) -> u32 {
   let taps = params.kh * params.kw;
   let t = k / params.co % taps;
   let copy = k / params.co / taps;
@@ -32,14 +32,14 @@ fn gave_to(i: u32, k: u32) -> u32 {
   let vx = i % params.wi * UP + copy % UP + params.pad - t % params.kw;
   let oy = vy / params.stride;
   let ox = vx / params.stride;
-  // What is left of zero has wrapped to a large number.
+  // An unsigned number below zero has wrapped to a large one.
   if (i >= params.b * params.hi * params.wi || copy >= UP * UP || oy >= params.ho || ox >= params.wo
     || vy % params.stride != 0u || vx % params.stride != 0u) { return NONE; }
   return ((at / params.hi * params.ho + oy) * params.wo + ox) * params.co + k % params.co;
 }
 
-// Weight of input channel c for element k as in `gave_to`.
-fn weight_at(c: u32, k: u32) -> u32 {
+// Offset in w of the weight from input channel c to output k as in `output_of`, or NONE.
+fn weight_offset(c: u32, k: u32) -> u32 {
   let taps = params.kh * params.kw;
   if (c >= params.ci || k >= UP * UP * taps * params.co) { return NONE; }
   return (k % params.co * taps + k / params.co % taps) * params.ci + c;
@@ -109,10 +109,10 @@ fn tap4(o: u32, t: u32, c: u32) -> vec4f {
   return w_at((o * 9u + t) * (params.ci / 4u) + c);
 }
 
-// @section taps_turned
+// @section taps_backward
 // @in w: f32 | f16 [co, kh, kw, ci]
 // @in dy: f32 [b, ho, wo, co]
-// The way back: windows of dy, the taps in the other order, every weight from its output to its input channel.
+// From dy to dx: windows of dy, the taps in reverse order, every weight from its output to its input channel.
 fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
 fn source4(i: u32) -> vec4f { return dy_at(i) * gradient_scale(); }
 fn tap4(c: u32, t: u32, o: u32) -> vec4f {
@@ -122,16 +122,16 @@ fn tap4(c: u32, t: u32, o: u32) -> vec4f {
   return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
 }
 
-// @section scale_turned
-// Before it is ROUNDED to f16, which holds the gradient of a mean over the pixels badly, dy is taken times a power of two near
-// their number; the sum is divided by it, both exactly.
+// @section scale_backward
+// The gradient of a mean over the pixels is too small for f16: before it is ROUNDED to f16, dy is multiplied by a power of two near
+// their number, and the sum is divided by it. Both are exact.
 fn gradient_scale() -> f32 { return select(1.0, f32(1u << firstLeadingBit(params.b * params.ho * params.wo)), ROUNDED == 1u); }
 
 // @section finish
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// Where sums go: to y, to dx, or kept for `join`.
+// Stores sums in y; the next two sections store them in dx, or in parts for `join`.
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let i = target4(at, row, column, o);
   if (i == NONE) { return; }
@@ -140,7 +140,7 @@ fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   y_put(i, value);
 }
 
-// @section finish_turned
+// @section finish_backward
 // @out dx: f32 [b, hi, wi, ci]
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let i = target4(at, row, column, o);
@@ -174,7 +174,7 @@ fn matrix(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 // @in residual?: f32 [b, ho, wo, co]
 // @in parts: f32 [PARTS, b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// The sum of what the parts of the channels gave, in their order.
+// Adds up the sums over the parts of the channels, in their order.
 fn join(wg: vec3u, nwg: vec3u, lid: u32) {
   let size = params.b * params.ho * params.wo * params.co / 4u;
   let i = flat(wg, nwg) * 256u + lid;
@@ -190,7 +190,7 @@ fn join(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// Few output channels, as of an image: two threads a pixel share its channels, 16 at a time.
+// For few output channels, e.g. an image: two threads per pixel share its input channels, 16 at a time.
 var<workgroup> window: array<vec4f, 900>;
 
 fn few(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -241,7 +241,7 @@ fn few(wg: vec3u, nwg: vec3u, lid: u32) {
 fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) {
-    let at = gave_to(i, k + q);
+    let at = output_of(i, k + q);
     if (at != NONE) { v[q] = dy_at(at); }
   }
   return v;
@@ -249,7 +249,7 @@ fn a4(i: u32, k: u32) -> vec4f {
 fn b4(j: u32, k: u32) -> vec4f {
   var v: vec4f;
   for (var q = 0u; q < 4u; q++) {
-    let at = weight_at(j, k + q);
+    let at = weight_offset(j, k + q);
     if (at != NONE) { v[q] = w_at(at); }
   }
   return v;
@@ -269,12 +269,12 @@ fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
 // Output channels in whole vectors.
 #include "lib/tile.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
-  let at = gave_to(i, k);
+  let at = output_of(i, k);
   if (at == NONE) { return vec4f(); }
   return dy_at(at / 4u);
 }
 fn b4(j: u32, k: u32) -> vec4f {
-  let at = weight_at(j, k);
+  let at = weight_offset(j, k);
   if (at == NONE) { return vec4f(); }
   let step = params.kh * params.kw * params.ci;
   return vec4f(w_at(at), w_at(at + step), w_at(at + 2u * step), w_at(at + 3u * step));
@@ -287,10 +287,10 @@ fn backward_input_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
-// @entry join_turned, 256 threads
+// @entry join_backward, 256 threads
 // @in parts: f32 [PARTS, b, hi, wi, ci]
 // @out dx: f32 [b, hi, wi, ci]
-fn join_turned(wg: vec3u, nwg: vec3u, lid: u32) {
+fn join_backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let size = params.b * params.hi * params.wi * params.ci / 4u;
   let i = flat(wg, nwg) * 256u + lid;
   if (i >= size) { return; }

@@ -12,7 +12,7 @@
 // @in weight: f32 [e]
 // @in w: f32 | f16 [n, e]
 // @out y: f32 [m, l, n]
-// Every workgroup makes g anew; the loads of w are on their way meanwhile.
+// Every workgroup computes all of g; loads of w are issued before.
 
 fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;

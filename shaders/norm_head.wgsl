@@ -16,7 +16,7 @@
 // @in modulation: f32 [m, 2, d]
 // @in w: f32 | f16 [n, d]
 // @out y: f32 [b, l, n]
-// Every workgroup makes u anew; the loads of w are on their way meanwhile.
+// Every workgroup computes all of u; loads of w are issued before.
 var<workgroup> logits: array<f32, TEAMS * NV>;
 
 fn forward(wg: vec3u, lid: u32) {

@@ -20,7 +20,7 @@
 // @out sum?: f32 [m, l, d]
 // @out proj: f32 [m, l, n]
 // @out y: f32 [m, l, c]
-// Every workgroup makes u anew, and the first writes sum; the loads of w are on their way meanwhile.
+// Every workgroup computes all of u, and the first writes sum; loads of w are issued before.
 #include "lib/conv_step.wgsl"
 
 fn forward(wg: vec3u, lid: u32) {

@@ -14,27 +14,27 @@
 // radix selection on the keys: four histograms of 8 bits, from the top, of counts (top_k) or weights (top_p).
 struct Cut {
   key: u32,
-  // Over keys ≥ key.
+  // Sum over keys ≥ key.
   sum: u32,
 }
 struct Scan {
-  // Of this thread and those before it, and of all.
+  // Sums over this thread and those before it, and over all threads.
   upto: u32,
   all: u32,
 }
 const LOWEST = 0x00800000u;
 
-// Of this thread: keys, 0 past the vocabulary, and weights, 0 for what is cut.
+// This thread's keys, 0 past the vocabulary, and weights, 0 for tokens that are cut.
 var<private> keys: array<u32, PER>;
 var<private> weights: array<u32, PER>;
 var<workgroup> most_key: atomic<u32>;
 // A histogram in eight copies, so that threads seldom meet in a bin.
 var<workgroup> bins: array<atomic<u32>, 2048>;
-// Bin, sum above it, sum in it.
+// The bin found, the sum above it, and the sum in it.
 var<workgroup> found: vec3u;
 var<workgroup> drawn: u32;
 
-// Infinities and NaN are told by their bits: a compiler may assume that neither occurs.
+// Infinities and NaN are recognised by their bits: a compiler may assume that neither occurs.
 fn key_of(x: f32) -> u32 {
   var bits = bitcast<u32>(x);
   if ((bits & 0x7fffffffu) > 0x7f7fffffu) { bits = select(0xff7fffffu, 0x7f7fffffu, bits == 0x7f800000u); }

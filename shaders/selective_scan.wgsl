@@ -121,7 +121,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let group = lid / LANES;
   let en = params.e * n;
 
-  // Where this thread's states of channel r are, and how many there are.
+  // Index of this thread's states of channel r, and how many there are.
   let jk = (j0 + group * 4u) * n + lane * 4u;
   let channels = params.e - min(params.e, j0 + group * 4u);
   let own = min(4u, n - min(n, lane * 4u));

@@ -52,7 +52,7 @@ fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dt_bias: f32 [h]
 // @out steps: f32 [m, h, 5, LP]
 // @out between: f32 [m, h, NT + 16, NT]
-// What lib/ssd/decay.wgsl reads, of a sequence's head, by one workgroup.
+// Makes the planes that lib/ssd/decay.wgsl reads; one workgroup per head of a sequence.
 var<workgroup> a: array<f32, WG>;
 var<workgroup> totals: array<f32, NB>;
 fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {

@@ -11,7 +11,7 @@ export type WgslType =
 /** A kernel's declarations of one kind, by name. */
 function declared(kernel: Kernel, declare: Declaration['declare']): Record<string, string> {
   const all = kernel.body.flatMap(({ piece }) =>
-    'declare' in piece && piece.declare === declare ? [[piece.name, piece.value]] : [],
+    typeof piece !== 'string' && 'declare' in piece && piece.declare === declare ? [[piece.name, piece.value]] : [],
   );
   return Object.fromEntries(all);
 }

@@ -11,12 +11,12 @@ fn place(index: u32) -> Place {
   return Place(index / across / down, index / across % down * 8u, index % across * 16u);
 }
 
-// Where the vectors of input pixel p of the patch's 180 begin, or NONE where it is outside.
+// First vector of input pixel p of the patch's 180, or NONE where it is outside.
 fn pixel(at: Place, p: u32) -> u32 {
   let z = sizes();
   let vy = at.oy + p / 18u - z.pad;
   let vx = at.ox + p % 18u - z.pad;
-  // What is left of zero has wrapped to a large number.
+  // An unsigned number below zero has wrapped to a large one.
   if (p >= 180u || vy >= z.hi * UP || vx >= z.wi * UP) { return NONE; }
   return ((at.n * z.hi + vy / UP) * z.wi + vx / UP) * (z.ci / 4u);
 }

@@ -35,7 +35,7 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
   var s11: Sums;
   var s12: Sums;
   var s13: Sums;
-  // What this thread copies: vector `lane` of six pixels and of four output channels' taps, from `own` on.
+  // This thread copies vector `lane` of six pixels and of four output channels' taps, from `own` on.
   let lane = lid % 8u;
   let own = lid / 8u;
   var starts: array<u32, 6>;

@@ -20,7 +20,7 @@ fn convolve(slab: u32, index: u32, lid: u32) {
   let column = lid / 16u;
   let four = lid % 16u;
   let swap = four / 4u % 2u;
-  // What this thread copies: one vector of two pixels.
+  // This thread copies one vector of each of two pixels.
   let starts = array<u32, 2>(pixel(at, lid / 2u), pixel(at, lid / 2u + 128u));
   var sums: array<vec4f, 8>;
   for (var c = part * (ci4 / PARTS); c < (part + 1u) * (ci4 / PARTS); c += 2u) {

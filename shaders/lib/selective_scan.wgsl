@@ -1,5 +1,5 @@
-// The scan of selective_scan's entries `forward` and `backward_states`, which say where h starts (first_h), is kept (keeps, keep)
-// and what becomes of C·h (finish).
+// The scan of selective_scan's entries `forward` and `backward_states`, which define the initial h (first_h), when and where h is
+// stored (keeps, keep), and what is done with C·h (finish).
 // A workgroup walks CH channels of one sequence, T positions at a time. Before and after the recurrence a thread is one
 // (position, channel): it makes Δ and Δx, and finishes C·h. In it LANES threads share a channel, each with K states in registers.
 const CH = WG / LANES;

@@ -1,4 +1,4 @@
-// As tile.wgsl, for a 128×128 tile: 128 threads make 8×16 sums each in registers (some 200 of them), slices of 8 k go through
+// The same as tile.wgsl for a 128×128 tile: 128 threads make 8×16 sums each in registers (some 200 of them), slices of 8 k go through
 // 8 KiB of workgroup memory and the next one is on its way meanwhile. A third faster where threads have that many registers.
 // A thread's rows are 16 apart, its columns 8: a warp of 4×8 threads reads 4 and 8 neighbours at once. The two vectors of a
 // row change places every four rows; then neither stores nor loads meet in a bank.
@@ -15,7 +15,7 @@ fn copied(along_k: u32, p: u32, lid: u32) -> vec2u {
   return select(vec2u(lid, p), vec2u(lid / 2u + p * 64u, lid % 2u), along_k == 1u);
 }
 
-// Sums of one row of a thread. Rows must be told apart in the text: an index that is not constant costs all their registers.
+// Stores one row of a thread's sums. Rows are written out one by one: an index that is not constant costs all their registers.
 fn put_row(i: u32, j: u32, row: array<f32, 16>) {
   var values = row;
   for (var c = 0u; c < 16u; c++) { put(i, j + c * 8u, values[c]); }

@@ -72,7 +72,7 @@ export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = o
 
 /**
  * To be called as soon as a layer's input has been summed up. Freed in this order, every layer of a recording has its output
- * where its input was, and sums alternate between two places, so that layers form series (backend/gpu_series.ts).
+ * where its input was, and sums alternate between two places, so that layers form series (backend/series.ts).
  */
 export const inputDone = ({ x, res }: Pick<LayerInput, 'x' | 'res'>, a: Acts) => a.done(res, x);
 

@@ -32,15 +32,15 @@ const PART_BYTES = 2 ** 27;
 /** Workgroup memory of shaders/lib/conv2d_patch_f16.wgsl. */
 const MATRIX_BYTES = 45120;
 
-type Turn = '' | '_turned';
+type Suffix = '' | '_backward';
 
-/** 3×3 windows at stride 1 as patches; `turned` is the way back, from dy to dx. Undefined where that does not fit. */
-function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
+/** 3×3 windows at stride 1 as patches, from x to y or, backward, from dy to dx. Undefined for other sizes. */
+function patchPlan(d: Sizes, caps: GpuCaps, backward: Suffix): GpuPlan | undefined {
   const { b, kh, kw, stride, up } = d;
-  const [ho, wo, ci, co] = turned ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
+  const [ho, wo, ci, co] = backward ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
   const patches = ceilDiv(ho, PATCH[0]) * ceilDiv(wo, PATCH[1]);
-  if (kh !== 3 || kw !== 3 || stride !== 1 || (turned && up > 1) || ci % 4) return undefined;
-  if (!turned && co <= 4)
+  if (kh !== 3 || kw !== 3 || stride !== 1 || (backward && up > 1) || ci % 4) return undefined;
+  if (!backward && co <= 4)
     return {
       entry: 'few',
       sections: ['patches', 'taps'],
@@ -56,21 +56,21 @@ function patchPlan(d: Sizes, caps: GpuCaps, turned: Turn): GpuPlan | undefined {
   // By image alone, since how an image's sums are made must not depend on the batch; only training has more bytes.
   let parts = 1;
   while (2 * parts * patches * slabs <= most && ci % (2 * parts * LEAST_PART) === 0 && 8 * parts * size <= PART_BYTES) parts *= 2;
-  const scale = turned ? ['scale_turned'] : [];
+  const scale = backward ? ['scale_backward'] : [];
   const pass = {
     entry: name,
-    sections: ['patches', `taps${turned}`, ...scale],
-    constants: { UP: up, PARTS: parts, ...(turned && { ROUNDED: Number(matrix) }) },
-    vec4: turned ? ['dy', 'dx', 'parts'] : ['x', 'w', 'bias', 'residual', 'y', 'parts'],
+    sections: ['patches', `taps${backward}`, ...scale],
+    constants: { UP: up, PARTS: parts, ...(backward && { ROUNDED: Number(matrix) }) },
+    vec4: backward ? ['dy', 'dx', 'parts'] : ['x', 'w', 'bias', 'residual', 'y', 'parts'],
     ...(matrix && { enable: HALF_EXTENSIONS }),
   };
   const workgroups: GpuPass['workgroups'] = [slabs * parts, ...grid(b * patches)];
-  if (parts === 1) return { ...pass, sections: [...pass.sections, `finish${turned}`], workgroups };
-  const [from, rest, to] = turned ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
+  if (parts === 1) return { ...pass, sections: [...pass.sections, `finish${backward}`], workgroups };
+  const [from, rest, to] = backward ? [['w', 'dy'], [], ['dx']] : [['x', 'w'], ['bias', 'residual'], ['y']];
   const passes: GpuPass[] = [
     { ...pass, sections: [...pass.sections, 'keep'], reads: from, writes: ['parts'], workgroups },
     {
-      entry: `join${turned}`,
+      entry: `join${backward}`,
       sections: scale,
       constants: pass.constants,
       vec4: pass.vec4,
@@ -114,7 +114,7 @@ export const conv2d = {
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
     webgpu: (d, caps) =>
-      patchPlan(d, caps, '_turned') ?? {
+      patchPlan(d, caps, '_backward') ?? {
         entry: d.co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
         constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: d.up },
         vec4: d.co % 4 === 0 ? ['dy'] : [],

@@ -1,4 +1,5 @@
 /** A WGSL file in parts, as scripts/wgsl.mjs makes it of shaders/*.wgsl when the library is built or a test loads it. */
+import type { AnyEntry, GpuPass } from './spec.js';
 
 export interface ShaderFile {
   /** Path from shaders/, e.g. `lib/gemv/sums.wgsl`. */
@@ -9,11 +10,15 @@ export interface ShaderFile {
   readonly sections: Readonly<Record<string, Section>>;
   /** Files that a plan may include by name. */
   readonly optional: readonly ShaderFile[];
+  /**
+   * Throws where a pass of an op's plan, or its spec, does not fit the file (src/backend/wgsl/check.ts). Release builds leave it out.
+   */
+  readonly check?: (e: AnyEntry, pass: GpuPass, bindings: readonly { name: string; writable: boolean }[]) => void;
 }
 
 export interface Section {
-  /** Of its `// @entry` or `// @section` line. */
-  readonly line: number;
+  /** Number of its `// @entry` or `// @section` line. Release builds leave it out. */
+  readonly line?: number;
   readonly pieces: readonly Piece[];
   /** Threads of a workgroup, as a WGSL expression; only an entry has them. */
   readonly threads?: string;
@@ -23,7 +28,8 @@ export interface Section {
   readonly bindings?: readonly { readonly line: number; readonly text: string }[];
 }
 
-export type Piece = Text | Declaration | { readonly include: ShaderFile };
+/** WGSL, or a file that is included. Release builds have plain text, whose lines count from 1. */
+export type Piece = string | Text | Declaration | ShaderFile;
 
 /** Lines of WGSL, of which the first has this number. */
 export interface Text {
@@ -31,7 +37,7 @@ export interface Text {
   readonly text: string;
 }
 
-/** A declaration at module scope that fits on a line. Release builds leave constants and aliases in their text. */
+/** A declaration at module scope that fits on a line. Release builds leave these in their text. */
 export interface Declaration {
   readonly line: number;
   readonly declare: 'const' | 'alias' | 'var<workgroup>';

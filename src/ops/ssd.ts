@@ -144,7 +144,11 @@ function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l
 type Pairs = NonNullable<ReturnType<typeof pairs>>;
 
 /** The passes that both directions begin with. */
-const decays = ({ m, h }: Sizes & { m: number }, { constants, threads, blocks }: Pairs, turned: 0 | 1): GpuPasses['passes'] => [
+const decays = (
+  { m, h }: Sizes & { m: number },
+  { constants, threads, blocks }: Pairs,
+  transposed: 0 | 1,
+): GpuPasses['passes'] => [
   {
     entry: 'make_steps',
     constants: { ...constants, ...threads },
@@ -154,7 +158,7 @@ const decays = ({ m, h }: Sizes & { m: number }, { constants, threads, blocks }:
   },
   {
     entry: 'make_scores',
-    constants: { ...constants, TURNED: turned },
+    constants: { ...constants, TRANSPOSED: transposed },
     reads: ['xbc'],
     writes: ['scores'],
     vec4: ['xbc', 'scores'],

@@ -7,11 +7,14 @@ import { assemble } from '../../src/backend/wgsl/assemble.js';
 import { kernelOf } from '../../src/backend/wgsl/kernel.js';
 import { DeviceError } from '../../src/core/errors.js';
 import { linear } from '../../src/ops/linear.js';
-import type { Piece, ShaderFile } from '../../src/ops/shader_file.js';
+import type { Piece, Section, ShaderFile } from '../../src/ops/shader_file.js';
 import { silu } from '../../src/ops/silu.js';
-import type { AnyEntry } from '../../src/ops/spec.js';
+import type { AnyEntry, GpuPass } from '../../src/ops/spec.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
+import { bytesOf, workgroupVariables } from '../wgsl_types.js';
+import { DEFAULT_CAPS, planOf } from './launches.js';
 
+const isFile = (piece: Piece): piece is ShaderFile => typeof piece !== 'string' && 'file' in piece;
 const source = (file: string) => readFileSync(new URL(`../../shaders/${file}`, import.meta.url), 'utf8');
 
 /** The file as it would be loaded with `from` replaced; its includes are those of `original`. */
@@ -21,16 +24,16 @@ function changed(original: ShaderFile, from: string, to: string): ShaderFile {
   const parsed = parseShader(text.replace(from, to), original.file);
   const includes = new Map<string, ShaderFile>();
   for (const pieces of [original.head, ...Object.values(original.sections).map((s) => s.pieces)])
-    for (const piece of pieces) if ('include' in piece) includes.set(piece.include.file, piece.include);
-  const linked = (pieces: unknown[]) =>
-    (pieces as (Piece | { include: string })[]).map((piece) =>
-      'include' in piece ? { include: includes.get(piece.include as string)! } : piece,
-    ) as Piece[];
-  const sections = Object.entries(parsed.sections).map(([name, s]) => [
+    for (const piece of pieces) if (isFile(piece)) includes.set(piece.file, piece);
+  const linked = (pieces: readonly unknown[]) =>
+    (pieces as (Exclude<Piece, string> | { include: string })[]).map((piece) =>
+      'include' in piece ? includes.get(piece.include)! : piece,
+    );
+  const sections = Object.entries(parsed.sections as Record<string, Section>).map(([name, s]) => [
     name,
-    { ...(s as object), pieces: linked((s as { pieces: unknown[] }).pieces) },
+    { ...s, pieces: linked(s.pieces) },
   ]);
-  return { file: original.file, head: linked(parsed.head), sections: Object.fromEntries(sections), optional: original.optional };
+  return { ...original, head: linked(parsed.head), sections: Object.fromEntries(sections) };
 }
 
 /** Line and column, from 1, of a text in a file. */
@@ -72,9 +75,9 @@ describe('a mistake in a shader', () => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const { head } = silu.backward.shader;
-    const lib = head.flatMap((piece) => ('include' in piece ? [piece.include] : []))[0]!;
+    const lib = head.find(isFile)!;
     const wrong = changed(lib, 'exp(-x)', 'exp(-q)');
-    const shader = { ...silu.backward.shader, head: head.map((p) => ('include' in p ? { include: wrong } : p)) };
+    const shader = { ...silu.backward.shader, head: head.map((piece) => (isFile(piece) ? wrong : piece)) };
     const { message } = await failure(be, shader);
     const text = source('lib/silu_slope.wgsl').replace('exp(-x)', 'exp(-q)');
     expect(message).toContain(`shaders/lib/silu_slope.wgsl:${placeOf(text, 'q)')} unresolved value 'q'`);
@@ -178,4 +181,26 @@ describe('AIM_DEBUG=shaders', () => {
     expect(printed[0]).toMatch(/^\/\/ silu\.backward [0-9a-f]{6}\n/);
     expect(printed[0]).toContain('fn backward(wg: vec3u, nwg: vec3u, lid: u32) {');
   });
+});
+
+it('workgroup memory is computed from declarations: constants, aliases and nested arrays', () => {
+  const caps = { ...DEFAULT_CAPS, features: new Set(['subgroups', 'shader-f16']), subgroupMinSize: 32, subgroupMaxSize: 32 };
+  const half = { ...caps, maxWorkgroupStorage: 32768, matrices: true, products: 'f16' as const };
+  const bytes = (plan: GpuPass) => {
+    const kernel = kernelOf(linear.forward as unknown as AnyEntry, plan, new Set());
+    return workgroupVariables(kernel).map(([name, type]) => [name, bytesOf(type, kernel)]);
+  };
+  const plan = planOf(linear.forward as unknown as AnyEntry, { m: 128, n: 128, k: 64 }, half) as GpuPass;
+  // 128 rows of 8 + 2 vectors of four halves, twice, and four blocks of 16 × 16 sums.
+  expect(bytes(plan)).toEqual([
+    ['tile_a', 10240],
+    ['tile_b', 10240],
+    ['tile_sums', 4096],
+  ]);
+  const wide = planOf(linear.forward as unknown as AnyEntry, { m: 1792, n: 1792, k: 20 }, caps) as GpuPass;
+  expect(wide.sections).toEqual(['tile_wide']);
+  expect(bytes(wide)).toEqual([
+    ['tile_a', 4096],
+    ['tile_b', 4096],
+  ]);
 });

@@ -4,6 +4,7 @@ import { linear } from '../../src/ops/linear.js';
 import type { AnyEntry, GpuCaps, GpuPass } from '../../src/ops/spec.js';
 import type { Tile } from '../../src/ops/tile.js';
 import { type Case, checkCase, type OpCases } from './harness.js';
+import { planOf } from './launches.js';
 
 type Section = Tile['section'];
 export interface TileCases extends OpCases {
@@ -86,7 +87,7 @@ export const halfCases = withTile('tile_f16', half);
 /** The first case of a kind whose plan does not take the tile it is for, as text. */
 export function misplaced(op: TileCases, caps: GpuCaps): string | undefined {
   for (const c of op.cases) {
-    const plan = op.entry.webgpu(c as Record<string, number>, caps, new Set(c.half ?? [])) as GpuPass;
+    const plan = planOf(op.entry, c, caps) as GpuPass;
     if (!plan.sections?.includes(op.section)) return `${op.entry.key} ${JSON.stringify(c)} takes ${plan.sections}`;
   }
   return undefined;

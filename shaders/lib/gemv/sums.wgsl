@@ -6,7 +6,7 @@ const LINE = K / E;
 const STEPS = (LINE + 31u) / 32u;
 const TEAMS = WG / 32u;
 const NV = R * M;
-// What a thread holds after team_sums: EACH values from held(lane) on, with COPIES - 1 neighbours holding the same.
+// After team_sums a thread holds EACH values from held(lane) on; COPIES - 1 neighbours hold the same.
 const EACH = max(NV / 32u, 1u);
 const COPIES = max(32u / NV, 1u);
 alias Chunks = array<vec4<u32>, R>;

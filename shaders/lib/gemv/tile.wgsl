@@ -13,7 +13,7 @@ const LANES = 16u / E;
 var<workgroup> xs: array<vec4f, 5u * TILE_ROWS>;
 var<workgroup> ws: array<vec4f, 320>;
 
-// Of x's rows i, i + 16, … and w's rows j, j + 16, j + 32 and j + 48.
+// Sums of x's rows i, i + 16, … with w's rows j, j + 16, j + 32 and j + 48.
 alias Sums = array<vec4f, ROWS>;
 
 fn dot_add(a: vec4f, b: vec4f, sum: f32) -> f32 {

@@ -1,4 +1,4 @@
-// What the passes over blocks of 64 × 64 pairs of positions share: y_i = Σ_{j≤i} (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j x_j + D x_i,
+// Shared by the passes over blocks of 64 × 64 pairs of positions: y_i = Σ_{j≤i} (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j x_j + D x_i,
 // a = dt·A. Positions are padded to LP, a multiple of 64, with dt = a = 0; NB = LP / 16 and NT = LP / 64.
 #include "../block.wgsl"
 const FOUR = vec4u(0u, 1u, 2u, 3u);

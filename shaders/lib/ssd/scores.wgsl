@@ -1,8 +1,8 @@
-// scores[row, column] = C_i·B_j of every block of pairs j <= i; C gives the rows, or, with TURNED, B.
+// scores[row, column] = C_i·B_j of every block of pairs j <= i; rows are those of C or, with TRANSPOSED, of B.
 #include "block.wgsl"
 
-// Four positions × four columns of xbc, turned: [q] holds column q of the four positions.
-fn turned(i: u32, t: u32, at: u32, live: bool) -> mat4x4f {
+// Four positions × four columns of xbc, transposed: [q] holds column q of the four positions.
+fn transposed(i: u32, t: u32, at: u32, live: bool) -> mat4x4f {
   return transpose(mat4x4f(xbc4(i, t, at, live), xbc4(i, t + 1u, at, live), xbc4(i, t + 2u, at, live), xbc4(i, t + 3u, at, live)));
 }
 
@@ -13,16 +13,16 @@ fn score(tile: u32, lid: u32) {
   let group = mg % params.ngroups;
   let pair = pair_of(tile % PAIRS);
   let keys = vec2u(C_of(group), B_of(group));
-  let place = select(pair, pair.yx, TURNED == 1u) * BLOCK;
-  let key = select(keys, keys.yx, TURNED == 1u);
+  let place = select(pair, pair.yx, TRANSPOSED == 1u) * BLOCK;
+  let key = select(keys, keys.yx, TRANSPOSED == 1u);
   let r4 = lid % 16u;
   let k4 = lid / 16u;
   var sum: Block;
   for (var k = 0u; k < params.d_state; k += DEPTH) {
     let at = k / 4u + k4;
     let live = at < params.d_state / 4u;
-    let a = turned(i, place.x + r4 * 4u, key.x + at, live);
-    let b = turned(i, place.y + r4 * 4u, key.y + at, live);
+    let a = transposed(i, place.x + r4 * 4u, key.x + at, live);
+    let b = transposed(i, place.y + r4 * 4u, key.y + at, live);
     for (var q = 0u; q < 4u; q++) {
       left[k4 * 4u + q][r4] = a[q];
       right[k4 * 4u + q][r4] = b[q];

@@ -67,13 +67,14 @@ export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembl
   for (const { file, piece } of kernel.body)
     for (const [i, row] of textOf(piece).split('\n').entries()) {
       lines.push(row);
-      places.push({ file, line: piece.line + i });
+      places.push({ file, line: (typeof piece === 'string' ? 1 : piece.line) + i });
     }
   generated(...main(kernel, options));
   return { label: kernel.label, code: lines.join('\n'), places };
 }
 
 function textOf(piece: Located['piece']): string {
+  if (typeof piece === 'string') return piece;
   if ('text' in piece) return piece.text;
   return `${piece.declare} ${piece.name}${piece.declare === 'var<workgroup>' ? ':' : ' ='} ${piece.value};`;
 }

@@ -1,23 +1,28 @@
-/** Checks the binding lines of a shader (`// @in x: f32 [m, k]`) against the op's spec, so that a reader can believe them. */
-import type { Section } from '../../ops/shader_file.js';
-import type { AnyEntry, TensorSpec } from '../../ops/spec.js';
+/** Checks what an op's plan and spec say of a shader against the shader, so that a reader can believe its binding lines. */
+import type { ShaderFile } from '../../ops/shader_file.js';
+import type { AnyEntry, GpuPass, TensorSpec } from '../../ops/spec.js';
 import type { Binding } from './kernel.js';
 
-/** Throws where the sections of a kernel and the spec disagree about what is bound. Release builds have nothing to check. */
-export function checkBindings(e: AnyEntry, entry: string, bindings: readonly Binding[], sections: readonly Section[]): void {
-  const { file } = e.shader;
-  const section = sections.at(-1)!;
-  if (!section.bindings) return;
-  const declared = new Map(sections.flatMap((s) => s.bindings ?? []).map((d) => [nameIn(d.text), d]));
+/** Throws where the shader lacks what the pass names, or where its binding lines disagree with what the pass binds. */
+export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]): void {
+  const { file, sections, optional } = e.shader as ShaderFile;
+  const entry = pass.entry ?? e.entry;
+  for (const name of [...(pass.sections ?? []), entry])
+    if (!sections[name]) throw new Error(`shaders/${file} has no section "// @section ${name}"`);
+  if (!sections[entry]!.threads) throw new Error(`shaders/${file} has no entry "// @entry ${entry}, SIZE threads"`);
+  for (const name of pass.include ?? [])
+    if (!optional.some((lib) => lib.file === `lib/${name}.wgsl`))
+      throw new Error(`shaders/${file} has no line #optional "lib/${name}.wgsl"`);
+
+  const lines = [...(pass.sections ?? []), entry].flatMap((name) => sections[name]!.bindings ?? []);
+  const declared = new Map(lines.map((d) => [nameIn(d.text), d]));
   for (const b of bindings) {
     const line = declared.get(b.name);
     const want = bindingLine(e, b);
+    const begin = sections[entry]!.line;
     if (!line)
-      throw new Error(
-        `shaders/${file}:${section.line} entry ${entry} has no line for ${b.name}; ${e.key} binds it: "// @${want}".`,
-      );
-    const spec = e.tensors[b.name] as TensorSpec | undefined;
-    const fits = spec ? line.text === want : line.text.startsWith('in ') !== b.writable;
+      throw new Error(`shaders/${file}:${begin} entry ${entry} has no line for ${b.name}; ${e.key} binds it: "// @${want}".`);
+    const fits = e.tensors[b.name] ? line.text === want : line.text.startsWith('in ') !== b.writable;
     if (!fits)
       throw new Error(`shaders/${file}:${line.line} says "${line.text}", but ${e.key} in src/ops/${e.op}.ts says "${want}".`);
     declared.delete(b.name);

@@ -1,7 +1,6 @@
 /** A WebGPU kernel as a value: what one pass of an op's plan compiles, before it is text (assemble.ts). */
-import type { Declaration, Piece, Section, ShaderFile, Text } from '../../ops/shader_file.js';
+import type { Declaration, Piece, ShaderFile, Text } from '../../ops/shader_file.js';
 import type { AnyEntry, GpuPass, TensorSpec } from '../../ops/spec.js';
-import { checkBindings } from './check.js';
 
 export interface Binding {
   readonly name: string;
@@ -19,7 +18,7 @@ export interface TypedBinding extends Binding {
 /** A stretch of a shader file. */
 export interface Located {
   readonly file: string;
-  readonly piece: Text | Declaration;
+  readonly piece: string | Text | Declaration;
 }
 
 export interface Kernel {
@@ -46,21 +45,21 @@ export interface Kernel {
 export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>): Kernel {
   const { shader } = e;
   const name = pass.entry ?? e.entry;
-  const sections = [...(pass.sections ?? []), name].map((wanted) => sectionOf(shader, wanted));
-  const { threads, builtins } = sections.at(-1)!;
-  if (!threads || !builtins) throw new Error(`shaders/${shader.file} has no entry "// @entry ${name}, SIZE threads"`);
   const bindings = bindingsOf(e, pass);
-  checkBindings(e, name, bindings, sections);
+  shader.check?.(e, pass, bindings);
+  const sections = [...(pass.sections ?? []), name].map((wanted) => shader.sections[wanted]!);
+  const { threads, builtins } = sections.at(-1)!;
   const body: Located[] = [];
   const seen = new Set<ShaderFile>();
   append(body, seen, shader.file, shader.head);
-  for (const wanted of pass.include ?? []) append(body, seen, '', [{ include: optionalFile(shader, wanted) }]);
+  const chosen = pass.include?.map((wanted) => shader.optional.find(({ file }) => file === `lib/${wanted}.wgsl`)!);
+  append(body, seen, shader.file, chosen ?? []);
   for (const { pieces } of sections) append(body, seen, shader.file, pieces);
   return {
     label: `${e.op}.${name} ${hash(kernelKey(e, pass, half))}`,
     entry: name,
-    builtins,
-    threads,
+    builtins: builtins!,
+    threads: threads!,
     enable: pass.enable ?? [],
     constants: Object.fromEntries(Object.entries(pass.constants ?? {}).filter((c): c is [string, number] => c[1] !== undefined)),
     params: [
@@ -76,25 +75,12 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
 /** Adds pieces, and those of files that they include and that are not there yet. */
 function append(body: Located[], seen: Set<ShaderFile>, file: string, pieces: readonly Piece[]): void {
   for (const piece of pieces) {
-    if (!('include' in piece)) body.push({ file, piece });
-    else if (!seen.has(piece.include)) {
-      seen.add(piece.include);
-      append(body, seen, piece.include.file, piece.include.head);
+    if (typeof piece === 'string' || !('file' in piece)) body.push({ file, piece });
+    else if (!seen.has(piece)) {
+      seen.add(piece);
+      append(body, seen, piece.file, piece.head);
     }
   }
-}
-
-function sectionOf(shader: ShaderFile, name: string): Section {
-  const section = shader.sections[name];
-  if (!section) throw new Error(`shaders/${shader.file} has no section "// @section ${name}"`);
-  return section;
-}
-
-function optionalFile(shader: ShaderFile, name: string): ShaderFile {
-  const file = `lib/${name}.wgsl`;
-  const found = shader.optional.find((f) => f.file === file);
-  if (!found) throw new Error(`shaders/${shader.file} has no line #optional "${file}"`);
-  return found;
 }
 
 /** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors that kernels bind. */
