@@ -12,6 +12,7 @@ import { IoError } from '../core/errors.js';
 import type { SourceOptions } from '../io/bytes.js';
 import { display } from '../io/url.js';
 import { hasFiles } from '../platform/files.js';
+import { abortable, delay } from './abort.js';
 import type { Origin } from './parts.js';
 
 const EMPTY = new Uint8Array(0);
@@ -273,42 +274,6 @@ export class HttpSource implements Origin {
     this.reader = undefined;
     this.chunk = EMPTY;
     this.control.abort();
-  }
-}
-
-/** Waits; rejects with the reason of the first of `signals` to fire. */
-export async function delay(ms: number, signals: readonly (AbortSignal | undefined)[]): Promise<void> {
-  const control = new AbortController();
-  await abortable(
-    control,
-    signals,
-    () =>
-      new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(resolve, ms);
-        control.signal.addEventListener('abort', () => {
-          clearTimeout(timer);
-          reject(control.signal.reason);
-        });
-      }),
-  );
-}
-
-/** Runs `work`, aborting `control` with the first of `signals` to fire; its reason is then what is thrown. */
-async function abortable<T>(
-  control: AbortController,
-  signals: readonly (AbortSignal | undefined)[],
-  work: () => Promise<T>,
-): Promise<T> {
-  for (const s of signals) s?.throwIfAborted();
-  const stop = (event: Event) => control.abort((event.target as AbortSignal).reason);
-  for (const s of signals) s?.addEventListener('abort', stop);
-  try {
-    return await work();
-  } catch (error) {
-    for (const s of signals) s?.throwIfAborted();
-    throw error;
-  } finally {
-    for (const s of signals) s?.removeEventListener('abort', stop);
   }
 }
 

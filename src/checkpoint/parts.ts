@@ -8,7 +8,7 @@ import { StoreError } from '../cache/store.js';
 import { IoError } from '../core/errors.js';
 import { type ByteSource, checkRange, type SourceOptions, warn } from '../io/bytes.js';
 import { Sha256 } from '../io/sha256.js';
-import { delay } from './http.js';
+import { delay } from './abort.js';
 
 const EMPTY = new Uint8Array(0);
 /** How often to look whether another tab or process has the next part, ms. */

@@ -4,7 +4,8 @@ import { CacheEntry, PART, readText, writeText } from '../cache/entry.js';
 import { openStore } from '../cache/open.js';
 import { type Store, StoreError } from '../cache/store.js';
 import { type ByteSource, type SourceOptions, warn } from '../io/bytes.js';
-import { delay, fetchText, fetchVersion, HttpError, HttpSource, sameVersion, type TextFile } from './http.js';
+import { delay } from './abort.js';
+import { fetchText, fetchVersion, HttpError, HttpSource, sameVersion, type TextFile } from './http.js';
 import { PartSource, POLL } from './parts.js';
 
 /** How long a server may take to say whether a file has changed before the stored one is used, ms. */
