@@ -2,11 +2,9 @@
 /// <reference types="vite/client" />
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
-import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import * as ops from '../../src/ops/index.js';
 import type { AnyEntry } from '../../src/ops/spec.js';
-import { makers, NO_ADAPTER } from '../backends.js';
-import { poisoned } from '../poison.js';
+import { leftOut, makers, NO_ADAPTER } from '../backends.js';
 import { checkCase, type OpCases } from './harness.js';
 
 const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
@@ -23,17 +21,14 @@ it('every entry of every op has at least 20 cases', () => {
 for (const [name, make] of Object.entries(makers)) {
   describe(name, () => {
     let backend: Backend | undefined;
-    let poison: { kernels: number } | undefined;
     beforeAll(async () => {
       backend = await make();
-      if (backend instanceof WebGpuBackend) poison = poisoned(backend.device);
     });
-    afterAll(() => {
-      backend?.dispose();
-      if (poison) console.log(`${poison.kernels} kernels found nonsense in their workgroup memory at first`);
-    });
+    afterAll(() => backend?.dispose());
     for (const op of all) {
       it(op.entry.key, async ({ skip }) => {
+        const why = name === 'webgpu' && leftOut(op.entry.key.split('.')[0]!);
+        if (why) return skip(why);
         if (!backend) return skip(NO_ADAPTER);
         const wrong: string[] = [];
         for (const [i, c] of op.cases.entries()) wrong.push(...(await checkCase(backend, op, c, 1000 + i)));

@@ -12,7 +12,7 @@ import { encodeCodes } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { Trainer, type TrainerOptions, type TrainStep } from '../../src/train/trainer.js';
-import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { CONFIG, codesFor } from './tiny.js';
 
 /** A trainer on the small data, of 12 images a step. */
@@ -24,7 +24,7 @@ async function losses(
   options: Partial<TrainerOptions>,
   config = CONFIG,
 ): Promise<number[]> {
-  const aim = await AiM.fromConfig(config, { device, seed: 3 });
+  const aim = await AiM.fromConfig(config, { device: await onDevice(device), seed: 3 });
   const trainer = await open(aim, options);
   const out: number[] = [];
   for await (const { loss } of trainer.run()) out.push(loss);
