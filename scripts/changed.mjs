@@ -45,21 +45,32 @@ function namedBy(file) {
     .filter((name) => name && OF_OPS.some((folder) => name.startsWith(folder)) && !SHARED.includes(name));
 }
 
-/** Names of the ops whose spec, reference, shaders, kernels in assembly or cases are among `files`. */
-export function opsIn(files) {
-  const changed = new Set(files);
+/** All files that an op is made of, by its name; read once. */
+let filesOf;
+
+function readFilesOf() {
   const ops = readdirSync(`${root}src/ops`)
     .filter((name) => existsSync(`${root}test/ops/${name.replace('.ts', '.cases.ts')}`))
     .map((name) => name.replace('.ts', ''));
-  return ops.filter((op) => {
-    const seen = new Set();
-    const visit = (file) => {
-      if (seen.has(file)) return;
-      seen.add(file);
-      namedBy(file).forEach(visit);
-    };
-    for (const file of [`src/ops/${op}.ts`, `src/reference/${op}.ts`, `test/ops/${op}.cases.ts`, `assembly/${op}.ts`])
-      if (existsSync(root + file)) visit(file);
-    return [...seen].some((file) => changed.has(file));
-  });
+  const named = new Map();
+  return new Map(
+    ops.map((op) => {
+      const seen = new Set();
+      const visit = (file) => {
+        if (seen.has(file)) return;
+        seen.add(file);
+        if (!named.has(file)) named.set(file, namedBy(file));
+        named.get(file).forEach(visit);
+      };
+      for (const file of [`src/ops/${op}.ts`, `src/reference/${op}.ts`, `test/ops/${op}.cases.ts`, `assembly/${op}.ts`])
+        if (existsSync(root + file)) visit(file);
+      return [op, seen];
+    }),
+  );
+}
+
+/** Names of the ops whose spec, reference, shaders, kernels in assembly or cases are among `files`. */
+export function opsIn(files) {
+  filesOf ??= readFilesOf();
+  return [...filesOf].filter(([, own]) => files.some((file) => own.has(file))).map(([op]) => op);
 }
