@@ -48,7 +48,10 @@ function sameVersions(marker) {
 
 /** What is built: its last file, and what it is made from. */
 const BUILDS = {
-  kernels: { last: 'build/helper.js', sources: ['assembly', 'asconfig.json', 'src/backend', 'src/platform/thread.ts'] },
+  kernels: {
+    last: 'build/helper.js',
+    sources: ['assembly', 'asconfig.json', 'src/backend/helper.ts', 'src/backend/board.ts', 'src/platform/thread.ts'],
+  },
   dist: {
     last: 'dist/worker.d.ts',
     sources: [
