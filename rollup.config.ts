@@ -7,8 +7,11 @@ import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
 import { banner, errorsOf, minify } from './scripts/slim.mjs';
 
-// Chunk names carry hashes: old ones would stay.
-rmSync('dist', { recursive: true, force: true });
+/** 'helper' builds the thread helper alone, into build/, and leaves dist as it is. */
+const only = process.env.AIM_BUILD;
+
+// Chunk names carry hashes, so old chunks would stay.
+if (!only) rmSync('dist', { recursive: true, force: true });
 
 const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });
@@ -18,7 +21,7 @@ const drawing: InputPluginOption = [assets({ minify: true, training: false }), c
 const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
-export default defineConfig([
+const builds = defineConfig([
   // What a thread of the WASM backend runs; first, because that backend carries its text.
   {
     input: 'src/backend/helper.ts',
@@ -68,6 +71,8 @@ export default defineConfig([
   types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),
 ]);
+
+export default only === 'helper' ? builds.slice(0, 1) : builds;
 
 function types(input: Record<string, string>): RollupOptions {
   return {

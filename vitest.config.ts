@@ -1,16 +1,85 @@
+/** Tests by what they need and how long they may take. Every test file is in exactly one project: in `unit` unless another takes it. */
 import { defineConfig } from 'vitest/config';
 import { assets } from './scripts/assets.mjs';
+import { LongestFirst } from './scripts/sequence.mjs';
+
+/** AIM_PATIENCE=10 gives every test ten times its time, on a machine that much else is running on. */
+const PATIENCE = Number(process.env.AIM_PATIENCE ?? 1) * 1000;
+
+interface Project {
+  include: string[];
+  exclude?: string[];
+  /** For one test or hook, in seconds. A software GPU that shares two cores with another worker is slow. */
+  seconds: number;
+  /** Whether all files of a worker run in one process. They then share GPU devices, and a kernel is compiled once for all. */
+  together?: boolean;
+  /** What `npm run build` makes that the tests run. */
+  builds: 'kernels' | 'dist';
+}
+
+const PROJECTS: Record<string, Project> = {
+  /** Each op against its reference, on every backend. */
+  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, builds: 'kernels' },
+  /** Whole models, training and the command line's benchmark, in this process. */
+  model: {
+    include: ['test/model/**/*.test.ts', 'test/train/trainer*.test.ts', 'test/data/codes.test.ts', 'test/cli/bench.test.ts'],
+    // It replaces a module, which has to happen before any test loads it.
+    exclude: ['test/model/threads.test.ts'],
+    seconds: 600,
+    together: true,
+    builds: 'dist',
+  },
+  /** The built library and commands in Node, Deno and browsers; and what loses GPU devices or measures memory. */
+  platform: {
+    include: [
+      'test/platform/**/*.test.ts',
+      'test/cli/**/*.test.ts',
+      'test/train/recovery*.test.ts',
+      'test/train/folder*.test.ts',
+      'test/data/browser*.test.ts',
+      'test/examples*.test.ts',
+      'test/quality*.test.ts',
+      'test/model/threads.test.ts',
+    ],
+    exclude: ['test/cli/bench.test.ts'],
+    seconds: 600,
+    builds: 'dist',
+  },
+  /** The packed package as its users install, type-check and bundle it. */
+  package: { include: ['test/package/**/*.test.ts'], seconds: 300, builds: 'dist' },
+};
 
 export default defineConfig({
   plugins: [assets()],
   test: {
-    include: ['test/**/*.test.ts'],
     setupFiles: ['test/setup.ts'],
-    // A guard against hanging only: a software GPU on a busy machine is slow, and timings decide no test.
-    testTimeout: 1_800_000,
-    hookTimeout: 1_800_000,
     // Dawn keeps native state per process and the machine may have two cores only.
     pool: 'forks',
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
+    projects: [
+      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, builds }]) => ({
+        extends: true as const,
+        test: {
+          name,
+          include,
+          exclude: exclude ?? [],
+          testTimeout: seconds * PATIENCE,
+          hookTimeout: seconds * PATIENCE,
+          isolate: !together,
+          globalSetup: [`test/built.${builds}.ts`],
+        },
+      })),
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: Object.values(PROJECTS).flatMap((p) => p.include),
+          testTimeout: 20 * PATIENCE,
+          hookTimeout: 20 * PATIENCE,
+        },
+      },
+    ],
   },
 });

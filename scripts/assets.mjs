@@ -3,7 +3,7 @@
  * (scripts/wgsl.mjs), `import bytes from './x.wasm'` the module, deflated and in base64 (`./x.wasm?raw`: not deflated, for code
  * that cannot wait for it), and `import text from './x.js?text'` a script's text.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import { shaderModule } from './wgsl.mjs';
@@ -22,6 +22,8 @@ export function assets({ minify = false, training = true } = {}) {
     load(id) {
       const [file, query] = id.split('?');
       const text = (value) => `export default ${JSON.stringify(value)};`;
+      const built = file.endsWith('.wasm') || query === 'raw' || query === 'text';
+      if (built && !existsSync(file)) throw new Error(`${file} is missing: run \`npm run build\` first.`);
       if (file.endsWith('.wgsl')) {
         this.addWatchFile?.(file);
         return shaderModule(file, { minify, training });

@@ -1,16 +1,34 @@
 /** Brings a fresh clone to the point where `dist` can run: installs packages and builds, each only when it is out of date. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
+const shell = process.platform === 'win32';
 
 /** Runs a command in the project's root with its output shown on stderr; exits with its status when it fails. */
 export function must(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell });
   if (status === 0) return;
   process.stderr.write(`${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ''}\n`);
   process.exit(status ?? 1);
+}
+
+/** Runs a program of node_modules/.bin to its end. Resolves to its exit status and all that it printed. */
+export function tool(name, args, env = {}) {
+  return new Promise((resolve) => {
+    const child = spawn(`${root}node_modules/.bin/${name}`, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { FORCE_COLOR: process.stdout.isTTY ? '1' : '0', ...process.env, ...env },
+      shell,
+    });
+    let text = '';
+    child.stdout.on('data', (chunk) => (text += chunk));
+    child.stderr.on('data', (chunk) => (text += chunk));
+    child.on('error', (error) => resolve({ status: 1, text: `${error.message}\n` }));
+    child.on('close', (status) => resolve({ status: status ?? 1, text }));
+  });
 }
 
 /** Installs the locked packages unless node_modules already holds them. */
@@ -28,17 +46,87 @@ function sameVersions(marker) {
   return Object.entries(want).every(([name, p]) => name === '' || p.optional || have[name]?.version === p.version);
 }
 
+/** What is built: its last file, and what it is made from. */
+const BUILDS = {
+  kernels: {
+    last: 'build/helper.js',
+    sources: ['assembly', 'asconfig.json', 'src/backend/helper.ts', 'src/backend/board.ts', 'src/platform/thread.ts'],
+  },
+  dist: {
+    last: 'dist/worker.d.ts',
+    sources: [
+      ...['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json'],
+      ...['rollup.config.ts', 'scripts/assets.mjs', 'scripts/slim.mjs', 'scripts/build.mjs'],
+    ],
+  },
+};
+
+const isBuilt = ({ last, sources }) => existsSync(root + last) && newest(sources) <= statSync(root + last).mtimeMs;
+
 /** Builds dist unless it is newer than every source. */
 export function build() {
-  const last = `${root}dist/worker.d.ts`;
-  const sources = ['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'rollup.config.ts', 'scripts'];
-  if (existsSync(last) && sources.every((s) => newest(root + s) <= statSync(last).mtimeMs)) return;
+  if (isBuilt(BUILDS.dist)) return;
   process.stderr.write('building…\n');
   must('npm', ['run', '--silent', 'build']);
 }
 
-function newest(path) {
-  const stat = statSync(path);
-  if (!stat.isDirectory()) return stat.mtimeMs;
-  return readdirSync(path).reduce((t, name) => Math.max(t, newest(`${path}/${name}`)), 0);
+/** Builds the WASM modules and the thread helper, which tests of the sources import, unless they are newer than their sources. */
+export function buildKernels() {
+  if (isBuilt(BUILDS.kernels)) return false;
+  must(process.execPath, ['scripts/build.mjs', 'kernels']);
+  return true;
 }
+
+/** Throws where a build that tests need is missing. Warns where it is older than what it is made from. */
+export function assertBuilt(what) {
+  const { last } = BUILDS[what];
+  const folder = last.split('/')[0];
+  if (!existsSync(root + last))
+    throw new Error(`${last} is missing: run \`npm run build\` before the tests that need ${folder}/.`);
+  if (!isBuilt(BUILDS[what]))
+    process.stderr.write(
+      `warning: ${folder}/ is older than its sources, and tests run it as it is; \`npm run build\` renews it.\n`,
+    );
+}
+
+/** The time of the last change of files and folders, those within them included, in ms since 1970. */
+export function newest(paths) {
+  let latest = 0;
+  for (const path of paths.map((p) => (p.startsWith(root) ? p : root + p))) {
+    const stat = statSync(path);
+    // A folder's own time tells that a file in it was removed.
+    latest = Math.max(latest, stat.mtimeMs);
+    if (stat.isDirectory()) latest = Math.max(latest, newest(readdirSync(path).map((name) => `${path}/${name}`)));
+  }
+  return latest;
+}
+
+/** Folders without sources. */
+const MADE = ['node_modules', 'dist', 'build', 'out', 'coverage', '.git', '.gpu'];
+
+/**
+ * Runs a check of all sources unless they are as they were when it last passed. Resolves to its exit status and output, or to
+ * undefined where it had nothing to do.
+ */
+export async function unlessPassed(name, work) {
+  const stamp = `${root}node_modules/.cache/aim-js/${name}.passed`;
+  const began = Date.now();
+  if (existsSync(stamp) && newest(readdirSync(root).filter((p) => !MADE.includes(p))) <= statSync(stamp).mtimeMs)
+    return undefined;
+  const result = await work();
+  if (result.status === 0) {
+    mkdirSync(`${root}node_modules/.cache/aim-js`, { recursive: true });
+    writeFileSync(stamp, '');
+    utimesSync(stamp, began / 1000, began / 1000);
+  }
+  return result;
+}
+
+/** The linter and formatter, over all files. */
+export const lint = () => unlessPassed('lint', () => tool('biome', ['check', '--error-on-warnings', '.']));
+
+/** The type checker, which keeps what it found for the next run. */
+export const types = () =>
+  unlessPassed('types', () =>
+    tool('tsc', ['-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/aim-js/types.tsbuildinfo']),
+  );

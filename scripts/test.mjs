@@ -1,9 +1,12 @@
-/** `npm test`: finds or installs what the tests need, builds, lints, type-checks and runs every test. */
-import { spawnSync } from 'node:child_process';
+/**
+ * `npm test`: finds or installs what the tests need, builds, lints, type-checks and runs every test. `npm test -- FILE` runs the tests
+ * of that file; whatever did not change since it was built, linted or type-checked is not built, linted or type-checked again.
+ */
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { install, root } from './setup.mjs';
+import { build, install, lint, root, types } from './setup.mjs';
 
 const SYSTEM = [
   {
@@ -15,33 +18,32 @@ const SYSTEM = [
   { package: 'dataset-fashion-mnist', file: '/usr/share/datasets/fashion-mnist', use: 'tests on real images' },
 ];
 
+// Most of this is waiting for the network, so what needs no browser goes on meanwhile.
+const system = systemPackages();
 install();
-systemPackages();
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
-const bin = (name) => join(root, 'node_modules', '.bin', name);
-step('build', 'npm', ['run', '--silent', 'build']);
-step('lint', bin('biome'), ['check', '--error-on-warnings', '.']);
-step('types', bin('tsc'), ['-p', '.']);
+build();
+report('build', { status: 0, text: '' });
+report('lint', await lint());
+report('types', await types());
+await system;
 vitest();
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
 process.exitCode = counts.failed ? 1 : 0;
 
-function step(name, command, args) {
-  const { status } = spawnSync(command, args, {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    shell: process.platform === 'win32',
-  });
-  counts[status === 0 ? 'passed' : 'failed']++;
-  process.stdout.write(`${name}: ${status === 0 ? 'ok' : 'FAILED'}\n`);
+/** Without a result nothing changed since it passed. */
+function report(name, result) {
+  counts[!result || result.status === 0 ? 'passed' : 'failed']++;
+  if (!result) process.stdout.write(`${name}: ok, nothing changed since it passed\n`);
+  else process.stdout.write(`${result.text}${name}: ${result.status === 0 ? 'ok' : 'FAILED'}\n`);
 }
 
 function vitest() {
   const dir = mkdtempSync(join(tmpdir(), 'aim-test-'));
   const file = join(dir, 'counts.json');
   const { status } = spawnSync(
-    bin('vitest'),
+    join(root, 'node_modules', '.bin', 'vitest'),
     ['run', '--reporter=default', '--reporter=./scripts/reporter.mjs', ...process.argv.slice(2)],
     {
       cwd: root,
@@ -56,18 +58,22 @@ function vitest() {
   for (const key of Object.keys(counts)) counts[key] += ran[key];
 }
 
-/** Debian packages that tests use. As root on Debian they are installed; otherwise their absence is said, and tests skip. */
-function systemPackages() {
+/** Debian packages that tests use. As root on Debian they are installed; otherwise it is said which are missing, and tests skip. */
+async function systemPackages() {
   const missing = SYSTEM.filter(({ file }) => !existsSync(file));
   if (!missing.length) return;
   const names = missing.map((m) => m.package);
   const apt = process.platform === 'linux' && process.getuid?.() === 0 && existsSync('/usr/bin/apt-get');
   if (apt) {
     process.stdout.write(`installing ${names.join(', ')} (apt-get)…\n`);
-    const options = { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
-    spawnSync('apt-get', ['-qq', 'update'], options);
-    spawnSync('apt-get', ['-qq', 'install', '-y', '--no-install-recommends', ...names], options);
+    await run('apt-get', ['-qq', 'update']);
+    await run('apt-get', ['-qq', 'install', '-y', '--no-install-recommends', ...names]);
   }
   for (const m of SYSTEM.filter(({ file }) => !existsSync(file)))
     process.stdout.write(`not found: ${m.use}; tests that need it are skipped (Debian package ${m.package})\n`);
+}
+
+function run(command, args) {
+  const options = { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  return new Promise((resolve) => spawn(command, args, options).on('error', resolve).on('close', resolve));
 }

@@ -5,9 +5,11 @@ import type { Backend } from '../src/backend/backend.js';
 import { createBackend, type DeviceOptions } from '../src/backend/create.js';
 import { ReferenceBackend } from '../src/backend/reference.js';
 import { WasmBackend } from '../src/backend/wasm.js';
+import type { WebGpuBackend } from '../src/backend/webgpu.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
 import { GuardedWasm } from './guarded_wasm.js';
+import { poisoned } from './poison.js';
 
 /** WASM with all kernels, those of training included. */
 export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
@@ -16,9 +18,75 @@ export async function wasmBackend(options: Parameters<typeof WasmBackend.create>
   return be;
 }
 
-/** WebGPU, or undefined where there is no adapter. */
+/** Names of the ops that `npm run check` wants on WebGPU; undefined: the run is not by it, and WebGPU is tested whole. */
+const OPS = process.env.AIM_GPU_OPS?.split(' ').filter(Boolean);
+
+/** Why an op is not tested on WebGPU though there is an adapter, or '' where it is. */
+export const leftOut = (op: string) =>
+  OPS && !OPS.includes(op) ? 'npm run check leaves out WebGPU for ops that did not change; npm test has them' : '';
+
+/**
+ * WebGPU on a device that all tests of the process share, so that a kernel is compiled once; `dispose` leaves the device alone.
+ * Undefined where there is no adapter, and in `npm run check`.
+ */
 export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backend | undefined> {
-  return (await findAdapter()) ? createBackend({ ...options, device: 'webgpu' }) : undefined;
+  if (!(await hasAdapter())) return undefined;
+  return createBackend({ ...options, device: await sharedDevice(options.dawn) });
+}
+
+/** The backend of the ops that `npm run check` wants on WebGPU, or of all ops. Its kernels find nonsense in workgroup memory. */
+export async function opsBackend(): Promise<Backend | undefined> {
+  if (OPS?.length === 0 || !(await findAdapter())) return undefined;
+  const backend = (await createBackend({ device: await sharedDevice() })) as WebGpuBackend;
+  poisonedKernels.set(backend, poisoned(backend));
+  return backend;
+}
+
+/** How many kernels of a backend of `opsBackend` found nonsense in their workgroup memory. */
+export const poisonedKernels = new WeakMap<Backend, { kernels: number }>();
+
+/** The device that a test of whole models loads onto by name: for 'webgpu' the one that tests of the process share. */
+export async function onDevice<Name extends string>(name: Name): Promise<Name | GPUDevice> {
+  return name === 'webgpu' ? sharedDevice() : name;
+}
+
+const shared = new Map<string, Promise<GPUDevice>>();
+
+/**
+ * A device for all tests of this process that do not lose it, count on it or change it: as the library makes it (with these Dawn
+ * toggles), or one of a grade.
+ */
+export function sharedDevice(kind: keyof typeof GRADES | string[] = []): Promise<GPUDevice> {
+  const key = String(kind);
+  let device = shared.get(key);
+  if (!device) {
+    device = make(kind).then(keepPipelines);
+    shared.set(key, device);
+  }
+  return device;
+
+  async function make(of: typeof kind): Promise<GPUDevice> {
+    if (typeof of === 'string') return (await gpuDevice(of))!;
+    const backend = await createBackend({ device: 'webgpu', ...(of.length && { dawn: of }) });
+    return (backend as WebGpuBackend).device;
+  }
+}
+
+/** Dawn compiles a pipeline equal to one that is still referenced no second time. */
+function keepPipelines(device: GPUDevice): GPUDevice {
+  const kept: unknown[] = [];
+  const { createComputePipeline, createShaderModule } = device;
+  device.createShaderModule = (descriptor) => {
+    const module = createShaderModule.call(device, descriptor);
+    kept.push(module);
+    return module;
+  };
+  device.createComputePipeline = (descriptor) => {
+    const pipeline = createComputePipeline.call(device, descriptor);
+    kept.push(pipeline);
+    return pipeline;
+  };
+  return device;
 }
 
 /**
@@ -36,23 +104,25 @@ export const GRADES: Record<'default' | 'ten buffers' | 'all', (adapter: GPUAdap
   },
 };
 
-/** A device of that grade, to be injected; undefined where there is no adapter. */
+/** A new device of that grade, for the caller to destroy; undefined where there is no adapter, and in `npm run check`. */
 export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice | undefined> {
-  const adapter = await findAdapter();
+  const adapter = (await hasAdapter()) ? await findAdapter() : null;
   return adapter ? adapter.requestDevice(GRADES[grade](adapter)) : undefined;
 }
 
-/** The options that make `device` compute: for 'reference', which the public options do not have, the float64 backend itself. */
-export const deviceOptions = (device: 'reference' | 'wasm' | 'webgpu'): DeviceOptions =>
-  device === 'reference' ? { backend: () => new ReferenceBackend() } : { device };
+/** The options that make `name` compute: for 'reference', which the public options do not have, the float64 backend itself. */
+export const deviceOptions = async (name: 'reference' | 'wasm' | 'webgpu'): Promise<DeviceOptions> =>
+  name === 'reference' ? { backend: () => new ReferenceBackend() } : { device: await onDevice(name) };
 
 /** Of the tests of ops: each call on WASM has scratch memory of its own, with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: GuardedWasm.create,
-  webgpu: webgpuBackend,
+  webgpu: opsBackend,
 };
 
-export const NO_ADAPTER = 'no WebGPU adapter (install a Vulkan driver, e.g. Debian chromium + libvulkan1 for SwiftShader)';
+export const NO_ADAPTER = OPS
+  ? 'npm run check leaves WebGPU to npm test, but for the contract of ops that changed'
+  : 'no WebGPU adapter (install a Vulkan driver, e.g. Debian chromium + libvulkan1 for SwiftShader)';
 
 const driver = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES ?? '';
 /** The Vulkan driver installed, if any: where there is one, to find no adapter is a failure. */
@@ -67,4 +137,5 @@ export async function findAdapter(): Promise<GPUAdapter | null> {
   return adapter;
 }
 
-export const hasAdapter = async () => (await findAdapter()) !== null;
+/** Whether tests run on WebGPU: there is an adapter, and this is not `npm run check`. */
+export const hasAdapter = async () => !OPS && (await findAdapter()) !== null;

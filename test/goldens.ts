@@ -6,13 +6,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export const fixture = (name: string) => `${root}test/fixtures/${name}`;
 export const embedded = `${root}models/fashion-mnist`;
-const shared = `${root}../shared/goldens`;
+/** Where the full set lies beside the project, if it does. */
+export const SHARED_GOLDENS = `${root}../shared/goldens`;
 
 export const GOLDENS = ['mamba1-adaln-group', 'mamba2-adaln', 'mamba2-adaln-group', 'aim-fmnist'] as const;
 
 /** The folder of a golden checkpoint, or undefined where only the shipped ones are. */
 export function golden(name: (typeof GOLDENS)[number]): string | undefined {
-  for (const folder of [`${shared}/${name}`, fixture(name)]) if (existsSync(`${folder}/expected.safetensors`)) return folder;
+  for (const folder of [`${SHARED_GOLDENS}/${name}`, fixture(name)])
+    if (existsSync(`${folder}/expected.safetensors`)) return folder;
   return undefined;
 }
 

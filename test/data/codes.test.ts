@@ -229,7 +229,7 @@ describe('codes files', () => {
   it('know their tokenizer', async () => {
     const fingerprint = await tokenizerFingerprint(aim);
     expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
-    const reference = await AiM.fromPretrained(embedded, deviceOptions('reference'));
+    const reference = await AiM.fromPretrained(embedded, await deviceOptions('reference'));
     expect(await tokenizerFingerprint(reference)).toBe(fingerprint);
     await reference.dispose();
 

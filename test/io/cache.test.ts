@@ -533,7 +533,7 @@ describe('two loads at once', () => {
   it('in two processes', async () => {
     server.stalls = [CHUNK + MIB];
     const both = Promise.all([loadElsewhere(), loadElsewhere()]);
-    await expect.poll(() => server.seen.filter((s) => s.includes('config.json')).length, { timeout: 600_000 }).toBe(2);
+    await expect.poll(() => server.seen.filter((s) => s.includes('config.json')).length, { timeout: 15_000 }).toBe(2);
     await server.stalled();
     server.goOn();
     expect(await both).toEqual([[valuesOne], [valuesOne]]);

@@ -1,10 +1,9 @@
 /** Temporary folders, hand-made safetensors bytes and a local HTTP server for the io tests. */
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll } from 'vitest';
 
 /** A folder of its own for a test file, removed when it is done. */
@@ -13,9 +12,6 @@ export async function temporaryFolder(): Promise<string> {
   afterAll(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
-
-export const GOLDENS = resolve(import.meta.dirname, '../../../shared/goldens');
-export const hasGoldens = existsSync(GOLDENS);
 
 /** A file of exactly this header text (or object), not padded, and `dataBytes` (or these) of data. */
 export function file(header: string | object, data: number | Uint8Array = 0, length?: bigint): Uint8Array<ArrayBuffer> {

@@ -14,11 +14,11 @@ import {
   resizeForInception,
 } from '../../src/metrics/index.js';
 import { cholesky, eigenvalues } from '../../src/metrics/linear_algebra.js';
-import { GOLDENS } from '../io/helpers.js';
+import { SHARED_GOLDENS } from '../goldens.js';
 
 /** Reads tensors of a golden file, or skips the test where the goldens are not beside the project. */
 async function golden(context: TestContext, name: string) {
-  const path = `${GOLDENS}/${name}/expected.safetensors`;
+  const path = `${SHARED_GOLDENS}/${name}/expected.safetensors`;
   if (!existsSync(path)) return context.skip(`the golden values (${path}) are not here`);
   const source = bytesSource(readFileSync(path));
   const header = await parseHeader(source);

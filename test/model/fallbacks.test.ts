@@ -5,7 +5,7 @@ import { openFile } from '../../src/io/file_source.js';
 import { bringKernels } from '../../src/train/kernels.js';
 import { verify } from '../../src/verify/run.js';
 import { compareAfter, trainingRun } from '../../src/verify/training.js';
-import { GRADES, gpuDevice, NO_ADAPTER } from '../backends.js';
+import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
 import { fixture } from '../goldens.js';
 
 /** A forward pass, a token's steps and drawing by them, and both halves of the tokenizer. */
@@ -23,18 +23,14 @@ const largest = (values: ArrayLike<number>) =>
 
 describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
   const folder = fixture(name);
-  const devices = {} as Record<keyof typeof GRADES, GPUDevice | undefined>;
   const models = {} as Record<keyof typeof GRADES, AiM | undefined>;
   beforeAll(async () => {
-    for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[]) {
-      const device = await gpuDevice(grade);
-      devices[grade] = device;
-      models[grade] = device && (await AiM.fromPretrained(folder, { device }));
-    }
+    if (!(await hasAdapter())) return;
+    for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[])
+      models[grade] = await AiM.fromPretrained(folder, { device: await sharedDevice(grade) });
   });
   afterAll(async () => {
     for (const aim of Object.values(models)) await aim?.dispose();
-    for (const device of Object.values(devices)) device?.destroy();
   });
 
   it('the goldens, by default limits', async ({ skip }) => {

@@ -5,7 +5,7 @@ import { DisposedError, OptionError } from '../../src/core/errors.js';
 import { Acts } from '../../src/model/acts.js';
 import { aimForward, aimState } from '../../src/model/aim.js';
 import { modulationForward } from '../../src/model/modulation.js';
-import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
 
 const SMALL = fixture('mamba2-adaln');
@@ -21,7 +21,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
     let aim: AiM | undefined;
     beforeAll(async () => {
       if (device === 'webgpu' && !(await hasAdapter())) return;
-      aim = await AiM.fromPretrained(SMALL, { device });
+      aim = await AiM.fromPretrained(SMALL, { device: await onDevice(device) });
     });
     afterAll(() => aim?.dispose());
 
@@ -56,7 +56,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
     it('a whole sequence is its steps', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       for (const folder of [SMALL, fixture('mamba1-adaln-group')]) {
-        const other = await AiM.fromPretrained(folder, { device });
+        const other = await AiM.fromPretrained(folder, { device: await onDevice(device) });
         const { be, config } = other.model;
         const p = other.model.params.mamba.backbone;
         const [b, T, V] = [2, config.num_tokens, config.vocab_size];
@@ -129,7 +129,7 @@ it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
   const options = { count: n, seed: 1000 };
   const drawn: Uint32Array[][] = [];
   for (const device of ['wasm', 'webgpu'] as const) {
-    const aim = await AiM.fromPretrained(embedded, { device });
+    const aim = await AiM.fromPretrained(embedded, { device: await onDevice(device) });
     drawn.push(await tokens(aim, options));
     await aim.dispose();
   }

@@ -6,10 +6,10 @@ import type { Question } from '../../src/backend/tuning.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
 import { CONFIG, codesFor } from '../train/tiny.js';
 
-const make = (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: 'webgpu', ...options });
+const make = async (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: await sharedDevice(), ...options });
 const choicesOf = (aim: AiM) => new Map((aim.model.be as WebGpuBackend).tuning.choices);
 
 beforeEach(async ({ skip }) => {

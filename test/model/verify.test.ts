@@ -7,7 +7,7 @@ import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/
 import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
-import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
+import { deviceOptions, hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 
 const MUST_CHECK = ['forward.logits', 'forward.loss', 'vq.decoded-from-codes'];
@@ -19,7 +19,7 @@ for (const name of GOLDENS) {
         const folder = golden(name);
         if (!folder) return skip(NO_GOLDENS);
         if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
-        const aim = await AiM.fromPretrained(folder, deviceOptions(device));
+        const aim = await AiM.fromPretrained(folder, await deviceOptions(device));
         const source = await openFile(`${folder}/expected.safetensors`);
         try {
           const { rows } = await verify(aim, source);
@@ -58,7 +58,7 @@ describe('weights rounded to float16', () => {
   const folder = fixture('mamba2-adaln');
   let aim: AiM | undefined;
   beforeAll(async () => {
-    if (await hasAdapter()) aim = await AiM.fromPretrained(folder, { device: 'webgpu', dtype: 'f16' });
+    if (await hasAdapter()) aim = await AiM.fromPretrained(folder, { device: await onDevice('webgpu'), dtype: 'f16' });
   });
   afterAll(() => aim?.dispose());
 
@@ -103,7 +103,7 @@ describe('weights rounded to float16', () => {
 describe('mode', () => {
   it('tells what the device does, not what was asked for', async ({ skip }) => {
     const modeOf = async (device: 'wasm' | 'webgpu', folder = fixture('mamba2-adaln')) => {
-      const aim = await AiM.fromPretrained(folder, { device, dtype: 'f16', precision: 'mixed' });
+      const aim = await AiM.fromPretrained(folder, { device: await onDevice(device), dtype: 'f16', precision: 'mixed' });
       const { matrixUnits: halfProducts } = aim.model.be.traits;
       const mode = verifyMode(aim);
       await aim.dispose();

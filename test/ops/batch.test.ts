@@ -16,7 +16,7 @@ import { normLinearConv } from '../../src/ops/norm_linear_conv.js';
 import { selectiveScan } from '../../src/ops/selective_scan.js';
 import type { AnyEntry, GpuCaps } from '../../src/ops/spec.js';
 import { ssd } from '../../src/ops/ssd.js';
-import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
+import { NO_ADAPTER, opsBackend, wasmBackend } from '../backends.js';
 import { type Case, inputs, runCase } from './harness.js';
 import { DEFAULT_CAPS, passesOf, planOf } from './launches.js';
 
@@ -94,7 +94,7 @@ describe('wasm', () => {
 describe('webgpu', () => {
   let backend: Backend | undefined;
   beforeAll(async () => {
-    backend = await webgpuBackend();
+    backend = await opsBackend();
   });
   afterAll(() => backend?.dispose());
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { AnyEntry, GpuCaps } from '../../src/ops/spec.js';
-import { gpuDevice, NO_ADAPTER } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
 import { all } from './all_cases.js';
 import { type Case, checkCase } from './harness.js';
 import { DEFAULT_CAPS, excess, launches, passesOf, planOf } from './launches.js';
@@ -35,9 +35,9 @@ describe('default limits and no features', () => {
   let backend: WebGpuBackend | undefined;
   let most: WebGpuBackend | undefined;
   beforeAll(async () => {
-    const [plain, full] = [await gpuDevice('default'), await gpuDevice('all')];
-    if (plain) backend = new WebGpuBackend(plain);
-    if (full) most = new WebGpuBackend(full);
+    if (!(await hasAdapter())) return;
+    backend = new WebGpuBackend(await sharedDevice('default'), { owned: false });
+    most = new WebGpuBackend(await sharedDevice('all'), { owned: false });
   });
   let run = 0;
   let left = 0;

@@ -75,8 +75,8 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
       expect(hyper[6]).toBe(1);
     });
 
-    it.each([Number.NaN, Number.POSITIVE_INFINITY, 1e30])('adamw: a gradient of %d skips the step', async (bad) => {
-      if (!be) return;
+    it.for([Number.NaN, Number.POSITIVE_INFINITY, 1e30])('adamw: a gradient of %d skips the step', async (bad, { skip }) => {
+      if (!be) return skip(NO_ADAPTER);
       const { params, m, norm, hyper } = await step(
         be,
         [

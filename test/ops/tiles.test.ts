@@ -2,14 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { GpuCaps } from '../../src/ops/spec.js';
-import { gpuDevice, NO_ADAPTER, webgpuBackend } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, sharedDevice, webgpuBackend } from '../backends.js';
 import { checkTiles, halfCases, misplaced, wideCases } from './tiles.js';
 
 describe('wide tiles, with default limits', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
-    const device = await gpuDevice('default');
-    if (device) backend = new WebGpuBackend(device);
+    if (await hasAdapter()) backend = new WebGpuBackend(await sharedDevice('default'), { owned: false });
   });
   afterAll(() => backend?.dispose());
 

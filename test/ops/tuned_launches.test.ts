@@ -8,7 +8,7 @@ import { normHead } from '../../src/ops/norm_head.js';
 import { normLinearConv } from '../../src/ops/norm_linear_conv.js';
 import type { AnyEntry } from '../../src/ops/spec.js';
 import { ssd } from '../../src/ops/ssd.js';
-import { NO_ADAPTER, webgpuBackend } from '../backends.js';
+import { NO_ADAPTER, opsBackend } from '../backends.js';
 import { type Case, inputs, runCase } from './harness.js';
 
 const conv = { l: 1, d: 264, n: 200, c: 150, k: 4, q: 3, offset: 20, eps: 1e-5, omit: ['u'] };
@@ -27,7 +27,7 @@ const cases: [entry: AnyEntry, name: string, candidates: number, c: Case][] = [
 
 for (const [entry, name, count, c] of cases)
   it(`${entry.key}: ${name}`, async ({ skip }) => {
-    const be = (await webgpuBackend()) as WebGpuBackend | undefined;
+    const be = (await opsBackend()) as WebGpuBackend | undefined;
     if (!be) return skip(NO_ADAPTER);
     const op = { entry, cases: [] };
     const values = inputs(op, c, 1);

@@ -13,7 +13,7 @@ export function run(
   options: { cwd?: string; env?: NodeJS.ProcessEnv; timeout?: number } = {},
 ): Promise<Ran> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { timeout: 1_500_000, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { timeout: 580_000, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     const ran: Ran = { status: null, stdout: '', stderr: '' };
     child.stdout.on('data', (chunk) => (ran.stdout += chunk));
     child.stderr.on('data', (chunk) => (ran.stderr += chunk));

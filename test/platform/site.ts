@@ -11,8 +11,8 @@ import { WITHOUT_CLEARING } from '../driver.js';
 const CHROMIUM = '/usr/bin/chromium';
 export const NO_CHROMIUM = existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
 
-/** What a page may take on a busy machine, ms: a guard against hanging, since timings decide no test. */
-export const PATIENCE = 1_200_000;
+/** How long a page may take, ms: a little less than the test, so that the error says what did not come. */
+export const PATIENCE = 540_000;
 
 const root = new URL('../../', import.meta.url).pathname;
 const TYPES: Record<string, string> = {

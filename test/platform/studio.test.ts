@@ -13,13 +13,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { buildStudio } from '../../scripts/studio.mjs';
 import { openCheckpointFolder } from '../../src/train/folder.js';
 import { fileListOf, folderOf, grey, png } from '../data/files.js';
-import { NO_CHROMIUM, openChromium, openPage, type Site, serve } from './site.js';
+import { NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './site.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
 const CLASSES: string[] = JSON.parse(readFileSync(`${MODEL}/classes.json`, 'utf8'));
-/** Anything that a page waits for on a busy machine. */
-const PATIENCE = 600_000;
 
 let dir: string;
 let site: Site;

@@ -24,7 +24,7 @@ async function losses(
   options: Partial<TrainerOptions>,
   config = CONFIG,
 ): Promise<number[]> {
-  const aim = await AiM.fromConfig(config, { ...deviceOptions(device), seed: 3 });
+  const aim = await AiM.fromConfig(config, { ...(await deviceOptions(device)), seed: 3 });
   const trainer = await open(aim, options);
   const out: number[] = [];
   for await (const { loss } of trainer.run()) out.push(loss);

@@ -1,0 +1,19 @@
+/**
+ * `npm run build`: WASM modules (assembly/ to build/), type declarations (src/ to build/types) and bundles (to dist/).
+ * `node scripts/build.mjs kernels` makes build/aim.wasm, build/train.wasm and build/helper.js alone, which tests of the sources use.
+ */
+import { tool } from './setup.mjs';
+
+const only = process.argv[2];
+await import('./kernels.mjs');
+const steps = ['draw', 'train'].map((target) => tool('asc', [`build/${target}.ts`, '--target', target]));
+if (only !== 'kernels') steps.push(tool('tsc', ['-p', 'tsconfig.build.json']));
+for (const step of steps) ended(await step);
+const part = only === 'kernels' ? ['--environment', 'AIM_BUILD:helper'] : [];
+ended(await tool('rollup', ['-c', 'rollup.config.ts', '--configPlugin', 'esbuild', ...part]));
+
+/** Prints what a step said; ends this program when it failed. */
+function ended({ status, text }) {
+  process.stdout.write(text);
+  if (status !== 0) process.exit(status);
+}

@@ -1,0 +1,38 @@
+/** What `npm run check` and the tests decide by: which ops a change touches, and what is said where a build is missing. */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { assets } from '../scripts/assets.mjs';
+import { opsIn } from '../scripts/changed.mjs';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+describe('ops that a change touches', () => {
+  it('are those whose spec, kernel in assembly, cases or shader changed', () => {
+    for (const file of ['src/ops/sum.ts', 'assembly/sum.ts', 'test/ops/sum.cases.ts', 'shaders/sum.wgsl'])
+      expect(opsIn([file]), file).toContain('sum');
+    expect(opsIn(['test/ops/sum.cases.ts'])).toEqual(['sum']);
+    expect(opsIn(['README.md', 'src/model/aim.ts'])).toEqual([]);
+  });
+
+  it('are all that use a shader of the library', () => {
+    for (const file of readdirSync(`${root}shaders/lib`, { recursive: true, encoding: 'utf8' }).filter((n) =>
+      n.endsWith('.wgsl'),
+    ))
+      expect(opsIn([`shaders/lib/${file.replaceAll('\\', '/')}`]), file).not.toEqual([]);
+  });
+
+  it('are found for every shader and every kernel', () => {
+    const names = (folder: string, end: string) => readdirSync(root + folder).filter((name) => name.endsWith(end));
+    const files = [
+      ...names('shaders', '.wgsl').map((name) => `shaders/${name}`),
+      ...names('assembly', '.ts').map((name) => `assembly/${name}`),
+    ];
+    const entries = ['assembly/index.ts', 'assembly/train.ts'];
+    expect(files.filter((file) => !entries.includes(file) && !opsIn([file]).length)).toEqual([]);
+  });
+});
+
+it('a missing build output is an error that says what to run', () => {
+  expect(() => assets().load('/nowhere/aim.wasm')).toThrow('/nowhere/aim.wasm is missing: run `npm run build` first.');
+});
