@@ -21,10 +21,16 @@ describe('the table of formats', () => {
     expect(formatOfName('a/b.x/PHOTO.JPEG')?.name).toBe('JPEG');
     expect(formatOfName('a.png/b')).toBeUndefined();
     expect(formatOfName('png')).toBeUndefined();
-    expect(readableFormats()).toBe('PNG, JPEG or BMP');
-    expect(writableExtensions()).toBe('.png or .jpg');
+    const readable = IMAGE_FORMATS.filter((f) => !f.unavailable?.()).map((f) => f.name);
+    expect(readable).toEqual(expect.arrayContaining(['PNG', 'JPEG', 'BMP']));
+    expect(readableFormats()).toBe(`${readable.slice(0, -1).join(', ')} or ${readable.at(-1)}`);
+    const endings = IMAGE_FORMATS.filter((f) => f.encode).map((f) => `.${f.extensions[0]}`);
+    expect(endings).toEqual(expect.arrayContaining(['.png', '.jpg']));
+    expect(writableExtensions()).toBe(`${endings.slice(0, -1).join(', ')} or ${endings.at(-1)}`);
     for (const { test, name } of IMAGE_FORMATS) expect([name, test(new Uint8Array(64))]).toEqual([name, false]);
-    await expect(decodeImage(text('hello'), 'x.png')).rejects.toThrow(/x\.png is not a PNG, JPEG or BMP file; convert it to PNG/);
+    await expect(decodeImage(text('hello'), 'x.png')).rejects.toThrow(
+      `x.png is not a ${readableFormats()} file; convert it to PNG`,
+    );
     await expect(decodeImage(new Uint8Array(), 'x.png')).rejects.toThrow(/x\.png is empty/);
   });
 

@@ -33,7 +33,7 @@ export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): 
 
   const json = (saved?.config as AimConfigJson | undefined) ?? architecture ?? (await configOf(flags));
   const config = parseConfig(json);
-  if (stage === 'tokenizer' && config.tokenizer.n_embed < 2)
+  if (stage === 'tokenizer' && config.vocab_size < 2)
     throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
   const inside = dirname(resolve(out)) === resolve(path);
   const data = await openData(path, {
