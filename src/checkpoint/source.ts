@@ -212,10 +212,7 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
       const open = async (i: number) => {
         const own = { ...options, onProgress: progress(i) };
         const source = await folderWeights(folder, own, i ? tokenizer : weightsFile);
-        return understood(source, options.signal).catch(async (error) => {
-          await source.close();
-          throw error;
-        });
+        return understood(source, options.signal);
       };
       return joinShards(2, open, path, options);
     },
@@ -329,11 +326,40 @@ function objectConfig(config: unknown): Contents['configText'] {
   throw new OptionError('config must be the parsed config.json, its text, its bytes or a File of it.');
 }
 
-/** The source as safetensors: a PyTorch checkpoint, known by its first bytes, is read by a module loaded only then. */
-async function understood(source: ByteSource, signal: AbortSignal | undefined): Promise<ByteSource> {
-  const start = source.size >= 8 ? await source.read(0, 8, signal) : [];
-  const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
-  return isTorch ? (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
+/**
+ * The source as safetensors. A PyTorch checkpoint is known by its first bytes, which the first read looks at, and is read by a
+ * module that is loaded only then.
+ */
+function understood(source: ByteSource, signal: AbortSignal | undefined): ByteSource & { readonly ignored: readonly string[] } {
+  let opened: (ByteSource & { readonly ignored?: readonly string[] }) | undefined;
+  let opening: Promise<void> | undefined;
+  const open = async () => {
+    const start = source.size >= 8 ? await source.read(0, 8, signal) : [];
+    const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
+    opened = isTorch ? await (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
+  };
+  return {
+    name: source.name,
+    get size() {
+      return (opened ?? source).size;
+    },
+    /** Tensors and other objects of a PyTorch checkpoint that have no place in safetensors; known after the first read. */
+    get ignored() {
+      return opened?.ignored ?? [];
+    },
+    async read(offset, length, own) {
+      if (!opened) {
+        opening ??= open().finally(() => {
+          opening = undefined;
+        });
+        await opening;
+      }
+      return opened!.read(offset, length, own);
+    },
+    finish: async () => (opened ?? source).finish?.(),
+    rest: async () => (opened ?? source).rest?.(),
+    close: async () => (opened ?? source).close(),
+  };
 }
 
 /** Wraps a source so that `signal` stops it as well as the signal of each read. */

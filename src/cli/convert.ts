@@ -51,9 +51,9 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     let weights: ByteSource | undefined;
     try {
       weights = part === undefined ? await files.weights() : await openPart(from, part, signal);
+      const header = modelHeader(await parseHeader(weights, { signal }), weights.name);
       const { ignored = [] } = weights as { ignored?: readonly string[] };
       if (ignored.length) process.stderr.write(`left out: ${few(ignored)}\n`);
-      const header = modelHeader(await parseHeader(weights, { signal }), weights.name);
       const config = await configText(files);
       const classes = await files.text('classes.json');
       await makeFolder(out);

@@ -56,9 +56,11 @@ export async function parseHeader(
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<SafetensorsHeader> {
   const source = isBytes(input) ? bytesSource(input) : input;
-  const { name: file, size } = source;
-  if (size < 8) throw bad(file, `has only ${size} bytes, less than the 8 of a header length`);
+  const { name: file } = source;
+  if (source.size < 8) throw bad(file, `has only ${source.size} bytes, less than the 8 of a header length`);
   const start = await source.read(0, 8, signal);
+  // Not before the first read: a source may learn its size, or which format it holds, from its first bytes.
+  const { size } = source;
   const claimed = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
   if (claimed > MAX_HEADER) throw foreign(file, start, claimed);
   const length = Number(claimed);

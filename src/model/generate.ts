@@ -4,7 +4,8 @@ import { checkOptions, type OptionTable } from '../core/options.js';
 import { AimImage } from '../io/image.js';
 import { resolveClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
-import type { Model, Placed } from './model.js';
+import type { Model } from './model.js';
+import type { Placed } from './placed.js';
 import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
 
 export interface GenerateOptions extends SamplingOptions {

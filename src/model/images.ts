@@ -4,7 +4,7 @@ import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
 import { AimImage } from '../io/image.js';
 import type { AimConfig } from './config.js';
-import type { Placed } from './model.js';
+import type { Placed } from './placed.js';
 import { tokenizerOf } from './tokenizers.js';
 
 /** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */

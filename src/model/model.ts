@@ -15,18 +15,17 @@ import type { Progress } from '../core/progress.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
 import { SOURCE } from '../io/bytes.js';
 import type { AimImage } from '../io/image.js';
-import { type AimParams, aimParams } from './aim.js';
+import { aimParams } from './aim.js';
 import { packed } from './arena.js';
 import { parseClasses } from './classes.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './config.js';
-import type { ModelHandle } from './handle.js';
 import { decodeTensor, encodeChunk, imagesAtOnce } from './images.js';
 import { widened } from './layers.js';
 import { checkShapes, loadTensors, openWeights, type PlacedParam, type Weights } from './load.js';
 import { fill, initialValues, type Origin, type ParamValues, type Part, restore, withOrigin } from './origin.js';
 import { allocate, type ParamTree, replace, walk, zip } from './params.js';
+import type { ModelTree, Placed } from './placed.js';
 import { Recovery } from './recovery.js';
-import type { TokenizerParams } from './tokenizer.js';
 import { tokenizerOf } from './tokenizers.js';
 
 export interface LoadOptions extends DeviceOptions, SourceOptions {
@@ -48,18 +47,6 @@ export const LOAD = {
   signal: { type: 'signal', about: 'stops the loading' },
 } as const satisfies OptionTable<LoadOptions>;
 
-/** A backend and the parameters on it; both go with the device. */
-export interface Placed {
-  readonly be: Backend;
-  readonly params: { readonly mamba: { readonly backbone: AimParams }; readonly vqvae: TokenizerParams };
-}
-
-/** Every parameter's spec, at its place in the checkpoint's names. */
-export interface ModelTree {
-  readonly mamba: { readonly backbone: ParamTree };
-  readonly vqvae: ParamTree;
-}
-
 const treeOf = (config: AimConfig): ModelTree => ({
   mamba: { backbone: aimParams(config) },
   vqvae: tokenizerOf(config.tokenizer).params(config.tokenizer),
@@ -68,7 +55,7 @@ const treeOf = (config: AimConfig): ModelTree => ({
 const walkTree = (tree: ModelTree) => walk(tree as unknown as ParamTree);
 const zipTree = (tree: ModelTree, params: Placed['params']) => zip(tree as unknown as ParamTree, params);
 
-export class Model implements ModelHandle {
+export class Model {
   /** Class names, where the checkpoint comes with a classes.json. */
   classes: string[] | undefined;
   /** Tensors of the checkpoint that the model has no place for. */

@@ -5,9 +5,9 @@
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
 import { CheckpointError } from '../core/errors.js';
 import { threefry2x32 } from '../core/random.js';
-import { checkHalves, fillSaved, loadTensors, openWeights, type SavedTensors } from './load.js';
-import type { Model, Placed } from './model.js';
+import { checkHalves, fillSaved, loadTensors, openWeights, type PlacedParam, type SavedTensors } from './load.js';
 import { type ParamSpec, toDevice } from './params.js';
+import type { Placed } from './placed.js';
 
 /** The weights whose names begin with this: the tokenizer, stage 2, or all. */
 export type Part = 'vqvae.' | 'mamba.' | '';
@@ -55,11 +55,18 @@ export function withOrigin(origins: readonly Origin[], origin: Origin): Origin[]
   return [...origins.filter((before) => !replaced(before)), origin];
 }
 
+/** What `restore` needs of a model. */
+export interface Restorable {
+  readonly origins: readonly Origin[];
+  named(on: Placed, part?: Part): Map<string, PlacedParam>;
+  widenWeights(on: Placed): void;
+}
+
 /**
  * Brings a model's weights onto another device as they were on the lost one, to the bit. Throws CheckpointError when a source is
  * gone or no longer the same, and for trained weights of which no checkpoint is known.
  */
-export async function restore(model: Model, on: Placed, signal?: AbortSignal): Promise<void> {
+export async function restore(model: Restorable, on: Placed, signal?: AbortSignal): Promise<void> {
   const { origins } = model;
   // A training checkpoint has all weights, so only the number formats of what came before matter.
   const newest = origins.findLastIndex((origin) => origin.from === 'training' && origin.checkpoint);
@@ -85,7 +92,12 @@ export async function restore(model: Model, on: Placed, signal?: AbortSignal): P
   }
 }
 
-async function restoreTraining(model: Model, on: Placed, origin: TrainingOrigin, signal: AbortSignal | undefined): Promise<void> {
+async function restoreTraining(
+  model: Restorable,
+  on: Placed,
+  origin: TrainingOrigin,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { checkpoint, trainer, step } = origin;
   if (!trainer && step !== (checkpoint?.state.step ?? 0))
     throw new CheckpointError('its weights were trained here and went with the device; load the checkpoint saved last.');
@@ -94,7 +106,7 @@ async function restoreTraining(model: Model, on: Placed, origin: TrainingOrigin,
 }
 
 async function reload(
-  model: Model,
+  model: Restorable,
   on: Placed,
   { part, source, options, digest }: Extract<Origin, { from: 'checkpoint' }>,
   signal: AbortSignal | undefined,
@@ -111,7 +123,7 @@ async function reload(
 }
 
 /** Gives every parameter its values, in checkpoint order. */
-export async function fill(model: Model, on: Placed, values: ParamValues): Promise<void> {
+export async function fill(model: Restorable, on: Placed, values: ParamValues): Promise<void> {
   let index = 0;
   for (const [name, { spec, tensor }] of model.named(on)) {
     const data = new Float32Array(tensor.size);

@@ -1,5 +1,4 @@
 /** A WGSL file in parts, as scripts/wgsl.mjs makes it of shaders/*.wgsl when the library is built or a test loads it. */
-import type { AnyEntry, GpuPass } from './spec.js';
 
 export interface ShaderFile {
   /** Path from shaders/, e.g. `lib/gemv/sums.wgsl`. */
@@ -11,9 +10,10 @@ export interface ShaderFile {
   /** Files that a plan may include by name. */
   readonly optional: readonly ShaderFile[];
   /**
-   * Throws where a pass of an op's plan, or its spec, does not fit the file (src/backend/wgsl/check.ts). Release builds leave it out.
+   * Throws where a pass of an op's plan, or its spec, does not fit the file (src/backend/wgsl/check.ts, whose types know this one).
+   * Release builds leave it out.
    */
-  readonly check?: (e: AnyEntry, pass: GpuPass, bindings: readonly { name: string; writable: boolean }[]) => void;
+  readonly check?: (entry: never, pass: never, bindings: readonly { name: string; writable: boolean }[]) => void;
 }
 
 export interface Section {

@@ -24,7 +24,7 @@ export function hasFiles(): boolean {
 export async function readText(path: string, { most = Number.POSITIVE_INFINITY }: { most?: number } = {}): Promise<string> {
   const fs = await modules(path);
   // What the user names in /dev, such as a shell's <(…), is meant to be waited for.
-  const size = /^\/(dev|proc)\//.test(path) ? 0 : await assertRegularFile(path);
+  const size = /^\/(dev|proc\/self)\/fd\//.test(path) ? 0 : await assertRegularFile(path);
   if (size > most)
     throw new IoError(`${path} has ${size} bytes, more than the ${most} that such a file may have; check the path.`);
   const text = await translate(path, 'read', () => fs.readFile(path, 'utf8'));

@@ -2,8 +2,9 @@
 import type { Backend, Recording } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { fillSaved, type PlacedParam, type SavedTensors } from '../model/load.js';
-import type { Model, Placed } from '../model/model.js';
+import type { Model } from '../model/model.js';
 import { init, param } from '../model/params.js';
+import type { Placed } from '../model/placed.js';
 import { columns } from '../ops/index.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer } from './optimizer.js';

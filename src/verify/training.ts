@@ -2,8 +2,9 @@
 import type { NumArray } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
-import type { Model, Placed } from '../model/model.js';
+import type { Model } from '../model/model.js';
 import { mapParams, toCheckpoint } from '../model/params.js';
+import type { Placed } from '../model/placed.js';
 import { Optimizer } from '../train/optimizer.js';
 
 /** The goldens' optimizer: lr 1e-3 constant, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on two or more dimensions, no clipping. */

@@ -190,7 +190,7 @@ describe('openFolder', () => {
     execFileSync('mkfifo', [`${dir}/a/2.png`]);
     const { train } = await openFolder(dir, all);
     expect(await train.tryImage(1, evalMode)).toBeUndefined();
-    expect(train.skipped[0]!.reason).toMatch(/2\.png is a pipe, socket or device, not a file/);
+    expect(train.skipped[0]!.reason).toMatch(/2\.png is a named pipe, not a regular file/);
   });
 
   it('says so when no image is readable', async () => {

@@ -1,27 +1,32 @@
 /** Loading as AiM.fromPretrained does, without the model; runs in every runtime. */
-
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/checkpoint/source.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 
 export { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 
-/** A checksum of all tensors but `unwanted`, in order. Not SHA-256, which in JavaScript takes most of such a test's time. */
+/** A checksum of tensors in order. Not SHA-256, which in JavaScript takes most of such a test's time. */
+export function checksum(tensors: readonly Float32Array[]): string {
+  let [a, b] = [0, 0x811c9dc5];
+  for (const tensor of tensors)
+    for (const word of new Uint32Array(tensor.buffer, tensor.byteOffset, tensor.length)) {
+      a = (Math.imul(a, 31) + word) | 0;
+      b = Math.imul(b ^ word, 0x01000193);
+    }
+  return `${a >>> 0} ${b >>> 0}`;
+}
+
+/** The checksum of all tensors but `unwanted`. */
 export async function load(source: CheckpointSource, options: SourceOptions = {}): Promise<string> {
   const checkpoint = await openCheckpoint(source, options);
   try {
     await checkpoint.config();
     const weights = await checkpoint.weights();
     const header = await parseHeader(weights);
-    let [a, b] = [0, 0x811c9dc5];
-    for (const name of header.tensors.keys())
-      if (name !== 'unwanted')
-        for (const word of new Uint32Array((await readFloats(weights, header, name)).buffer)) {
-          a = (Math.imul(a, 31) + word) | 0;
-          b = Math.imul(b ^ word, 0x01000193);
-        }
+    const tensors: Float32Array[] = [];
+    for (const name of header.tensors.keys()) if (name !== 'unwanted') tensors.push(await readFloats(weights, header, name));
     await weights.finish?.();
     await checkpoint.text('classes.json');
-    return `${a >>> 0} ${b >>> 0}`;
+    return checksum(tensors);
   } finally {
     await checkpoint.close();
   }

@@ -4,9 +4,9 @@ import { afterEach, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { WasmBackend } from '../../src/backend/wasm.js';
 import { CheckpointError } from '../../src/core/errors.js';
-import type { Placed } from '../../src/model/model.js';
 import { restore } from '../../src/model/origin.js';
 import { allocate, type ParamTree } from '../../src/model/params.js';
+import type { Placed } from '../../src/model/placed.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { CONFIG, codesFor } from './tiny.js';
 

@@ -46,7 +46,7 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   const { shader } = e;
   const name = pass.entry ?? e.entry;
   const bindings = bindingsOf(e, pass);
-  shader.check?.(e, pass, bindings);
+  shader.check?.(e as never, pass as never, bindings);
   const sections = [...(pass.sections ?? []), name].map((wanted) => shader.sections[wanted]!);
   const { threads, builtins } = sections.at(-1)!;
   const body: Located[] = [];
