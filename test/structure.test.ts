@@ -63,6 +63,24 @@ describe('imports, those of types included', () => {
     expect(broken('modules')).toEqual([]);
   });
 
+  it('are allowed by the table in docs/architecture.md', () => {
+    const folderOf = (path: string) => /^src\/([^/]+)\//.exec(path)?.[1];
+    const rows = readFileSync(join(root, 'docs/architecture.md'), 'utf8').matchAll(/^\| `(\w+)` \|.*\| ([^|]*) \|$/gm);
+    const allowed = new Map([...rows].map(([, name, list]) => [name!, list!.split(', ')]));
+    const folders = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((f) => f.isDirectory());
+    expect([...allowed.keys()].sort()).toEqual(folders.map((f) => f.name).sort());
+    const wrong = result.modules.flatMap(({ source, dependencies }) => {
+      const [folder, others] = [folderOf(source), dependencies.map((d) => folderOf(d.resolved))];
+      if (!folder) return [];
+      const bad = others.filter((other) => other && other !== folder && !allowed.get(folder)!.includes(other));
+      return bad.map((other) => `${source} imports ${other}, which the row of ${folder} does not have`);
+    });
+    expect(wrong).toEqual([]);
+    // In the table's order, every folder imports only folders above it.
+    const names = [...allowed.keys()];
+    for (const [i, name] of names.entries()) expect(allowed.get(name)!.filter((other) => names.indexOf(other) >= i)).toEqual([]);
+  });
+
   it(`no folder imports the public entries, but for ${USERS.join(' and ')}`, () => {
     expect(broken('root')).toEqual([]);
   });

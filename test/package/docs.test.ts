@@ -1,9 +1,9 @@
-/** docs/api is what `npm run docs` makes of the docstrings. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+/** docs/api is what `npm run docs` makes of the docstrings, and the documents name what exists. */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { run } from '../platform/run.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -24,4 +24,37 @@ it('the API reference is up to date (else: npm run docs)', async () => {
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
+});
+
+describe('the documents', () => {
+  const names = [
+    'README.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `docs/${name}`),
+  ];
+  const documents = names.map((name) => [name.replaceAll('\\', '/'), readFileSync(join(root, name), 'utf8')] as const);
+
+  it.each(documents)('%s: links lead to files that exist', (name, text) => {
+    const links = [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)].map((match) => match[1]!);
+    const local = links.filter((link) => !/^[a-z]+:/.test(link));
+    expect(local.filter((link) => !existsSync(join(root, dirname(name), link)))).toEqual([]);
+  });
+
+  it.each(documents.filter(([name]) => ['CONTRIBUTING.md', 'docs/architecture.md'].includes(name)))(
+    '%s: names files that exist',
+    (_, text) => {
+      const paths = [...text.matchAll(/`((?:src|test|scripts|shaders|assembly|docs|examples)\/[\w./-]+\.\w+)`/g)].map(
+        (match) => match[1]!,
+      );
+      expect(paths.length).toBeGreaterThan(10);
+      expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    },
+  );
+
+  it('every parameter of the API has a name', () => {
+    expect(documents.filter(([, text]) => text.includes('__namedParameters')).map(([name]) => name)).toEqual([]);
+  });
 });
