@@ -1,0 +1,34 @@
+/**
+ * The contract of the ops (contract.test.ts) and the cases of all tiles as a program for a machine that has a GPU but neither this
+ * repository's packages nor a network: `npm run gpu-contract` bundles it into build/gpu_contract.mjs, which needs npm `webgpu` alone.
+ * Runs them with float32 and with float16 factors (matrix units, where AIM_DAWN allows them) and exits with 1 if any value is wrong.
+ */
+import { createBackend } from '../../src/backend/create.js';
+import type { WebGpuBackend } from '../../src/backend/webgpu.js';
+import { all } from './all_cases.js';
+import { checkCase, type OpCases } from './harness.js';
+import { halfCases, wideCases } from './tiles.js';
+
+let failed = 0;
+for (const precision of ['f32', 'mixed'] as const) {
+  const be = (await createBackend({ device: 'webgpu', precision })) as WebGpuBackend;
+  const features = [...be.caps.features].sort().join(' ') || 'none';
+  console.log(`${be.description}, ${precision}, matrix units: ${be.traits.matrixUnits}, features: ${features}`);
+  const ops: OpCases[] = [...all, ...wideCases, ...halfCases];
+  let cases = 0;
+  const start = performance.now();
+  for (const op of ops) {
+    for (const [i, c] of op.cases.entries()) {
+      cases++;
+      const wrong = await checkCase(be, op, c, 1000 + i, precision === 'mixed' ? 'f16' : 'f32').catch((error: Error) => [
+        `${op.entry.key}: ${error.message}`,
+      ]);
+      failed += wrong.length;
+      for (const line of wrong) console.log(line);
+    }
+  }
+  console.log(`${cases} cases in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  be.dispose();
+}
+console.log(`${failed} wrong`);
+process.exitCode = failed ? 1 : 0;
