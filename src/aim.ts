@@ -165,11 +165,7 @@ export class AiM implements ModelHandle {
     return out;
   }
 
-  /**
-   * Codes of square token grids (as `encode` and `generate` give them) → images. Throws OptionError for what is none.
-   * @param codes the codes of each image
-   * @param options an abort signal
-   */
+  /** Codes of square token grids (as `encode` and `generate` give them) → images. Throws OptionError for what is none. */
   async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
     const { model } = this;
     model.assertLive();

@@ -84,9 +84,6 @@ export const TOKENIZE = {
  * Encodes every image once with the model's tokenizer. Unreadable images are left out (their data set's `skipped` names them).
  * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
  * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
- * @param handle the model whose tokenizer encodes
- * @param images the images, and those held out for evaluation
- * @param given crops, batch size, progress and an abort signal
  */
 export async function tokenize(
   handle: ModelHandle,
@@ -196,11 +193,7 @@ export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, unde
 /** True if a safetensors header is that of a codes file. */
 export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
 
-/**
- * Reads and checks a codes file. Throws CheckpointError naming what does not fit.
- * @param source path, URL, File or bytes
- * @param options an abort signal
- */
+/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError naming what does not fit. */
 export async function readCodes(
   source: string | URL | Blob | Uint8Array | ArrayBuffer,
   { signal }: { signal?: AbortSignal | undefined } = {},

@@ -22,10 +22,7 @@ export class AimImage {
   readonly label?: number | undefined;
   readonly seed?: number | undefined;
 
-  /**
-   * Throws ShapeError unless data has width·height·3 elements.
-   * @param image size, values, and the label and seed it was drawn with
-   */
+  /** Throws ShapeError unless data has width·height·3 elements. */
   constructor({ width, height, data, label, seed }: AimImageInit) {
     const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
     if (!whole || data.length !== width * height * 3)

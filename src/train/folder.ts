@@ -88,12 +88,8 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
 export const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /**
- * Writes a checkpoint into the run folder (made if need be) and returns its path. Of the checkpoints before it, the `keep` − 1
- * newest stay; those of later steps, of a run that went back to an earlier step, stay until the run has passed them. On failure
- * or abort nothing of the new one remains and the last one stays as it was. Throws IoError with the remedy.
- * @param run the folder of the run
- * @param parts what `Trainer.checkpoint` gives
- * @param options how many checkpoints to keep, and an abort signal
+ * Writes a checkpoint into the run folder (made if need be) and returns its path. Of those before it, the `keep` − 1 newest
+ * stay; later steps, of a run since wound back, stay until they are passed. On failure or abort nothing of it remains and the last one stays as it was. Throws IoError with the remedy.
  */
 export async function saveCheckpoint(
   run: string,

@@ -75,10 +75,7 @@ export class Trainer {
   private busy = false;
   private disposed = false;
 
-  /**
-   * Throws OptionError for unknown options, options out of range or data that does not fit the model.
-   * @param options the model, the data, and how to train
-   */
+  /** Throws OptionError for unknown options, options out of range or data that does not fit the model. */
   constructor({ model: handle, data, ...given }: TrainerOptions) {
     const settings = checkSettings(given);
     const model = modelOf(handle);
@@ -126,7 +123,6 @@ export class Trainer {
    * steps taken but not yielded yet (`until: trainer.step` yields those alone). Throws TrainingError, with the step and the
    * tensor, when a gradient is not finite; the weights are then those before that step. Throws OptionError when another `run` of
    * this trainer is working on a step, or has taken over since.
-   * @param options an abort signal, and the step to stop after
    */
   async *run({
     signal,
@@ -203,10 +199,7 @@ export class Trainer {
     return this.state.cost;
   }
 
-  /**
-   * Means of the metrics over the held-out images.
-   * @param options an abort signal
-   */
+  /** Means of the metrics over the held-out images. */
   async evaluate({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Record<string, number>> {
     const evaluate = () => this.attempt((on) => this.state.evaluate(on, signal), signal);
     const plain = await evaluate();

@@ -100,19 +100,13 @@ export class AiM {
     }
   }
 
-  /**
-   * Draws images; see `generate` of `aim-js`. Drawing waits for an async `onStep`.
-   * @param options what to draw and how
-   */
+  /** Draws images; see `generate` of `aim-js`. Drawing waits for an async `onStep`. */
   async generate({ onStep, signal, ...options }: GenerateOptions = {}): Promise<Generated> {
     const drawn = await this.connection.call('generate', [options], { signal, onStep });
     return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
   }
 
-  /**
-   * Finds the fastest launches for this GPU; see `tune` of `aim-js`.
-   * @param options what will be drawn
-   */
+  /** Finds the fastest launches for this GPU; see `tune` of `aim-js`. */
   async tune({ signal, onProgress, ...options }: TuneOptions = {}): Promise<TunedKernel[]> {
     return this.connection.call('tune', [options], { signal, onProgress });
   }
@@ -125,11 +119,7 @@ export class AiM {
     return this.connection.call('encode', [inputs]);
   }
 
-  /**
-   * Codes of square token grids → images; see `decode` of `aim-js`.
-   * @param codes the codes of each image
-   * @param options an abort signal
-   */
+  /** Codes of square token grids → images; see `decode` of `aim-js`. */
   async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
     return (await this.connection.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
   }
