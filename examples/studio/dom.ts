@@ -56,10 +56,10 @@ export function showError(target: HTMLElement, message: string): void {
 /** Longest error that is shown whole, in characters. */
 const LONGEST_ERROR = 120;
 
-/** The first sentence or clause of a long message, at most LONGEST_ERROR characters, with addresses cut to host and file. */
+/** The first sentence or clause of a long message, at most LONGEST_ERROR characters, without long lists and with short addresses. */
 function shortened(message: string): string {
   if (message.length <= LONGEST_ERROR) return message;
-  const text = message.replace(/https?:\/\/[^\s),;]{40,}/g, (address) => {
+  const text = message.replace(/ \([^()]{40,}\)/g, '').replace(/https?:\/\/[^\s),;]{40,}/g, (address) => {
     const parts = address.split('/');
     return `${parts[2]}/…/${parts.at(-1)}`;
   });

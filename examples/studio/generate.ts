@@ -81,6 +81,8 @@ export async function open(next: OpenedModel = source): Promise<void> {
   setDrawable(false);
   const what = own ? next.name : 'the model';
   showStatus(status, `Loading ${what}`);
+  // The list of models may be far below the status.
+  if (model) status.scrollIntoView({ block: 'nearest' });
   setText(rate, '');
   progress.value = 0;
   const before = model;

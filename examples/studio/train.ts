@@ -155,13 +155,14 @@ function ready(message: FromTrainer & { type: 'ready' }): void {
   about = `${short(parameters)} parameters · ${deviceWords(device)}`;
   showStatus(status, `Training · ${about}`);
   setText(byId('figure-step'), `${count(step)} of ${count(steps)}`);
+  const own = field('data').value === 'folder';
+  const both = own && !run && isPreview();
   setText(
     byId('data-caption'),
-    `The data as the model sees it: ${counted(number, 'image')} of ${counted(classes.length, 'class', 'classes')}` +
+    `${both ? 'Your pictures, and below them the same as the model sees them' : 'The data as the model sees it'}: ${counted(number, 'image')} of ${counted(classes.length, 'class', 'classes')}` +
       `${held ? `, ${count(held)} held out` : ''}${skipped ? `; ${counted(skipped, 'file')} could not be read` : ''}`,
   );
-  const own = field('data').value === 'folder';
-  if (run || !own || !isPreview()) byId('data-strip').replaceChildren(strip(seen.map(pixels), 'The first images of the data'));
+  if (!both) byId('data-strip').replaceChildren(strip(seen.map(pixels), 'The first images of the data'));
   byId('data-card').hidden = false;
   become('training');
   announce(step ? `Training continues after ${count(step)} steps.` : 'Training has started.');
