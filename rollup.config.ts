@@ -67,6 +67,13 @@ const builds = defineConfig([
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [assets(), compile],
   },
+  // The quality metrics, for scripts.
+  {
+    input: 'src/metrics/index.ts',
+    external: packages,
+    output: { file: 'build/metrics.js', format: 'es', inlineDynamicImports: true },
+    plugins: [assets(), compile],
+  },
   // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.
   types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),

@@ -1,6 +1,6 @@
 // Draws four images in Deno and writes them as PNG files:
 //   deno run --allow-read --allow-write --allow-env examples/deno.ts [MODEL] [FOLDER]
-// MODEL is a folder; of a published package, import 'npm:aim-js' (or 'jsr:@aim-js/aim') instead of the build beside this file.
+// MODEL is a folder. In your own project, import 'npm:aim-js' (or 'jsr:@aim-js/aim') instead of the build in this repository.
 import { AiM } from '../dist/aim.js';
 
 const [model = new URL('../models/fashion-mnist', import.meta.url).pathname, folder = 'out/example'] = Deno.args;

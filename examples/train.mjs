@@ -1,4 +1,4 @@
-// Trains a small model on Fashion-MNIST's IDX files for a few steps: `node examples/train.mjs DATA [STEPS]`.
+// Trains a small model for a few steps on a folder with Fashion-MNIST's IDX files: `node examples/train.mjs DATA [STEPS]`.
 import { fileURLToPath } from 'node:url';
 import { AiM } from 'aim-js';
 import { openData, Trainer, tokenize } from 'aim-js/train';

@@ -1,7 +1,7 @@
 /**
- * Rollup/Vite plugin: puts into a bundle what the library needs at run time. `import shader from './x.wgsl'` gives a ShaderFile
- * (scripts/wgsl.mjs), `import bytes from './x.wasm'` the module, deflated and in base64 (`./x.wasm?raw`: not deflated, for code
- * that cannot wait for it), and `import text from './x.js?text'` a script's text.
+ * Rollup/Vite plugin for files that the library embeds. `import shader from './x.wgsl'` gives a ShaderFile (scripts/wgsl.mjs),
+ * `import bytes from './x.wasm'` a deflated module in base64, `./x.wasm?raw` a module in base64 that is not deflated, for code that
+ * cannot inflate asynchronously, and `import text from './x.js?text'` the text of a file.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -9,8 +9,8 @@ import { deflateSync } from 'node:zlib';
 import { shaderModule } from './wgsl.mjs';
 
 /**
- * @param {{ minify?: boolean, training?: boolean }} options `minify`: shaders without comments and needless blanks, for a release;
- * `training` false: without the sections that only training uses, whose names have `backward` in them.
+ * @param {{ minify?: boolean, training?: boolean }} options `minify` removes comments and unnecessary whitespace from shaders, for a
+ * release. `training: false` removes the sections of shaders that only training uses: those with `backward` in their names.
  */
 export function assets({ minify = false, training = true } = {}) {
   return {
@@ -28,7 +28,7 @@ export function assets({ minify = false, training = true } = {}) {
         this.addWatchFile?.(file);
         return shaderModule(file, { minify, training });
       }
-      // Base64 undoes what the transfer's own compression would save; deflating first keeps most of it.
+      // HTTP compression works badly on base64, so the module is deflated before it is encoded.
       if (query === 'raw') return text(readFileSync(file).toString('base64'));
       if (file.endsWith('.wasm')) return text(deflateSync(readFileSync(file), { level: 9 }).toString('base64'));
       if (query === 'text') return text(readFileSync(file, 'utf8'));

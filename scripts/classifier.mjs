@@ -1,15 +1,15 @@
 /**
- * A small convolutional classifier of grey images, by which samples are judged. It is plain JavaScript and shares nothing with
- * the library that draws them. The same images give the same weights, to the bit, on every machine.
+ * A small convolutional classifier of grey images, which measures the quality of samples. It is plain JavaScript and shares no code
+ * with the library, so that an error in the library cannot hide itself. The same images give bit-identical weights on every machine.
  */
 
-/** Width of the last hidden layer, whose values (after ReLU) are an image's features. */
+/** Width of the last hidden layer. Its values after ReLU are an image's features. */
 export const FEATURES = 64;
 const EPOCHS = 4;
 const BATCH = 50;
 const RATE = 2e-3;
 
-/** Every layer is a convolution, the last two over all that is left. Sides of images must be multiples of 4. */
+/** Shapes of the layers. Each is a convolution; the last two cover the whole remaining area. `side` must be a multiple of 4. */
 function shapes(side, classes) {
   const [half, quarter] = [side / 2, side / 4];
   return [
@@ -21,7 +21,7 @@ function shapes(side, classes) {
 }
 
 export class Classifier {
-  /** Initialised at random (He et al. 2015), the same each time. `weights`, of `save`, go in place of that. */
+  /** Initialises the weights at random with a fixed seed (He et al. 2015), or copies `weights`, the result of `save`. */
   constructor(side, classes, weights) {
     this.size = side * side;
     this.classes = classes;
@@ -30,21 +30,21 @@ export class Classifier {
     this.layers = shapes(side, classes).map((shape) => {
       const length = shape.taps * shape.out;
       const bound = Math.sqrt(6 / (shape.taps - 1));
-      // [taps, out]; the last row is the bias.
+      // w is [taps, out]; its last row is the bias.
       const w = Float32Array.from({ length }, (_, i) => (i < length - shape.out ? (2 * random() - 1) * bound : 0));
       if (weights) w.set(weights.subarray(at, (at += length)));
       return { ...shape, w, dw: new Float32Array(length), m: new Float32Array(length), v: new Float32Array(length) };
     });
   }
 
-  /** All weights in one array. */
+  /** Returns all weights in one array. */
   save() {
     return Float32Array.from(this.layers.flatMap(({ w }) => [...w]));
   }
 
   /**
-   * Learns images [n, side·side] of bytes and their labels, with Adam and a rate that falls to 0. `onEpoch` is told the mean
-   * loss of each.
+   * Trains on images [n, side·side] of bytes and labels [n] with Adam and a learning rate that falls linearly to 0. `onEpoch` is
+   * called after every epoch with its number and mean loss.
    */
   train(images, labels, onEpoch) {
     const random = uniform(2);
@@ -65,7 +65,7 @@ export class Classifier {
     }
   }
 
-  /** The classes that images [n, side·side] of bytes are taken for, and their features [n, FEATURES]. */
+  /** Returns the most likely class [n] and the features [n, FEATURES] of images [n, side·side] of bytes. */
   classify(images) {
     const n = images.length / this.size;
     const labels = new Uint16Array(n);
@@ -82,7 +82,7 @@ export class Classifier {
     return { labels, features };
   }
 
-  /** Logits of the images `index`; keeps what `gradient` needs. */
+  /** Returns the logits of the images `index`, and stores in each layer the inputs that `gradient` needs. */
   forward(images, index) {
     let x = new Float32Array(index.length * this.size);
     index.forEach((image, i) => {
@@ -98,7 +98,7 @@ export class Classifier {
     return x;
   }
 
-  /** Mean cross-entropy of the images `index`; leaves its gradient in each layer's dw. */
+  /** Returns the mean cross-entropy of the images `index`, and writes its gradient into each layer's dw. */
   gradient(images, labels, index) {
     const { classes } = this;
     const logits = this.forward(images, index);
@@ -128,7 +128,7 @@ export class Classifier {
     return loss;
   }
 
-  /** One step of Adam (Kingma & Ba 2015; 0.9, 0.999). */
+  /** One step of Adam (Kingma & Ba 2015) with β₁ = 0.9, β₂ = 0.999. */
   adam(step, rate) {
     const [c1, c2] = [1 - 0.9 ** step, 1 - 0.999 ** step];
     for (const { w, dw, m, v } of this.layers) {
@@ -141,7 +141,10 @@ export class Classifier {
   }
 }
 
-/** Calls fn(patch, tap, pixel) for every run of `channels` values that a layer's patches [n·outSide², taps] take from x. */
+/**
+ * Calls fn(patchOffset, pixelOffset, channels) for every run of `channels` consecutive values that the patches [n·outSide², taps]
+ * of a layer copy from its input x [n, side, side, channels].
+ */
 function eachTap({ kernel, stride, pad, side, channels, outSide, taps }, n, fn) {
   for (let i = 0, row = 0; i < n; i++) {
     for (let oy = 0; oy < outSide; oy++) {
@@ -157,7 +160,7 @@ function eachTap({ kernel, stride, pad, side, channels, outSide, taps }, n, fn) 
   }
 }
 
-/** x [n, side, side, channels] → what each output sees [n·outSide², taps], the last a 1 for the bias. */
+/** x [n, side, side, channels] → the input window of each output [n·outSide², taps]; the last tap is 1, for the bias. */
 function patches(layer, x, n) {
   const out = new Float32Array(n * layer.outSide ** 2 * layer.taps);
   for (let i = layer.taps - 1; i < out.length; i += layer.taps) out[i] = 1;
@@ -167,7 +170,7 @@ function patches(layer, x, n) {
   return out;
 }
 
-/** The gradient of patches, summed where they were taken from: dx [n, side, side, channels]. */
+/** Gradient of patches [n·outSide², taps] → gradient of their input, summed over windows: dx [n, side, side, channels]. */
 function unpatched(layer, dpatches, n) {
   const dx = new Float32Array(n * layer.side ** 2 * layer.channels);
   eachTap(layer, n, (from, to, count) => {
@@ -176,7 +179,7 @@ function unpatched(layer, dpatches, n) {
   return dx;
 }
 
-/** c [m, n] += a [m, k]·b [k, n]: four rows of b at a time, none where a is 0, as after ReLU and on black. */
+/** c [m, n] += a [m, k]·b [k, n], four rows of b at a time. Skips zeros of a, which are frequent after ReLU and on black. */
 function multiply(a, b, c, m, k, n) {
   for (let i = 0; i < m; i++) {
     const ci = i * n;
@@ -192,14 +195,14 @@ function multiply(a, b, c, m, k, n) {
   }
 }
 
-/** a [m, n] → [n, m]. */
+/** Transposes a [m, n] to [n, m]. */
 function transpose(a, m, n) {
   const out = new Float32Array(m * n);
   for (let i = 0; i < m; i++) for (let j = 0; j < n; j++) out[j * m + i] = a[i * n + j];
   return out;
 }
 
-/** Numbers in [0, 1) by xorshift (Marsaglia 2003). `seed` is not 0. */
+/** A generator of numbers in [0, 1) by xorshift (Marsaglia 2003). `seed` must not be 0. */
 function uniform(seed) {
   let x = seed * 0x9e3779b9;
   return () => {

@@ -1,31 +1,32 @@
 /**
- * `npm run quality -- [MODEL] [options]`: how good a model's samples are, by a classifier trained on real images: the share that it
- * takes for the class they were drawn for, and the Fréchet distance of their features from those of real images. Real images, as
- * they are and through the model's tokenizer, stand beside. The classifier is trained once and kept in out/quality.
+ * `npm run quality -- [MODEL] [options]` measures the quality of a model's samples with a classifier that is trained on real images:
+ * the share of samples that it assigns to the class they were drawn for, and the Fréchet distance between the features of samples and
+ * of real images. The same figures of real images, before and after the model's tokenizer, are printed for comparison. The classifier
+ * is trained once and cached in out/quality.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Classifier, FEATURES } from './classifier.mjs';
-import { frechet, moments } from './frechet.mjs';
+import { FASHION_MNIST } from './data.mjs';
 import { build, install, root } from './setup.mjs';
 
-const KEPT = 'out/quality';
+const CACHE = 'out/quality';
 const HELP = `usage: npm run quality -- [MODEL] [options]
 
-  --data FOLDER                 IDX files (default /usr/share/datasets/fashion-mnist) or one sub-folder of images per class
-  --count N                     samples; image i has seed i, classes in turn (default 1000)
+  --data FOLDER                 IDX files (default ${FASHION_MNIST}) or one sub-folder of images per class
+  --count N                     samples; image i has seed i and class i modulo the number of classes (default 1000)
   --cfg-scale W                 guidance (default 1.5)
   --positions trained|authors   position rows as in training, or the authors' off-by-one (default trained)
   --device auto|webgpu|wasm     where to compute (default auto)
-  --dtype auto|f32|f16          how weights lie on a GPU (default auto)
+  --dtype auto|f32|f16          number format of weights on a GPU (default auto)
   --precision f32|mixed         of matrix products on a GPU (default f32)
   --dawn FLAG                   a Dawn instance flag; may be repeated
-  --against auto|webgpu|wasm    draw the same there too, all in float32, and compare the tokens
+  --against auto|webgpu|wasm    draw again on this device in float32, and compare the tokens
 `;
 
 const OPTIONS = {
-  data: { type: 'string', default: '/usr/share/datasets/fashion-mnist' },
+  data: { type: 'string', default: FASHION_MNIST },
   count: { type: 'string', default: '1000' },
   'cfg-scale': { type: 'string', default: '1.5' },
   positions: { type: 'string', default: 'trained' },
@@ -46,6 +47,7 @@ async function main() {
   build();
   const { AiM, AimImage, OptionError } = await import('aim-js');
   const { openData } = await import('aim-js/train');
+  const { frechetDistance, moments } = await import('../build/metrics.js');
 
   const model = positionals[0] ?? `${root}models/fashion-mnist`;
   const { device, dtype, precision, dawn, positions, against } = values;
@@ -63,7 +65,7 @@ async function main() {
 
   note(`drawing ${options.count} images on ${aim.device}`);
   const drawn = await aim.generate(options);
-  // As many real images of each class as samples, at most half of them; the rest is what all are compared with.
+  // Hold out as many real images of each class as there are samples, at most half. The others are the reference for all distances.
   const { held, rest } = split(test.labels, K, Math.min(Math.ceil(options.count / K), Math.floor(test.labels.length / K / 2)));
   const real = await Promise.all(held.map((i) => data.eval.image(i, { kind: 'eval' })));
   const codes = await aim.encode(real.map((image) => new AimImage({ width: size, height: size, data: image })));
@@ -84,40 +86,40 @@ async function main() {
       name,
       String(wanted.length),
       ...accuracies(seen, wanted, K),
-      frechet(moments(features, FEATURES), reference).toFixed(2),
+      frechetDistance(moments(features, FEATURES), reference, { onWarning: note }).toFixed(2),
     ];
   });
   const names = ['', 'images', ...data.eval.classes, 'all', 'Fréchet distance'];
   const right = accuracies(all.labels, test.labels, K).at(-1);
   process.stdout.write(
     `${model} on ${aim.device}, dtype ${dtype}, precision ${precision}, guidance ${options.cfgScale}, ${positions} positions\n` +
-      `The classifier takes ${right} of all ${test.labels.length} test images for their class.\n\n${table([names, ...columns])}\n` +
-      `Shares are of images taken for the class they are of. Distances are of this classifier's ${FEATURES} features from those of the\n` +
-      `other ${rest.length} test images: those by other features are on another scale, and fewer images have larger ones.\n`,
+      `The classifier assigns ${right} of all ${test.labels.length} test images to their class.\n\n${table([names, ...columns])}\n` +
+      `Percentages are the shares of images that are assigned to their class. Distances compare ${FEATURES} features of this classifier with\n` +
+      `those of the other ${rest.length} test images. Other features give distances on another scale; fewer images give larger ones.\n`,
   );
   if (!against) return;
   const same = await compare(await AiM.fromPretrained(model, { device: against, dtype: 'f32', dawn }), options, drawn.tokens);
   process.stdout.write(`${same}\n`);
 }
 
-/** The classifier of these training images: kept from an earlier run, else trained now. */
+/** The classifier for these training images, from the cache of an earlier run or trained now. */
 async function classifier(train) {
   const { pixels, labels } = await load(train);
   const source = readFileSync(new URL('classifier.mjs', import.meta.url));
   const key = createHash('sha256').update(source).update(pixels).update(labels).digest('hex').slice(0, 16);
-  const file = `${KEPT}/classifier-${key}.f32`;
+  const file = `${CACHE}/classifier-${key}.f32`;
   const { size, classes } = train;
   if (existsSync(file)) return new Classifier(size, classes.length, new Float32Array(new Uint8Array(readFileSync(file)).buffer));
-  note(`training the classifier on ${labels.length} images, which is kept as ${file}`);
+  note(`training the classifier on ${labels.length} images; it is cached as ${file}`);
   const made = new Classifier(size, classes.length);
   made.train(pixels, labels, (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`));
-  mkdirSync(KEPT, { recursive: true });
+  mkdirSync(CACHE, { recursive: true });
   writeFileSync(`${file}.tmp-${process.pid}`, made.save());
   renameSync(`${file}.tmp-${process.pid}`, file);
   return made;
 }
 
-/** All images of a data set as grey bytes [n, size·size], and their labels. */
+/** All images of a data set as grey bytes [n, size·size], and their labels [n]. */
 async function load(data) {
   const per = data.size * data.size;
   const pixels = new Uint8ClampedArray(data.length * per);
@@ -125,7 +127,7 @@ async function load(data) {
   return { pixels, labels: Uint16Array.from({ length: data.length }, (_, i) => data.label(i)) };
 }
 
-/** Images [size·size, 3] in [-1, 1] → the grey bytes of all, as a PNG has them. */
+/** Images [size·size, 3] in [-1, 1] → grey bytes [n, size·size], rounded like those of a PNG. */
 function grey(images) {
   const per = images[0].length / 3;
   const out = new Uint8ClampedArray(images.length * per);
@@ -135,7 +137,7 @@ function grey(images) {
   return out;
 }
 
-/** The first `each` images of every class, and all others. */
+/** Indices of the first `each` images of every class (`held`) and of all others (`rest`). */
 function split(labels, K, each) {
   const seen = new Uint32Array(K);
   const [held, rest] = [[], []];
@@ -143,7 +145,7 @@ function split(labels, K, each) {
   return { held, rest };
 }
 
-/** The share of each class's images that are seen as that class, then of all. */
+/** For each class, then for all images together: the share whose assigned class `seen` is the class `wanted`, as text. */
 function accuracies(seen, wanted, K) {
   const [right, total] = [new Uint32Array(K + 1), new Uint32Array(K + 1)];
   wanted.forEach((label, i) => {
@@ -155,14 +157,14 @@ function accuracies(seen, wanted, K) {
   return Array.from(total, (n, row) => (n ? `${((100 * right[row]) / n).toFixed(1)}%` : '–'));
 }
 
-/** Columns of text side by side, the first to the left. */
+/** Columns of text side by side; the first is aligned to the left, the others to the right. */
 function table(columns) {
   const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
   const line = (row) => columns.map((cells, i) => (i ? cells[row].padStart(widths[i]) : cells[row].padEnd(widths[i]))).join('  ');
   return columns[0].map((_, row) => `${line(row)}\n`).join('');
 }
 
-/** Draws the same on another device and tells how many images have the same tokens. */
+/** Draws the same images on another device. Returns a sentence that says how many have the same tokens. */
 async function compare(aim, options, tokens) {
   const other = await aim.generate(options);
   const same = tokens.filter((codes, i) => codes.every((code, t) => code === other.tokens[i][t])).length;

@@ -1,9 +1,9 @@
-/** Rollup plugins that make the published bundles small. */
+/** Rollup plugins that reduce the size of the published bundles. */
 import { basename } from 'node:path';
 import MagicString from 'magic-string';
 import { minify as terser } from 'terser';
 
-/** Takes the error classes from another bundle, since `instanceof` has to hold whichever of the two throws. */
+/** Imports the error classes from another bundle, so that `instanceof` works for errors of both bundles. */
 export function errorsOf(bundle) {
   return {
     name: 'aim-errors-of',
@@ -14,8 +14,8 @@ export function errorsOf(bundle) {
 }
 
 /**
- * Minifies with terser. Unlike esbuild it leaves the comments that users' bundlers read where they are: pure annotations before
- * the specs of an op, so that a bundler may drop an op that nothing uses, and those in imports that only some runtimes have.
+ * Minifies with terser. Unlike esbuild, terser keeps the comments that users' bundlers read: pure annotations before the specs of an
+ * op, with which a bundler can remove unused ops, and the annotations of imports that exist in some runtimes only.
  *
  * @returns {import('rollup').Plugin}
  */
@@ -37,7 +37,7 @@ export function minify() {
   };
 }
 
-/** Puts `text(name)` on top of every entry. */
+/** Inserts `text(name)` at the top of every entry. */
 export function banner(text) {
   return {
     name: 'aim-banner',

@@ -1,4 +1,4 @@
-/** `npm start`: draws ten images of each class with the embedded model. Arguments go on to `aim generate`. */
+/** `npm start` draws ten images of each class with the embedded model. Its arguments are passed to `aim generate`. */
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { build, install, root } from './setup.mjs';
@@ -11,7 +11,7 @@ const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...defaults, .
   cwd: root,
   stdio: 'inherit',
 });
-process.on('SIGINT', () => {}); // Ctrl-C reaches the child, which ends in order.
+process.on('SIGINT', () => {}); // Ctrl-C reaches the child process, which cleans up and exits.
 child.on('exit', (code, signal) => {
   process.exitCode = code ?? (signal ? 1 : 0);
 });

@@ -1,14 +1,15 @@
 /**
  * Makes the data set of the studio's Train tab: the first 10,000 training and 1,000 test images of Fashion-MNIST as codes of the
- * embedded tokenizer, gzipped. To be run again when that tokenizer changes: `node scripts/studio-data.mjs [FOLDER OF IDX FILES]`.
+ * embedded tokenizer, gzipped. Run it again when that tokenizer changes: `node scripts/studio-data.mjs [FOLDER OF IDX FILES]`.
  */
 import { writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { AiM } from 'aim-js';
 import { encodeCodes, openData, tokenize } from 'aim-js/train';
+import { FASHION_MNIST } from './data.mjs';
 import { root } from './setup.mjs';
 
-const [folder = '/usr/share/datasets/fashion-mnist'] = process.argv.slice(2);
+const [folder = FASHION_MNIST] = process.argv.slice(2);
 const aim = await AiM.fromPretrained(`${root}models/fashion-mnist`);
 const { train, eval: held } = await openData(folder, { size: aim.config.image_size, classes: aim.classes });
 const first = (data, length) => ({ ...data, length });

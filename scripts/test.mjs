@@ -6,6 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { FASHION_MNIST } from './data.mjs';
 import { build, install, lint, root, types } from './setup.mjs';
 
 const SYSTEM = [
@@ -15,7 +16,7 @@ const SYSTEM = [
     use: 'the browser tests and a software Vulkan driver',
   },
   { package: 'libvulkan1', file: '/usr/lib/x86_64-linux-gnu/libvulkan.so.1', use: 'the Vulkan loader for Dawn' },
-  { package: 'dataset-fashion-mnist', file: '/usr/share/datasets/fashion-mnist', use: 'tests on real images' },
+  { package: 'dataset-fashion-mnist', file: FASHION_MNIST, use: 'tests on real images' },
 ];
 
 // Most of this is waiting for the network, so what needs no browser goes on meanwhile.

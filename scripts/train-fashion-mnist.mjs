@@ -1,13 +1,14 @@
 /**
- * `npm run train:fashion-mnist [DATA] [OUT]`: makes the embedded model anew. Tokenizer, codes, stage 2, float16 file and a grid of
- * 100 samples, by models/fashion-mnist/{tokenizer,model}.json. Run again after an interruption, it goes on.
+ * `npm run train:fashion-mnist [DATA] [OUT]` trains the embedded model from the start: tokenizer, codes, model, float16 export and a
+ * grid of 100 samples, with the options in models/fashion-mnist/{tokenizer,model}.json. After an interruption, run it again to continue.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { FASHION_MNIST } from './data.mjs';
 import { build, install, root } from './setup.mjs';
 
-const [from = '/usr/share/datasets/fashion-mnist', to = `${root}out/fashion-mnist`] = process.argv.slice(2);
+const [from = FASHION_MNIST, to = `${root}out/fashion-mnist`] = process.argv.slice(2);
 const [data, out] = [resolve(from), resolve(to)];
 const recipe = `${root}models/fashion-mnist`;
 
@@ -17,14 +18,14 @@ function aim(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-/** Trains into `run`, going on where there is a checkpoint, and returns the last one. */
+/** Trains into the folder `run`, from its latest checkpoint if it has one. Returns the path of the last checkpoint. */
 function train(stage, source, run, ...options) {
   const resume = existsSync(`${run}/latest`) ? ['--resume'] : [];
   aim('train', stage, source, '--config', `${recipe}/${stage}.json`, '--out', run, ...options, ...resume);
   return `${run}/${readFileSync(`${run}/latest`, 'utf8').trim()}`;
 }
 
-process.on('SIGINT', () => {}); // Ctrl-C reaches the child, which ends in order.
+process.on('SIGINT', () => {}); // Ctrl-C reaches the child process, which saves and exits.
 install();
 build();
 mkdirSync(out, { recursive: true });

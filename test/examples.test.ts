@@ -1,4 +1,4 @@
-/** The examples run as they stand. */
+/** Runs the examples unchanged. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const run = (...args: string[]) =>
   spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8', env: { ...process.env, VK_ICD_FILENAMES: '/none' } });
 
-it('generate.mjs', () => {
+it('generate.mjs writes four images', () => {
   const dir = mkdtempSync(join(tmpdir(), 'aim-example-'));
   const { status, stderr } = run('examples/generate.mjs', 'models/fashion-mnist', dir);
   expect(status, stderr).toBe(0);
@@ -22,14 +22,14 @@ it('generate.mjs', () => {
   rmSync(dir, { recursive: true });
 });
 
-it('train.mjs', () => {
+it('train.mjs reports its loss', () => {
   const dir = folderOf({ ...idxSet(64), ...idxSet(16, 't10k') });
   const { status, stdout, stderr } = run('examples/train.mjs', dir, '12');
   expect(status, stderr).toBe(0);
   expect(stdout).toMatch(/step 12: loss \d\.\d+, \d+ tokens\/s, held out \d/);
 });
 
-it('deno.ts', async ({ skip }) => {
+it('deno.ts type-checks and writes four images', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
   const types = await runProgram(found.deno, ['check', '--quiet', 'examples/deno.ts'], { cwd: root });
@@ -41,7 +41,7 @@ it('deno.ts', async ({ skip }) => {
   rmSync(dir, { recursive: true });
 });
 
-it.for(['script-tag', 'worker'])('%s.html', async (name, { skip }) => {
+it.for(['script-tag', 'worker'])('%s.html draws without errors', async (name, { skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const site = await serve({}, { '/examples/': join(root, 'examples/'), '/models/': join(root, 'models/') });
   const browser = await openChromium();

@@ -1,27 +1,29 @@
-/** Drawing into a gallery, for whoever draws: the Generate tab, and Inspect twice. */
+/** Draws images into a gallery; used by the Generate tab and by the comparison of the Inspect tab. */
 import type { AiM, GenerateOptions } from 'aim-js/worker';
+import { printable } from './dom.js';
 import type { Gallery } from './gallery.js';
 
-/** How often the images so far are decoded: on every token, as long as that takes no more time than drawing, or never. */
+/** When unfinished images are decoded: after every token, at most half of the time, or never. */
 export type Show = 'balanced' | 'every' | 'end';
 
 export interface Report {
-  /** The batch at work: images first … first + batch − 1 of all. */
+  /** The current batch: images first … first + batch − 1. */
   first: number;
   batch: number;
   count: number;
-  /** Its tokens that are visible, of all. Where nothing is shown before the end: those drawn. */
+  /** Tokens of the current batch that are visible. With 'end', tokens that are generated. */
   step: number;
   steps: number;
-  /** Images drawn, visible or not, counting parts, and what that took. */
+  /** Images generated so far, including fractions of the current batch, and the time since the start. */
   done: number;
   seconds: number;
 }
 
+/** The names of all classes, safe to show. */
 export const classNames = (aim: AiM): string[] =>
-  aim.classes ?? Array.from({ length: aim.config.num_classes }, (_, i) => `Class ${i}`);
+  aim.classes?.map(printable) ?? Array.from({ length: aim.config.num_classes }, (_, i) => `Class ${i}`);
 
-/** Draws `count` images of the classes, taken in turn. Rejects like `generate`; what was drawn until then stays visible. */
+/** Draws `count` images; image i has class `classes[i % classes.length]`. Rejects like `generate`; the images so far stay visible. */
 export async function drawInto(
   gallery: Gallery,
   aim: AiM,
@@ -35,15 +37,17 @@ export async function drawInto(
   const started = performance.now();
   gallery.clear(Math.sqrt(num_tokens));
   let report: Report = { first: 0, batch: 0, count, step: 0, steps: num_tokens, done: 0, seconds: 0 };
-  const tell = (news: Partial<Report>) => {
-    report = { ...report, ...news };
+  const update = (changes: Partial<Report>) => {
+    report = { ...report, ...changes };
     onReport(report);
   };
-  if (show !== 'end') gallery.onShown = (step) => tell({ step });
+  if (show !== 'end') gallery.onShown = (step) => update({ step });
+  /** Images that have a tile. */
   let begun = 0;
+  /** How long the last preview took, and when it ended. */
   let cost = 0;
-  let free = 0;
-  /** Tiles for a batch are made when it begins, so that many images never hold up the page at once. */
+  let previewed = 0;
+  /** Adds the tiles of a batch. Adding all tiles at the start would block the page when there are many images. */
   const begin = (first: number, batch: number) => {
     const planned = Array.from({ length: batch }, (_, i) => ({
       name: names[classes[(first + i) % classes.length]!]!,
@@ -59,17 +63,17 @@ export async function drawInto(
       async onStep({ step, steps, first, batch, preview }) {
         if (first + batch > begun) begin(first, batch);
         const seconds = (performance.now() - started) / 1000;
-        tell({ done: first + (batch * step) / steps, seconds, ...(show === 'end' && { step }) });
+        update({ done: first + (batch * step) / steps, seconds, ...(show === 'end' && { step }) });
         const whole = step === steps;
-        // The last batch comes whole as the result.
+        // The result of `generate` contains the last batch.
         if (whole && first + batch === count) return;
-        if (!whole && (show === 'end' || (show === 'balanced' && performance.now() - free < cost))) return;
+        if (!whole && (show === 'end' || (show === 'balanced' && performance.now() - previewed < cost))) return;
         const asked = performance.now();
-        const seen = await preview();
-        free = performance.now();
-        cost = free - asked;
-        if (whole) gallery.finish(first, seen);
-        else gallery.update(seen, step);
+        const preliminary = await preview();
+        previewed = performance.now();
+        cost = previewed - asked;
+        if (whole) gallery.finish(first, preliminary);
+        else gallery.update(preliminary, step);
       },
     });
     const seconds = (performance.now() - started) / 1000;

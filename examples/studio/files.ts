@@ -1,19 +1,19 @@
-/** What visitors give: dropped folders, chosen ones, zip files. All become files with their paths. */
-import type { Unzipped } from 'fflate';
+/** Files from the visitor: dropped, chosen or in a zip. Each is a File with its path. */
+import type { UnzipFileInfo, Unzipped } from 'fflate';
 
-/** A File and its path, the folder's own name first; a File of a dropped folder does not know its path itself. */
+/** A path, beginning with the name of the folder, and its File. The Files of a dropped folder do not have their paths themselves. */
 export type PathFile = readonly [path: string, file: File];
 
-/** Of an `<input type=file>`, with or without `webkitdirectory`. */
+/** The files of an `<input type=file>`, with or without `webkitdirectory`. */
 export const chosen = (input: HTMLInputElement): PathFile[] =>
   [...(input.files ?? [])].map((file) => [file.webkitRelativePath || file.name, file]);
 
-/** Everything dropped, folders searched. */
+/** All dropped files, including those inside dropped folders. */
 export async function dropped(transfer: DataTransfer): Promise<PathFile[]> {
-  // The list is empty after the first await.
+  // Start reading all items at once: the list is empty after the first await.
   const found = [...transfer.items].map((item): PathFile[] | Promise<PathFile[]> => {
     const [entry, file] = [item.webkitGetAsEntry(), item.getAsFile()];
-    // Files that another page put there have no entry.
+    // Files that a script put into the drop have no entry.
     return entry ? inside(entry) : file ? [[file.name, file]] : [];
   });
   return (await Promise.all(found)).flat();
@@ -26,11 +26,11 @@ async function inside(entry: FileSystemEntry): Promise<PathFile[]> {
   }
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   const found: FileSystemEntry[] = [];
-  // A reader gives its entries in parts, an empty one last.
+  // A reader returns some entries per call, and none at the end.
   for (;;) {
-    const part = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-    if (part.length === 0) break;
-    found.push(...part);
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    if (some.length === 0) break;
+    found.push(...some);
   }
   return (await Promise.all(found.map(inside))).flat();
 }
@@ -38,34 +38,73 @@ async function inside(entry: FileSystemEntry): Promise<PathFile[]> {
 const base = (path: string) => path.split('/').at(-1)!;
 
 const ZIP = /\.zip$/i;
+const PICTURE = /\.(png|jpe?g|webp|bmp|gif|avif)$/i;
+/** IDX files such as train-images-idx3-ubyte.gz, and the codes of `aim tokenize`. */
+const DATA_FILE = /-idx[13]-ubyte(\.gz)?$|\.safetensors$/i;
 
-/** Whether these are a checkpoint (a zip is taken for one) rather than images. */
 export const isCheckpoint = (files: readonly PathFile[]): boolean =>
   files.some(([path]) => ZIP.test(path) || base(path) === 'config.json');
 
-/** The files of a zip, where one is given in place of a folder. */
+export const pictures = (files: readonly PathFile[]): File[] =>
+  files.filter(([path]) => PICTURE.test(path)).map(([, file]) => file);
+
+/**
+ * What files are, by their names: a checkpoint (a zip is assumed to hold one), data to train on (a folder of pictures, IDX files or
+ * codes), single pictures without a folder, or something that the studio cannot use.
+ */
+export function kindOf(files: readonly PathFile[]): 'checkpoint' | 'data' | 'pictures' | 'unknown' {
+  if (isCheckpoint(files)) return 'checkpoint';
+  if (files.some(([path]) => DATA_FILE.test(path) || (path.includes('/') && PICTURE.test(path)))) return 'data';
+  return files.some(([path]) => PICTURE.test(path)) ? 'pictures' : 'unknown';
+}
+
+/**
+ * A zip may unpack to this many times its own size, or to MIN_UNPACKED bytes if that is more. Weights hardly shrink in a zip, so
+ * only a zip that was made to fill the memory is refused.
+ */
+const MAX_RATIO = 20;
+const MIN_UNPACKED = 64 * 2 ** 20;
+
+/** Returns the files of a zip if there is one among `files`, else `files`. Throws Error for a zip that is damaged or too large. */
 export async function unpacked(files: PathFile[]): Promise<PathFile[]> {
   const zip = files.find(([path]) => ZIP.test(path))?.[1];
   if (!zip) return files;
   let entries: Unzipped;
   try {
-    const { unzip } = await import('fflate');
-    const bytes = new Uint8Array(await zip.arrayBuffer());
-    entries = await new Promise((resolve, reject) => unzip(bytes, (error, all) => (error ? reject(error) : resolve(all))));
+    entries = await unzipped(zip);
   } catch (error) {
     throw new Error(`${zip.name} cannot be unpacked (${(error as Error).message}); download or zip it again.`, { cause: error });
   }
   return Object.entries(entries)
     .filter(([path]) => !path.endsWith('/'))
     .map(([path, bytes]) => {
-      // A folder's own name comes first; a zip may do without one.
+      // Paths begin with the name of a folder. Files at the top of a zip get the name of the zip.
       const full = path.includes('/') ? path : `${zip.name.replace(ZIP, '')}/${path}`;
       return [full, new File([bytes as Uint8Array<ArrayBuffer>], base(path))];
     });
 }
 
-/** The Files with the paths that `openData` and `fromPretrained` go by. */
-export const withPaths = (files: readonly PathFile[]): File[] =>
-  files.map(([path, file]) => Object.defineProperty(file, 'webkitRelativePath', { value: path }));
+async function unzipped(zip: File): Promise<Unzipped> {
+  const { unzip } = await import('fflate');
+  const bytes = new Uint8Array(await zip.arrayBuffer());
+  const pass = (filter: (file: UnzipFileInfo) => boolean) =>
+    new Promise<Unzipped>((resolve, reject) => unzip(bytes, { filter }, (error, all) => (error ? reject(error) : resolve(all))));
+  // The first pass only adds up the sizes. fflate never writes more bytes than the size that the directory of the zip gives.
+  let size = 0;
+  await pass(({ originalSize }) => {
+    size += originalSize;
+    return false;
+  });
+  if (size > Math.max(MIN_UNPACKED, MAX_RATIO * zip.size))
+    throw new Error(`its ${megabytes(zip.size)} would become ${megabytes(size)}, which no checkpoint does`);
+  return pass(() => true);
+}
 
+const megabytes = (n: number) => `${(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MB`;
+
+/** The Files with their paths as `openData` and `fromPretrained` read them. */
+export const withPaths = (files: readonly PathFile[]): File[] =>
+  files.map(([path, file]) => Object.defineProperty(file, 'webkitRelativePath', { value: path, configurable: true }));
+
+/** The name of the folder, or of the first file. */
 export const nameOf = (files: readonly PathFile[]): string => files[0]?.[0].split('/')[0] ?? '';

@@ -1,6 +1,6 @@
-/** Images while they are drawn: tokens appear one after the other, a pen shows the next, and a finished image can be saved. */
+/** A grid of images that shows tokens one by one, a square (the pen) where the next token will be, and saves finished images. */
 import type { AimImage } from 'aim-js/worker';
-import { download, element, slug } from './dom.js';
+import { download, element, printable, slug } from './dom.js';
 
 interface Tile {
   button: HTMLButtonElement;
@@ -12,26 +12,30 @@ interface Tile {
 }
 
 export interface Planned {
-  /** Of its class. */
+  /** Name of the class. */
   name: string;
   seed: number;
 }
 
-const stillness = matchMedia('(prefers-reduced-motion: reduce)');
+const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class Gallery {
-  /** Hears how many tokens of each image of the batch are visible, whenever that changes. */
+  /** Called with the number of visible tokens of each image of the batch, whenever it changes. */
   onShown: ((shown: number) => void) | undefined;
   private tiles: Tile[] = [];
   private side = 1;
-  /** Of the batch being drawn: its first tile, its size, and how many tokens are and shall be visible. */
+  /**
+   * The current batch: its first tile, its number of tiles, and the visible tokens. An animation that starts at time `start` takes
+   * `duration` ms to raise `shown` from `from` to `to`.
+   */
   private batch = { first: 0, count: 0, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
+  /** Time of the last update. */
   private arrived = 0;
   private frame = 0;
 
   constructor(private readonly root: HTMLElement) {}
 
-  /** Empties it for images of side × side tokens. */
+  /** Removes all tiles; the next images have side × side tokens. */
   clear(side: number): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
@@ -41,7 +45,7 @@ export class Gallery {
     this.root.replaceChildren();
   }
 
-  /** Adds tiles for the images to come, in the order of the batches. */
+  /** Adds tiles for the next batch; images are size × size pixels. */
   add(planned: readonly Planned[], size: number): void {
     this.settle();
     this.batch = { first: this.tiles.length, count: planned.length, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
@@ -52,7 +56,7 @@ export class Gallery {
       const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas);
       const tile: Tile = { button, canvas, name, seed };
       button.addEventListener('click', () => void save(tile));
-      const caption = element('span', { className: 'caption' }, element('b', {}, name), element('small', {}, String(seed)));
+      const caption = element('span', { className: 'caption' }, element('b', {}, name), element('small', {}, `seed ${seed}`));
       const item = element('li', {}, button, caption);
       this.root.append(item);
       return tile;
@@ -61,20 +65,20 @@ export class Gallery {
     this.paint(0);
   }
 
-  /** The batch as decoded after `step` tokens; those not visible yet appear one by one while the next are on their way. */
+  /** Takes the batch as decoded after `step` tokens. Its new tokens appear one by one until about the time of the next update. */
   update(images: readonly AimImage[], step: number): void {
     const now = performance.now();
     const { batch } = this;
     images.forEach((image, i) => {
       this.tiles[batch.first + i]!.pixels = image.toImageData();
     });
-    const duration = stillness.matches ? 0 : Math.min(600, now - this.arrived);
+    const duration = reducedMotion.matches ? 0 : Math.min(600, now - this.arrived);
     this.arrived = now;
     Object.assign(batch, { from: batch.shown, to: step, start: now, duration });
     if (!this.frame) this.frame = requestAnimationFrame((time) => this.animate(time));
   }
 
-  /** Images `first` and on as they came out, whole and ready to be saved. */
+  /** Takes finished images, beginning at tile `first`, and makes them saveable. */
   finish(first: number, images: readonly AimImage[]): void {
     for (const [i, image] of images.entries()) {
       const tile = this.tiles[first + i]!;
@@ -85,12 +89,12 @@ export class Gallery {
       tile.button.ariaLabel = `Save ${tile.name}, seed ${tile.seed}, as PNG`;
       tile.button.title = 'Save as PNG';
     }
-    // The batch at work is among them, or is them.
+    // The finished images include the current batch.
     this.batch.to = this.side ** 2;
     this.settle();
   }
 
-  /** No more comes: what has arrived is shown, and the pens go. */
+  /** Ends the animation: shows all tokens that have arrived, without the pens. */
   settle(): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
@@ -125,8 +129,8 @@ export class Gallery {
     this.frame = share < 1 ? requestAnimationFrame((time) => this.animate(time)) : 0;
   }
 
-  /** The first `shown` tokens of every image of the batch, and the pen where the next will be. */
-  private paint(shown: number, pen = !stillness.matches): void {
+  /** Paints the first `shown` tokens of every image of the batch, and the pen at the next token. */
+  private paint(shown: number, pen = !reducedMotion.matches): void {
     const { batch, side } = this;
     batch.shown = shown;
     const [x, y] = [shown % side, Math.floor(shown / side)];
@@ -151,14 +155,23 @@ async function save({ finished, name, seed }: Tile): Promise<void> {
   download(new Blob([png], { type: 'image/png' }), `${slug(name)}-${seed}.png`);
 }
 
-/** Images in one row, as one canvas. */
-export function strip(images: readonly AimImage[], label: string): HTMLCanvasElement {
+const narrow = matchMedia('(max-width: 760px)');
+
+/** Images of one size side by side on one canvas, in rows of ten, or of five in a narrow window. */
+export function strip(images: readonly ImageData[], label: string): HTMLCanvasElement {
   const { width, height } = images[0]!;
   const gap = Math.max(1, width >> 4);
-  const canvas = element('canvas', { width: images.length * (width + gap) - gap, height, role: 'img', ariaLabel: label });
+  const columns = narrow.matches ? 5 : 10;
+  const canvas = element('canvas', {
+    // Short rows keep their empty places, so that images have the same size in all strips.
+    width: columns * (width + gap) - gap,
+    height: Math.ceil(images.length / columns) * (height + gap) - gap,
+    role: 'img',
+    ariaLabel: printable(label),
+  });
   const context = canvas.getContext('2d')!;
   images.forEach((image, i) => {
-    context.putImageData(image.toImageData(), i * (width + gap), 0);
+    context.putImageData(image, (i % columns) * (width + gap), Math.floor(i / columns) * (height + gap));
   });
   return canvas;
 }

@@ -1,15 +1,48 @@
-/** The Generate tab: choose, draw, watch, save; and the model that the other tabs look at. */
+/** The Generate tab: settings, drawing and saving. It also owns the open model, which the other tabs use. */
 import { AiM, type CheckpointSource, type DeviceName } from 'aim-js/worker';
-import { announce, byId, deviceWords, element, messageOf, notify, setText, short } from './dom.js';
+import {
+  announce,
+  byId,
+  counted,
+  deviceWords,
+  element,
+  messageOf,
+  notify,
+  setText,
+  short,
+  showError,
+  showStatus,
+} from './dom.js';
 import { classNames, drawInto, type Report, type Show } from './drawing.js';
 import { chosen, nameOf, type PathFile, unpacked, withPaths } from './files.js';
 import { Gallery } from './gallery.js';
-import { bind, writeUrl } from './settings.js';
+import { bind, isDefault, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
 
-export const BUILT_IN = new URL('model/', document.baseURI).href;
-/** So many classes fit as buttons; more are typed. */
-const MOST_CHIPS = 40;
+/** Where a model comes from: an address or repository, the files of a folder, or the result of a training run on this page. */
+export type ModelSource = string | PathFile[] | { config: object; weights: Blob; classes?: string[] };
+
+export interface OpenedModel {
+  name: string;
+  from: ModelSource;
+}
+
+const BUILT_IN_URL = new URL('model/', document.baseURI).href;
+export const BUILT_IN: OpenedModel = { name: 'Fashion-MNIST, built in', from: BUILT_IN_URL };
+
+/** Models to open by a click. The sizes are those of the download. */
+const MODELS = [
+  { ...BUILT_IN, label: 'Fashion-MNIST', size: '12 MB, built in' },
+  { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB' },
+  { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB' },
+  { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB' },
+];
+
+/** Above this guidance the built-in model draws more noise than clothes. */
+const MAX_GUIDANCE = 3;
+
+/** Models with more classes than this have a text field for them instead of buttons. */
+const MAX_CHIPS = 40;
 
 const form = byId<HTMLFormElement>('settings');
 const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
@@ -19,38 +52,43 @@ const [address, openAddress] = [byId<HTMLInputElement>('address'), byId<HTMLButt
 const [status, rate, progress] = [byId('status'), byId('rate'), byId<HTMLProgressElement>('progress')];
 
 let model: AiM | undefined;
-let source: { name: string; from: CheckpointSource } = { name: 'Fashion-MNIST, built in', from: BUILT_IN };
+let source = BUILT_IN;
 let drawing: AbortController | undefined;
-/** Ends with the drawing. */
+/** Resolves at the end of the current drawing. */
 let drawn: Promise<void> = Promise.resolve();
 /** Whether the model has not drawn yet. */
 let fresh = false;
 let loading: AbortController | undefined;
-/** Of a model that is fetched from an address of the visitor's, who may not want to wait for it. */
+/** Stops the loading of a model from an address, which may take long. */
 let fetching: AbortController | undefined;
 const listeners: ((aim: AiM) => void)[] = [];
 
-/** Hears of every model that is loaded. */
+/** Calls `listener` with every model that is loaded. */
 export const onModel = (listener: (aim: AiM) => void): void => void listeners.push(listener);
 
-/** Loads a model in place of the present one, and draws with it. */
-export async function open(next: { name: string; from: CheckpointSource } = source): Promise<void> {
+/** The open model and where it came from; `aim` is undefined until the first model is loaded. */
+export const opened = (): OpenedModel & { aim: AiM | undefined } => ({ ...source, aim: model });
+
+/** Loads a model in place of the open one, and draws with it. */
+export async function open(next: OpenedModel = source): Promise<void> {
   loading?.abort();
   drawing?.abort();
   const mine = new AbortController();
   loading = mine;
-  const own = typeof next.from === 'string' && next.from !== BUILT_IN;
+  const own = typeof next.from === 'string' && next.from !== BUILT_IN_URL;
   fetching = own ? mine : undefined;
   openAddress.textContent = own ? 'Cancel' : 'Open';
   setDrawable(false);
-  status.classList.remove('error');
   const what = own ? next.name : 'the model';
-  setText(status, `Loading ${what}`);
+  showStatus(status, `Loading ${what}`);
+  // The list of models may be far below the status.
+  if (model) status.scrollIntoView({ block: 'nearest' });
   setText(rate, '');
   progress.value = 0;
   const before = model;
   try {
-    const aim = await AiM.fromPretrained(next.from, {
+    const files = Array.isArray(next.from) ? withPaths(next.from) : next.from;
+    const aim = await AiM.fromPretrained(files as CheckpointSource, {
       device: field('device').value as DeviceName,
       signal: mine.signal,
       onProgress({ loaded, total }) {
@@ -67,10 +105,9 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
     await drawn;
   } catch (error) {
     if (loading !== mine) return;
-    if (mine.signal.aborted) setText(status, `Stopped loading ${what}`);
+    if (mine.signal.aborted) showStatus(status, `Stopped loading ${what}`);
     else fail(error);
     setDrawable(model !== undefined);
-    byId('built-in').hidden = model !== undefined && source.from === BUILT_IN;
     return;
   } finally {
     if (loading === mine) {
@@ -86,10 +123,10 @@ export async function open(next: { name: string; from: CheckpointSource } = sour
   await drawFresh();
 }
 
-/** Loads a checkpoint that was dropped or chosen: its folder, or a zip of it. */
+/** Loads a checkpoint that was dropped or chosen: a folder, or a zip of one. */
 export async function openFiles(files: PathFile[]): Promise<void> {
   try {
-    await open({ name: nameOf(files), from: withPaths(await unpacked(files)) });
+    await open({ name: nameOf(files), from: await unpacked(files) });
   } catch (error) {
     fail(error);
   }
@@ -99,13 +136,37 @@ function showModel(aim: AiM): void {
   setText(byId('device'), deviceWords(aim.device));
   byId('device').dataset.backend = aim.backend;
   setText(byId('model-name'), `${source.name} · ${short(aim.parameters.model + aim.parameters.tokenizer)} parameters`);
-  byId('built-in').hidden = source.from === BUILT_IN;
-  void tellWhy(aim);
+  for (const button of byId('models').querySelectorAll('button'))
+    button.ariaCurrent = String(button.dataset.from === source.from);
+  const { num_tokens, image_size, vocab_size } = aim.config;
+  const patch = image_size / Math.sqrt(num_tokens);
+  setText(
+    byId('token-words'),
+    `Here a token stands for ${patch}×${patch} pixels, is one of ${vocab_size.toLocaleString('en')}, and ${num_tokens} make an image.`,
+  );
+  showGuidanceRange();
+  void explainDevice(aim);
   showChips(aim);
 }
 
-/** Why the CPU draws, where a visitor may have expected the GPU to. */
-async function tellWhy({ backend }: AiM): Promise<void> {
+/** Says which guidance is useful, and warns above that. */
+function showGuidanceRange(): void {
+  const builtIn = source.from === BUILT_IN_URL;
+  const range = byId('guidance-range');
+  const tooHigh = builtIn && field('guidance').valueAsNumber > MAX_GUIDANCE;
+  range.classList.toggle('error', tooHigh);
+  setText(
+    range,
+    tooHigh
+      ? `Above ${MAX_GUIDANCE} the built-in model draws noise.`
+      : builtIn
+        ? `1 to ${MAX_GUIDANCE} suits the built-in model.`
+        : '1.5 to 4 is usual.',
+  );
+}
+
+/** Says why the CPU draws where a visitor may have expected the GPU. */
+async function explainDevice({ backend }: AiM): Promise<void> {
   if (backend === 'webgpu' || field('device').value === 'wasm') return notify('');
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
   const why = !navigator.gpu
@@ -115,12 +176,12 @@ async function tellWhy({ backend }: AiM): Promise<void> {
     : adapter
       ? 'The only WebGPU adapter here is a software one, slower than WebAssembly'
       : 'This browser found no GPU for WebGPU';
-  notify(`${why}, so the CPU does the work: the same images, at a slower pace.`);
+  notify(`${why}, so the CPU draws: the same images, only slower.`, { once: true });
 }
 
 function showChips(aim: AiM): void {
   const names = classNames(aim);
-  const few = names.length <= MOST_CHIPS;
+  const few = names.length <= MAX_CHIPS;
   byId('chips').hidden = !few;
   byId('class-list').hidden = few;
   byId('chips').replaceChildren();
@@ -148,7 +209,7 @@ function showChips(aim: AiM): void {
   };
   chips.forEach((chip, i) => {
     chip.addEventListener('click', () => {
-      // Of all, this one alone; without the last one, all again, since nothing can be drawn of none.
+      // While all classes are chosen, a click chooses one. Removing the last one chooses all again.
       if (on.size === names.length) return choose([i]);
       const now = on.has(i) ? [...on].filter((k) => k !== i) : [...on, i];
       choose(now.length ? now : names.keys());
@@ -165,7 +226,7 @@ function showChips(aim: AiM): void {
 const noSuchClass = ({ config }: AiM): string =>
   `This model has no such class; use numbers from 0 to ${config.num_classes - 1}, or names.`;
 
-/** Class numbers of a list such as `9,Bag`, or undefined when one is unknown; all of them for `all`. */
+/** The class numbers of a list such as `9,Bag`; all classes for `all`; undefined if a class is unknown. */
 function resolve(list: string, names: readonly string[]): number[] | undefined {
   if (list.trim() === '' || list.trim() === 'all') return [...names.keys()];
   const indices = list.split(',').map((part) => {
@@ -176,14 +237,14 @@ function resolve(list: string, names: readonly string[]): number[] | undefined {
   return indices.every((i) => i >= 0 && i < names.length) ? indices : undefined;
 }
 
-/** Draws with a new model as soon as somebody looks. */
+/** Draws with a new model once the Generate tab is open. */
 async function drawFresh(): Promise<void> {
   if (!fresh || openTab() !== 'generate') return;
   fresh = false;
   await draw();
 }
 
-/** Draws with the settings as they are, in place of what is being drawn. */
+/** Draws with the current settings. Stops a drawing in progress. */
 export async function draw(): Promise<void> {
   drawing?.abort();
   await drawn;
@@ -199,7 +260,7 @@ async function drawNow(aim: AiM): Promise<void> {
   drawButton.classList.add('stop');
   saveAll.disabled = true;
   byId('gallery').ariaBusy = 'true';
-  status.classList.remove('error');
+  showStatus(status, 'Drawing');
   announce('Drawing.');
   let latest: Report | undefined;
   try {
@@ -227,7 +288,7 @@ async function drawNow(aim: AiM): Promise<void> {
       },
     );
     progress.value = 1;
-    const text = `${report.count} ${report.count === 1 ? 'image' : 'images'} in ${report.seconds.toFixed(report.seconds < 10 ? 2 : 1)} s`;
+    const text = `${counted(report.count, 'image')} in ${report.seconds.toFixed(report.seconds < 10 ? 2 : 1)} s`;
     setText(status, text);
     setText(rate, perSecond(report));
     announce(`${text}.`);
@@ -252,11 +313,9 @@ const perSecond = ({ done, seconds }: Report): string =>
   seconds > 0 ? `${(done / seconds).toFixed(done / seconds < 10 ? 2 : 0)} images/s` : '';
 
 function fail(error: unknown): void {
-  status.classList.add('error');
-  setText(status, messageOf(error));
+  showError(status, messageOf(error));
   setText(rate, '');
   progress.value = 0;
-  announce(messageOf(error));
 }
 
 function setDrawable(can: boolean): void {
@@ -264,8 +323,25 @@ function setDrawable(can: boolean): void {
   byId<HTMLButtonElement>('compare-draw').disabled = !can;
 }
 
+/** Fills the list of models to open by a click. */
+function showModels(): void {
+  byId('models').append(
+    ...MODELS.map(({ name, from, label, size }) => {
+      const button = element('button', { type: 'button' }, element('b', {}, label), element('small', {}, size));
+      button.dataset.from = from as string;
+      button.title = from === BUILT_IN_URL ? 'Draw with the built-in model' : `Download and open ${name}`;
+      button.addEventListener('click', () => void open({ name, from }));
+      return element('li', {}, button);
+    }),
+  );
+}
+
 export function startGenerate(): void {
   bind(form);
+  showModels();
+  const more = byId<HTMLDetailsElement>('more');
+  more.open = [...more.querySelectorAll<HTMLInputElement | HTMLSelectElement>('input, select')].some((c) => !isDefault(c));
+  field('guidance').addEventListener('input', showGuidanceRange);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     if (drawing) stop();
@@ -291,7 +367,6 @@ export function startGenerate(): void {
     if (name) void open({ name, from: name });
     else address.focus();
   });
-  byId('built-in').addEventListener('click', () => void open({ name: 'Fashion-MNIST, built in', from: BUILT_IN }));
   document.addEventListener('keydown', ({ key }) => {
     if (key !== 'Escape') return;
     fetching?.abort();

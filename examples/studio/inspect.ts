@@ -1,11 +1,13 @@
-/** The Inspect tab: what the model and the device are, and the two ways of counting positions beside each other. */
+/** The Inspect tab: the model and the device, pictures as tokens, and a comparison of two ways to add position embeddings. */
 import type { AiM } from 'aim-js/worker';
-import { announce, byId, deviceWords, element, messageOf, setText, short } from './dom.js';
+import { announce, byId, counted, deviceWords, element, messageOf, setText, short, showError, showStatus } from './dom.js';
 import { classNames, drawInto } from './drawing.js';
+import { chosen, pictures } from './files.js';
 import { Gallery } from './gallery.js';
+import { showReconstructions } from './reconstruct.js';
 import { bind, readUrl } from './settings.js';
 
-/** Parts of a model, each with the tensors that belong to it; the first that fits counts. */
+/** The parts of a model and the names of their tensors. A tensor belongs to the first part that matches. */
 const PARTS: [part: string, tensors: RegExp][] = [
   ['Token embedding and head (tied)', /word_embeddings/],
   ['Positions', /position_embeddings/],
@@ -61,7 +63,7 @@ export function inspect(aim: AiM): void {
   compared(false);
 }
 
-/** Until something is compared, a line tells what there will be. */
+/** Shows the comparison, or in its place a sentence that describes it. */
 function compared(is: boolean): void {
   byId('sides').hidden = !is;
   byId('compare-empty').hidden = is;
@@ -126,6 +128,7 @@ async function compare(): Promise<void> {
   const status = byId('compare-status');
   button.textContent = 'Stop';
   compared(true);
+  showStatus(status, 'Drawing');
   try {
     for (const positions of ['trained', 'authors'] as const) {
       const options = {
@@ -143,15 +146,44 @@ async function compare(): Promise<void> {
     setText(status, 'Six images each, the same seeds.');
     announce('Both are drawn.');
   } catch (error) {
-    setText(status, abort.signal.aborted ? 'Stopped' : messageOf(error));
+    if (abort.signal.aborted) showStatus(status, 'Stopped');
+    else showError(status, messageOf(error));
   } finally {
     comparing = undefined;
     button.textContent = 'Draw both';
   }
 }
 
+/** Shows pictures, at most ten of them, and what the tokenizer of the open model makes of them. */
+export async function showPictures(files: readonly File[]): Promise<void> {
+  const status = byId('tokens-status');
+  const root = byId('tokens-strip');
+  root.replaceChildren();
+  byId('tokens').scrollIntoView({ block: 'nearest' });
+  if (!model) return showError(status, 'No model is open yet; try again when it is loaded.');
+  const { num_tokens, vocab_size } = model.config;
+  try {
+    showStatus(status, 'Reading');
+    const shown = await showReconstructions(model, files, root);
+    if (shown === 0) return showError(status, `${files[0]?.name ?? 'The file'} is not a picture that this browser can read.`);
+    showStatus(
+      status,
+      `Top: ${shown === 1 ? 'the picture' : counted(shown, 'picture')}. Bottom: the same from ${num_tokens} tokens, ` +
+        `each one of ${vocab_size.toLocaleString('en')}.`,
+    );
+    announce('The pictures are shown as tokens.');
+  } catch (error) {
+    showError(status, messageOf(error));
+  }
+}
+
 export function startInspect(): void {
   bind(form);
+  byId<HTMLInputElement>('open-pictures').addEventListener('change', ({ target }) => {
+    const files = pictures(chosen(target as HTMLInputElement));
+    if (files.length) void showPictures(files);
+    (target as HTMLInputElement).value = '';
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void compare();

@@ -1,19 +1,22 @@
-/** The studio: AiM drawing, learning and explaining itself in one page. */
-import { byId, messageOf, notify } from './dom.js';
-import { dropped, isCheckpoint, type PathFile } from './files.js';
+/** The studio: a page that draws with AiM, trains it and shows how it is made. */
+import { announce, byId, counted, messageOf, notify } from './dom.js';
+import { dropped, kindOf, nameOf, type PathFile, pictures } from './files.js';
 import { onModel, openFiles, startGenerate } from './generate.js';
-import { inspect, startInspect } from './inspect.js';
+import { inspect, showPictures, startInspect } from './inspect.js';
 import { openTab, showTab, startTabs } from './tabs.js';
-import { startTrain, suggest, take } from './train.js';
+import { showTokenizer, startTrain, suggest, take } from './train.js';
 
 startTabs();
 startTrain();
 startInspect();
 onModel(inspect);
-onModel(({ backend }) => suggest(backend));
+onModel(({ backend }) => {
+  suggest(backend);
+  showTokenizer();
+});
 startGenerate();
 
-/** Files may be dropped anywhere: a checkpoint to draw with, or on the Train tab to go on from; all else is to be trained on. */
+/** Files can be dropped anywhere on the page. */
 const target = byId('panels');
 addEventListener('dragover', (event) => {
   event.preventDefault();
@@ -25,12 +28,36 @@ addEventListener('dragleave', (event) => {
 addEventListener('drop', (event) => {
   event.preventDefault();
   target.classList.remove('dropping');
-  if (event.dataTransfer) dropped(event.dataTransfer).then(given, (error) => notify(messageOf(error)));
+  if (event.dataTransfer) dropped(event.dataTransfer).then(use, (error) => notify(messageOf(error)));
 });
 
-function given(files: PathFile[]): void {
+/**
+ * Does with dropped files what their kind suggests: opens a checkpoint (on the Train tab: continues its run), takes a folder of
+ * pictures as data for training, and shows single pictures as tokens. Other files are refused.
+ */
+function use(files: PathFile[]): void {
   if (files.length === 0) return;
-  if (openTab() !== 'train' && isCheckpoint(files)) return void openFiles(files);
-  showTab('train');
-  take(files);
+  notify('');
+  switch (kindOf(files)) {
+    case 'checkpoint':
+      if (openTab() === 'train') take(files);
+      else void openFiles(files);
+      break;
+    case 'data':
+      showTab('train');
+      take(files);
+      break;
+    case 'pictures':
+      showTab('inspect');
+      void showPictures(pictures(files));
+      break;
+    default: {
+      const what = files.length === 1 ? nameOf(files) : `${nameOf(files)} and ${counted(files.length - 1, 'other file')}`;
+      const refusal =
+        `The studio cannot use ${what}. Drop a checkpoint (a folder or .zip), a folder with one sub-folder of pictures per class, ` +
+        'or a picture.';
+      notify(refusal);
+      announce(refusal);
+    }
+  }
 }

@@ -1,4 +1,4 @@
-/** Settings live in the URL: a control that differs from its default is a parameter named as the control. */
+/** Settings in the URL: each control whose value is not its default is a parameter with the name of the control. */
 
 type Control = HTMLInputElement | HTMLSelectElement;
 
@@ -7,11 +7,12 @@ const controls = (form: HTMLFormElement): Control[] =>
     (e): e is Control => (e instanceof HTMLInputElement || e instanceof HTMLSelectElement) && e.name !== '',
   );
 
-/** The value of a control, as a parameter; undefined for a radio button that is not chosen. */
+/** The value of a control as a URL parameter; undefined for a radio button that is not checked. */
 const value = (control: Control) =>
   control.type === 'radio' && !(control as HTMLInputElement).checked ? undefined : control.value;
 
-function isDefault(control: Control): boolean {
+/** Whether a control has its default value. */
+export function isDefault(control: Control): boolean {
   if (control instanceof HTMLSelectElement) {
     const chosen = [...control.options].find((o) => o.defaultSelected) ?? control.options[0];
     return control.value === chosen?.value;
@@ -19,7 +20,7 @@ function isDefault(control: Control): boolean {
   return control.type === 'radio' ? control.defaultChecked : control.value === control.defaultValue;
 }
 
-/** Puts the URL's parameters into the form; what a control cannot hold is left at its default. */
+/** Copies the URL's parameters into the form. A value that a control does not allow is ignored. */
 export function readUrl(form: HTMLFormElement): void {
   const parameters = new URLSearchParams(location.search);
   for (const control of controls(form)) {
@@ -32,7 +33,7 @@ export function readUrl(form: HTMLFormElement): void {
   }
 }
 
-/** Writes the form into the URL, which then opens the page as it is now; what is not valid (yet) stays as it was there. */
+/** Copies the form into the URL, so that the URL reopens the page with these settings. Invalid values are not copied. */
 export function writeUrl(form: HTMLFormElement): void {
   const parameters = new URLSearchParams(location.search);
   for (const control of controls(form)) {
@@ -44,7 +45,7 @@ export function writeUrl(form: HTMLFormElement): void {
   replace(parameters);
 }
 
-/** Sets one parameter, or takes it away. */
+/** Sets a parameter of the URL, or removes it. */
 export function setParameter(name: string, to: string | undefined): void {
   const parameters = new URLSearchParams(location.search);
   if (to === undefined) parameters.delete(name);
@@ -57,7 +58,7 @@ function replace(parameters: URLSearchParams): void {
   history.replaceState(null, '', `${location.pathname}${query && `?${query}`}${location.hash}`);
 }
 
-/** Brings a number within its bounds; what is none becomes the default. */
+/** Limits a number to the bounds of its control; text that is not a number becomes the default. */
 function correct(control: HTMLInputElement): void {
   if (control.type !== 'number' || control.validity.valid) return;
   const { min, max, step, defaultValue, valueAsNumber: n } = control;
@@ -65,7 +66,7 @@ function correct(control: HTMLInputElement): void {
   control.value = Number.isNaN(n) ? defaultValue : String(Math.min(Number(max), Math.max(Number(min), whole)));
 }
 
-/** Keeps the URL and the numbers beside sliders in step with the form, and its numbers within their bounds. */
+/** Reads the form from the URL, then updates the URL, the values beside sliders and out-of-bounds numbers on every change. */
 export function bind(form: HTMLFormElement): void {
   const show = () => {
     for (const slider of form.querySelectorAll<HTMLInputElement>('input[type=range]')) {

@@ -1,4 +1,4 @@
-/** Tabs by the ARIA pattern: one in the tab order, arrows move between them. The open one is in the URL. */
+/** Tabs as in the ARIA pattern: only the open tab is in the tab order, and arrow keys move between tabs. The URL names the open tab. */
 import { setParameter } from './settings.js';
 
 const tabs = [...document.querySelectorAll<HTMLButtonElement>('[role=tab]')];
@@ -6,7 +6,7 @@ const panel = (tab: HTMLElement) => document.getElementById(tab.getAttribute('ar
 
 const listeners: ((panel: string) => void)[] = [];
 
-/** Hears of every tab that is opened. */
+/** Calls `listener` with the id of the panel whenever a tab is opened. */
 export const onTab = (listener: (panel: string) => void): void => void listeners.push(listener);
 
 /** Shows the panel with this id. */

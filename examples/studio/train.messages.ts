@@ -1,9 +1,10 @@
-/** What goes between the Train tab and its worker. */
+/** Messages between the Train tab and its worker. */
 import type { TrainStep } from 'aim-js/train';
 import type { DeviceName } from 'aim-js/worker';
 import type { PathFile } from './files.js';
+import type { ModelSource } from './generate.js';
 
-/** What is trained: a fresh model of this shape, or (without) the weights at hand. */
+/** The shape of a new model. */
 export interface Shape {
   d_model: number;
   n_layer: number;
@@ -13,30 +14,31 @@ export interface Shape {
 export interface Start {
   type: 'start';
   device: DeviceName;
-  /** Folder of the embedded model, whose tokenizer is used. */
-  model: string;
-  /** Codes of the data set that comes with the studio, gzipped. */
+  /** The model whose tokenizer is used, and whose weights are fine-tuned if there is no shape. */
+  model: ModelSource;
+  /** Address of the data set that comes with the studio: gzipped codes of the built-in tokenizer. */
   codes: string;
-  /** Images in class folders, in place of that. */
+  /** The visitor's images in class folders, to be used instead of `codes`. */
   images: PathFile[] | undefined;
-  /** A checkpoint to go on from, in place of the embedded model. */
+  /** A checkpoint whose run is continued; it replaces `model`. */
   checkpoint: PathFile[] | undefined;
+  /** The shape of a new model; undefined to train the weights of `model` or `checkpoint`. */
   shape: Shape | undefined;
   options: { steps: number; batchSize: number; lr: number };
 }
 
-/** A run as the form shows it. */
+/** The settings of a run for the form. */
 export interface Run {
-  /** Of a run that was finished, `steps` are those to come. */
+  /** If the run was finished, `steps` is the number of steps to add. */
   options: Start['options'];
   shape: Pick<Shape, 'd_model' | 'n_layer'> & Pick<Shape['ssm_cfg'], 'd_state'>;
-  /** On images of the visitor's. */
+  /** Whether it trains on images of the visitor. */
   own: boolean;
 }
 
 export type ToTrainer = Start | { type: 'pause' } | { type: 'go-on' } | { type: 'save' } | { type: 'weights' };
 
-/** An AimImage as a message can carry it. */
+/** The data of an AimImage: a message cannot carry instances of classes. */
 export interface PlainImage {
   width: number;
   height: number;
@@ -59,12 +61,12 @@ export type FromTrainer =
       skipped: number;
       step: number;
       steps: number;
-      /** What a run that goes on has been trained with. */
+      /** The settings of a continued run. */
       run: Run | undefined;
-      /** The first of the data, as the tokenizer keeps them. */
+      /** The first images of the data after the tokenizer. */
       seen: PlainImage[];
     }
-  /** The checkpoint's run was trained on data that is not here. */
+  /** The checkpoint was trained on other data than is chosen. */
   | { type: 'other-data'; message: string; checkpoint: PathFile[] }
   | { type: 'steps'; steps: Progressed[] }
   | { type: 'samples'; step: number; images: PlainImage[] }

@@ -1,10 +1,11 @@
-/** The Train tab: chooses data and model, starts the training worker, and shows what it tells. */
+/** The Train tab: the choice of data and model, the state of the run, and the messages of the training worker. */
 import { AimImage, type DeviceName } from 'aim-js/worker';
 import { Chart } from './chart.js';
-import { announce, byId, deviceWords, download, element, setText, short } from './dom.js';
-import { chosen, isCheckpoint, nameOf, type PathFile } from './files.js';
+import { announce, byId, count, counted, deviceWords, download, element, setText, short, showError, showStatus } from './dom.js';
+import { chosen, isCheckpoint, kindOf, nameOf, type PathFile, pictures } from './files.js';
 import { strip } from './gallery.js';
-import { BUILT_IN, open } from './generate.js';
+import { BUILT_IN, open, opened } from './generate.js';
+import { showReconstructions } from './reconstruct.js';
 import { bind, writeUrl } from './settings.js';
 import { showTab } from './tabs.js';
 import type { FromTrainer, PlainImage, Run, Shape, Start, ToTrainer } from './train.messages.js';
@@ -15,15 +16,15 @@ const mamba2 = (d_model: number, n_layer: number, d_state: number): Shape => ({
   ssm_cfg: { layer: 'Mamba2', d_state, headdim: 64 },
 });
 
-/** The models to choose from, each with options under which it learns well. */
+/** The models to choose from, each with options that work well for it. */
 const SIZES: Record<string, { shape?: Shape; batch: number; rate: number; steps: number }> = {
   tiny: { shape: mamba2(64, 2, 32), batch: 16, rate: 4e-3, steps: 2000 },
   small: { shape: mamba2(128, 4, 64), batch: 32, rate: 2e-3, steps: 3000 },
   full: { shape: mamba2(256, 8, 128), batch: 64, rate: 1e-3, steps: 5000 },
   tune: { batch: 32, rate: 2e-4, steps: 1000 },
 };
-/** Rows of samples kept; when there are more, every other one goes. */
-const MOST_ROWS = 12;
+/** Most rows of samples. When there are more, every other row is removed. */
+const MAX_ROWS = 12;
 
 const form = byId<HTMLFormElement>('training');
 const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
@@ -31,21 +32,21 @@ const [startButton, endButton] = [byId<HTMLButtonElement>('start'), byId<HTMLBut
 const [status, rate, progress] = [byId('train-status'), byId('train-rate'), byId<HTMLProgressElement>('train-progress')];
 const chart = new Chart(byId('chart'));
 
-/** 'over': the run is finished or ended; its worker keeps it until the next start. */
+/** 'over': the run is finished or was ended. Its worker still has it, for downloads, until the next start. */
 type State = 'idle' | 'opening' | 'training' | 'pausing' | 'ending' | 'paused' | 'over';
 let state: State = 'idle';
 let worker: Worker | undefined;
 let images: PathFile[] | undefined;
-/** A checkpoint whose data is asked for. */
+/** A checkpoint that cannot continue before the visitor chooses its data. */
 let waiting: PathFile[] | undefined;
-/** The newest step of the run. */
+/** The latest step of the run. */
 let at = 0;
 
-/** Starts a run: from a checkpoint where one is given, else as the form says. */
+/** Starts a run: the continuation of a checkpoint if one is given, else a new run with the settings of the form. */
 function start(checkpoint?: PathFile[]): void {
   const own = field('data').value === 'folder';
   if (own && !images && !checkpoint) {
-    fail('Choose a folder first: one sub-folder of PNG or JPEG images per class, such as cats/ and dogs/.');
+    fail('Choose a folder first. It must have one sub-folder of pictures per class, such as cats and dogs.');
     return;
   }
   end();
@@ -61,7 +62,8 @@ function start(checkpoint?: PathFile[]): void {
   send({
     type: 'start',
     device: (byId<HTMLFormElement>('settings').elements.namedItem('device') as HTMLSelectElement).value as DeviceName,
-    model: BUILT_IN,
+    // The data set of the studio is stored as codes of the built-in tokenizer.
+    model: (own ? opened() : BUILT_IN).from,
     codes: new URL('data/fashion-mnist.safetensors.gz', document.baseURI).href,
     images: own ? images : undefined,
     checkpoint,
@@ -92,7 +94,6 @@ function become(next: State): void {
   byId('run-actions').hidden = next === 'idle' || next === 'opening';
   byId<HTMLFieldSetElement>('setup').disabled = !isFree();
   byId('busy').hidden = true;
-  status.classList.remove('error');
   if (isRunning()) return;
   setText(rate, '');
   setText(byId('figure-left'), '–');
@@ -101,7 +102,7 @@ function become(next: State): void {
 function receive(message: FromTrainer): void {
   switch (message.type) {
     case 'phase':
-      setText(status, message.text);
+      showStatus(status, message.text);
       progress.value = message.share ?? 0;
       break;
     case 'ready':
@@ -130,42 +131,44 @@ function receive(message: FromTrainer): void {
       break;
     }
     case 'error':
-      // What has been trained so far is still there.
+      // The trainer still has the weights of the last step.
       if (isRunning()) become('over');
       if (state === 'opening') fail(message.message);
-      else complain(message.message);
+      else showError(status, message.message);
   }
 }
 
 function stopped(finished: boolean, ended: boolean): void {
   become(finished || ended ? 'over' : 'paused');
-  const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${count(at)} ${at === 1 ? 'step' : 'steps'}`;
-  setText(status, ended && !finished ? `${text}; its checkpoint can be downloaded until the next start` : text);
+  const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${counted(at, 'step')}`;
+  showStatus(status, ended && !finished ? `${text}; its checkpoint can be downloaded until the next start` : text);
   announce(`${text}.`);
 }
 
+/** The model and the device of the run, for the status. */
 let about = '';
-const count = (n: number): string => n.toLocaleString('en');
 
 function ready(message: FromTrainer & { type: 'ready' }): void {
   const { device, parameters, classes, images: number, held, skipped, step, steps, run, seen } = message;
   if (run) showRun(run);
   at = step;
   about = `${short(parameters)} parameters · ${deviceWords(device)}`;
-  setText(status, `Training · ${about}`);
+  showStatus(status, `Training · ${about}`);
   setText(byId('figure-step'), `${count(step)} of ${count(steps)}`);
+  const own = field('data').value === 'folder';
+  const both = own && !run && isPreview();
   setText(
     byId('data-caption'),
-    `The data, as the tokenizer keeps it: ${count(number)} images of ${classes.length} ${classes.length === 1 ? 'class' : 'classes'}` +
-      `${held ? `, ${count(held)} held out` : ''}${skipped ? `; ${skipped} files could not be read` : ''}`,
+    `${both ? 'Your pictures, and below them the same as the model sees them' : 'The data as the model sees it'}: ${counted(number, 'image')} of ${counted(classes.length, 'class', 'classes')}` +
+      `${held ? `, ${count(held)} held out` : ''}${skipped ? `; ${counted(skipped, 'file')} could not be read` : ''}`,
   );
-  byId('data-strip').replaceChildren(strip(seen.map(image), 'The first images of the data'));
+  if (!both) byId('data-strip').replaceChildren(strip(seen.map(pixels), 'The first images of the data'));
   byId('data-card').hidden = false;
   become('training');
-  announce(step ? `Training goes on after ${count(step)} steps.` : 'Training has begun.');
+  announce(step ? `Training continues after ${count(step)} steps.` : 'Training has started.');
 }
 
-/** Puts what a checkpoint's run has been trained with into the form. */
+/** Copies the settings of a continued run into the form. */
 function showRun({ options, shape, own }: Run): void {
   const { steps, batchSize: batch, lr } = options;
   for (const [name, value] of Object.entries({ steps, batch, rate: lr })) field(name).value = String(value);
@@ -177,7 +180,7 @@ function showRun({ options, shape, own }: Run): void {
   writeUrl(form);
 }
 
-/** A checkpoint's run was trained on data that is not here: asks for its folder. */
+/** Asks for the folder of data that a checkpoint was trained on. */
 function askForData({ message, checkpoint }: FromTrainer & { type: 'other-data' }): void {
   fail(message);
   waiting = checkpoint;
@@ -196,12 +199,12 @@ function stepped(steps: Extract<FromTrainer, { type: 'steps' }>['steps']): void 
   setText(byId('figure-step'), `${count(step)} of ${count(all)}`);
   setText(byId('figure-loss'), loss.toFixed(3));
   setText(byId('figure-left'), duration(secondsLeft));
-  if (state === 'training') setText(status, `Training · ${about}`);
+  if (state === 'training') showStatus(status, `Training · ${about}`);
   setText(rate, `${count(Math.round(imagesPerSecond))} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
   progress.value = step / all;
 }
 
-const image = (plain: PlainImage) => new AimImage(plain);
+const pixels = (plain: PlainImage): ImageData => new AimImage(plain).toImageData();
 
 function sampled(step: number, drawn: PlainImage[]): void {
   const list = byId('samples');
@@ -210,13 +213,13 @@ function sampled(step: number, drawn: PlainImage[]): void {
     'li',
     {},
     element('span', { className: 'step' }, count(step)),
-    strip(drawn.map(image), `Samples after ${step} steps`),
+    strip(drawn.map(pixels), `Samples after ${step} steps`),
   );
   if (list.firstElementChild?.firstElementChild?.textContent === row.firstElementChild!.textContent)
     list.firstElementChild.remove();
   list.prepend(row);
-  // The first and the newest stay.
-  if (list.children.length > MOST_ROWS)
+  // The first and the latest row stay.
+  if (list.children.length > MAX_ROWS)
     [...list.children].forEach((li, i, all) => void (i % 2 && i < all.length - 1 && li.remove()));
 }
 
@@ -225,33 +228,73 @@ const duration = (seconds: number): string =>
 
 function fail(text: string): void {
   end();
-  complain(text);
+  showError(status, text);
 }
 
-function complain(text: string): void {
-  status.classList.add('error');
-  setText(status, text);
-  announce(text);
-}
-
-/** Takes what is dropped or chosen: a checkpoint goes on, anything else is data for the next run. */
+/** Takes dropped or chosen files: continues the run of a checkpoint, or uses other files as data for the next run. */
 export function take(files: PathFile[]): void {
   if (files.length === 0) return;
   if (!isFree()) {
     byId('busy').hidden = false;
   } else if (isCheckpoint(files)) {
     start(files);
+  } else if (kindOf(files) === 'unknown') {
+    showError(status, `${nameOf(files)} has no pictures. Choose a folder with one sub-folder of pictures per class.`);
   } else {
     images = files;
     field('data').value = 'folder';
-    setText(byId('folder-name'), `${nameOf(files)}: ${count(files.length)} files`);
+    setText(byId('folder-name'), `${nameOf(files)}: ${counted(files.length, 'file')}`);
     writeUrl(form);
+    showTokenizer();
     if (waiting) start(waiting);
-    else setText(status, `${nameOf(files)} is chosen. Its images are cut to squares and tokenized when training starts.`);
+    else showStatus(status, `${nameOf(files)} is chosen. See below what the tokenizer keeps of it, then start.`);
   }
 }
 
-/** The size to begin with where the URL names none: what suits the device. */
+/** Says which tokenizer the chosen data will pass through, and what that means for it. Shows the visitor's pictures again. */
+export function showTokenizer(): void {
+  const own = field('data').value === 'folder';
+  const { name, aim } = opened();
+  byId('tokenizer-note').hidden = !own;
+  setText(byId('tune-words'), `Starts from the weights of ${own && name !== BUILT_IN.name ? name : 'the built-in model'}`);
+  if (!own && isPreview()) byId('data-card').hidden = true;
+  if (!own || !aim) return;
+  const { image_size: size } = aim.config;
+  setText(
+    byId('tokenizer-note'),
+    name === BUILT_IN.name
+      ? `Your pictures become grey squares of ${size}×${size} pixels: the tokenizer of the built-in model knows nothing but clothes ` +
+          'in grey. To keep colours and detail, open a model of colour images in Generate first; its tokenizer is used then.'
+      : `Your pictures become squares of ${size}×${size} pixels and pass through the tokenizer of ${name}.`,
+  );
+  if (images && isFree()) void preview(images);
+}
+
+/** Whether the card of the data shows pictures of a folder with their reconstructions. */
+const isPreview = (): boolean => byId('data-strip').childElementCount === 2;
+
+/** Counts previews, so that a late one does not replace a newer one. */
+let previews = 0;
+
+/** Shows some of the chosen pictures before and after the tokenizer. */
+async function preview(files: PathFile[]): Promise<void> {
+  const { aim } = opened();
+  const found = pictures(files);
+  if (!aim || found.length === 0) return;
+  const mine = ++previews;
+  const root = element('div');
+  // The model may be replaced meanwhile; its successor calls this again.
+  const shown = await showReconstructions(aim, found, root).catch(() => 0);
+  if (mine !== previews || !isFree() || shown === 0) return;
+  setText(
+    byId('data-caption'),
+    'Your pictures, and below them what the tokenizer keeps: the model learns to draw the lower ones',
+  );
+  byId('data-strip').replaceChildren(...root.children);
+  byId('data-card').hidden = false;
+}
+
+/** Chooses a size of model that suits the device, unless the URL names one. */
 export function suggest(backend: string): void {
   if (state !== 'idle' || new URLSearchParams(location.search).has('size')) return;
   const size = backend === 'webgpu' ? 'small' : 'tiny';
@@ -259,7 +302,7 @@ export function suggest(backend: string): void {
   preset();
 }
 
-/** Puts the options that suit the size into the form, as its defaults. */
+/** Sets the options of the chosen size as the defaults of the form. */
 function preset(): void {
   const { steps, batch, rate: lr } = SIZES[field('size').value]!;
   for (const [name, value] of Object.entries({ steps, batch, rate: lr })) {
@@ -272,7 +315,9 @@ function preset(): void {
 export function startTrain(): void {
   bind(form);
   preset();
+  showTokenizer();
   form.addEventListener('change', ({ target }) => {
+    if ((target as HTMLInputElement).name === 'data') showTokenizer();
     if ((target as HTMLInputElement).name !== 'size') return;
     preset();
     writeUrl(form);
@@ -290,7 +335,7 @@ export function startTrain(): void {
   endButton.addEventListener('click', () => {
     if (state === 'opening') {
       end();
-      setText(status, 'Ended before it began');
+      showStatus(status, 'Ended before the first step');
     } else if (state === 'paused') {
       stopped(false, true);
     } else {

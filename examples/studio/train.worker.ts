@@ -1,4 +1,4 @@
-/** Trains stage 2 in a worker of its own: opens the data, runs the trainer, draws samples in between, packs checkpoints. */
+/** The training worker: opens the data, trains the model (stage 2), draws samples in between and packs checkpoints. */
 import { AiM, type AimImage, type CheckpointSource } from 'aim-js';
 import {
   type Codes,
@@ -24,7 +24,7 @@ let aim: AiM;
 let trainer: Trainer;
 let going = false;
 let pauseAsked = false;
-/** What is asked for while a step runs; done between steps. */
+/** Requests that arrived during a step; they run between steps. */
 const jobs: (() => Promise<void>)[] = [];
 
 globalThis.addEventListener('message', ({ data }: MessageEvent<ToTrainer>) => {
@@ -57,7 +57,7 @@ function between(job: () => Promise<void>): void {
   else guarded(job);
 }
 
-/** Gets everything ready; false where the data of the run to go on with is not here, which the page is told. */
+/** Prepares the trainer. Returns false, after telling the page, if a checkpoint was trained on other data than is chosen. */
 async function open(start: Start): Promise<boolean> {
   const { device, model, checkpoint, shape, options } = start;
   post({ type: 'phase', text: checkpoint ? 'Opening the checkpoint' : 'Loading the tokenizer' });
@@ -65,9 +65,9 @@ async function open(start: Start): Promise<boolean> {
   const saved = files?.some((f) => f.name === 'state.json') ? await openCheckpointFolder(files) : undefined;
   if (saved && (saved.state.options as { stage?: string } | undefined)?.stage !== 'model')
     throw new Error(
-      'This checkpoint is of a tokenizer run; the studio trains the model: go on with `aim train tokenizer --resume`.',
+      'This checkpoint belongs to the training of a tokenizer, which the studio cannot continue; use `aim train tokenizer --resume`.',
     );
-  const base: CheckpointSource = files ?? model;
+  const base = files ?? ((Array.isArray(model) ? withPaths(model) : model) as CheckpointSource);
   aim = await AiM.fromPretrained(base, { device });
   const found = await dataFor(start, saved);
   if (typeof found === 'string') {
@@ -114,8 +114,8 @@ const shapeOf = ({ config: { d_model, n_layer, mixer } }: AiM) => ({ d_model, n_
 type Found = { codes: Codes; skipped: number; own: boolean };
 
 /**
- * The data to train on: what is chosen or, for a run that goes on, whichever of that and the built-in set it was trained on.
- * When it was neither, what to tell the visitor.
+ * The data to train on: the chosen data or, for a continued run, whichever of the chosen and the built-in data it was trained on.
+ * Returns a message for the visitor if it was trained on neither.
  */
 async function dataFor({ images, codes: url }: Start, saved: SavedCheckpoint | undefined): Promise<Found | string> {
   const own = images && (await openData(withPaths(images), { size: aim.config.image_size }));
@@ -126,23 +126,23 @@ async function dataFor({ images, codes: url }: Start, saved: SavedCheckpoint | u
   if (own && trainedOn(saved, own, builtIn)) return tokenized(own);
   if (trainedOn(saved, provided, builtIn)) return { codes: builtIn, skipped: 0, own: false };
   const { num_classes, image_size } = aim.config;
-  const had = listed(saved.classes ?? Array.from({ length: num_classes }, (_, k) => String(k)));
+  const names = listed(saved.classes ?? Array.from({ length: num_classes }, (_, k) => String(k)));
   const has = `${own ? 'the folder chosen' : 'Fashion-MNIST'} has ${listed(classesOf(own || provided))}`;
   return (
-    `This run was trained on another data set: ${had}, in images of ${image_size}×${image_size} pixels; ${has}. ` +
-    'Choose the folder of its images, and it goes on.'
+    `This run was trained on another data set: ${names}, in images of ${image_size}×${image_size} pixels; ${has}. ` +
+    'Choose the folder of its images to continue.'
   );
 }
 
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
 
-/** Whether the run's data had these classes and, of codes, this size. */
+/** Whether a run can have been trained on this data: its classes have the same names and its codes the same size. */
 function trainedOn({ classes }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
   const { num_classes, num_tokens, vocab_size } = aim.config;
   const names = classesOf(data);
   if (names.length > num_classes) return false;
   if (data.kind === 'codes' && (data.codes.tokens !== num_tokens || data.codes.vocabulary !== vocab_size)) return false;
-  // A fine-tuned model keeps the built-in names of the classes that its data lacks.
+  // In a fine-tuned model, classes that its data does not have keep their built-in names.
   const named = Array.from({ length: num_classes }, (_, k) => names[k] ?? builtIn.classes[k]);
   return classes ? classes.every((name, k) => name === named[k]) : names.length === num_classes;
 }
@@ -151,7 +151,7 @@ function trainedOn({ classes }: SavedCheckpoint, data: Data, builtIn: Codes): bo
 const listed = (classes: readonly string[]): string =>
   `${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''})`;
 
-/** Whether a run has taken all its steps, so that the form's come on top. */
+/** Whether a run is finished. If it continues, the steps of the form are added. */
 const isOver = ({ state }: SavedCheckpoint): boolean => state.step >= (state.options as Trainer['options']).steps;
 
 async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, options: Start['options']): Promise<Trainer> {
@@ -168,7 +168,7 @@ async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, opt
     batchSize,
     model: aim,
     data: codes,
-    // The rate stays as it is, so that a run can be ended, or seen to learn, at any step.
+    // With a constant learning rate a run can be ended at any step.
     schedule: 'constant',
     warmup: Math.min(20, options.steps - 1),
     evalEvery: 100,
@@ -183,10 +183,10 @@ async function loaded(url: string): Promise<Codes> {
   const response = await fetch(url).catch((error: Error) => error);
   if (response instanceof Error || !response.ok) {
     const why = response instanceof Error ? response.message : response.status;
-    throw new Error(`The data set cannot be loaded (${why}). Reload the page, or train on a folder of yours.`);
+    throw new Error(`The data set cannot be loaded (${why}). Reload the page, or train on your own images.`);
   }
   const bytes = new Uint8Array(await response.arrayBuffer());
-  // Some servers declare a .gz file as an encoding, which the browser has then undone.
+  // Some servers send a .gz file with a content encoding, so that the browser has already unzipped it.
   return readCodes(bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes);
 }
 
@@ -199,8 +199,8 @@ async function tokenized(data: Data): Promise<Found> {
   return { codes, skipped: data.train.skipped.length, own: true };
 }
 
-/** The steps to come. The last is not begun before the one before it is told, so that a pause till then leaves it to do. */
-async function* stepsToCome() {
+/** The remaining steps. The last step starts only after the one before it was reported, so that a run can be paused before it. */
+async function* remainingSteps() {
   yield* trainer.run({ until: trainer.options.steps - 1 });
   yield* trainer.run();
 }
@@ -210,29 +210,29 @@ async function train(): Promise<void> {
   going = true;
   pauseAsked = false;
   let sampled = await samples();
-  let kept: Progressed[] = [];
-  let told = 0;
-  const tell = () => {
-    if (kept.length) post({ type: 'steps', steps: kept });
-    kept = [];
-    told = performance.now();
+  let unreported: Progressed[] = [];
+  let reportedAt = 0;
+  const report = () => {
+    if (unreported.length) post({ type: 'steps', steps: unreported });
+    unreported = [];
+    reportedAt = performance.now();
   };
-  for await (const step of stepsToCome()) {
-    kept.push(progressed(step));
-    if (performance.now() - told > 100) tell();
-    // From here training would go on, should the GPU device be lost.
+  for await (const step of remainingSteps()) {
+    unreported.push(progressed(step));
+    if (performance.now() - reportedAt > 100) report();
+    // If the GPU device is lost, training continues from here.
     if (step.eval) await trainer.keep();
     while (jobs.length) await jobs.shift()!();
-    // Samples take a tenth of the time, or less.
+    // Drawing samples takes at most about a tenth of the time.
     if (performance.now() - sampled.at > Math.max(1000, 10 * sampled.cost) && step.step < step.steps) {
-      tell();
+      report();
       sampled = await samples();
     }
     if (pauseAsked) break;
   }
-  // The device is ahead by a step: what is shown, drawn and saved now is all of the same step.
-  for await (const step of trainer.run({ until: trainer.step })) kept.push(progressed(step));
-  tell();
+  // The device is one step ahead. Report that step too, so that chart, samples and checkpoint are of the same step.
+  for await (const step of trainer.run({ until: trainer.step })) unreported.push(progressed(step));
+  report();
   await samples();
   going = false;
   while (jobs.length) await jobs.shift()!();
@@ -249,7 +249,7 @@ const progressed = ({ step, steps, loss, imagesPerSecond, tokensPerSecond, secon
   ...(held && { held: held.loss! }),
 });
 
-/** One image of each of the first ten classes, of the same seeds every time. */
+/** Draws one image of each of the first ten classes, with the same seeds every time. */
 async function samples(): Promise<{ at: number; cost: number }> {
   const { step } = trainer;
   const from = performance.now();
@@ -262,7 +262,7 @@ async function samples(): Promise<{ at: number; cost: number }> {
 
 const plain = ({ width, height, data }: AimImage): PlainImage => ({ width, height, data });
 
-/** The checkpoint folder of `aim train`, as one zip. */
+/** Posts a checkpoint folder as `aim train` writes it, in a zip. */
 async function save(): Promise<void> {
   const folder = `step-${String(trainer.step).padStart(8, '0')}`;
   const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -271,7 +271,7 @@ async function save(): Promise<void> {
     chunks.push(chunk as Uint8Array<ArrayBuffer>);
   });
   for (const { name, data } of checkpointFiles(trainer.checkpoint())) {
-    // Weights hardly shrink, so they are only put together.
+    // Weights hardly shrink, so they are stored without compression.
     const entry = new ZipPassThrough(`${folder}/${name}`);
     zip.add(entry);
     if (data instanceof Uint8Array) entry.push(data);
@@ -282,7 +282,7 @@ async function save(): Promise<void> {
   post({ type: 'checkpoint', name: `aim-${folder}.zip`, zip: new Blob(chunks, { type: 'application/zip' }) });
 }
 
-/** The weights alone, for the Generate tab. */
+/** Posts the weights, for the Generate tab. */
 async function weights(): Promise<void> {
   const { step } = trainer;
   const parts = trainer.checkpoint();

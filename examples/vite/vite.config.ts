@@ -1,5 +1,5 @@
 export default {
-  // Served as they are: here the models that come with the package; a project of yours has its model in `public`.
+  // The folder of files that Vite serves unchanged: here the models of the package. Put your own model into `public` instead.
   publicDir: 'node_modules/aim-js/models',
   build: { target: 'es2022' },
 };

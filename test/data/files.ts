@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path';
 import { encode as encodePng } from 'fast-png';
 import jpeg from 'jpeg-js';
 import { afterAll } from 'vitest';
+import { FASHION_MNIST } from '../../scripts/data.mjs';
 
-export const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
+export { FASHION_MNIST };
 export const NO_FASHION_MNIST = 'Fashion-MNIST is not here (Debian package dataset-fashion-mnist)';
 
 export type Files = Record<string, Uint8Array | string>;

@@ -1,4 +1,4 @@
-/** The studio as a visitor has it: static files below a path, in Chromium, mostly on WASM (the software GPU is slow). */
+/** The studio in Chromium, as static files below a path, mostly on WASM because the software GPU is slow. */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { request } from 'node:http';
@@ -13,7 +13,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { buildStudio } from '../../scripts/studio.mjs';
 import { openCheckpointFolder } from '../../src/train/folder.js';
 import { fileListOf, folderOf, grey, png } from '../data/files.js';
-import { NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './site.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './site.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
@@ -30,7 +30,7 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-studio-'));
   await buildStudio(dir);
   const index = { body: readFileSync(`${dir}/index.html`), type: 'text/html' };
-  // Below a path and without any header of its own, as on GitHub Pages.
+  // Below a path and without headers of its own, as on GitHub Pages.
   site = await serve({ '/user/studio/': index }, { '/user/studio/': `${dir}/` });
   browser = await openChromium();
 });
@@ -47,7 +47,7 @@ afterEach(async () => {
   expect(errors).toEqual([]);
 });
 
-/** Opens the studio; what the page or one of its workers asks for in vain is an error, too. */
+/** Opens the studio. Failed requests of the page and its workers count as errors. */
 async function visit(query = '', studio = `${site.url}/user/studio/`): Promise<void> {
   ({ page, errors } = await openPage(browser, 'about:blank'));
   page.setDefaultTimeout(PATIENCE);
@@ -57,7 +57,7 @@ async function visit(query = '', studio = `${site.url}/user/studio/`): Promise<v
   await page.goto(studio + query);
 }
 
-/** Waits until an element's text matches, and gives it. */
+/** Waits until the text of an element matches, and returns the text. */
 async function text(selector: string, wanted: RegExp): Promise<string> {
   const found = page.locator(selector, { hasText: wanted });
   await found.waitFor({ state: 'attached' });
@@ -67,7 +67,7 @@ async function text(selector: string, wanted: RegExp): Promise<string> {
 const search = () => page.evaluate(() => location.search);
 const drawn = () => text('#status', /images? in [\d.]+ s/);
 
-/** The pixels of a gallery's image. */
+/** The RGBA pixels of image i of a gallery. */
 const pixels = (gallery: string, i: number): Promise<number[]> =>
   page.evaluate(
     ([gallery, i]) => {
@@ -77,7 +77,7 @@ const pixels = (gallery: string, i: number): Promise<number[]> =>
     [gallery, i] as const,
   );
 
-/** Drops files and folders of the disk on the page, as from a desktop. */
+/** Drops files and folders of the disk on the page, as a file manager does. */
 async function drop(...files: string[]): Promise<void> {
   const devtools = await page.context().newCDPSession(page);
   const data = { items: [], files, dragOperationsMask: 1 };
@@ -86,8 +86,8 @@ async function drop(...files: string[]): Promise<void> {
   await devtools.detach();
 }
 
-/** Keeps what an element says from now on; the function gives it. */
-async function said(selector: string): Promise<() => Promise<string[]>> {
+/** Records the texts of an element from now on. The returned function gives them. */
+async function recorded(selector: string): Promise<() => Promise<string[]>> {
   const list = await page.evaluateHandle((selector) => {
     const list: string[] = [];
     const target = document.querySelector(selector)!;
@@ -99,14 +99,14 @@ async function said(selector: string): Promise<() => Promise<string[]>> {
 
 const pressed = () => page.locator('#chips [aria-pressed=true]').allTextContents();
 
-/** What `act` downloads. */
+/** The file that `act` downloads. */
 async function downloaded(act: () => Promise<void>): Promise<{ name: string; bytes: Uint8Array<ArrayBuffer> }> {
   const [file] = await Promise.all([page.waitForEvent('download'), act()]);
   return { name: file.suggestedFilename(), bytes: new Uint8Array(readFileSync(await file.path())) };
 }
 
 describe('Generate', () => {
-  /** Notes how much of the first image is visible, the pen left out, and what the status says then, whenever the page is painted. */
+  /** Records at every animation frame how many pixels of the first image are visible, without the pen, and the status. */
   const watch = () =>
     page.evaluate(() => {
       const seen: [pixels: number, status: string][] = [];
@@ -122,10 +122,10 @@ describe('Generate', () => {
       look();
     });
   const watched = () => page.evaluate('seen') as Promise<[pixels: number, status: string][]>;
-  /** A token is 4×4 pixels. */
+  /** Pixels of n tokens of 4×4 pixels. */
   const token = (n: number) => 16 * n;
 
-  it('draws one image of each class at once, token by token', async () => {
+  it('draws one image of each class on loading, token by token', async () => {
     await visit('?device=wasm&show=every');
     await watch();
     expect(await drawn()).toMatch(/^10 images/);
@@ -146,16 +146,16 @@ describe('Generate', () => {
     expect(await page.locator('#gallery .caption b').allTextContents()).toEqual(CLASSES);
   });
 
-  it('tells the token that is visible, and stops at it', async () => {
+  it('shows in the status the number of visible tokens, and stops at that number', async () => {
     await visit('?device=wasm');
     await watch();
     await drawn();
-    const told = (await watched()).flatMap(([visible, status]) => {
+    const pairs = (await watched()).flatMap(([visible, status]) => {
       const at = /^Drawing token (\d+) of 64$/.exec(status)?.[1];
       return at ? [[visible, token(Number(at))]] : [];
     });
-    expect(told.length).toBeGreaterThan(5);
-    expect(told.map(([visible]) => visible)).toEqual(told.map(([, said]) => said));
+    expect(pairs.length).toBeGreaterThan(5);
+    expect(pairs.map(([visible]) => visible)).toEqual(pairs.map(([, stated]) => stated));
 
     await page.click('#draw');
     await text('#status', /Drawing token ([5-9]|\d\d) /);
@@ -164,10 +164,10 @@ describe('Generate', () => {
     expect((await pixels('gallery', 0)).filter((v, i) => i % 4 === 3 && v > 0)).toHaveLength(token(Number(at)));
   });
 
-  it('never holds the page up longer than 50 ms while drawing', async () => {
+  it('never blocks the page for more than 50 ms while drawing', async () => {
     await visit('?device=wasm');
     await drawn();
-    // A busy machine stretches a task now and then; one that is long by itself is so every time.
+    // On a busy machine any task may take long. A task that is too long by itself is so at every attempt.
     let long: number[] = [];
     for (let attempt = 0; attempt < 4; attempt++) {
       await page.evaluate(() => {
@@ -199,12 +199,16 @@ describe('Generate', () => {
     await page.reload();
     expect(await drawn()).toMatch(/^3 images/);
     for (const [name, value] of Object.entries(parameters)) expect(await page.locator(`[name=${name}]`).inputValue()).toBe(value);
-    expect(await page.locator('#gallery .caption').allTextContents()).toEqual(['T-shirt/top42', 'Pullover43', 'Dress44']);
+    expect(await page.locator('#gallery .caption').allTextContents()).toEqual([
+      'T-shirt/topseed 42',
+      'Pulloverseed 43',
+      'Dressseed 44',
+    ]);
     expect(await pressed()).toHaveLength(8);
     expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual(parameters);
   });
 
-  it('chooses one class by one click or key, and never none', async () => {
+  it('selects a class with one click or key, and always at least one', async () => {
     await visit('?device=wasm&count=1&show=end');
     await drawn();
     expect(await pressed()).toEqual(CLASSES);
@@ -231,7 +235,7 @@ describe('Generate', () => {
     expect(await pressed()).toEqual(CLASSES);
   });
 
-  it('puts no nonsense into the URL, and brings numbers within their bounds', async () => {
+  it('copies no invalid values into the URL, and limits numbers to their bounds', async () => {
     await visit('?device=wasm&count=2&show=end');
     await drawn();
     const [count, seed] = [page.locator('[name=count]'), page.locator('[name=seed]')];
@@ -245,7 +249,7 @@ describe('Generate', () => {
     await count.fill('0');
     expect(await seed.inputValue()).toBe('0');
     await count.press('Enter');
-    await text('#gallery', /^T-shirt\/top0$/);
+    await text('#gallery', /^T-shirt\/topseed 0$/);
     expect(await drawn()).toMatch(/^1 image /);
     expect(Object.fromEntries(new URLSearchParams(await search()))).toEqual({
       device: 'wasm',
@@ -259,7 +263,7 @@ describe('Generate', () => {
     expect(new URLSearchParams(await search()).has('count')).toBe(false);
   });
 
-  it('opens a zip, an address and a repository, with progress; says why it cannot', async () => {
+  it('opens a zip, an address and a repository with progress, and says why it cannot open one', async () => {
     await visit('?device=wasm&count=1&show=end');
     await drawn();
     const want = await pixels('gallery', 0);
@@ -275,7 +279,7 @@ describe('Generate', () => {
     await opened(/^clothes\.zip · 5\.9 M parameters$/);
     await page.setInputFiles('#open-model-zip', { name: 'no.zip', mimeType: 'application/zip', buffer: Buffer.from('nothing') });
     expect(await text('#status.error', /./)).toMatch(/^no\.zip cannot be unpacked/);
-    // Files that a page itself puts into a drop are no entries of a file system.
+    // Files that a script puts into a drop have no file system entry.
     await page.evaluate(() => {
       const dataTransfer = new DataTransfer();
       dataTransfer.items.add(new File(['nothing'], 'torn.zip'));
@@ -284,14 +288,14 @@ describe('Generate', () => {
     expect(await text('#status.error', /torn/)).toMatch(/^torn\.zip cannot be unpacked/);
 
     const address = page.locator('#address');
-    const statuses = await said('#status');
+    const statuses = await recorded('#status');
     await address.fill(`${site.url}/model/`);
     await address.press('Enter');
     await opened(/\/model\/ · 5\.9 M parameters$/);
     expect(await statuses()).toContainEqual(expect.stringMatching(/^Loading http:.*\/model\/: [\d.]+ of 11\.8 MB$/));
     expect(await page.locator('#status.error').count()).toBe(0);
 
-    // The hub is not to be reached from a test, so its answers are given here; one never comes.
+    // Tests have no network: these are the answers of the hub. It never answers for owner/slow.
     await page.context().route('https://huggingface.co/**', (route) => {
       const [, id, file] = /co\/([^/]+\/[^/]+)\/resolve\/[^/]+\/(.+)$/.exec(route.request().url())!;
       if (id === 'owner/slow') return;
@@ -320,20 +324,21 @@ describe('Generate', () => {
     await drawn();
     expect(await pixels('gallery', 0)).toEqual(want);
 
-    await page.click('#built-in');
+    await page.getByRole('button', { name: /^Fashion-MNIST/ }).click();
     await opened(/^Fashion-MNIST, built in/);
   });
 
-  it('takes no nonsense from the URL', async () => {
+  it('ignores invalid values in the URL', async () => {
     await visit('?device=abacus&count=-4&seed=x&top-k=1e99&classes=hat&tab=nowhere');
     expect(await drawn()).toMatch(/^10 images/);
     const values = await Promise.all(['device', 'count', 'seed', 'top-k'].map((n) => page.locator(`[name=${n}]`).inputValue()));
     expect(values).toEqual(['auto', '10', '1', '0']);
+    await page.click('#more > summary');
     await page.locator('[name=top-k]').fill('5');
     expect(await search()).toBe('?top-k=5');
   });
 
-  it('is used by keyboard: tabs, drawing, stopping, saving', async () => {
+  it('works with the keyboard: tabs, drawing, stopping, saving', async () => {
     await visit('?device=wasm&count=2&show=end');
     await drawn();
     await page.getByRole('tab', { name: 'Generate' }).focus();
@@ -373,14 +378,21 @@ describe('Generate', () => {
     expect(await text('#draw', /Draw/)).toBe('Draw');
   });
 
-  it('says what is missing where there is no WebGPU, and draws all the same', async () => {
+  it('explains without WebGPU why the CPU draws, in a notice that can be dismissed', async () => {
     await visit('?count=1');
     await drawn();
-    expect(await text('#notice', /CPU/)).toMatch(/^The only WebGPU adapter here is a software one.*the CPU does the work/);
+    expect(await text('#notice', /CPU/)).toMatch(/^The only WebGPU adapter here is a software one.*the CPU draws/);
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    expect(await page.locator('#notice').isVisible()).toBe(false);
+    await page.locator('[name=seed]').fill('5');
+    await page.locator('[name=seed]').press('Enter');
+    await text('#gallery', /seed 5/);
+    await drawn();
+    expect(await page.locator('#notice').isVisible()).toBe(false);
     await page.addInitScript(() => Object.defineProperty(Navigator.prototype, 'gpu', { value: undefined }));
     await page.reload();
     await drawn();
-    expect(await text('#notice', /CPU/)).toMatch(/^This browser has no WebGPU, so the CPU does the work/);
+    expect(await text('#notice', /CPU/)).toMatch(/^This browser has no WebGPU, so the CPU draws/);
   });
 
   it('draws on WebGPU', async () => {
@@ -392,20 +404,180 @@ describe('Generate', () => {
   });
 });
 
+describe('Files of visitors', () => {
+  const model = (file: string) => new Uint8Array(readFileSync(`${MODEL}/${file}`));
+  const picture = (light: number) => png(40, 30, (x, y) => grey((x + y) % 8 < 4 ? light : 0)(x, y));
+  const openZip = (name: string, files: Record<string, Uint8Array>) =>
+    page.setInputFiles('#open-model-zip', {
+      name,
+      mimeType: 'application/zip',
+      buffer: Buffer.from(zipSync(files, { level: 1 })),
+    });
+
+  it('are used by their kind, and refused if the studio cannot use them', async () => {
+    const folder = folderOf({
+      'readme.txt': 'text',
+      'broken.png': 'text',
+      'one.png': picture(200),
+      'two.png': picture(90),
+      'notes/a.txt': 'text',
+      'pets/cats/1.png': picture(250),
+      'pets/dogs/1.png': picture(60),
+    });
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    for (const [name, what] of Object.entries({ 'readme.txt': 'readme\\.txt', notes: 'notes' })) {
+      await drop(`${folder}/${name}`);
+      expect(await text('#notice', new RegExp(what))).toMatch(new RegExp(`^The studio cannot use ${what}\\. Drop a checkpoint`));
+      expect(await page.locator('[role=tabpanel]:visible').getAttribute('id')).toBe('generate');
+    }
+    await drop(`${folder}/one.png`, `${folder}/two.png`);
+    expect(await text('#tokens-status', /Top/)).toBe('Top: 2 pictures. Bottom: the same from 64 tokens, each one of 512.');
+    expect(await page.locator('[role=tabpanel]:visible').getAttribute('id')).toBe('inspect');
+    expect(await page.locator('#notice').isVisible()).toBe(false);
+    expect(await page.locator('#tokens-strip canvas').count()).toBe(2);
+    await drop(`${folder}/broken.png`);
+    expect(await text('#tokens-status.error', /./)).toBe('broken.png is not a picture that this browser can read.');
+
+    await drop(`${folder}/pets`);
+    expect(await text('#train-status', /pets/)).toMatch(/^pets is chosen/);
+    expect(await text('#folder-name', /pets/)).toBe('pets: 2 files');
+    expect(await text('#tokenizer-note', /./)).toMatch(/^Your pictures become grey squares of 32×32 pixels/);
+    await text('#data-caption', /^Your pictures, and below them what the tokenizer keeps/);
+    await page.locator('#training [name=data][value=fashion-mnist]').check();
+    expect(await page.locator('#data-card').isVisible()).toBe(false);
+    expect(await page.locator('#tokenizer-note').isVisible()).toBe(false);
+  });
+
+  it('are tokenized by the tokenizer of the open model', async () => {
+    // Without its last layer the decoder makes every image grey.
+    const weights = Buffer.from(model('model.safetensors'));
+    const length = Number(weights.readBigUInt64LE(0));
+    const header = JSON.parse(weights.toString('utf8', 8, 8 + length));
+    for (const name of ['weight', 'bias']) {
+      const [from, to] = header[`vqvae.decoder.conv_out.${name}`].data_offsets;
+      weights.fill(0, 8 + length + from, 8 + length + to);
+    }
+    const values = (canvas: string) =>
+      page.evaluate((canvas) => {
+        const found = document.querySelector<HTMLCanvasElement>(canvas)!;
+        const { data } = found.getContext('2d')!.getImageData(0, 0, 32, 32);
+        return [...new Set(data)];
+      }, canvas);
+    const pets = Object.fromEntries(
+      Array.from({ length: 12 }, (_, i) => [`pets/${i % 2 ? 'cats' : 'dogs'}/${i}.png`, picture(100 + 10 * i)]),
+    );
+    await visit('?device=wasm&count=1&show=end&steps=2&batch=4');
+    await drawn();
+    await openZip('grey.zip', { 'config.json': model('config.json'), 'model.safetensors': weights });
+    await text('#model-name', /^grey\.zip/);
+    await drawn();
+    await page.getByRole('tab', { name: 'Train' }).click();
+    await drop(`${folderOf(pets)}/pets`);
+    await text('#data-caption', /^Your pictures/);
+    expect((await values('#data-strip canvas:first-child')).length).toBeGreaterThan(2);
+    expect(await values('#data-strip canvas:last-child')).toEqual([128, 255]);
+    expect(await text('#tokenizer-note', /pass/)).toMatch(/32×32 pixels and pass through the tokenizer of grey\.zip\.$/);
+    expect(await text('#tune-words', /./)).toBe('Starts from the weights of grey.zip');
+    await page.click('#start');
+    expect(await text('#train-status', /Finished|Details/)).toBe('Finished after 2 steps');
+    expect(await values('#samples canvas')).toEqual([128, 255]);
+  });
+
+  it('cannot fill the memory with a small zip', async () => {
+    await visit('?device=wasm&count=1&show=end');
+    await drawn();
+    const zeros = new Uint8Array(50e6);
+    await openZip('bomb.zip', { 'config.json': model('config.json'), 'model.safetensors': zeros, 'more.bin': zeros });
+    expect(await text('#status.error', /./)).toMatch(/^bomb\.zip cannot be unpacked \(its 0\.\d MB would become 100 MB/);
+    await page.click('#draw');
+    await drawn();
+    expect(await page.locator('#status.error').count()).toBe(0);
+  });
+
+  it('cannot run scripts or reorder text with the names in them', async () => {
+    await visit('?device=wasm&count=2&show=end');
+    await drawn();
+    const hostile = (i: number) => `<img src=x onerror="window.hit=1">\u202e\u0007${i}`;
+    await openZip('<img src=x onerror="window.hit=1">.zip', {
+      'config.json': model('config.json'),
+      'classes.json': new TextEncoder().encode(JSON.stringify(Array.from({ length: 10 }, (_, i) => hostile(i)))),
+      'model.safetensors': model('model.safetensors'),
+    });
+    await text('#model-name', /^<img src=x/);
+    await drawn();
+    const shown = '<img src=x onerror="window.hit=1">\\u{202e}\\u{0007}0';
+    expect(await page.locator('#gallery .caption b').first().textContent()).toBe(shown);
+    expect(await page.locator('#chips button').first().textContent()).toBe(shown);
+    expect(await page.locator('#gallery .tile').first().getAttribute('aria-label')).toBe(`Save ${shown}, seed 1, as PNG`);
+    await page.getByRole('tab', { name: 'Inspect' }).click();
+    expect(await page.locator('[name=compare-class] option').first().textContent()).toBe(shown);
+    expect(await page.evaluate("[window.hit, document.querySelectorAll('img, iframe').length]")).toEqual([undefined, 0]);
+  });
+});
+
+describe('The chart', () => {
+  it('stays small for long runs, large losses and losses that are not finite', async () => {
+    const chart = await moduleText(`${root}examples/studio/chart.ts`);
+    const script = `<script type="module">import { Chart } from './chart.js'; window.Chart = Chart;</script>`;
+    const index = html(`<div id="chart" style="width: 600px"></div>${script}`);
+    const own = await serve({ '/': index, '/chart.js': chart });
+    try {
+      ({ page, errors } = await openPage(browser, `${own.url}/`));
+      const draw = (losses: string, n: number) =>
+        page.evaluate(
+          async ([losses, n]) => {
+            const { Chart } = globalThis as unknown as { Chart: typeof import('../../examples/studio/chart.js').Chart };
+            const root = document.querySelector<HTMLElement>('#chart')!;
+            root.replaceChildren();
+            const chart = new Chart(root);
+            const loss = new Function('i', `return ${losses}`) as (i: number) => number;
+            for (let i = 0; i < (n as number); i++) chart.add({ step: i + 1, loss: loss(i) }, i % 100 ? undefined : loss(i));
+            await new Promise((resolve) => setTimeout(resolve, 500));
+            return {
+              label: root.querySelector('svg')!.getAttribute('aria-label'),
+              nodes: root.querySelectorAll('circle').length,
+              lines: root.querySelectorAll('line').length,
+              labels: [...root.querySelectorAll('text')].map((t) => t.textContent),
+              points: root.querySelector('.raw')!.getAttribute('d')!.split(/[ML]/).length - 1,
+              wrong: root.innerHTML.includes('NaN') || root.innerHTML.includes('Infinity'),
+            };
+          },
+          [losses, n] as const,
+        );
+      for (const losses of ['6 - 4 * i / 1e6', '54321 * Math.abs(Math.sin(i))', 'i === 5 ? NaN : i === 6 ? Infinity : 3']) {
+        const long = await draw(losses, 300_000);
+        expect(long.label, losses).toContain('after 300000 steps');
+        expect(long.lines, losses).toBeLessThanOrEqual(7);
+        expect(long.lines, losses).toBeGreaterThanOrEqual(2);
+        expect(long.points, losses).toBeGreaterThanOrEqual(400);
+        expect(long.points, losses).toBeLessThan(800);
+        expect(long.nodes, losses).toBeLessThan(800);
+        expect(long.wrong, losses).toBe(false);
+      }
+      const few = await draw('5 - i / 10', 30);
+      expect([few.points, few.lines]).toEqual([30, 4]);
+      expect(few.labels.slice(0, -2)).toEqual(['2', '3', '4', '5']);
+    } finally {
+      await own.close();
+    }
+  });
+});
+
 describe('Train', () => {
   const finished = () => text('#train-status', /Finished/);
-  /** Steps in the chart. */
+  /** Number of points in the chart. */
   const points = async () => (await page.locator('#chart .raw').getAttribute('d'))!.split(/[ML]/).length - 1;
   const value = (name: string) => page.locator(`#training [name=${name}]`).inputValue();
 
-  it('learns in fifty steps, and the checkpoint loads', async () => {
+  it('lowers the loss in fifty steps and saves a checkpoint that loads', async () => {
     await visit('?tab=train&device=wasm&steps=50');
     await page.click('#start');
     expect(await finished()).toBe('Finished after 50 steps');
     await expect.poll(() => page.locator('#chart svg').getAttribute('aria-label')).toMatch(/after 50 steps/);
     const mean = (await page.locator('#chart .mean').getAttribute('d'))!.split('L').map((point) => Number(point.split(' ')[1]));
     expect(mean).toHaveLength(50);
-    // Downwards in the picture is upwards in its coordinates.
+    // y grows downwards in SVG, so a falling loss has a growing y.
     expect(mean.at(-1)! - mean[0]!).toBeGreaterThan(20);
     expect(Number(await page.locator('#figure-loss').textContent())).toBeLessThan(5.5);
     expect(Number(await page.locator('#figure-held').textContent())).toBeLessThan(5.5);
@@ -447,7 +619,7 @@ describe('Train', () => {
     expect(stderr).toMatch(/10 images in/);
   });
 
-  it('pauses, and a checkpoint dropped in goes on as if it had never stopped', async () => {
+  it('continues a paused run from its checkpoint with the same result as without the pause', async () => {
     const weights = async () => {
       const { bytes } = await downloaded(() => page.click('#download'));
       const files = Object.entries(unzipSync(bytes)).map(([path, data]) => [path.split('/')[1]!, data] as const);
@@ -488,9 +660,9 @@ describe('Train', () => {
     for (const [name, data] of Object.entries(whole.tensors)) expect(resumed.tensors[name], name).toEqual(data);
   });
 
-  it('paused before the last step, it is not finished', async () => {
+  it('a run that is paused before its last step is not finished', async () => {
     await visit('?tab=train&device=wasm&steps=2&batch=8');
-    // At once, while it still draws what it can before its first step.
+    // Pause at once, while the samples before the first step are drawn.
     await page.evaluate(() => {
       const start = document.querySelector<HTMLButtonElement>('#start')!;
       new MutationObserver((_, observer) => {
@@ -509,7 +681,7 @@ describe('Train', () => {
     await expect.poll(points).toBe(2);
   });
 
-  it('ended, a run is there to be downloaded until the next one', async () => {
+  it('an ended run can be downloaded until the next start', async () => {
     await visit('?tab=train&device=wasm&steps=1000&batch=8');
     await page.click('#start');
     await text('#figure-step', /^\d+ of 1,000/);
@@ -528,7 +700,7 @@ describe('Train', () => {
     expect(await finished()).toBe('Finished after 2 steps');
   });
 
-  it('a finished checkpoint goes on for the steps in the form, which then shows its options', async () => {
+  it('continues a finished checkpoint for the steps of the form, and shows its options there', async () => {
     await visit('?tab=train&device=wasm&steps=5&batch=8&rate=0.003');
     await page.click('#start');
     await finished();
@@ -544,8 +716,8 @@ describe('Train', () => {
     expect(await page.locator('[name=size]:checked').inputValue()).toBe('tiny');
   });
 
-  it('a run on other data asks for that', async () => {
-    // As many classes as the built-in data, so that the names alone tell.
+  it('asks for the data of a checkpoint that was trained on other data', async () => {
+    // As many classes as the built-in data, so that only the names differ.
     const image = (light: number) => png(32, 32, (x, y) => grey((x + y) % 8 < 4 ? light : 0)(x, y));
     const images = Object.fromEntries(
       Array.from({ length: 20 }, (_, i) => [`${'abcdefghij'[i % 10]}/${i}.png`, image(60 + 10 * i)]),
@@ -561,9 +733,10 @@ describe('Train', () => {
 
     await page.goto(`${site.url}/user/studio/?tab=train&device=wasm&steps=3`);
     await drop(`${zip}/${name}`);
-    expect(await text('#train-status.error', /./)).toBe(
+    expect(await text('#train-status.error', /./)).toMatch(/^This run was trained on another data set\.Details/);
+    expect(await page.locator('#train-status details span').textContent()).toBe(
       'This run was trained on another data set: 10 classes (a, b, c, …), in images of 32×32 pixels; ' +
-        'Fashion-MNIST has 10 classes (T-shirt/top, Trouser, Pullover, …). Choose the folder of its images, and it goes on.',
+        'Fashion-MNIST has 10 classes (T-shirt/top, Trouser, Pullover, …). Choose the folder of its images to continue.',
     );
     expect(await page.locator('#announcer').textContent()).toMatch(/another data set/);
     const choose = async (folder: string) => {
@@ -579,7 +752,7 @@ describe('Train', () => {
     expect(await page.locator('[name=data]:checked').inputValue()).toBe('folder');
   });
 
-  it('trains on a folder of images, and says what is wrong with one', async () => {
+  it('trains on a folder of images, and says what is wrong with a folder', async () => {
     const image = (i: number, light: number) => png(40, 40, (x, y) => grey((x + y + i) % 8 < 4 ? light : 0)(x, y));
     const many = (name: string, light: number) =>
       Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`${name}/${i}.png`, image(i, light)]));
@@ -605,7 +778,7 @@ describe('Train', () => {
 });
 
 describe('Inspect', () => {
-  it('tells the numbers and draws both ways of counting positions', async () => {
+  it('shows the sizes of the model and draws with both ways of counting positions', async () => {
     await visit('?tab=inspect&device=wasm&compare-class=8&compare-seed=3');
     expect(await text('#inspect-total', /parameters/)).toMatch(
       /^5,878,571 parameters in 272 tensors: 4\.8 M in the model, 1\.1 M/,
@@ -650,7 +823,7 @@ describe('The page', () => {
     expect(button.y + button.height).toBeLessThanOrEqual(800);
   });
 
-  it('is light or dark as the system is, and readable in both', async () => {
+  it('follows the colour scheme of the system, with enough contrast in both', async () => {
     await visit('?device=wasm&count=1&show=end');
     await drawn();
     const papers: string[] = [];
@@ -679,6 +852,8 @@ describe('The page', () => {
           '#draw',
           '#rate',
           '.hint',
+          '.lead',
+          '.help',
           '.caption small',
           'footer p',
         ];
@@ -690,7 +865,7 @@ describe('The page', () => {
     expect(papers[0]).not.toBe(papers[1]);
   });
 
-  it('names every control', async () => {
+  it('has a name for every control', async () => {
     await visit('?device=wasm&count=1&show=end');
     await drawn();
     for (const tab of ['Generate', 'Train', 'Inspect']) {
@@ -707,7 +882,7 @@ describe('The page', () => {
 });
 
 describe('The server', () => {
-  /** Starts one in a process of its own; resolves to its address. */
+  /** Starts a server in its own process and resolves to its address. */
   async function started(args: string[]): Promise<{ url: string; kill: () => void }> {
     const server = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
     const url = await new Promise<string>((resolve, reject) => {
@@ -720,7 +895,7 @@ describe('The server', () => {
     return { url, kill: () => server.kill() };
   }
 
-  it('npm run studio serves it, isolated so that WASM may use threads', async () => {
+  it('npm run studio serves the page, isolated so that WASM can use threads', async () => {
     const { url, kill } = await started(['scripts/studio.mjs', '--port', '0']);
     try {
       expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
@@ -732,17 +907,26 @@ describe('The server', () => {
     }
   });
 
-  it('outlives what it cannot answer, and gives nothing from outside its folder', async () => {
+  it('npm run studio explains its options', () => {
+    const studio = (...args: string[]) =>
+      spawnSync(process.execPath, ['scripts/studio.mjs', ...args], { cwd: root, encoding: 'utf8' });
+    const { status, stdout } = studio('--help');
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/--port N[\s\S]*--build/)]);
+    const wrong = studio('--colour');
+    expect([wrong.status, wrong.stderr]).toEqual([2, expect.stringMatching(/--colour[\s\S]*--port N/)]);
+  });
+
+  it('survives requests that it cannot answer, and serves nothing from outside its folder', async () => {
     const folder = folderOf({ 'site/index.html': 'the page', 'site/sub/a.txt': 'a', 'secret.txt': 'secret' });
-    // It can be opened and not read.
+    // A file that can be opened but not read.
     symlinkSync('/proc/self/mem', `${folder}/site/unreadable`);
     const script = `import { serveStudio } from './scripts/studio.mjs';
       console.log((await serveStudio(${JSON.stringify(`${folder}/site`)}, 0)).url);`;
     const { url, kill } = await started(['--input-type=module', '--eval', script]);
-    /** The status of an address as it is, which fetch would tidy, and the text. */
-    const ask = (path: string) =>
+    /** The status and text for a path exactly as given; `fetch` would normalize it. */
+    const ask = (path: string, method = 'GET') =>
       new Promise<string>((resolve) => {
-        const asked = request(url, { path }, (answer) => {
+        const asked = request(url, { path, method }, (answer) => {
           let body = '';
           answer.on('data', (part) => {
             body += part;
@@ -767,6 +951,12 @@ describe('The server', () => {
       expect(await ask('/unreadable')).toMatch(/aborted|hang up/);
       expect(await ask('/')).toBe('200 the page');
       expect(await ask('/sub/a.txt')).toBe('200 a');
+      for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE'])
+        expect(await ask('/', method), method).toBe('405 method not allowed');
+      expect(await ask('/', 'HEAD')).toBe('200 ');
+      const { headers } = await fetch(url);
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('content-security-policy')).toMatch(/default-src 'none'.*frame-ancestors 'none'/);
     } finally {
       kill();
     }

@@ -1,4 +1,4 @@
-// A class to choose and a button that draws it, in a worker. The model lies in the folder that Vite serves as it is (vite.config.ts).
+// Draws an image of the chosen class in a worker. The model is in Vite's public folder (vite.config.ts).
 import { AiM } from 'aim-js/worker';
 
 const $ = <E extends HTMLElement>(id: string) => document.getElementById(id) as E;
