@@ -1,6 +1,6 @@
 /** The flags of `aim train`, and the trainer's options that follow from them, from a --config file and from the run that is resumed. */
 import { OptionError } from '../../core/errors.js';
-import { checkOption, type OptionSpec } from '../../core/options.js';
+import { checkOption, type OptionSpec, shown } from '../../core/options.js';
 import { IMAGE_FOLDER } from '../../data/image_folder.js';
 import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
 import { readText } from '../../platform/files.js';
@@ -117,6 +117,9 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   const known = ['model', ...Object.keys(OPTIONS)];
   const unknown = Object.keys(file).find((key) => !known.includes(key));
   if (unknown) throw new OptionError(`${path}: there is no option ${unknown}; it takes ${known.join(', ')}.`);
+  const { model } = file;
+  if (model !== undefined && (typeof model !== 'object' || model === null || Array.isArray(model)))
+    throw new OptionError(`${path}: model is ${shown(model)}; it must be the object of a config.json.`);
   return file;
 }
 
@@ -141,9 +144,16 @@ export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settin
 }
 
 /**
- * Throws OptionError if the flags ask for an architecture other than that of the run: `architecture` is that of the --config file.
+ * Throws OptionError if the flags ask for an architecture other than that of the weights to continue from.
+ *
+ * @param weights config.json of the weights, which `from` names for the message.
+ * @param architecture that of the --config file.
  */
-export function checkArchitecture(run: unknown, flags: Parsed['flags'], architecture: AimConfigJson | undefined): void {
+export function checkArchitecture(
+  { weights, from }: { weights: unknown; from: string },
+  flags: Parsed['flags'],
+  architecture: AimConfigJson | undefined,
+): void {
   const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
   const asked = [
     ...(architecture ? [['the model in --config', architecture] as const] : []),
@@ -155,8 +165,8 @@ export function checkArchitecture(run: unknown, flags: Parsed['flags'], architec
     return JSON.stringify(parsed);
   };
   for (const [what, json] of asked)
-    if (shape(json) !== shape(run as AimConfigJson))
+    if (shape(json) !== shape(weights as AimConfigJson))
       throw new OptionError(
-        `${what} is another architecture than that of the run, which keeps its own; leave it out, or begin a new run.`,
+        `${what} is another architecture than that of ${from}, which cannot change; leave it out, or begin a new run with fresh weights.`,
       );
 }

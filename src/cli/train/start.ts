@@ -59,10 +59,8 @@ async function begin({ stage, out, parsed, given, saved, signal }: Start): Promi
   const { flags, data: path } = saved ? await readPlace(out, parsed) : { flags: parsed.flags, data: parsed.args[0] };
   if (!path) throw new OptionError(`train ${stage}: say on what: \`aim train ${stage} DATA\`.`);
   const settings = saved ? resumedSettings(given.settings, saved) : given.settings;
-  if (saved) checkArchitecture(saved.config, parsed.flags, given.architecture);
   const behind = background(flags);
-
-  const json = (saved?.config as AimConfigJson | undefined) ?? given.architecture ?? (await configOf(flags));
+  const json = await configOf(flags, given.architecture, saved);
   const config = parseConfig(json);
   if (stage === 'tokenizer' && config.tokenizer.n_embed < 2)
     throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
@@ -148,17 +146,31 @@ function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags'
   throw new OptionError(`--${given} is for class folders, but ${why}: leave it out.`);
 }
 
-/** The architecture where no file gives one: that of the preset, of the weights to begin from, of the tokenizer, or the embedded one. */
-async function configOf(flags: Parsed['flags']): Promise<AimConfigJson> {
-  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
-  if (preset) return PRESETS[preset];
-  const from = string(flags, 'init') ?? string(flags, 'tokenizer') ?? embeddedModel();
-  const files = await openCheckpoint(from, commonOptions(flags));
-  try {
-    return (await files.config()) as AimConfigJson;
-  } finally {
-    await files.close();
+/**
+ * The config of the model: that of the weights to continue from, else that of the --config file, the preset, the tokenizer or the
+ * embedded model. Throws OptionError where weights are to be continued from and the flags ask for another architecture.
+ */
+async function configOf(
+  flags: Parsed['flags'],
+  architecture: AimConfigJson | undefined,
+  saved: SavedCheckpoint | undefined,
+): Promise<AimConfigJson> {
+  const read = async (source: string) => {
+    const files = await openCheckpoint(source, commonOptions(flags));
+    try {
+      return (await files.config()) as AimConfigJson;
+    } finally {
+      await files.close();
+    }
+  };
+  const init = string(flags, 'init');
+  if (saved || init !== undefined) {
+    const weights = (saved?.config as AimConfigJson | undefined) ?? (await read(init!));
+    checkArchitecture({ weights, from: saved ? 'the run' : init! }, flags, architecture);
+    return weights;
   }
+  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
+  return architecture ?? (preset ? PRESETS[preset] : await read(string(flags, 'tokenizer') ?? embeddedModel()));
 }
 
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
