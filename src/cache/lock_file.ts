@@ -22,10 +22,18 @@ interface Owner {
   token: string;
 }
 
-/** Takes the lock `path`; undefined if it is taken. The result releases it. Throws IoError if the file cannot be written. */
-export async function takeLock(path: string): Promise<(() => Promise<void>) | undefined> {
+/**
+ * Takes the lock `path`; undefined if it is taken. The result releases it. Throws IoError if the file cannot be written.
+ *
+ * @param untilOwnerEnds a lock whose owner is a running process of this machine stays valid however old its date is, for owners
+ *   that compute for longer than STALE without a pause.
+ */
+export async function takeLock(
+  path: string,
+  { untilOwnerEnds = false }: { untilOwnerEnds?: boolean } = {},
+): Promise<(() => Promise<void>) | undefined> {
   const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
-  const takesOver = await removeStale(path);
+  const takesOver = await removeStale(path, untilOwnerEnds);
   if (takesOver === undefined) return undefined;
   const { pid } = globalThis.process;
   const owner: Owner = { pid, host: await hostName(), started: await startTime(pid), token: Math.random().toString(36).slice(2) };
@@ -54,12 +62,13 @@ export async function takeLock(path: string): Promise<(() => Promise<void>) | un
 }
 
 /** True if a stale lock was removed, false if there was no lock, undefined if it is in use. */
-async function removeStale(path: string): Promise<boolean | undefined> {
+async function removeStale(path: string, untilOwnerEnds: boolean): Promise<boolean | undefined> {
   const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
   try {
     const { mtimeMs } = await fs.stat(path);
     const isFresh = Math.abs(Date.now() - mtimeMs) < STALE;
-    if (isFresh && !(await hasEnded(await fs.readFile(path, 'utf8')))) return undefined;
+    const state = await ownerState(await fs.readFile(path, 'utf8'));
+    if (state !== 'ended' && (isFresh || (untilOwnerEnds && state === 'running'))) return undefined;
     await fs.rm(path, { force: true });
     return true;
   } catch {
@@ -68,23 +77,30 @@ async function removeStale(path: string): Promise<boolean | undefined> {
   }
 }
 
-/** True if the owner is known to be gone; false in doubt. */
-async function hasEnded(text: string): Promise<boolean> {
+/** Whether the owner of a lock still runs; 'unknown' for processes of other machines and for text that is no owner. */
+async function ownerState(text: string): Promise<'running' | 'ended' | 'unknown'> {
   let owner: Partial<Owner> | null;
   try {
     owner = JSON.parse(text);
   } catch {
-    // Being written, or by a version that wrote nothing into it.
-    return false;
+    // The file is being written, or was written by a version that stored nothing in it.
+    return 'unknown';
   }
-  if (!owner || !Number.isSafeInteger(owner.pid) || !owner.host || owner.host !== (await hostName())) return false;
-  try {
-    globalThis.process.kill(owner.pid!, 0);
-  } catch (error) {
-    return (error as { code?: string }).code === 'ESRCH';
-  }
+  if (!owner || !Number.isSafeInteger(owner.pid) || !owner.host || owner.host !== (await hostName())) return 'unknown';
+  if (!isRunning(owner.pid!)) return 'ended';
   const started = await startTime(owner.pid!);
-  return Boolean(started && owner.started) && started !== owner.started;
+  return started && owner.started && started !== owner.started ? 'ended' : 'running';
+}
+
+/** True if this machine has a process with this id. */
+export function isRunning(pid: number): boolean {
+  try {
+    globalThis.process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it belongs to another user.
+    return (error as { code?: string }).code !== 'ESRCH';
+  }
 }
 
 /** Empty where it may not be asked for (Deno). */

@@ -1,14 +1,19 @@
-/** `aim export`: a checkpoint without its training state, in the precision asked for; what others load. */
-
+/** `aim export`: writes a checkpoint without its training state, in the precision asked for. */
+import { rename, rm } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { openCheckpoint } from '../checkpoint/source.js';
 import { OptionError } from '../core/errors.js';
+import { isFloat } from '../io/dtype.js';
 import { openFile } from '../io/file_source.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
-import { exists, makeFolder, writeAtomic } from '../platform/files.js';
+import { parseClasses } from '../model/classes.js';
+import { type AimConfigJson, parseConfig } from '../model/config.js';
+import { ensureWritable, exists, makeFolder, removeFolder, translate, writeFolderAtomic } from '../platform/files.js';
 import { json, openCheckpointFolder } from '../train/folder.js';
+import { removeDeadTemporaries } from '../train/lock.js';
 import { type Command, choice, type Flags, type Parsed } from './command.js';
 import { withBar } from './model.js';
-import { print } from './terminal.js';
+import { counted, print, say } from './terminal.js';
 
 const FLAGS: Flags = {
   out: { type: 'string', short: 'o', value: 'FOLDER', help: 'where to write config.json, classes.json and model.safetensors' },
@@ -44,31 +49,40 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     const ema = flags.ema ? await openFile(averaged) : undefined;
     try {
       const config = await files.config();
+      const { num_classes } = parseConfig(config as AimConfigJson, `${files.name}: config.json`);
+      const classes = parseClasses(await files.text('classes.json'), num_classes);
       const weights = await files.weights();
       const header = await parseHeader(weights, { signal });
       const emaHeader = ema && (await parseHeader(ema, { signal }));
-      const tensors = [...header.tensors].map(
-        ([name, { shape }]): TensorData => ({
-          name,
-          dtype,
-          shape,
-          data: () =>
-            ema && emaHeader?.tensors.has(name)
-              ? readFloats(ema, emaHeader, name)
-              : readFloats(weights, header, name, { signal }),
-        }),
-      );
-      await makeFolder(out);
+      const all = [...header.tensors];
+      const left = all.filter(([, { dtype }]) => !isFloat(dtype)).map(([name]) => name);
+      if (left.length)
+        say(`left out ${counted(left.length, 'tensor')} of integers, which no model needs: ${left.slice(0, 5).join(', ')}\n`);
+      const tensors = all
+        .filter(([, { dtype: stored }]) => isFloat(stored))
+        .map(
+          ([name, { shape }]): TensorData => ({
+            name,
+            dtype,
+            shape,
+            data: () =>
+              ema && emaHeader?.tensors.has(name)
+                ? readFloats(ema, emaHeader, name)
+                : readFloats(weights, header, name, { signal }),
+          }),
+        );
       const metadata = { format: 'pt', ...Object.fromEntries(header.metadata) };
       const file = async function* () {
         yield* writeSafetensors(tensors, metadata);
-        // A hash that is wrong leaves nothing.
+        // Throws if the hash of what was read is wrong; nothing is then written.
         await weights.finish?.();
       };
-      await writeAtomic(`${out}/model.safetensors`, file(), { signal });
-      await writeAtomic(`${out}/config.json`, json(config));
-      const classes = await files.text('classes.json');
-      if (classes) await writeAtomic(`${out}/classes.json`, json(JSON.parse(classes)));
+      const written = [
+        { name: 'model.safetensors', data: file() },
+        { name: 'config.json', data: json(config) },
+        ...(classes ? [{ name: 'classes.json', data: json(classes) }] : []),
+      ];
+      await writeModel(out, written, signal);
     } finally {
       await ema?.close();
       await files.close();
@@ -76,4 +90,28 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   });
   print(`${out}\n`);
   return 0;
+}
+
+/**
+ * Writes the files of a model so that a crash leaves no part of them: a new folder appears as a whole. In a folder that exists the
+ * files are replaced once all of them are complete.
+ */
+async function writeModel(
+  out: string,
+  list: { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[],
+  signal: AbortSignal,
+): Promise<void> {
+  await makeFolder(dirname(resolve(out)));
+  if (!(await exists(out))) return writeFolderAtomic(out, list, { signal });
+  await removeDeadTemporaries(out);
+  const stage = `${out}/export.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
+  await ensureWritable(out);
+  try {
+    await writeFolderAtomic(stage, list, { signal });
+    for (const { name } of list) await translate(`${out}/${name}`, 'write', () => rename(`${stage}/${name}`, `${out}/${name}`));
+    // Names of an earlier model do not belong to this one.
+    if (!list.some(({ name }) => name === 'classes.json')) await rm(`${out}/classes.json`, { force: true });
+  } finally {
+    await removeFolder(stage);
+  }
 }

@@ -36,8 +36,8 @@ export const tokenize: Command = {
   usage: 'DATA',
   summary: "encode a data set's images once, for training",
   about:
-    'Encodes every image of DATA: a folder of IDX files (Fashion-MNIST), or one with a sub-folder of images per class: ' +
-    `${readableFormats()}.\n` +
+    'Encodes every image of DATA: a folder of IDX files (Fashion-MNIST), or one with a sub-folder of images per class (or\n' +
+    `with these in its folders train and val, of which val is held out): ${readableFormats()}.\n` +
     'Training reads the codes instead of the images, with any model that has this tokenizer.',
   flags: FLAGS,
   run,

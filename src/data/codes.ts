@@ -12,6 +12,7 @@ import { type ModelHandle, modelOf } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import { pause } from '../platform/runtime.js';
 import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
+import { Digest } from './digest.js';
 
 export interface CodesPart {
   /** [n, T] */
@@ -115,7 +116,7 @@ export async function tokenize(
     throw new IoError(`none of the ${train.length} images can be read (${name}: ${reason}); pass other images.`);
   }
   const heldCodes = held && (await encode(held, 0));
-  return {
+  const result: Codes = {
     ...codes,
     eval: heldCodes?.labels.length ? heldCodes : undefined,
     classes: [...train.classes],
@@ -123,7 +124,22 @@ export async function tokenize(
     vocabulary,
     fingerprint,
   };
+  const images = await train.fingerprint?.();
+  if (images !== undefined) {
+    const all = [images, await held?.fingerprint?.(), augment, augment && options.seed];
+    imageFingerprints.set(result, new Digest().text(all.join()).hex());
+  }
+  return result;
 }
+
+/**
+ * Fingerprints of the images from which codes were made by `tokenize`. They are compared instead of the codes, of which rounding may
+ * change a few from device to device.
+ */
+const imageFingerprints = new WeakMap<Codes, string>();
+
+/** The fingerprint of the images that `tokenize` made these codes from; undefined for codes from a file. */
+export const imagesOf = (codes: Codes): string | undefined => imageFingerprints.get(codes);
 
 async function encodeAll(
   model: Model,

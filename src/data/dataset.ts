@@ -12,10 +12,12 @@ export interface ImageDataset {
   readonly size: number;
   /** True where 'train' differs from 'eval'. */
   readonly augments: boolean;
-  /** Files that could not be used, so far: images are read when they are asked for. */
+  /** Files that could not be used so far. It grows, as images are read only when they are asked for. */
   readonly skipped: readonly { name: string; reason: string }[];
   label(i: number): number;
-  /** Image i as [size, size, 3] in [-1, 1]; undefined if it is unreadable, which `skipped` then tells. */
+  /** Text that differs for other images, by which a run of training recognises its data. Without it only classes and counts are compared. */
+  fingerprint?(): string | Promise<string>;
+  /** Image i as [size, size, 3] in [-1, 1]; undefined if it is unreadable, and then `skipped` has its name. */
   tryImage(i: number, mode: ImageMode): Promise<Float32Array | undefined>;
   /**
    * Image i, or in place of an unreadable one the next readable image of its class, else of the data set: the same each
@@ -98,7 +100,7 @@ export function heldOut(labels: ArrayLike<number>, share: number, key: (i: numbe
   return out;
 }
 
-/** `120 images of 3 classes (cat, dog, owl)`; of one class it says what that means. */
+/** `120 images of 3 classes (cat, dog, owl)`; for a single class it adds that every image has the same label. */
 export function describeImages({ classes, length }: ImageDataset): string {
   const images = `${length} ${length === 1 ? 'image' : 'images'}`;
   if (classes.length === 1) return `${images} of 1 class (${classes[0]}), so every image has the same label`;

@@ -2,7 +2,7 @@
 import { IoError, OptionError } from '../core/errors.js';
 import { type ByteSource, blobSource } from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
-import { isDirectory, listEntries } from '../platform/files.js';
+import { isDirectory, listEntries, modules } from '../platform/files.js';
 
 export interface Folder {
   /** For messages. */
@@ -11,6 +11,8 @@ export interface Folder {
   list(path?: string): Promise<{ name: string; folder: boolean }[]>;
   /** A file by its path inside, '/' between folders. */
   open(path: string): Promise<ByteSource>;
+  /** Bytes of a file, 0 if they are not known. */
+  size(path: string): Promise<number>;
 }
 
 /** A path, or File objects with webkitRelativePath (the first part of which is the folder itself). */
@@ -35,10 +37,17 @@ export function diskFolder(path: string): Folder {
     name: root,
     list: async (sub) => (await listEntries(sub ? `${root}/${sub}` : root)).filter((e) => !hidden(e.name)),
     open: (file) => openFile(`${root}/${file}`),
+    async size(file) {
+      const fs = await modules(root);
+      return fs.stat(`${root}/${file}`).then(
+        (info) => info.size,
+        () => 0,
+      );
+    },
   };
 }
 
-/** The folder that `webkitRelativePath` tells of; Files without one lie in it directly. */
+/** The folder in which `webkitRelativePath` places the files; files without such a path lie directly in it. */
 export function fileFolder(list: readonly File[]): Folder {
   const wrong = list.find((f) => !(f instanceof Blob) || typeof f.name !== 'string');
   if (wrong !== undefined)
@@ -62,6 +71,7 @@ export function fileFolder(list: readonly File[]): Folder {
       if (!file) throw new IoError(`there is no file ${path} in ${root}; choose the folder again.`);
       return blobSource(file, `${root}/${path}`);
     },
+    size: async (path) => files.get(path)?.size ?? 0,
   };
 }
 

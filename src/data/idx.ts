@@ -2,6 +2,7 @@
 import { IoError, OptionError } from '../core/errors.js';
 import { inflated, joined } from '../io/inflate.js';
 import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
+import { Digest } from './digest.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 
 export interface IdxArray {
@@ -135,6 +136,7 @@ export async function openIdx(
     augments: false,
     skipped: [],
     label: (i) => labels.data[i]!,
+    fingerprint: () => new Digest().numbers(images.shape).numbers(images.data).numbers(labels.data).hex(),
     tryImage: image,
     image,
   };

@@ -1,12 +1,14 @@
 /**
- * A folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to 1.125 × size; training crops at
- * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
+ * A folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to
+ * 1.125 × size. Training crops at random (and mirrors half of the images if asked to), evaluation crops the centre (arXiv
+ * 2408.12245, section 4.1).
  */
-import { IoError } from '../core/errors.js';
+import { IoError, OptionError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
 import { checkBackground, MAX_PIXELS } from '../io/images/format.js';
 import { type DecodeOptions, decodeImage, formatOfName, type RgbImage, readableFormats } from '../io/images/index.js';
-import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext } from './dataset.js';
+import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext, inParallel } from './dataset.js';
+import { Digest } from './digest.js';
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 import { cropSquare, resizeShorter } from './resize.js';
 
@@ -15,7 +17,10 @@ export interface ImageFolderOptions extends DecodeOptions {
   size: number;
   /** Mirror half of the training images. Default false. */
   flip?: boolean | undefined;
-  /** Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. */
+  /**
+   * Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. Not for a folder with `train` and
+   * `val`, which holds out what is in `val`.
+   */
   holdout?: number | undefined;
   /** Sub-folders that are no classes, by name: that of a run of training beside them, for instance. */
   exclude?: readonly string[] | undefined;
@@ -60,49 +65,93 @@ function isImage(name: string): boolean {
 /** True for the folder that `aim train` makes, which often lies beside the images. */
 const isRun = (entries: readonly { name: string }[]) => entries.some(({ name }) => name === 'latest' || name === 'run.json');
 
+/** Names of a folder with held-out images beside one named `train`. The first of them that exists is used. */
+const HELD_OUT = ['val', 'valid', 'validation', 'test'];
+
 /**
- * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). Files that
- * are no images, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no class, or
- * one without images.
+ * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). A folder with
+ * `train` and `val` (or `valid`, `validation`, `test`), each of which has the class folders, is taken as training and held-out
+ * images; `holdout` must then not be given. Files that are no images, and later those that turn out to be unreadable, are listed in
+ * `skipped`. Throws IoError when there is no class, or one without images, or when the two parts differ in their classes.
  */
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
-  const { size, exclude = [], background, maxPixels } = options;
-  const { flip = IMAGE_FOLDER.flip.default, holdout = IMAGE_FOLDER.holdout.default } = options;
+  const { size, exclude = [], background, maxPixels, flip = IMAGE_FOLDER.flip.default } = options;
   checkSize(size);
   if (background) checkBackground(background);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
-  const items: Item[] = [];
   const skipped: { name: string; reason: string }[] = [];
-  const classes: string[] = [];
-  for (const { name, folder: isFolder } of await folder.list()) {
-    if (!isFolder || exclude.includes(name)) continue;
-    const entries = await folder.list(name);
-    const images = entries.filter((e) => !e.folder && isImage(e.name));
-    if (images.length === 0 && isRun(entries)) {
-      skipped.push({ name, reason: 'a run of training, not a class' });
-      continue;
+  const store = new Store(folder, Math.round(size * 1.125), skipped, { background, maxPixels });
+  const split = await heldOutFolder(folder);
+  if (split !== undefined) {
+    if (options.holdout !== undefined)
+      throw new OptionError(`holdout is given, but ${folder.name} has its held-out images in the folder ${split}; leave it out.`);
+    const [train, held] = [await scan(folder, 'train', exclude, skipped), await scan(folder, split, exclude, skipped)];
+    const { classes } = train;
+    if (classes.join('\n') !== held.classes.join('\n')) {
+      const only = classes.find((name) => !held.classes.includes(name));
+      const [name, other] = only === undefined ? [held.classes.find((c) => !classes.includes(c)), 'train'] : [only, split];
+      throw new IoError(
+        `${folder.name} has the class ${name} in one of its folders train and ${split}, and not in ${other}; both need the same class folders.`,
+      );
     }
-    if (images.length === 0) throw emptyClass(`${folder.name}/${name}`, entries);
-    const label = classes.push(name) - 1;
-    for (const e of images) items.push({ path: `${name}/${e.name}`, label });
-    for (const e of entries) {
-      if (e.folder) skipped.push({ name: `${name}/${e.name}`, reason: 'a folder inside a class is not searched' });
-      else if (!isImage(e.name))
-        skipped.push({
-          name: `${name}/${e.name}`,
-          reason: formatOfName(e.name)?.unavailable?.() ?? `not a ${readableFormats()} file`,
-        });
-    }
+    const part = (items: readonly Item[]) => imageSet(store, items, { classes, size, flip });
+    return { train: part(train.items), eval: part(held.items) };
   }
+  const { items, classes } = await scan(folder, '', exclude, skipped);
   if (classes.length === 0) throw await noClasses(folder);
   const labels = items.map((item) => item.label);
-  const held = heldOut(labels, holdout, (i) => hash(items[i]!.path));
-  const store = new Store(folder, Math.round(size * 1.125), skipped, { background, maxPixels });
+  const held = heldOut(labels, options.holdout ?? IMAGE_FOLDER.holdout.default, (i) => hash(items[i]!.path));
   const part = (which: 0 | 1) => {
     const chosen = items.filter((_, i) => held[i] === which);
     return imageSet(store, chosen, { classes, size, flip });
   };
   return { train: part(0), eval: held.includes(1) ? part(1) : undefined };
+}
+
+/** The folder with the held-out images, beside one named `train`; undefined where the sub-folders are the classes. */
+async function heldOutFolder(folder: Folder): Promise<string | undefined> {
+  const names = (await folder.list()).filter((e) => e.folder).map((e) => e.name);
+  const other = HELD_OUT.find((name) => names.includes(name));
+  if (!names.includes('train') || other === undefined) return undefined;
+  // Folders with images in them are classes that happen to have these names.
+  for (const name of ['train', other]) {
+    const entries = await folder.list(name);
+    if (!entries.some((e) => e.folder) || entries.some((e) => !e.folder && isImage(e.name))) return undefined;
+  }
+  return other;
+}
+
+/** The images in the class folders of `folder`, or of its sub-folder `within`. Adds what is no image to `skipped`. */
+async function scan(
+  folder: Folder,
+  within: string,
+  exclude: readonly string[],
+  skipped: { name: string; reason: string }[],
+): Promise<{ items: Item[]; classes: string[] }> {
+  const items: Item[] = [];
+  const classes: string[] = [];
+  for (const { name, folder: isFolder } of await folder.list(within || undefined)) {
+    if (!isFolder || exclude.includes(name)) continue;
+    const path = within ? `${within}/${name}` : name;
+    const entries = await folder.list(path);
+    const images = entries.filter((e) => !e.folder && isImage(e.name));
+    if (images.length === 0 && isRun(entries)) {
+      skipped.push({ name: path, reason: 'a run of training, not a class' });
+      continue;
+    }
+    if (images.length === 0) throw emptyClass(`${folder.name}/${path}`, entries);
+    const label = classes.push(name) - 1;
+    for (const e of images) items.push({ path: `${path}/${e.name}`, label });
+    for (const e of entries) {
+      if (e.folder) skipped.push({ name: `${path}/${e.name}`, reason: 'a folder inside a class is not searched' });
+      else if (!isImage(e.name))
+        skipped.push({
+          name: `${path}/${e.name}`,
+          reason: formatOfName(e.name)?.unavailable?.() ?? `not a ${readableFormats()} file`,
+        });
+    }
+  }
+  return { items, classes };
 }
 
 function imageSet(
@@ -117,6 +166,7 @@ function imageSet(
     augments: true,
     skipped: store.skipped,
     label: (i: number) => items[i]!.label,
+    fingerprint: () => store.fingerprint(items, o),
     async tryImage(i: number, mode: ImageMode) {
       const image = await store.get(items[i]!.path);
       return image && cut(image, o.size, o.flip, mode);
@@ -144,6 +194,19 @@ class Store {
     readonly skipped: { name: string; reason: string }[],
     private readonly decoding: DecodeOptions,
   ) {}
+
+  /** Hash of the names, classes and sizes of the files, and of how they are cut. */
+  async fingerprint(items: readonly Item[], { size, flip }: { size: number; flip: boolean }): Promise<string> {
+    const sizes = new Array<number>(items.length);
+    await inParallel(items.length, async (i) => {
+      sizes[i] = await this.folder.size(items[i]!.path);
+    });
+    const digest = new Digest().numbers([size, Number(flip)]);
+    items.forEach(({ path, label }, i) => {
+      digest.text(path).numbers([label, sizes[i]! % 2 ** 32]);
+    });
+    return digest.hex();
+  }
 
   /** undefined for an unreadable image, which is listed in `skipped` the first time. */
   async get(path: string): Promise<RgbImage | undefined> {

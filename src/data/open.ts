@@ -25,7 +25,7 @@ export type Data = ({ kind: 'idx' | 'folder' } & ImageSplits) | { kind: 'codes';
 
 const kinds = () =>
   `data is a folder with IDX files (train-images-idx3-ubyte[.gz] …), a folder with one sub-folder of ${readableFormats()} images ` +
-  'per class, or a codes .safetensors file of `aim tokenize`';
+  'per class (or with these in its folders train and val), or a codes .safetensors file of `aim tokenize`';
 
 /**
  * Opens data by what it is: the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes
@@ -51,7 +51,8 @@ export async function openData(source: FolderSource, given: DataOptions): Promis
       }; ${kinds()}.`,
     );
   if (classes) throw new OptionError('classes names those of IDX files; here the sub-folders name them: rename those instead.');
-  return { kind: 'folder', ...(await openFolder(folder, options)) };
+  // Whether a share was asked for matters in folders that have their held-out images apart.
+  return { kind: 'folder', ...(await openFolder(folder, { ...options, holdout: given.holdout })) };
 }
 
 async function codesFile(source: FolderSource): Promise<string | File | undefined> {

@@ -1,4 +1,4 @@
-/** What training holds on one device, and the work on it. When the device is lost, another of these is made on the next one. */
+/** The state of training on one device, and the work on it. When the device is lost, another one is made on the next device. */
 import type { Backend, Recording } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { fillSaved, type PlacedParam, type SavedTensors } from '../model/load.js';
@@ -9,11 +9,11 @@ import { columns } from '../ops/index.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer } from './optimizer.js';
 import type { RunOptions } from './options.js';
-import type { Order } from './order.js';
+import { type Order, spread } from './order.js';
 import { learningRate } from './schedule.js';
 import type { BatchWork, Task } from './task.js';
 
-/** What a run does. Nothing of it depends on the device. */
+/** The parts of a run that do not depend on the device. */
 export interface Run {
   readonly model: Model;
   readonly task: Task;
@@ -21,7 +21,7 @@ export interface Run {
   readonly options: RunOptions;
 }
 
-/** Results of a step. */
+/** The results of one step. */
 export interface Figures {
   metrics: Record<string, number>;
   /** Global norm of the gradient before clipping. */
@@ -78,13 +78,13 @@ export class DeviceState {
     for (const recording of [first, further, update]) recording?.dispose();
   }
 
-  /** Records the step again, for launches that were tuned since. */
+  /** Records the step again, so that it uses launches that were tuned after it was recorded. */
   rerecord(): void {
     this.disposeRecordings();
     this.recordings = this.record();
   }
 
-  /** What one step asks of the device. */
+  /** Floating-point operations of one step. */
   get cost(): { flops: number } {
     const { first, further, update } = this.recordings;
     const rest = (this.run.options.accumulate - 1) * (further?.cost.flops ?? 0);
@@ -132,12 +132,19 @@ export class DeviceState {
     return names;
   }
 
+  /** The held-out images to evaluate on, spread over all classes; the same ones each time. */
+  private evalItems(): Uint32Array {
+    const { task, options } = this.run;
+    const labels = Uint32Array.from({ length: task.evalLength }, (_, i) => task.evalLabel(i));
+    return spread(labels, options.evalItems);
+  }
+
   /** Means of the metrics over the held-out images. Rejects with `signal.reason` when aborted. */
   async evaluate(on: Placed, signal?: AbortSignal): Promise<Record<string, number>> {
     const { task, options } = this.run;
     const { evalItems, batchSize } = options;
     const size = Math.min(evalItems, batchSize);
-    const range = (from: number, n: number) => Uint32Array.from({ length: n }, (_, i) => from + i);
+    const items = this.evalItems();
     const sums: Record<string, number> = {};
     const add = async (work: BatchWork, n: number) => {
       for (const [name, value] of Object.entries(await this.read(work))) sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
@@ -148,13 +155,13 @@ export class DeviceState {
       let at = 0;
       for (; at + size <= evalItems; at += size) {
         signal?.throwIfAborted();
-        await work.loadEval(range(at, size));
+        await work.loadEval(items.subarray(at, at + size));
         recording.replay();
         await add(work, size);
       }
       if (at < evalItems) {
         const rest = task.open(on, evalItems - at);
-        await rest.loadEval(range(at, evalItems - at));
+        await rest.loadEval(items.subarray(at));
         rest.evaluate();
         await add(rest, evalItems - at);
         rest.dispose();

@@ -12,7 +12,6 @@ import type { AimConfig } from '../model/config.js';
 import {
   exists,
   isDirectory,
-  isTemporary,
   listFolder,
   makeFolder,
   readText,
@@ -21,8 +20,10 @@ import {
   writeAtomic,
   writeFolderAtomic,
 } from '../platform/files.js';
+import { checkContent, checkSavedValues, soundTensors } from './content.js';
+import { withRunLock } from './lock.js';
 
-/** A float32 tensor by its checkpoint name; a function is called when its turn comes, so that not all are in memory. */
+/** A float32 tensor by its checkpoint name. A function is called when the tensor is written, so that not all are in memory. */
 export interface NamedTensor {
   name: string;
   shape: readonly number[];
@@ -32,7 +33,7 @@ export interface NamedTensor {
 export interface TrainState {
   /** Steps done. */
   step: number;
-  /** Whatever else JSON can hold; numbers come back exactly. */
+  /** Whatever else JSON can hold; numbers are read exactly as they were written. */
   [name: string]: unknown;
 }
 
@@ -50,9 +51,9 @@ export interface CheckpointParts {
 
 const LATEST = 'latest';
 const STATE = 'state.json';
-/** `-2` and so on: the same step again, of a run that was continued from an earlier one. */
+/** `-2` and so on: the same step again, in a run that was continued from an earlier step. */
 const STEP = /^step-(\d{8,})(?:-(\d+))?$/;
-/** The head is the word embedding: authors' files leave it out and tell so. */
+/** The head is the word embedding: the authors' files leave it out and name the pair in their metadata. */
 const HEAD = { name: 'mamba.lm_head.weight', tied: 'mamba.backbone.embeddings.word_embeddings.weight' };
 
 /**
@@ -65,14 +66,18 @@ export function extraTensors({ json }: AimConfig): NamedTensor[] {
   return [{ name: 'vqvae.quantize.codebook_used', shape: [used], data: () => new Float32Array(used) }];
 }
 
-/** The files of one checkpoint, in the order in which they are to be written; nothing here needs a file system. */
+/**
+ * The files of one checkpoint, in the order in which they are to be written; nothing here needs a file system. Reading the files of
+ * tensors throws TrainingError when a value is not finite, so that a state that training has ruined is never stored.
+ */
 export function checkpointFiles(parts: CheckpointParts): { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[] {
   const { config, classes, state } = parts;
   if (!Number.isSafeInteger(state.step) || state.step < 0)
     throw new OptionError(`the step of a checkpoint is ${state.step}; it must be a whole number from 0.`);
   const tensors = (list: Iterable<NamedTensor>): AsyncIterable<Uint8Array> => {
-    const sorted = Array.from(list, (t): TensorData => ({ ...t, dtype: 'F32' }));
-    return writeSafetensors(sorted, sorted.some((t) => t.name === HEAD.tied) ? { [HEAD.name]: HEAD.tied } : {});
+    const lr = (state.options as { lr?: unknown } | undefined)?.lr;
+    const all = soundTensors(list, state.step, lr).map((t): TensorData => ({ ...t, dtype: 'F32' }));
+    return writeSafetensors(all, all.some((t) => t.name === HEAD.tied) ? { [HEAD.name]: HEAD.tied } : {});
   };
   return [
     { name: 'config.json', data: json(config) },
@@ -88,29 +93,32 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
 export const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /**
- * Writes a checkpoint into the run folder (made if need be) and returns its path. Of those before it, the `keep` − 1 newest
- * stay; later steps, of a run since wound back, stay until they are passed. On failure or abort nothing of it remains and the last one stays as it was. Throws IoError with the remedy.
+ * Writes a checkpoint into the run folder, which is created if it does not exist, and returns the checkpoint's path. Of the
+ * checkpoints of this and earlier steps, the `keep` newest stay. Checkpoints of later steps, which a run has that was continued from
+ * an earlier step, stay until training has passed them. When the save fails or is aborted, nothing of it remains and `latest` still
+ * names the checkpoint before. Throws IoError with the remedy; OptionError when another process uses the folder, or when training
+ * went on before everything was read; TrainingError when a weight or the optimizer's state is not finite.
  */
 export async function saveCheckpoint(
   run: string,
   parts: CheckpointParts,
   { keep = 3, signal }: { keep?: number | undefined; signal?: AbortSignal | undefined } = {},
 ): Promise<string> {
-  if (!Number.isInteger(keep) || keep < 1) throw new OptionError(`keep is ${keep}; keep a whole number of checkpoints from 1.`);
+  if (!Number.isSafeInteger(keep) || keep < 1) throw new OptionError(`keep is ${keep}; it must be an integer of at least 1.`);
   const files = checkpointFiles(parts);
   await makeFolder(run);
-  // What a crash left behind.
-  for (const name of await listFolder(run)) if (isTemporary(name)) await removeFolder(`${run}/${name}`);
-  const before = await steps(run);
-  const base = `step-${String(parts.state.step).padStart(8, '0')}`;
-  const again = before.filter((s) => s.step === parts.state.step).map((s) => s.version);
-  const name = again.length ? `${base}-${Math.max(...again) + 1}` : base;
-  await writeFolderAtomic(`${run}/${name}`, files, { signal });
-  await writeAtomic(`${run}/${LATEST}`, new TextEncoder().encode(`${name}\n`));
-  await syncFolder(run);
-  const older = before.filter((s) => s.step <= parts.state.step);
-  for (const old of older.slice(keep - 1)) await removeFolder(`${run}/${old.name}`);
-  return `${run}/${name}`;
+  return withRunLock(run, async () => {
+    const before = await steps(run);
+    const base = `step-${String(parts.state.step).padStart(8, '0')}`;
+    const again = before.filter((s) => s.step === parts.state.step).map((s) => s.version);
+    const name = again.length ? `${base}-${Math.max(...again) + 1}` : base;
+    await writeFolderAtomic(`${run}/${name}`, files, { signal });
+    await writeAtomic(`${run}/${LATEST}`, new TextEncoder().encode(`${name}\n`));
+    await syncFolder(run);
+    const older = before.filter((s) => s.step <= parts.state.step);
+    for (const old of older.slice(keep - 1)) await removeFolder(`${run}/${old.name}`);
+    return `${run}/${name}`;
+  });
 }
 
 /** The checkpoints of a run, newest first. */
@@ -124,12 +132,15 @@ async function steps(run: string): Promise<{ name: string; step: number; version
 }
 
 export interface SavedCheckpoint {
-  /** Its folder, which AiM.fromPretrained takes; of Files the name of theirs. */
+  /** Path of its folder, which AiM.fromPretrained takes; the name of the folder where it was opened from File objects. */
   path: string;
   config: unknown;
   classes: string[] | undefined;
   state: TrainState;
-  /** The tensors of a part, one after the other in file order. Throws CheckpointError when it has no such part or is damaged. */
+  /**
+   * The tensors of a part, one after the other in file order. Throws CheckpointError when there is no such part, when the file is
+   * damaged, and for a value that is not finite.
+   */
   tensors(part: 'model' | 'optimizer' | 'ema'): AsyncGenerator<{ name: string; shape: readonly number[]; data: Float32Array }>;
   /** True if it has averaged weights. */
   hasEma: boolean;
@@ -160,9 +171,9 @@ export async function heldCheckpoint({ config, classes, state, ...parts }: Check
 }
 
 /**
- * The checkpoint to resume from: the path of a run folder, which gives the one that `latest` names or, if that is damaged, the
- * newest complete one before it; the path of one checkpoint; or the Files of one. Throws IoError when there is none,
- * CheckpointError when all are damaged.
+ * The checkpoint to resume from. Of a run folder it is the one that `latest` names or, if that is damaged, the newest sound one
+ * before it; for this every tensor of the candidates is read. The path or the File objects of a single checkpoint give that one, of
+ * which only the small files and the headers are read. Throws IoError when there is none, CheckpointError when all are damaged.
  */
 export async function openCheckpointFolder(source: FolderSource): Promise<SavedCheckpoint> {
   if (typeof source !== 'string') return open(await openFolderSource(source));
@@ -180,7 +191,9 @@ export async function openCheckpointFolder(source: FolderSource): Promise<SavedC
   );
   for (const { name } of [...all.slice(at), ...all.slice(0, at)]) {
     try {
-      return await open(diskFolder(`${path}/${name}`));
+      const saved = await open(diskFolder(`${path}/${name}`));
+      await checkContent(saved);
+      return saved;
     } catch (error) {
       if (!(error instanceof CheckpointError || error instanceof IoError)) throw error;
       reasons.push(error.message);
@@ -189,12 +202,24 @@ export async function openCheckpointFolder(source: FolderSource): Promise<SavedC
   throw new CheckpointError(`every checkpoint of ${path} is damaged: ${reasons.join(' ')} Begin a new run.`);
 }
 
-/** Reads the small files and the headers of the others, whose sizes those tell. */
+/** Reads the small files, and the headers of the others, by which a file that was cut is noticed. */
 async function open(folder: Folder): Promise<SavedCheckpoint> {
   const path = folder.name;
   const names = (await folder.list()).map((e) => e.name);
   const state = (await parse(folder, STATE)) as TrainState;
-  if (!Number.isSafeInteger(state?.step)) throw new CheckpointError(`${path}/${STATE} has no step; take another checkpoint.`);
+  if (!Number.isSafeInteger(state?.step) || state.step < 0)
+    throw new CheckpointError(`${path}/${STATE} has no step; take another checkpoint.`);
+  const named = STEP.exec(path.split(/[/\\]/).at(-1)!)?.[1];
+  if (named !== undefined && Number(named) !== state.step)
+    throw new CheckpointError(
+      `${path}/${STATE} gives step ${state.step}, which is not that of its folder's name; take another checkpoint.`,
+    );
+  const config = await parse(folder, 'config.json');
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    throw new CheckpointError(`${path}/config.json is not a JSON object; take another checkpoint.`);
+  const classes = names.includes('classes.json') ? await parse(folder, 'classes.json') : undefined;
+  if (classes !== undefined && !(Array.isArray(classes) && classes.every((name) => typeof name === 'string')))
+    throw new CheckpointError(`${path}/classes.json is not a list of names; take another checkpoint.`);
   const hasEma = names.includes('ema.safetensors');
   for (const part of ['model', 'optimizer', ...(hasEma ? ['ema'] : [])]) {
     const file = await folder.open(`${part}.safetensors`);
@@ -202,15 +227,19 @@ async function open(folder: Folder): Promise<SavedCheckpoint> {
   }
   return {
     path,
-    config: await parse(folder, 'config.json'),
-    classes: names.includes('classes.json') ? ((await parse(folder, 'classes.json')) as string[]) : undefined,
+    config,
+    classes,
     state,
     hasEma,
     async *tensors(part) {
       const file = await folder.open(`${part}.safetensors`);
       try {
         const header = await parseHeader(file);
-        for (const [name, { shape }] of header.tensors) yield { name, shape, data: await readFloats(file, header, name) };
+        for (const [name, { shape }] of header.tensors) {
+          const data = await readFloats(file, header, name);
+          checkSavedValues(path, part, name, data);
+          yield { name, shape, data };
+        }
       } finally {
         await file.close();
       }

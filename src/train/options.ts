@@ -37,6 +37,9 @@ export interface TrainerOptions extends OptimizerOptions {
   evalItems?: number;
 }
 
+/** Options that may differ when a run is resumed; with others it would be another run. */
+export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
+
 /** Options of a run without the model and the data. */
 export type RunSettings = Omit<TrainerOptions, 'model' | 'data'>;
 

@@ -1,4 +1,4 @@
-/** Which items a step takes and which labels it drops, as functions of (seed, step): resuming needs no replay. */
+/** Which items a step takes and which labels it drops, as functions of (seed, step), so that resuming needs no replay. */
 import { OptionError } from '../core/errors.js';
 import { checkSeed, randomWords, uniform } from '../core/random.js';
 
@@ -10,8 +10,8 @@ export interface OrderOptions {
 }
 
 /**
- * Every epoch is a shuffle of its own, cut into batches. What is left over, fewer than a batch, is dropped for that epoch;
- * another shuffle drops others.
+ * Every epoch is a shuffle of its own, cut into batches. The items left over at its end, fewer than a batch, are not used in that
+ * epoch; the next shuffle leaves out others.
  */
 export class Order {
   readonly length: number;
@@ -49,7 +49,7 @@ export class Order {
   }
 }
 
-/** 0 … n−1 in an order of (seed, epoch) alone: Fisher–Yates, item i changing places with one of 0 … i. */
+/** 0 … n−1 in an order that depends only on (seed, epoch): Fisher–Yates, where item i changes places with one of 0 … i. */
 export function shuffle(n: number, seed: number, epoch: number): Uint32Array {
   const items = Uint32Array.from({ length: n }, (_, i) => i);
   for (let i = n - 1; i > 0; i--) {
@@ -59,6 +59,34 @@ export function shuffle(n: number, seed: number, epoch: number): Uint32Array {
     items[i] = other;
   }
   return items;
+}
+
+/**
+ * `count` items in ascending order, as evenly distributed over the classes as their sizes allow, and evenly over the items of each
+ * class. The same for the same labels.
+ *
+ * @param labels class of each item.
+ */
+export function spread(labels: ArrayLike<number>, count: number): Uint32Array {
+  const total = labels.length;
+  if (count >= total) return Uint32Array.from({ length: total }, (_, i) => i);
+  const members = new Map<number, number[]>();
+  for (let i = 0; i < total; i++) {
+    const list = members.get(labels[i]!);
+    if (list) list.push(i);
+    else members.set(labels[i]!, [i]);
+  }
+  const classes = [...members].sort(([a], [b]) => a - b).map(([, items]) => ({ items, take: 0 }));
+  for (let left = count; left > 0; ) {
+    const open = classes.filter(({ items, take }) => take < items.length);
+    const n = Math.min(left, open.length);
+    for (let j = 0; j < n; j++) open[Math.floor((j * open.length) / n)]!.take++;
+    left -= n;
+  }
+  const chosen = classes.flatMap(({ items, take }) =>
+    Array.from({ length: take }, (_, j) => items[Math.floor((j * items.length) / take)]!),
+  );
+  return Uint32Array.from(chosen).sort();
 }
 
 /**

@@ -46,6 +46,8 @@ export interface Task {
   readonly unitsPerItem: number;
   readonly length: number;
   readonly evalLength: number;
+  /** Class of a held-out image. */
+  evalLabel(item: number): number;
   /** Checkpoint names of the trained parameters begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
   open(on: Placed, batch: number): BatchWork;
@@ -55,15 +57,27 @@ export interface Task {
 const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
   mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
 
-/** Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. */
-export function modelTask({ config, tree: specs }: Model, codes: Codes, labelDropout: number): Task {
+/**
+ * Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. `rows` are the model's class
+ * numbers of the data's classes; without it they are the same.
+ */
+export function modelTask(
+  { config, tree: specs }: Model,
+  codes: Codes,
+  { labelDropout, rows }: { labelDropout: number; rows?: readonly number[] | undefined },
+): Task {
   const T = config.num_tokens;
+  const classOf = (part: CodesPart, item: number) => {
+    const label = part.labels[item]!;
+    return rows?.[label] ?? label;
+  };
   return {
     stage: 'model',
     unit: 'tokens',
     unitsPerItem: T,
     length: codes.labels.length,
     evalLength: codes.eval?.labels.length ?? 0,
+    evalLabel: (item) => codes.eval!.labels[item]!,
     prefix: 'mamba.',
     open({ be, params }, b) {
       const condition = conditionOf(config.condition);
@@ -86,14 +100,14 @@ export function modelTask({ config, tree: specs }: Model, codes: Codes, labelDro
       return {
         metrics: { crossEntropy: batch.loss },
         async load(items, { seed, step, first }) {
-          const labels = items.map((i) => codes.labels[i]!);
+          const labels = items.map((i) => classOf(codes, i));
           put(codes, items, dropLabels(labels, { seed, step, first, rate: labelDropout, unconditional: config.num_classes }));
         },
         async loadEval(items) {
           put(
             codes.eval!,
             items,
-            items.map((i) => codes.eval!.labels[i]!),
+            items.map((i) => classOf(codes.eval!, i)),
           );
         },
         gradient(grads, lossScale) {
@@ -120,6 +134,7 @@ export function tokenizerTask({ config, tree: specs }: Model, { train, eval: hel
     unitsPerItem: 1,
     length: train.length,
     evalLength: held?.length ?? 0,
+    evalLabel: (item) => held!.label(item),
     prefix: 'vqvae.',
     open({ be, params }, b) {
       const image = be.tensor([b, size, size, 3]);

@@ -4,16 +4,20 @@ import { CheckpointError, DeviceError, OptionError, TrainingError } from '../cor
 import type { Progress } from '../core/progress.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Codes, checkCodes } from '../data/codes.js';
+import type { ImageSplits } from '../data/dataset.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
 import { toCheckpoint } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
 import { pause } from '../platform/runtime.js';
+import { type ClassRows, classRows } from './classes.js';
+import { divergenceRemedy } from './content.js';
 import { DeviceState, type Figures, type Run, rateOf } from './device_state.js';
 import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
+import { checkIdentity, type DataIdentity, identityOfCodes, identityOfImages, savedIdentity } from './identity.js';
 import type { Slot } from './optimizer.js';
-import { checkSettings, type RunOptions, runOptions, type TrainerOptions } from './options.js';
+import { CHANGEABLE, checkSettings, type RunOptions, runOptions, type TrainerOptions } from './options.js';
 import { Order } from './order.js';
 import { modelTask, tokenizerTask } from './task.js';
 
@@ -49,41 +53,66 @@ export interface TrainStep {
 export const evaluatesAt = (step: number, { steps, evalEvery }: Pick<RunOptions, 'steps' | 'evalEvery'>) =>
   (evalEvery > 0 && step % evalEvery === 0) || step === steps;
 
+/** Models with a trainer that is not disposed of yet. */
+const inTraining = new WeakSet<Model>();
+
 /**
- * Trains a model in place. Should the GPU device be lost, training continues by itself on a new one: from the state that `keep`
- * or `resume` was given last (or from the beginning) it takes the steps since once more. Batches and random numbers depend on
- * the step alone, so the weights are the same as without the loss, bit for bit, and no step is reported twice.
+ * Trains a model in place. If the GPU device is lost, training continues by itself on a new one: it starts from the state that `keep`
+ * or `resume` was last given (or from the beginning) and takes the steps since then again. Batches and random numbers depend only on
+ * the step, so the weights are the same, bit for bit, as without the loss, and no step is reported twice.
+ *
+ * Stage 2 trains the classes of the data by name where the model has class names: see `classRows`. The model's `classes` are the
+ * resulting names as soon as training begins.
  */
 export class Trainer {
   readonly options: RunOptions;
   readonly stepsPerEpoch: number;
   private readonly model: Model;
   private readonly handle: ModelHandle;
+  private readonly data: Codes | ImageSplits;
   private readonly codes: Codes | undefined;
+  /** Which class of the model each class of the data is; undefined for the tokenizer, which knows no classes. */
+  readonly classRows: ClassRows | undefined;
   private readonly plan: Run;
   /** Where the run stands, as the model needs it to restore the weights: steps taken and the newest known state. */
   private readonly origin: TrainingOrigin;
   /** Results of steps that were submitted but not yet yielded by `run`, by step. */
   private readonly pending = new Map<number, () => Promise<Figures>>();
+  /** What identifies the data; computed when it is needed for the first time. */
+  private identity: DataIdentity | undefined;
+  /** Changes with each step that begins, so that a checkpoint notices that the weights are no longer its own. */
+  private version = 0;
+  private stepping = false;
   /** The average of weights is in the model's place. */
   private averaged = false;
   private state: DeviceState;
   /** Time of the steps yielded so far, without evaluations and what the caller does between steps. */
   private readonly worked = { steps: 0, ms: 0 };
-  /** The newest call of `run`, and whether it is working on a step now. */
+  /** The newest call of `run`, and whether it is working on a step at the moment. */
   private newest: symbol | undefined;
   private busy = false;
   private disposed = false;
 
-  /** Throws OptionError for unknown options, options out of range or data that does not fit the model. */
+  /**
+   * Throws OptionError for unknown options, options out of range, data that does not fit the model, and a model that another
+   * trainer, which is not disposed of, is training.
+   */
   constructor({ model: handle, data, ...given }: TrainerOptions) {
     const settings = checkSettings(given);
     const model = modelOf(handle);
+    if (inTraining.has(model))
+      throw new OptionError('this model has a trainer already; call dispose() of that one before another is made.');
     const isCodes = 'codes' in data;
     this.model = model;
     this.handle = handle;
+    this.data = data;
     this.codes = isCodes ? data : undefined;
-    const task = isCodes ? modelTask(model, data, settings.labelDropout) : tokenizerTask(model, data);
+    const { num_classes } = model.config;
+    // More classes than the model has are refused by checkCodes.
+    if (isCodes && data.classes.length <= num_classes) this.classRows = classRows(data.classes, model.classes, num_classes);
+    const task = isCodes
+      ? modelTask(model, data, { labelDropout: settings.labelDropout, rows: this.classRows?.rows })
+      : tokenizerTask(model, data);
     const { stage } = task;
     const order = new Order({ length: task.length, batchSize: settings.batchSize, seed: settings.seed });
     this.stepsPerEpoch = order.stepsPerEpoch;
@@ -99,6 +128,7 @@ export class Trainer {
     this.state = new DeviceState(model.on, this.plan);
     this.origin = { from: 'training', part: task.prefix, step: 0, checkpoint: undefined, trainer: this };
     model.remember(this.origin);
+    inTraining.add(model);
   }
 
   /** Steps taken: the device's weights are those after this many. */
@@ -118,11 +148,12 @@ export class Trainer {
   }
 
   /**
-   * Trains to the last step, or to step `until`, yielding each; the device works on the next meanwhile, except at evaluations.
-   * Leaving the loop or aborting `signal` (which rejects with its reason) loses nothing: another `run` continues, beginning with
-   * steps taken but not yielded yet (`until: trainer.step` yields those alone). Throws TrainingError, with the step and the
-   * tensor, when a gradient is not finite; the weights are then those before that step. Throws OptionError when another `run` of
-   * this trainer is working on a step, or has taken over since.
+   * Trains to the last step, or to step `until`, and yields each. While a step is being used, the device works on the next one,
+   * except at evaluations. Nothing is lost by leaving the loop or by aborting `signal` (which rejects with its reason): another
+   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those). Throws
+   * TrainingError, with the step and the tensor, when a gradient is not finite: that step changes no weight, but the steps before
+   * may have ruined the weights already. Throws OptionError when another `run` of this trainer is working on a step, or has taken
+   * over since.
    */
   async *run({
     signal,
@@ -138,6 +169,8 @@ export class Trainer {
     this.busy = true;
     try {
       if (this.codes) await checkCodes(this.handle, this.codes);
+      await this.identify();
+      if (this.classRows) this.model.classes = [...this.classRows.names];
       if (this.step === 0) await this.attempt(() => this.state.optimizer.resetEma(), signal);
       for (let done = this.step - this.pending.size + 1; done <= last; done++) {
         const step = await this.oneStep(done, last, signal);
@@ -190,11 +223,17 @@ export class Trainer {
 
   /** Submits the next step. */
   private async take(): Promise<void> {
-    const figures = await this.state.advance(this.step);
-    this.pending.set(++this.origin.step, figures);
+    this.version++;
+    this.stepping = true;
+    try {
+      const figures = await this.state.advance(this.step);
+      this.pending.set(++this.origin.step, figures);
+    } finally {
+      this.stepping = false;
+    }
   }
 
-  /** What a step asks of the device. */
+  /** Floating-point operations of one step on the device. */
   get cost(): { flops: number } {
     return this.state.cost;
   }
@@ -223,13 +262,29 @@ export class Trainer {
     }
   }
 
-  /** Everything a checkpoint holds, after `this.step` steps. Tensors are read when they are written. */
+  /**
+   * Everything a checkpoint holds, after `this.step` steps. Tensors are read when they are written, so the checkpoint must be saved
+   * before training goes on: afterwards reading them throws OptionError.
+   */
   checkpoint(): CheckpointParts {
-    const { model, options } = this;
+    const { model, options, step, version } = this;
     const { slots } = this.state.optimizer;
-    // The tensors are looked up when they are read, as those of now may be lost until then.
+    const assertCurrent = () => {
+      if (this.version !== version || this.stepping || this.step !== step)
+        throw new OptionError(
+          `training went on while the checkpoint of step ${step} was being read; await saveCheckpoint before the next step.`,
+        );
+      if (this.averaged) throw new OptionError('a checkpoint cannot be read inside withEma(); save it before or afterwards.');
+    };
+    const current = async <R>(read: () => Promise<R>): Promise<R> => {
+      assertCurrent();
+      const result = await read();
+      assertCurrent();
+      return result;
+    };
+    // The tensors are looked up when they are read, because a lost device takes the present ones with it.
     const values = (of: (state: DeviceState) => Tensor) =>
-      this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state))));
+      current(() => this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state)))));
     const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
       name: `${prefix}${s.name}`,
       shape: s.spec.shape,
@@ -240,12 +295,14 @@ export class Trainer {
       ([name, { spec }]): NamedTensor => ({
         name,
         shape: spec.shape,
-        data: async () => toCheckpoint(spec, await model.read(name)),
+        data: async () => toCheckpoint(spec, await current(() => model.read(name))),
       }),
     );
+    if (this.codes) this.identity ??= identityOfCodes(this.codes);
+    const data = this.identity;
     return {
       config: model.config.json,
-      classes: this.classes(),
+      classes: this.classRows?.names ?? model.classes,
       model: [...weights, ...extraTensors(model.config)],
       optimizer: [
         ...slots.map(slot('m.', (s) => s.m)),
@@ -253,36 +310,41 @@ export class Trainer {
         ...(options.lossScale ? [lossScale] : []),
       ],
       ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
-      state: { step: this.step, options },
+      state: { step, options, ...(data && { data }) },
     };
   }
 
-  /** A name for each class of the model, of which the data may have fewer. */
-  private classes(): string[] | undefined {
-    const { classes, config } = this.model;
-    const own = this.codes?.classes ?? classes;
-    return own && Array.from({ length: config.num_classes }, (_, k) => own[k] ?? classes?.[k] ?? String(k));
+  /** What identifies the data. Of images it is known once `run` or `resume` has begun. */
+  private async identify(): Promise<DataIdentity> {
+    this.identity ??= 'codes' in this.data ? identityOfCodes(this.data) : await identityOfImages(this.data);
+    return this.identity;
   }
 
   /**
-   * Continues a checkpoint whose weights `model` already holds: the optimizer's state, the average and the step.
-   * Throws OptionError when this trainer's options differ from the run's, CheckpointError when a tensor does not fit.
+   * Continues from a checkpoint whose weights `model` already holds: restores the optimizer's state, the average and the step. The
+   * options `steps`, `lr` and `evalEvery` may differ from those of the run. Throws OptionError when others differ, or when the data
+   * is not that of the run; CheckpointError when a tensor does not fit or has a value that is not finite.
+   *
+   * @param options.dataChanged accept other images of the same classes. The run then continues, but not as if it had never stopped.
    */
-  async resume(saved: SavedCheckpoint): Promise<void> {
-    this.checkRun(saved);
+  async resume(saved: SavedCheckpoint, { dataChanged = false }: { dataChanged?: boolean | undefined } = {}): Promise<void> {
+    const was = savedIdentity(saved.state.data);
+    if (was) checkIdentity(was, await this.identify(), dataChanged);
+    this.checkRun(saved, dataChanged);
     await this.attempt(() => this.state.load(saved));
     this.origin.checkpoint = saved;
     this.origin.step = saved.state.step;
+    this.version++;
     this.pending.clear();
   }
 
   /**
-   * Sets where a lost GPU device sets training back to: a checkpoint of this run, whose files must stay, or, without one, a copy
-   * of everything in memory (12 bytes per parameter trained, 16 with an average of weights; none where the device is not the
-   * library's to replace). Until it is called this is where training began or was resumed.
+   * Sets the state from which training continues after a lost GPU device: a checkpoint of this run, whose files must stay, or, without
+   * an argument, a copy of everything in memory (12 bytes per trained parameter, 16 with an average of weights; no copy is made where
+   * the library cannot replace the device). Until this is called, it is the state in which training began or was resumed.
    */
   async keep(saved?: SavedCheckpoint): Promise<void> {
-    if (saved) this.checkRun(saved);
+    if (saved) this.checkRun(saved, true);
     else if (!this.model.replaceable) return;
     this.origin.checkpoint = saved ?? (await heldCheckpoint(this.checkpoint()));
   }
@@ -291,6 +353,7 @@ export class Trainer {
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
+    inTraining.delete(this.model);
     this.state.dispose();
     const { origin } = this;
     origin.trainer = undefined;
@@ -335,29 +398,37 @@ export class Trainer {
     }
   }
 
-  private checkRun(saved: SavedCheckpoint): void {
-    const was = saved.state.options as RunOptions | undefined;
-    if (!was) throw new CheckpointError(`${saved.path}: its state.json has no options; it is not a checkpoint of this trainer.`);
+  private checkRun({ path, state }: SavedCheckpoint, dataChanged: boolean): void {
+    const was = state.options as RunOptions | undefined | null;
+    if (typeof was !== 'object' || was === null)
+      throw new CheckpointError(`${path}: its state.json has no options; it is not a checkpoint of this trainer.`);
     for (const key of Object.keys(this.options) as (keyof RunOptions)[]) {
+      // Changed data may have fewer held-out images.
+      if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
       if (JSON.stringify(was[key]) !== JSON.stringify(this.options[key]))
         throw new OptionError(
           `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(this.options[key])}; ` +
             'resume with the same options, or begin a new run from its weights.',
         );
     }
+    if (this.options.steps < state.step)
+      throw new OptionError(
+        `the run is at step ${state.step} already, and ${this.options.steps} steps are asked for; ask for more steps.`,
+      );
   }
 
-  /** The update of a gradient that is not finite changes nothing. Finds out which tensor it was and throws. */
+  /** Finds out which gradients of the step after `step` are not finite, and throws. The step itself changed nothing. */
   private async fail(step: number, loss: number): Promise<never> {
     const culprits = await this.state.badGradients(step);
     this.origin.step = Math.min(this.step, step);
+    this.version++;
     this.pending.clear();
     const where = culprits.length
       ? `the gradient of ${culprits[0]}${culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : ''}`
       : 'the loss';
     throw new TrainingError(
-      `step ${step + 1}: ${where} is not finite (loss ${loss}). The weights are those before this step; ` +
-        'resume from the last checkpoint with a lower lr or a longer warm-up.',
+      `step ${step + 1}: ${where} is not finite (loss ${loss}): training has diverged, and the steps before may have ruined the ` +
+        `weights already. ${divergenceRemedy(this.options.lr)}`,
     );
   }
 }

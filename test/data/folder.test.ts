@@ -6,6 +6,7 @@ import { IoError, OptionError } from '../../src/core/errors.js';
 import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
 import { openFolder } from '../../src/data/image_folder.js';
+import { openData } from '../../src/data/open.js';
 import { resize } from '../../src/data/resize.js';
 import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
 import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './files.js';
@@ -109,6 +110,61 @@ describe('openFolder', () => {
     }
     await expect(openFolder('/nonexistent', all)).rejects.toThrow(/there is no folder \/nonexistent/);
     await expect(openFolder(5 as never, all)).rejects.toThrow(OptionError);
+  });
+
+  it.each(['val', 'valid', 'validation', 'test'])('takes train and %s as training and held-out images', async (held) => {
+    const image = (v: number) => png(16, 16, grey(v));
+    const files: Files = {
+      'train/a/1.png': image(10),
+      'train/b/1.png': image(20),
+      'train/b/2.png': image(30),
+      [`${held}/a/1.png`]: image(40),
+      [`${held}/b/1.png`]: image(50),
+      [`${held}/readme.txt`]: 'x',
+      'other/x.txt': '',
+    };
+    for (const source of [folderOf(files), fileListOf(files)]) {
+      const { train, eval: heldOut } = await openFolder(source, { size: 16 });
+      expect([train.classes, heldOut!.classes]).toEqual([
+        ['a', 'b'],
+        ['a', 'b'],
+      ]);
+      expect([train.length, heldOut!.length]).toEqual([3, 2]);
+      expect(mean(await heldOut!.image(1, evalMode))).toBeCloseTo(50 / 127.5 - 1, 2);
+      expect([train.label(2), heldOut!.label(1)]).toEqual([1, 1]);
+      const data = await openData(source, { size: 16 });
+      expect(data.kind === 'folder' && data.eval?.length).toBe(2);
+    }
+    await expect(openData(folderOf(files), { size: 16, holdout: 0.1 })).rejects.toThrow(
+      /held-out images in the folder .*leave it out/,
+    );
+    const without = { ...files, 'train/c/1.png': image(1) };
+    await expect(openFolder(folderOf(without), { size: 16 })).rejects.toThrow(/class c in one of its folders .*, and not in/);
+    const more = { ...files, [`${held}/d/1.png`]: image(1) };
+    await expect(openFolder(folderOf(more), { size: 16 })).rejects.toThrow(/class d in one .* not in train; both need the same/);
+    await expect(openFolder(folderOf({ ...files, 'train/a/1.png': 'x', 'train/e/x.txt': '' }), { size: 16 })).rejects.toThrow(
+      /train\/e has no .* images/,
+    );
+  });
+
+  it('takes train and test as classes where they hold images', async () => {
+    const files = { 'train/1.png': png(4, 4, grey(1)), 'test/1.png': png(4, 4, grey(2)) };
+    expect((await openFolder(folderOf(files), all)).train.classes).toEqual(['test', 'train']);
+  });
+
+  it('has a fingerprint of names, sizes and cuts', async () => {
+    const of = async (files: Files, options: object = {}) =>
+      (await openFolder(folderOf(files), { ...all, ...options })).train.fingerprint!();
+    const same = await of(twoClasses);
+    expect(await of({ ...twoClasses })).toBe(same);
+    expect(await (await openFolder(fileListOf(twoClasses), all)).train.fingerprint!()).toBe(same);
+    const other = [
+      await of({ ...twoClasses, 'a-cat/3.png': png(18, 18, grey(100)) }),
+      await of({ ...twoClasses, 'a-cat/1.png': png(19, 18, (x, y) => [x * y, x, y]) }),
+      await of(twoClasses, { size: 8 }),
+      await of(twoClasses, { flip: true }),
+    ];
+    expect(new Set([same, ...other]).size).toBe(5);
   });
 
   it('names unreadable images and takes others in their place', async () => {

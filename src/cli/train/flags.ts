@@ -1,19 +1,19 @@
-/** The flags of `aim train` and what they, a --config file and the run that is resumed make of a training. */
+/** The flags of `aim train`, and the trainer's options that follow from them, from a --config file and from the run that is resumed. */
 import { OptionError } from '../../core/errors.js';
-import { checkOption, type OptionSpec } from '../../core/options.js';
+import { checkOption, type OptionSpec, shown } from '../../core/options.js';
 import { IMAGE_FOLDER } from '../../data/image_folder.js';
-import { type AimConfigJson, PRESETS } from '../../model/config.js';
+import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
 import { readText } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
-import { TRAINER } from '../../train/options.js';
+import { CHANGEABLE, TRAINER } from '../../train/options.js';
 import type { TrainerOptions } from '../../train/trainer.js';
-import { type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
+import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
 
 export type Settings = Omit<TrainerOptions, 'model' | 'data'>;
 type Key = keyof typeof TRAINER;
 
-/** The trainer's options that have a flag, with what the help says where the table does not say it as well. */
+/** The trainer's options that have a flag, with a help text where that of the options table does not suit the command line. */
 const OPTIONS = {
   epochs: {},
   steps: {},
@@ -26,7 +26,7 @@ const OPTIONS = {
   clipNorm: { value: 'C' },
   emaDecay: { value: 'D', help: 'keep a moving average of the weights, with this decay' },
   labelDropout: { value: 'P' },
-  seed: { value: 'S', short: 's', help: 'of weights, order, dropped labels and crops (default 0)' },
+  seed: { value: 'S', short: 's', help: 'seed of weights, order, dropped labels and crops (default 0)' },
   evalEvery: { help: 'evaluate, sample and save every N steps; 0 never (default: every epoch)' },
   evalItems: {},
   lossScale: {},
@@ -34,8 +34,8 @@ const OPTIONS = {
 
 type Option = keyof typeof OPTIONS;
 
-/** Options that may differ when a run is resumed; the others would make it another run. */
-const FREE: readonly string[] = ['steps', 'epochs', 'lr', 'evalEvery'];
+/** Options that may differ when a run is resumed. */
+const FREE: readonly string[] = [...CHANGEABLE, 'epochs'];
 
 /** batchSize → batch-size */
 const flagName = (option: string) => option.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
@@ -54,7 +54,11 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     },
     resume: {
       type: 'boolean',
-      help: 'go on with the run in --out, exactly as if it had never stopped; what is not given is as it was, and --steps, --epochs, --lr, --eval-every, --keep may change',
+      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every and --keep may change',
+    },
+    'data-changed': {
+      type: 'boolean',
+      help: 'with --resume: accept that the images are not those that the run was trained on; the classes must be the same',
     },
     config: {
       type: 'string',
@@ -67,7 +71,11 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
       help: "one of the paper's architectures",
       spec: { type: 'choice', choices: Object.keys(PRESETS), about: 'an architecture' },
     },
-    init: { type: 'string', value: 'MODEL', help: 'begin from these weights instead of fresh ones' },
+    init: {
+      type: 'string',
+      value: 'MODEL',
+      help: 'begin from these weights instead of fresh ones; classes are assigned by name, and a class that MODEL does not know replaces one that DATA does not have',
+    },
     ...own,
     ...Object.fromEntries(options.map(([key, texts]) => [flagName(key), flag(TRAINER[key as Option] as OptionSpec, texts)])),
     keep: flag(KEEP),
@@ -79,7 +87,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
   };
 }
 
-/** The trainer's options given by flags, which win, or by the --config file; and the architecture in that file. */
+/** The trainer's options from the flags or, where a flag is not given, from the --config file; and the architecture in that file. */
 export async function readSettings(flags: Parsed['flags']): Promise<{ settings: Settings; architecture?: AimConfigJson }> {
   const path = string(flags, 'config');
   const file = path === undefined ? {} : await readConfig(path);
@@ -109,18 +117,21 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   const known = ['model', ...Object.keys(OPTIONS)];
   const unknown = Object.keys(file).find((key) => !known.includes(key));
   if (unknown) throw new OptionError(`${path}: there is no option ${unknown}; it takes ${known.join(', ')}.`);
+  const { model } = file;
+  if (model !== undefined && (typeof model !== 'object' || model === null || Array.isArray(model)))
+    throw new OptionError(`${path}: model is ${shown(model)}; it must be the object of a config.json.`);
   return file;
 }
 
 /**
- * The options of a run that is resumed: those it had, but for what is given and may change. Throws OptionError for others that
- * are given and differ.
+ * The options of a run that is resumed: its saved options, with those replaced that are given and may change. Throws OptionError
+ * for given options that differ and may not change.
  */
 export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settings {
   const was = (saved.state.options ?? {}) as Record<string, unknown>;
   const settings: Record<string, unknown> = Object.fromEntries(Object.entries(was).filter(([key]) => key in TRAINER));
   for (const [key, value] of Object.entries(given)) {
-    // Fewer items may have been there than were asked for, so the trainer compares these.
+    // There may have been fewer held-out images than were asked for, so the trainer compares this option.
     if (!FREE.includes(key) && key !== 'evalItems' && JSON.stringify(was[key]) !== JSON.stringify(value))
       throw new OptionError(
         `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(value)}; leave --${flagName(key)} ` +
@@ -132,11 +143,30 @@ export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settin
   return settings as Settings;
 }
 
-/** The saved state as one of a run that was begun with the options that may change, as they are now. */
-export function withChanges(saved: SavedCheckpoint, options: { steps: number; lr: number; evalEvery: number }): SavedCheckpoint {
-  const { steps, lr, evalEvery } = options;
-  if (steps < saved.state.step)
-    throw new OptionError(`the run is at step ${saved.state.step} already, and ${steps} steps are asked for; give more --steps.`);
-  const was = saved.state.options as object | undefined;
-  return was ? { ...saved, state: { ...saved.state, options: { ...was, steps, lr, evalEvery } } } : saved;
+/**
+ * Throws OptionError if the flags ask for an architecture other than that of the weights to continue from.
+ *
+ * @param weights config.json of the weights, which `from` names for the message.
+ * @param architecture that of the --config file.
+ */
+export function checkArchitecture(
+  { weights, from }: { weights: unknown; from: string },
+  flags: Parsed['flags'],
+  architecture: AimConfigJson | undefined,
+): void {
+  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
+  const asked = [
+    ...(architecture ? [['the model in --config', architecture] as const] : []),
+    ...(preset ? [[`--preset ${preset}`, PRESETS[preset]] as const] : []),
+  ];
+  const shape = (json: AimConfigJson) => {
+    // The number of classes is that of the data.
+    const { json: _, ...parsed } = parseConfig({ ...json, num_classes: 1 });
+    return JSON.stringify(parsed);
+  };
+  for (const [what, json] of asked)
+    if (shape(json) !== shape(weights as AimConfigJson))
+      throw new OptionError(
+        `${what} is another architecture than that of ${from}, which cannot change; leave it out, or begin a new run with fresh weights.`,
+      );
 }

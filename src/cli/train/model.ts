@@ -8,9 +8,10 @@ export const trainModel: Command = {
   usage: 'DATA|CODES.safetensors',
   summary: 'train stage 2, into a run folder that can be resumed',
   about:
-    'Trains stage 2. DATA is a folder of IDX files (Fashion-MNIST) or of one sub-folder of images per class, or the codes of `aim\n' +
-    "tokenize`. Checkpoints are folders in the authors' format with the state of training beside. Ctrl-C saves one, as SIGTERM and\n" +
-    'SIGHUP do; --resume goes on, and then DATA may be left out.',
+    'Trains stage 2. DATA is a folder of IDX files (Fashion-MNIST), a folder with one sub-folder of images per class (or with\n' +
+    'these in its folders train and val, of which val is held out), or the codes of `aim tokenize`. Checkpoints are folders in the\n' +
+    "authors' format together with the state of training. Ctrl-C, SIGTERM and SIGHUP save one; --resume continues from the newest, and\n" +
+    'then DATA may be left out.',
   flags: trainFlags([], {
     tokenizer: { type: 'string', value: 'MODEL', help: 'whose tokenizer to use (default: the embedded one)' },
   }),

@@ -1,9 +1,10 @@
 /** The loop of `aim train`: steps, metrics, checkpoints, plots and samples. */
 import type { AiM } from '../../aim.js';
-import { AimError } from '../../core/errors.js';
+import { AimError, TrainingError } from '../../core/errors.js';
 import type { ImageSplits } from '../../data/dataset.js';
-import { makeFolder, writeAtomic } from '../../platform/files.js';
+import { exists, makeFolder, writeAtomic } from '../../platform/files.js';
 import { openCheckpointFolder, saveCheckpoint } from '../../train/folder.js';
+import { removeDeadTemporaries } from '../../train/lock.js';
 import { type Metric, openMetrics } from '../../train/metrics.js';
 import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
 import { progress } from '../progress.js';
@@ -16,7 +17,10 @@ export interface RunPlace {
   signal: AbortSignal;
 }
 
-/** Trains to the last step: metrics, checkpoints, the loss plot and samples go into the run folder. */
+/**
+ * Trains to the last step and writes metrics, checkpoints, the loss plot and samples into the run folder, which the caller has
+ * locked. When training is stopped, or fails with weights that are sound, the steps taken are saved.
+ */
 export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | undefined, place: RunPlace): Promise<void> {
   const { out, keep, signal } = place;
   const { steps } = trainer.options;
@@ -31,10 +35,20 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     history.push(metric);
     await log.write(metric);
   };
+  const sampleOf = (step: number) => `${out}/samples/step-${String(step).padStart(8, '0')}.png`;
+  const show = async (step: number) => {
+    await writeAtomic(`${out}/loss.svg`, new TextEncoder().encode(lossPlot(trainer, history)));
+    await makeFolder(`${out}/samples`);
+    await writeAtomic(sampleOf(step), await trainer.withEma(() => drawSamples(trainer, aim, images)));
+  };
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
   const bar = progress('training', steps, 'steps', { from: trainer.step });
   let savedAt = trainer.step;
   try {
+    await removeDeadTemporaries(`${out}/samples`);
+    // The process may have ended between a checkpoint and its sample.
+    if (trainer.step > 0 && evaluatesAt(trainer.step, trainer.options) && !(await exists(sampleOf(trainer.step))))
+      await show(trainer.step);
     for await (const step of trainer.run({ signal })) {
       await write(toMetric(step));
       const rate = unit === 'tokens' ? step.tokensPerSecond : step.imagesPerSecond;
@@ -43,26 +57,32 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       if (!step.eval && !last) continue;
       await save();
       savedAt = trainer.step;
-      await writeAtomic(`${out}/loss.svg`, new TextEncoder().encode(lossPlot(trainer, history)));
-      await makeFolder(`${out}/samples`);
-      const name = `${out}/samples/step-${String(step.step).padStart(8, '0')}.png`;
-      await writeAtomic(name, await trainer.withEma(() => drawSamples(trainer, aim, images)));
+      await show(step.step);
       if (step.eval) bar.note(`step ${step.step}: ${heldOutText(step.eval)}`);
     }
   } catch (error) {
     bar.stop();
-    // Stopped by the user or by an error that leaves the weights sound: save what is done.
-    if ((signal.aborted || error instanceof AimError) && trainer.step > savedAt && !(await lost(aim))) {
-      const path = await save();
-      say(`saved ${path}; go on with --resume\n`);
-      // The step that was computed ahead is logged too, but not evaluated, which would delay the end.
-      if (signal.aborted && !evaluatesAt(trainer.step, trainer.options))
-        for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
-    }
+    // After a TrainingError the weights may be ruined, so the checkpoint before stays the newest.
+    const sound = signal.aborted || (error instanceof AimError && !(error instanceof TrainingError));
+    if (sound && trainer.step > savedAt && !(await lost(aim))) await rescue();
     throw error;
   } finally {
     bar.stop();
     await log.close();
+  }
+
+  /** Saves the steps taken since the last checkpoint. A failure is reported, and the first error remains that of the run. */
+  async function rescue(): Promise<void> {
+    try {
+      say(`saved ${await save()}; go on with --resume\n`);
+    } catch (error) {
+      if (!(error instanceof AimError)) throw error;
+      say(`the steps since the last checkpoint could not be saved: ${error.message}\n`);
+      return;
+    }
+    // The step that the device has computed ahead is logged too. It is not evaluated, which would delay the end.
+    if (signal.aborted && !evaluatesAt(trainer.step, trainer.options))
+      for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
   }
 }
 
@@ -78,7 +98,7 @@ function toMetric({ step, epoch, metrics, lr, gradNorm, imagesPerSecond, tokensP
   return { step, epoch, ...metrics, lr, gradNorm, imagesPerSecond, tokensPerSecond, ...evaluated };
 }
 
-/** `held-out loss 2.31, emaLoss 2.30`; metrics that only repeat the loss are left out. */
+/** `held-out loss 2.31, emaLoss 2.30`, without metrics that are equal to the loss. */
 export function heldOutText(metrics: Readonly<Record<string, number>>): string {
   const shown = Object.entries(metrics).filter(([name, v]) => name === 'loss' || v !== metrics.loss);
   return `held-out ${shown.map(([name, v]) => `${name} ${v.toFixed(4)}`).join(', ')}`;

@@ -1,8 +1,9 @@
-/** What shows how a training goes: the plot of its losses and pictures. */
+/** Pictures of the progress of a training: the plot of its losses, and samples. */
 import type { AiM } from '../../aim.js';
 import type { ImageSplits } from '../../data/dataset.js';
 import { AimImage, grid } from '../../io/image.js';
 import type { Metric } from '../../train/metrics.js';
+import { spread } from '../../train/order.js';
 import { plotLoss } from '../../train/plot.js';
 import type { Trainer } from '../../train/trainer.js';
 
@@ -17,17 +18,22 @@ export function lossPlot(trainer: Trainer, history: readonly Metric[]): string {
   ]);
 }
 
-/** Stage 2: one image per class (at most 40), the same seeds each time. Tokenizer: held-out images above their reconstructions. */
+/**
+ * A sheet of images, the same seeds and originals each time. Stage 2: classes spread over all that the model has, at most 40.
+ * Tokenizer: held-out images of all classes above their reconstructions.
+ */
 export async function drawSamples(trainer: Trainer, aim: AiM, images: ImageSplits | undefined): Promise<Uint8Array> {
   if (trainer.options.stage === 'model') {
-    const classes = Array.from({ length: Math.min(40, aim.config.num_classes) }, (_, i) => i);
+    const { num_classes } = aim.config;
+    const classes = [...spread(Uint32Array.from({ length: num_classes }), 40)];
     const rows = classes.length > 10 ? 1 : 4;
     const { images: drawn } = await aim.generate({ classes, count: classes.length * rows });
     return grid(drawn, Math.min(classes.length, 10)).toPNG();
   }
   const data = images!.eval ?? images!.train;
+  const labels = Uint32Array.from({ length: data.length }, (_, i) => data.label(i));
   const originals: AimImage[] = [];
-  for (let i = 0; i < Math.min(10, data.length); i++)
+  for (const i of spread(labels, 10))
     originals.push(new AimImage({ width: data.size, height: data.size, data: await data.image(i, { kind: 'eval' }) }));
   const again = await aim.decode(await aim.encode(originals));
   return grid([...originals, ...again], originals.length).toPNG();

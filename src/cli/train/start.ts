@@ -1,14 +1,16 @@
-/** What the training of both stages shares: the data, the model, the run folder. */
+/** Opens the data, the model and the run folder of a training, for both stages. */
 import { basename, dirname, resolve } from 'node:path';
 import { AiM } from '../../aim.js';
 import { openCheckpoint } from '../../checkpoint/source.js';
-import { CheckpointError, OptionError } from '../../core/errors.js';
+import { CheckpointError, IoError, OptionError } from '../../core/errors.js';
 import { type Codes, tokenize } from '../../data/codes.js';
 import { describeImages, type ImageSplits } from '../../data/dataset.js';
 import { type Data, openData } from '../../data/open.js';
 import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
-import { ensureWritable, exists, makeFolder } from '../../platform/files.js';
+import { ensureWritable, exists, isDirectory, makeFolder, readText } from '../../platform/files.js';
+import { describeRows } from '../../train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint } from '../../train/folder.js';
+import { lockRun } from '../../train/lock.js';
 import type { Stage } from '../../train/task.js';
 import { Trainer } from '../../train/trainer.js';
 import { choice, number, type Parsed, string } from '../command.js';
@@ -17,21 +19,48 @@ import { background, commonOptions, modelOptions } from '../options.js';
 import { progress } from '../progress.js';
 import { skipsOf, writeSkips } from '../skips.js';
 import { print, say } from '../terminal.js';
-import { readSettings, resumedSettings, withChanges } from './flags.js';
+import { checkArchitecture, readSettings, resumedSettings, type Settings } from './flags.js';
 import { readPlace, writePlace } from './place.js';
 import { runTraining } from './run.js';
 
 export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): Promise<number> {
   const out = string(parsed.flags, 'out') ?? 'run';
   const resume = parsed.flags.resume === true;
-  const { settings: own, architecture } = await readSettings(parsed.flags);
-  const saved = await previous(out, resume);
-  const { flags, data: path } = resume ? await readPlace(out, parsed) : { flags: parsed.flags, data: parsed.args[0] };
-  if (!path) throw new OptionError(`train ${stage}: say on what: \`aim train ${stage} DATA\`.`);
-  const settings = saved ? resumedSettings(own, saved) : own;
-  const behind = background(flags);
+  if (parsed.flags['data-changed'] && !resume)
+    throw new OptionError('--data-changed is for runs that are continued; give it with --resume, or leave it out.');
+  const given = await readSettings(parsed.flags);
+  if (!resume) return begin({ stage, out, parsed, given, saved: undefined, signal });
+  await assertRun(out);
+  // Another process must not save into the folder while this one reads it.
+  const release = await lockRun(out);
+  try {
+    const saved = await openCheckpointFolder(out);
+    const latest = (await exists(`${out}/latest`)) ? (await readText(`${out}/latest`)).trim() : '';
+    if (basename(saved.path) !== latest)
+      say(`the newest checkpoint of ${out} is damaged or missing; the run continues from ${saved.path}\n`);
+    return await begin({ stage, out, parsed, given, saved, signal });
+  } finally {
+    await release();
+  }
+}
 
-  const json = (saved?.config as AimConfigJson | undefined) ?? architecture ?? (await configOf(flags));
+interface Start {
+  stage: Stage;
+  out: string;
+  parsed: Parsed;
+  given: Awaited<ReturnType<typeof readSettings>>;
+  /** The checkpoint of the run that is continued. The run folder is then locked already. */
+  saved: SavedCheckpoint | undefined;
+  signal: AbortSignal;
+}
+
+async function begin({ stage, out, parsed, given, saved, signal }: Start): Promise<number> {
+  if (!saved) await assertNoRun(out);
+  const { flags, data: path } = saved ? await readPlace(out, parsed) : { flags: parsed.flags, data: parsed.args[0] };
+  if (!path) throw new OptionError(`train ${stage}: say on what: \`aim train ${stage} DATA\`.`);
+  const settings = saved ? resumedSettings(given.settings, saved) : given.settings;
+  const behind = background(flags);
+  const json = await configOf(flags, given.architecture, saved);
   const config = parseConfig(json);
   if (stage === 'tokenizer' && config.vocab_size < 2)
     throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
@@ -41,49 +70,70 @@ export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): 
     flip: flags.flip === true,
     holdout: number(flags, 'holdout'),
     background: behind,
-    // A run beside the classes is none of them.
+    // A run beside the folders of classes is no class.
     exclude: inside ? [basename(resolve(out))] : [],
     signal,
   });
   checkData(stage, path, data, flags);
-  // Only now: in the folder of images itself an empty run folder would look like a class.
+  // Not before the data is open: an empty run folder inside the folder of images would look like a class.
   await makeFolder(out);
   await ensureWritable(out);
-  const aim = await makeModel(stage, json, classesOf(data), saved, flags, settings.seed ?? 0, signal);
+  const release = saved ? undefined : await lockRun(out);
+  try {
+    // A run may have been saved since the first look.
+    if (!saved) await assertNoRun(out);
+    const aim = await makeModel(stage, json, classesOf(data), saved, flags, settings.seed ?? 0, signal);
+    try {
+      await trainOn(aim, data, settings, { stage, out, path, flags, saved, signal });
+    } finally {
+      await aim.dispose();
+    }
+  } finally {
+    await release?.();
+  }
+  print(`${out}\n`);
+  return 0;
+}
+
+async function trainOn(
+  aim: AiM,
+  data: Data,
+  settings: Settings,
+  { stage, out, path, flags, saved, signal }: Omit<Start, 'parsed' | 'given'> & { path: string; flags: Parsed['flags'] },
+): Promise<void> {
   const images = data.kind === 'codes' ? undefined : data;
   const skips = skipsOf(images?.train ?? { skipped: [] });
+  say(`device: ${aim.device}\ndata: ${describe(data)}\n`);
+  skips.report();
+  const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, signal) : data;
+  skips.report();
+  const trainer = new Trainer({ model: aim, data: source, ...settings });
   try {
-    say(`device: ${aim.device}\ndata: ${describe(data)}\n`);
-    skips.report();
-    const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, signal) : data;
-    skips.report();
-    const trainer = new Trainer({ model: aim, data: source, ...settings });
-    try {
-      if (saved) await trainer.resume(withChanges(saved, trainer.options));
-      await writePlace(out, path, flags);
-      const place = { out, keep: number(flags, 'keep') ?? 2, signal };
-      await runTraining(trainer, aim, 'codes' in source ? undefined : source, place);
-    } finally {
-      trainer.dispose();
-      skips.report();
-      if (images) await writeSkips(out, images.train);
-    }
-    print(`${out}\n`);
-    return 0;
+    if (saved) await trainer.resume(saved, { dataChanged: flags['data-changed'] === true });
+    const rows = trainer.classRows && describeRows(trainer.classRows, classesOf(data));
+    if (rows) say(`${rows}\n`);
+    await writePlace(out, path, flags);
+    const place = { out, keep: number(flags, 'keep') ?? 2, signal };
+    await runTraining(trainer, aim, 'codes' in source ? undefined : source, place);
   } finally {
-    await aim.dispose();
+    trainer.dispose();
+    skips.report();
+    if (images) await writeSkips(out, images.train);
   }
 }
 
-/** The checkpoint to go on from. A run is neither overwritten nor resumed unasked. */
-async function previous(out: string, resume: boolean): Promise<SavedCheckpoint | undefined> {
-  if (resume) return openCheckpointFolder(out);
-  if (await exists(`${out}/latest`))
-    throw new OptionError(`${out} holds a run already; go on with --resume, or choose another --out.`);
-  return undefined;
+/** Throws IoError unless `out` is a folder. */
+async function assertRun(out: string): Promise<void> {
+  if (!(await isDirectory(out))) throw new IoError(`there is no folder ${out}; pass the folder of a run or a checkpoint.`);
 }
 
-/** Throws OptionError where the data is of a kind that the stage or a flag is not for. */
+/** Throws OptionError if `out` holds a run, which is not to be overwritten. */
+async function assertNoRun(out: string): Promise<void> {
+  if (await exists(`${out}/latest`))
+    throw new OptionError(`${out} holds a run already; go on with --resume, or choose another --out.`);
+}
+
+/** Throws OptionError where the stage, or a flag that is given, does not suit the kind of data. */
 function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags']): void {
   if (stage === 'tokenizer' && data.kind === 'codes')
     throw new OptionError(`${path} holds codes; the tokenizer is trained on images.`);
@@ -96,17 +146,31 @@ function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags'
   throw new OptionError(`--${given} is for class folders, but ${why}: leave it out.`);
 }
 
-/** The architecture where no file gives one: a preset's, that of the weights to begin from, of the tokenizer, or the embedded one. */
-async function configOf(flags: Parsed['flags']): Promise<AimConfigJson> {
-  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
-  if (preset) return PRESETS[preset];
-  const from = string(flags, 'init') ?? string(flags, 'tokenizer') ?? embeddedModel();
-  const files = await openCheckpoint(from, commonOptions(flags));
-  try {
-    return (await files.config()) as AimConfigJson;
-  } finally {
-    await files.close();
+/**
+ * The config of the model: that of the weights to continue from, else that of the --config file, the preset, the tokenizer or the
+ * embedded model. Throws OptionError where weights are to be continued from and the flags ask for another architecture.
+ */
+async function configOf(
+  flags: Parsed['flags'],
+  architecture: AimConfigJson | undefined,
+  saved: SavedCheckpoint | undefined,
+): Promise<AimConfigJson> {
+  const read = async (source: string) => {
+    const files = await openCheckpoint(source, commonOptions(flags));
+    try {
+      return (await files.config()) as AimConfigJson;
+    } finally {
+      await files.close();
+    }
+  };
+  const init = string(flags, 'init');
+  if (saved || init !== undefined) {
+    const weights = (saved?.config as AimConfigJson | undefined) ?? (await read(init!));
+    checkArchitecture({ weights, from: saved ? 'the run' : init! }, flags, architecture);
+    return weights;
   }
+  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
+  return architecture ?? (preset ? PRESETS[preset] : await read(string(flags, 'tokenizer') ?? embeddedModel()));
 }
 
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);

@@ -8,9 +8,9 @@ export const trainTokenizer: Command = {
   usage: 'DATA',
   summary: 'train the tokenizer, into a run folder that can be resumed',
   about:
-    'Trains the tokenizer. DATA is a folder of IDX files (Fashion-MNIST) or of one sub-folder of images per class. Checkpoints are\n' +
-    "folders in the authors' format with the state of training beside. Ctrl-C saves one, as SIGTERM and SIGHUP do; --resume goes on,\n" +
-    'and then DATA may be left out.',
+    'Trains the tokenizer. DATA is a folder of IDX files (Fashion-MNIST), or a folder with one sub-folder of images per class (or\n' +
+    "with these in its folders train and val, of which val is held out). Checkpoints are folders in the authors' format together with\n" +
+    'the state of training. Ctrl-C, SIGTERM and SIGHUP save one; --resume continues from the newest, and then DATA may be left out.',
   flags: trainFlags(['labelDropout'], {}),
   run: (parsed, signal) => train('tokenizer', parsed, signal),
 };
