@@ -4,7 +4,7 @@ import type { Tensor } from '../core/tensor.js';
 import { fillSaved, type PlacedParam, type SavedTensors } from '../model/load.js';
 import type { Model, Placed } from '../model/model.js';
 import { init, param } from '../model/params.js';
-import { columns } from '../ops/index.js';
+import { columns } from '../ops/columns.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer } from './optimizer.js';
 import type { RunOptions } from './options.js';

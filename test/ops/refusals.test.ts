@@ -1,8 +1,14 @@
 /** Sizes and attributes that do not fit are refused with what is wrong and a remedy. */
 import { expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { addRmsNorm, causalConv1d, clip, ema, rmsNormGated, squareSum, tokenEmbedding } from '../../src/ops/index.js';
+import { addRmsNorm } from '../../src/ops/add_rms_norm.js';
+import { causalConv1d } from '../../src/ops/causal_conv1d.js';
+import { clip } from '../../src/ops/clip.js';
+import { ema } from '../../src/ops/ema.js';
+import { rmsNormGated } from '../../src/ops/rms_norm_gated.js';
 import type { AnyEntry } from '../../src/ops/spec.js';
+import { squareSum } from '../../src/ops/square_sum.js';
+import { tokenEmbedding } from '../../src/ops/token_embedding.js';
 import { type Case, inputs, runCase } from './harness.js';
 
 const refused: [AnyEntry, Case, RegExp][] = [
