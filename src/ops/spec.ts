@@ -180,6 +180,12 @@ export type Reference<E> =
     ? (t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>) => void
     : never;
 
+/**
+ * Values that default test cases give to dims and attributes, by name; a file of references may export them as `sizes`. Other dims
+ * take the sizes of test/ops/all_cases.ts, other attributes are 0.
+ */
+export type CaseSizes = Readonly<Record<string, readonly number[]>>;
+
 /** The references of an op: one for each of its entries but the composites, which are what their parts are. */
 export type References<Op> = { [E in keyof Op as Op[E] extends { parts: unknown } ? never : E]: Reference<Op[E]> };
 
