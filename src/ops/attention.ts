@@ -48,6 +48,7 @@ export const attention = {
       v: { shape: 'b s c', io: 'in' },
       y: { shape: 'b s c', io: 'out' },
     },
+    batch: 'b',
     webgpu: forwardPlan,
     flops: ({ b, s, c }) => 4 * b * s * s * c,
     wasmParts: true,

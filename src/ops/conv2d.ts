@@ -91,6 +91,7 @@ export const conv2d = {
       residual: { shape: 'b ho wo co', io: 'in', optional: true },
       y: { shape: 'b ho wo co', io: 'out' },
     },
+    batch: 'b',
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
     webgpu: (d, caps) =>

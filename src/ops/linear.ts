@@ -47,6 +47,7 @@ const FORWARD = {
 export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: FORWARD,
+    batch: 'm',
     webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
       const sums = { rows: m, columns: n };
@@ -64,6 +65,7 @@ export const linear = {
   /** One position of m sequences: a row's sums are the same to the bit whatever m is. */
   step: composite('linear', 'step', shader, {
     tensors: FORWARD,
+    batch: 'm',
     parts: (be, t) => be.run(linear.forward, t),
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));

@@ -122,6 +122,12 @@ interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<stri
   tensors: T;
   /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
   attrs?: A;
+  /**
+   * Dims that count sequences or images, e.g. `'m'`: on every backend the result of one is the same to the bit in any batch
+   * (test/ops/batch.test.ts), so that an image does not depend on how many are drawn at once. With two dims the first may also be
+   * twice the second: a conditional and an unconditional row for each image.
+   */
+  batch?: string;
   /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
   check?(d: Dims<T, A>): string | undefined;
   /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */

@@ -23,6 +23,8 @@ const sizes: [number, number, number][] = [
   [33, 1, 33],
   [128, 64, 1],
   [11, 96, 35],
+  // large enough to choose between tiles
+  [150, 140, 150],
 ];
 
 const square: typeof sizes = [
