@@ -4,6 +4,8 @@ import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import { type NumArray, sizeOf, type Tensor } from '../../src/core/tensor.js';
 import { type SelectiveScanGrads, type SsdGrads, selectiveScanBackward, ssdBackward } from '../../src/model/scan_backward.js';
+import { ssd as ssdOp } from '../../src/ops/ssd.js';
+import { references, ssdBlocked } from '../../src/ops/ssd.reference.js';
 import { makers, NO_ADAPTER } from '../backends.js';
 import { all } from './all_cases.js';
 import { type Case, inputs, normal, type OpCases, rng, runCase } from './harness.js';
@@ -136,6 +138,20 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
     }
   });
 }
+
+it('the blocked form of ssd equals the recurrence', () => {
+  const op = all.find(({ entry }) => entry.key === ssdOp.forward.key)!;
+  const cases = op.cases.filter((c) => c.omit?.includes('state') && Number(c.l) <= 64);
+  expect(cases.length).toBeGreaterThanOrEqual(4);
+  for (const c of cases) {
+    const outputs = [references.forward, ssdBlocked].map((compute) => {
+      const tensors = Object.fromEntries(Object.entries(inputs(op, c, 3)).map(([name, { data }]) => [name, data]));
+      compute(tensors as Parameters<typeof compute>[0], c as unknown as Parameters<typeof compute>[1]);
+      return { y: tensors.y! };
+    });
+    expectClose(outputs[1]!, outputs[0]!, 1e-12);
+  }
+});
 
 /** Every gradient of a whole backward, with the inputs of forward's case. */
 async function gradients(backend: Backend, op: OpCases, c: Case): Promise<Record<string, NumArray>> {
