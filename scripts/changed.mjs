@@ -1,4 +1,4 @@
-/** What of the sources changed since the main branch, and which ops that touches. */
+/** Finds the files that changed since the main branch, and the ops that they belong to. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -11,8 +11,8 @@ const git = (...args) => {
 };
 
 /**
- * The files that differ from the main branch's, uncommitted and new ones included, and what they were compared with. On the main
- * branch itself it is the commit before. Undefined outside of a git checkout.
+ * Returns the files that differ from the main branch, uncommitted and new ones included, and the name of what they were compared
+ * with. On the main branch itself that is the commit before. Returns undefined outside of a git checkout.
  */
 export function changedFiles() {
   const head = git('rev-parse', 'HEAD');
@@ -27,14 +27,19 @@ export function changedFiles() {
   return { base: 'nothing, since this is the first commit', files: [] };
 }
 
-/** Folders whose files belong to single ops. What all ops share (the spec, the backends) is not followed. */
-const OF_OPS = ['src/ops/', 'src/reference/', 'shaders/', 'test/ops/', 'assembly/'];
-const SHARED = ['src/ops/spec.ts', 'src/ops/index.ts', 'test/ops/harness.ts'];
+/** Folders whose files belong to single ops. Files that all ops share (the spec, the backends) are not followed. */
+const OF_OPS = ['src/ops/', 'shaders/', 'test/ops/', 'assembly/'];
+const SHARED = ['src/ops/spec.ts', 'test/ops/harness.ts', 'test/ops/gradient.ts'];
 
-/** Files that a file names: by import, or by #include in a shader. */
+/** Lines of a shader that name another file: one that every kernel includes, or one that a plan may include. */
+const INCLUDES = ['#include "', '#optional "'];
+
+/** Files that a file names: by import, or by #include or #optional in a shader. */
 function namedBy(file) {
   const text = readFileSync(root + file, 'utf8');
-  const includes = text.split('\n').flatMap((line) => (line.startsWith('#include "') ? [line.split('"')[1]] : []));
+  const includes = text
+    .split('\n')
+    .flatMap((line) => (INCLUDES.some((word) => line.startsWith(word)) ? [line.split('"')[1]] : []));
   const names = file.endsWith('.wgsl') ? includes : ts.preProcessFile(text).importedFiles.map((f) => f.fileName);
   return names
     .filter((name) => file.endsWith('.wgsl') || name.startsWith('.'))
@@ -50,8 +55,8 @@ let filesOf;
 
 function readFilesOf() {
   const ops = readdirSync(`${root}src/ops`)
-    .filter((name) => existsSync(`${root}test/ops/${name.replace('.ts', '.cases.ts')}`))
-    .map((name) => name.replace('.ts', ''));
+    .map((name) => name.replace('.ts', ''))
+    .filter((name) => existsSync(`${root}shaders/${name}.wgsl`));
   const named = new Map();
   return new Map(
     ops.map((op) => {
@@ -62,7 +67,7 @@ function readFilesOf() {
         if (!named.has(file)) named.set(file, namedBy(file));
         named.get(file).forEach(visit);
       };
-      for (const file of [`src/ops/${op}.ts`, `src/reference/${op}.ts`, `test/ops/${op}.cases.ts`, `assembly/${op}.ts`])
+      for (const file of [`src/ops/${op}.ts`, `src/ops/${op}.reference.ts`, `test/ops/${op}.cases.ts`, `assembly/${op}.ts`])
         if (existsSync(root + file)) visit(file);
       return [op, seen];
     }),

@@ -22,7 +22,7 @@ fn put(i: u32, j: u32, sum: f32) {
 
 fn scores(wg: vec3u, lid: u32) {
   image = wg.z;
-  tile(wg.y * 64u, wg.x * 64u, 0u, params.c, lid);
+  tile(wg.y * TILE, wg.x * TILE, 0u, params.c, lid);
 }
 
 // @entry softmax, 64 threads
@@ -74,7 +74,7 @@ fn put(i: u32, e: u32, sum: f32) {
 
 fn mix(wg: vec3u, lid: u32) {
   image = wg.z;
-  tile(wg.y * 64u, wg.x * 64u, 0u, params.s, lid);
+  tile(wg.y * TILE, wg.x * TILE, 0u, params.s, lid);
 }
 
 // @entry forward, 256 threads

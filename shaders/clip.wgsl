@@ -1,5 +1,6 @@
-// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
-// With loss_scale [s, good]: scale / s instead; not finite: this step alone is skipped and s halved; good == growth: s doubled.
+// norm = scale·√Σ sums;  hyper[GRAD_SCALE] = scale·min(1, max_norm / (norm + 1e-6));  hyper[SKIP] = 1 where norm is not finite.
+// With loss_scale [s, good] the factor is scale / s. If the norm is not finite, only this step is skipped and s is halved; after
+// `growth` good steps in a row s is doubled.
 #include "lib/workgroup_sum.wgsl"
 
 // @entry forward, 256 threads
@@ -16,13 +17,13 @@ fn forward(lid: u32) {
   if (params.has_loss_scale == 1u) { factor /= loss_scale_at(0); }
   let all = factor * sqrt(sum);
   norm_put(0, all);
-  hyper_put(6, factor * min(1.0, params.max_norm / (all + 1e-6)));
-  // By its bits: compilers may assume that floats are finite.
+  hyper_put(GRAD_SCALE, factor * min(1.0, params.max_norm / (all + 1e-6)));
+  // Tests the bits, since compilers may assume that floats are finite.
   let good = (bitcast<u32>(all) & 0x7f800000u) != 0x7f800000u;
-  if (!good) { hyper_put(7, 1.0); }
+  if (!good) { hyper_put(SKIP, 1.0); }
   if (params.has_loss_scale == 0u || loss_scale_at(0) < 1.0) { return; }
   if (good) {
-    hyper_put(7, 0.0);
+    hyper_put(SKIP, 0.0);
     loss_scale_add(1, 1.0);
     if (loss_scale_at(1) == f32(params.growth)) {
       loss_scale_put(0, loss_scale_at(0) * 2.0);

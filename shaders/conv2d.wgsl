@@ -69,7 +69,7 @@ fn b4(j: u32, k: u32) -> vec4f {
 }
 
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.kh * params.kw * params.ci, lid);
 }
 
 // @entry forward_vec4, 256 threads
@@ -93,7 +93,7 @@ fn b4(j: u32, k: u32) -> vec4f {
 }
 
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, params.kh * params.kw * params.ci, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, params.kh * params.kw * params.ci, lid);
 }
 
 // @section patches
@@ -259,7 +259,7 @@ fn put(i: u32, j: u32, sum: f32) {
 }
 
 fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
 // @entry backward_input_vec4, 256 threads
@@ -284,7 +284,7 @@ fn put(i: u32, j: u32, sum: f32) {
 }
 
 fn backward_input_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
-  tile((wg.y + wg.z * nwg.y) * 64u, wg.x * 64u, 0u, UP * UP * params.kh * params.kw * params.co, lid);
+  tile((wg.y + wg.z * nwg.y) * TILE, wg.x * TILE, 0u, UP * UP * params.kh * params.kw * params.co, lid);
 }
 
 // @entry join_backward, 256 threads
@@ -356,10 +356,10 @@ fn backward_weight(wg: vec3u, lid: u32) {
   let start = min(wg.z * chunk, pixels);
   let stop = min(start + chunk, pixels);
   end = stop;
-  tile(wg.y * 64u, wg.x * 64u, start, stop, lid);
+  tile(wg.y * TILE, wg.x * TILE, start, stop, lid);
   if (wg.x == 0u && params.has_dbias == 1u) {
-    let sum = column_sum(wg.y * 64u, start, stop, lid);
-    let j = wg.y * 64u + lid;
-    if (lid < 64u && j < params.co) { dbias_add(part * params.co + j, sum); }
+    let sum = column_sum(wg.y * TILE, start, stop, lid);
+    let j = wg.y * TILE + lid;
+    if (lid < TILE && j < params.co) { dbias_add(part * params.co + j, sum); }
   }
 }

@@ -1,6 +1,28 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
 // xbc [m,l,c] = [x: e | B: g·n | C: g·n]; zxbcdt [m,l,s] = [… | dt: h]; A_log, dt_bias, D [h]; state [m,h,p,n]; y [m,l,e].
-// Backward: dB, dC [m,l,h,n]; past, future [m,l,h,2]; grads [m,3,h]; dxbc [m,l,c]; dzxbcdt [m,l,s].
+//
+// There are two algorithms, and the plan (src/ops/ssd.ts) chooses. Names: m, i sequence; h, head; t position; mh = i·h + head;
+// mg = i·ngroups + group; LP is l padded to blocks of 64, NT = LP / 64 blocks, NB = LP / 16 groups of positions.
+//
+// A. The recurrence, position by position, for single steps, sequences with a state, and odd or very long ones.
+//   forward, forward_vec4          walk H forwards (lib/ssd/rows.wgsl); forward_step is one position with subgroups
+//   1. backward_past               walks H forwards again: dC, and what each position takes from its past (lib/ssd/columns.wgsl)
+//   2. backward_future             walks dH backwards: dB, and what each position gives to its future
+//   3. backward_x                  walks dH backwards: dx
+//   4. backward_dt                 dt, A_log, D and dt_bias from 1. and 2.
+//   5. backward_heads              sums dB and dC over the heads of a group
+//
+// B. The blocked dual form of the paper (arXiv 2405.21060, section 6), as products of matrices over blocks of 64 × 64 positions.
+//    `ssdBlocked` in src/ops/ssd.reference.ts is forward in 30 lines, tested against the recurrence.
+//   1. make_steps                  dt, and decays within and between blocks: five planes and a table (lib/ssd/decay.wgsl)
+//   2. make_scores                 S_ij = C_i·B_j of each group, for blocks with j <= i
+//   3. forward_blocks              y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = S_ij exp(a_{j+1} + … + a_i) dt_j
+//   backward: 1. and 2., then
+//   4. backward_blocks_x           dx_j = Σ_{i≥j} M_ij dy_i + D dy_j
+//   5. backward_blocks_scores      dM_ij = dy_i·x_j; dS = dM·decay·dt summed over heads; row and column sums for dt
+//   6. backward_blocks_bc          dB = dSᵀ C, dC = dS B
+//   7. backward_blocks_dt          dt, A_log, D and dt_bias from the sums of 5.
+// backward_sum adds the sums of all sequences to the gradients of the parameters, for both.
 #optional "lib/gemv/shuffle.wgsl"
 #include "lib/softplus.wgsl"
 
@@ -52,7 +74,7 @@ fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dt_bias: f32 [h]
 // @out steps: f32 [m, h, 5, LP]
 // @out between: f32 [m, h, NT + 16, NT]
-// Makes the planes that lib/ssd/decay.wgsl reads; one workgroup per head of a sequence.
+// Writes dt and the decays that lib/ssd/decay.wgsl reads. One workgroup computes a head of a sequence.
 var<workgroup> a: array<f32, WG>;
 var<workgroup> totals: array<f32, NB>;
 fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -66,7 +88,7 @@ fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
     if (t < params.l) {
       dt = softplus(zxbcdt_at((mh / params.h * params.l + t + 1u) * params.s - params.h + head) + dt_bias_at(head));
     }
-    // Beyond, nothing crosses but less than rounding.
+    // exp(-16) is below the rounding of f32, so a smaller exponent changes nothing; sums stay small.
     a[lid] = max(dt * A, -16.0);
     workgroupBarrier();
     var c = 0.0;
@@ -114,8 +136,9 @@ fn make_scores(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in between: f32 [m, h, NT + 16, NT]
 // @in scores: f32 [m, ngroups, LP, LP]
 // @out y: f32 [m, l, e]
-// y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup makes 64 positions × 64 of a head's rows,
-// sixteen j at a time; the longest sums go first. In earlier blocks the decay is a factor of x_j and one of y_i.
+// y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup computes 64 positions × 64 of
+// the rows of a head, sixteen j at a time; the longest sums are started first. For earlier blocks the decay is split into a factor of
+// x_j and one of y_i.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
 fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -139,21 +162,21 @@ fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
       left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u);
-      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, OUT, j) * part);
+      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, DECAY_AFTER, j) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let t = i0 + lid / 8u * 4u;
-  if (i0 > 0u) { sum = scaled(sum, plane4(mh, INTO, t), plane4(mh, INTO, t + 32u)); }
-  let c = plane4(mh, C, mine);
+  if (i0 > 0u) { sum = scaled(sum, plane4(mh, DECAY_TO, t), plane4(mh, DECAY_TO, t + 32u)); }
+  let c = plane4(mh, SUM_TO, mine);
   for (var j0 = i0; j0 < i0 + BLOCK; j0 += DEPTH) {
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
       var w = vec4f();
-      if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, V, j))); }
-      else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, C, j)), vec4u(mine) + FOUR >= vec4u(j)); }
+      if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, SUM_AFTER, j))); }
+      else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, SUM_TO, j)), vec4u(mine) + FOUR >= vec4u(j)); }
       left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u) * w;
       right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
     }
@@ -184,7 +207,7 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
 // @in between: f32 [m, h, NT + 16, NT]
 // @in scores: f32 [m, ngroups, LP, LP]
 // @out dxbc: f32 [m, l, c]
-// forward: y_i = Σ_{j≤i} M_ij x_j + D x_i  ⇒  dx_j = Σ_{i≥j} M_ij dy_i + D dy_j. As forward_blocks, sixteen i at a time.
+// forward: y_i = Σ_{j≤i} M_ij x_j + D x_i  ⇒  dx_j = Σ_{i≥j} M_ij dy_i + D dy_j. Like forward_blocks, sixteen i at a time.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
 fn dy4(i: u32, t: u32, at: u32, live: bool) -> vec4f {
@@ -212,22 +235,22 @@ fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
       left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u);
-      right[k][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, INTO, t) * part);
+      right[k][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, DECAY_TO, t) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let own = j0 + lid / 8u * 4u;
-  if (j0 + BLOCK < LP) { sum = scaled(sum, plane4(mh, OUT, own), plane4(mh, OUT, own + 32u)); }
-  let c = plane4(mh, C, mine);
-  let v = plane4(mh, V, mine);
+  if (j0 + BLOCK < LP) { sum = scaled(sum, plane4(mh, DECAY_AFTER, own), plane4(mh, DECAY_AFTER, own + 32u)); }
+  let c = plane4(mh, SUM_TO, mine);
+  let v = plane4(mh, SUM_AFTER, mine);
   for (var i0 = j0; i0 < j0 + BLOCK; i0 += DEPTH) {
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
       var w = vec4f();
-      if (i0 / 16u > mine / 16u) { w = exp(plane(mh, C, t) + (middle(mh, i0, mine) + v)); }
-      else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, C, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
+      if (i0 / 16u > mine / 16u) { w = exp(plane(mh, SUM_TO, t) + (middle(mh, i0, mine) + v)); }
+      else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, SUM_TO, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
       left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u) * w;
       right[k][v4] = dy4(i, t, head * p4 + first + v4, live);
     }
@@ -260,31 +283,32 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
 // @out parts: f32 [m, h, 2, NT, LP]
 // @out own: f32 [m, h, 2, LP]
 // forward: y_i = Σ_{j≤i} M_ij x_j, M_ij = S_ij w_ij dt_j, S_ij = C_i·B_j, w_ij = exp(a_{j+1} + … + a_i)  ⇒  dM_ij = dy_i·x_j,
-// dS_ij = Σ over heads of dM_ij w_ij dt_j. A workgroup takes a block of pairs and one of SPLITS parts of a group's heads. Beside
-// dS it makes, of every head, sums over the block of what goes through w: to i, parts[0] = Σ_{j<i} dM_ij M_ij; from j,
-// parts[1] = Σ_{i>j} dM_ij S_ij w_ij; and of the diagonal, own = [dM_jj, dM_jj S_jj].
+// dS_ij = Σ over heads of dM_ij w_ij dt_j. A workgroup computes a block of pairs for one of SPLITS parts of the heads of a group.
+// For the gradient of dt it also writes sums over the block for every head: rows, parts[0] = Σ_{j<i} dM_ij M_ij; columns,
+// parts[1] = Σ_{i>j} dM_ij S_ij w_ij; and the diagonal, own = [dM_jj, dM_jj S_jj].
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
 fn dy4(i: u32, t: u32, at: u32, live: bool) -> vec4f {
   if (!live || t >= params.l) { return vec4f(); }
   return dy_at((i * params.l + t) * (params.e / 4u) + at);
 }
-struct Through { dS: mat4x4f, to: vec4f, from_: vec4f }
-// The decay between four rows i and columns j: of blocks with `part` across what lies between them, or of one block.
+// dS of four rows and columns, and sums over the rows and columns of what passes through the decay.
+struct Through { dS: mat4x4f, rows: vec4f, columns: vec4f }
+// The decay between four rows i and columns j. `part` is the decay across the blocks between theirs, if they are of two.
 fn decay(mh: u32, i: u32, j: u32, part: f32) -> mat4x4f {
-  if (i / 64u != j / 64u) { return product(plane4(mh, INTO, i) * part, plane4(mh, OUT, j)); }
+  if (i / 64u != j / 64u) { return product(plane4(mh, DECAY_TO, i) * part, plane4(mh, DECAY_AFTER, j)); }
   var w: mat4x4f;
-  let ci = plane4(mh, C, i);
+  let ci = plane4(mh, SUM_TO, i);
   if (j / 16u < i / 16u) {
-    let past = middle(mh, i, j) + plane4(mh, V, j);
+    let past = middle(mh, i, j) + plane4(mh, SUM_AFTER, j);
     for (var r = 0u; r < 4u; r++) { w[r] = exp(ci[r] + past); }
   } else if (j / 16u == i / 16u) {
-    let cj = plane4(mh, C, j);
+    let cj = plane4(mh, SUM_TO, j);
     for (var r = 0u; r < 4u; r++) { w[r] = select(vec4f(), exp(ci[r] - cj), vec4u(i + r) >= vec4u(j) + FOUR); }
   }
   return w;
 }
-// Four rows i and columns j of the block, added to what is there.
+// Adds four rows i and columns j of the block to `sum`.
 fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Through) -> Through {
   var s = sum;
   let dt = plane4(mh, DT, j);
@@ -299,8 +323,8 @@ fn through(dM: mat4x4f, mh: u32, mg: u32, i: u32, j: u32, part: f32, sum: Throug
       own_put((mh * 2u + 1u) * LP + i + r, g[r]);
       g = select(g, vec4f(), FOUR == vec4u(r));
     }
-    s.to[r] += dot(g, dt);
-    s.from_ += g;
+    s.rows[r] += dot(g, dt);
+    s.columns += g;
   }
   return s;
 }
@@ -345,18 +369,18 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
     if (i0 != j0) { part = across(mh, i0, j0); }
     var s = through(dM.m00, mh, mg, ti, tj, part, Through(dS.m00, vec4f(), vec4f()));
     dS.m00 = s.dS;
-    let low = s.from_;
-    s = through(dM.m01, mh, mg, ti, tj + 32u, part, Through(dS.m01, s.to, vec4f()));
+    let low = s.columns;
+    s = through(dM.m01, mh, mg, ti, tj + 32u, part, Through(dS.m01, s.rows, vec4f()));
     dS.m01 = s.dS;
-    left[lid % 8u][lid / 8u] = s.to;
-    let high = s.from_;
+    left[lid % 8u][lid / 8u] = s.rows;
+    let high = s.columns;
     s = through(dM.m10, mh, mg, ti + 32u, tj, part, Through(dS.m10, vec4f(), low));
     dS.m10 = s.dS;
-    right[lid / 8u][lid % 8u] = s.from_;
-    s = through(dM.m11, mh, mg, ti + 32u, tj + 32u, part, Through(dS.m11, s.to, high));
+    right[lid / 8u][lid % 8u] = s.columns;
+    s = through(dM.m11, mh, mg, ti + 32u, tj + 32u, part, Through(dS.m11, s.rows, high));
     dS.m11 = s.dS;
-    left[lid % 8u][8u + lid / 8u] = s.to;
-    right[lid / 8u][8u + lid % 8u] = s.from_;
+    left[lid % 8u][8u + lid / 8u] = s.rows;
+    right[lid / 8u][8u + lid % 8u] = s.columns;
     workgroupBarrier();
     if (lid < 16u) {
       var sum = vec4f();
@@ -382,8 +406,8 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in xbc: f32 [m, l, c]
 // @in dscores: f32 [SPLITS, m, ngroups, LP, LP]
 // @out dxbc: f32 [m, l, c]
-// forward: S_ij = C_i·B_j  ⇒  dB_j = Σ_{i≥j} dS_ij C_i, dC_i = Σ_{j≤i} dS_ij B_j: the B and C columns of dxbc. A workgroup makes 64
-// positions × 64 columns of one of them.
+// forward: S_ij = C_i·B_j  ⇒  dB_j = Σ_{i≥j} dS_ij C_i, dC_i = Σ_{j≤i} dS_ij B_j: the B and C columns of dxbc. A workgroup computes
+// 64 positions × 64 columns of one of them.
 #include "lib/ssd/block.wgsl"
 fn dS_at(mg: u32, row: u32, column: u32) -> vec4f {
   var sum = vec4f();
@@ -450,8 +474,8 @@ fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
 // @in own: f32 [m, h, 2, LP]
 // @inout dzxbcdt: f32 [m, l, s]
 // @out grads: f32 [m, 3, h]
-// The gradient of dt, as backward_dt, by a workgroup for a head of a sequence, WG positions at a time: E is summed over what is
-// left of a position's sixteen, then over the sixteens behind, up to where nothing crosses.
+// The gradient of dt, as in backward_dt. A workgroup computes a head of a sequence, WG positions at a time: E is a sum over the rest
+// of a group of 16 positions, then over the later groups, up to a position that forgets everything before it (`ends`).
 var<workgroup> given: array<f32, WG>;
 var<workgroup> ends: array<bool, WG>;
 var<workgroup> given16: array<f32, WG / 16>;
@@ -621,8 +645,8 @@ fn backward_future_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in future: f32 [m, l, h, 2]
 // @inout dzxbcdt: f32 [m, l, s]
 // @out grads: f32 [m, 3, h]
-// A thread takes one head of one sequence back along its positions. E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩, what flows from before
-// t to t or later, grows by what y_t has from before and shrinks by what x_t gives to later.
+// A thread walks back along the positions of one head of one sequence. E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩ is what flows from before
+// t to t or later: going back it grows by what y_t takes from before (past) and shrinks by what x_t gives to later (future).
 fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.h) { return; }
@@ -640,7 +664,7 @@ fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
     let raw = zxbcdt_at(raw_at) + dt_bias_at(head);
     let dt = softplus(raw);
     E += past_at(q) - dt * future_at(q);
-    // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
+    // The decay is below rounding here: drop the rounding errors in the sum, which a large dt would magnify.
     if (dt * A < -16.0) { E = 0.0; }
     // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
     dA += dt * E;
@@ -661,7 +685,7 @@ fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dB: f32 [m, l, h, d_state]
 // @in dC: f32 [m, l, h, d_state]
 // @out dxbc: f32 [m, l, c]
-// The B and C columns of dxbc: a group's heads added up.
+// The B and C columns of dxbc: sums over the heads of a group.
 fn backward_heads(wg: vec3u, nwg: vec3u, lid: u32) {
   let o = flat(wg, nwg) * WG + lid;
   let n = params.d_state;

@@ -1,11 +1,10 @@
-// sum[i,j] = Σₖ a(i,k)·b(j,k) for a 64×64 tile; 256 threads make 4×4 sums each, slices of 16 k go through workgroup memory.
-// The including entry gives the operands and takes the sums:
+// sum[i,j] = Σₖ a(i,k)·b(j,k) for a tile of TILE × TILE = 64 × 64 sums (TILE is a constant of the plan, src/ops/tile.ts). 256 threads
+// make 4×4 sums each; slices of 16 k go through workgroup memory. The including entry defines the operands and stores the sums:
 //   fn a4(i: u32, k: u32) -> vec4f, fn b4(j: u32, k: u32) -> vec4f: elements k..k+3 of a row, zero outside
 //   fn put(i: u32, j: u32, sum: f32): bounds-checked store
-//   A_ALONG_K, B_ALONG_K: whether the operand is contiguous along k (1) or along its rows (0), so that loads coalesce
-// Rows in workgroup memory are five vectors apart: then neither stores nor loads meet in a bank.
-// A sum takes its products in the order of k, as in tile_wide.wgsl: which of the two runs does not show in a result.
-const TILE = 64u;
+//   A_ALONG_K, B_ALONG_K: 1 if the operand is contiguous along k, 0 if along its rows; loads follow it so that they coalesce
+// Rows in workgroup memory are five vectors apart, so that neither stores nor loads have bank conflicts.
+// Products are added in the order of k, as in tile_wide.wgsl, so that both give the same result to the bit.
 const TILE_THREADS = 256u;
 var<workgroup> tile_a: array<vec4f, 320>;
 var<workgroup> tile_b: array<vec4f, 320>;
@@ -16,7 +15,7 @@ fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> ve
   return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
 }
 
-// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
+// Indices are taken modulo array sizes, which they never reach, so that compilers need not clamp them.
 fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
   let lid = thread % TILE_THREADS;
   let along = vec2u(lid / 4u, lid % 4u);

@@ -8,7 +8,6 @@
 // is not whole slices the first is cut short (by multiples of 4 where an operand is contiguous along k).
 // Rows in workgroup memory are two vectors longer than a slice: then loads do not meet in a bank.
 // Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
-const TILE = 128u;
 const TILE_THREADS = 128u;
 const SLICE = 32u;
 const A_ROWS = select(SLICE, TILE, A_ALONG_K == 1u);

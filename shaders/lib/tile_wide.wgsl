@@ -1,9 +1,8 @@
-// The same as tile.wgsl for a 128×128 tile: 128 threads make 8×16 sums each in registers (some 200 of them), slices of 8 k go through
-// 8 KiB of workgroup memory and the next one is on its way meanwhile. A third faster where threads have that many registers.
-// A thread's rows are 16 apart, its columns 8: a warp of 4×8 threads reads 4 and 8 neighbours at once. The two vectors of a
-// row change places every four rows; then neither stores nor loads meet in a bank.
-// Indices are taken modulo sizes that they do not reach, so that compilers see that they need no clamping.
-const TILE = 128u;
+// The same as tile.wgsl for TILE = 128: 128 threads make 8×16 sums each in about 200 registers. Slices of 8 k go through 8 KiB of
+// workgroup memory, and the next slice is loaded meanwhile. A third faster on GPUs whose threads have that many registers.
+// The rows of a thread are 16 apart, its columns 8: a warp of 4×8 threads reads 4 and 8 neighbours at once. The two vectors of a
+// row are swapped every four rows, so that neither stores nor loads have bank conflicts.
+// Indices are taken modulo array sizes, which they never reach, so that compilers need not clamp them.
 const TILE_THREADS = 128u;
 var<workgroup> tile_a: array<array<array<vec4f, 2>, 16>, 8>;
 var<workgroup> tile_b: array<array<array<vec4f, 2>, 8>, 16>;

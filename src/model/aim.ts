@@ -4,7 +4,7 @@
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { tokenEmbedding } from '../ops/index.js';
+import { tokenEmbedding } from '../ops/token_embedding.js';
 import { Acts, activationBytes, activations } from './acts.js';
 import { packed } from './arena.js';
 import { type BlockParams, blockBackward, blockBytes, blockForward, blockParams, type Stream } from './block.js';

@@ -4,7 +4,8 @@
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { addRmsNorm, linear } from '../ops/index.js';
+import { addRmsNorm } from '../ops/add_rms_norm.js';
+import { linear } from '../ops/linear.js';
 import { gradientParts, partsOf } from '../ops/sum_rows.js';
 import { addSumTo, NORM_EPS, rows, zeros } from './layers.js';
 

@@ -1,7 +1,7 @@
 /** One layer of stage 2: a residual sum, RMSNorm under adaLN, and a mixer whose output waits for its gate. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { addRmsNorm } from '../ops/index.js';
+import { addRmsNorm } from '../ops/add_rms_norm.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { normBackward } from './backward.js';
 import type { AimConfig } from './config.js';

@@ -1,8 +1,8 @@
 /** The causal convolution that every Mamba mixer has after its first projection. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { convParts } from '../ops/causal_conv1d.js';
-import { causalConv1d, normLinearConv } from '../ops/index.js';
+import { causalConv1d, convParts } from '../ops/causal_conv1d.js';
+import { normLinearConv } from '../ops/norm_linear_conv.js';
 import type { Acts } from './acts.js';
 import type { Fields } from './fields.js';
 import { addSumTo, NORM_EPS } from './layers.js';

@@ -1,8 +1,8 @@
 /** The end of stage 2: two RMSNorms, then logits by the word embeddings; as logits for drawing, or as a loss for training. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { crossEntropy, normHead } from '../ops/index.js';
-import { headNorms } from '../ops/norm_head.js';
+import { crossEntropy } from '../ops/cross_entropy.js';
+import { headNorms, normHead } from '../ops/norm_head.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { linearBackward, normBackward } from './backward.js';
 import type { Stream } from './block.js';

@@ -1,6 +1,6 @@
 /** The condition of the released models: a class number, looked up in a table whose last row is the unconditional class. */
 import type { Tensor } from '../core/tensor.js';
-import { embedding } from '../ops/index.js';
+import { embedding } from '../ops/embedding.js';
 import { activations } from './acts.js';
 import type { Condition, ConditionConfig } from './condition.js';
 import { init, param } from './params.js';

@@ -1,8 +1,11 @@
 /** Small steps that every model part shares. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { columns, sum, sumRows, widen } from '../ops/index.js';
+import { columns } from '../ops/columns.js';
 import { productOf } from '../ops/linear.js';
+import { sum } from '../ops/sum.js';
+import { sumRows } from '../ops/sum_rows.js';
+import { widen } from '../ops/widen.js';
 
 /** Added to the mean square in every RMSNorm of stage 2. */
 export const NORM_EPS = 1e-5;

@@ -1,7 +1,7 @@
 /** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal convolution → selective scan, gated → out_proj. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { selectiveScan } from '../ops/index.js';
+import { selectiveScan } from '../ops/selective_scan.js';
 import { type Acts, activations } from './acts.js';
 import { linearBackward } from './backward.js';
 import { causalConvBackward, causalConvParams, convInputForward, parseConvWidth } from './causal_conv.js';

@@ -1,7 +1,9 @@
 /** Mamba-2 mixer (arXiv 2405.21060): in_proj → causal convolution → SSD → gated RMSNorm → out_proj. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { gatedNormLinear, rmsNormGated, ssd } from '../ops/index.js';
+import { gatedNormLinear } from '../ops/gated_norm_linear.js';
+import { rmsNormGated } from '../ops/rms_norm_gated.js';
+import { ssd } from '../ops/ssd.js';
 import { partsOf } from '../ops/sum_rows.js';
 import { type Acts, activations } from './acts.js';
 import { linearBackward } from './backward.js';

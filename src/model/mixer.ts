@@ -4,7 +4,7 @@
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { addRmsNorm } from '../ops/index.js';
+import { addRmsNorm } from '../ops/add_rms_norm.js';
 import type { ActivationSpec, Acts } from './acts.js';
 import type { Fields } from './fields.js';
 import { NORM_EPS } from './layers.js';

@@ -1,7 +1,8 @@
 /** adaLN: what the condition sets in every layer and in the head. Computed once per image, not per token. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { groupModulation, silu } from '../ops/index.js';
+import { groupModulation } from '../ops/group_modulation.js';
+import { silu } from '../ops/silu.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { arenaSizes, packed } from './arena.js';
 import { linearBackward } from './backward.js';

@@ -5,7 +5,7 @@
 import type { Backend, Recording } from '../backend/backend.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
-import { sample } from '../ops/index.js';
+import { sample } from '../ops/sample.js';
 import { pause } from '../platform/runtime.js';
 import { Acts } from './acts.js';
 import { type AimParams, aimForward, aimState } from './aim.js';

@@ -5,7 +5,9 @@
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { attention, conv2d, groupNorm } from '../ops/index.js';
+import { attention } from '../ops/attention.js';
+import { conv2d } from '../ops/conv2d.js';
+import { groupNorm } from '../ops/group_norm.js';
 import { gradientParts } from '../ops/sum_rows.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { inParts, linearBackward } from './backward.js';

@@ -1,8 +1,10 @@
 /** AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525). Activations are NHWC. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
-import { codebookLookup, mse, quantize, sum } from '../ops/index.js';
-import { mseParts } from '../ops/mse.js';
+import { codebookLookup } from '../ops/codebook_lookup.js';
+import { mse, mseParts } from '../ops/mse.js';
+import { quantize } from '../ops/quantize.js';
+import { sum } from '../ops/sum.js';
 import { Acts, activationBytes, activations } from './acts.js';
 import { linearBackward } from './backward.js';
 import type { Fields } from './fields.js';

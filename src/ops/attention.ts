@@ -1,10 +1,11 @@
 /** y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: one head over all s positions, as in the tokenizer's AttnBlock. */
 import shader from '../../shaders/attention.wgsl';
 import { ceilDiv, entry, type GpuPass, type GpuPlan, grid } from './spec.js';
+import { TILE_SIZE as TILE } from './tile.js';
 
-/** Rows of a workgroup. */
+/** Rows of q that a workgroup computes. */
 const GPU_ROWS = 16;
-/** Scores that may be held at once, in elements: what a binding takes by WebGPU's defaults. */
+/** Largest number of scores in a workspace: a binding has at most 2^27 bytes by WebGPU's default limits. */
 const SCORES = 2 ** 25;
 
 const plan = ({ b, s, c }: { b: number; s: number; c: number }) => ({
@@ -12,12 +13,9 @@ const plan = ({ b, s, c }: { b: number; s: number; c: number }) => ({
   workgroups: [ceilDiv(s, GPU_ROWS), ...grid(b)] as [number, number, number],
 });
 
-/** Rows and columns of a tile of shaders/lib/tile.wgsl. */
-const TILE = 64;
-
 function forwardPlan({ b, s, c }: { b: number; s: number; c: number }): GpuPlan {
   if (s % 4 || c % 4 || b * s * s > SCORES) return plan({ b, s, c });
-  const along = { A_ALONG_K: 1, B_ALONG_K: 1 };
+  const along = { A_ALONG_K: 1, B_ALONG_K: 1, TILE };
   const passes: GpuPass[] = [
     {
       entry: 'scores',
@@ -48,13 +46,14 @@ export const attention = {
       v: { shape: 'b s c', io: 'in' },
       y: { shape: 'b s c', io: 'out' },
     },
+    batch: 'b',
     webgpu: forwardPlan,
     flops: ({ b, s, c }) => 4 * b * s * s * c,
     wasmParts: true,
     tolerance: { f32: 5e-6, reason: 'scores of c products in f32 pass an exp, then s products are summed' },
   }),
 
-  /** First of two: dq, and for each query log Σⱼ exp(score) and dy·y, which `backward_key` needs. */
+  /** The first of two: makes dq, and for each query log Σⱼ exp(score) and dy·y, which `backward_key` needs. */
   backward_query: entry('attention', 'backward_query', shader, {
     tensors: {
       q: { shape: 'b s c', io: 'in' },
@@ -71,7 +70,7 @@ export const attention = {
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),
 
-  /** Second of two: dk and dv. */
+  /** The second of two: makes dk and dv. */
   backward_key: entry('attention', 'backward_key', shader, {
     tensors: {
       q: { shape: 'b s c', io: 'in' },

@@ -1,13 +1,14 @@
 /**
  * norm = scale·√Σ sums: the global norm of gradients that are to be multiplied by `scale` (1 over the number of accumulated
  * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip
- * becomes 1 where the norm is not finite; it stays so, and later steps change nothing either, until the host clears it.
+ * becomes 1 if the norm is not finite. It stays 1, so that later steps change nothing either, until the host clears it.
  *
- * With `loss_scale` [s, good] (mixed precision; Micikevicius et al. 2018) gradients are of s times the loss, so that small ones
- * survive float16; scale is divided by s. A norm that is not finite then skips this step alone and halves s; after `growth`
- * good steps in a row s doubles. Once s is below 1 no step can help: skip stays.
+ * With `loss_scale` [s, good] (mixed precision; Micikevicius et al. 2018) gradients are those of s times the loss, so that small
+ * ones survive float16; scale is divided by s. A norm that is not finite then skips only this step and halves s; after `growth`
+ * good steps in a row s is doubled. Once s is below 1 a smaller one would not help, and skip stays 1.
  */
 import shader from '../../shaders/clip.wgsl';
+import { GRAD_SCALE, SKIP } from './shared.js';
 import { entry } from './spec.js';
 
 export const clip = {
@@ -24,7 +25,7 @@ export const clip = {
       if (!(scale > 0)) return `scale is ${scale}; pass a positive number, for gradients of one batch 1.`;
       return undefined;
     },
-    webgpu: () => ({ workgroups: [1] }),
+    webgpu: () => ({ constants: { GRAD_SCALE, SKIP }, workgroups: [1] }),
     tolerance: { f32: 2e-6, reason: 'k sums of one sign added up in f32, in another order' },
   }),
 };

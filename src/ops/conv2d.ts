@@ -5,7 +5,7 @@
  */
 import shader from '../../shaders/conv2d.wgsl';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
-import { HALF_EXTENSIONS, hasMatrixUnits } from './tile.js';
+import { HALF_EXTENSIONS, hasMatrixUnits, TILE_SIZE as TILE } from './tile.js';
 
 export type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
 
@@ -25,7 +25,10 @@ function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | und
 
 /** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
 const PATCH = [8, 16] as const;
-/** Where an image makes few workgroups, its channels are summed in parts: of so many at least, and in so many bytes. */
+/**
+ * If an image makes few workgroups, sums over its channels are split into parts: the fewest channels of a part, and the most bytes of
+ * all partial sums.
+ */
 const LEAST_PART = 64;
 const PART_BYTES = 2 ** 27;
 
@@ -34,7 +37,7 @@ const MATRIX_BYTES = 45120;
 
 type Suffix = '' | '_backward';
 
-/** 3×3 windows at stride 1 as patches, from x to y or, backward, from dy to dx. Undefined for other sizes. */
+/** Plans 3×3 windows at stride 1 in patches of pixels, from x to y or, backward, from dy to dx. Undefined for other sizes. */
 function patchPlan(d: Sizes, caps: GpuCaps, backward: Suffix): GpuPlan | undefined {
   const { b, kh, kw, stride, up } = d;
   const [ho, wo, ci, co] = backward ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
@@ -53,7 +56,7 @@ function patchPlan(d: Sizes, caps: GpuCaps, backward: Suffix): GpuPlan | undefin
   const [name, slab, most] = matrix ? (['matrix', 128, 64] as const) : (['windows', 64, 256] as const);
   const slabs = ceilDiv(co, slab);
   const size = b * ho * wo * co;
-  // By image alone, since how an image's sums are made must not depend on the batch; only training has more bytes.
+  // Only the size of one image decides, so that its result does not depend on the batch. PART_BYTES matters in training alone.
   let parts = 1;
   while (2 * parts * patches * slabs <= most && ci % (2 * parts * LEAST_PART) === 0 && 8 * parts * size <= PART_BYTES) parts *= 2;
   const scale = backward ? ['scale_backward'] : [];
@@ -91,14 +94,15 @@ export const conv2d = {
       residual: { shape: 'b ho wo co', io: 'in', optional: true },
       y: { shape: 'b ho wo co', io: 'out' },
     },
+    batch: 'b',
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
     webgpu: (d, caps) =>
       patchPlan(d, caps, '') ?? {
         entry: d.ci % 4 === 0 ? 'forward_vec4' : 'forward',
-        constants: { A_ALONG_K: 1, B_ALONG_K: 1, UP: d.up },
+        constants: { A_ALONG_K: 1, B_ALONG_K: 1, TILE, UP: d.up },
         vec4: d.ci % 4 === 0 ? ['x', 'w'] : [],
-        workgroups: [ceilDiv(d.co, 64), ...grid(ceilDiv(d.b * d.ho * d.wo, 64))],
+        workgroups: [ceilDiv(d.co, TILE), ...grid(ceilDiv(d.b * d.ho * d.wo, TILE))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmParts: true,
@@ -116,9 +120,9 @@ export const conv2d = {
     webgpu: (d, caps) =>
       patchPlan(d, caps, '_backward') ?? {
         entry: d.co % 4 === 0 ? 'backward_input_vec4' : 'backward_input',
-        constants: { A_ALONG_K: 1, B_ALONG_K: 0, UP: d.up },
+        constants: { A_ALONG_K: 1, B_ALONG_K: 0, TILE, UP: d.up },
         vec4: d.co % 4 === 0 ? ['dy'] : [],
-        workgroups: [ceilDiv(d.ci, 64), ...grid(ceilDiv(d.b * d.hi * d.wi, 64))],
+        workgroups: [ceilDiv(d.ci, TILE), ...grid(ceilDiv(d.b * d.hi * d.wi, TILE))],
       },
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmParts: true,
@@ -136,8 +140,8 @@ export const conv2d = {
     attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
     check,
     webgpu: ({ co, kh, kw, ci, p, up }) => ({
-      constants: { A_ALONG_K: 0, B_ALONG_K: 0, UP: up },
-      workgroups: [ceilDiv(kh * kw * ci, 64), ceilDiv(co, 64), p],
+      constants: { A_ALONG_K: 0, B_ALONG_K: 0, TILE, UP: up },
+      workgroups: [ceilDiv(kh * kw * ci, TILE), ceilDiv(co, TILE), p],
     }),
     flops: ({ b, ho, wo, co, kh, kw, ci }) => 2 * b * ho * wo * co * kh * kw * ci,
     wasmParts: true,

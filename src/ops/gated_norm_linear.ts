@@ -18,6 +18,7 @@ export const gatedNormLinear = {
       g: { shape: 'm l e', io: 'out', between: true },
       y: { shape: 'm l n', io: 'out' },
     },
+    batch: 'm',
     attrs: { groups: 'u32', z_offset: 'u32', eps: 'f32' },
     parts(be, { x, z, weight, w, g, y }, { m, l, e, n, groups, z_offset, eps }) {
       const normed = g ?? be.tensor(x.shape);

@@ -63,6 +63,7 @@ export const groupNorm = {
       bias: { shape: 'c', io: 'in' },
       y: { shape: 'b s c', io: 'out' },
     },
+    batch: 'b',
     attrs: { groups: 'u32', eps: 'f32', swish: 'u32' },
     check,
     webgpu: (d) =>

@@ -6,22 +6,22 @@ import { HALF_EXTENSIONS, halfTileOf, type Tile, tiledPlan } from './tile.js';
 
 interface Product {
   entry: string;
-  /** Sums. */
+  /** Rows and columns of the sums. */
   rows: number;
   columns: number;
   vec4: string[];
-  /** Default: both factors are contiguous along the summed dimension. */
+  /** Memory order of the factors; by default both are contiguous along the summed dimension. */
   constants?: Record<string, number>;
-  /** Partial sums over chunks of the summed dimension; default 1, and then rows may be many. */
+  /** Number of partial sums over chunks of the summed dimension. Default 1; only then may there be more than 65535 tiles of rows. */
   parts?: number;
 }
 
-/** A launch that makes `rows` × `columns` sums in tiles. */
+/** Plans a launch that makes `rows` × `columns` sums in tiles. */
 function product(p: Product, caps: GpuCaps): GpuPlan {
   return tiledPlan(p.rows, p.columns, p.parts ?? 1, caps, (tile) => inTiles(p, tile));
 }
 
-/** The same with factors in f16 and `depth` terms a sum; undefined where sizes or device do not suit. */
+/** The same with factors in f16 and `depth` terms a sum; undefined if the sizes or the device do not allow it. */
 function halfProduct(p: Product, depth: number, caps: GpuCaps): GpuPass | undefined {
   const tile = halfTileOf(p.rows, p.columns, depth, caps);
   return tile && { ...inTiles(p, tile), enable: HALF_EXTENSIONS };
@@ -33,7 +33,7 @@ function inTiles(
 ): GpuPass {
   const down = ceilDiv(rows, tile.size);
   const workgroups: GpuPass['workgroups'] = [ceilDiv(columns, tile.size), ...(parts ? ([down, parts] as const) : grid(down))];
-  return { entry, sections: [tile.section], constants, vec4, workgroups };
+  return { entry, sections: [tile.section], constants: { TILE: tile.size, ...constants }, vec4, workgroups };
 }
 
 const FORWARD = {
@@ -47,6 +47,7 @@ const FORWARD = {
 export const linear = {
   forward: entry('linear', 'forward', shader, {
     tensors: FORWARD,
+    batch: 'm',
     webgpu({ m, n, k }, caps) {
       const vectors = k % 4 === 0;
       const sums = { rows: m, columns: n };
@@ -61,9 +62,10 @@ export const linear = {
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
-  /** One position of m sequences: a row's sums are the same to the bit whatever m is. */
+  /** One position of m sequences. The sums of a row are the same to the bit for every m. */
   step: composite('linear', 'step', shader, {
     tensors: FORWARD,
+    batch: 'm',
     parts: (be, t) => be.run(linear.forward, t),
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));

@@ -19,6 +19,7 @@ export const linearConv = {
       proj: { shape: 'm l n', io: 'out' },
       y: { shape: 'm l c', io: 'out' },
     },
+    batch: 'm',
     attrs: { offset: 'u32' },
     parts(be, { x, w, taps, conv_bias, state, proj, y }, { m, l, d, n, offset }) {
       be.run(productOf(l), { x: be.reshape(x, [m * l, d]), w, y: be.reshape(proj, [m * l, n]) });

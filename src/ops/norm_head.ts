@@ -32,6 +32,7 @@ export const normHead = {
       w: { shape: 'n d', io: 'in', half: true },
       y: { shape: 'b l n', io: 'out' },
     },
+    batch: 'm b',
     attrs: { eps: 'f32', scale: 'f32' },
     check: ({ m, b }) =>
       m === b || m === 2 * b ? undefined : `x has ${m} rows for ${b} of y; pass as many, or twice as many to guide them.`,

@@ -26,6 +26,7 @@ export const normLinearConv = {
       proj: { shape: 'm l n', io: 'out' },
       y: { shape: 'm l c', io: 'out' },
     },
+    batch: 'm',
     attrs: { offset: 'u32', eps: 'f32' },
     parts(be, { x, res, gate, weight, modulation, w, taps, conv_bias, state, sum, u, proj, y }, { offset, eps }) {
       const normed = u ?? be.tensor(x.shape);

@@ -1,4 +1,12 @@
-/** The float64 reference of every op, one line each. Only the reference backend imports this file. */
+/**
+ * The float64 reference of every op: the one list to which a new op is added. Only the reference backend imports this file, so
+ * that the published library has no references. The kernels, specs and tests of an op are found by its name:
+ *   src/ops/<op>.ts            tensors with shapes, attributes, launch plans, tolerances (spec.ts)
+ *   src/ops/<op>.reference.ts  float64 reference of each entry; `sizes` for the default test cases
+ *   shaders/<op>.wgsl          WebGPU kernels
+ *   assembly/<op>.ts           WASM kernels, exported as <op>_<entry>
+ * An op that needs particular test cases has them in test/ops/<op>.cases.ts.
+ */
 export { references as adamw } from './adamw.reference.js';
 export { references as add_rms_norm } from './add_rms_norm.reference.js';
 export { references as attention } from './attention.reference.js';

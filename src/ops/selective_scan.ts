@@ -52,6 +52,7 @@ export const selectiveScan = {
       state: { shape: 'm e n', io: 'inout', optional: true },
       y: { shape: 'm l e', io: 'out' },
     },
+    batch: 'm',
     check: (d) => checkBc(d) ?? checkZ(d),
     webgpu({ m, l, e, n }) {
       const [wg, lanes] = [128, 4];

@@ -122,6 +122,12 @@ interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<stri
   tensors: T;
   /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
   attrs?: A;
+  /**
+   * Dims that count sequences or images, e.g. `'m'`: on every backend the result of one is the same to the bit in any batch
+   * (test/ops/batch.test.ts), so that an image does not depend on how many are drawn at once. With two dims the first may also be
+   * twice the second: a conditional and an unconditional row for each image.
+   */
+  batch?: string;
   /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
   check?(d: Dims<T, A>): string | undefined;
   /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */
@@ -179,6 +185,12 @@ export type Reference<E> =
   E extends Entry<infer T, infer A>
     ? (t: { [K in keyof T]: T[K] extends { optional: true } ? RefArray | undefined : RefArray }, d: Dims<T, A>) => void
     : never;
+
+/**
+ * Values that default test cases give to dims and attributes, by name; a file of references may export them as `sizes`. Other dims
+ * take the sizes of test/ops/all_cases.ts, other attributes are 0.
+ */
+export type CaseSizes = Readonly<Record<string, readonly number[]>>;
 
 /** The references of an op: one for each of its entries but the composites, which are what their parts are. */
 export type References<Op> = { [E in keyof Op as Op[E] extends { parts: unknown } ? never : E]: Reference<Op[E]> };

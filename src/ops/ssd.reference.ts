@@ -103,3 +103,54 @@ export const references: References<typeof ssd> = {
     }
   },
 };
+
+/**
+ * Forward without a state in the blocked dual form of the paper (arXiv 2405.21060, section 6), which shaders/ssd.wgsl computes for
+ * whole sequences. The numbers are those of the passes there. Tests compare it with the recurrence above.
+ */
+export const ssdBlocked: References<typeof ssd>['forward'] = ({ xbc, zxbcdt, A_log, dt_bias, D, y }, d) => {
+  const { m, l, c, s, h, e, ngroups, headdim: p, d_state: n } = d;
+  for (let i = 0; i < m; i++) {
+    for (let k = 0; k < h; k++) {
+      // 1. Step sizes, and sums of a = dt·A, so that the decay from j to t is exp(a_{j+1} + … + a_t).
+      const raw = Array.from({ length: l }, (_, t) => zxbcdt[(i * l + t + 1) * s - h + k]! + dt_bias[k]!);
+      const dt = raw.map(softplus);
+      const a = dt.map((step) => step * -Math.exp(A_log[k]!));
+      const sum = (from: number, to: number) => a.slice(from, to).reduce((x, v) => x + v, 0);
+      // 2. Scores S_tj = C_t·B_j, the same for all heads of a group.
+      const group = e + Math.floor(k / (h / ngroups)) * n;
+      const score = (t: number, j: number) => {
+        const [B, C] = [(i * l + j) * c + group, (i * l + t) * c + group + ngroups * n];
+        return dot(xbc, C, xbc, B, n);
+      };
+      // 3. Each output block is a sum over the blocks up to its own.
+      for (let t = 0; t < l; t++) {
+        const first = Math.floor(t / BLOCK) * BLOCK;
+        const weights = new Float64Array(t + 1);
+        for (let j = 0; j <= t; j++) {
+          const end = Math.floor(j / BLOCK + 1) * BLOCK;
+          // Within a block the decay is computed as it is; between blocks it is a product of the rest of j's block, the blocks in
+          // between, and the begin of t's block, so that whole blocks are products of matrices.
+          const decay =
+            end > first
+              ? Math.exp(sum(j + 1, t + 1))
+              : Math.exp(sum(j + 1, end)) * Math.exp(sum(end, first)) * Math.exp(sum(first, t + 1));
+          weights[j] = score(t, j) * decay * dt[j]!;
+        }
+        for (let r = 0; r < p; r++) {
+          const x = (j: number) => xbc[(i * l + j) * c + k * p + r]!;
+          y[(i * l + t) * e + k * p + r] = weights.reduce((total, w, j) => total + w * x(j), 0) + D[k]! * x(t);
+        }
+      }
+    }
+  }
+};
+
+/** Positions of a block; small, so that short sequences have several. */
+const BLOCK = 4;
+
+function dot(a: ArrayLike<number>, at: number, b: ArrayLike<number>, from: number, n: number): number {
+  let sum = 0;
+  for (let q = 0; q < n; q++) sum += a[at + q]! * b[from + q]!;
+  return sum;
+}

@@ -281,6 +281,7 @@ export const ssd = {
       state: { shape: 'm h p n', io: 'inout', optional: true },
       y: { shape: 'm l e', io: 'out' },
     },
+    batch: 'm',
     attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
     check: (d) => check(d) ?? checkState(d),
     webgpu(d, caps) {

@@ -1,30 +1,32 @@
-/** Which tile a matrix product on WebGPU takes: a section of the shader (`sections` of a plan) and its constants. */
+/** Chooses the tile of a matrix product on WebGPU: a section of the shader (`sections` of a plan) and the constant TILE. */
 import { ceilDiv, type GpuCaps, type GpuChoice, type GpuPass } from './spec.js';
 
 export interface Tile {
-  /** The section that includes it. */
+  /** The section of the shader that includes its file. */
   section: 'tile' | 'tile_wide' | 'tile_f16';
-  /** Rows and columns of sums that a workgroup makes. */
+  /** Rows and columns of sums that a workgroup makes: the constant TILE. */
   size: number;
 }
 
-const TILE: Tile = { section: 'tile', size: 64 };
+/** Rows and columns of the tile in shaders/lib/tile.wgsl; plans of shaders that include it give it as the constant TILE. */
+export const TILE_SIZE = 64;
+const TILE: Tile = { section: 'tile', size: TILE_SIZE };
 /** shaders/lib/tile_wide.wgsl */
 const WIDE: Tile = { section: 'tile_wide', size: 128 };
-/** shaders/lib/tile_f16.wgsl: its size, a slice of its sums, and its bytes of workgroup memory. */
+/** shaders/lib/tile_f16.wgsl: its size, the terms of a slice of its sums, and its bytes of workgroup memory. */
 const HALF: Tile = { section: 'tile_f16', size: 128 };
 const HALF_SLICE = 32;
 const HALF_BYTES = 24 * 1024;
 
-/** Wide tiles that keep a large GPU busy (the H100 has 132 processors); of fewer, four times as many small ones are faster. */
+/** Number of wide tiles that keeps a large GPU busy (the H100 has 132 processors). With fewer, four times as many small ones are faster. */
 const ENOUGH = 192;
 
-/** The threads of a GPU with subgroups of just 32 have some 250 registers each; others spill wide tiles to memory. */
+/** Threads of a GPU whose subgroups are always 32 have about 250 registers each; others would spill wide tiles to memory. */
 const manyRegisters = (caps: GpuCaps) => caps.subgroupMinSize === 32 && caps.subgroupMaxSize === 32;
 
 const count = (rows: number, columns: number, size: number) => ceilDiv(rows, size) * ceilDiv(columns, size);
 
-/** `plan` with a tile for `parts` products of `rows` × `columns` sums each. The two tiles add up in the same order. */
+/** Returns `plan` with a tile for `parts` products of `rows` × `columns` sums each. Both tiles add up in the same order. */
 export function tiledPlan(
   rows: number,
   columns: number,
@@ -33,7 +35,7 @@ export function tiledPlan(
   plan: (tile: Tile) => GpuPass,
 ): GpuPass | GpuChoice<GpuPass> {
   const wide = count(rows, columns, WIDE.size);
-  // Ragged edges waste up to a tile; a wide one is worth about a third more work.
+  // Tiles at the edges compute sums that are thrown away; a wide tile is worth up to a third more work.
   const worth = wide * parts >= ENOUGH && 3 * wide <= count(rows, columns, TILE.size);
   const usual = worth && manyRegisters(caps) ? WIDE : TILE;
   if (Math.min(rows, columns) < WIDE.size) return plan(usual);
@@ -45,7 +47,7 @@ export function tiledPlan(
   };
 }
 
-/** Whether products may be made of f16 factors on matrix units, by kernels that take so many bytes of workgroup memory. */
+/** Says if products may use f16 factors on matrix units, by kernels that need `bytes` of workgroup memory. */
 export const hasMatrixUnits = (caps: GpuCaps, bytes: number) =>
   caps.products === 'f16' &&
   caps.matrices &&
@@ -53,14 +55,14 @@ export const hasMatrixUnits = (caps: GpuCaps, bytes: number) =>
   manyRegisters(caps) &&
   caps.maxWorkgroupStorage >= bytes;
 
-/** Whether large matrix products are made of f16 factors. */
+/** Says if large matrix products use f16 factors. */
 export const hasHalfTiles = (caps: GpuCaps) => hasMatrixUnits(caps, HALF_BYTES);
 
-/** The tile of f16 factors where the device has it, the caller allows it, and a product with `depth` terms a sum fits it. */
+/** The tile of f16 factors if the device has it, the caller allows it, and a product with `depth` terms a sum fills it; else undefined. */
 export function halfTileOf(rows: number, columns: number, depth: number, caps: GpuCaps): Tile | undefined {
   const fits = Math.min(rows, columns) >= HALF.size && depth >= HALF_SLICE;
   return fits && hasHalfTiles(caps) ? HALF : undefined;
 }
 
-/** What a plan with a tile of f16 factors must enable. */
+/** WGSL extensions that a plan with a tile of f16 factors must enable. */
 export const HALF_EXTENSIONS = ['f16', 'subgroups', 'chromium_experimental_subgroup_matrix'];

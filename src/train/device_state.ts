@@ -5,7 +5,7 @@ import { fillSaved, type PlacedParam, type SavedTensors } from '../model/load.js
 import type { Model } from '../model/model.js';
 import { init, param } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
-import { columns } from '../ops/index.js';
+import { columns } from '../ops/columns.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer } from './optimizer.js';
 import type { RunOptions } from './options.js';

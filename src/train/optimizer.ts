@@ -6,9 +6,10 @@ import type { Tensor } from '../core/tensor.js';
 import { follows, packed, span } from '../model/arena.js';
 import { zeros } from '../model/layers.js';
 import { decays, type ParamSpec } from '../model/params.js';
-import { HYPER } from '../ops/adamw.js';
-import { adamw, clip, ema, squareSum } from '../ops/index.js';
-import { squareSumSlots } from '../ops/square_sum.js';
+import { adamw, HYPER } from '../ops/adamw.js';
+import { clip } from '../ops/clip.js';
+import { ema } from '../ops/ema.js';
+import { squareSum, squareSumSlots } from '../ops/square_sum.js';
 
 export interface OptimizerOptions {
   /** Default [0.9, 0.95]. */

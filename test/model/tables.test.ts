@@ -16,7 +16,7 @@ import { allocate, init, linearParams, param, toDevice, zip } from '../../src/mo
 import { checkSampling, Sampler } from '../../src/model/sampler.js';
 import { TOKENIZERS } from '../../src/model/tokenizers.js';
 import { vqTokenizer } from '../../src/model/vq_tokenizer.js';
-import { embedding } from '../../src/ops/index.js';
+import { embedding } from '../../src/ops/embedding.js';
 import { bringKernels } from '../../src/train/kernels.js';
 import { rng } from '../ops/harness.js';
 

@@ -9,7 +9,7 @@ import { uniform } from '../../src/core/random.js';
 import { tokenizerFingerprint } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
 import type { AimConfigJson } from '../../src/model/config.js';
-import { linear } from '../../src/ops/index.js';
+import { linear } from '../../src/ops/linear.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { wasmBackend } from '../backends.js';
 

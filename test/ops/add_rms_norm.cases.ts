@@ -1,5 +1,6 @@
 import { addRmsNorm } from '../../src/ops/add_rms_norm.js';
 import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
@@ -63,4 +64,9 @@ export const gradients: Gradient[] = [
       if (gate) be.run(addRmsNorm.backward_gate, { x: x!, gate, dres, dx: grad('x', Number.NaN), dgate: grad('gate', 0.5) });
     },
   },
+];
+
+export const refused: Refusal[] = [
+  [addRmsNorm.backward, { m: 1, l: 2, d: 3, c: 3, w: 3 }, /rows has 3 parts for 2 positions; pass at most 2/],
+  [addRmsNorm.backward, { m: 1, l: 2, d: 3, c: 1, w: 1 }, /modulation has 1 row, .*; pass \[m, 2, d\]/],
 ];

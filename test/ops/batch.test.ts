@@ -1,65 +1,71 @@
 /**
- * A sequence's result does not depend on the batch it is in: bit by bit, on WASM, where one kernel serves every size, and for
- * what draws tokens on WebGPU, where kernels for few rows and for many, their fused forms and the parts of these add up in the
- * same order.
+ * A sequence's result does not depend on the batch it is in, to the bit: for every entry whose spec says so by `batch`. Kernels for
+ * few rows and for many, fused kernels and the parts of a composite must add up in the same order.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
-import { attention } from '../../src/ops/attention.js';
-import { conv2d } from '../../src/ops/conv2d.js';
-import { gatedNormLinear } from '../../src/ops/gated_norm_linear.js';
-import { groupNorm } from '../../src/ops/group_norm.js';
 import { linear } from '../../src/ops/linear.js';
 import { linearConv } from '../../src/ops/linear_conv.js';
-import { normHead } from '../../src/ops/norm_head.js';
-import { normLinearConv } from '../../src/ops/norm_linear_conv.js';
-import { selectiveScan } from '../../src/ops/selective_scan.js';
-import type { AnyEntry, GpuCaps } from '../../src/ops/spec.js';
-import { ssd } from '../../src/ops/ssd.js';
-import { NO_ADAPTER, opsBackend, wasmBackend } from '../backends.js';
-import { type Case, inputs, runCase } from './harness.js';
-import { DEFAULT_CAPS, passesOf, planOf } from './launches.js';
+import type { GpuCaps } from '../../src/ops/spec.js';
+import { leftOut, NO_ADAPTER, opsBackend, wasmBackend } from '../backends.js';
+import { all, entries } from './all_cases.js';
+import { type Case, inputs, type OpCases, runCase } from './harness.js';
+import { DEFAULT_CAPS, DEVICES, launches, passesOf, planOf } from './launches.js';
 
-type Batched = [entry: AnyEntry, batch: string, rest: Case];
+interface Batched {
+  op: OpCases;
+  /** A case whose batch dims are overwritten. */
+  rest: Case;
+  /** Rows of the first batch dim for each of the second: 2 if an image has a conditional and an unconditional row. */
+  rows: 1 | 2;
+}
 
-const image = { hi: 7, wi: 7, kh: 3, kw: 3, ho: 7, wo: 7, stride: 1, pad: 1, up: 1 };
-const mamba = { l: 1, d: 264, n: 70, c: 40, k: 4, q: 3, offset: 20, eps: 1e-5, omit: ['u'] };
-const gated = { l: 1, e: 264, s: 280, n: 40, groups: 1, z_offset: 8, eps: 1e-5, omit: ['g'] };
-const head = { l: 1, d: 264, n: 40, eps: 1e-5, scale: 1.5 };
-const halved = (c: Case): Case => ({ ...c, half: ['w'] });
+/** A device that can bind all tensors of the fused kernels. */
+const CAPS: GpuCaps = { ...DEFAULT_CAPS, maxStorageBuffers: 16 };
 
-const onWasm: Batched[] = [
-  [linear.forward, 'm', { k: 515, n: 45 }],
-  [conv2d.forward, 'b', { ...image, ci: 12, co: 35 }],
-  [groupNorm.forward, 'b', { s: 50, c: 24, groups: 4, eps: 1e-6, swish: 1 }],
-  [attention.forward, 'b', { s: 37, c: 20 }],
-];
-const onWebgpu: Batched[] = [
-  [linear.forward, 'm', { k: 260, n: 45 }],
-  [linear.step, 'm', { k: 520, n: 45 }],
-  [linear.step, 'm', halved({ k: 520, n: 45 })],
-  [linearConv.forward, 'm', mamba],
-  [normLinearConv.forward, 'm', mamba],
-  [normLinearConv.forward, 'm', halved(mamba)],
-  [gatedNormLinear.forward, 'm', gated],
-  // Without guidance; with it, an image is two rows.
-  [normHead.forward, 'm b', head],
-  [normHead.forward, '2b b', head],
-  [ssd.forward, 'm', { l: 1, c: 64, s: 80, h: 2, e: 32, p: 16, n: 16, ngroups: 1, headdim: 16, d_state: 16 }],
-  [selectiveScan.forward, 'm', { l: 1, e: 35, n: 16, s: 40, f: 70 }],
-];
+/** Floating-point operations of the whole batch, which bound the time of a test. */
+const MOST = 3e6;
 
-/** The dims that a batch of `count` has; '2b b' is m = 2b. */
-const batchDims = (batch: string, count: number): Case =>
-  batch === '2b b' ? { m: 2 * count, b: count } : Object.fromEntries(batch.split(' ').map((dim) => [dim, count]));
+/** The batch dims of an entry for `count` sequences. */
+function batchDims({ op, rows }: Pick<Batched, 'op' | 'rows'>, count: number): Case {
+  const [first, second] = op.entry.batch!.split(' ');
+  return { [first!]: rows * count, ...(second && { [second]: count }) };
+}
 
-/** Where in `whole` the results of `parts` differ, [first, count] each. */
-async function differences(be: Backend, [entry, batch, rest]: Batched, whole: number, parts: [number, number][]) {
-  const op = { entry, cases: [] };
-  const values = inputs(op, { ...rest, ...batchDims(batch, whole) }, 1);
+/**
+ * For every entry whose spec has `batch`: of its cases with f32 weights, and of those with f16 weights, the one with most work for
+ * `whole` sequences, within MOST. Of a composite, cases that a kernel of its own computes.
+ */
+function batched(whole: number): Batched[] {
+  const found: Batched[] = [];
+  for (const { batch, key } of entries) {
+    if (!batch) continue;
+    for (const rows of batch.includes(' ') ? ([1, 2] as const) : ([1] as const))
+      for (const halves of [false, true]) {
+        let most = 0;
+        let best: Batched | undefined;
+        for (const op of all)
+          for (const c of op.entry.key === key ? op.cases : []) {
+            const of = (count: number): Case => ({ ...c, ...batchDims({ op, rows }, count) });
+            const work = op.entry.flops?.(of(whole) as never) ?? 0;
+            const fused = !op.entry.parts || launches(op.entry, of(1), CAPS);
+            if (Boolean(c.half?.length) !== halves || !fused || work > MOST || work <= most) continue;
+            most = work;
+            best = { op, rest: c, rows };
+          }
+        if (best) found.push(best);
+      }
+  }
+  return found;
+}
+
+/** Compares results for `parts` of a batch, [first, count] each, with those for the `whole` batch; returns differences as text. */
+async function differences(be: Backend, of: Batched, whole: number, parts: [number, number][]) {
+  const { op, rest } = of;
+  const values = inputs(op, { ...rest, ...batchDims(of, whole) }, 1);
   /** Images `first` to `first + count` of a tensor: where it has two rows for each, of either half. */
   const cut = (name: string, data: ArrayLike<number>, first: number, count: number): number[] => {
-    const rows = batchDims(batch, whole)[values[name]!.spec.shape.split(' ')[0]!] as number | undefined;
+    const rows = batchDims(of, whole)[values[name]!.spec.shape.split(' ')[0]!] as number | undefined;
     const one = rows ? data.length / rows : data.length;
     const starts = !rows ? [0] : rows === whole ? [first] : [first, whole + first];
     return starts.flatMap((at) => Array.from(data).slice(at * one, (at + (rows ? count : 1)) * one));
@@ -67,7 +73,7 @@ async function differences(be: Backend, [entry, batch, rest]: Batched, whole: nu
   const all = await runCase(be, op, rest, values);
   const wrong: string[] = [];
   for (const [first, count] of parts) {
-    const part = inputs(op, { ...rest, ...batchDims(batch, count) }, 1);
+    const part = inputs(op, { ...rest, ...batchDims(of, count) }, 1);
     for (const name of Object.keys(part)) part[name]!.data.set(cut(name, values[name]!.data, first, count));
     const got = await runCase(be, op, rest, part);
     for (const [name, is] of Object.entries(got)) {
@@ -79,15 +85,31 @@ async function differences(be: Backend, [entry, batch, rest]: Batched, whole: nu
   return wrong;
 }
 
-const title = ([entry, batch, rest]: Batched) => `${entry.key}, ${batch}${rest.half ? ', of f16' : ''}`;
+const title = ({ op, rest, rows }: Batched) =>
+  `${op.entry.key}${rest.half?.length ? ', f16 weights' : ''}${rows === 2 ? ', two rows an image' : ''}`;
+
+const few = batched(7);
+const many = batched(200);
+
+it('entries with `batch` in their specs have cases for it', () => {
+  const claimed = entries.filter((entry) => entry.batch).map((entry) => entry.key);
+  expect(claimed.length).toBeGreaterThanOrEqual(11);
+  for (const list of [few, many]) expect([...new Set(list.map(({ op }) => op.entry.key))].sort()).toEqual([...claimed].sort());
+  const halves = many.filter(({ rest }) => rest.half?.length).map(({ op }) => op.entry.key);
+  expect(halves).toEqual(expect.arrayContaining(['linear.step', 'norm_linear_conv.forward']));
+});
 
 describe('wasm', () => {
-  for (const batched of onWasm)
-    it(title(batched), async () => {
-      const backend = await wasmBackend();
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await wasmBackend();
+  });
+  afterAll(() => backend.dispose());
+
+  for (const of of few)
+    it(title(of), async () => {
       const parts = [1, 2, 4].map((count, i): [number, number] => [i, count]);
-      expect(await differences(backend, batched, 7, parts)).toEqual([]);
-      backend.dispose();
+      expect(await differences(backend, of, 7, parts)).toEqual([]);
     });
 });
 
@@ -98,16 +120,19 @@ describe('webgpu', () => {
   });
   afterAll(() => backend?.dispose());
 
-  for (const batched of onWebgpu)
-    it(title(batched), async ({ skip }) => {
+  for (const of of many)
+    it(title(of), async ({ skip }) => {
+      const why = leftOut(of.op.entry.op);
+      if (why) return skip(why);
       if (!backend) return skip(NO_ADAPTER);
       const parts = [1, 2, 3, 4, 5, 8, 32, 128, 129].map((count, i): [number, number] => [3 * i, count]);
-      expect(await differences(backend, batched, 200, parts)).toEqual([]);
+      expect(await differences(backend, of, 200, parts)).toEqual([]);
     });
 
-  // What no software adapter has.
+  // No software adapter has subgroups of 32, so that only the plans can be compared.
   it('with subgroups one kernel serves any number of rows', () => {
-    const caps: GpuCaps = { ...DEFAULT_CAPS, features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
+    const caps = DEVICES['default limits and subgroups']!;
+    const mamba = { l: 1, d: 264, n: 70, c: 40, k: 4, q: 3, offset: 20, eps: 1e-5, omit: ['u'] };
     for (const half of [[], ['w']])
       for (const m of [1, 8, 9, 128, 129, 8192]) {
         const made = [

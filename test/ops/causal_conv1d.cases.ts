@@ -1,6 +1,7 @@
 import type { Tensor } from '../../src/core/tensor.js';
 import { causalConv1d } from '../../src/ops/causal_conv1d.js';
 import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
@@ -49,4 +50,9 @@ export const gradients: Gradient[] = [
       be.run(sumRows.forward, { x: dbias_rows, y: grad('bias', 0.5) });
     },
   },
+];
+
+export const refused: Refusal[] = [
+  [causalConv1d.backward, { m: 2, l: 2, s: 4, c: 4, k: 4, w: 3 }, /dbias_rows has 3 rows for 2 sequences; pass the same/],
+  [causalConv1d.backward, { m: 1, l: 2, s: 4, c: 4, k: 4, w: 1, offset: 1 }, /x has 4 channels, expected .* 5; lower offset/],
 ];

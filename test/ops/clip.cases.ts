@@ -1,4 +1,5 @@
 import { clip } from '../../src/ops/clip.js';
+import type { Refusal } from './all_cases.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 24 }, (_, i) => ({
@@ -26,3 +27,8 @@ export default [
     },
   })),
 ] satisfies OpCases[];
+
+export const refused: Refusal[] = [
+  [clip.forward, { k: 1, max_norm: 0, scale: 1 }, /max_norm is 0; pass a positive number/],
+  [clip.forward, { k: 1, max_norm: 1, scale: 0 }, /scale is 0; pass a positive number/],
+];

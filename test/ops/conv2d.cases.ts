@@ -1,13 +1,14 @@
 import { conv2d } from '../../src/ops/conv2d.js';
+import type { VariantCases } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
-/** 3×3 at the same size, or as `more` says. */
+/** A 3×3 convolution at the same size, with other sizes and attributes in `more`. */
 const same = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) => {
   const d = { b, hi, wi, ci, co, kh: 3, kw: 3, ho: hi, wo: wi, stride: 1, pad: 1, up: 1, ...more };
   return d.up > 1 ? { ...d, ho: hi * d.up, wo: wi * d.up } : d;
 };
-/** 3×3, stride 2, one zero row and column at the bottom and the right: the tokenizer's way down. */
+/** 3×3, stride 2, one zero row and column at the bottom and the right, as the encoder of the tokenizer downsamples. */
 const down = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) =>
   same(b, hi, wi, ci, co, { stride: 2, pad: 0, ho: hi >> 1, wo: wi >> 1, ...more });
 
@@ -36,7 +37,10 @@ const convCases = [
   same(1, 6, 6, 4, 4, { stride: 3, ho: 2, wo: 2 }),
 ];
 
-/** Of the patches of 8 × 16 pixels: just under and over, several slabs of channels, channels in parts, repeated pixels. */
+/**
+ * Kernels for patches of 8 × 16 pixels: sizes just under and over a patch, several slabs of channels, sums over channels split into
+ * parts (forward and backward), repeated pixels.
+ */
 const patchCases = [
   same(1, 8, 16, 8, 4),
   same(2, 9, 17, 16, 68),
@@ -56,9 +60,11 @@ const patchCases = [
   same(1, 4, 5, 12, 2, { up: 2 }),
   same(1, 8, 16, 128, 3),
   same(2, 16, 9, 96, 136),
+  same(1, 8, 16, 8, 128),
+  same(2, 9, 17, 12, 256),
 ];
 
-/** Every other with its weights as f16. */
+/** Gives the weights of every second case as f16. */
 const halved = <C extends object>(cases: C[]) => cases.map((c, i) => (i % 2 ? { ...c, half: ['w'] } : c));
 
 export default [
@@ -90,4 +96,19 @@ export const gradients: Gradient[] = [
       be.run(conv2d.backward_weight, { x: x!, dy: dy!, dw: grad('w', 0.5, p), dbias: grad('bias', 0.5, p) }, attrs);
     },
   },
+];
+
+/** At least 64 input and 33 output channels: one slab, just over one, patches just over and under, channels split into parts. */
+const matrixCases = [
+  same(1, 16, 16, 64, 128),
+  { ...same(2, 17, 17, 32, 36), half: ['w'] },
+  { ...same(1, 15, 15, 96, 132), omit: ['residual'] },
+  { ...same(1, 16, 16, 256, 64), half: ['w'] },
+  same(2, 8, 8, 512, 256),
+  same(1, 9, 9, 64, 64, { up: 2 }),
+];
+
+export const variants: VariantCases[] = [
+  { entry: conv2d.forward, cases: matrixCases, variant: 'f16', uses: 'matrix' },
+  { entry: conv2d.backward_input, cases: matrixCases.filter((c) => c.up === 1), variant: 'f16', uses: 'matrix' },
 ];

@@ -1,33 +1,31 @@
-/** Every op on devices with less than the one at hand: WebGPU's default limits and no features. */
+/** Every op on a device with WebGPU's default limits and no features; and plans for other devices. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { AnyEntry, GpuCaps } from '../../src/ops/spec.js';
 import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
-import { all } from './all_cases.js';
+import { all, variants } from './all_cases.js';
 import { type Case, checkCase } from './harness.js';
-import { DEFAULT_CAPS, excess, launches, passesOf, planOf } from './launches.js';
-
-const subgroups = { features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
-const devices: Record<string, GpuCaps> = {
-  'default limits': DEFAULT_CAPS,
-  '10 storage buffers': { ...DEFAULT_CAPS, maxStorageBuffers: 10 },
-  'default limits and subgroups': { ...DEFAULT_CAPS, ...subgroups },
-  'all of an H100': {
-    ...DEFAULT_CAPS,
-    features: new Set(['subgroups', 'shader-f16', 'chromium-experimental-subgroup-matrix']),
-    subgroupMinSize: 32,
-    subgroupMaxSize: 32,
-    maxWorkgroupStorage: 49152,
-    maxStorageBuffers: 16,
-    maxInvocations: 1024,
-    matrices: true,
-    products: 'f16',
-  },
-};
+import { DEVICES, excess, launches, passesOf, planOf, unreached } from './launches.js';
 
 describe('no launch asks for more than a device has', () => {
-  it.each(Object.entries(devices))('%s', (_name, caps) => {
-    expect(all.flatMap(({ entry, cases }) => (cases as Case[]).flatMap((c) => excess(entry, c, caps)))).toEqual([]);
+  it.each(Object.entries(DEVICES))('%s', (_name, caps) => {
+    expect([...all, ...variants].flatMap(({ entry, cases }) => (cases as Case[]).flatMap((c) => excess(entry, c, caps)))).toEqual(
+      [],
+    );
+  });
+});
+
+describe('every kernel of every shader', () => {
+  it('is launched by some case on some device', () => {
+    expect(unreached([...all, ...variants], Object.values(DEVICES))).toEqual([]);
+  });
+
+  it('is missed with its name if no case launches it', () => {
+    const few = all.filter(({ entry }) => entry.key === 'linear.forward').map((op) => ({ ...op, cases: op.cases.slice(0, 1) }));
+    const missed = unreached(few, Object.values(DEVICES));
+    expect(missed).toContain('shaders/linear.wgsl: no case launches forward_f16');
+    expect(missed).toContain('shaders/linear.wgsl: no case launches lib/gemv/sums.wgsl');
+    expect(missed.join()).not.toContain('forward_vec4');
   });
 });
 
@@ -47,10 +45,10 @@ describe('default limits and no features', () => {
     if (run) console.log(`${run} cases; ${left} left out: launched as by contract.test.ts, by kernels that are among these`);
   });
 
-  /** How a case is launched, by all that the plan says. */
+  /** The whole plan of a case as text, if a kernel of its own launches it. */
   const launched = (entry: AnyEntry, c: Case, caps: GpuCaps) =>
     launches(entry, c, caps) && JSON.stringify(planOf(entry, c, caps));
-  /** Its kernels, whatever their sizes. */
+  /** The kernels of a case without their constants. */
   const kernels = (entry: AnyEntry, c: Case, caps: GpuCaps) =>
     passesOf(planOf(entry, c, caps)).map(({ entry, sections, vec4 }) => JSON.stringify([entry, sections, vec4]));
 

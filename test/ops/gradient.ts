@@ -1,37 +1,39 @@
-/** Backward entries against central differences of the forward entry, in float64 on the reference backend. */
+/** Compares backward entries with central differences of the forward entry, in float64 on the reference backend. */
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import type { Tensor } from '../../src/core/tensor.js';
-import type { AnyEntry } from '../../src/ops/spec.js';
+import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
 import { type Case, inputs, normal, type OpCases, rng } from './harness.js';
 
 const EPS = 1e-6;
 const ATOL = 1e-5;
 const RTOL = 1e-3;
-/** What gradients hold in columns that the op does not read. */
+/** Value of gradients in columns that the op does not read: it must still be there after backward. */
 const BESIDE = 0.5;
 
 type Values = Record<string, ArrayLike<number>>;
 
-/** How an op's gradients are checked; exported as `gradients` by test/ops/<op>.cases.ts. */
+/**
+ * How the gradients of an op are checked: made from the spec by `defaultGradient`, or exported as `gradients` by
+ * test/ops/<op>.cases.ts where the backward entries are several or have other names.
+ */
 export interface Gradient {
   /** The forward entry. */
   entry: AnyEntry;
   cases: Case[];
   fill?: OpCases['fill'];
-  /** Differentiated outputs; the others are computed and not looked at. */
+  /** Outputs that are differentiated; others are computed but not used. */
   outputs: string[];
-  /** What every element of d<output> is; random numbers otherwise. */
+  /** Value of every element of d<output>; random numbers if not given. */
   cotangent?: number;
-  /** Columns of an input's rows that the op reads, where it does not read all; the gradient of the others must be left alone. */
+  /** Range of columns that the op reads of an input, if not all; the gradient of the others must stay as it was. */
   columns?(c: Record<string, number>): Record<string, [from: number, to: number]>;
-  /** What is differentiated, where it is not Σ output·d<output>: of the values now, and of those at first (outputs included). */
+  /** The differentiated function of the current and the first values (outputs included), if it is not Σ output·d<output>. */
   loss?(now: Values, start: Values, c: Record<string, number>): number;
   /**
    * Runs the backward entries. `t` holds the forward tensors and, for every differentiated output, d<output>. `grad(name, base)`
-   * is the tensor for the gradient of input `name`, filled with `base`: it must come back as base + gradient, and where base is
-   * NaN, overwritten. With `parts` it has a leading dimension of as many partial sums. `work` makes a workspace of unspecified
-   * contents.
+   * makes the tensor for the gradient of input `name`, filled with `base`. Backward must add to it, or overwrite it if base is NaN.
+   * With `parts` it has a leading dimension of that many partial sums. `work` makes a workspace full of NaN.
    */
   backward(
     be: Backend,
@@ -42,7 +44,37 @@ export interface Gradient {
   ): void;
 }
 
-/** What is wrong with the gradients of one case; every element of every input that has one is perturbed. */
+/**
+ * The check of an op with one backward entry whose tensors have the usual names: forward's own, d<output> for the gradient that
+ * comes in and d<input> for one that goes out. A gradient that is `out` must be overwritten, one that is `inout` added to.
+ */
+export function defaultGradient(forward: AnyEntry, backward: AnyEntry, cases: Case[]): Gradient {
+  const specs = forward.tensors as Record<string, TensorSpec>;
+  const outputs = (forward.names as string[]).filter((name) => specs[name]!.io !== 'in' && backward.names.includes(`d${name}`));
+  return {
+    entry: forward,
+    cases,
+    outputs,
+    backward(be, t, c, grad) {
+      const tensors: Record<string, Tensor | undefined> = {};
+      for (const name of backward.names as string[]) {
+        const { io } = backward.tensors[name] as TensorSpec;
+        const input = name.slice(1);
+        if (specs[name] || outputs.includes(input)) tensors[name] = t[name];
+        else if (name.startsWith('d') && specs[input]) tensors[name] = t[input] && grad(input, io === 'out' ? Number.NaN : 0.5);
+        else
+          throw new Error(
+            `${backward.key}: ${name} is no tensor of ${forward.key}, nor the gradient of one (d<name>); ` +
+              `rename it or write \`gradients\` in test/ops/${forward.op}.cases.ts.`,
+          );
+      }
+      const attrs = Object.fromEntries((backward.attrNames as string[]).map((name) => [name, c[name] ?? 0]));
+      be.run(backward, tensors as never, attrs as never);
+    },
+  };
+}
+
+/** Returns what is wrong with the gradients of one case, or []. Every element of every input with a gradient is perturbed. */
 export async function gradcheck(check: Gradient, c: Case, seed: number): Promise<string[]> {
   const be = new ReferenceBackend();
   const dims = c as Record<string, number>;
@@ -70,7 +102,7 @@ export async function gradcheck(check: Gradient, c: Case, seed: number): Promise
     t[`d${name}`] = be.from(cotangents[i]!, t[name]!.shape);
   });
 
-  /** Whether the op reads element i of an input. */
+  /** Returns a function that says if the op reads element i of an input. */
   const columnsOf = (name: string) => {
     const width = t[name]!.shape.at(-1) ?? 1;
     const [from, to] = check.columns?.(dims)[name] ?? [0, width];

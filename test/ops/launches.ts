@@ -1,9 +1,9 @@
-/** What the launches of an op's cases ask of a WebGPU device, found from their plans and kernels. */
+/** Launch plans of test cases, and the limits of a WebGPU device that they need. */
 import { bindingsOf, type Kernel, kernelOf } from '../../src/backend/wgsl/kernel.js';
 import { BYTES } from '../../src/core/tensor.js';
-import type { AnyEntry, GpuCaps, GpuLaunch, GpuPass } from '../../src/ops/spec.js';
+import type { AnyEntry, GpuCaps, GpuLaunch, GpuPass, GpuPlan, TensorSpec } from '../../src/ops/spec.js';
 import { bytesOf, constant, workgroupVariables } from '../wgsl_types.js';
-import type { Case } from './harness.js';
+import type { Case, OpCases } from './harness.js';
 
 /** Limits of every WebGPU device, and no features. */
 export const DEFAULT_CAPS: GpuCaps = {
@@ -22,26 +22,83 @@ const BINDING = 2 ** 27;
 /** Workgroups that a dimension of a launch may have. */
 const WORKGROUPS = 65535;
 
-/** A case's launch, with the usual candidate where there is a choice. */
-export function planOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuLaunch | undefined {
+const SUBGROUPS = { features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
+
+/** Devices for which plans are checked without having them. */
+export const DEVICES: Record<string, GpuCaps> = {
+  'default limits': DEFAULT_CAPS,
+  '10 storage buffers': { ...DEFAULT_CAPS, maxStorageBuffers: 10 },
+  'default limits and subgroups': { ...DEFAULT_CAPS, ...SUBGROUPS },
+  'all of an H100': {
+    ...DEFAULT_CAPS,
+    ...SUBGROUPS,
+    features: new Set(['subgroups', 'shader-f16', 'chromium-experimental-subgroup-matrix']),
+    maxWorkgroupStorage: 49152,
+    maxStorageBuffers: 16,
+    maxInvocations: 1024,
+    matrices: true,
+    products: 'f16',
+  },
+};
+
+/** The plan of a case: a launch, a choice of launches, or undefined if a composite runs as its parts. */
+export function wholePlanOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuPlan | undefined {
+  // A size that only tensors left out have is 0, as in a call.
+  const given = (entry.names as string[]).filter((name) => !c.omit?.includes(name));
+  const known = new Set(given.flatMap((name) => (entry.tensors[name] as TensorSpec).shape.split(' ')));
   const dims: Record<string, number> = {};
-  for (const name of [...entry.dimNames, ...entry.attrNames]) dims[name] = (c[name] as number | undefined) ?? 0;
-  const plan = entry.webgpu(dims, caps, new Set(c.half ?? []));
+  for (const name of entry.dimNames as string[]) dims[name] = known.has(name) ? ((c[name] as number | undefined) ?? 0) : 0;
+  for (const name of entry.attrNames as string[]) dims[name] = (c[name] as number | undefined) ?? 0;
+  return entry.webgpu(dims, caps, new Set(c.half ?? []));
+}
+
+/** The launch of a case, with the usual candidate where there is a choice. */
+export function planOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuLaunch | undefined {
+  const plan = wholePlanOf(entry, c, caps);
   return plan && 'choice' in plan ? plan.plan(plan.usual) : plan;
+}
+
+/** All launches that a plan may choose between. */
+export function candidatesOf(plan: GpuPlan | undefined): GpuLaunch[] {
+  if (!plan) return [];
+  return 'choice' in plan ? plan.candidates.map((candidate) => plan.plan(candidate)) : [plan];
+}
+
+/**
+ * Sections and optional library files of the entries' shaders that no launch of these cases compiles on any of the devices, as
+ * text.
+ */
+export function unreached(ops: readonly OpCases[], devices: readonly GpuCaps[]): string[] {
+  const reached = new Set<string>();
+  const shaders = new Set(ops.map(({ entry }) => entry.shader));
+  for (const { entry, cases } of ops) {
+    const { file } = entry.shader;
+    for (const c of cases)
+      for (const caps of devices)
+        for (const pass of candidatesOf(wholePlanOf(entry, c, caps)).flatMap(passesOf)) {
+          for (const name of [pass.entry ?? entry.entry, ...(pass.sections ?? [])]) reached.add(`${file} ${name}`);
+          for (const name of pass.include ?? []) reached.add(`${file} lib/${name}.wgsl`);
+        }
+  }
+  return [...shaders].flatMap(({ file, sections, optional }) => {
+    const names = [...Object.keys(sections), ...optional.map((lib) => lib.file)];
+    const left = names.filter((name) => !reached.has(`${file} ${name}`));
+    return left.map((name) => `shaders/${file}: no case launches ${name}`);
+  });
 }
 
 export const passesOf = (plan: GpuLaunch | undefined): GpuPass[] => (!plan ? [] : 'passes' in plan ? plan.passes : [plan]);
 
 const kernel = (entry: AnyEntry, pass: GpuPass, c: Case) => kernelOf(entry, pass, new Set(c.half ?? []));
 
-/** Whether a case is launches of its own here, rather than the parts of a composite. */
+/** Says if a case is launched by kernels of its own on such a device; if not, a composite runs as its parts. */
 export function launches(entry: AnyEntry, c: Case, caps: GpuCaps): boolean {
   const plan = planOf(entry, c, caps);
   if (!entry.parts) return true;
   return plan !== undefined && passesOf(plan).every((pass) => bindingsOf(entry, pass).length <= caps.maxStorageBuffers);
 }
 
-/** What a case's launches take beyond the limits of `caps`, as text. */
+/** Returns the limits of `caps` that the launches of a case exceed, as text. */
 export function excess(entry: AnyEntry, c: Case, caps: GpuCaps): string[] {
   if (!launches(entry, c, caps)) return [];
   const plan = planOf(entry, c, caps)!;

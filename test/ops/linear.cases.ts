@@ -1,6 +1,8 @@
 import { linear } from '../../src/ops/linear.js';
+import type { AnyEntry } from '../../src/ops/spec.js';
+import type { VariantCases } from './all_cases.js';
 import type { Gradient } from './gradient.js';
-import type { OpCases } from './harness.js';
+import type { Case, OpCases } from './harness.js';
 
 const sizes: [number, number, number][] = [
   // m, k, n: matrix × vector, with and without whole vectors of k
@@ -21,6 +23,8 @@ const sizes: [number, number, number][] = [
   [33, 1, 33],
   [128, 64, 1],
   [11, 96, 35],
+  // large enough to choose between tiles
+  [150, 140, 150],
 ];
 
 const square: typeof sizes = [
@@ -97,4 +101,76 @@ export const gradients: Gradient[] = [
       be.run(linear.backward_weight, { x: x!, dy: dy!, dw: grad('w', 0.5, p), dbias });
     },
   },
+];
+
+/** Enough sums for wide tiles: just over, just under and exactly whole tiles; k that ends within a slice and within a vector. */
+const wide: [entry: AnyEntry, cases: Case[]][] = [
+  [
+    linear.forward,
+    [
+      { m: 1665, k: 7, n: 1795 },
+      { m: 1793, k: 12, n: 1791, omit: ['bias'] },
+      { m: 1792, k: 20, n: 1792, omit: ['bias', 'residual'] },
+      { m: 1790, k: 16, n: 1810, half: ['w'] },
+    ],
+  ],
+  [
+    linear.backward_input,
+    [
+      { m: 1665, k: 1795, n: 7 },
+      { m: 1793, k: 1791, n: 12 },
+      { m: 1792, k: 1792, n: 20, half: ['w'] },
+    ],
+  ],
+  [
+    linear.backward_weight,
+    [
+      { m: 9, k: 1795, n: 1665, p: 1 },
+      { m: 24, k: 1010, n: 1000, p: 3 },
+      { m: 23, k: 1010, n: 1000, p: 3, omit: ['dbias'] },
+      { m: 8, k: 1792, n: 1792, p: 1 },
+    ],
+  ],
+];
+
+/** At least 128 rows and columns: one tile, just over one, and sums over whole, ragged and single slices of 32. */
+const half: [entry: AnyEntry, cases: Case[]][] = [
+  [
+    linear.forward,
+    [
+      { m: 129, k: 32, n: 128 },
+      { m: 256, k: 36, n: 132, omit: ['bias', 'residual'] },
+      { m: 131, k: 60, n: 260, omit: ['bias'] },
+      { m: 255, k: 768, n: 384, omit: ['residual'] },
+      { m: 300, k: 100, n: 200, half: ['w'] },
+      { m: 256, k: 1536, n: 256, half: ['w'] },
+    ],
+  ],
+  [
+    linear.backward_input,
+    [
+      { m: 128, k: 128, n: 128 },
+      { m: 130, k: 132, n: 148 },
+      { m: 130, k: 132, n: 3352 },
+      { m: 300, k: 200, n: 156, half: ['w'] },
+    ],
+  ],
+  [
+    linear.backward_weight,
+    [
+      { m: 128, k: 128, n: 128, p: 1 },
+      { m: 131, k: 132, n: 260, p: 1 },
+      { m: 131, k: 132, n: 260, p: 5, omit: ['dbias'] },
+      { m: 1000, k: 256, n: 328, p: 3 },
+      { m: 4096, k: 128, n: 132, p: 4 },
+      // Chunks that are shorter than a slice, and one that is empty.
+      { m: 130, k: 128, n: 128, p: 6 },
+      { m: 129, k: 128, n: 128, p: 100 },
+    ],
+  ],
+];
+
+export const variants: VariantCases[] = [
+  ...wide.map(([entry, cases]) => ({ entry, cases, variant: 'tile_wide', uses: 'tile_wide' }) as const),
+  ...half.map(([entry, cases]) => ({ entry, cases, variant: 'f16', uses: 'tile_f16' }) as const),
 ];

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { adamw, clip, squareSum } from '../../src/ops/index.js';
-import { squareSumSlots } from '../../src/ops/square_sum.js';
+import { adamw } from '../../src/ops/adamw.js';
+import { clip } from '../../src/ops/clip.js';
+import { squareSum, squareSumSlots } from '../../src/ops/square_sum.js';
 import { makers, NO_ADAPTER } from '../backends.js';
 
 /** One step on two parameters of ones; returns them, the norm and hyper. */

@@ -1,26 +1,67 @@
-/** Sizes and attributes that do not fit are refused with what is wrong and a remedy. */
-import { expect, it } from 'vitest';
+/** Calls with sizes or attributes that do not fit are refused with what is wrong and a remedy. */
+import { describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../src/backend/reference.js';
-import { addRmsNorm, causalConv1d, clip, ema, rmsNormGated, squareSum, tokenEmbedding } from '../../src/ops/index.js';
-import type { AnyEntry } from '../../src/ops/spec.js';
+import { ShapeError } from '../../src/core/errors.js';
+import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
+import { all, entries, refusals } from './all_cases.js';
 import { type Case, inputs, runCase } from './harness.js';
 
-const refused: [AnyEntry, Case, RegExp][] = [
-  [addRmsNorm.backward, { m: 1, l: 2, d: 3, c: 3, w: 3 }, /rows has 3 parts for 2 positions; pass at most 2/],
-  [addRmsNorm.backward, { m: 1, l: 2, d: 3, c: 1, w: 1 }, /modulation has 1 row, .*; pass \[m, 2, d\]/],
-  [rmsNormGated.backward, { m: 1, l: 2, e: 4, s: 4, w: 3, groups: 1 }, /dweight_rows has 3 parts for 2 rows; pass at most/],
-  [rmsNormGated.backward, { m: 1, l: 2, e: 4, s: 4, w: 1, groups: 3 }, /4 channels do not split into 3 groups; choose/],
-  [causalConv1d.backward, { m: 2, l: 2, s: 4, c: 4, k: 4, w: 3 }, /dbias_rows has 3 rows for 2 sequences; pass the same/],
-  [causalConv1d.backward, { m: 1, l: 2, s: 4, c: 4, k: 4, w: 1, offset: 1 }, /x has 4 channels, expected .* 5; lower offset/],
-  [tokenEmbedding.backward_word, { m: 1, t: 2, l: 4, d: 1, v: 2 }, /dy has 4 positions for 2 tokens; pass at most 3/],
-  [tokenEmbedding.backward_pos, { m: 1, l: 4, d: 1, p: 2 }, /dy has 4 positions for 2 rows of dpos; pass at most 3/],
-  [squareSum.forward, { n: 20000, k: 2, slot: 1 }, /sums has 2 slots, but x takes 2 from slot 1 on; pass at least 3/],
-  [clip.forward, { k: 1, max_norm: 0, scale: 1 }, /max_norm is 0; pass a positive number/],
-  [clip.forward, { k: 1, max_norm: 1, scale: 0 }, /scale is 0; pass a positive number/],
-  [ema.forward, { n: 1, decay: 1 }, /decay is 1; pass a number from 0 to below 1/],
-];
-
-it.each(refused)('refused: %#', async (entry, c, message) => {
+/** Runs a case on the reference and returns what it throws. */
+async function errorOf(entry: AnyEntry, c: Case): Promise<unknown> {
   const op = { entry, cases: [c] };
-  await expect(runCase(new ReferenceBackend(), op, c, inputs(op, c, 1))).rejects.toThrow(message);
+  return runCase(new ReferenceBackend(), op, c, inputs(op, c, 1)).then(
+    () => undefined,
+    (e: unknown) => e,
+  );
+}
+
+it.each(refusals)('refused: %#', async (entry, c, message) => {
+  const error = await errorOf(entry, c);
+  expect(error).toBeInstanceOf(ShapeError);
+  expect((error as Error).message).toMatch(message);
+});
+
+it('there are refusals with their messages', () => {
+  expect(refusals.length).toBeGreaterThanOrEqual(23);
+});
+
+/** Cases with one size or attribute changed, where the spec's check finds fault with the new one. */
+function faulty(entry: AnyEntry): Case[] {
+  const cases = all.filter((op) => op.entry.key === entry.key).flatMap((op) => op.cases);
+  const names = [...entry.dimNames, ...entry.attrNames] as string[];
+  const wrong: Case[] = [];
+  for (const c of cases) {
+    const given = (entry.names as string[]).filter((name) => !c.omit?.includes(name));
+    const known = new Set(given.flatMap((name) => (entry.tensors[name] as TensorSpec).shape.split(' ')));
+    for (const name of names.filter((n) => known.has(n) || entry.attrNames.includes(n)))
+      for (const change of [-(c[name] as number), -1, 1, 1000]) {
+        const changed: Case = { ...c, [name]: ((c[name] as number | undefined) ?? 0) + change };
+        const dims = Object.fromEntries(
+          names.map((n) => [n, known.has(n) || entry.attrNames.includes(n) ? (changed[n] ?? 0) : 0]),
+        );
+        if ((changed[name] as number) < 0 || (entry.dimNames.includes(name) && changed[name] === 0)) continue;
+        if (entry.check!(dims as Record<string, number>)) wrong.push(changed);
+      }
+    if (wrong.length >= 4) break;
+  }
+  return wrong;
+}
+
+describe('a spec with a check refuses some sizes or attributes, naming itself and a remedy', () => {
+  const checked = entries.filter((entry) => entry.check);
+  it('there are such specs', () => {
+    expect(checked.length).toBeGreaterThanOrEqual(20);
+  });
+  it.each(checked.map((entry) => [entry.key, entry] as const))('%s', async (key, entry) => {
+    const cases = faulty(entry);
+    expect(cases.length).toBeGreaterThan(0);
+    for (const c of cases) {
+      const error = await errorOf(entry, c);
+      expect(error, JSON.stringify(c)).toBeInstanceOf(ShapeError);
+      const { message } = error as Error;
+      expect(message.startsWith(`${key}: `), message).toBe(true);
+      // What is wrong, then what to do.
+      expect(message).toMatch(/[;.] ?\w.*\.$/);
+    }
+  });
 });

@@ -1,5 +1,6 @@
 import { rmsNormGated } from '../../src/ops/rms_norm_gated.js';
 import { sumRows } from '../../src/ops/sum_rows.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
@@ -35,4 +36,9 @@ export const gradients: Gradient[] = [
       be.run(sumRows.forward, { x: dweight_rows, y: grad('weight', 0.5) });
     },
   },
+];
+
+export const refused: Refusal[] = [
+  [rmsNormGated.backward, { m: 1, l: 2, e: 4, s: 4, w: 3, groups: 1 }, /dweight_rows has 3 parts for 2 rows; pass at most/],
+  [rmsNormGated.backward, { m: 1, l: 2, e: 4, s: 4, w: 1, groups: 3 }, /4 channels do not split into 3 groups; choose/],
 ];

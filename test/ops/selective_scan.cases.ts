@@ -1,5 +1,6 @@
 import { selectiveScanBackward } from '../../src/model/scan_backward.js';
 import { selectiveScan } from '../../src/ops/selective_scan.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 import { normal } from './harness.js';
@@ -86,4 +87,12 @@ export const gradients: Gradient[] = [
       selectiveScanBackward(be, { x, dt, A_log, bc, D, z, dy, ...overwritten, ...added });
     },
   },
+];
+
+export const refused: Refusal[] = [
+  [selectiveScan.forward, { m: 1, l: 1, e: 4, n: 65, s: 130, f: 4 }, /selective_scan.forward: A_log has n = 65 .*; set d_state/],
+  [selectiveScan.forward, { m: 1, l: 1, e: 4, n: 16, s: 31, f: 4 }, /bc has rows of s = 31, .*; pass x_proj's whole output/],
+  [selectiveScan.forward, { m: 1, l: 1, e: 4, n: 16, s: 33, f: 3 }, /z has rows of f = 3, .*; pass in_proj's whole output/],
+  [selectiveScan.backward, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 1, b: 1, w: 32 }, /states keeps k = 1 .*, expected 2 .*; run/],
+  [selectiveScan.backward, { m: 1, l: 17, e: 4, n: 16, s: 32, k: 2, b: 2, w: 32 }, /parts is \[m, l, 2, 32\], expected .*; run/],
 ];

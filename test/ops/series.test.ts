@@ -1,13 +1,13 @@
-/** Which launches become a series, and that the kernels that may be in one compile as one. */
-/// <reference types="vite/client" />
+/** Which launches share a pipeline and a bind group (src/backend/series.ts), and that their kernels compile. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findSeries, type Placed } from '../../src/backend/series.js';
 import { assemble } from '../../src/backend/wgsl/assemble.js';
 import { kernelOf } from '../../src/backend/wgsl/kernel.js';
-import type { GpuCaps } from '../../src/ops/spec.js';
+import type { AnyEntry, GpuCaps, GpuPass } from '../../src/ops/spec.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
-import type { Case, OpCases } from './harness.js';
-import { DEFAULT_CAPS, passesOf, planOf } from './launches.js';
+import { all } from './all_cases.js';
+import type { Case } from './harness.js';
+import { DEFAULT_CAPS, DEVICES, passesOf, planOf } from './launches.js';
 
 const MOST = 2 ** 27;
 const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
@@ -55,10 +55,26 @@ describe('a series', () => {
   });
 });
 
-const modules = import.meta.glob<{ default: OpCases[] }>('./*.cases.ts', { eager: true });
-const all = Object.values(modules).flatMap((m) => m.default);
-const subgroups = { features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
-const CAPS: Record<string, GpuCaps> = { 'without subgroups': DEFAULT_CAPS, 'with subgroups': { ...DEFAULT_CAPS, ...subgroups } };
+const CAPS: Record<string, GpuCaps> = {
+  'without subgroups': DEFAULT_CAPS,
+  'with subgroups': DEVICES['default limits and subgroups']!,
+};
+
+/** The passes of all cases that may be in a series. */
+function seriesPasses(caps: GpuCaps): { entry: AnyEntry; c: Case; pass: GpuPass }[] {
+  return all.flatMap(({ entry, cases }) =>
+    (cases as Case[]).flatMap((c) =>
+      passesOf(planOf(entry, c, caps)).flatMap((pass) => (pass.series ? [{ entry, c, pass }] : [])),
+    ),
+  );
+}
+
+it('an entry may be in a series on every device or on none', () => {
+  const keys = (caps: GpuCaps) => [...new Set(seriesPasses(caps).map(({ entry }) => entry.key))].sort();
+  const usual = keys(DEFAULT_CAPS);
+  expect(usual.length).toBeGreaterThanOrEqual(7);
+  for (const [name, caps] of Object.entries(DEVICES)) expect(keys(caps), name).toEqual(usual);
+});
 
 describe('shaders of series', () => {
   let device: GPUDevice | undefined;
@@ -71,30 +87,16 @@ describe('shaders of series', () => {
     if (!device) return skip(NO_ADAPTER);
     if (name === 'with subgroups' && !device.features.has('subgroups')) return skip('this adapter has no subgroups');
     const seen = new Map<string, string>();
-    for (const { entry, cases } of all)
-      for (const c of cases as Case[])
-        for (const pass of passesOf(planOf(entry, c, CAPS[name]!))) {
-          if (!pass.series) continue;
-          const kernel = kernelOf(entry, pass, new Set(c.half ?? []));
-          const { code } = assemble(kernel, { series: { slot: 2, x: 7, steps: kernel.bindings.map(() => 64) } });
-          seen.set(code, entry.key);
-          // Each access goes by the member's offset: reading, and where a binding is writable overwriting and adding.
-          for (const { name, writable } of kernel.bindings)
-            expect(code.split(`${name}_buffer[member * 64u + `).length - 1, `${entry.key} ${name}`).toBeGreaterThanOrEqual(
-              writable ? 3 : 1,
-            );
-        }
-    expect(new Set(seen.values())).toEqual(
-      new Set([
-        'linear.step',
-        'linear_conv.forward',
-        'norm_linear_conv.forward',
-        'gated_norm_linear.forward',
-        'norm_head.forward',
-        'ssd.forward',
-        'selective_scan.forward',
-      ]),
-    );
+    for (const { entry, c, pass } of seriesPasses(CAPS[name]!)) {
+      const kernel = kernelOf(entry, pass, new Set(c.half ?? []));
+      const { code } = assemble(kernel, { series: { slot: 2, x: 7, steps: kernel.bindings.map(() => 64) } });
+      seen.set(code, entry.key);
+      // Each access uses the member's offset: one to read, and for a writable binding one to overwrite and one to add.
+      for (const { name, writable } of kernel.bindings)
+        expect(code.split(`${name}_buffer[member * 64u + `).length - 1, `${entry.key} ${name}`).toBeGreaterThanOrEqual(
+          writable ? 3 : 1,
+        );
+    }
     for (const [code, key] of seen) {
       const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
       expect(

@@ -1,4 +1,5 @@
 import { squareSum, squareSumSlots } from '../../src/ops/square_sum.js';
+import type { Refusal } from './all_cases.js';
 import type { OpCases } from './harness.js';
 
 const cases = Array.from({ length: 22 }, (_, i) => {
@@ -8,3 +9,7 @@ const cases = Array.from({ length: 22 }, (_, i) => {
 });
 
 export default [{ entry: squareSum.forward, cases }] satisfies OpCases[];
+
+export const refused: Refusal[] = [
+  [squareSum.forward, { n: 20000, k: 2, slot: 1 }, /sums has 2 slots, but x takes 2 from slot 1 on; pass at least 3/],
+];

@@ -1,5 +1,6 @@
 import { ssdBackward } from '../../src/model/scan_backward.js';
 import { ssd } from '../../src/ops/ssd.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 import { normal } from './harness.js';
@@ -120,3 +121,18 @@ export const gradients: Gradient[] = [
     backward: ssdGradients,
   },
 ];
+
+export const refused: Refusal[] = (
+  [
+    [{ headdim: 0 }, /ssd.forward: the attribute headdim is 0; pass/],
+    [{ ngroups: 3 }, /2 heads do not divide into ngroups = 3; pass/],
+    [{ e: 9 }, /e = 9 is not h·headdim = 2·4; pass/],
+    [{ c: 17 }, /xbc has rows of c = 17, expected .* = 18; pass/],
+    [{ s: 1 }, /zxbcdt has rows of s = 1, .*; pass/],
+    [{ p: 2 }, /state holds heads of 2 × 5, expected headdim × d_state = 4 × 5; pass/],
+  ] as const
+).map(([wrong, message]) => [
+  ssd.forward,
+  { m: 1, l: 1, h: 2, e: 8, c: 18, s: 3, p: 4, n: 5, headdim: 4, d_state: 5, ngroups: 1, ...wrong },
+  message,
+]);

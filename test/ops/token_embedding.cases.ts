@@ -1,4 +1,5 @@
 import { tokenEmbedding } from '../../src/ops/token_embedding.js';
+import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
@@ -55,4 +56,9 @@ export const gradients: Gradient[] = [
       be.run(tokenEmbedding.backward_pos, { dy: dy!, dpos: grad('pos', 0.5) });
     },
   },
+];
+
+export const refused: Refusal[] = [
+  [tokenEmbedding.backward_word, { m: 1, t: 2, l: 4, d: 1, v: 2 }, /dy has 4 positions for 2 tokens; pass at most 3/],
+  [tokenEmbedding.backward_pos, { m: 1, l: 4, d: 1, p: 2 }, /dy has 4 positions for 2 rows of dpos; pass at most 3/],
 ];

@@ -7,7 +7,7 @@ import { afterAll, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { AimConfigJson } from '../../src/model/config.js';
 import { toCheckpoint } from '../../src/model/params.js';
-import { sum } from '../../src/ops/index.js';
+import { sum } from '../../src/ops/sum.js';
 import { dawnToggles } from '../../src/platform/runtime.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
 import { hasAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';

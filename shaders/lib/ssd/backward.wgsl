@@ -1,5 +1,5 @@
 fn position(step: u32) -> u32 { return params.l - 1u - step; }
-// The decay between t and t + 1; nothing comes before the first step.
+// The decay between t and t + 1. Walking backwards, the first step has no later position.
 fn decay_at(row: u32, t: u32, head: u32) -> f32 {
   if (t + 1u == params.l) { return 0.0; }
   return exp(-exp(A_log_at(head)) * dt_at(row + 1u, head));

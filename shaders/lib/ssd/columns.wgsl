@@ -1,6 +1,6 @@
-// S = S⁻ + gain·push ⊗ key with S⁻ = decay·S', walked by the entries that sum over p: out = Sᵀ weight (n numbers a position)
-// and two scalars. A workgroup walks one head's whole state, T positions at a time. A thread keeps R rows of KV columns in
-// registers: LANES threads lie along n, SPLIT parts along p. {push, weight} are {x, dy} or {dy, x}.
+// The recurrence S = S⁻ + gain·push ⊗ key with S⁻ = decay·S', for the entries that sum over p: out = Sᵀ weight (n numbers a position)
+// and two scalars. A workgroup walks the whole state of one head, T positions at a time. A thread has R rows of KV columns in
+// registers: LANES threads share n, SPLIT groups of threads share p. {push, weight} are {x, dy} or {dy, x}.
 #include "shared.wgsl"
 const SPLIT = WG / LANES;
 const PAD = SPLIT * R;

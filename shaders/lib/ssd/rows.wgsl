@@ -1,7 +1,7 @@
-// H = decay·H' + push ⊗ key, out = gain·(H query) + skip, walked by the entries that sum over n: forward, and backward
-// through dH. A workgroup walks ROWS rows of one head's state, T positions at a time. LANES threads share a row, each with K
-// elements in registers, next to its neighbours' so that the state's traffic is coalesced. Before and after the recurrence a
-// thread is one (position, row).
+// The recurrence H = decay·H' + push ⊗ key, out = gain·(H query) + skip, for the entries that sum over n: forward, and backward
+// through dH. A workgroup walks ROWS rows of the state of one head, T positions at a time. LANES threads share a row, each with K
+// elements in registers; neighbouring threads have neighbouring elements, so that loads of the state coalesce. Before and after
+// the recurrence a thread computes one (position, row).
 #include "shared.wgsl"
 struct Source { push: f32, gain: f32, skip: f32 }
 const ROWS = WG / LANES;

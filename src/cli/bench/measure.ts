@@ -4,7 +4,8 @@ import type { Backend } from '../../backend/backend.js';
 import { noise } from '../../backend/tune.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { BYTES, type Tensor } from '../../core/tensor.js';
-import { linear, widen } from '../../ops/index.js';
+import { linear } from '../../ops/linear.js';
+import { widen } from '../../ops/widen.js';
 
 export interface Timing {
   /** Milliseconds. */
