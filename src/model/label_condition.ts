@@ -1,4 +1,4 @@
-/** The condition of the released models: a class number, looked up in a table whose last row is the unconditional class. */
+/** The condition of the released models: a class number, looked up in a table. Its last row is the unconditional class. */
 import type { Tensor } from '../core/tensor.js';
 import { embedding } from '../ops/index.js';
 import { activations } from './acts.js';
