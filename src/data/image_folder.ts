@@ -1,6 +1,7 @@
 /**
- * A folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to 1.125 × size; training crops at
- * random (and mirrors half the time, where asked), evaluation crops the centre (arXiv 2408.12245, section 4.1).
+ * Reads a folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to
+ * 1.125 × size. Training crops at random (and mirrors half of the images, if asked to); evaluation crops the centre
+ * (arXiv 2408.12245, section 4.1).
  */
 import { IoError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
@@ -10,14 +11,15 @@ import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 import { cropSquare, resizeShorter } from './resize.js';
 
+/** How images of a folder are read. */
 export interface ImageFolderOptions extends DecodeOptions {
-  /** Side of the images as the tokenizer takes them. */
+  /** Side of the images that the tokenizer takes, in pixels. */
   size: number;
-  /** Mirror half of the training images. Default false. */
+  /** True to mirror half of the training images. Default false. */
   flip?: boolean | undefined;
-  /** Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. */
+  /** Share of each class to hold out for evaluation, chosen by file name. Default 0.05. 0 holds out none. */
   holdout?: number | undefined;
-  /** Sub-folders that are no classes, by name: that of a run of training beside them, for instance. */
+  /** Names of sub-folders that are not classes, for example that of a training run. */
   exclude?: readonly string[] | undefined;
 }
 
@@ -43,7 +45,7 @@ export const IMAGE_FOLDER = {
   },
 } as const satisfies OptionTable<ImageFolderOptions>;
 
-/** Bytes of resized images that are cached. The first ones stay: orders are random, so none is worth more than another. */
+/** Bytes of resized images to cache. Nothing is evicted: images are read in random order, so all are equally useful. */
 const CACHE_BYTES = 256 * 2 ** 20;
 
 interface Item {
@@ -51,19 +53,19 @@ interface Item {
   label: number;
 }
 
-/** True for a file whose name ends like a format's that this runtime reads. */
+/** True for a file whose extension belongs to a format that this runtime reads. */
 function isImage(name: string): boolean {
   const format = formatOfName(name);
   return format !== undefined && !format.unavailable?.();
 }
 
-/** True for the folder that `aim train` makes, which often lies beside the images. */
+/** True for a folder that `aim train` created, which is often next to the images. */
 const isRun = (entries: readonly { name: string }[]) => entries.some(({ name }) => name === 'latest' || name === 'run.json');
 
 /**
- * Opens the folder without reading an image. Classes are the sub-folders in order of their names (by code unit). Files that
- * are no images, and later those that turn out unreadable, are listed in `skipped`. Throws IoError when there is no class, or
- * one without images.
+ * Opens a folder without reading an image. The classes are its sub-folders, sorted by name (by code units). Files that are not
+ * images are listed in `skipped`, and so are images that later turn out to be unreadable. Throws IoError if there is no class, or
+ * if one has no images.
  */
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
   const { size, exclude = [], background, maxPixels } = options;
@@ -98,13 +100,14 @@ export async function openFolder(source: FolderSource | Folder, options: ImageFo
   const labels = items.map((item) => item.label);
   const held = heldOut(labels, holdout, (i) => hash(items[i]!.path));
   const store = new Store(folder, Math.round(size * 1.125), skipped, { background, maxPixels });
-  const part = (which: 0 | 1) => {
+  const split = (which: 0 | 1) => {
     const chosen = items.filter((_, i) => held[i] === which);
     return imageSet(store, chosen, { classes, size, flip });
   };
-  return { train: part(0), eval: held.includes(1) ? part(1) : undefined };
+  return { train: split(0), eval: held.includes(1) ? split(1) : undefined };
 }
 
+/** The data set of some images of a folder. */
 function imageSet(
   store: Store,
   items: readonly Item[],
@@ -125,14 +128,14 @@ function imageSet(
   return { ...data, image: (i, mode) => imageOrNext(data, i, mode) };
 }
 
-/** Always draws three numbers, so that what follows does not depend on the image. */
+/** Crops an image. Always draws three random numbers in the mode 'train', so that later draws do not depend on the image. */
 function cut(image: RgbImage, size: number, flip: boolean, mode: ImageMode): Float32Array {
   const [x, y, mirror] = mode.kind === 'train' ? [mode.random(), mode.random(), mode.random()] : [0.5, 0.5, 1];
   const place = (u: number, room: number) => Math.min(room, Math.floor(u * (room + 1)));
   return cropSquare(image, size, place(x, image.width - size), place(y, image.height - size), flip && mirror < 0.5);
 }
 
-/** Decoded and resized images by path: the first 256 MiB of them stay in memory, the others are read again. */
+/** Decoded and resized images by path. The first 256 MiB stay in memory; the others are read again each time. */
 class Store {
   private readonly cached = new Map<string, RgbImage>();
   private readonly unreadable = new Set<string>();
@@ -145,7 +148,7 @@ class Store {
     private readonly decoding: DecodeOptions,
   ) {}
 
-  /** undefined for an unreadable image, which is listed in `skipped` the first time. */
+  /** The image at a path. Returns undefined if it is unreadable, and lists it in `skipped` the first time. */
   async get(path: string): Promise<RgbImage | undefined> {
     if (this.unreadable.has(path)) return undefined;
     const cached = this.cached.get(path);
@@ -158,7 +161,7 @@ class Store {
       }
       return image;
     } catch (error) {
-      // Other errors, such as a lack of memory, are not the file's fault.
+      // Other errors, such as a lack of memory, do not mean that the file is bad.
       if (!(error instanceof IoError)) throw error;
       if (!this.unreadable.has(path)) this.skipped.push({ name: path, reason: error.message });
       this.unreadable.add(path);
@@ -167,7 +170,7 @@ class Store {
   }
 }
 
-/** FNV-1a of a path, mixed so that similar names do not stay neighbours. */
+/** FNV-1a hash of a path, with additional mixing so that similar names get different values. */
 function hash(path: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < path.length; i++) h = Math.imul(h ^ path.charCodeAt(i), 0x01000193);

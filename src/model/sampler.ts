@@ -81,15 +81,14 @@ export class Sampler {
   private readonly guided: boolean;
 
   /**
-   * Allocates the tensors and records a step.
+   * Allocates the tensors and records a step. Throws OutOfMemoryError if the device cannot hold the state of `count` sequences (of
+   * twice as many with guidance).
    *
    * @param be The device, on which `params` are.
    * @param config The model's configuration.
    * @param params The parameters of stage 2 (`mamba.backbone`), which are only read.
    * @param count The number of sequences to draw at a time.
    * @param s Checked sampling options.
-   *
-   * Throws OutOfMemoryError if the device cannot hold the state of `count` sequences (twice as many with guidance).
    */
   constructor(
     readonly be: Backend,
