@@ -1,7 +1,7 @@
 /** What shows how a training goes: the plot of its losses and pictures. */
 import type { AiM } from '../../aim.js';
 import type { ImageSplits } from '../../data/dataset.js';
-import { AimImage, grid } from '../../io/image.js';
+import { AimImage, imageGrid } from '../../io/image.js';
 import type { Metric } from '../../train/metrics.js';
 import { plotLoss } from '../../train/plot.js';
 import type { Trainer } from '../../train/trainer.js';
@@ -23,12 +23,12 @@ export async function drawSamples(trainer: Trainer, aim: AiM, images: ImageSplit
     const classes = Array.from({ length: Math.min(40, aim.config.num_classes) }, (_, i) => i);
     const rows = classes.length > 10 ? 1 : 4;
     const { images: drawn } = await aim.generate({ classes, count: classes.length * rows });
-    return grid(drawn, Math.min(classes.length, 10)).toPNG();
+    return imageGrid(drawn, Math.min(classes.length, 10)).toPNG();
   }
   const data = images!.eval ?? images!.train;
   const originals: AimImage[] = [];
   for (let i = 0; i < Math.min(10, data.length); i++)
     originals.push(new AimImage({ width: data.size, height: data.size, data: await data.image(i, { kind: 'eval' }) }));
   const again = await aim.decode(await aim.encode(originals));
-  return grid([...originals, ...again], originals.length).toPNG();
+  return imageGrid([...originals, ...again], originals.length).toPNG();
 }
