@@ -41,7 +41,7 @@ export const TUNE = {
 
 const FROM_CONFIG = {
   ...LOAD,
-  seed: { type: 'integer', min: 0, default: 0, about: 'of the initial weights' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'seed of the initial weights' },
 } as const satisfies OptionTable<LoadOptions & { seed?: number }>;
 
 const PARTS = { type: 'choice', choices: ['vqvae.', 'mamba.'], about: 'the tokenizer, or stage 2' } as const;
@@ -57,14 +57,14 @@ export class AiM implements ModelHandle {
 
   /**
    * Loads a checkpoint in the authors' format. The source is a folder or a .safetensors path (Node, Deno), an http(s) URL of
-   * either, the id `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`. Weights may be divided into
-   * several files with an index. In Node and Deno, a local folder `owner/name` takes precedence over the repository; in a browser,
-   * write a folder next to the page as `./owner/name`.
+   * either, the id `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`. Weights may be divided
+   * into several files with an index. In Node and Deno, a local folder `owner/name` takes precedence over the repository; in a
+   * browser, write a folder next to the page as `./owner/name`.
    *
    * Downloads are cached (`cache`, `cacheDir`), and an interrupted download continues, immediately or at the next load. Loading a
-   * cached model sends one request for a repository, or one per file, to see whether it has changed; none if `revision` is a commit
-   * hash. It also works offline. The SHA-256 is verified if `sha256`, the hub or the model card provides it. On WebGPU the source
-   * is retained: if the device is lost later, the weights are read from it again.
+   * cached model sends one request for a repository, or one per file, to see whether it has changed; none if `revision` is a
+   * commit hash. It also works offline. The SHA-256 is verified if `sha256`, the hub or the model card provides it. On WebGPU the
+   * source is retained: if the device is lost later, the weights are read from it again.
    *
    * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each with advice.
    */
@@ -135,10 +135,11 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Measures which variants of the kernels are fastest on this GPU for drawing `batchSize` images at once, and uses them from then
-   * on. The result is stored in the cache (`cache`, `cacheDir`) for later loads on the same GPU with the same `dawn` toggles.
-   * Affects only speed, never a result. Takes seconds. Returns the new measurements: none on WASM, which has no such choice, or if
-   * everything is known already. Rejects with `signal.reason` when aborted; measurements made until then are stored.
+   * Measures which variants of the kernels are fastest on this GPU for drawing `batchSize` images at once, and uses them from
+   * then on. The result is stored in the cache (`cache`, `cacheDir`) for later loads on the same GPU with the same `dawn`
+   * toggles. Affects only speed, never a result. Takes seconds. Returns the new measurements: none on WASM, which has no such
+   * choice, or if everything is known already. Rejects with `signal.reason` when aborted; measurements made until then are
+   * stored.
    */
   async tune(options: TuneOptions = {}): Promise<TunedKernel[]> {
     const { model } = this;
@@ -169,8 +170,8 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Decodes the codes of square token grids, as `encode` and `generate` return them, to images. Throws OptionError for codes out of
-   * range or that do not fill a square. Rejects with `signal.reason` when aborted.
+   * Decodes the codes of square token grids, as `encode` and `generate` return them, to images. Throws OptionError for codes out
+   * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
    */
   async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
     const { signal } = options;

@@ -86,7 +86,9 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
   protected disposed = false;
   private recording: Recording<S, C> | undefined;
 
-  /** A tensor of unspecified contents. Throws OutOfMemoryError if the device cannot hold it, DeviceError for f16 without support. */
+  /**
+   * A tensor of unspecified contents. Throws OutOfMemoryError if the device cannot hold it, DeviceError for f16 without support.
+   */
   tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.assertLive();
     if (dtype === 'f16' && !this.traits.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);

@@ -46,7 +46,7 @@ export const DEVICE = {
     type: 'choice',
     choices: ['f32', 'mixed'],
     default: 'f32',
-    about: 'of matrix products on WebGPU; mixed rounds their factors to float16',
+    about: 'precision of matrix products on WebGPU; mixed rounds their factors to float16',
   },
   wasmUrl: { type: 'url', about: 'where to fetch the WASM module from instead of the bundle' },
   threads: { type: 'integer', min: 1, max: 64, about: 'threads of WASM; by default one for each processor, at most 8' },
@@ -167,7 +167,7 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
       if ('reason' in found)
         throw new DeviceError(`WebGPU was asked for but ${found.reason}; install what is missing or use device 'wasm'.`);
       return openDevice(found.adapter, precision).catch((error: Error) => {
-        throw new DeviceError(`the WebGPU adapter gave no device: ${error.message}; use device 'wasm'.`, { cause: error });
+        throw new DeviceError(`the WebGPU adapter did not open a device: ${error.message}; use device 'wasm'.`, { cause: error });
       });
     }
     case 'auto': {

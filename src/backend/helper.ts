@@ -1,4 +1,6 @@
-/** The script of a helper thread of the WASM backend. It instantiates the kernels on the shared memory and runs parts of calls. */
+/**
+ * The script of a helper thread of the WASM backend. It instantiates the kernels on the shared memory and runs parts of calls.
+ */
 import { hasWorkerThreads, parentOf } from '../platform/thread.js';
 import { kernelsOf, serve } from './board.js';
 import type { HelperStart } from './wasm.js';

@@ -27,7 +27,9 @@ function makeLayout(device: GPUDevice, bindings: readonly Binding[], label: stri
   return device.createBindGroupLayout({ label, entries });
 }
 
-/** True if a pipeline layout may leave bind groups empty before its last one. Series need this; not every implementation has it. */
+/**
+ * True if a pipeline layout may leave bind groups empty before its last one. Series need this; not every implementation has it.
+ */
 export async function allowsGaps(device: GPUDevice): Promise<boolean> {
   device.pushErrorScope('validation');
   let made = true;

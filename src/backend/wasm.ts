@@ -61,8 +61,8 @@ function inflate(base64: string): Promise<ArrayBuffer> {
 
 /**
  * Changes a binary so that it imports shared memory. Plain and shared modules differ in one bit: a flag of the limits in
- * `"memory" (memory (limits flags …))`. Setting it here saves a second binary. Kernels need no atomic instructions, because no two
- * threads write to the same address.
+ * `"memory" (memory (limits flags …))`. Setting it here saves a second binary. Kernels need no atomic instructions, because no
+ * two threads write to the same address.
  */
 function importingShared(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const name = [6, ...new TextEncoder().encode('memory'), 2];

@@ -295,7 +295,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     for (const launch of launches) if (launch) launch.setup ??= this.setup(launch, launch.places);
   }
 
-  /** Prepares the state for a launch or, with `series`, for all launches of a series of which this is the first. `steps`: bytes. */
+  /**
+   * Prepares the state for a launch or, with `series`, for all launches of a series of which this is the first. `steps`: bytes.
+   */
   private setup(
     { kernel, uniforms, x }: Dispatch,
     places: readonly Place[],

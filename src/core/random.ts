@@ -1,6 +1,6 @@
 /**
- * Random numbers. All come from Threefry, a function of (seed, counter) alone, so no draw depends on another one. An image depends
- * only on its seed, and a resumed training run draws the same numbers as one that was never stopped, on every backend.
+ * Random numbers. All come from Threefry, a function of (seed, counter) alone, so no draw depends on another one. An image
+ * depends only on its seed, and a resumed training run draws the same numbers as one that was never stopped, on every backend.
  */
 import { OptionError } from './errors.js';
 

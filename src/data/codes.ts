@@ -1,7 +1,7 @@
 /**
  * Codes files: the images of a data set as tokens, encoded once by a tokenizer. A codes file is a safetensors file with `codes`
- * [n, T], `labels` [n] and, if images were held out, `eval.codes` and `eval.labels`. Its metadata has the class names, the size of
- * the vocabulary and the tokenizer's fingerprint.
+ * [n, T], `labels` [n] and, if images were held out, `eval.codes` and `eval.labels`. Its metadata has the class names, the size
+ * of the vocabulary and the tokenizer's fingerprint.
  */
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
@@ -82,7 +82,7 @@ export const TOKENIZE = {
     default: 0,
     about: 'random crops of each training image; 0 takes its centre crop alone',
   },
-  seed: { type: 'integer', min: 0, default: 0, about: 'of the random crops' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'seed of the random crops' },
   batchSize: { type: 'integer', min: 1, max: 4096, default: 32, about: 'images encoded at once; changes speed and memory only' },
   onProgress: { type: 'function', about: 'called with the number of images encoded so far and in all' },
   signal: { type: 'signal', about: 'stops the encoding' },

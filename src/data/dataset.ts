@@ -22,8 +22,8 @@ export interface ImageDataset {
   tryImage(i: number, mode: ImageMode): Promise<Float32Array | undefined>;
   /**
    * Image i as [size, size, 3] in [-1, 1]. An unreadable image is replaced by the next readable one of its class or, if there is
-   * none, of the data set. The replacement is always the same, so a damaged file does not end a training run. Throws IoError if no
-   * image is readable.
+   * none, of the data set. The replacement is always the same, so a damaged file does not end a training run. Throws IoError if
+   * no image is readable.
    */
   image(i: number, mode: ImageMode): Promise<Float32Array>;
 }

@@ -1,4 +1,6 @@
-/** Reads IDX files (yann.lecun.com/exdb/mnist): a big-endian magic number 0x0000_08_rank (unsigned bytes), the sizes, the bytes. */
+/**
+ * Reads IDX files (yann.lecun.com/exdb/mnist): a big-endian magic number 0x0000_08_rank (unsigned bytes), the sizes, the bytes.
+ */
 import { IoError, OptionError } from '../core/errors.js';
 import { inflated, joined } from '../io/inflate.js';
 import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
@@ -107,9 +109,9 @@ export interface IdxOptions {
 }
 
 /**
- * Opens files like those of Fashion-MNIST: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, each also as .gz. Images are not
- * cropped, so the modes 'train' and 'eval' give the same image. Throws IoError with the file that is missing, damaged or does not
- * match the other one.
+ * Opens files like those of Fashion-MNIST: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, each also as .gz. Images are
+ * not cropped, so the modes 'train' and 'eval' give the same image. Throws IoError with the file that is missing, damaged or does
+ * not match the other one.
  */
 export async function openIdx(
   source: FolderSource | Folder,

@@ -38,13 +38,14 @@ export interface RemoteOptions {
   revision?: string | undefined;
   /**
    * Sent as `Authorization: Bearer` to the server of the URL or id, but never to a server that it redirects to. Default for ids:
-   * the environment variable HF_TOKEN (Node, Deno). Throws OptionError if it contains blanks, line breaks or non-ASCII characters.
+   * the environment variable HF_TOKEN (Node, Deno). Throws OptionError if it contains blanks, line breaks or non-ASCII
+   * characters.
    */
   token?: string | undefined;
   /**
    * The SHA-256 of the weights (64 hexadecimal digits), or of each file by its name. Cached copies are verified too.
-   * Default for downloads: the value that the hub reports (X-Linked-Etag), else `sha256` in the front matter of the README.md next
-   * to the weights.
+   * Default for downloads: the value that the hub reports (X-Linked-Etag), else `sha256` in the front matter of the README.md
+   * next to the weights.
    */
   sha256?: string | Readonly<Record<string, string>> | undefined;
   /** Called with problems that do not stop loading, for example a full disk under the cache. Default: console.warn. */
@@ -59,7 +60,9 @@ export interface SourceOptions extends RemoteOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** The tag of a value from `Object.prototype.toString`. Unlike instanceof it works for objects of other realms (Jest, iframes). */
+/**
+ * The tag of a value from `Object.prototype.toString`. Unlike instanceof it works for objects of other realms (Jest, iframes).
+ */
 const tagOf = (value: unknown) => Object.prototype.toString.call(value).slice(8, -1);
 
 /** True for a Uint8Array (Node's Buffer is one) or an ArrayBuffer of any realm. */

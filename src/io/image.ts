@@ -87,8 +87,8 @@ export class AimImage {
 }
 
 /**
- * Arranges images of one size in rows of `columns`, in reading order and `gap` pixels apart. `background` (RGB in [-1, 1], default
- * white) fills gaps and unused places. Throws OptionError for no images, different sizes, or an invalid layout.
+ * Arranges images of one size in rows of `columns`, in reading order and `gap` pixels apart. `background` (RGB in [-1, 1],
+ * default white) fills gaps and unused places. Throws OptionError for no images, different sizes, or an invalid layout.
  */
 export function imageGrid(
   images: readonly AimImage[],

@@ -1,7 +1,7 @@
 /**
- * Reads Python pickles without executing them: a stack machine that builds numbers, strings, lists, tuples and dicts. Anything that
- * a pickle wants to import or call becomes a `PyGlobal` or a `PyCall`, which only record a name and arguments. The caller decides
- * which of them it understands. Nothing is ever imported, constructed or called here. Source: CPython's pickletools.py.
+ * Reads Python pickles without executing them: a stack machine that builds numbers, strings, lists, tuples and dicts. Anything
+ * that a pickle wants to import or call becomes a `PyGlobal` or a `PyCall`, which only record a name and arguments. The caller
+ * decides which of them it understands. Nothing is ever imported, constructed or called here. Source: CPython's pickletools.py.
  */
 import { CheckpointError } from '../core/errors.js';
 

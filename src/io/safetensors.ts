@@ -48,8 +48,8 @@ const MAX_DEPTH = 3;
 
 /**
  * Reads and checks the header. Throws CheckpointError with the file and the tensor for anything that the format does not allow
- * (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes), and for a header
- * of more than 16 MiB.
+ * (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes), and for a
+ * header of more than 16 MiB.
  */
 export async function parseHeader(
   input: ByteSource | Uint8Array | ArrayBuffer,
@@ -121,8 +121,8 @@ export async function readFloats(
 }
 
 /**
- * Reads a whole integer tensor, row-major: Int32Array for I8 to I64, Uint32Array for BOOL and U8 to U64. Throws CheckpointError if
- * the tensor is missing or floating-point, or if a value exceeds 32 bits (with its index).
+ * Reads a whole integer tensor, row-major: Int32Array for I8 to I64, Uint32Array for BOOL and U8 to U64. Throws CheckpointError
+ * if the tensor is missing or floating-point, or if a value exceeds 32 bits (with its index).
  */
 export async function readInts(
   source: ByteSource,
@@ -218,8 +218,8 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * Refuses duplicate keys, of which JSON.parse would silently use the last, and nesting that is deeper than in any header and could
- * exhaust memory. Only strings and brackets are looked at; JSON.parse finds all other mistakes.
+ * Refuses duplicate keys, of which JSON.parse would silently use the last, and nesting that is deeper than in any header and
+ * could exhaust memory. Only strings and brackets are looked at; JSON.parse finds all other mistakes.
  */
 async function scanKeys(file: string, text: string, signal: AbortSignal | undefined): Promise<void> {
   /** For each open bracket: the keys of an object so far, or undefined for an array. */

@@ -1,4 +1,6 @@
-/** Writes safetensors files: tensors sorted by name, the header padded with spaces to a multiple of 8 bytes, data without gaps. */
+/**
+ * Writes safetensors files: tensors sorted by name, the header padded with spaces to a multiple of 8 bytes, data without gaps.
+ */
 import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
 import { DTYPE_BYTES, type Dtype, isDtype, toHalves } from './dtype.js';
 
@@ -16,7 +18,10 @@ export type TensorArray =
 
 export interface TensorData {
   name: string;
-  /** Format in the file. F16 and BF16 are rounded from a Float32Array; F32 may be rounded from a Float64Array; others are unchanged. */
+  /**
+   * Format in the file. F16 and BF16 are rounded from a Float32Array; F32 may be rounded from a Float64Array; others are
+   * unchanged.
+   */
   dtype: Dtype;
   shape: readonly number[];
   /** Row-major. A function is called when its tensor is written, so that not all tensors are in memory at once. */
@@ -43,9 +48,9 @@ const ARRAYS: Record<Dtype, string[]> = {
 };
 
 /**
- * Writes a safetensors file as a stream of pieces, for writeAtomic. A piece may be a view of the caller's data. Throws OptionError
- * for a name, dtype or metadata that cannot be stored, ShapeError for data whose size or type does not match, and CheckpointError
- * (with tensor and index) for a value that is too large for its dtype.
+ * Writes a safetensors file as a stream of pieces, for writeAtomic. A piece may be a view of the caller's data. Throws
+ * OptionError for a name, dtype or metadata that cannot be stored, ShapeError for data whose size or type does not match, and
+ * CheckpointError (with tensor and index) for a value that is too large for its dtype.
  */
 export async function* writeSafetensors(
   tensors: Iterable<TensorData>,

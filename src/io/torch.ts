@@ -1,8 +1,8 @@
 /**
  * Reads PyTorch checkpoints (.pt, .pth, .bin as `torch.save` writes them since PyTorch 1.6) as if they were safetensors files.
- * Such a file is a zip archive without compression: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of each
- * storage, and tensors are views of storages (offset, shape, strides). The pickle is never executed (pickle.ts). Only tensors and
- * plain containers are understood; everything else is left out and listed by name.
+ * Such a file is a zip archive without compression: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of
+ * each storage, and tensors are views of storages (offset, shape, strides). The pickle is never executed (pickle.ts). Only
+ * tensors and plain containers are understood; everything else is left out and listed by name.
  * Source: torch/serialization.py and torch/_utils.py.
  */
 import { CheckpointError } from '../core/errors.js';
@@ -76,8 +76,8 @@ export async function asSafetensors(source: ByteSource, options: TorchOptions = 
 
 /**
  * Presents a PyTorch checkpoint as a safetensors file: a header, then the tensors, contiguous and in the order of the archive.
- * Bytes are read on request. At most one storage is in memory: that of a tensor whose elements are not contiguous. A tensor that is
- * the same view as another one, such as a tied head, is left out and named in the metadata, as safetensors does. Throws
+ * Bytes are read on request. At most one storage is in memory: that of a tensor whose elements are not contiguous. A tensor that
+ * is the same view as another one, such as a tied head, is left out and named in the metadata, as safetensors does. Throws
  * CheckpointError with the file's name for what cannot be understood.
  */
 export async function torchSource(source: ByteSource, { part, signal }: TorchOptions = {}): Promise<TorchSource> {
@@ -204,8 +204,8 @@ function reach({ shape, stride }: TorchTensor): number {
 }
 
 /**
- * The tensors of the dict that holds the weights: the one at `part` if given; else the root if it has tensors; else the first dict
- * with a usual name below the root, or the only dict below it that has tensors.
+ * The tensors of the dict that holds the weights: the one at `part` if given; else the root if it has tensors; else the first
+ * dict with a usual name below the root, or the only dict below it that has tensors.
  */
 function findTensors(
   file: string,

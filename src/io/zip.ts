@@ -1,7 +1,7 @@
 /**
- * Reads zip archives by byte ranges: first the central directory at the end of the file, then single entries, so that an archive is
- * never in memory as a whole. Source: PKWARE's APPNOTE.TXT, including the 64-bit extension. Sizes come from the central directory.
- * Local headers may leave them to a data descriptor, so they only show where an entry's bytes begin.
+ * Reads zip archives by byte ranges: first the central directory at the end of the file, then single entries, so that an archive
+ * is never in memory as a whole. Source: PKWARE's APPNOTE.TXT, including the 64-bit extension. Sizes come from the central
+ * directory. Local headers may leave them to a data descriptor, so they only show where an entry's bytes begin.
  */
 import { CheckpointError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';

@@ -22,9 +22,10 @@ export interface MetricOptions {
 const BATCH = 64;
 
 /**
- * Accumulates the sums from which mean and covariance follow: n, Σ (x − c) and Σ (x − c)(x − c)ᵀ in float64. c is the first vector
- * seen, which prevents a loss of digits if the mean is far from 0. Accumulators can be merged. How vectors are divided among
- * accumulators affects only the rounding (about 1e-15 of the largest value); merging in the same order gives identical bits.
+ * Accumulates the sums from which mean and covariance follow: n, Σ (x − c) and Σ (x − c)(x − c)ᵀ in float64. c is the first
+ * vector seen, which prevents a loss of digits if the mean is far from 0. Accumulators can be merged. How vectors are divided
+ * among accumulators affects only the rounding (about 1e-15 of the largest value); merging in the same order gives identical
+ * bits.
  */
 export class Moments {
   count = 0;
@@ -124,8 +125,8 @@ export function moments(features: ArrayLike<number>, size: number): Gaussian {
  * The Fréchet distance. Warns if a set has fewer vectors than features. Throws ShapeError for statistics of different sizes and
  * OptionError for values that are not finite.
  *
- * tr (Σa·Σb)^½ is the sum of the square roots of the eigenvalues of Σa·Σb. They equal those of the symmetric matrix Lᵀ·Σb·L, where
- * Σa = L·Lᵀ. With a pivoted Cholesky factor L this also holds for singular covariances, without adding anything to them.
+ * tr (Σa·Σb)^½ is the sum of the square roots of the eigenvalues of Σa·Σb. They equal those of the symmetric matrix Lᵀ·Σb·L,
+ * where Σa = L·Lᵀ. With a pivoted Cholesky factor L this also holds for singular covariances, without adding anything to them.
  */
 export function frechetDistance(a: Gaussian, b: Gaussian, { onWarning = console.warn }: MetricOptions = {}): number {
   const d = a.mean.length;

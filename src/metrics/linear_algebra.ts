@@ -14,8 +14,8 @@ export interface Rows {
 }
 
 /**
- * C[i, j] += sign · Σ_k A[i, k]·B[j, k] for i < m, j < n, computed in tiles of 64 × 64. `range(i, j)` returns the range [first, last)
- * of the k that matter for the tile that starts at row i and column j, or undefined to skip the tile.
+ * C[i, j] += sign · Σ_k A[i, k]·B[j, k] for i < m, j < n, computed in tiles of 64 × 64. `range(i, j)` returns the range [first,
+ * last) of the k that matter for the tile that starts at row i and column j, or undefined to skip the tile.
  */
 export function addProducts(
   C: Rows,
@@ -191,8 +191,8 @@ function swap(A: Float64Array, L: Float64Array, left: Float64Array, order: Int32
 }
 
 /**
- * The eigenvalues of a symmetric matrix M [n, n] in ascending order: Householder reflections to a tridiagonal matrix in panels of 32
- * columns (LAPACK's dsytrd), then the implicit QL method.
+ * The eigenvalues of a symmetric matrix M [n, n] in ascending order: Householder reflections to a tridiagonal matrix in panels of
+ * 32 columns (LAPACK's dsytrd), then the implicit QL method.
  */
 export function eigenvalues(M: Float64Array, n: number): Float64Array {
   // Row j, from its diagonal element on, is column j of the lower triangle.
@@ -314,7 +314,9 @@ function multiplySymmetric(A: Float64Array, n: number, first: number, v: Float64
   }
 }
 
-/** The eigenvalues of the tridiagonal matrix with diagonal d and off-diagonal elements e, where e[i] is between d[i] and d[i + 1]. */
+/**
+ * The eigenvalues of the tridiagonal matrix with diagonal d and off-diagonal elements e, where e[i] is between d[i] and d[i + 1].
+ */
 function tridiagonal(d: Float64Array, e: Float64Array, n: number): Float64Array {
   e[n - 1] = 0;
   for (let l = 0; l < n; l++) {

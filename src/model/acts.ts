@@ -98,7 +98,9 @@ export class Acts {
     return new PartActs(this, spec, dims);
   }
 
-  /** All activations of a part, for its backward pass. Throws an Error with the name of an activation that forward did not save. */
+  /**
+   * All activations of a part, for its backward pass. Throws an Error with the name of an activation that forward did not save.
+   */
   saved<N extends string, I extends string>(spec: ActivationSpec<N, I>): Record<N | I, Tensor> {
     const { made, references } = this.root ?? this;
     const names = [...spec.inputs, ...(Object.keys(spec.made) as N[])];

@@ -47,7 +47,10 @@ export function packed(
 export const follows = (a: Tensor, b: Tensor): boolean =>
   a.storage === b.storage && b.offset === a.offset + step(a.size, a.dtype);
 
-/** One tensor [n] from the start of `first` to the end of `last`, a later tensor of the same arena. n is rounded up to vectors of 4. */
+/**
+ * One tensor [n] from the start of `first` to the end of `last`, a later tensor of the same arena. n is rounded up to vectors of
+ * 4.
+ */
 export function span(first: Tensor, last: Tensor): Tensor {
   const vector = 16 / BYTES[first.dtype];
   const size = Math.ceil((last.offset + last.size - first.offset) / vector) * vector;

@@ -1,4 +1,6 @@
-/** One layer of stage 2: a residual sum, RMSNorm with adaLN, and a mixer. The gate is applied in the next layer's residual sum. */
+/**
+ * One layer of stage 2: a residual sum, RMSNorm with adaLN, and a mixer. The gate is applied in the next layer's residual sum.
+ */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm } from '../ops/index.js';
@@ -56,8 +58,8 @@ export function blockForward(
 }
 
 /**
- * From dres [m, l, d], the gradient of the sum res + gate·x after the layer, computes the gradient [m, l, d] of this sum before the
- * layer. Frees dres. Adds to the gradients `g` of the parameters and to `dmodulation` [m, 3, d].
+ * From dres [m, l, d], the gradient of the sum res + gate·x after the layer, computes the gradient [m, l, d] of this sum before
+ * the layer. Frees dres. Adds to the gradients `g` of the parameters and to `dmodulation` [m, 3, d].
  */
 export function blockBackward(
   be: Backend,

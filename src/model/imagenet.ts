@@ -27,8 +27,9 @@ function normal(name: string): string {
 let byName: Map<string, number[]> | undefined;
 
 /**
- * The index of the class with this name or synonym, or undefined if there is none. The first name of a class takes precedence over
- * a synonym of another. Throws OptionError with the classes if a synonym belongs to several ("panda": lesser and giant panda).
+ * The index of the class with this name or synonym, or undefined if there is none. The first name of a class takes precedence
+ * over a synonym of another. Throws OptionError with the classes if a synonym belongs to several ("panda": lesser and giant
+ * panda).
  */
 export function imagenetClassIndex(name: string): number | undefined {
   if (!byName) {

@@ -37,7 +37,9 @@ export async function encodeChunk(
 /** Side in pixels of the images that square grids of `length` codes decode to. */
 const sideOf = (config: AimConfig, length: number) => (Math.sqrt(length) * config.image_size) / Math.sqrt(config.num_tokens);
 
-/** Decodes codes [n, T] on the device to images. Throws CheckpointError if a pixel is not finite; rejects with `signal.reason`. */
+/**
+ * Decodes codes [n, T] on the device to images. Throws CheckpointError if a pixel is not finite; rejects with `signal.reason`.
+ */
 export async function decodeTensor(
   { be, params }: Placed,
   config: AimConfig,
@@ -92,7 +94,9 @@ export function greyFrom(images: readonly AimImage[], step: number, tokens: numb
   }
 }
 
-/** Throws CheckpointError if a value is not finite. Finite weights can still overflow, and the tokens would then be meaningless. */
+/**
+ * Throws CheckpointError if a value is not finite. Finite weights can still overflow, and the tokens would then be meaningless.
+ */
 export function assertFinite(what: string, values: ArrayLike<number>): void {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i]))

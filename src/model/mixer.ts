@@ -18,8 +18,8 @@ export interface MixerConfig {
 }
 
 /**
- * The input of a layer: u = RMSNorm(sum)·weight·(1 + scale) + shift, where sum = res + gate·x. The mixer computes it, because some
- * mixers fuse it with their first product. Other mixers call `layerNorm`.
+ * The input of a layer: u = RMSNorm(sum)·weight·(1 + scale) + shift, where sum = res + gate·x. The mixer computes it, because
+ * some mixers fuse it with their first product. Other mixers call `layerNorm`.
  */
 export interface LayerInput {
   /** [m, l, d] output of the previous layer; for layer 0 the embedded tokens. */
@@ -60,8 +60,8 @@ export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = o
   /** The declared activations, with the sizes of all dimensions except m (sequences) and l (positions). */
   activations(c: C): { spec: ActivationSpec<string, never>; dims: Readonly<Record<string, number>> };
   /**
-   * Computes the layer's output [m, l, d] before its gate. Frees input.x and input.res (`inputDone`). Continues from `past` or, if
-   * it is undefined, starts at position 0.
+   * Computes the layer's output [m, l, d] before its gate. Frees input.x and input.res (`inputDone`). Continues from `past` or,
+   * if it is undefined, starts at position 0.
    */
   forward(be: Backend, p: P, c: C, input: LayerInput, a: Acts, past?: Past<S>): Tensor;
   /**
@@ -74,8 +74,9 @@ export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = o
 }
 
 /**
- * Frees the input of a layer. Call it as soon as res + gate·x is computed. The order matters: with `res` freed first, each layer's
- * output reuses the buffer of its input, and sums alternate between two buffers, which lets layers form series (backend/series.ts).
+ * Frees the input of a layer. Call it as soon as res + gate·x is computed. The order matters: with `res` freed first, each
+ * layer's output reuses the buffer of its input, and sums alternate between two buffers, which lets layers form series
+ * (backend/series.ts).
  */
 export const inputDone = ({ x, res }: Pick<LayerInput, 'x' | 'res'>, a: Acts) => a.done(res, x);
 

@@ -1,6 +1,6 @@
 /**
- * A model on a device: configuration, parameters, and the data from which a lost device is restored. AiM, the trainer, `verify` and
- * `tokenize` use this class. It is not part of the public API.
+ * A model on a device: configuration, parameters, and the data from which a lost device is restored. AiM, the trainer, `verify`
+ * and `tokenize` use this class. It is not part of the public API.
  */
 import type { Backend } from '../backend/backend.js';
 import { createBackend, DEVICE, type DeviceOptions } from '../backend/create.js';
@@ -33,7 +33,8 @@ import { tokenizerOf } from './tokenizers.js';
 export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
    * Number format of the weights on a WebGPU device. 'f16' halves memory and traffic and rounds weights to float16. 'auto' (the
-   * default) uses float16 for weights that are float16 in the file, which loses nothing. States, sums and WASM always use float32.
+   * default) uses float16 for weights that are float16 in the file, which loses nothing. States, sums and WASM always use
+   * float32.
    */
   dtype?: 'auto' | 'f32' | 'f16';
 }
@@ -44,7 +45,7 @@ export const LOAD = {
   dtype: {
     type: 'choice',
     choices: ['auto', 'f32', 'f16'],
-    about: 'of weights on WebGPU; f16 rounds them to float16, auto takes float16 where the file has it',
+    about: 'number format of weights on WebGPU; f16 rounds them to float16, auto uses float16 where the file does',
   },
   signal: { type: 'signal', about: 'stops the loading' },
 } as const satisfies OptionTable<LoadOptions>;

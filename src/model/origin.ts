@@ -22,7 +22,9 @@ export interface TrainingOrigin {
   readonly part: Part;
   /** Number of steps taken. */
   step: number;
-  /** The newest checkpoint, of the step that its `state` names. If undefined, the run started from the origins before this one. */
+  /**
+   * The newest checkpoint, of the step that its `state` names. If undefined, the run started from the origins before this one.
+   */
   checkpoint: (SavedTensors & { readonly state: { readonly step: number } }) | undefined;
   /** The trainer, until it is disposed. It restores its own state and repeats the steps since the checkpoint. */
   trainer: { replay(on: Placed, signal?: AbortSignal): Promise<void> } | undefined;
@@ -57,8 +59,8 @@ export function withOrigin(origins: readonly Origin[], origin: Origin): Origin[]
 }
 
 /**
- * Restores a model's weights on another device, bit-identical to those on the lost one. Throws CheckpointError if a source is gone
- * or has changed, and for trained weights without a checkpoint.
+ * Restores a model's weights on another device, bit-identical to those on the lost one. Throws CheckpointError if a source is
+ * gone or has changed, and for trained weights without a checkpoint.
  */
 export async function restore(model: Model, on: Placed, signal?: AbortSignal): Promise<void> {
   const { origins } = model;

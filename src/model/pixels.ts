@@ -19,8 +19,8 @@ export const isFloats = (data: unknown): data is Float32Array =>
   ArrayBuffer.isView(data) && (data as Partial<Float32Array>)[Symbol.toStringTag] === 'Float32Array';
 
 /**
- * Groups consecutive images of one size into batches, in order. Throws OptionError for a value that is not an image, for sides that
- * are not multiples of `factor`, and for pixels that are not finite.
+ * Groups consecutive images of one size into batches, in order. Throws OptionError for a value that is not an image, for sides
+ * that are not multiples of `factor`, and for pixels that are not finite.
  */
 export function* pixelBatches(images: readonly EncodeInput[], factor: number): Generator<PixelBatch> {
   if (!Array.isArray(images))

@@ -1,7 +1,7 @@
 /**
- * Replaces lost devices. A GPU device and all its memory is lost when a driver is reset, the GPU process crashes or the machine is
- * suspended. A Recovery opens another device, lets the weights be restored (origin.ts), and runs the interrupted work again from
- * its start. Results are bit-identical, because work depends only on restored weights, its seeds and its data.
+ * Replaces lost devices. A GPU device and all its memory is lost when a driver is reset, the GPU process crashes or the machine
+ * is suspended. A Recovery opens another device, lets the weights be restored (origin.ts), and runs the interrupted work again
+ * from its start. Results are bit-identical, because work depends only on restored weights, its seeds and its data.
  */
 import type { Backend } from '../backend/backend.js';
 import { unlessAborted } from '../core/abort.js';

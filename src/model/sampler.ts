@@ -1,6 +1,6 @@
 /**
- * Draws tokens. The commands of one step are recorded once per batch size and replayed for each token. Tokens, counters and random
- * numbers stay on the device, so nothing is read back until an image or a preview is needed.
+ * Draws tokens. The commands of one step are recorded once per batch size and replayed for each token. Tokens, counters and
+ * random numbers stay on the device, so nothing is read back until an image or a preview is needed.
  */
 import type { Backend, Recording } from '../backend/backend.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
@@ -81,8 +81,8 @@ export class Sampler {
   private readonly guided: boolean;
 
   /**
-   * Allocates the tensors and records a step. Throws OutOfMemoryError if the device cannot hold the state of `count` sequences (of
-   * twice as many with guidance).
+   * Allocates the tensors and records a step. Throws OutOfMemoryError if the device cannot hold the state of `count` sequences
+   * (of twice as many with guidance).
    *
    * @param be The device, on which `params` are.
    * @param config The model's configuration.
@@ -180,16 +180,17 @@ let lastPause = 0;
 /** Steps to submit between two waits for the device. */
 const BLOCK = 4;
 /**
- * How far encoding may run ahead of the device, in milliseconds: enough that the device never waits, but little enough that aborts
- * and progress stay prompt.
+ * How far encoding may run ahead of the device, in milliseconds: enough that the device never waits, but little enough that
+ * aborts and progress stay prompt.
  */
 const AHEAD_MS = 25;
 /** The most blocks of steps that encoding may run ahead. */
 const MOST_AHEAD = 6;
 
 /**
- * Runs a started sampler until all `total` tokens are drawn. Encodes further blocks of steps while the device works on earlier ones.
- * Calls `onDone(n)` in order for each position n, from 1, when its token is drawn. Rejects with `signal.reason` when aborted.
+ * Runs a started sampler until all `total` tokens are drawn. Encodes further blocks of steps while the device works on earlier
+ * ones. Calls `onDone(n)` in order for each position n, from 1, when its token is drawn. Rejects with `signal.reason` when
+ * aborted.
  */
 export async function drawTokens(
   be: Backend,

@@ -1,6 +1,6 @@
 /**
- * The interface of tokenizers (stage 1), which convert images to codes and codes to images. Each tokenizer is one file that exports
- * a `Tokenizer`; tokenizers.ts lists them.
+ * The interface of tokenizers (stage 1), which convert images to codes and codes to images. Each tokenizer is one file that
+ * exports a `Tokenizer`; tokenizers.ts lists them.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';

@@ -1,7 +1,8 @@
 /**
  * The blocks of the VQ tokenizer's encoder and decoder, each followed by its backward. A backward frees dy unless it says
- * otherwise, returns the gradient of its input, and adds the gradients of its parameters to g, a tree like p. Activations are NHWC.
- * The outputs of group norms are not saved: backward recomputes them from their inputs, which takes few operations per number.
+ * otherwise, returns the gradient of its input, and adds the gradients of its parameters to g, a tree like p. Activations are
+ * NHWC. The outputs of group norms are not saved: backward recomputes them from their inputs, which takes few operations per
+ * number.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
@@ -91,7 +92,10 @@ export function convForward(
   return y;
 }
 
-/** Gradient of convForward for x [b, h, w, ci] and dy like its output. Does not free dy, which is also the gradient of the residual. */
+/**
+ * Gradient of convForward for x [b, h, w, ci] and dy like its output. Does not free dy, which is also the gradient of the
+ * residual.
+ */
 export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, options: ConvOptions = {}): Tensor {
   const { stride = 1, pad = 1, up = 1 } = options;
   convWeightBackward(be, g, x, dy, options);
@@ -101,7 +105,9 @@ export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: T
   return dx;
 }
 
-/** The part of convBackward that concerns weight and bias. It suffices for a convolution of the image, which needs no gradient. */
+/**
+ * The part of convBackward that concerns weight and bias. It suffices for a convolution of the image, which needs no gradient.
+ */
 export function convWeightBackward(
   be: Backend,
   g: Affine,

@@ -181,8 +181,8 @@ function encodeBackward(be: Backend, p: VqParams, g: VqParams, dz: Tensor, a: Ac
 }
 
 /**
- * Features [..., embed_dim] → codes u32 [rows] of the nearest rows of the codebook, both L2-normalised. `distance` [rows] receives
- * the squared distances.
+ * Features [..., embed_dim] → codes u32 [rows] of the nearest rows of the codebook, both L2-normalised. `distance` [rows]
+ * receives the squared distances.
  */
 function quantizeForward(be: Backend, p: VqParams, z: Tensor, a: Acts, distance?: Tensor): Tensor {
   const flatZ = rows(be, z);

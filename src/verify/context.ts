@@ -113,8 +113,8 @@ export class Context {
   }
 
   /**
-   * Compares a result of the model with the expected values. Rounded weights are allowed larger errors, which could hide a fault of
-   * float16 storage, so the result is also compared with that of the same weights in float32.
+   * Compares a result of the model with the expected values. Rounded weights are allowed larger errors, which could hide a fault
+   * of float16 storage, so the result is also compared with that of the same weights in float32.
    */
   async computed(
     name: string,

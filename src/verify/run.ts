@@ -22,10 +22,10 @@ export interface Skipped {
  * Checks every tensor of `source` whose name is known. Returns a row for each of them, and the others with the reason.
  *
  * The tolerance depends on how the model computes, which `mode` describes: `dtype: 'f16'` rounds weights that are not float16 in
- * the checkpoint, and `precision: 'mixed'` rounds the factors of products if the device has matrix units. A token or code may then
- * differ from the golden if the two candidates are within the tolerance; later positions are computed with the golden's history.
- * Rounded weights are also compared with the same weights in float32, to float32's tolerance. Training, which never uses rounded
- * weights, is skipped for them.
+ * the checkpoint, and `precision: 'mixed'` rounds the factors of products if the device has matrix units. A token or code may
+ * then differ from the golden if the two candidates are within the tolerance; later positions are computed with the golden's
+ * history. Rounded weights are also compared with the same weights in float32, to float32's tolerance. Training, which never uses
+ * rounded weights, is skipped for them.
  *
  * Throws CheckpointError if the file does not have the form of goldens.
  *

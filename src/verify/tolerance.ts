@@ -1,9 +1,9 @@
 /**
  * The tolerances of `verify`, which depend on how a model computes. Goldens are computed in float64 with the weights as stored.
  *
- * Rounding to float16 changes a number above 6e-5 by at most u = 2^-11 of itself. The errors of many numbers add up randomly. They
- * grow with depth and where close numbers are subtracted (norms, gradients). The tolerances below are powers of two times u, about
- * three times the largest error measured on goldens with random weights. Trained models have smaller errors.
+ * Rounding to float16 changes a number above 6e-5 by at most u = 2^-11 of itself. The errors of many numbers add up randomly.
+ * They grow with depth and where close numbers are subtracted (norms, gradients). The tolerances below are powers of two times u,
+ * about three times the largest error measured on goldens with random weights. Trained models have smaller errors.
  */
 import { type ModelHandle, modelOf } from '../model/handle.js';
 

@@ -6,7 +6,9 @@ import type { Model, Placed } from '../model/model.js';
 import { mapParams, toCheckpoint } from '../model/params.js';
 import { Optimizer } from '../train/optimizer.js';
 
-/** The optimizer of the goldens: constant lr 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on 2 or more dimensions, no clipping. */
+/**
+ * The optimizer of the goldens: constant lr 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on 2 or more dimensions, no clipping.
+ */
 const STEPS = 5;
 const LR = 1e-3;
 
@@ -85,10 +87,10 @@ export async function trainingRun(
 const AFTER_ABS = 2e-4;
 
 /**
- * Compares parameters after the steps. `share` is the largest ratio of an error to the error allowed for that weight. `noise` is the
- * error of gradients, relative to the largest of the tensor. AdamW moves each weight by about lr in the direction of its gradient,
- * whatever the size. Over all steps, such an error can therefore move a weight by up to 2·STEPS·lr if its gradient is not larger
- * than the error, and by proportionally less if the gradient is larger.
+ * Compares parameters after the steps. `share` is the largest ratio of an error to the error allowed for that weight. `noise` is
+ * the error of gradients, relative to the largest of the tensor. AdamW moves each weight by about lr in the direction of its
+ * gradient, whatever the size. Over all steps, such an error can therefore move a weight by up to 2·STEPS·lr if its gradient is
+ * not larger than the error, and by proportionally less if the gradient is larger.
  */
 export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, grad: ArrayLike<number>, noise: number) {
   let largest = 0;

@@ -43,8 +43,8 @@ export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
 /**
  * A model in a worker: draws images, encodes and decodes them. Created by `fromPretrained` or `fromConfig`, ended by `dispose`.
  *
- * Arguments are copied to the worker. Images [height, width, 3] and codes [T] come back in typed arrays of the page. Errors have the
- * same classes, codes and messages as in `aim-js`; a worker that fails rejects all its calls with DeviceError.
+ * Arguments are copied to the worker. Images [height, width, 3] and codes [T] come back in typed arrays of the page. Errors have
+ * the same classes, codes and messages as in `aim-js`; a worker that fails rejects all its calls with DeviceError.
  */
 export class AiM {
   /** The configuration of the checkpoint, with defaults filled in. */
@@ -167,7 +167,9 @@ class Connection {
     thread.onFailure((error) => this.end(broken(error)));
   }
 
-  /** Sends a call. Rejects like a call without a worker: with `signal.reason`, with the error of a callback, or with an AimError. */
+  /**
+   * Sends a call. Rejects like a call without a worker: with `signal.reason`, with the error of a callback, or with an AimError.
+   */
   async call<K extends keyof Calls>(
     call: K,
     args: Parameters<Calls[K]>,

@@ -84,7 +84,9 @@ function append(body: Located[], seen: Set<ShaderFile>, file: string, pieces: re
   }
 }
 
-/** The bindings of a pass, in order: the tensors and workspaces that it names, else all tensors of the entry that kernels bind. */
+/**
+ * The bindings of a pass, in order: the tensors and workspaces that it names, else all tensors of the entry that kernels bind.
+ */
 export function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
   if (!reads && !writes)
     return e.names.filter((n) => !e.tensors[n].between).map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));

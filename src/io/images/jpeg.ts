@@ -1,6 +1,6 @@
 /**
- * JPEG (ITU-T T.81), decoded by the browser where possible, else by jpeg-js. The results may differ by a few of 255 in fine colour
- * detail. Encoded by jpeg-js.
+ * JPEG (ITU-T T.81), decoded by the browser where possible, else by jpeg-js. The results may differ by a few of 255 in fine
+ * colour detail. Encoded by jpeg-js.
  */
 import { AimError, IoError } from '../../core/errors.js';
 import { decodeByCanvas } from './canvas.js';
@@ -25,8 +25,8 @@ async function encodeJpeg({ width, height, data }: RgbImage): Promise<Uint8Array
 }
 
 /**
- * Decodes a JPEG and applies its EXIF orientation. Throws IoError with the file's name if it is damaged or of an unsupported kind,
- * or if jpeg-js is needed and not found.
+ * Decodes a JPEG and applies its EXIF orientation. Throws IoError with the file's name if it is damaged or of an unsupported
+ * kind, or if jpeg-js is needed and not found.
  */
 export async function decodeJpeg(bytes: Uint8Array, name = 'the image', options: DecodeOptions = {}): Promise<RgbImage> {
   if (!jpeg.test(bytes)) throw damaged('JPEG', name, 'it does not begin like one');
@@ -113,7 +113,9 @@ async function byLibrary(bytes: Uint8Array, frame: Frame): Promise<RgbImage> {
   return upright({ width: image.width, height: image.height, data: new Uint8Array(image.data) }, orientation(exifBuffer));
 }
 
-/** jpeg-js decodes CMYK only with an Adobe marker. Like other programs, this treats inks as inverted with or without the marker. */
+/**
+ * jpeg-js decodes CMYK only with an Adobe marker. Like other programs, this treats inks as inverted with or without the marker.
+ */
 function withAdobe(bytes: Uint8Array): Uint8Array {
   const marker = [0xff, 0xee, 0, 14, ...new TextEncoder().encode('Adobe'), 0, 100, 0, 0, 0, 0, 0];
   const out = new Uint8Array(bytes.length + marker.length);

@@ -1,6 +1,6 @@
 /**
- * PNG (w3.org/TR/png-3). Decoded here and not by fast-png, which inflates without limit, reads ancillary chunks that are not needed,
- * and misreads interlaced images below 8 bits. Encoded by fast-png.
+ * PNG (w3.org/TR/png-3). Decoded here and not by fast-png, which inflates without limit, reads ancillary chunks that are not
+ * needed, and misreads interlaced images below 8 bits. Encoded by fast-png.
  */
 import { IoError } from '../../core/errors.js';
 import { inflated, joined } from '../inflate.js';
@@ -56,8 +56,8 @@ export async function encodePng({ width, height, data }: RgbImage): Promise<Uint
 
 /**
  * Decodes a PNG of any kind to RGB bytes. 16-bit values are rounded to 8 bits, and transparent pixels are composited over
- * `background`. Profiles, texts and other ancillary chunks are ignored, even if damaged. Throws IoError for a file that is not a PNG
- * or is damaged.
+ * `background`. Profiles, texts and other ancillary chunks are ignored, even if damaged. Throws IoError for a file that is not a
+ * PNG or is damaged.
  */
 export async function decodePng(bytes: Uint8Array, name = 'the image', options: DecodeOptions = {}): Promise<RgbImage> {
   if (!png.test(bytes)) throw new IoError(`${name} is not a PNG file; convert it to PNG.`);
@@ -164,7 +164,9 @@ async function inflate(idat: readonly Uint8Array[], size: number, name: string):
 
 const reason = (error: unknown) => (error as { cause?: Error }).cause?.message ?? (error as Error).message;
 
-/** Undoes the filter of each row in place. `step` is the distance in bytes between a sample and the same sample of the next pixel. */
+/**
+ * Undoes the filter of each row in place. `step` is the distance in bytes between a sample and the same sample of the next pixel.
+ */
 function unfilter(raw: Uint8Array, rowBytes: number, step: number, name: string): void {
   for (let start = 0; start < raw.length; start += rowBytes) {
     const filter = raw[start]!;
