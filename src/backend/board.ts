@@ -30,6 +30,7 @@ const ASLEEP = 7;
 /** How often a thread polls the board before it sleeps: about 50 µs, more than the usual time between two shared calls. */
 const POLLS = 10000;
 
+/** A new board without a call. */
 export function newBoard(): Board {
   return { words: new Int32Array(new SharedArrayBuffer(32)), args: new Float64Array(new SharedArrayBuffer(8 * 60)) };
 }

@@ -4,6 +4,7 @@ import type { Storage } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { GPU_COPY_DST, GPU_COPY_SRC, GPU_STORAGE, GPU_UNIFORM } from './gpu_flags.js';
 
+/** The memory of a tensor: a whole GPU buffer. */
 export interface GpuStorage extends Storage {
   buffer: GPUBuffer;
 }
@@ -17,6 +18,7 @@ export const DUMMY = 16;
 /** The most uniform buffers to cache. Sampling options are uniforms, so the number of different contents is unbounded. */
 const PARAMS = 1024;
 
+/** Allocates and caches the buffers of one device. */
 export class Buffers {
   /** Buffers of tensors, in use or spare. */
   private readonly all = new Set<GPUBuffer>();

@@ -17,6 +17,7 @@ interface ReferenceCommand extends Command {
   run(): void;
 }
 
+/** Runs every op by its float64 reference, one after the other. */
 export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand> {
   readonly name = 'reference';
   readonly description = 'reference (float64, single thread)';

@@ -131,6 +131,7 @@ interface EntryKernel {
 
 type WasmArgs = [module: WebAssembly.Module, memory: WebAssembly.Memory, partFlops: number, shared: boolean];
 
+/** Runs ops as WASM kernels on one or several threads. Created by `create`. */
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
   readonly traits = SYNCHRONOUS;

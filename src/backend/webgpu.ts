@@ -59,6 +59,7 @@ export interface WebGpuOptions {
   series?: boolean;
 }
 
+/** Runs ops as compute passes on a GPUDevice. Created by `create`. */
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
   readonly description: string;

@@ -34,6 +34,7 @@ export class PyCall {
   ) {}
 }
 
+/** How the caller interprets what a pickle refers to. */
 export interface PickleHandlers {
   /** Name of the file, for messages. */
   file: string;

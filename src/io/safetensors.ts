@@ -11,6 +11,7 @@ import { DTYPE_BYTES, type Dtype, elements, type FloatDtype, isDtype, isFloat, t
 export { DTYPE_BYTES, type Dtype } from './dtype.js';
 export { encodeSafetensors, type TensorArray, type TensorData, writeSafetensors } from './safetensors_writer.js';
 
+/** One tensor in a safetensors header. */
 export interface TensorEntry {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
@@ -19,6 +20,7 @@ export interface TensorEntry {
   readonly end: number;
 }
 
+/** A checked header. */
 export interface SafetensorsHeader {
   readonly metadata: ReadonlyMap<string, string>;
   /** The tensors in file order. Reading them in this order never seeks backwards. */
@@ -27,6 +29,7 @@ export interface SafetensorsHeader {
   readonly dataOffset: number;
 }
 
+/** How a tensor is read. */
 export interface ReadOptions {
   /** Bytes of the file per piece; a piece has at least one element. Default 4 MiB. */
   chunkBytes?: number;

@@ -16,6 +16,7 @@ export type TensorArray =
   | Uint32Array
   | BigUint64Array;
 
+/** A tensor to write. */
 export interface TensorData {
   name: string;
   /**

@@ -14,6 +14,7 @@ function fractions(count: number, root: (n: number) => number): Int32Array {
   return out;
 }
 
+/** Incremental SHA-256: `update` adds bytes, `hex` ends the hash. */
 export class Sha256 {
   private readonly K = fractions(64, Math.cbrt);
   private readonly state = fractions(8, Math.sqrt);

@@ -12,6 +12,7 @@ import { PyCall, PyDict, PyGlobal, PyList, type PyValue, readPickle } from './pi
 import { layoutTensors, TorchReader, type TorchSource, TorchStorage, TorchTensor } from './torch_reader.js';
 import { readEntry, readZip, type ZipEntry } from './zip.js';
 
+/** How a PyTorch checkpoint is read. */
 export interface TorchOptions {
   /** The dict that holds the tensors, e.g. 'ema' or 'model.module'. Default: see `findTensors`. */
   part?: string | undefined;

@@ -42,12 +42,17 @@ interface PlacedTensor {
   end: number;
 }
 
+/** A complete safetensors file: its header, the position of each tensor, and its size in bytes. */
 export interface Layout {
   head: Uint8Array;
   placed: PlacedTensor[];
   size: number;
 }
 
+/**
+ * Lays out tensors, in the order of the archive. Throws CheckpointError with the name `file` for tensors that are far larger than
+ * the file of `fileSize` bytes. `files` gives the archive's entry of each storage.
+ */
 export function layoutTensors(
   file: string,
   fileSize: number,
@@ -95,6 +100,7 @@ export function layoutTensors(
   return { head, placed, size: head.length + at };
 }
 
+/** Reads bytes of the safetensors file that `layoutTensors` describes. */
 export class TorchReader implements TorchSource {
   readonly name: string;
   readonly size: number;

@@ -6,6 +6,7 @@
 import { CheckpointError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';
 
+/** One file in a zip archive. */
 export interface ZipEntry {
   readonly name: string;
   /** 0 if the entry is not compressed, 8 if it is deflated. */

@@ -129,8 +129,10 @@ function edge(C: Rows, A: Rows, B: Rows, i: number, j0: number, j1: number, k0: 
   }
 }
 
+/** A matrix whose rows are `stride` elements apart. */
 export const matrix = (data: Float64Array, stride: number): Rows => ({ data, at: 0, stride });
 
+/** A pivoted Cholesky factor. */
 export interface Factor {
   /** L [n, n], zero above the diagonal. Only the first `rank` columns are used. */
   L: Float64Array;

@@ -5,10 +5,12 @@ import { activations } from './acts.js';
 import type { Condition, ConditionConfig } from './condition.js';
 import { init, param } from './params.js';
 
+/** Number of classes of a label condition. */
 export interface LabelConfig extends ConditionConfig {
   readonly type: 'label';
 }
 
+/** The embedding table [num_classes + 1, d_model]. */
 export interface LabelParams {
   cls_embed: { embedding_table: { weight: Tensor } };
 }

@@ -11,6 +11,7 @@ import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 import { selectiveScanBackward } from './scan_backward.js';
 
+/** The fields of `ssm_cfg` that Mamba-1 uses, and sizes that follow from them. */
 export interface Mamba1Config extends MixerConfig {
   readonly layer: 'Mamba1';
   readonly d_state: number;

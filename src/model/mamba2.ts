@@ -12,6 +12,7 @@ import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
 import { ssdBackward } from './scan_backward.js';
 
+/** The fields of `ssm_cfg` that Mamba-2 uses, and sizes that follow from them. */
 export interface Mamba2Config extends MixerConfig {
   readonly layer: 'Mamba2';
   readonly d_state: number;

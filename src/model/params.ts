@@ -23,6 +23,7 @@ export interface ParamSpec {
 /** Initialises a parameter for training from scratch. `random` returns the next random number in [0, 1). */
 export type Init = (shape: readonly number[], random: () => number, out: Float32Array) => void;
 
+/** A tree of specs, whose paths are checkpoint names. */
 export interface ParamTree {
   readonly [name: string]: ParamSpec | ParamTree;
 }

@@ -41,6 +41,7 @@ export function levelParams(ci: number, co: number, blocks: number, deepest: boo
   return { res: numbered(res), ...(deepest ? { attn: numbered(res.map(() => attnParams(co))) } : {}) };
 }
 
+/** Weight and bias of a convolution, or of a norm over channels [c]. */
 export interface Affine {
   weight: Tensor;
   bias: Tensor;
@@ -279,6 +280,7 @@ export function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Act
   return x;
 }
 
+/** Gradient of blocksForward. */
 export function blocksBackward(be: Backend, level: LevelParams, g: LevelParams, dy: Tensor, a: Acts): Tensor {
   for (let r = Object.keys(level.res).length - 1; r >= 0; r--) {
     // forward: x = attn(res(x))
@@ -295,6 +297,7 @@ export function midForward(be: Backend, p: MidParams, x: Tensor, a: Acts): Tenso
   return resForward(be, p[2], x, a.child(2));
 }
 
+/** Gradient of midForward. */
 export function midBackward(be: Backend, p: MidParams, g: MidParams, dy: Tensor, a: Acts): Tensor {
   // forward: x = mid[2](mid[1](mid[0](x)))
   dy = resBackward(be, p[2], g[2], dy, a.child(2));
@@ -312,6 +315,7 @@ export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tenso
   return y;
 }
 
+/** Gradient of outForward. */
 export function outBackward(be: Backend, p: OutParams, g: OutParams, dy: Tensor, a: Acts): Tensor {
   // forward: y = conv_out(swish(norm_out(x)))
   const normConv = ({ norm_out: norm, conv_out: conv }: OutParams) => ({ norm, conv });

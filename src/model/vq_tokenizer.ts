@@ -51,6 +51,7 @@ export interface VqConfigJson {
   embed_dim: number;
 }
 
+/** The checked configuration of the VQ tokenizer. */
 export interface VqConfig extends TokenizerConfig, VqConfigJson {
   readonly type: 'vq';
 }

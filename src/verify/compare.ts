@@ -45,8 +45,8 @@ export function gradientRow(
   const note = `0 but for rounding: relative to the largest of all gradients, ${largest.toPrecision(2)}`;
   return { ...row, maxRel, allowed: vanishing, ok: maxRel <= vanishing, note };
 }
-/** Compares floating-point values. Throws CheckpointError if the numbers of values differ. */
 
+/** Compares floating-point values. Throws CheckpointError if the numbers of values differ. */
 export function compare(name: string, got: ArrayLike<number>, want: ArrayLike<number>, allowed: number): VerifyRow {
   if (got.length !== want.length)
     throw new CheckpointError(`${name} has ${want.length} values, but this model's config makes ${got.length}.`);

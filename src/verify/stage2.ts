@@ -14,6 +14,7 @@ export interface Decoding {
   cfgScale: number;
 }
 
+/** One method for each kind of golden of stage 2. They return a row, or the reason why they cannot. */
 export class Stage2Checks {
   private training: Promise<TrainingRun> | undefined;
 

@@ -18,6 +18,7 @@ interface TrainedTokenizer {
   largest: number;
 }
 
+/** One method for each kind of golden of the tokenizer. They return a row, or the reason why they cannot. */
 export class TokenizerChecks {
   private trained: Promise<TrainedTokenizer | { reason: string }> | undefined;
 

@@ -12,6 +12,7 @@ import { Optimizer } from '../train/optimizer.js';
 const STEPS = 5;
 const LR = 1e-3;
 
+/** The results of a short training run. */
 export interface TrainingRun {
   /** Gradients of the first loss by checkpoint name, in checkpoint order. */
   grads: Map<string, NumArray>;

@@ -72,6 +72,7 @@ const TYPES: Record<string, new (message: string) => AimError> = {
   ShapeError,
 };
 
+/** An error in a form that can be sent. */
 export function plainError(error: unknown): PlainError {
   const { name = 'Error', message = String(error), stack } = (error ?? {}) as Partial<Error>;
   return { name, message, stack };
@@ -84,4 +85,5 @@ export function revivedError({ name, message, stack }: PlainError): Error {
   return Type ? Object.assign(new Type(message), { message, stack }) : Object.assign(new Error(message), { name, stack });
 }
 
+/** An image in a form that can be sent. */
 export const plainImage = ({ width, height, data, label, seed }: AimImage): PlainImage => ({ width, height, data, label, seed });

@@ -14,6 +14,7 @@ export async function startThread(url: string | undefined): Promise<Thread> {
   }
 }
 
+/** The error for a worker that failed. */
 export function broken(cause: Error): DeviceError {
   return new DeviceError(
     `the worker failed: ${cause.message}. Where a Content-Security-Policy forbids worker-src blob:, serve ` +

@@ -10,6 +10,7 @@ interface BrowserFormat extends Pick<ImageFormat, 'name' | 'extensions' | 'test'
   size(bytes: Uint8Array): readonly [width: number, height: number] | undefined;
 }
 
+/** Makes the entry of a format that only browsers decode. */
 export function browserFormat({ type, size, ...format }: BrowserFormat): ImageFormat {
   const { name: kind, extensions } = format;
   const unavailable = () =>

@@ -11,6 +11,7 @@ function canvas(width: number, height: number): OffscreenCanvasRenderingContext2
   }
 }
 
+/** True if the runtime has a canvas to read pixels from. */
 export const hasCanvas = (): boolean => canvas(1, 1) !== undefined;
 
 /** Decodes an image. Returns undefined if there is no canvas. Throws the browser's error for what it cannot decode. */

@@ -11,6 +11,7 @@ export interface RgbImage {
 /** Red, green and blue, from 0 to 255. */
 export type Rgb = readonly [number, number, number];
 
+/** How images are decoded. */
 export interface DecodeOptions {
   /** The colour behind transparent pixels. Default: white. */
   background?: Rgb | undefined;
@@ -66,6 +67,7 @@ export function composite(rgba: ArrayLike<number>, background: Rgb = WHITE): Uin
   return out;
 }
 
+/** The error for a damaged file. */
 export function damaged(format: string, name: string, what: string, cause?: unknown): IoError {
   return new IoError(`${name} is a damaged ${format} file: ${what}; save or download it again.`, { cause });
 }
