@@ -1,4 +1,4 @@
-/** The public face: load a model, draw images, encode and decode them. */
+/** The public API: load a model, draw images, encode and decode them. */
 import type { BackendName } from './backend/backend.js';
 import type { TunedKernel } from './backend/tune.js';
 import type { CheckpointSource, SourceOptions } from './checkpoint/source.js';
@@ -20,11 +20,13 @@ export type { Generated, GenerateOptions, StepInfo } from './model/generate.js';
 export type { LoadOptions } from './model/model.js';
 export type { EncodeInput } from './model/pixels.js';
 
+/** Options of `tune`. */
 export interface TuneOptions extends Pick<SamplingOptions, 'cfgScale'> {
-  /** How many images will be drawn at once; one number or several. Default 1. */
+  /** Numbers of images that will be drawn at once. Default 1. */
   batchSize?: number | readonly number[];
-  /** Called with the number of choices made so far, with the phase 'tune'. */
+  /** Called with the number of choices made so far, in the phase 'tune'. */
   onProgress?: ((progress: Progress) => void) | undefined;
+  /** Aborts the measurements. */
   signal?: AbortSignal | undefined;
 }
 
@@ -39,14 +41,14 @@ export const TUNE = {
 
 const FROM_CONFIG = {
   ...LOAD,
-  seed: { type: 'integer', min: 0, default: 0, about: 'of the initial weights' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'seed of the initial weights' },
 } as const satisfies OptionTable<LoadOptions & { seed?: number }>;
 
 const PARTS = { type: 'choice', choices: ['vqvae.', 'mamba.'], about: 'the tokenizer, or stage 2' } as const;
 
-/** A loaded model on a device: draws images, encodes and decodes them. Made by `fromPretrained` or `fromConfig`. */
+/** A model on a device: draws images, encodes and decodes them. Created by `fromPretrained` or `fromConfig`. */
 export class AiM implements ModelHandle {
-  /** @internal Everything below this class: what the library's own modules work with. */
+  /** @internal The model below this class, for modules of the library. */
   readonly model: Model;
 
   private constructor(model: Model) {
@@ -54,24 +56,24 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Loads a checkpoint in the authors' format: a folder or a .safetensors path (Node, Deno), an http(s) URL of either, the id
-   * `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`; large ones may be in several files with
-   * their index. In Node and Deno a local folder of that name goes before a repository; in a browser a folder beside the page
-   * is written `./owner/name`.
+   * Loads a checkpoint in the authors' format. The source is a folder or a .safetensors path (Node, Deno), an http(s) URL of
+   * either, the id `owner/name` of a Hugging Face repository, dropped Files, or `{ config, weights }`. Weights may be divided
+   * into several files with an index. In Node and Deno, a local folder `owner/name` takes precedence over the repository; in a
+   * browser, write a folder next to the page as `./owner/name`.
    *
-   * A download that breaks is continued, now or by the next load, and is cached (`cache`, `cacheDir`). A cached model costs one
-   * request that asks whether it has changed, for a repository, else one per file; none where `revision` is a commit's hash. It
-   * loads offline too. Its SHA-256 is verified where `sha256`, the hub or the model card gives it. On WebGPU the source is kept:
-   * should the device be lost later, the weights are read from it again.
+   * Downloads are cached (`cache`, `cacheDir`), and an interrupted download continues, immediately or at the next load. Loading a
+   * cached model sends one request for a repository, or one per file, to see whether it has changed; none if `revision` is a
+   * commit hash. It also works offline. The SHA-256 is verified if `sha256`, the hub or the model card provides it. On WebGPU the
+   * source is retained: if the device is lost later, the weights are read from it again.
    *
-   * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each saying what to do.
+   * Throws IoError, CheckpointError, OptionError, DeviceError or OutOfMemoryError, each with advice.
    */
   static async fromPretrained(source: CheckpointSource, options: LoadOptions = {}): Promise<AiM> {
     checkOptions<LoadOptions, typeof LOAD>('fromPretrained', options, LOAD);
     return new AiM(await Model.load(source, options));
   }
 
-  /** A model of the given configuration with freshly initialised weights, the same for a seed. Throws like `fromPretrained`. */
+  /** Creates a model of the given configuration with new random weights, which depend on `seed`. Throws like `fromPretrained`. */
   static async fromConfig(json: AimConfigJson, options: LoadOptions & { seed?: number } = {}): Promise<AiM> {
     const { seed } = checkOptions<LoadOptions & { seed?: number }, typeof FROM_CONFIG>('fromConfig', options, FROM_CONFIG);
     const { seed: _, ...load } = options;
@@ -80,35 +82,36 @@ export class AiM implements ModelHandle {
 
   /**
    * Replaces the weights whose names begin with `part` ('vqvae.' is the tokenizer, 'mamba.' stage 2) by those of another
-   * checkpoint. Throws CheckpointError when its tensors have other shapes.
+   * checkpoint. Throws CheckpointError if its tensors have other shapes.
    */
   async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, options: SourceOptions = {}): Promise<void> {
     this.model.assertLive();
     checkOption('part', part, PARTS);
-    // Options of `fromPretrained` may be passed on, so the names of those are known here too.
+    // Options for `fromPretrained` may be passed on, so their names are allowed too.
     checkOptions<SourceOptions, typeof SOURCE>('loadPart', options, { ...LOAD, ...SOURCE });
     await this.model.loadPart(part, source, options);
   }
 
+  /** The configuration of the checkpoint, with defaults filled in. */
   get config(): AimConfig {
     return this.model.config;
   }
-  /** Class names, where the checkpoint comes with a classes.json. */
+  /** Class names, if the checkpoint has a classes.json. */
   get classes(): string[] | undefined {
     return this.model.classes;
   }
   set classes(names: string[] | undefined) {
     this.model.classes = names;
   }
-  /** Tensors of the checkpoint that the model has no place for. */
+  /** Names of tensors of the checkpoint that the model does not use. */
   get ignored(): string[] {
     return this.model.ignored;
   }
-  /** 'wasm', 'webgpu' or 'reference'. */
+  /** The backend that the model computes on. */
   get backend(): BackendName {
     return this.model.be.name;
   }
-  /** The device in words, e.g. 'webgpu (NVIDIA H100)'. */
+  /** A description of the device, e.g. 'webgpu (NVIDIA H100)'. */
   get device(): string {
     return this.model.be.description;
   }
@@ -117,14 +120,14 @@ export class AiM implements ModelHandle {
     const { mamba, vqvae } = this.model.tree;
     return { model: countParams(mamba.backbone), tokenizer: countParams(vqvae) };
   }
-  /** Every tensor by its checkpoint name; `mamba.` is stage 2, `vqvae.` the tokenizer. */
+  /** Name and shape of every tensor, as in the checkpoint; `mamba.` is stage 2, `vqvae.` the tokenizer. */
   get tensors(): { name: string; shape: readonly number[] }[] {
     return [...this.model.named()].map(([name, { spec }]) => ({ name, shape: spec.shape }));
   }
 
   /**
-   * Draws images. An image depends on the checkpoint, its class, its own seed and the sampling options alone.
-   * Throws OptionError for values out of range and unknown options; rejects with `signal.reason` when aborted.
+   * Draws images. Each image depends only on the checkpoint, its class, its own seed and the sampling options.
+   * Throws OptionError for values out of range and unknown options. Rejects with `signal.reason` when aborted.
    */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.model.assertLive();
@@ -132,10 +135,11 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Finds out which launches of the kernels are the fastest on this GPU for drawing `batchSize` images at once, uses them from
-   * then on, and stores them in the cache (`cache`, `cacheDir`) for every later load on the same GPU with the same `dawn` flags.
-   * No result depends on it, only speed. Takes seconds. Returns what was measured; nothing on WASM, which has no such choice, and
-   * for what is known already. Rejects with `signal.reason` when aborted; what was measured by then is stored.
+   * Measures which variants of the kernels are fastest on this GPU for drawing `batchSize` images at once, and uses them from
+   * then on. The result is stored in the cache (`cache`, `cacheDir`) for later loads on the same GPU with the same `dawn`
+   * toggles. Affects only speed, never a result. Takes seconds. Returns the new measurements: none on WASM, which has no such
+   * choice, or if everything is known already. Rejects with `signal.reason` when aborted; measurements made until then are
+   * stored.
    */
   async tune(options: TuneOptions = {}): Promise<TunedKernel[]> {
     const { model } = this;
@@ -150,8 +154,8 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Images → codes [T'] each (T' = tokens of that size), by the tokenizer's encoder. Throws OptionError for sides that do not
-   * suit its downsampling, and for pixels that are not finite.
+   * Encodes images with the tokenizer. Returns the codes [T'] of each, where T' is the number of tokens of an image of that size.
+   * Throws OptionError if a side is not a multiple of the tokenizer's downsampling factor, or if pixels are not finite.
    */
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
     const { model } = this;
@@ -165,8 +169,12 @@ export class AiM implements ModelHandle {
     return out;
   }
 
-  /** Codes of square token grids (as `encode` and `generate` give them) → images. Throws OptionError for what is none. */
-  async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+  /**
+   * Decodes the codes of square token grids, as `encode` and `generate` return them, to images. Throws OptionError for codes out
+   * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
+   */
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+    const { signal } = options;
     const { model } = this;
     model.assertLive();
     if (!Array.isArray(codes))
@@ -174,7 +182,7 @@ export class AiM implements ModelHandle {
     for (const code of codes as readonly ArrayLike<number>[]) checkCodeGrid(code, this.config.vocab_size);
     const images: AimImage[] = [];
     for (let at = 0; at < codes.length; ) {
-      // Neighbours of one size are decoded together.
+      // Consecutive images of one size are decoded together.
       const { length } = codes[at]!;
       let end = at + 1;
       while (end < codes.length && codes[end]!.length === length) end++;
@@ -186,7 +194,7 @@ export class AiM implements ModelHandle {
     return images;
   }
 
-  /** Frees the model and its device memory. Everything after it throws DisposedError, calls that still run included. */
+  /** Frees the model and its device memory. Later calls throw DisposedError, and so do calls that are still running. */
   async dispose(): Promise<void> {
     this.model.dispose();
   }

@@ -1,4 +1,4 @@
-/** For `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.AimImage`, `AiM.Trainer`). */
+/** The build for `<script>`: the global `AiM` is the class, with every other export as a static property (`AiM.Trainer`). */
 import * as library from './index.js';
 import * as training from './train.js';
 

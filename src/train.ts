@@ -1,5 +1,5 @@
 /**
- * Data, tokenising, the trainer and golden checks; what a page that only draws does not download.
+ * Data, tokenizing, the trainer and verification. Kept apart from `aim-js`, so that a page that only draws does not download it.
  * @module aim-js/train
  */
 export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from './data/codes.js';

@@ -1,6 +1,7 @@
 /**
- * The interface between models and devices: tensors and `run(entry, tensors, attrs)`, nothing of the device itself.
- * Commands run in order, at once or, inside `record`, each time the recording is replayed. Only `read` and `settle` wait.
+ * The interface between models and devices: tensors and `run(entry, tensors, attrs)`. Nothing here is specific to one device.
+ * Commands run in order: at once or, when called inside `record`, each time the recording is replayed. Only `read` and `settle`
+ * wait for the device.
  */
 import { type AimError, DeviceError, DisposedError, ShapeError } from '../core/errors.js';
 import { BYTES, type DType, type NumArray, SLICE_BYTES, type Storage, sizeOf, type Tensor } from '../core/tensor.js';
@@ -18,21 +19,21 @@ import {
 
 export type BackendName = 'reference' | 'wasm' | 'webgpu';
 
-/** One prepared step of work, with what a profiler wants to know of it. */
+/** One prepared step of work, with the figures that a profiler needs. */
 export interface Command extends Cost {
   readonly key: string;
 }
 
-/** What a command asks of the device: floating-point operations, and bytes when each tensor is moved once. */
+/** The cost of a command: floating-point operations, and the bytes moved if each tensor is moved once. */
 export interface Cost {
   readonly flops: number;
   readonly bytes: number;
 }
 
-/** Time and work by op. */
+/** Time and work, summed by op. */
 export type Profile = Map<string, { ms: number; calls: number; flops: number; bytes: number }>;
 
-/** Adds a command that took `ms`. */
+/** Adds a command that took `ms` milliseconds to a profile. */
 export function tally(rows: Profile, { key, flops, bytes }: Command, ms: number): void {
   const row = rows.get(key) ?? { ms: 0, calls: 0, flops: 0, bytes: 0 };
   row.ms += ms;
@@ -42,25 +43,25 @@ export function tally(rows: Profile, { key, flops, bytes }: Command, ms: number)
   rows.set(key, row);
 }
 
-/** Facts about a device by which callers schedule their work. */
+/** Facts about a device that callers need to schedule their work. */
 export interface Traits {
-  /** Work runs on the device while the caller goes on; otherwise `run` returns when it is done. */
+  /** True if work runs on the device while the caller continues. Otherwise `run` returns when the work is done. */
   readonly asynchronous: boolean;
-  /** Whether another device may take the place of a lost one. */
+  /** True if another device may replace this one when it is lost. */
   readonly replaceable: boolean;
-  /** Images that `generate` draws at once unless told otherwise. */
+  /** Images that `generate` draws at once by default. */
   readonly defaultBatch: number;
-  /** Whether tensors may be f16. */
+  /** True if tensors may be f16. */
   readonly halves: boolean;
-  /** Whether matrix products may round their factors to f16 (`precision: 'mixed'` on WebGPU). */
+  /** True if matrix products may round their factors to f16 (`precision: 'mixed'` on WebGPU). */
   readonly roundsProducts: boolean;
-  /** Whether large products do: the device has matrix units for f16. */
+  /** True if large products do round them, because the device has matrix units for f16. */
   readonly matrixUnits: boolean;
-  /** Bytes of a large product's result to make at a time: enough to keep the device busy. */
+  /** Bytes of a large product's result to compute at a time: enough to keep the device busy. */
   readonly chunkBytes: number;
 }
 
-/** Traits of a backend whose `run` returns when the work is done. */
+/** Traits of a backend whose `run` returns only when the work is done. */
 export const SYNCHRONOUS: Traits = {
   asynchronous: false,
   replaceable: false,
@@ -73,20 +74,21 @@ export const SYNCHRONOUS: Traits = {
 
 export abstract class Backend<S extends Storage = Storage, C extends Command = Command> implements Runner {
   abstract readonly name: BackendName;
-  /** What the user is told, e.g. `webgpu (NVIDIA H100)`. */
+  /** The device as shown to the user, e.g. `webgpu (NVIDIA H100)`. */
   abstract readonly description: string;
-  /** What callers that schedule work need to know of the device. */
   abstract readonly traits: Traits;
   /** Bytes held by live tensors and recordings. */
   bytes = 0;
-  /** Why the device can do no more: it was lost, ran out of memory or refused a command. Every use of it throws this. */
+  /** The error that made the device unusable: it was lost, ran out of memory or refused a command. Every later use throws it. */
   failure: AimError | undefined;
-  /** The device itself is gone; the same work may succeed on another (recovery.ts). */
+  /** True if the device itself is gone. The same work may succeed on another device (recovery.ts). */
   lost = false;
   protected disposed = false;
   private recording: Recording<S, C> | undefined;
 
-  /** A tensor of unspecified contents. Throws OutOfMemoryError when the device cannot hold it. */
+  /**
+   * A tensor of unspecified contents. Throws OutOfMemoryError if the device cannot hold it, DeviceError for f16 without support.
+   */
   tensor(shape: readonly number[], dtype: DType = 'f32'): Tensor {
     this.assertLive();
     if (dtype === 'f16' && !this.traits.halves) throw new DeviceError(`${this.name} holds no f16 tensors; use dtype 'f32'.`);
@@ -102,21 +104,21 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     return { shape, dtype, size, storage, offset: 0 };
   }
 
-  /** A tensor holding `data`. */
+  /** A new tensor filled with `data`, row by row. */
   from(data: ArrayLike<number>, shape: readonly number[] = [data.length], dtype: DType = 'f32'): Tensor {
     const t = this.tensor(shape, dtype);
     this.write(t, dtype === 'u32' ? Uint32Array.from(data) : data instanceof Float32Array ? data : Float64Array.from(data));
     return t;
   }
 
-  /** The same memory under another shape of the same size. */
+  /** The same memory with another shape of equal size. Throws ShapeError if the sizes differ. */
   reshape(t: Tensor, shape: readonly number[]): Tensor {
     if (sizeOf(shape) !== t.size)
       throw new ShapeError(`reshape: [${t.shape.join(', ')}] does not hold [${shape.join(', ')}]; keep the number of elements.`);
     return { ...t, shape };
   }
 
-  /** Rows `first` … `first + count` of a tensor's leading dimension, sharing its memory. */
+  /** Rows first, …, first + count − 1 of a tensor's leading dimension. The result shares its memory. Throws ShapeError. */
   slice(t: Tensor, first: number, count: number): Tensor {
     const row = t.size / t.shape[0]!;
     const offset = t.offset + first * row;
@@ -128,7 +130,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     return { ...t, shape: [count, ...t.shape.slice(1)], size: count * row, offset };
   }
 
-  /** Gives tensors' memory back, and with it that of all tensors that share it. Inside `record` it is kept for later tensors of the same recording. */
+  /**
+   * Frees the memory of tensors, and so of all tensors that share it. Inside `record` the memory is reserved for later tensors of
+   * the same recording.
+   */
   free(...tensors: (Tensor | undefined)[]): void {
     for (const t of tensors) {
       if (!t || t.storage.released || this.disposed) continue;
@@ -142,7 +147,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
   }
 
-  /** Runs an op's entry, or records it. Throws ShapeError when the tensors do not fit its spec. */
+  /** Runs an entry of an op, or records it. Throws ShapeError if the tensors do not match its spec. */
   run<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
     e: Entry<T, A>,
     tensors: TensorArgs<Entry<T, A>, Tensor>,
@@ -161,15 +166,15 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     else e.parts!(this, args as Parameters<NonNullable<typeof e.parts>>[1], d);
   }
 
-  /** Fills a tensor with zeros, in order with the other commands. */
+  /** Fills a tensor with zeros. Runs in order with the other commands. */
   zero(t: Tensor): void {
     this.assertLive();
     this.submit(this.prepareZero(t));
   }
 
   /**
-   * Records what `fn` runs without running it. Tensors made inside belong to the recording and live until it is disposed.
-   * `write`, `read` and nested recordings are not allowed inside.
+   * Records the commands that `fn` issues without running them. Tensors made inside belong to the recording and live until it is
+   * disposed. `write`, `read` and nested recordings are not allowed inside.
    */
   record<R>(fn: () => R): { recording: Recording<S, C>; result: R } {
     this.assertLive();
@@ -189,7 +194,10 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     }
   }
 
-  /** Copies `data` into a tensor from element `offset` on (even, if it is f16: values are rounded to nearest). Ordered after all work submitted before. */
+  /**
+   * Copies `data` into a tensor, starting at element `offset`. Runs after all work submitted before. Values for an f16 tensor are
+   * rounded to nearest, and its offset must be even. Throws ShapeError if the data does not fit.
+   */
   write(t: Tensor, data: NumArray, offset = 0): void {
     this.assertLive();
     if (this.recording) throw new Error('write: not allowed while recording');
@@ -197,7 +205,7 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     this.upload(t, data, offset);
   }
 
-  /** The tensor's values after all work submitted so far. */
+  /** The tensor's values, after all work submitted so far. */
   async read(t: Tensor): Promise<NumArray> {
     this.assertLive();
     if (t.storage.released) throw new DisposedError('read: tensor');
@@ -225,15 +233,15 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
 
   /** @internal Runs prepared commands in order. */
   abstract execute(commands: readonly C[]): void;
-  /** Adds the kernels of a further WASM binary, compiled at once; nothing to do on other backends. */
+  /** Adds the kernels of another WASM binary, which is compiled at once. Does nothing on other backends. */
   extend(_binary: () => Uint8Array<ArrayBuffer>): void {}
-  /** Time by op of what `fn` runs; each command is waited for, so that the whole takes longer than it would. */
+  /** Measures the time of each op that `fn` runs. Waits for each command, so the total exceeds the usual time. */
   abstract profile(fn: () => Promise<unknown>): Promise<Profile>;
   /** Waits until all submitted work is done; throws DeviceError if any of it failed. */
   abstract settle(): Promise<void>;
   protected abstract allocate(bytes: number, shape: readonly number[]): S;
   protected abstract release(storage: S): void;
-  /** The commands of a call; undefined for a composite that runs as its parts here. */
+  /** The commands of a call; undefined for a composite that this backend runs as its parts. */
   protected abstract prepare(
     e: AnyEntry,
     tensors: Record<string, Tensor | undefined>,
@@ -241,13 +249,13 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
     cost: Cost,
   ): C[] | undefined;
   protected abstract prepareZero(t: Tensor): C;
-  /** Makes prepared commands ready to run; those of a recording at once, as they may have things in common. */
+  /** Makes prepared commands ready to run. Gets all commands of a recording together, since they may share resources. */
   protected finish(_commands: readonly C[]): void {}
   protected abstract upload(t: Tensor, data: NumArray, offset: number): void;
   protected abstract download(t: Tensor): Promise<NumArray>;
   protected abstract destroy(): void;
 
-  /** @internal Throws the device's failure, or DisposedError after `dispose`. */
+  /** @internal Throws the device's failure, or DisposedError after `dispose`. Returns if the backend can be used. */
   assertLive(): void {
     if (this.failure) throw this.failure;
     if (this.disposed) throw new DisposedError(`the ${this.name} backend`);
@@ -270,7 +278,7 @@ function bytesMoved(e: AnyEntry, tensors: Record<string, Tensor | undefined>): n
   }, 0);
 }
 
-/** Work prepared once, to be replayed any number of times; owns the tensors that were made while recording. */
+/** Work that is prepared once and replayed any number of times. Owns the tensors that were made while recording. */
 export class Recording<S extends Storage = Storage, C extends Command = Command> {
   readonly commands: C[] = [];
   private readonly owned = new Set<S>();
@@ -279,7 +287,7 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
 
   constructor(private readonly backend: Backend<S, C>) {}
 
-  /** What one replay asks of the device. */
+  /** The cost of one replay. */
   get cost(): Cost & { commands: number } {
     const sum = (key: keyof Cost) => this.commands.reduce((total, c) => total + c[key], 0);
     return { flops: sum('flops'), bytes: sum('bytes'), commands: this.commands.length };
@@ -299,16 +307,16 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
     this.owned.clear();
   }
 
-  /** @internal */
+  /** @internal Makes the recording the owner of this memory. */
   own(s: S): void {
     s.recorded = true;
     this.owned.add(s);
   }
-  /** @internal Memory freed earlier in this recording: replay is in order, so it can serve again. */
+  /** @internal Memory that was freed earlier in this recording. It can be used again, because replay runs in order. */
   reuse(bytes: number): S | undefined {
     return this.spare.get(bytes)?.pop();
   }
-  /** @internal */
+  /** @internal Makes memory of this recording available to `reuse`. */
   release(s: S): void {
     if (!this.owned.has(s)) return;
     s.released = true;

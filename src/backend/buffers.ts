@@ -1,22 +1,24 @@
-/** GPU buffers of a device: those of tensors, with spare ones to use again; uniforms; and dummies for tensors left out of a call. */
+/** The GPU buffers of a device: those of tensors (with a pool of spare ones), uniforms, and placeholders for omitted tensors. */
 import { OutOfMemoryError } from '../core/errors.js';
 import type { Storage } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
 import { GPU_COPY_DST, GPU_COPY_SRC, GPU_STORAGE, GPU_UNIFORM } from './gpu_flags.js';
 
+/** The memory of a tensor: a whole GPU buffer. */
 export interface GpuStorage extends Storage {
   buffer: GPUBuffer;
 }
 
-/** Bytes of spare buffers, unless more than that is in use. */
+/** Bytes of spare buffers that are allowed, unless more than that is in use. */
 const SPARE = 256 * 2 ** 20;
 
-/** Bytes of a buffer that stands for a tensor left out. */
+/** Bytes of a placeholder for an omitted tensor. */
 export const DUMMY = 16;
 
-/** Most uniform buffers held; the sampling options of a call are among their values, so there is no end of different ones. */
+/** The most uniform buffers to cache. Sampling options are uniforms, so the number of different contents is unbounded. */
 const PARAMS = 1024;
 
+/** Allocates and caches the buffers of one device. */
 export class Buffers {
   /** Buffers of tensors, in use or spare. */
   private readonly all = new Set<GPUBuffer>();
@@ -27,13 +29,13 @@ export class Buffers {
 
   constructor(private readonly device: GPUDevice) {}
 
-  /** Bytes that a tensor may have. */
+  /** The largest size of a tensor, in bytes. */
   get largest(): number {
     const { maxStorageBufferBindingSize, maxBufferSize } = this.device.limits;
     return Math.min(maxStorageBufferBindingSize, maxBufferSize);
   }
 
-  /** A buffer of unspecified contents. Throws OutOfMemoryError when the device cannot bind so much. */
+  /** A buffer of unspecified contents. Throws OutOfMemoryError if the device cannot bind that many bytes. */
   allocate(bytes: number, shape: readonly number[]): GpuStorage {
     const { largest } = this;
     if (bytes > largest)
@@ -50,6 +52,7 @@ export class Buffers {
     return { bytes, released: false, buffer };
   }
 
+  /** Returns a buffer to the pool. */
   release(s: GpuStorage): void {
     const list = this.spare.get(s.bytes);
     if (list) list.push(s.buffer);
@@ -57,7 +60,7 @@ export class Buffers {
     this.spareBytes += s.bytes;
   }
 
-  /** Destroys the spare buffers when they are too many beside `inUse` bytes. All work must have been submitted. */
+  /** Destroys the spare buffers if they exceed both SPARE and the `inUse` bytes. All work must have been submitted before. */
   trim(inUse: number): void {
     if (this.spareBytes <= Math.max(SPARE, inUse)) return;
     for (const b of [...this.spare.values()].flat()) {
@@ -68,7 +71,7 @@ export class Buffers {
     this.spareBytes = 0;
   }
 
-  /** The uniforms of a call: dims, attributes, and for each optional tensor whether it is given. Equal ones share a buffer. */
+  /** The uniforms of a call: dims, attributes, and a flag for each optional tensor. Calls with equal contents share a buffer. */
   uniforms(e: AnyEntry, given: (name: string) => boolean, dims: Record<string, number>): GPUBuffer {
     const names = [...e.dimNames, ...e.attrNames];
     const optional = e.names.filter((n) => e.tensors[n].optional);
@@ -85,14 +88,14 @@ export class Buffers {
     if (!buffer) {
       buffer = this.device.createBuffer({ size: data.byteLength, usage: GPU_UNIFORM | GPU_COPY_DST });
       this.device.queue.writeBuffer(buffer, 0, data.buffer);
-      // Recordings may still bind the one that is dropped, so it is left to the garbage collector.
+      // Recordings may still bind the evicted buffer, so it is left to the garbage collector.
       if (this.params.size === PARAMS) this.params.delete(this.params.keys().next().value!);
       this.params.set(key, buffer);
     }
     return buffer;
   }
 
-  /** A buffer for binding `i` where an optional tensor is left out; a dispatch may bind a writable buffer only once. */
+  /** The placeholder for binding `i`. Each binding has its own, because a dispatch may bind a writable buffer only once. */
   dummy(i: number): GPUBuffer {
     this.dummies[i] ??= this.device.createBuffer({ size: DUMMY, usage: GPU_STORAGE });
     return this.dummies[i];

@@ -1,4 +1,4 @@
-/** Finding a device: WebGPU from the browser, Deno or Dawn in Node, else WASM. */
+/** Opens a device: WebGPU from the browser, Deno or Dawn in Node; otherwise WASM. */
 
 import { DeviceError, OptionError } from '../core/errors.js';
 import { checkOption, type OptionTable } from '../core/options.js';
@@ -11,29 +11,31 @@ import { describeAdapter, WebGpuBackend } from './webgpu.js';
 /** 'auto' is WebGPU on real hardware, else WASM. */
 export type DeviceName = 'auto' | 'webgpu' | 'wasm';
 
+/** How to open the device that a model computes on. */
 export interface DeviceOptions {
-  /** Default 'auto'; or a GPUDevice of yours, which stays yours to destroy. */
+  /** A device by name, default 'auto', or your own GPUDevice, which the library never destroys. */
   device?: DeviceName | GPUDevice;
   /**
-   * Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as npm `webgpu`'s create() takes them. Default: those in the
-   * environment variable AIM_DAWN, separated by blanks.
+   * Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as create() of the npm package `webgpu` takes them.
+   * Default: the environment variable AIM_DAWN, split at blanks.
    */
   dawn?: string[];
   /**
-   * 'mixed' lets matrix products on WebGPU round their factors to float16, where the device is faster at it; sums, weights and
-   * states stay float32. Default 'f32'.
+   * 'mixed' lets matrix products on WebGPU round their factors to float16 where the device computes faster that way. Sums,
+   * weights and states stay float32. Default 'f32'.
    */
   precision?: 'f32' | 'mixed';
-  /** Where to fetch the WASM module from instead of the bundle. */
+  /** URL to fetch the WASM module from. Default: the copy inside the bundle. */
   wasmUrl?: string | URL;
   /**
-   * Threads that WASM computes with, 1 to 64. Default: one for each processor, at most 8. Where memory cannot be shared between
-   * threads (a page that is not cross-origin isolated, or whose Content-Security-Policy forbids `worker-src blob:`) there is one.
-   * Results are the same to the bit whatever the number.
+   * Number of threads for WASM, 1 to 64. Default: the number of processors, at most 8. Only one thread is used where threads
+   * cannot share memory: on a page that is not cross-origin isolated, or whose Content-Security-Policy forbids
+   * `worker-src blob:`. Results are bit-identical for any number of threads.
    */
   threads?: number;
+  /** Aborts the opening of the device. */
   signal?: AbortSignal | undefined;
-  /** @internal Makes the backend, whatever `device` is: how the `aim` command and tests compute on the float64 reference. */
+  /** @internal Creates the backend, whatever `device` is. The `aim` command and tests use the float64 reference this way. */
   backend?: (() => Backend) | undefined;
 }
 
@@ -44,7 +46,7 @@ export const DEVICE = {
     type: 'choice',
     choices: ['f32', 'mixed'],
     default: 'f32',
-    about: 'of matrix products on WebGPU; mixed rounds their factors to float16',
+    about: 'precision of matrix products on WebGPU; mixed rounds their factors to float16',
   },
   wasmUrl: { type: 'url', about: 'where to fetch the WASM module from instead of the bundle' },
   threads: { type: 'integer', min: 1, max: 64, about: 'threads of WASM; by default one for each processor, at most 8' },
@@ -52,10 +54,10 @@ export const DEVICE = {
   backend: { type: 'function', about: 'makes the backend, whatever `device` is (for tests and the `aim` command)' },
 } as const satisfies OptionTable<DeviceOptions>;
 
-/** More threads than this seldom help: beyond, memory is the limit. */
+/** More threads than this seldom help, because memory bandwidth becomes the limit. */
 const MOST_THREADS = 8;
 
-/** Dawn instances must outlive their devices; one per set of toggles, made on first use. */
+/** Dawn instances by their toggles, created on first use. An instance must outlive its devices. */
 const dawn = new Map<string, GPU>();
 
 const NO_ADAPTER = 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 driver installed?)';
@@ -85,7 +87,7 @@ export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } |
   }
 }
 
-/** Software rasterisers answer as adapters too; 'auto' passes them by. */
+/** True for a software rasteriser. They are offered as adapters too, but 'auto' does not use them. */
 export function isSoftware(info: GPUAdapterInfo): boolean {
   return (
     info.isFallbackAdapter ||
@@ -100,7 +102,7 @@ async function requestAdapter(toggles: string[] | undefined): Promise<{ adapter:
   return adapter ? { adapter } : { reason: NO_ADAPTER };
 }
 
-/** What `aim info` shows of the GPU. */
+/** The description of the GPU that `aim info` prints. */
 export async function adapterSummary(toggles?: string[]) {
   const found = await requestAdapter(toggles);
   if ('reason' in found) return { reason: found.reason };
@@ -119,7 +121,7 @@ export async function adapterSummary(toggles?: string[]) {
   };
 }
 
-/** Limits worth raising above WebGPU's defaults, and features that kernels can use. */
+/** Limits that are worth raising above WebGPU's defaults. */
 const LIMITS = [
   'maxStorageBufferBindingSize',
   'maxBufferSize',
@@ -128,6 +130,7 @@ const LIMITS = [
   'maxComputeWorkgroupSizeX',
   'maxStorageBuffersPerShaderStage',
 ] as const;
+/** Optional features that kernels use where available. */
 const FEATURES = ['subgroups', 'shader-f16', 'timestamp-query', 'chromium-experimental-subgroup-matrix'] as const;
 
 type Precision = NonNullable<DeviceOptions['precision']>;
@@ -141,14 +144,14 @@ async function openDevice(adapter: GPUAdapter, precision: Precision): Promise<We
 }
 
 /**
- * The backend for a device choice. 'auto' falls back to WASM; 'webgpu' takes any adapter, software ones included.
- * Throws DeviceError when what was asked for is not there, OptionError for an unknown name.
+ * Opens the backend for a device choice. 'auto' falls back to WASM; 'webgpu' takes any adapter, also a software one.
+ * Throws DeviceError if the requested device is not available, OptionError for an unknown name.
  */
 export async function createBackend(options: DeviceOptions = {}): Promise<Backend> {
   const { device = 'auto', precision = 'f32', dawn, wasmUrl, threads, signal } = options;
   signal?.throwIfAborted();
   if (options.backend) return options.backend();
-  // Callers may pass more options than these, so the names are not checked here.
+  // Only values are checked here, not names: callers may pass further options.
   checkOption('precision', precision, DEVICE.precision);
   if (threads !== undefined) checkOption('threads', threads, DEVICE.threads);
   const wasm = async () => {
@@ -164,13 +167,13 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
       if ('reason' in found)
         throw new DeviceError(`WebGPU was asked for but ${found.reason}; install what is missing or use device 'wasm'.`);
       return openDevice(found.adapter, precision).catch((error: Error) => {
-        throw new DeviceError(`the WebGPU adapter gave no device: ${error.message}; use device 'wasm'.`, { cause: error });
+        throw new DeviceError(`the WebGPU adapter did not open a device: ${error.message}; use device 'wasm'.`, { cause: error });
       });
     }
     case 'auto': {
       const found = await requestAdapter(dawn);
       if ('reason' in found || isSoftware(found.adapter.info)) return wasm();
-      // An adapter that gives no device (lost, out of memory, blocked) is no reason to draw nothing.
+      // Fall back to WASM also if the adapter gives no device (lost, out of memory, blocked).
       return openDevice(found.adapter, precision).catch(wasm);
     }
     default:

@@ -1,4 +1,4 @@
-/** WebGPU's flags. Their namespaces are globals in browsers and Deno only; the values are fixed by the specification. */
+/** WebGPU's flag values, as the specification fixes them. Their namespaces are global only in browsers and Deno. */
 export const GPU_MAP_READ = 0x1;
 export const GPU_COPY_SRC = 0x4;
 export const GPU_COPY_DST = 0x8;

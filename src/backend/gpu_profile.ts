@@ -1,11 +1,12 @@
-/** Times each command on the GPU by itself, between two timestamps; for `aim bench`. */
+/** Measures the time of each command on the GPU with two timestamps. For `aim bench`. */
 import { DeviceError } from '../core/errors.js';
 import { type Command, type Profile, tally } from './backend.js';
 import { GPU_COPY_DST, GPU_COPY_SRC, GPU_MAP_MODE_READ, GPU_MAP_READ, GPU_QUERY_RESOLVE } from './gpu_flags.js';
 
-/** Timestamps of a query set at most, as WebGPU allows. */
+/** The number of timestamps in a query set: the maximum that WebGPU allows. */
 const QUERIES = 4096;
 
+/** Collects timestamps of commands. Throws DeviceError if the device has no timestamps. */
 export class GpuProfiler {
   readonly rows: Profile = new Map();
   private readonly queries: GPUQuerySet;
@@ -20,7 +21,7 @@ export class GpuProfiler {
     this.resolved = device.createBuffer({ size: QUERIES * 8, usage: GPU_QUERY_RESOLVE | GPU_COPY_SRC });
   }
 
-  /** A pass for one command. */
+  /** Begins a pass for one command, with a timestamp before and after it. */
   pass(encoder: GPUCommandEncoder, command: Command): GPUComputePassEncoder {
     const at = this.commands.push(command) * 2 - 2;
     return encoder.beginComputePass({
@@ -28,12 +29,12 @@ export class GpuProfiler {
     });
   }
 
-  /** Whether the commands encoded so far must be submitted before the next. */
+  /** True if the query set is full: submit the commands encoded so far before the next one. */
   get full(): boolean {
     return this.commands.length * 2 >= QUERIES;
   }
 
-  /** Ends an encoder's commands: their times are copied out. Call `collect` after its submit. */
+  /** Ends the commands of an encoder by copying their times out. Call the returned function after submitting. */
   resolve(encoder: GPUCommandEncoder): () => void {
     const { commands } = this;
     this.commands = [];
@@ -55,6 +56,7 @@ export class GpuProfiler {
     };
   }
 
+  /** Waits for all times, frees the query set and returns the profile. */
   async done(): Promise<Profile> {
     await Promise.all(this.reads);
     this.queries.destroy();

@@ -3,7 +3,7 @@ export class Heap {
   private readonly free: { at: number; size: number }[] = [];
   private end: number;
 
-  /** @param grow makes addresses below `end` usable, or throws. */
+  /** @param grow makes all addresses below its argument usable, or throws. */
   constructor(
     private readonly start: number,
     private readonly grow: (end: number) => void,
@@ -11,7 +11,7 @@ export class Heap {
     this.end = start;
   }
 
-  /** Address of `size` bytes (a multiple of 16). */
+  /** Allocates `size` bytes (a multiple of 16) and returns their address. */
   alloc(size: number): number {
     let best = -1;
     for (let i = 0; i < this.free.length; i++) {
@@ -36,7 +36,7 @@ export class Heap {
     return at;
   }
 
-  /** Gives a block of `alloc` back. */
+  /** Frees a block that `alloc` returned, with the same size. */
   release(at: number, size: number): void {
     let i = 0;
     let j = this.free.length;

@@ -1,4 +1,6 @@
-/** What a helper thread of the WASM backend runs: the kernels on the backend's memory, by the parts that its board posts. */
+/**
+ * The script of a helper thread of the WASM backend. It instantiates the kernels on the shared memory and runs parts of calls.
+ */
 import { hasWorkerThreads, parentOf } from '../platform/thread.js';
 import { kernelsOf, serve } from './board.js';
 import type { HelperStart } from './wasm.js';

@@ -1,4 +1,4 @@
-/** Compute pipelines and bind group layouts of a device, each made once. */
+/** The compute pipelines and bind group layouts of a device, each created once. */
 import { DeviceError } from '../core/errors.js';
 import type { AnyEntry, GpuPass } from '../ops/spec.js';
 import { debugging } from '../platform/runtime.js';
@@ -7,18 +7,18 @@ import { type Assembled, assemble, MAIN, type SeriesLayout } from './wgsl/assemb
 import { type Binding, type Kernel, kernelOf } from './wgsl/kernel.js';
 import { mistakes } from './wgsl/mistakes.js';
 
-/** What a pipeline is made from. */
+/** The inputs from which a pipeline is made. */
 export interface KernelSource {
   readonly e: AnyEntry;
   readonly pass: GpuPass;
   /** Names of the tensors given as f16. */
   readonly half: ReadonlySet<string>;
-  /** Equal for equal kernels (kernelKey). */
+  /** The key of the kernel (kernelKey); equal keys mean equal kernels. */
   readonly key: string;
   readonly bindings: readonly Binding[];
 }
 
-/** The layout of a bind group: the uniforms, then these bindings. */
+/** Makes the layout of a bind group: the uniforms, then the given bindings. */
 function makeLayout(device: GPUDevice, bindings: readonly Binding[], label: string): GPUBindGroupLayout {
   const entries: GPUBindGroupLayoutEntry[] = [{ binding: 0, visibility: GPU_COMPUTE, buffer: { type: 'uniform' } }];
   bindings.forEach(({ writable }, i) => {
@@ -27,7 +27,9 @@ function makeLayout(device: GPUDevice, bindings: readonly Binding[], label: stri
   return device.createBindGroupLayout({ label, entries });
 }
 
-/** Whether pipeline layouts may leave out bind groups before the last, which series need; not all implementations allow it yet. */
+/**
+ * True if a pipeline layout may leave bind groups empty before its last one. Series need this; not every implementation has it.
+ */
 export async function allowsGaps(device: GPUDevice): Promise<boolean> {
   device.pushErrorScope('validation');
   let made = true;
@@ -40,20 +42,22 @@ export async function allowsGaps(device: GPUDevice): Promise<boolean> {
   return made && !error;
 }
 
+/** Caches pipelines and layouts by key. */
 export class Pipelines {
-  /** Statements that tests put before each kernel's entry. */
+  /** Statements that tests insert at the start of each kernel. */
   prologue: ((kernel: Kernel) => readonly string[] | undefined) | undefined;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
-  /** Compilers' answers that are still to come. */
+  /** Compilations that have not reported their result yet. */
   private readonly pending = new Set<Promise<void>>();
 
-  /** @param fail is called with the error of a kernel that does not compile. */
+  /** @param fail called with the error of a kernel that does not compile. */
   constructor(
     private readonly device: GPUDevice,
     private readonly fail: (error: DeviceError) => void,
   ) {}
 
+  /** The layout of a bind group with these bindings. */
   layout(bindings: readonly Binding[]): GPUBindGroupLayout {
     const key = bindings.map((b) => (b.writable ? 'w' : 'r')).join('');
     let layout = this.layouts.get(key);
@@ -64,7 +68,7 @@ export class Pipelines {
     return layout;
   }
 
-  /** The pipeline of a kernel, or of a series of its launches. */
+  /** The pipeline of a kernel or, with `series`, of a series of its launches. */
   pipeline(source: KernelSource, series?: SeriesLayout): GPUComputePipeline {
     const key = series ? `${source.key} series ${[series.slot, series.x, ...series.steps]}` : source.key;
     let pipeline = this.pipelines.get(key);
@@ -90,23 +94,23 @@ export class Pipelines {
     });
   }
 
-  /** Whether answers of the compiler are still to come. */
+  /** True while a compilation has not reported its result. */
   get compiling(): boolean {
     return this.pending.size > 0;
   }
 
-  /** Waits until the compiler has answered for every kernel made so far. */
+  /** Waits until every compilation started so far has reported its result. */
   async compiled(): Promise<void> {
     if (this.compiling) await Promise.all(this.pending);
   }
 
-  /** A shader module; its mistakes are reported by their places in shaders/. */
+  /** Compiles a shader module. Errors are reported by file and line in shaders/. */
   private compile(label: string, text: Assembled): GPUShaderModule {
     let answered = () => {};
     const answer = new Promise<void>((resolve) => {
       answered = resolve;
     });
-    // Before the module is made: some implementations raise the device's error event at once.
+    // Register before creating the module: some implementations raise the device's error event at once.
     this.pending.add(answer);
     const module = this.device.createShaderModule({ label, code: text.code });
     module
@@ -116,7 +120,7 @@ export class Pipelines {
           const wrong = mistakes(text, messages);
           if (wrong) this.fail(new DeviceError(wrong));
         },
-        // A lost device need not answer; its loss is reported elsewhere.
+        // A lost device may never answer. Its loss is reported elsewhere.
         () => {},
       )
       .then(() => {

@@ -1,6 +1,6 @@
 /**
- * Runs the float64 references of src/ops/<op>.reference.ts, against which tests and `aim verify` check the other backends. The
- * published library does not contain it: the `aim` command and the tests pass it as `DeviceOptions.backend`.
+ * Runs the float64 references of src/ops/<op>.reference.ts. Tests and `aim verify` check the other backends against them. The
+ * published library does not contain this backend: the `aim` command and the tests pass it as `DeviceOptions.backend`.
  */
 import { DeviceError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
@@ -17,6 +17,7 @@ interface ReferenceCommand extends Command {
   run(): void;
 }
 
+/** Runs every op by its float64 reference, one after the other. */
 export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand> {
   readonly name = 'reference';
   readonly description = 'reference (float64, single thread)';
@@ -29,7 +30,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
     this.assertLive();
   }
   async profile(): Promise<Profile> {
-    throw new DeviceError("the reference is not made to be fast; profile 'wasm' or 'webgpu'.");
+    throw new DeviceError("the reference backend is not built for speed; profile 'wasm' or 'webgpu'.");
   }
 
   protected allocate(bytes: number): ReferenceStorage {
@@ -62,7 +63,7 @@ export class ReferenceBackend extends Backend<ReferenceStorage, ReferenceCommand
 
 type AnyReference = (tensors: Record<string, RefArray | undefined>, dims: Record<string, number>) => void;
 
-/** Throws DeviceError where the entry has none. */
+/** The reference of an entry. Throws DeviceError if it has none. */
 export function referenceOf(e: AnyEntry): AnyReference {
   const ops = references as unknown as Record<string, Record<string, AnyReference> | undefined>;
   const reference = ops[e.op]?.[e.entry];
@@ -74,6 +75,7 @@ export function referenceOf(e: AnyEntry): AnyReference {
   return reference;
 }
 
+/** The values of a tensor as a view of its memory. */
 function view(t: Tensor): RefArray {
   return (t.storage as ReferenceStorage)[t.dtype === 'u32' ? 'u32' : 'f32'].subarray(t.offset, t.offset + t.size);
 }

@@ -1,4 +1,4 @@
-/** Measures which candidate is the fastest, for each choice that plans of this device had (tuning.ts). */
+/** Measures the candidates of every choice that plans have offered on this device (tuning.ts) and takes the fastest. */
 
 import type { Progress } from '../core/progress.js';
 import type { Tensor } from '../core/tensor.js';
@@ -7,25 +7,27 @@ import type { WebGpuBackend } from './webgpu.js';
 
 type GpuRecording = ReturnType<WebGpuBackend['record']>['recording'];
 
-/** One choice and what was measured for it. */
+/** One choice and its measurements. */
 export interface TunedKernel {
-  /** The kernel, what was chosen, and the sizes it was chosen for. */
+  /** The kernel, the name of the choice, and the sizes of the call that it applies to. */
   kernel: string;
-  /** The candidate used without tuning, and the one used from now on. */
+  /** The candidate used without tuning. */
   usual: number;
+  /** The candidate used from now on. */
   chosen: number;
-  /** Milliseconds of a call with each candidate; one that the device refuses is left out. */
+  /** Milliseconds of a call, by candidate. Candidates that the device refuses are missing. */
   ms: Record<number, number>;
 }
 
-/** Milliseconds of work in one measurement, and how many measurements each candidate gets, in turn with the others. */
+/** Milliseconds of work in one measurement. */
 const BURST = 4;
+/** Measurements of each candidate, alternating with the other candidates. */
 const ROUNDS = 5;
 const MOST_CALLS = 1000;
-/** Share of time that a candidate must save to replace the usual one; less is noise. */
+/** Share of the time that a candidate must save to replace the usual one. Smaller differences are noise. */
 const GAIN = 0.03;
 
-/** Measures the choices of `be` that are not made yet. Rejects with `signal.reason` when aborted. */
+/** Measures the choices of `be` that are still open. Rejects with `signal.reason` when aborted. */
 export async function tuneKernels(
   be: WebGpuBackend,
   { signal, onProgress }: { signal?: AbortSignal | undefined; onProgress?: ((progress: Progress) => void) | undefined } = {},
@@ -47,7 +49,7 @@ export async function tuneKernels(
   return tuned;
 }
 
-/** Milliseconds of a call with each candidate. */
+/** Measures the milliseconds of a call with each candidate. */
 async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | undefined): Promise<Record<number, number>> {
   const { choices } = be.tuning;
   const tensors: Record<string, Tensor> = {};
@@ -85,7 +87,7 @@ async function compare(be: WebGpuBackend, q: Question, signal: AbortSignal | und
   return Object.fromEntries(calls.map(({ candidate, best }) => [candidate, best]));
 }
 
-/** Milliseconds that the device takes to run a recording `times` times. Encoding is done before and not measured. */
+/** Milliseconds that the device takes to run a recording `times` times. Encoding happens before and is not measured. */
 async function time(be: WebGpuBackend, { commands }: GpuRecording, times: number): Promise<number> {
   await be.settle();
   const encoded = be.encode(Array.from({ length: times }, () => commands).flat());
@@ -95,7 +97,7 @@ async function time(be: WebGpuBackend, { commands }: GpuRecording, times: number
   return performance.now() - start;
 }
 
-/** The result of `work`, or undefined where the device refuses something in it: a pipeline that it cannot make, or memory. */
+/** The result of `work`; undefined if the device refuses something in it, such as a pipeline or memory. */
 async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | undefined> {
   const scopes = ['validation', 'out-of-memory', 'internal'] as const;
   for (const scope of scopes) device.pushErrorScope(scope);
@@ -109,7 +111,7 @@ async function tried<R>(device: GPUDevice, work: () => Promise<R>): Promise<R | 
   return errors.some((error) => error) ? undefined : result;
 }
 
-/** n values in ±scale: a short random sequence repeated, since millions of random numbers would take longer than the measurement. */
+/** n random values in ±scale. A short sequence is repeated, because drawing millions of values would outlast the measurement. */
 export function noise(n: number, scale = 1): Float32Array {
   const stretch = Float32Array.from({ length: Math.min(n, 65521) }, () => (Math.random() * 2 - 1) * scale);
   const out = new Float32Array(n);

@@ -1,11 +1,11 @@
-/** Takes one of the launches that a plan offers (`GpuChoice`): the one measured to be the fastest, else the usual one. */
+/** Chooses among the launches that a plan offers (`GpuChoice`): the one that was measured to be fastest, else the usual one. */
 
 import type { HasShape } from '../core/tensor.js';
 import type { AnyEntry, GpuChoice, GpuLaunch, GpuPlan } from '../ops/spec.js';
 
 /** A choice that a plan offered. */
 export interface Question {
-  /** The entry, what is chosen, and the sizes of the call, which decide what is fastest. */
+  /** The entry, the name of the choice, and the sizes of the call. */
   readonly key: string;
   readonly candidates: readonly number[];
   readonly usual: number;
@@ -14,18 +14,19 @@ export interface Question {
   readonly attrs: Readonly<Record<string, number>>;
 }
 
+/** The choices of one device: those that plans have offered, and the measured answers. */
 export class Tuning {
-  /** Candidates measured to be the fastest, by the question's key. */
+  /** Candidates that were measured to be the fastest, by the key of their question. */
   readonly choices = new Map<string, number>();
-  /** The choices that plans offered so far. */
+  /** Choices that plans have offered so far. */
   readonly questions = new Map<string, Question>();
 
-  /** The launch of a call for which `plan` was made. */
+  /** The launch to use for a call with this plan. */
   launch(plan: GpuPlan, entry: AnyEntry, tensors: Record<string, HasShape | undefined>, dims: Record<string, number>): GpuLaunch {
     return 'choice' in plan ? plan.plan(this.choose(plan, entry, tensors, dims)) : plan;
   }
 
-  /** The candidate to take for a call. */
+  /** The candidate to use for a call. Remembers the question, so that it can be measured later. */
   choose(
     { choice, candidates, usual }: Omit<GpuChoice, 'plan'>,
     entry: AnyEntry,
@@ -42,7 +43,7 @@ export class Tuning {
       this.questions.set(key, { key, candidates, usual, entry, tensors: shapes, attrs });
     }
     const chosen = this.choices.get(key);
-    // A stored choice may come from another version of the library.
+    // Ignore a stored choice that is not offered any more: it may come from another version of the library.
     return chosen !== undefined && candidates.includes(chosen) ? chosen : usual;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * SIMD WebAssembly: every op is one exported function over linear memory. With threads the memory is shared, and helpers that hold
- * the same module on it take parts of the larger calls (board.ts). Kernels write to their outputs and their scratch memory alone,
- * never to static data, so that nothing of one thread is in another's way.
+ * SIMD WebAssembly: every op is one exported function over linear memory. With several threads the memory is shared, and helper
+ * threads that run the same module take parts of large calls (board.ts). Kernels write only to their outputs and their scratch
+ * memory, never to static data, so threads do not interfere.
  */
 import deflated from '../../build/aim.wasm';
 import script from '../../build/helper.js?text';
@@ -14,6 +14,7 @@ import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js'
 import { Heap } from './heap.js';
 
 interface WasmStorage extends Storage {
+  /** Address in linear memory. */
   at: number;
 }
 
@@ -22,26 +23,27 @@ interface WasmCommand extends Command {
 }
 
 const PAGE = 65536;
-/** wasm32 addresses 4 GiB; the last page stays unused so that end addresses fit in 32 bits. */
+/** wasm32 addresses 4 GiB. The last page stays unused, so that end addresses fit in 32 bits. */
 const MAX_PAGES = 65535;
 const LIMITS = { initial: 2, maximum: 65536 };
-/** Where tensors begin: below lies the static data of both binaries (asconfig.json). */
+/** The address where tensors begin. The static data of both binaries is below it (asconfig.json). */
 const HEAP = LIMITS.initial * PAGE;
 
-/** Flops that repay handing out a part: some 30 µs of work. */
+/** Floating-point operations for which sharing a part with another thread pays off: about 30 µs of work. */
 const PART_FLOPS = 500_000;
 
+/** How to open the WASM backend. */
 export interface WasmOptions {
-  /** Threads to compute with, this one included; one where memory cannot be shared or workers cannot be started. Default 1. */
+  /** Threads to compute with, including this one. Only one is used if memory cannot be shared or workers fail. Default 1. */
   threads?: number;
-  /** Flops of a part at least; less than the default makes threads share small calls too. */
+  /** Minimum floating-point operations of a part. A value below the default makes threads share small calls too. */
   partFlops?: number;
-  /** Fetch the module from here instead of using the bytes in the bundle (for a CSP that asks for it). */
+  /** URL to fetch the module from instead of the copy in the bundle (for a Content-Security-Policy that requires it). */
   wasmUrl?: string | URL;
   signal?: AbortSignal;
 }
 
-/** What a helper is sent. */
+/** The message that starts a helper. */
 export interface HelperStart {
   modules: WebAssembly.Module[];
   memory: WebAssembly.Memory;
@@ -49,7 +51,7 @@ export interface HelperStart {
   thread: number;
 }
 
-/** The bundle's module, for shared memory or not. */
+/** The bundle's compiled module, for plain and for shared memory. */
 const bundled: { plain?: Promise<WebAssembly.Module>; shared?: Promise<WebAssembly.Module> } = {};
 
 function inflate(base64: string): Promise<ArrayBuffer> {
@@ -58,8 +60,9 @@ function inflate(base64: string): Promise<ArrayBuffer> {
 }
 
 /**
- * A module imports either plain or shared memory, which is one bit of the binary: that of the limits in `"memory" (memory (limits
- * flags …))`. Setting it here saves a second binary; kernels need no atomic instruction, since no two write to the same place.
+ * Changes a binary so that it imports shared memory. Plain and shared modules differ in one bit: a flag of the limits in
+ * `"memory" (memory (limits flags …))`. Setting it here saves a second binary. Kernels need no atomic instructions, because no
+ * two threads write to the same address.
  */
 function importingShared(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const name = [6, ...new TextEncoder().encode('memory'), 2];
@@ -90,7 +93,7 @@ async function compile({ wasmUrl, signal }: WasmOptions, shared: boolean): Promi
   }
 }
 
-/** Memory that threads share, or undefined where that is not allowed (a page that is not cross-origin isolated). */
+/** Memory that threads can share; undefined where that is not allowed (a page that is not cross-origin isolated). */
 function sharedMemory(): WebAssembly.Memory | undefined {
   if (typeof SharedArrayBuffer === 'undefined' || globalThis.crossOriginIsolated === false) return undefined;
   try {
@@ -100,34 +103,35 @@ function sharedMemory(): WebAssembly.Memory | undefined {
   }
 }
 
-/** Starts a helper; undefined where workers are refused. */
+/** Starts a helper thread. Returns undefined if the runtime refuses workers. */
 async function startHelper(start: HelperStart): Promise<Thread | undefined> {
   let thread: Thread | undefined;
   try {
-    const line = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
-    thread = line;
+    const started = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
+    thread = started;
     await new Promise<void>((resolve, reject) => {
-      line.onMessage(() => resolve());
-      line.onFailure(reject);
-      line.post(start);
+      started.onMessage(() => resolve());
+      started.onFailure(reject);
+      started.post(start);
     });
-    line.hold(false);
-    return line;
+    started.hold(false);
+    return started;
   } catch {
     thread?.end();
     return undefined;
   }
 }
 
-/** An entry's kernel, its number on the board, and how many bytes of scratch memory it wants for given dims and attributes. */
+/** The kernel of an entry, its number on the board, and the scratch memory that it needs for given dims and attributes. */
 interface EntryKernel {
   number: number;
   kernel: Kernel;
   scratchBytes: ((sizes: number[]) => number) | undefined;
 }
 
-type WasmParts = [module: WebAssembly.Module, memory: WebAssembly.Memory, partFlops: number, shared: boolean];
+type WasmArgs = [module: WebAssembly.Module, memory: WebAssembly.Memory, partFlops: number, shared: boolean];
 
+/** Runs ops as WASM kernels on one or several threads. Created by `create`. */
 export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   readonly name = 'wasm';
   readonly traits = SYNCHRONOUS;
@@ -139,9 +143,9 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   private readonly known = new Map<AnyEntry, EntryKernel>();
   private board: Board | undefined;
   private helpers: Thread[] = [];
-  /** That calls are cut for: helpers that are still starting included. */
+  /** The number of threads that calls are divided for, including helpers that are still starting. */
   protected threads = 1;
-  /** An area of `bytes` for each of `threads`. */
+  /** Scratch memory: an area of `bytes` for each of `threads`, starting at address `at`. */
   private scratch = { at: 0, bytes: 0, threads: 0 };
 
   protected constructor(
@@ -168,7 +172,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     this.kernels.push(...exports.map(([, kernel]) => kernel));
   }
 
-  /** A board and helpers that know all modules, in place of those there were; the helpers join when they are ready. */
+  /** Replaces all helpers by `count` new ones that know all modules. They take part in calls as soon as they have started. */
   private async startHelpers(count: number): Promise<void> {
     for (const helper of this.helpers) helper.end();
     this.helpers = [];
@@ -177,7 +181,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const { modules, memory, board } = this;
     const starting = Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }));
     const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
-    // Threads are numbered without gaps, since each has its scratch memory by its number: all, or this one alone.
+    // Each thread finds its scratch memory by its number, so numbers must have no gaps: use all helpers or none.
     if (started.length === count && !this.disposed && this.board === board) this.helpers = started;
     else {
       for (const helper of started) helper.end();
@@ -193,15 +197,15 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   /**
-   * Compiles (once per page or process) and instantiates the kernels, and starts the helpers. Throws DeviceError where SIMD WASM
-   * is missing.
+   * Compiles the kernels (once per page or process), instantiates them and starts the helpers. Throws DeviceError if WASM with
+   * SIMD is not available.
    */
   static async create(options: WasmOptions = {}): Promise<WasmBackend> {
-    return WasmBackend.open(options, (...parts) => new WasmBackend(...parts));
+    return WasmBackend.open(options, (...args) => new WasmBackend(...args));
   }
 
-  /** `create` for a class that extends this one. */
-  protected static async open<B extends WasmBackend>(options: WasmOptions, make: (...parts: WasmParts) => B): Promise<B> {
+  /** `create` for subclasses. */
+  protected static async open<B extends WasmBackend>(options: WasmOptions, make: (...args: WasmArgs) => B): Promise<B> {
     const { threads = 1, partFlops = PART_FLOPS } = options;
     const shared = threads > 1 ? sharedMemory() : undefined;
     const module = await compile(options, shared !== undefined);
@@ -267,7 +271,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const args = [...pointers, ...sizes];
     const parts = e.wasmParts ? this.partsOf(cost.flops) : 1;
     const call = (scratch: number[], stride: number) => {
-      // Part 0 of 1; kernels that are not shared ignore it.
+      // A kernel that is never shared ignores these two arguments: part 0 of 1.
       if (parts === 1) kernel(...args, ...scratch, 0, 1);
       else if (!share(this.board!, this.kernels, number, [...args, ...scratch], stride, parts))
         throw new DeviceError(`${e.key} failed in one of the WASM threads; please report this.`);
@@ -276,7 +280,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     return [{ key: e.key, ...cost, run }];
   }
 
-  /** The kernel of an entry and, if it wants scratch memory, how many bytes for given dims and attributes. Checks their arguments. */
+  /** The kernel of an entry and the function that computes its scratch bytes, if it has one. Checks the number of arguments. */
   private kernelOf(e: AnyEntry): EntryKernel {
     const known = this.known.get(e);
     if (known) return known;
@@ -306,8 +310,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   /**
-   * What runs `call` with the address of a scratch area of `bytes`, and the bytes between the areas of two threads. The area is
-   * one for all kernels and may move when another wants more, so its address is looked up when the kernel runs.
+   * Returns a function that runs `call` with the address of a scratch area of `bytes` and the distance to the next thread's area.
+   * All kernels share one area, which may move when a later kernel needs more, so the address is read when the kernel runs.
    */
   protected withScratch(_e: AnyEntry, bytes: number, call: (at: number, stride: number) => void): () => void {
     if (bytes > 0) this.growScratch(bytes);
@@ -339,7 +343,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     return t.dtype === 'u32' ? new Uint32Array(this.memory.buffer, at, t.size) : new Float32Array(this.memory.buffer, at, t.size);
   }
 
-  /** Two parts a thread even out what keeps one of them busy otherwise. */
+  /** The number of parts for a call: up to two per thread, so that one slow part does not leave the other threads idle. */
   private partsOf(flops: number): number {
     return this.threads === 1 ? 1 : Math.max(1, Math.min(2 * this.threads, Math.floor(flops / this.partFlops)));
   }
@@ -358,7 +362,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     if (end <= have) return;
     const pages = Math.ceil((end - have) / PAGE);
     if (have / PAGE + pages > MAX_PAGES) throw outOfMemory(end);
-    // Growing in steps of an eighth keeps the number of grow calls small.
+    // Grow by at least an eighth, to keep the number of grow calls small.
     const generous = Math.min(Math.max(pages, (have / PAGE) >> 3), MAX_PAGES - have / PAGE);
     for (const n of [generous, pages]) {
       try {

@@ -1,4 +1,4 @@
-/** WebGPU: each op entry is a compute pipeline; commands are encoded in order into shared passes. */
+/** WebGPU: every pass of an op entry is a compute pipeline. Commands are encoded in order into shared passes. */
 import { AimError, DeviceError, DisposedError, OutOfMemoryError } from '../core/errors.js';
 import { floatsToHalves, halvesToFloats } from '../core/half.js';
 import { BYTES, type NumArray, type Tensor } from '../core/tensor.js';
@@ -9,25 +9,27 @@ import { Buffers, DUMMY, type GpuStorage } from './buffers.js';
 import { GPU_COPY_DST, GPU_MAP_MODE_READ, GPU_MAP_READ } from './gpu_flags.js';
 import { GpuProfiler } from './gpu_profile.js';
 import { allowsGaps, type KernelSource, Pipelines } from './pipelines.js';
-import { findSeries, type Place, type Placed, reach } from './series.js';
+import { findSeries, type LaunchPlaces, type Place, reach } from './series.js';
 import { Tuning } from './tuning.js';
 import { bindingsOf, bytesOf, kernelKey, kernelOf } from './wgsl/kernel.js';
 
-interface Dispatch extends Command, Placed {
+/** One launch of a kernel. */
+interface Dispatch extends Command, LaunchPlaces {
   readonly kernel: KernelSource;
   readonly uniforms: GPUBuffer;
-  /** Workgroups. */
+  /** Workgroups along each dimension; x tells the kernel which member of a series it is. */
   x: number;
   readonly y: number;
   readonly z: number;
   setup?: Setup;
 }
-/** What is set before a launch. */
+/** The state to set before a launch. */
 interface Setup {
   pipeline: GPUComputePipeline;
   slot: number;
   group: GPUBindGroup;
 }
+/** Clears part of a buffer. `offset` and `length` are in bytes. */
 interface Clear extends Command {
   clear: GPUBuffer;
   offset: number;
@@ -38,31 +40,34 @@ type GpuCommand = Dispatch | Clear;
 /** Cost of every pass of an entry but the first, which carries the entry's whole cost. */
 const NO_COST: Cost = { flops: 0, bytes: 0 };
 
-/** Commands per submit: few after a read, when the GPU is idle, so that it starts early; then enough to amortise a submit. */
+/** Commands in the first submit after a read: few, because the GPU is idle and should start early. */
 const FIRST_BATCH = 16;
+/** Commands per submit later: enough to make the cost of a submit negligible. */
 const BATCH = 256;
 
-/** How long a device may take to report its loss after its work failed, ms. */
+/** Milliseconds that a device may take to report its loss after its work has failed. */
 const LOSS_MS = 500;
 
+/** How to use a device. */
 export interface WebGpuOptions {
   adapterInfo?: GPUAdapterInfo | undefined;
-  /** Whether `dispose` destroys the device; default true. One that a user passes in stays the user's. */
+  /** True if `dispose` destroys the device; the default. A device that the user passes in remains the user's. */
   owned?: boolean;
-  /** 'f16' lets matrix products round their factors to f16, where the device is faster at it. Default 'f32'. */
+  /** 'f16' lets matrix products round their factors to f16 where the device computes faster that way. Default 'f32'. */
   products?: GpuCaps['products'];
-  /** Whether launches may form series (series.ts), which need pipeline layouts with gaps. Default false. */
+  /** True if launches may form series (series.ts). They need pipeline layouts with gaps (allowsGaps). Default false. */
   series?: boolean;
 }
 
+/** Runs ops as compute passes on a GPUDevice. Created by `create`. */
 export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   readonly name = 'webgpu';
   readonly description: string;
   readonly caps: GpuCaps;
   readonly traits: Traits;
-  /** The launches measured to be the fastest here, and those that could be measured. */
+  /** The launches that were measured to be fastest on this device, and those that could be measured. */
   readonly tuning = new Tuning();
-  /** Dispatches encoded so far. */
+  /** The number of dispatches encoded so far. */
   dispatches = 0;
   /** @internal */
   readonly pipelines: Pipelines;
@@ -71,7 +76,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly series: boolean;
   private pending: GpuCommand[] = [];
   private batch = FIRST_BATCH;
-  /** Functions that end a wait for the device; a lost device need not answer. */
+  /** Functions that end a wait with an error; needed because a lost device may never answer. */
   private readonly waiting = new Set<(error: AimError) => void>();
   private profiler: GpuProfiler | undefined;
 
@@ -102,16 +107,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       halves: true,
       roundsProducts: products === 'f16',
       matrixUnits: hasHalfTiles(this.caps),
-      // A large GPU wants 192 tiles of 128 × 128 at once, which AiM-B's head has of 4096 rows.
+      // A large GPU needs 192 tiles of 128 × 128 to be busy: 4096 rows of the head of AiM-B.
       chunkBytes: Math.min(2 ** 28, this.buffers.largest),
     };
     device.addEventListener('uncapturederror', this.onError);
-    // A user's device may outlive many backends: its promise must not hold them.
+    // A user's device may outlive many backends, so its promise must not keep them alive.
     const self = new WeakRef(this);
     void device.lost.then((info) => self.deref()?.onLost(info));
   }
 
-  /** A backend that launches in series where the device can. */
+  /** Opens a backend that uses series if the device allows them. */
   static async create(device: GPUDevice, options: WebGpuOptions = {}): Promise<WebGpuBackend> {
     return new WebGpuBackend(device, { ...options, series: await allowsGaps(device) });
   }
@@ -126,13 +131,13 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   private readonly onError = (event: GPUUncapturedErrorEvent) => {
     event.preventDefault?.();
     const { error } = event;
-    // Node has no such global class to compare with, and drivers word it their own way.
+    // Compare by name: Node has no such global class. Drivers word the message differently.
     const exhausted = error.constructor.name === 'GPUOutOfMemoryError' || /out[ _]of[ _](\w+[ _])?memory/i.test(error.message);
     const [reason] = error.message.split('\n');
     const failure = exhausted
       ? new OutOfMemoryError(`the GPU is out of memory (${reason}); draw fewer images at once or use a smaller model.`)
       : new DeviceError(`WebGPU refused a command: ${error.message}`);
-    // A kernel that does not compile makes errors of this kind too, before the compiler says where its mistake is.
+    // A kernel that does not compile causes errors of this kind too, before the compiler reports where its mistake is.
     if (this.pipelines.compiling) void this.pipelines.compiled().then(() => this.fail(failure));
     else this.fail(failure);
   };
@@ -148,7 +153,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.batch = Math.min(BATCH, 2 * this.batch);
   }
 
-  /** Submits what is encoded so far, so that the GPU starts on it. */
+  /** Submits the pending commands, so that the GPU starts on them. */
   flush(): void {
     if (this.pending.length === 0) return;
     this.dispatches += this.pending.length;
@@ -161,7 +166,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.device.queue.submit([commands]);
   }
 
-  /** @internal */
+  /** @internal Encodes commands without submitting them. */
   encode(commands: Iterable<GpuCommand>): GPUCommandBuffer {
     const encoder = this.device.createCommandEncoder();
     let pass: GPUComputePassEncoder | undefined;
@@ -251,7 +256,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     const dispatches = kernels.map((kernel, i) =>
       this.dispatch(kernel, `${e.key}/${kernel.pass.entry}`, all, dims, uniforms, i === 0 ? cost : NO_COST),
     );
-    // Commands run in order, so later ones may use the memory again.
+    // Commands run in order, so later ones may reuse this memory.
     this.free(...Object.values(workspaces));
     return dispatches;
   }
@@ -291,7 +296,9 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     for (const launch of launches) if (launch) launch.setup ??= this.setup(launch, launch.places);
   }
 
-  /** Makes ready what a launch, or a series that it is the first of, needs. `steps` are bytes. */
+  /**
+   * Prepares the state for a launch or, with `series`, for all launches of a series of which this is the first. `steps`: bytes.
+   */
   private setup(
     { kernel, uniforms, x }: Dispatch,
     places: readonly Place[],
@@ -359,7 +366,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     else this.buffers.destroy();
   }
 
-  /** Awaits GPU work; a lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */
+  /** Awaits GPU work. A lost device, a refused command and disposal end the wait with a typed error, whatever the work does. */
   private async guard(work: Promise<unknown>): Promise<void> {
     let end: ((error: AimError) => void) | undefined;
     try {
@@ -370,7 +377,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       });
     } catch (error) {
       if (error instanceof AimError) throw error;
-      // Work may fail before the device reports its loss.
+      // Work may fail before the device reports its loss: wait a moment for the report.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, LOSS_MS))]);
       throw this.failure ?? new DeviceError(`WebGPU work failed: ${(error as Error).message}`, { cause: error });
     } finally {
@@ -379,12 +386,13 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     if (this.failure) throw this.failure;
   }
 
+  /** Ends all waits with an error. */
   private giveUp(error: AimError): void {
     for (const end of this.waiting) end(error);
   }
 }
 
-/** A function that encodes launches into `pass` and leaves out what is set already. */
+/** Returns a function that encodes launches into `pass` and skips redundant setPipeline and setBindGroup calls. */
 function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
   const groups: GPUBindGroup[] = [];
   let set: GPUComputePipeline | undefined;
@@ -398,22 +406,23 @@ function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
   };
 }
 
+/** A GPU's name for users. */
 export function describeAdapter(info: GPUAdapterInfo | undefined): string {
   if (!info) return 'unknown adapter';
   return info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'unnamed adapter';
 }
 
-/** Bytes to bind: whole vectors of four, which allocations are rounded to. */
+/** Bytes to bind for a tensor: rounded up to vectors of four numbers, as allocations are. */
 const bound = (t: Tensor) => Math.ceil((t.size * BYTES[t.dtype]) / 16) * 16;
 
-/** Rounded to f16, with one more number where a copy of whole words needs it. */
+/** The data rounded to f16, padded to an even length, because copies to the GPU are multiples of 4 bytes. */
 function halves(data: NumArray): Uint16Array {
   const padded = new Float32Array(data.length + (data.length % 2));
   padded.set(data);
   return floatsToHalves(padded);
 }
 
-/** Dawn's experimental subgroup matrices; no other implementation has them yet. */
+/** True if the device has Dawn's experimental subgroup matrices of the size that kernels use. Only Dawn has them so far. */
 function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boolean {
   type Config = { componentType: string; resultComponentType: string; M: number; N: number; K: number };
   const configs = (info as { subgroupMatrixConfigs?: Config[] } | undefined)?.subgroupMatrixConfigs ?? [];

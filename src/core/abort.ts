@@ -1,6 +1,6 @@
-/** Waiting that an AbortSignal can end. */
+/** Lets an AbortSignal end a wait. */
 
-/** The result of `work`, or a rejection with a signal's reason as soon as one of `signals` is aborted. */
+/** The result of `work`. Rejects with the reason of the first of `signals` that is aborted before `work` is done. */
 export function unlessAborted<T>(work: PromiseLike<T>, ...signals: (AbortSignal | undefined)[]): Promise<T> {
   return new Promise((resolve, reject) => {
     const watched = signals.filter((signal) => signal !== undefined);
@@ -10,7 +10,7 @@ export function unlessAborted<T>(work: PromiseLike<T>, ...signals: (AbortSignal 
     };
     for (const signal of watched) signal.addEventListener('abort', abort);
     if (watched.some((signal) => signal.aborted)) abort();
-    // Rejections of `work` after an abort are handled here, and ignored.
+    // A rejection of `work` after an abort is handled here, and ignored.
     work.then(
       (value) => {
         done();

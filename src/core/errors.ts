@@ -1,9 +1,9 @@
 /**
- * Every failure a user can cause or meet. All extend AimError and carry a stable `code`;
- * messages say what was wrong and end with what to do.
+ * Base class of every error that a user can cause or meet. Each has a stable `code`, and a message that says what was wrong and
+ * ends with what to do.
  */
 export class AimError extends Error {
-  // Literal names: a minifier renames classes.
+  // Names are literals, because a minifier renames classes.
   override readonly name: string = 'AimError';
   readonly code: string;
   constructor(code: string, message: string, options?: ErrorOptions) {

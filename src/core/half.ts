@@ -1,8 +1,8 @@
-/** float16 (IEEE 754 binary16) from and to float32. */
+/** Conversions between float16 (IEEE 754 binary16) and float32. */
 
 let table: Uint32Array | undefined;
 
-/** The float32 bits of each of the 65536 halves, built on first use (256 KiB). */
+/** The float32 bits of each of the 65536 float16 values, computed on first use (256 KiB). */
 function floatBits(): Uint32Array {
   if (table) return table;
   table = new Uint32Array(65536);
@@ -15,7 +15,7 @@ function floatBits(): Uint32Array {
     else if (exponent === 0) {
       if (mantissa === 0) e = 0;
       else {
-        // A subnormal half is a normal float32: shift its leading 1 into the hidden place.
+        // A subnormal half is a normal float32: shift its leading 1 into the implicit position.
         const shift = Math.clz32(mantissa) - 21;
         e = 113 - shift;
         mantissa = (mantissa << shift) & 1023;
@@ -26,7 +26,7 @@ function floatBits(): Uint32Array {
   return table;
 }
 
-/** Halves, given by their bits, as float32. Exact. */
+/** Converts float16 values, given by their bits, to float32. Exact. */
 export function halvesToFloats(halves: Uint16Array): Float32Array {
   const bits = new Uint32Array(halves.length);
   const table = floatBits();
@@ -34,7 +34,7 @@ export function halvesToFloats(halves: Uint16Array): Float32Array {
   return new Float32Array(bits.buffer);
 }
 
-/** The bits of float32 values as halves, rounded to nearest, ties to even. Values from 65520 on become infinite; NaN stays NaN. */
+/** Rounds float32 values to the bits of float16, to nearest with ties to even. 65520 and above become infinite; NaN stays NaN. */
 export function floatsToHalves(data: Float32Array): Uint16Array {
   const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
   const out = new Uint16Array(data.length);
@@ -42,23 +42,23 @@ export function floatsToHalves(data: Float32Array): Uint16Array {
   return out;
 }
 
-/** The least magnitude that becomes infinite as a half. */
+/** The smallest magnitude that float16 rounds to infinity. */
 export const HALF_OVERFLOW = 65520;
 
 function halfBits(x: number): number {
   const sign = (x >>> 16) & 0x8000;
   const a = x & 0x7fffffff;
-  // NaN keeps its upper bits but stays a NaN.
+  // NaN keeps its upper bits. The quiet bit ensures that it stays a NaN.
   if (a > 0x7f800000) return sign | 0x7e00 | ((a >>> 13) & 0x3ff);
   if (a >= 0x47800000) return sign | 0x7c00;
-  // From 2^-14 on: drop 13 bits, rounding to even; a carry into the exponent is right as it is.
+  // Normal results, from 2^-14 on: drop 13 bits, rounding to even. A carry into the exponent gives the correct result.
   if (a >= 0x38800000) return sign | ((a - 0x38000000 + 0xfff + ((a >>> 13) & 1)) >>> 13);
-  // At or below half the smallest subnormal, 2^-25, to zero (the tie is to even).
+  // Up to half of the smallest subnormal, 2^-25, the result is zero (the tie rounds to even).
   if (a <= 0x33000000) return sign;
   const shift = 126 - (a >>> 23);
   const mantissa = (a & 0x7fffff) | 0x800000;
-  const kept = mantissa >>> shift;
+  const quotient = mantissa >>> shift;
   const rest = mantissa & ((1 << shift) - 1);
   const tie = 1 << (shift - 1);
-  return sign | (kept + (rest > tie || (rest === tie && (kept & 1) === 1) ? 1 : 0));
+  return sign | (quotient + (rest > tie || (rest === tie && (quotient & 1) === 1) ? 1 : 0));
 }

@@ -1,4 +1,4 @@
-/** JSON texts as files hold them. */
+/** Parsing of JSON files. */
 
 /** The text without the byte order mark that some editors write at its beginning. */
 export const withoutBom = (text: string): string => text.replace(/^\uFEFF/, '');

@@ -1,11 +1,11 @@
 /**
- * Options that users give, described once in a table beside their interface. The table checks a given object, fills in defaults
- * and gives the command line its flags and help text.
+ * Options that users pass, each described in a table next to its interface. The table is used to check values, to fill in
+ * defaults, and to derive the flags and help texts of the command line.
  */
 import { OptionError } from './errors.js';
 
 interface Described {
-  /** What the option does, as a phrase without a full stop: for error messages and help texts. */
+  /** The effect of the option, as a phrase without a full stop. Used in error messages and help texts. */
   readonly about: string;
 }
 
@@ -14,9 +14,9 @@ interface NumberSpec extends Described {
   readonly default?: number;
   readonly min?: number;
   readonly max?: number;
-  /** `min` itself is refused. */
+  /** True if `min` itself is not allowed. */
   readonly exclusiveMin?: boolean;
-  /** `max` itself is refused. */
+  /** True if `max` itself is not allowed. */
   readonly exclusiveMax?: boolean;
 }
 
@@ -28,8 +28,8 @@ interface ChoiceSpec extends Described {
 
 interface SimpleSpec extends Described {
   /**
-   * `strings`: a list of strings. `signal`: an AbortSignal. `other`: a value whose check needs more than the value itself, such as
-   * a device or class names; the code that uses it checks it.
+   * `strings`: a list of strings. `signal`: an AbortSignal. `other`: a value that needs a check of its own, such as a device or
+   * class names; the code that uses it performs that check.
    */
   readonly type: 'string' | 'boolean' | 'function' | 'strings' | 'url' | 'signal' | 'other';
   readonly default?: unknown;
@@ -40,16 +40,16 @@ export type OptionSpec = NumberSpec | ChoiceSpec | SimpleSpec;
 /** One entry for each option of the interface `O`. */
 export type OptionTable<O extends object = Record<string, unknown>> = { readonly [K in keyof Required<O>]: OptionSpec };
 
-/** The options `O` after defaults of the table `T` are filled in. */
+/** The options `O` with the defaults of the table `T` filled in. */
 export type Filled<O extends object, T> = {
   [K in keyof O as K extends keyof T ? (T[K] extends { default: unknown } ? K : never) : never]-?: Exclude<O[K], undefined>;
 } & { [K in keyof O as K extends keyof T ? (T[K] extends { default: unknown } ? never : K) : never]: O[K] };
 
 /**
- * Checks `given` against `table` and returns it with defaults filled in. An option that is undefined counts as not given.
- * Throws OptionError for a value of the wrong type or out of range, and for an unknown name with the nearest known one.
+ * Checks `given` against `table` and returns it with defaults filled in. An undefined option counts as omitted.
+ * Throws OptionError for a value of the wrong type or out of range, and for an unknown name, with the closest known one.
  *
- * @param name of the call the options belong to, for messages: `generate`.
+ * @param name The call that the options belong to, for messages: `generate`.
  */
 export function checkOptions<O extends object, const T extends OptionTable<O>>(
   name: string,
@@ -61,7 +61,7 @@ export function checkOptions<O extends object, const T extends OptionTable<O>>(
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(table, key)) throw unknownOption(name, key, Object.keys(table));
-    // Negative zero is zero.
+    // Normalise negative zero.
     if (value !== undefined) options[key] = checkOption(key, value, table[key as keyof T] as OptionSpec) === 0 ? 0 : value;
   }
   for (const [key, spec] of Object.entries<OptionSpec>(table)) {
@@ -78,7 +78,7 @@ export function defaultsOf<const T extends Record<string, OptionSpec>>(
   return Object.fromEntries(given.map(([name, spec]) => [name, spec.default])) as never;
 }
 
-/** Checks one value and returns it. Throws OptionError naming the option, the value and what is accepted. */
+/** Checks one value and returns it. Throws OptionError with the option, the value and the accepted values. */
 export function checkOption<V>(name: string, value: V, spec: OptionSpec): V {
   if (!accepts(spec, value)) throw new OptionError(`${name} is ${shown(value)}; it must be ${accepted(spec)} (${spec.about}).`);
   return value;
@@ -100,7 +100,7 @@ function accepts(spec: OptionSpec, value: unknown): boolean {
     case 'url':
       return typeof value === 'string' || value instanceof URL;
     case 'signal':
-      // Not instanceof: the signal may come from another realm.
+      // Not instanceof, because the signal may come from another realm.
       return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
     case 'other':
       return value !== null;
@@ -109,7 +109,7 @@ function accepts(spec: OptionSpec, value: unknown): boolean {
   }
 }
 
-/** The accepted values in words: `an integer from 0 to 63`, `one of a, b`. */
+/** The accepted values as text: `an integer from 0 to 63`, `one of a, b`. */
 export function accepted(spec: OptionSpec): string {
   switch (spec.type) {
     case 'integer':
@@ -147,7 +147,7 @@ function unknownOption(name: string, key: string, known: readonly string[]): Opt
   return new OptionError(`${name}: there is no option ${JSON.stringify(key)}; ${hint}`);
 }
 
-/** The known name that `word` is probably a misspelling of; undefined when none is near. */
+/** The known name that `word` is probably a misspelling of; undefined if none is close enough. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const limit = Math.max(1, Math.floor(word.length / 3));
   let best: { name: string; distance: number } | undefined;
@@ -158,22 +158,22 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best?.name;
 }
 
-/** Insertions, deletions, substitutions and exchanges of neighbours that make b of a (optimal string alignment). */
+/** Edit distance of two words: insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 1; i <= a.length; i++) {
-    const [row, above, aboveThat] = [[i], rows[i - 1]!, rows[i - 2]];
+    const [row, above, twoAbove] = [[i], rows[i - 1]!, rows[i - 2]];
     for (let j = 1; j <= b.length; j++) {
       const least = Math.min(row[j - 1]! + 1, above[j]! + 1, above[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1));
-      const exchanged = aboveThat && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      row.push(exchanged ? Math.min(least, aboveThat[j - 2]! + 1) : least);
+      const swapped = twoAbove && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      row.push(swapped ? Math.min(least, twoAbove[j - 2]! + 1) : least);
     }
     rows.push(row);
   }
   return rows[a.length]![b.length]!;
 }
 
-/** A value as messages show it: NaN and Infinity by name, long ones cut. */
+/** A value as text for messages. NaN and Infinity keep their names; long values are cut. */
 export function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);

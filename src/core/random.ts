@@ -1,6 +1,6 @@
 /**
- * Random numbers. All come from Threefry, a function of (seed, counter) alone, so that no draw depends on another: an image on its
- * seed only, and a resumed training run draws what the stopped one would have drawn, on every backend.
+ * Random numbers. All come from Threefry, a function of (seed, counter) alone, so no draw depends on another one. An image
+ * depends only on its seed, and a resumed training run draws the same numbers as one that was never stopped, on every backend.
  */
 import { OptionError } from './errors.js';
 
@@ -27,27 +27,32 @@ export function threefry2x32(key0: number, key1: number, ctr0: number, ctr1: num
   return [x0 >>> 0, x1 >>> 0];
 }
 
-/** What the random numbers of training are for. They share no counter with each other; a seed has 53 bits, so key bits 56 to 63 are free for it. */
+/**
+ * The uses of random numbers in training. Different streams never use the same counter. A seed has 53 bits, so bits 56 to 63 of
+ * the key are free for the stream.
+ */
 const STREAMS = { order: 1, dropout: 2, image: 3 };
+/** One of the independent sequences of random numbers of a training run. */
 export type Stream = keyof typeof STREAMS;
 
-/** Two random words at the place (a, b) of a stream. */
+/** Two random 32-bit words at position (a, b) of a stream. */
 export function randomWords(seed: number, stream: Stream, a: number, b: number): [number, number] {
   return threefry2x32(seed >>> 0, Math.floor(seed / 2 ** 32) ^ (STREAMS[stream] << 24), a, b);
 }
 
-/** A uniform number in [0, 1) of 53 bits. */
+/** A uniform random number in [0, 1) with 53 bits, at position (a, b) of a stream. */
 export function uniform(seed: number, stream: Stream, a: number, b: number): number {
   const [x, y] = randomWords(seed, stream, a, b);
   return ((x >>> 5) * 2 ** 26 + (y >>> 6)) / 2 ** 53;
 }
 
-/** Numbers for cutting the image at place `slot` (below 2^24) of step `step`: up to 256 of them. */
+/** Up to 256 random numbers in [0, 1) for cropping an image: that at position `slot` (below 2^24) of the batch of step `step`. */
 export function imageRandom(seed: number, step: number, slot: number): () => number {
   let n = 0;
   return () => uniform(seed, 'image', step, n++ * 2 ** 24 + slot);
 }
 
+/** Throws OptionError unless `seed` is a whole number from 0 to 2^53 − 1. */
 export function checkSeed(seed: number): void {
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new OptionError(`seed is ${seed}; it must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`);

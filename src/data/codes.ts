@@ -1,6 +1,7 @@
 /**
- * The codes cache: a data set's images as tokens, made once by a tokenizer. A safetensors file with `codes` [n, T], `labels` [n]
- * and, where images were held out, `eval.codes` and `eval.labels`; its metadata has classes, vocabulary and the tokenizer's fingerprint.
+ * Codes files: the images of a data set as tokens, encoded once by a tokenizer. A codes file is a safetensors file with `codes`
+ * [n, T], `labels` [n] and, if images were held out, `eval.codes` and `eval.labels`. Its metadata has the class names, the size
+ * of the vocabulary and the tokenizer's fingerprint.
  */
 import { openSource } from '../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
@@ -14,21 +15,25 @@ import { pause } from '../platform/runtime.js';
 import { type ImageDataset, type ImageSplits, inParallel } from './dataset.js';
 import { Digest } from './digest.js';
 
+/** The codes of one split. */
 export interface CodesPart {
-  /** [n, T] */
+  /** [n, T], row by row. */
   codes: Uint32Array;
   /** [n] */
   labels: Uint32Array;
 }
 
+/** The content of a codes file: the training images and, in `eval`, the held-out ones. */
 export interface Codes extends CodesPart {
-  /** The held-out images, each once by its centre crop. */
+  /** Codes of the held-out images, each encoded once from its centre crop. */
   eval: CodesPart | undefined;
+  /** Class names; a label is an index into this list. */
   classes: string[];
-  /** T, per image. */
+  /** T, the number of tokens of an image. */
   tokens: number;
+  /** V, the number of different codes. */
   vocabulary: number;
-  /** Fingerprint of the tokenizer that made them. */
+  /** Fingerprint of the tokenizer that encoded the images. */
   fingerprint: string;
 }
 
@@ -36,8 +41,8 @@ const FORMAT = 'aim-codes';
 const VERSION = 1;
 
 /**
- * Fingerprint of a tokenizer: SHA-256 over one line `name [shape] SHA-256 of its float32 values` per tensor of `vqvae`, in order of
- * names, as they are on the device. Equal on every backend.
+ * The fingerprint of a tokenizer: SHA-256 over one line `name [shape] SHA-256 of its float32 values` for each tensor of `vqvae`,
+ * sorted by name, with shapes and values as on the device. It is the same on every backend.
  */
 export async function tokenizerFingerprint(handle: ModelHandle): Promise<string> {
   const model = modelOf(handle);
@@ -56,14 +61,17 @@ async function sha256(data: Uint8Array<ArrayBuffer> | Float32Array<ArrayBuffer>)
   return Array.from(digest, (b) => b.toString(16).padStart(2, '0')).join('');
 }
 
+/** Options of `tokenize`. */
 export interface TokenizeOptions {
-  /** Random crops of each training image, by `seed`; 0 (the default) is its centre crop alone. */
+  /** Number of random crops of each training image, depending on `seed`. 0 (the default) uses its centre crop only. */
   augment?: number | undefined;
+  /** Seed of the random crops. Default 0. */
   seed?: number | undefined;
-  /** Images encoded at once; changes speed and memory, never a code. */
+  /** Images to encode at once. Affects speed and memory, never a code. Default 32. */
   batchSize?: number | undefined;
-  /** Images encoded so far, unreadable ones included. */
+  /** Called with the number of images encoded so far (including unreadable ones) and in all. */
   onProgress?: ((done: number, total: number) => unknown) | undefined;
+  /** Aborts the encoding. */
   signal?: AbortSignal | undefined;
 }
 
@@ -75,22 +83,23 @@ export const TOKENIZE = {
     default: 0,
     about: 'random crops of each training image; 0 takes its centre crop alone',
   },
-  seed: { type: 'integer', min: 0, default: 0, about: 'of the random crops' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'seed of the random crops' },
   batchSize: { type: 'integer', min: 1, max: 4096, default: 32, about: 'images encoded at once; changes speed and memory only' },
   onProgress: { type: 'function', about: 'called with the number of images encoded so far and in all' },
   signal: { type: 'signal', about: 'stops the encoding' },
 } as const satisfies OptionTable<TokenizeOptions>;
 
 /**
- * Encodes every image once with the model's tokenizer. Unreadable images are left out (their data set's `skipped` names them).
- * Rows are in the order of the data set, the crops of an image following each other. Throws OptionError for images that the
- * tokenizer cannot take, IoError when none is readable; rejects with `signal.reason` when aborted.
+ * Encodes every image once with the model's tokenizer. Unreadable images are left out (`skipped` of their data set lists them).
+ * Rows are in the order of the data set, and the crops of an image follow each other. Throws OptionError for images that do not
+ * suit the tokenizer and IoError if no image is readable. Rejects with `signal.reason` when aborted.
+ *
+ * @param handle The model, an AiM of `aim-js`.
+ * @param images The images, as `openData` returns them.
+ * @param given Options.
  */
-export async function tokenize(
-  handle: ModelHandle,
-  { train, eval: held }: ImageSplits,
-  given: TokenizeOptions = {},
-): Promise<Codes> {
+export async function tokenize(handle: ModelHandle, images: ImageSplits, given: TokenizeOptions = {}): Promise<Codes> {
+  const { train, eval: heldOut } = images;
   const options = checkOptions<TokenizeOptions, typeof TOKENIZE>('tokenize', given, TOKENIZE);
   const { augment, signal } = options;
   const model = modelOf(handle);
@@ -101,12 +110,12 @@ export async function tokenize(
     throw new OptionError(
       `the images are cut to ${train.size} pixels, this tokenizer takes ${image_size}; open them with that size.`,
     );
-  const total = train.length * Math.max(1, augment) + (held?.length ?? 0);
+  const total = train.length * Math.max(1, augment) + (heldOut?.length ?? 0);
   let before = 0;
   const encode = async (data: ImageDataset, copies: number) => {
-    const part = await encodeAll(model, data, copies, options, (done) => options.onProgress?.(before + done, total));
+    const encoded = await encodeAll(model, data, copies, options, (done) => options.onProgress?.(before + done, total));
     before += data.length * Math.max(1, copies);
-    return part;
+    return encoded;
   };
   const fingerprint = await tokenizerFingerprint(handle);
   signal?.throwIfAborted();
@@ -115,18 +124,18 @@ export async function tokenize(
     const { name, reason } = train.skipped.at(-1) ?? { name: 'the last', reason: 'unreadable' };
     throw new IoError(`none of the ${train.length} images can be read (${name}: ${reason}); pass other images.`);
   }
-  const heldCodes = held && (await encode(held, 0));
+  const heldOutCodes = heldOut && (await encode(heldOut, 0));
   const result: Codes = {
     ...codes,
-    eval: heldCodes?.labels.length ? heldCodes : undefined,
+    eval: heldOutCodes?.labels.length ? heldOutCodes : undefined,
     classes: [...train.classes],
     tokens,
     vocabulary,
     fingerprint,
   };
-  const images = await train.fingerprint?.();
-  if (images !== undefined) {
-    const all = [images, await held?.fingerprint?.(), augment, augment && options.seed];
+  const ofImages = await train.fingerprint?.();
+  if (ofImages !== undefined) {
+    const all = [ofImages, await heldOut?.fingerprint?.(), augment, augment && options.seed];
     imageFingerprints.set(result, new Digest().text(all.join()).hex());
   }
   return result;
@@ -141,6 +150,7 @@ const imageFingerprints = new WeakMap<Codes, string>();
 /** The fingerprint of the images that `tokenize` made these codes from; undefined for codes from a file. */
 export const imagesOf = (codes: Codes): string | undefined => imageFingerprints.get(codes);
 
+/** Encodes `augment` random crops or the centre crop of each image. Calls `onDone` after each batch. */
 async function encodeAll(
   model: Model,
   data: ImageDataset,
@@ -154,7 +164,7 @@ async function encodeAll(
   const per = data.size * data.size * 3;
   const codes = new Uint32Array(rows * T);
   const labels = new Uint32Array(rows);
-  let kept = 0;
+  let written = 0;
   for (let at = 0; at < rows; at += batchSize) {
     const n = Math.min(batchSize, rows - at);
     const images: (Float32Array | undefined)[] = new Array(n);
@@ -169,18 +179,18 @@ async function encodeAll(
     images.forEach((image, k) => {
       if (!image) return;
       pixels.set(image, m * per);
-      labels[kept + m++] = data.label(Math.floor((at + k) / copies));
+      labels[written + m++] = data.label(Math.floor((at + k) / copies));
     });
     const shape = [m, data.size, data.size, 3] as const;
-    codes.set(await model.encodePixels(pixels.subarray(0, m * per), shape, signal), kept * T);
-    kept += m;
+    codes.set(await model.encodePixels(pixels.subarray(0, m * per), shape, signal), written * T);
+    written += m;
     await onDone(at + n);
     await pause();
   }
-  return { codes: codes.slice(0, kept * T), labels: labels.slice(0, kept) };
+  return { codes: codes.slice(0, written * T), labels: labels.slice(0, written) };
 }
 
-/** The file, as chunks for writeAtomic. Codes take 1, 2 or 4 bytes each, as the vocabulary needs. */
+/** Encodes a codes file as chunks for writeAtomic. Codes take 1, 2 or 4 bytes each, depending on the vocabulary. */
 export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, undefined> {
   const { tokens, vocabulary, classes, fingerprint } = codes;
   const tensors = (prefix: string, { codes, labels }: CodesPart): TensorData[] => {
@@ -206,14 +216,20 @@ export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, unde
   });
 }
 
-/** True if a safetensors header is that of a codes file. */
+/** True for the safetensors header of a codes file. */
 export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
 
-/** Reads and checks a codes file: path, URL, File or bytes. Throws CheckpointError naming what does not fit. */
+/**
+ * Reads and checks a codes file. Throws CheckpointError with what is wrong.
+ *
+ * @param source A path, URL or File, or the bytes of the file.
+ * @param options `signal` aborts the reading.
+ */
 export async function readCodes(
   source: string | URL | Blob | Uint8Array | ArrayBuffer,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  options: { signal?: AbortSignal | undefined } = {},
 ): Promise<Codes> {
+  const { signal } = options;
   const file = await openSource(source, { signal });
   try {
     const header = await parseHeader(file, { signal });
@@ -231,25 +247,25 @@ export async function readCodes(
     const fingerprint = meta('tokenizer');
     if (!classes) throw bad('does not name its classes');
     if (!/^[0-9a-f]{64}$/.test(fingerprint)) throw bad('has no fingerprint of its tokenizer');
-    const part = async (prefix: string): Promise<CodesPart> => ({
+    const split = async (prefix: string): Promise<CodesPart> => ({
       codes: await readIndices(file, header, `${prefix}codes`, [Number.NaN, tokens], vocabulary, bad),
       labels: await readIndices(file, header, `${prefix}labels`, [Number.NaN], classes.length, bad),
     });
-    const train = await part('');
-    const held = header.tensors.has('eval.codes') ? await part('eval.') : undefined;
-    for (const [name, { codes, labels }] of Object.entries({ images: train, 'held-out images': held ?? train })) {
+    const train = await split('');
+    const heldOut = header.tensors.has('eval.codes') ? await split('eval.') : undefined;
+    for (const [name, { codes, labels }] of Object.entries({ images: train, 'held-out images': heldOut ?? train })) {
       if (codes.length !== labels.length * tokens)
         throw bad(`has codes of ${codes.length / tokens} ${name} and labels of ${labels.length}`);
       if (labels.length === 0) throw bad(`has no ${name}`);
     }
     await file.finish?.();
-    return { ...train, eval: held, classes, tokens, vocabulary, fingerprint };
+    return { ...train, eval: heldOut, classes, tokens, vocabulary, fingerprint };
   } finally {
     await file.close();
   }
 }
 
-/** Integers in [0, limit) of a tensor whose shape is `shape`, NaN standing for any size. */
+/** Reads a tensor of integers in [0, limit) with the given shape, in which NaN stands for any size. */
 async function readIndices(
   file: ByteSource,
   header: SafetensorsHeader,
@@ -279,7 +295,7 @@ function parseNames(text: string): string[] | undefined {
   }
 }
 
-/** Throws CheckpointError unless `codes` were made by this model's tokenizer and the model has room for their classes. */
+/** Throws CheckpointError unless this model's tokenizer made `codes` and the model has at least as many classes. */
 export async function checkCodes(handle: ModelHandle, codes: Codes, name = 'the codes file'): Promise<void> {
   const { num_tokens, num_classes, vocab_size } = modelOf(handle).config;
   const again = 'make it again with `aim tokenize DATA --tokenizer MODEL`, or train on the tokenizer that made it';

@@ -1,38 +1,42 @@
-/** The seam between images and what trains on them. */
+/** The interface between image data and its users: training, tokenizing and evaluation. */
 import { IoError, OptionError } from '../core/errors.js';
 
-/** How an image is cut: at random from numbers in [0, 1), or the same each time. */
+/** How an image is cropped: 'train' at random, using numbers in [0, 1) from `random`; 'eval' always the same. */
 export type ImageMode = { kind: 'train'; random: () => number } | { kind: 'eval' };
 
+/** A list of labelled images of one size, which are read when they are needed. */
 export interface ImageDataset {
-  /** Class names; a label is an index in them. */
+  /** Class names. A label is an index into this list. */
   readonly classes: readonly string[];
+  /** Number of images. */
   readonly length: number;
-  /** Side of the images in pixels. */
+  /** Side of an image in pixels. */
   readonly size: number;
-  /** True where 'train' differs from 'eval'. */
+  /** True if the mode 'train' differs from 'eval'. */
   readonly augments: boolean;
-  /** Files that could not be used so far. It grows, as images are read only when they are asked for. */
+  /** Files found unusable so far. The list grows while images are read. */
   readonly skipped: readonly { name: string; reason: string }[];
+  /** The class number of image i. */
   label(i: number): number;
   /** Text that differs for other images, by which a run of training recognises its data. Without it only classes and counts are compared. */
   fingerprint?(): string | Promise<string>;
-  /** Image i as [size, size, 3] in [-1, 1]; undefined if it is unreadable, and then `skipped` has its name. */
+  /** Image i as [size, size, 3] in [-1, 1]. Returns undefined if it is unreadable, and adds the reason to `skipped`. */
   tryImage(i: number, mode: ImageMode): Promise<Float32Array | undefined>;
   /**
-   * Image i, or in place of an unreadable one the next readable image of its class, else of the data set: the same each
-   * time, so a damaged file never ends a training. Throws IoError when none is readable.
+   * Image i as [size, size, 3] in [-1, 1]. An unreadable image is replaced by the next readable one of its class or, if there is
+   * none, of the data set. The replacement is always the same, so a damaged file does not end a training run. Throws IoError if
+   * no image is readable.
    */
   image(i: number, mode: ImageMode): Promise<Float32Array>;
 }
 
-/** Images for training and, unless there are none, for evaluation. */
+/** Images for training and images for evaluation, if there are any. */
 export interface ImageSplits {
   train: ImageDataset;
   eval: ImageDataset | undefined;
 }
 
-/** `image` for a data set that has `tryImage`. */
+/** Implements `image` for a data set that has `tryImage`. */
 export async function imageOrNext(data: Omit<ImageDataset, 'image'>, i: number, mode: ImageMode): Promise<Float32Array> {
   const { length } = data;
   const first = await data.tryImage(i, mode);
@@ -49,10 +53,10 @@ export async function imageOrNext(data: Omit<ImageDataset, 'image'>, i: number, 
   throw new IoError(`none of the ${length} images can be read (${name}: ${reason}); pass other images.`);
 }
 
-/** Files read and decoded at the same time, where the runtime can. */
+/** Number of files that are read and decoded at the same time. */
 const PARALLEL = 16;
 
-/** fn(0) … fn(count − 1), some at a time. Rejects with `signal.reason` when aborted. */
+/** Calls fn(0), …, fn(count − 1), up to 16 at a time. Rejects with `signal.reason` when aborted. */
 export async function inParallel(
   count: number,
   fn: (i: number) => Promise<void>,
@@ -64,7 +68,7 @@ export async function inParallel(
   }
 }
 
-/** Images `index` as one batch [n, size, size, 3]; `mode(k)` is that of the k-th. Rejects with `signal.reason` when aborted. */
+/** The images with these indices as one batch [n, size, size, 3]. `mode(k)` applies to the k-th. Rejects with `signal.reason`. */
 export async function imageBatch(
   data: ImageDataset,
   index: ArrayLike<number>,
@@ -78,8 +82,8 @@ export async function imageBatch(
 }
 
 /**
- * Which of the items are held out for evaluation: of each class the round(share·n) with the smallest `key`, at least one
- * where there are two, and never all. Stable: a new image moves at most one other.
+ * Selects the items to hold out for evaluation (1 in the result): of n items of a class, those round(share·n) with the smallest
+ * `key`, but at least one if there are two, and never all. A new image changes the selection of at most one other image.
  */
 export function heldOut(labels: ArrayLike<number>, share: number, key: (i: number) => number): Uint8Array {
   if (!(share >= 0 && share < 1))
@@ -100,7 +104,7 @@ export function heldOut(labels: ArrayLike<number>, share: number, key: (i: numbe
   return out;
 }
 
-/** `120 images of 3 classes (cat, dog, owl)`; for a single class it adds that every image has the same label. */
+/** For example `120 images of 3 classes (cat, dog, owl)`. For a single class it adds what that means. */
 export function describeImages({ classes, length }: ImageDataset): string {
   const images = `${length} ${length === 1 ? 'image' : 'images'}`;
   if (classes.length === 1) return `${images} of 1 class (${classes[0]}), so every image has the same label`;
@@ -108,6 +112,7 @@ export function describeImages({ classes, length }: ImageDataset): string {
   return `${images} of ${classes.length} classes (${shown})`;
 }
 
+/** Throws OptionError unless `size` is a whole number from 1 to 4096. */
 export function checkSize(size: number): void {
   if (!Number.isInteger(size) || size < 1 || size > 4096)
     throw new OptionError(`size is ${size}; it must be a whole number of pixels from 1 to 4096.`);

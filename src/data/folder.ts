@@ -1,24 +1,25 @@
-/** A folder to read data from: on disk (Node, Deno) or the Files of one chosen or dropped in a browser. */
+/** Folders to read data from: on disk (Node, Deno), or as Files that a user chose or dropped in a browser. */
 import { IoError, OptionError } from '../core/errors.js';
 import { type ByteSource, blobSource } from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
 import { isDirectory, listEntries, modules } from '../platform/files.js';
 
+/** A folder that can be listed and read. */
 export interface Folder {
-  /** For messages. */
+  /** Path or name, for messages. */
   readonly name: string;
-  /** What is in it, or in the sub-folder `path`, sorted by name; hidden names are left out. */
+  /** The entries of the folder, or of its sub-folder `path`, sorted by name. Hidden names are left out. */
   list(path?: string): Promise<{ name: string; folder: boolean }[]>;
-  /** A file by its path inside, '/' between folders. */
+  /** Opens the file at a path relative to the folder, with '/' as separator. Throws IoError if it does not exist. */
   open(path: string): Promise<ByteSource>;
   /** Bytes of a file, 0 if they are not known. */
   size(path: string): Promise<number>;
 }
 
-/** A path, or File objects with webkitRelativePath (the first part of which is the folder itself). */
+/** A path, or File objects with webkitRelativePath, whose first component is the folder itself. */
 export type FolderSource = string | Iterable<File>;
 
-/** Throws IoError if there is no such folder, OptionError for what is no source. */
+/** Opens a folder. Throws IoError if it does not exist, OptionError for a value of another kind. */
 export async function openFolderSource(source: FolderSource): Promise<Folder> {
   if (typeof source === 'string') {
     if (!(await isDirectory(source))) throw new IoError(`there is no folder ${source}; pass the path of one with images.`);
@@ -28,9 +29,10 @@ export async function openFolderSource(source: FolderSource): Promise<Folder> {
   throw new OptionError('this is no data: pass the path of a folder, or the File objects of one.');
 }
 
-/** Names that systems leave in folders. */
+/** True for hidden files and for files that operating systems create in folders. */
 const hidden = (name: string) => name.startsWith('.') || name === '__MACOSX' || name === 'Thumbs.db' || name === 'desktop.ini';
 
+/** A folder on disk. */
 export function diskFolder(path: string): Folder {
   const root = path.replace(/[/\\]+$/, '') || path;
   return {
@@ -47,7 +49,7 @@ export function diskFolder(path: string): Folder {
   };
 }
 
-/** The folder in which `webkitRelativePath` places the files; files without such a path lie directly in it. */
+/** The folder whose files are in the list, by their `webkitRelativePath`. Files without one are directly in the folder. */
 export function fileFolder(list: readonly File[]): Folder {
   const wrong = list.find((f) => !(f instanceof Blob) || typeof f.name !== 'string');
   if (wrong !== undefined)
@@ -75,7 +77,7 @@ export function fileFolder(list: readonly File[]): Folder {
   };
 }
 
-/** A whole file of the folder. */
+/** Reads a whole file of a folder. Throws IoError. */
 export async function readFile(folder: Folder, path: string): Promise<Uint8Array> {
   const source = await folder.open(path);
   try {

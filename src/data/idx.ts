@@ -1,16 +1,19 @@
-/** IDX files (yann.lecun.com/exdb/mnist): big-endian magic 0x0000_08_rank (unsigned bytes), sizes, then the bytes. */
+/**
+ * Reads IDX files (yann.lecun.com/exdb/mnist): a big-endian magic number 0x0000_08_rank (unsigned bytes), the sizes, the bytes.
+ */
 import { IoError, OptionError } from '../core/errors.js';
 import { inflated, joined } from '../io/inflate.js';
 import { checkSize, type ImageDataset, type ImageSplits } from './dataset.js';
 import { Digest } from './digest.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 
+/** The content of an IDX file, in row-major order. */
 export interface IdxArray {
   shape: number[];
   data: Uint8Array;
 }
 
-/** Parses an IDX file of unsigned bytes. Throws IoError naming the file when the magic or the sizes do not fit. */
+/** Parses an IDX file of unsigned bytes. Throws IoError with the file's name if its magic number or sizes are wrong. */
 export function parseIdx(bytes: Uint8Array, name: string, rank: number): IdxArray {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const magic = bytes.length >= 4 ? view.getUint32(0) : 0;
@@ -24,14 +27,14 @@ export function parseIdx(bytes: Uint8Array, name: string, rank: number): IdxArra
   const size = shape.reduce((a, b) => a * b, 1);
   if (bytes.length !== head + size)
     throw new IoError(
-      `${name}: its header tells of ${shape.join('×')} = ${size} bytes, the file holds ${
+      `${name}: its header promises ${shape.join('×')} = ${size} bytes, the file holds ${
         bytes.length > head + size ? 'more' : Math.max(0, bytes.length - head)
       }; it is cut or damaged: download it again.`,
     );
   return { shape, data: bytes.subarray(head) };
 }
 
-/** Reads NAME or NAME.gz in `folder`. Throws IoError when there is neither, or like parseIdx. */
+/** Reads NAME or NAME.gz in `folder`. Throws IoError if there is neither, and like parseIdx. */
 export async function readIdx(folder: Folder | string, name: string, rank: number): Promise<IdxArray> {
   const from = typeof folder === 'string' ? diskFolder(folder) : folder;
   const names = new Set((await from.list()).map((e) => e.name));
@@ -42,10 +45,10 @@ export async function readIdx(folder: Folder | string, name: string, rank: numbe
   return parseIdx(await gunzip(await readFile(from, `${name}.gz`), `${shown}.gz`, rank), `${shown}.gz`, rank);
 }
 
-/** More than any data set in this format, and less than an array can hold. */
+/** A limit above every data set in this format, and below the largest size of an array. */
 const MAX_BYTES = 2 ** 32;
 
-/** Inflates at most one byte more than the header asks for, which parseIdx then refuses. */
+/** Inflates at most one byte more than the header asks for. parseIdx refuses a file with that extra byte. */
 async function gunzip(bytes: Uint8Array, name: string, rank: number): Promise<Uint8Array> {
   const head = 4 + 4 * rank;
   const pieces: Uint8Array[] = [];
@@ -58,7 +61,7 @@ async function gunzip(bytes: Uint8Array, name: string, rank: number): Promise<Ui
       if (wanted === undefined && have >= head) {
         const start = joined(pieces, head);
         const view = new DataView(start.buffer);
-        // With another magic number parseIdx needs the header alone.
+        // If the magic number is wrong, parseIdx needs only the header.
         const sizes = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
         wanted = view.getUint32(0) === 0x0800 + rank ? head + sizes.reduce((a, b) => a * b, 1) : head;
         if (wanted > MAX_BYTES)
@@ -74,7 +77,7 @@ async function gunzip(bytes: Uint8Array, name: string, rank: number): Promise<Ui
   return joined(pieces, Math.min(have, wanted === undefined ? have : wanted + 1));
 }
 
-/** Grey images [n, h, w] as RGB floats in [-1, 1], padded with black to size × size. */
+/** Converts the grey images [n, h, w] at these indices to RGB floats in [-1, 1], padded with black to size × size. */
 export function greyToRgb({ shape, data }: IdxArray, index: readonly number[], size: number): Float32Array {
   const [n, h, w] = shape as [number, number, number];
   const [top, left] = [(size - h) >> 1, (size - w) >> 1];
@@ -98,16 +101,18 @@ export function greyToRgb({ shape, data }: IdxArray, index: readonly number[], s
 export type IdxSplit = 'train' | 'test';
 const PREFIX = { train: 'train', test: 't10k' };
 
+/** Options of `openIdx`. */
 export interface IdxOptions {
-  /** Side of the images as the tokenizer takes them; smaller ones are padded with black. */
+  /** Side of the images that the tokenizer takes. Smaller images are padded with black. */
   size: number;
-  /** Names of the classes; their numbers unless given. */
+  /** Class names. Default: the class numbers. */
   classes?: readonly string[] | undefined;
 }
 
 /**
- * Fashion-MNIST-style files: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, or each with .gz. Images are used whole:
- * train and eval are alike. Throws IoError naming the file that is missing, damaged or does not fit its partner.
+ * Opens files like those of Fashion-MNIST: {train,t10k}-images-idx3-ubyte and -labels-idx1-ubyte, each also as .gz. Images are
+ * not cropped, so the modes 'train' and 'eval' give the same image. Throws IoError with the file that is missing, damaged or does
+ * not match the other one.
  */
 export async function openIdx(
   source: FolderSource | Folder,
@@ -142,7 +147,7 @@ export async function openIdx(
   };
 }
 
-/** Both splits; `eval` is missing where the folder has no t10k files. Throws like openIdx. */
+/** Opens both splits. `eval` is undefined if the folder has no t10k files. Throws like openIdx. */
 export async function openIdxSplits(source: FolderSource | Folder, options: IdxOptions): Promise<ImageSplits> {
   const folder = await folderOf(source);
   return {
@@ -151,14 +156,14 @@ export async function openIdxSplits(source: FolderSource | Folder, options: IdxO
   };
 }
 
-/** True if the folder has the images of a split, or of any. */
+/** True if the folder has the images of the given split or, without one, of any split. */
 export async function hasIdx(folder: Folder, split?: IdxSplit): Promise<boolean> {
   const prefixes = split ? [PREFIX[split]] : Object.values(PREFIX);
   const names = (await folder.list()).map((e) => e.name);
   return names.some((name) => prefixes.some((p) => name === `${p}-images-idx3-ubyte` || name === `${p}-images-idx3-ubyte.gz`));
 }
 
-/** '0' to the largest label of any split, so that both splits have the same classes. */
+/** The names '0' to that of the largest label in any split, so that both splits have the same classes. */
 async function idxClasses(folder: Folder): Promise<string[]> {
   let most = 0;
   for (const split of ['train', 'test'] as const) {

@@ -1,7 +1,7 @@
 /**
- * A folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to
- * 1.125 × size. Training crops at random (and mirrors half of the images if asked to), evaluation crops the centre (arXiv
- * 2408.12245, section 4.1).
+ * Reads a folder with one sub-folder of images per class, in any format of the table in io/images. The shorter side is resized to
+ * 1.125 × size. Training crops at random (and mirrors half of the images, if asked to); evaluation crops the centre
+ * (arXiv 2408.12245, section 4.1).
  */
 import { IoError, OptionError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
@@ -12,17 +12,18 @@ import { Digest } from './digest.js';
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
 import { cropSquare, resizeShorter } from './resize.js';
 
+/** How images of a folder are read. */
 export interface ImageFolderOptions extends DecodeOptions {
-  /** Side of the images as the tokenizer takes them. */
+  /** Side of the images that the tokenizer takes, in pixels. */
   size: number;
-  /** Mirror half of the training images. Default false. */
+  /** True to mirror half of the training images. Default false. */
   flip?: boolean | undefined;
   /**
    * Share of each class held out for evaluation, chosen by file name. Default 0.05; 0 is none. Not for a folder with `train` and
    * `val`, which holds out what is in `val`.
    */
   holdout?: number | undefined;
-  /** Sub-folders that are no classes, by name: that of a run of training beside them, for instance. */
+  /** Names of sub-folders that are not classes, for example that of a training run. */
   exclude?: readonly string[] | undefined;
 }
 
@@ -48,7 +49,7 @@ export const IMAGE_FOLDER = {
   },
 } as const satisfies OptionTable<ImageFolderOptions>;
 
-/** Bytes of resized images that are cached. The first ones stay: orders are random, so none is worth more than another. */
+/** Bytes of resized images to cache. Nothing is evicted: images are read in random order, so all are equally useful. */
 const CACHE_BYTES = 256 * 2 ** 20;
 
 interface Item {
@@ -56,13 +57,13 @@ interface Item {
   label: number;
 }
 
-/** True for a file whose name ends like a format's that this runtime reads. */
+/** True for a file whose extension belongs to a format that this runtime reads. */
 function isImage(name: string): boolean {
   const format = formatOfName(name);
   return format !== undefined && !format.unavailable?.();
 }
 
-/** True for the folder that `aim train` makes, which often lies beside the images. */
+/** True for a folder that `aim train` created, which is often next to the images. */
 const isRun = (entries: readonly { name: string }[]) => entries.some(({ name }) => name === 'latest' || name === 'run.json');
 
 /** Names of a folder with held-out images beside one named `train`. The first of them that exists is used. */
@@ -154,6 +155,7 @@ async function scan(
   return { items, classes };
 }
 
+/** The data set of some images of a folder. */
 function imageSet(
   store: Store,
   items: readonly Item[],
@@ -175,14 +177,14 @@ function imageSet(
   return { ...data, image: (i, mode) => imageOrNext(data, i, mode) };
 }
 
-/** Always draws three numbers, so that what follows does not depend on the image. */
+/** Crops an image. Always draws three random numbers in the mode 'train', so that later draws do not depend on the image. */
 function cut(image: RgbImage, size: number, flip: boolean, mode: ImageMode): Float32Array {
   const [x, y, mirror] = mode.kind === 'train' ? [mode.random(), mode.random(), mode.random()] : [0.5, 0.5, 1];
   const place = (u: number, room: number) => Math.min(room, Math.floor(u * (room + 1)));
   return cropSquare(image, size, place(x, image.width - size), place(y, image.height - size), flip && mirror < 0.5);
 }
 
-/** Decoded and resized images by path: the first 256 MiB of them stay in memory, the others are read again. */
+/** Decoded and resized images by path. The first 256 MiB stay in memory; the others are read again each time. */
 class Store {
   private readonly cached = new Map<string, RgbImage>();
   private readonly unreadable = new Set<string>();
@@ -208,7 +210,7 @@ class Store {
     return digest.hex();
   }
 
-  /** undefined for an unreadable image, which is listed in `skipped` the first time. */
+  /** The image at a path. Returns undefined if it is unreadable, and lists it in `skipped` the first time. */
   async get(path: string): Promise<RgbImage | undefined> {
     if (this.unreadable.has(path)) return undefined;
     const cached = this.cached.get(path);
@@ -221,7 +223,7 @@ class Store {
       }
       return image;
     } catch (error) {
-      // Other errors, such as a lack of memory, are not the file's fault.
+      // Other errors, such as a lack of memory, do not mean that the file is bad.
       if (!(error instanceof IoError)) throw error;
       if (!this.unreadable.has(path)) this.skipped.push({ name: path, reason: error.message });
       this.unreadable.add(path);
@@ -230,7 +232,7 @@ class Store {
   }
 }
 
-/** FNV-1a of a path, mixed so that similar names do not stay neighbours. */
+/** FNV-1a hash of a path, with additional mixing so that similar names get different values. */
 function hash(path: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < path.length; i++) h = Math.imul(h ^ path.charCodeAt(i), 0x01000193);

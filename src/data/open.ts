@@ -1,4 +1,4 @@
-/** Finds out what kind of data a path or a list of Files is, and opens it. */
+/** Opens data of any supported kind, which it recognises by content. */
 import { IoError, OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import { formatOfName, readableFormats } from '../io/images/index.js';
@@ -9,9 +9,11 @@ import { type FolderSource, openFolderSource } from './folder.js';
 import { hasIdx, openIdxSplits } from './idx.js';
 import { IMAGE_FOLDER, type ImageFolderOptions, openFolder } from './image_folder.js';
 
+/** Options of `openData`. */
 export interface DataOptions extends ImageFolderOptions {
-  /** IDX files alone: names of the classes, which a folder of class folders has by itself. */
+  /** Class names, for IDX files only. Class folders are named by themselves. */
   classes?: readonly string[] | undefined;
+  /** Aborts the opening. */
   signal?: AbortSignal | undefined;
 }
 
@@ -21,6 +23,7 @@ export const DATA = {
   signal: { type: 'signal', about: 'stops the opening' },
 } as const satisfies OptionTable<DataOptions>;
 
+/** Opened data: images in two splits, or codes. */
 export type Data = ({ kind: 'idx' | 'folder' } & ImageSplits) | { kind: 'codes'; codes: Codes };
 
 const kinds = () =>
@@ -28,8 +31,8 @@ const kinds = () =>
   'per class (or with these in its folders train and val), or a codes .safetensors file of `aim tokenize`';
 
 /**
- * Opens data by what it is: the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes
- * file. Throws IoError for what is none of these, and like the opener of each kind.
+ * Opens data. The source is the path of a folder or codes file (Node, Deno), or the File objects of a folder or of a codes file.
+ * Throws IoError if it is none of these, and like the function that opens the kind of data.
  */
 export async function openData(source: FolderSource, given: DataOptions): Promise<Data> {
   const { classes, signal, ...options } = checkOptions<DataOptions, typeof DATA>('openData', given, DATA);

@@ -1,11 +1,11 @@
 /**
- * Resizing and cropping RGB bytes. Each pixel is a triangle-weighted mean of the source under it: linear interpolation when
- * enlarging, and with the triangle widened by the ratio when shrinking, so that nothing aliases (Pillow's BILINEAR).
+ * Resizes and crops images of RGB bytes. An output pixel is a mean of source pixels with triangular weights: linear interpolation
+ * when enlarging; when shrinking, the triangle is widened by the ratio to prevent aliasing, like Pillow's BILINEAR.
  */
 import { IoError } from '../core/errors.js';
 import type { RgbImage } from '../io/images/index.js';
 
-/** For each output position: the first source position and its weights, which sum to 1. */
+/** For each output position: the first source position and the weights, whose sum is 1. */
 function taps(from: number, to: number): { first: number; weights: Float64Array }[] {
   const ratio = from / to;
   const reach = Math.max(1, ratio);
@@ -21,7 +21,7 @@ function taps(from: number, to: number): { first: number; weights: Float64Array 
   });
 }
 
-/** The image at width × height. */
+/** Resizes an image to width × height. */
 export function resize(image: RgbImage, width: number, height: number): RgbImage {
   const { width: w, height: h, data } = image;
   if (w === width && h === height) return image;
@@ -41,25 +41,25 @@ export function resize(image: RgbImage, width: number, height: number): RgbImage
       wide[o + 2] = b;
     }
   }
-  const line = width * 3;
-  const out = new Uint8Array(height * line);
-  const sum = new Float64Array(line);
+  const rowSize = width * 3;
+  const out = new Uint8Array(height * rowSize);
+  const sum = new Float64Array(rowSize);
   for (const [y, { first, weights }] of taps(h, height).entries()) {
     sum.fill(0.5);
     weights.forEach((weight, k) => {
-      const at = (first + k) * line;
-      for (let i = 0; i < line; i++) sum[i]! += weight * wide[at + i]!;
+      const at = (first + k) * rowSize;
+      for (let i = 0; i < rowSize; i++) sum[i]! += weight * wide[at + i]!;
     });
-    // Truncation of what has 0.5 added: rounding. Weights are positive, so 0..255 is kept.
-    for (let i = 0; i < line; i++) out[y * line + i] = sum[i]!;
+    // The sums started at 0.5, so truncation rounds. Weights are positive, so values stay within 0..255.
+    for (let i = 0; i < rowSize; i++) out[y * rowSize + i] = sum[i]!;
   }
   return { width, height, data: out };
 }
 
-/** A side more than this many times the other leaves nothing worth cropping, and could fill the memory once enlarged. */
+/** Largest ratio of the sides. Longer images have no useful square crop, and could fill the memory when enlarged. */
 const MAX_RATIO = 16;
 
-/** Resized so that the shorter side is `side`. Throws IoError for an extremely long image. */
+/** Resizes an image so that its shorter side is `side`. Throws IoError if the image is too long. */
 export function resizeShorter(image: RgbImage, side: number, name: string): RgbImage {
   const { width, height } = image;
   const [short, long] = [Math.min(width, height), Math.max(width, height)];
@@ -69,7 +69,7 @@ export function resizeShorter(image: RgbImage, side: number, name: string): RgbI
   return width < height ? resize(image, side, other) : resize(image, other, side);
 }
 
-/** The square of `size` at (left, top) as floats [size, size, 3] in [-1, 1], mirrored if `flip`. */
+/** Crops the square of `size` at (left, top) to floats [size, size, 3] in [-1, 1]. Mirrors it if `flip` is true. */
 export function cropSquare(image: RgbImage, size: number, left: number, top: number, flip: boolean): Float32Array {
   const { width, data } = image;
   const out = new Float32Array(size * size * 3);

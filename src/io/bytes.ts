@@ -1,4 +1,4 @@
-/** Random access to bytes, the same for bytes in memory, in a Blob, in a file and behind a URL. */
+/** Byte sources: random access to bytes in memory, in a Blob, in a file or behind a URL, through one interface. */
 
 import { IoError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
@@ -6,58 +6,63 @@ import type { Progress } from '../core/progress.js';
 
 /** Bytes that can be read at any offset. */
 export interface ByteSource {
-  /** The path, URL or file name, for messages. */
+  /** Path, URL or file name, for messages. */
   readonly name: string;
-  /** Total bytes; Infinity where a server does not report the size. */
+  /** Number of bytes; Infinity if a server does not report the size. */
   readonly size: number;
   /**
-   * Exactly `length` bytes from `offset`. The result may be a view of shared memory: do not write to it.
-   * Throws IoError beyond the end or if the source fails; rejects with `signal.reason` once aborted.
+   * Returns exactly `length` bytes from `offset` on. The result may be a view of shared memory: do not write to it.
+   * Throws IoError beyond the end or if the source fails. Rejects with `signal.reason` once aborted.
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
   /**
-   * Call this after everything needed was read and found good. It reads the bytes that are still missing for the checksum or
-   * for the cache, and marks the cached copy as complete. Throws IoError if the SHA-256 is not the expected one.
+   * Call this after reading and checking everything that is needed. It reads the remaining bytes that the checksum or the cache
+   * needs and marks the cached copy as complete. Throws IoError if the SHA-256 differs from the expected one.
    */
   finish?(): Promise<void>;
-  /** Closes the connection and frees buffers; the next read opens them again. */
+  /** Closes the connection and frees buffers. The next read opens them again. */
   rest?(): Promise<void>;
-  /** Frees the file handle or connection. Safe to call twice. */
+  /** Frees the file handle or connection. May be called twice. */
   close(): Promise<void>;
 }
 
-/** How files are fetched from URLs and hubs, and whether they are cached. */
+/** How files are downloaded from URLs and hubs, and whether they are cached. */
 export interface RemoteOptions {
-  /** False: downloads are not stored and the cache is not read. Default true. */
+  /** False to neither store downloads nor read the cache. Default true. */
   cache?: boolean | undefined;
-  /** Folder of the cache (Node, Deno). Default: the environment's AIM_CACHE, else `aim-js` in the user's cache folder. */
+  /** Folder of the cache (Node, Deno). Default: the environment variable AIM_CACHE, else `aim-js` in the user's cache folder. */
   cacheDir?: string | undefined;
-  /** Server of repository ids. Default: the environment's HF_ENDPOINT (Node, Deno), else https://huggingface.co. */
+  /** Server of repository ids. Default: the environment variable HF_ENDPOINT (Node, Deno), else https://huggingface.co. */
   endpoint?: string | undefined;
   /** Branch, tag or commit of a repository id. Default 'main'. */
   revision?: string | undefined;
   /**
-   * Sent as `Authorization: Bearer` to the server of the URL or id, never to a server that it redirects to. Default for ids:
-   * the environment's HF_TOKEN (Node, Deno). Throws OptionError if it has blanks, line breaks or characters beyond ASCII inside.
+   * Sent as `Authorization: Bearer` to the server of the URL or id, but never to a server that it redirects to. Default for ids:
+   * the environment variable HF_TOKEN (Node, Deno). Throws OptionError if it contains blanks, line breaks or non-ASCII
+   * characters.
    */
   token?: string | undefined;
   /**
-   * The SHA-256 of the weights (64 hexadecimal digits), or of each file by its name; cached copies are verified by it, too.
-   * Default for downloads: what the hub reports (X-Linked-Etag), else `sha256` in the front matter of the README.md beside
-   * the weights.
+   * The SHA-256 of the weights (64 hexadecimal digits), or of each file by its name. Cached copies are verified too.
+   * Default for downloads: the value that the hub reports (X-Linked-Etag), else `sha256` in the front matter of the README.md
+   * next to the weights.
    */
   sha256?: string | Readonly<Record<string, string>> | undefined;
-  /** Called with problems that do not stop loading, for instance a full disk under the cache. Default: console.warn. */
+  /** Called with problems that do not stop loading, for example a full disk under the cache. Default: console.warn. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
+/** Options for reading a source, which may be remote. */
 export interface SourceOptions extends RemoteOptions {
-  /** Called with the bytes of weights read so far; `total` is undefined where a server does not report the size. */
+  /** Called with the number of bytes of weights read so far. `total` is undefined if a server does not report the size. */
   onProgress?: ((progress: Progress) => void) | undefined;
+  /** Aborts the reading. */
   signal?: AbortSignal | undefined;
 }
 
-/** What `Object.prototype.toString` calls a value: unlike instanceof it also knows objects of other realms (Jest, iframes). */
+/**
+ * The tag of a value from `Object.prototype.toString`. Unlike instanceof it works for objects of other realms (Jest, iframes).
+ */
 const tagOf = (value: unknown) => Object.prototype.toString.call(value).slice(8, -1);
 
 /** True for a Uint8Array (Node's Buffer is one) or an ArrayBuffer of any realm. */
@@ -82,7 +87,7 @@ export const SOURCE = {
   signal: { type: 'signal', about: 'stops the loading' },
 } as const satisfies OptionTable<SourceOptions>;
 
-/** A source over bytes in memory; nothing is copied. */
+/** A source of bytes in memory. Nothing is copied. */
 export function bytesSource(data: Uint8Array | ArrayBuffer, name = 'the bytes given'): ByteSource {
   const bytes = ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
   const size = bytes.byteLength;
@@ -98,7 +103,7 @@ export function bytesSource(data: Uint8Array | ArrayBuffer, name = 'the bytes gi
   };
 }
 
-/** A source over a Blob or File; each read takes only its own slice into memory. */
+/** A source of a Blob or File. Each read brings only its own slice into memory. */
 export function blobSource(blob: Blob, name = (blob as Partial<File>).name || 'the Blob given'): ByteSource {
   const { size } = blob;
   return {
@@ -122,7 +127,7 @@ export function blobSource(blob: Blob, name = (blob as Partial<File>).name || 't
   };
 }
 
-/** Wraps a source so that every read reports its end to `onProgress`, as phase `load`. */
+/** Wraps a source so that every read reports to `onProgress` how far it reaches, in the phase `load`. */
 export function reporting(source: ByteSource, onProgress: SourceOptions['onProgress']): ByteSource {
   if (!onProgress) return source;
   let loaded = 0;
@@ -136,7 +141,7 @@ export function reporting(source: ByteSource, onProgress: SourceOptions['onProgr
   });
 }
 
-/** The same source with another `read`. */
+/** A copy of a source with another `read`. */
 export function withRead(source: ByteSource, read: ByteSource['read']): ByteSource {
   return {
     name: source.name,
@@ -150,7 +155,7 @@ export function withRead(source: ByteSource, read: ByteSource['read']): ByteSour
   };
 }
 
-/** Wraps a source with a digest of every 64th byte that was read from it, which is enough to distinguish two sets of weights. */
+/** Wraps a source with a digest of every 64th byte that was read. This suffices to tell two sets of weights apart. */
 export function sampled(source: ByteSource): ByteSource & { digest(): number } {
   let digest = 0;
   const read: ByteSource['read'] = async (offset, length, signal) => {

@@ -1,4 +1,4 @@
-/** The number formats of safetensors files and their conversions from and to float32. Files and supported hosts are little-endian. */
+/** The number formats of safetensors files, and conversions to and from float32. Files and supported hosts are little-endian. */
 import { CheckpointError } from '../core/errors.js';
 import { floatsToHalves, halvesToFloats } from '../core/half.js';
 
@@ -22,7 +22,7 @@ export const DTYPE_BYTES = {
 export type Dtype = keyof typeof DTYPE_BYTES;
 export type FloatDtype = 'F64' | 'F32' | 'F16' | 'BF16';
 
-/** The typed array that holds a format's elements; F16 and BF16 as their 16 bits. */
+/** The typed array that holds the elements of a format. F16 and BF16 are held as 16-bit integers. */
 const ELEMENTS = {
   F64: Float64Array,
   F32: Float32Array,
@@ -47,15 +47,15 @@ export function isFloat(dtype: Dtype): dtype is FloatDtype {
   return dtype === 'F64' || dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
 }
 
-/** The bytes as elements of `dtype`: a view where the memory is aligned for it, else a copy. */
+/** The bytes as elements of `dtype`: a view if the memory is aligned, else a copy. */
 export function elements<D extends Dtype>(bytes: Uint8Array, dtype: D): InstanceType<(typeof ELEMENTS)[D]> {
   const size = DTYPE_BYTES[dtype];
-  // Not slice(), which gives a view for Node's Buffer.
+  // Not slice(), which returns a view for Node's Buffer.
   const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ELEMENTS[dtype](aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / size) as never;
 }
 
-/** Elements of a floating format as float32: a view for F32 in aligned memory, else a new array. */
+/** The elements of a floating-point format as float32: a view for F32 in aligned memory, else a new array. */
 export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
   if (dtype === 'F32') return elements(bytes, 'F32');
   if (dtype === 'F64') return new Float32Array(elements(bytes, 'F64'));
@@ -67,8 +67,8 @@ export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
 }
 
 /**
- * Rounds float32 to the bits of F16 or BF16, to nearest with ties to even. NaN and infinities are preserved. Throws
- * CheckpointError for a finite value that would become infinite, naming `what` and the index, which starts at `first`.
+ * Rounds float32 values to the bits of F16 or BF16, to nearest with ties to even. NaN and infinities are preserved. Throws
+ * CheckpointError with `what` and the index for a finite value that would become infinite. `first` is the index of data[0].
  */
 export function toHalves(data: Float32Array, dtype: 'F16' | 'BF16', what: string, first = 0): Uint16Array {
   const out = dtype === 'F16' ? floatsToHalves(data) : floatsToBfloats(data);
@@ -81,7 +81,7 @@ export function toHalves(data: Float32Array, dtype: 'F16' | 'BF16', what: string
 function floatsToBfloats(data: Float32Array): Uint16Array {
   const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
   return Uint16Array.from(bits, (x) => {
-    // NaN keeps its upper bits but stays a NaN.
+    // NaN keeps its upper bits. The quiet bit ensures that it stays a NaN.
     if ((x & 0x7fffffff) > 0x7f800000) return (x >>> 16) | 0x40;
     return (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   });

@@ -4,8 +4,8 @@ import { assertRegularFile, MAX_READ, modules, translate } from '../platform/fil
 import { type ByteSource, checkRange } from './bytes.js';
 
 /**
- * Opens a file for positional reads; only the bytes asked for are read. Throws IoError naming the path, also for anything but
- * a regular file.
+ * Opens a file for reading at any position. Only the requested bytes are read. Throws IoError with the path, also if it is not a
+ * regular file.
  */
 export async function openFile(path: string): Promise<ByteSource> {
   const fs = await modules(path);
@@ -46,7 +46,7 @@ export async function openFile(path: string): Promise<ByteSource> {
   };
 }
 
-/** Reads a whole file. Throws IoError naming the path. */
+/** Reads a whole file. Throws IoError with the path. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   const file = await openFile(path);
   try {

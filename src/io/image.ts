@@ -1,19 +1,20 @@
-/** Images between the decoder's floats and bytes: byte = round((v + 1)·127.5), clamped to 0..255. */
+/** Images of the decoder's floats, and their conversion to bytes: byte = round((v + 1)·127.5), clamped to 0..255. */
 import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
 import { encodePng } from './images/png.js';
 
+/** The fields of a new AimImage. */
 export interface AimImageInit {
   width: number;
   height: number;
   /** RGB interleaved, [height, width, 3], in [-1, 1]; not copied. */
   data: Float32Array;
-  /** The class it was drawn for. */
+  /** The class that the image was drawn for. */
   label?: number | undefined;
-  /** The seed it was drawn with. */
+  /** The seed that the image was drawn with. */
   seed?: number | undefined;
 }
 
-/** An RGB image of floats, as the decoder gives it: nominally in [-1, 1], clamped only in conversions. */
+/** An RGB image of floats, as the decoder returns it. Values are nominally in [-1, 1] and are clamped only by conversions. */
 export class AimImage {
   readonly width: number;
   readonly height: number;
@@ -22,8 +23,13 @@ export class AimImage {
   readonly label?: number | undefined;
   readonly seed?: number | undefined;
 
-  /** Throws ShapeError unless data has width·height·3 elements. */
-  constructor({ width, height, data, label, seed }: AimImageInit) {
+  /**
+   * Throws ShapeError unless the data has width·height·3 elements.
+   *
+   * @param init Size and pixels, and optionally the class and seed that the image was drawn with.
+   */
+  constructor(init: AimImageInit) {
+    const { width, height, data, label, seed } = init;
     const whole = Number.isInteger(width) && Number.isInteger(height) && width > 0 && height > 0;
     if (!whole || data.length !== width * height * 3)
       throw new ShapeError(
@@ -55,14 +61,14 @@ export class AimImage {
     return out;
   }
 
-  /** For a canvas. Throws OptionError where there is no ImageData (Node), and like toRGB. */
+  /** ImageData for a canvas. Throws OptionError if the runtime has no ImageData (Node), and like toRGB. */
   toImageData(): ImageData {
     if (typeof ImageData === 'undefined')
       throw new OptionError('toImageData() needs a runtime with ImageData, such as a browser; use toRGBA() or toPNG() here.');
     return new ImageData(this.toRGBA(), this.width, this.height);
   }
 
-  /** The bytes of an 8-bit RGB PNG file. Throws like toRGB, and IoError where fast-png is not found (a page without bundler). */
+  /** The bytes of an 8-bit RGB PNG file. Throws like toRGB, and IoError if fast-png is not found (a page without a bundler). */
   async toPNG(): Promise<Uint8Array> {
     const { width, height } = this;
     return encodePng({ width, height, data: this.toRGB() });
@@ -81,10 +87,10 @@ export class AimImage {
 }
 
 /**
- * Images of one size in rows of `columns`, `gap` pixels apart, in reading order. `background` (in [-1, 1], white unless
- * given) fills gaps and the places left over. Throws OptionError without images, for other sizes or a bad layout.
+ * Arranges images of one size in rows of `columns`, in reading order and `gap` pixels apart. `background` (RGB in [-1, 1],
+ * default white) fills gaps and unused places. Throws OptionError for no images, different sizes, or an invalid layout.
  */
-export function grid(
+export function imageGrid(
   images: readonly AimImage[],
   columns: number,
   gap = 2,

@@ -1,6 +1,6 @@
-/** Decompression that stops: what a small file inflates to is not bounded by its size. */
+/** Decompression that can be stopped: the size of a small file does not bound what it inflates to. */
 
-/** Inflates piece by piece, so that the caller can stop at any. Throws the runtime's error when the data is damaged. */
+/** Inflates piece by piece, so that the caller can stop after any piece. Throws the runtime's error if the data is damaged. */
 export async function* inflated(
   bytes: Uint8Array | readonly Uint8Array[],
   format: 'deflate' | 'gzip',
@@ -18,7 +18,7 @@ export async function* inflated(
   }
 }
 
-/** Joins pieces into `size` bytes. Data beyond is left out; there must be no less. */
+/** Joins pieces to exactly `size` bytes. The pieces must have at least that many; the rest is dropped. */
 export function joined(pieces: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(size);
   let at = 0;

@@ -1,6 +1,6 @@
 /**
- * Reading NumPy's .npy arrays and .npz archives, such as published statistics (`mu`, `sigma`) and samples (`arr_0`). Arrays of
- * objects, which hold pickles, are refused. Source: numpy/lib/format.py, versions 1 to 3. Writing is in npz.ts.
+ * Reads NumPy's .npy arrays and .npz archives, such as published statistics (`mu`, `sigma`) and samples (`arr_0`). Arrays of
+ * objects, which contain pickles, are refused. Source: numpy/lib/format.py, versions 1 to 3. npz.ts writes .npz files.
  */
 import { CheckpointError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';
@@ -22,7 +22,7 @@ const ARRAYS = {
 export type NpyType = keyof typeof ARRAYS;
 type NpyData = InstanceType<(typeof ARRAYS)[NpyType]>;
 
-/** An array in row-major order, whatever order the file has. */
+/** An array in row-major order, whatever the order in the file. */
 export interface NpyValue {
   dtype: NpyType;
   shape: number[];
@@ -33,18 +33,19 @@ interface Header {
   dtype: NpyType;
   shape: number[];
   fortran: boolean;
-  /** Where the data begins. */
+  /** Offset of the data. */
   start: number;
-  /** Elements, and bytes of each. */
+  /** Number of elements. */
   count: number;
+  /** Bytes of an element. */
   item: number;
 }
 
-/** What is read as a whole is at most this long; larger arrays of images are read by rows. */
+/** Largest size of what is read at once. Larger arrays of images are read in rows. */
 const MAX_BYTES = 2 ** 31;
 const MAX_HEADER = 2 ** 16;
 
-/** The array of a .npy file. Throws CheckpointError naming the file for what cannot be read. */
+/** Parses a .npy file. Throws CheckpointError with the file's name for what cannot be read. */
 export function parseNpy(bytes: Uint8Array, name: string): NpyValue {
   const header = parseHeader(bytes, name);
   const { dtype, shape, start, count, item } = header;
@@ -55,18 +56,18 @@ export function parseNpy(bytes: Uint8Array, name: string): NpyValue {
   return { dtype, shape, data: header.fortran ? rowMajor(data, shape) : data };
 }
 
-/** The arrays of an .npz archive, opened without reading them. */
+/** The arrays of an .npz archive, which are read on request. */
 export interface Npz {
   readonly names: readonly string[];
   /** A whole array of at most 2 GiB. Throws CheckpointError if there is none of this name. */
   read(name: string, signal?: AbortSignal): Promise<NpyValue>;
   /** An array of floats as float64, e.g. `mu` [d] or `sigma` [d, d], saved as float32 or float64. */
   floats(name: string, signal?: AbortSignal): Promise<{ shape: number[]; data: Float64Array }>;
-  /** Rows [first, last) of an array that was saved uncompressed, so that a file of many images is never held whole. */
+  /** Rows [first, last) of an array that was saved without compression. A file of many images can be read this way in pieces. */
   rows(name: string, first: number, last: number, signal?: AbortSignal): Promise<NpyValue>;
 }
 
-/** Opens an .npz archive (numpy.savez or savez_compressed). Throws CheckpointError for what is none. */
+/** Opens an .npz archive (numpy.savez or savez_compressed). Throws CheckpointError if it is not one. */
 export async function openNpz(source: ByteSource, signal?: AbortSignal): Promise<Npz> {
   const entries = new Map<string, ZipEntry>();
   for (const [path, entry] of await readZip(source, signal)) if (path.endsWith('.npy')) entries.set(path.slice(0, -4), entry);
@@ -138,7 +139,7 @@ function parseHeader(bytes: Uint8Array, name: string): Header {
   return { dtype, shape, fortran: order === 'True', start, count, item };
 }
 
-/** Elements stored by columns (the first index fastest) → by rows. */
+/** Reorders elements from column-major (the first index varies fastest) to row-major. */
 function rowMajor<T extends NpyData>(data: T, shape: readonly number[]): T {
   const out = data.slice() as T;
   const index = new Array<number>(shape.length).fill(0);

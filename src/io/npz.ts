@@ -1,7 +1,7 @@
-/** NumPy's .npz: a zip (stored) of .npy files, each a version 1.0 header and the raw little-endian data. */
+/** Writes NumPy's .npz: a zip archive (not compressed) of .npy files, each a header of version 1.0 and raw little-endian data. */
 import { OptionError, ShapeError } from '../core/errors.js';
 
-/** One array; `shape` is row-major and its product the length of `data`. */
+/** One array. `shape` is row-major, and its product must equal the length of `data`. */
 export type NpyArray =
   | { dtype: '|u1'; shape: readonly number[]; data: Uint8Array }
   | { dtype: '<i4'; shape: readonly number[]; data: Int32Array }
@@ -9,12 +9,12 @@ export type NpyArray =
   | { dtype: '<f4'; shape: readonly number[]; data: Float32Array };
 
 const KINDS = { '|u1': 'Uint8Array', '<i4': 'Int32Array', '<i8': 'BigInt64Array', '<f4': 'Float32Array' };
-/** A zip without its 64-bit extension ends here. */
+/** The size limit of a zip archive without the 64-bit extension. */
 export const MAX_NPZ_BYTES = 2 ** 32 - 2 ** 20;
 
 /**
- * The bytes of an .npz file that numpy.load reads, e.g. { arr_0: images, arr_1: labels }. The same arrays give the same
- * bytes. Throws ShapeError if data and shape disagree, OptionError beyond 4 GiB.
+ * The bytes of an .npz file that numpy.load reads, e.g. { arr_0: images, arr_1: labels }. Equal arrays give equal bytes. Throws
+ * ShapeError if data and shape disagree, OptionError beyond 4 GiB.
  */
 export async function encodeNpz(arrays: Readonly<Record<string, NpyArray>>): Promise<Uint8Array> {
   const files: Record<string, Uint8Array> = {};
@@ -38,9 +38,9 @@ function encodeNpy(name: string, { dtype, shape, data }: NpyArray): Uint8Array {
   const count = shape.reduce((product, d) => product * d, 1);
   if (count !== data.length)
     throw new ShapeError(`array ${name}: [${shape}] has ${count} elements and the data ${data.length}; make them agree.`);
-  // A tuple of one keeps its comma in Python.
+  // A Python tuple of one element is written with a comma.
   const dict = `{'descr': '${dtype}', 'fortran_order': False, 'shape': (${shape.join(', ')}${shape.length === 1 ? ',' : ''}), }`;
-  // Magic, version and length are 10 bytes; spaces and a newline bring the data to a multiple of 64.
+  // Magic, version and length take 10 bytes. Spaces and a newline align the data to a multiple of 64.
   const start = Math.ceil((10 + dict.length + 1) / 64) * 64;
   const out = new Uint8Array(start + data.byteLength);
   out.set([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, (start - 10) & 255, (start - 10) >> 8]);

@@ -1,7 +1,7 @@
 /**
- * Reading Python pickles without running them: a stack machine that builds numbers, strings, lists, tuples and dicts. What a
- * pickle wants to import or call becomes a `PyGlobal` or a `PyCall`, plain notes of a name and its arguments; the caller decides
- * which of them it knows. Nothing is ever imported, constructed or called here. Source: CPython's pickletools.py.
+ * Reads Python pickles without executing them: a stack machine that builds numbers, strings, lists, tuples and dicts. Anything
+ * that a pickle wants to import or call becomes a `PyGlobal` or a `PyCall`, which only record a name and arguments. The caller
+ * decides which of them it understands. Nothing is ever imported, constructed or called here. Source: CPython's pickletools.py.
  */
 import { CheckpointError } from '../core/errors.js';
 
@@ -15,18 +15,18 @@ export class PyList {
   ) {}
 }
 
-/** A dict; keys that are neither strings nor numbers are counted and left out. */
+/** A dict. Keys that are neither strings nor numbers are only counted. */
 export class PyDict {
   readonly entries = new Map<string | number, PyValue>();
   unnamed = 0;
 }
 
-/** Something the pickle names by module and name, such as a class or function. */
+/** Something that the pickle refers to by module and name, such as a class or function. */
 export class PyGlobal {
   constructor(readonly name: string) {}
 }
 
-/** A call or construction that the pickle asks for and that was not carried out. */
+/** A call or construction that the pickle asks for. It was not carried out. */
 export class PyCall {
   constructor(
     readonly name: string,
@@ -34,16 +34,17 @@ export class PyCall {
   ) {}
 }
 
+/** How the caller interprets what a pickle refers to. */
 export interface PickleHandlers {
-  /** Names the file in messages. */
+  /** Name of the file, for messages. */
   file: string;
-  /** What `target(*args)` is. Return undefined to leave it a PyCall. */
+  /** The value of `target(*args)`. Return undefined to leave it a PyCall. */
   call(target: string, args: readonly PyValue[]): PyValue | undefined;
-  /** What a persistent id stands for. */
+  /** The value of a persistent id. */
   persistent(id: PyValue): PyValue;
 }
 
-/** Modules whose functions run code, start programs or touch files: a checkpoint that names one is not to be trusted. */
+/** Modules whose functions run code, start programs or touch files. A checkpoint that names one must not be trusted. */
 const FORBIDDEN = new Set(
   (
     'os posix nt subprocess sys importlib runpy socket pty shutil ctypes code codeop timeit pdb bdb cProfile profile webbrowser ' +
@@ -58,10 +59,10 @@ const FORBIDDEN_BUILTINS = new Set(
   ).split(' '),
 );
 
-/** Marks the place on the stack where a group of values begins. */
+/** A mark on the stack, where a group of values begins. */
 const MARK = Symbol('mark');
 type Item = PyValue | typeof MARK;
-/** Numbers and names written as text are this long at most. */
+/** Longest number or name that is written as text. */
 const MAX_LINE = 1024;
 const MAX_ITEMS = 4_000_000;
 
@@ -76,7 +77,7 @@ const OPS: Readonly<Record<number, string>> = {
   152: 'READONLY_BUFFER',
 };
 
-/** The value of a pickle (protocols 0 to 5). Throws CheckpointError naming the byte and what was found there. */
+/** The value of a pickle (protocols 0 to 5). Throws CheckpointError with the position of the byte and what was found there. */
 export function readPickle(bytes: Uint8Array, handlers: PickleHandlers): PyValue {
   return new Machine(bytes, handlers).run();
 }
@@ -149,12 +150,12 @@ class Machine {
         if (!(args instanceof PyList) || args.kind !== 'tuple') throw this.bad('calls something without a tuple of arguments');
         const name = target instanceof PyGlobal || target instanceof PyCall ? target.name : undefined;
         if (name === undefined) throw this.bad('calls something that is no class or function');
-        // Only what was named directly is known; the result of a call is not.
+        // Only a function that was named directly can be known; the result of a call cannot.
         const made = target instanceof PyGlobal && code !== 0x92 ? this.handlers.call(name, args.items) : undefined;
         stack.push(made ?? new PyCall(name, args.items));
         return;
       }
-      // BUILD: the state of an object, such as the `_metadata` of a state dict. Nothing needs it.
+      // BUILD sets the state of an object, such as the `_metadata` of a state dict. Nothing needs it.
       case 0x62:
         this.pop();
         this.top();
@@ -168,7 +169,7 @@ class Machine {
     }
   }
 
-  /** True if it was an opcode of a number, None or a boolean. */
+  /** Handles opcodes of numbers, None and booleans. Returns true if it was one. */
   private number(code: number): boolean {
     const { stack } = this;
     switch (code) {
@@ -225,7 +226,7 @@ class Machine {
     }
   }
 
-  /** True if it was an opcode of a string or of bytes. */
+  /** Handles opcodes of strings and bytes. Returns true if it was one. */
   private text(code: number): boolean {
     const { stack } = this;
     switch (code) {
@@ -256,7 +257,7 @@ class Machine {
     }
   }
 
-  /** True if it was an opcode of a list, tuple, dict or set. */
+  /** Handles opcodes of lists, tuples, dicts and sets. Returns true if it was one. */
   private container(code: number): boolean {
     const { stack } = this;
     switch (code) {
@@ -324,7 +325,7 @@ class Machine {
     }
   }
 
-  /** True if it was an opcode that remembers a value or recalls it. */
+  /** Handles opcodes that store a value in the memo or recall it. Returns true if it was one. */
   private memory(code: number): boolean {
     switch (code) {
       // PUT, BINPUT, LONG_BINPUT, MEMOIZE
@@ -391,7 +392,7 @@ class Machine {
     return value;
   }
 
-  /** Takes the values since the last mark, and the mark. */
+  /** Removes the last mark and the values since then, and returns the values. */
   private group(): PyValue[] {
     const { stack } = this;
     const mark = stack.lastIndexOf(MARK);

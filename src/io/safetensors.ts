@@ -11,26 +11,29 @@ import { DTYPE_BYTES, type Dtype, elements, type FloatDtype, isDtype, isFloat, t
 export { DTYPE_BYTES, type Dtype } from './dtype.js';
 export { encodeSafetensors, type TensorArray, type TensorData, writeSafetensors } from './safetensors_writer.js';
 
+/** One tensor in a safetensors header. */
 export interface TensorEntry {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Byte range, counted from the end of the header. */
+  /** Byte range, relative to the end of the header. */
   readonly begin: number;
   readonly end: number;
 }
 
+/** A checked header. */
 export interface SafetensorsHeader {
   readonly metadata: ReadonlyMap<string, string>;
-  /** In file order, so that reading them in turn never seeks backwards. */
+  /** The tensors in file order. Reading them in this order never seeks backwards. */
   readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** Offset in the file at which the data begins. */
+  /** Offset of the data in the file. */
   readonly dataOffset: number;
 }
 
+/** How a tensor is read. */
 export interface ReadOptions {
-  /** Bytes of the file per piece, at least one element. Default 4 MiB. */
+  /** Bytes of the file per piece; a piece has at least one element. Default 4 MiB. */
   chunkBytes?: number;
-  /** Throw CheckpointError, naming tensor and index, at the first NaN or infinity. */
+  /** True to throw CheckpointError, with tensor and index, at the first NaN or infinity. */
   finite?: boolean;
   signal?: AbortSignal | undefined;
 }
@@ -40,16 +43,16 @@ export interface ReadOptions {
  * 100,000 tensors.
  */
 const MAX_HEADER = 16 * 2 ** 20;
-/** Characters of a header scanned before timers and abort signals get to run. */
+/** Characters of a header to scan before timers and abort signals get a chance to run. */
 const SCAN_SLICE = 2 ** 20;
 const CHUNK_BYTES = 4 * 2 ** 20;
-/** Nesting of a valid header: the root, an entry, its arrays. */
+/** Nesting depth of a valid header: the root, an entry, its arrays. */
 const MAX_DEPTH = 3;
 
 /**
- * Reads and checks the header. Throws CheckpointError naming the file and the tensor for anything the format does not
- * allow (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes) and for
- * a header of more than 16 MiB.
+ * Reads and checks the header. Throws CheckpointError with the file and the tensor for anything that the format does not allow
+ * (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes), and for a
+ * header of more than 16 MiB.
  */
 export async function parseHeader(
   input: ByteSource | Uint8Array | ArrayBuffer,
@@ -81,9 +84,9 @@ export async function parseHeader(
 }
 
 /**
- * The elements of a floating tensor as float32, in order and in pieces, so that little of the file is in memory at once.
- * A piece may be a view of the source's memory: use it before requesting the next one, and do not write to it.
- * Throws CheckpointError if the file has no such tensor, if it is of integers, or (with `finite`) holds NaN or infinity.
+ * Yields the elements of a floating-point tensor as float32, in order and in pieces, so that little of the file is in memory at
+ * once. A piece may be a view of the source's memory: use it before requesting the next one, and do not write to it. Throws
+ * CheckpointError if there is no such tensor, if it holds integers, or (with `finite`) if it holds NaN or infinity.
  */
 export async function* tensorChunks(
   source: ByteSource,
@@ -106,7 +109,7 @@ export async function* tensorChunks(
   }
 }
 
-/** A whole floating tensor as a new float32 array, row-major. Throws like tensorChunks. */
+/** Reads a whole floating-point tensor to a new float32 array, row-major. Throws like tensorChunks. */
 export async function readFloats(
   source: ByteSource,
   header: SafetensorsHeader,
@@ -123,8 +126,8 @@ export async function readFloats(
 }
 
 /**
- * A whole integer tensor, row-major: Int32Array from I8 to I64, Uint32Array from BOOL and U8 to U64. Throws CheckpointError
- * if the tensor is missing, floating, or holds a value beyond 32 bits (naming its index).
+ * Reads a whole integer tensor, row-major: Int32Array for I8 to I64, Uint32Array for BOOL and U8 to U64. Throws CheckpointError
+ * if the tensor is missing or floating-point, or if a value exceeds 32 bits (with its index).
  */
 export async function readInts(
   source: ByteSource,
@@ -187,7 +190,7 @@ function find(source: ByteSource, header: SafetensorsHeader, name: string): Tens
 function checkFinite(piece: Float32Array, file: string, name: string, dtype: FloatDtype, first: number): void {
   for (let i = 0; i < piece.length; i++) {
     const v = piece[i]!;
-    // The difference is 0 for every finite value and NaN for the others.
+    // The difference is 0 for finite values and NaN for all others.
     if (v - v !== 0)
       throw new CheckpointError(
         `${file}: tensor ${name} (${dtype}) has ${v} at index ${first + i}; its training diverged or the file is damaged: take another checkpoint.`,
@@ -220,11 +223,11 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * Refuses duplicate keys, of which JSON.parse would silently take the last, and nesting deeper than a header has, which could
- * exhaust memory. Only strings and brackets matter here; JSON.parse finds all other mistakes.
+ * Refuses duplicate keys, of which JSON.parse would silently use the last, and nesting that is deeper than in any header and
+ * could exhaust memory. Only strings and brackets are looked at; JSON.parse finds all other mistakes.
  */
 async function scanKeys(file: string, text: string, signal: AbortSignal | undefined): Promise<void> {
-  /** For each open bracket: the keys seen so far of an object, undefined for an array. */
+  /** For each open bracket: the keys of an object so far, or undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
   let owner = '';
   let pauseAt = SCAN_SLICE;
@@ -252,7 +255,7 @@ async function scanKeys(file: string, text: string, signal: AbortSignal | undefi
       let next = i + 1;
       while (next < text.length && ' \t\n\r'.includes(text[next]!)) next++;
       if (!keys || text[next] !== ':') continue;
-      // "a" and "\u0061" are two spellings of one key.
+      // Unescape first: "a" and "\u0061" are the same key.
       const key = escaped ? unescaped(file, text.slice(start, i + 1)) : text.slice(start + 1, i);
       if (keys.has(key)) throw bad(file, `has the key ${short(key)} twice${open.length > 1 ? ` in ${short(owner)}` : ''}`);
       keys.add(key);
@@ -284,7 +287,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
   if (!isObject(value)) throw bad(file, `describes ${tensor} by something that is not an object`);
   for (const key of Object.keys(value))
     if (!['dtype', 'shape', 'data_offsets'].includes(key)) throw bad(file, `gives ${tensor} an unknown property ${short(key)}`);
-  // Only these keys are left, so the lines below read own properties.
+  // Only known keys remain, so the lines below read own properties.
   const { dtype, shape, data_offsets: offsets } = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   if (!isDtype(dtype))
     throw new CheckpointError(
@@ -294,7 +297,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
     throw bad(file, `gives ${tensor} the shape ${show(shape)}, not a list of whole numbers`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize) || offsets[0] > offsets[1])
     throw bad(file, `gives ${tensor} the data_offsets ${show(offsets)}, not [begin, end]`);
-  // A dimension of 0 counts as 1 here, so that it cannot hide an overflow of the others.
+  // Count a dimension of 0 as 1, so that it cannot hide an overflow of the others.
   const bytes = shape.reduce((product: number, d: number) => product * (d || 1), DTYPE_BYTES[dtype]);
   if (!Number.isSafeInteger(bytes)) throw bad(file, `gives ${tensor} the shape ${show(shape)}, larger than any file`);
   const [begin, end] = offsets as [number, number];
@@ -304,7 +307,7 @@ function parseEntry(file: string, name: string, value: unknown): TensorEntry {
   return { dtype, shape, begin, end };
 }
 
-/** Checks that tensors in file order follow each other without overlap or gap and fill the `available` bytes. */
+/** Checks that tensors in file order follow each other without overlaps or gaps and fill the `available` bytes. */
 function checkLayout(file: string, entries: readonly [string, TensorEntry][], available: number): void {
   let at = 0;
   let before = 'the header';
@@ -339,7 +342,7 @@ function show(value: unknown): string {
   return value === undefined ? 'nothing' : short(JSON.stringify(value));
 }
 
-/** The error for an impossible header length: other kinds of files are recognised by their first bytes. */
+/** The error for an impossible header length. Recognises other kinds of files by their first bytes. */
 function foreign(file: string, start: Uint8Array, length: bigint): CheckpointError {
   const text = String.fromCharCode(...start);
   if (/^\s*</.test(text))

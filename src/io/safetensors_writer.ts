@@ -1,4 +1,6 @@
-/** Writes safetensors files: tensors sorted by name, the header padded with spaces to 8 bytes, data without gaps. */
+/**
+ * Writes safetensors files: tensors sorted by name, the header padded with spaces to a multiple of 8 bytes, data without gaps.
+ */
 import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
 import { DTYPE_BYTES, type Dtype, isDtype, toHalves } from './dtype.js';
 
@@ -14,16 +16,20 @@ export type TensorArray =
   | Uint32Array
   | BigUint64Array;
 
+/** A tensor to write. */
 export interface TensorData {
   name: string;
-  /** F16 and BF16 are rounded from a Float32Array and F32 may be rounded from a Float64Array; others are stored unchanged. */
+  /**
+   * Format in the file. F16 and BF16 are rounded from a Float32Array; F32 may be rounded from a Float64Array; others are
+   * unchanged.
+   */
   dtype: Dtype;
   shape: readonly number[];
-  /** Row-major. A function is called when its tensor is written, so that not all tensors need to be in memory at once. */
+  /** Row-major. A function is called when its tensor is written, so that not all tensors are in memory at once. */
   data: TensorArray | (() => TensorArray | Promise<TensorArray>);
 }
 
-/** Elements converted at once, so that a piece has at most 8 MiB. */
+/** Elements to convert at once. A piece then has at most 8 MiB. */
 const PIECE = 2 ** 20;
 
 const ARRAYS: Record<Dtype, string[]> = {
@@ -43,9 +49,9 @@ const ARRAYS: Record<Dtype, string[]> = {
 };
 
 /**
- * A safetensors file as a stream of byte pieces, for writeAtomic. A piece may be a view of the caller's data. Throws
+ * Writes a safetensors file as a stream of pieces, for writeAtomic. A piece may be a view of the caller's data. Throws
  * OptionError for a name, dtype or metadata that cannot be stored, ShapeError for data whose size or type does not match, and
- * CheckpointError (naming tensor and index) for a value too large for its dtype.
+ * CheckpointError (with tensor and index) for a value that is too large for its dtype.
  */
 export async function* writeSafetensors(
   tensors: Iterable<TensorData>,
@@ -119,7 +125,7 @@ function encodeHeader(sorted: readonly TensorData[], metadata: Readonly<Record<s
 }
 
 function* pieces({ name, dtype, shape }: TensorData, data: TensorArray): Generator<Uint8Array, void, undefined> {
-  // The tag instead of instanceof: data may come from another realm, and Node's Buffer is a Uint8Array.
+  // Compare tags instead of using instanceof: data may come from another realm, and Node's Buffer is a Uint8Array.
   const kind = Object.prototype.toString.call(data).slice(8, -1);
   if (!ARRAYS[dtype].includes(kind))
     throw new ShapeError(

@@ -3,7 +3,7 @@
  * larger than memory. Node, Deno and Bun have a native incremental hash; browsers use the code here.
  */
 
-/** The first 32 bits of the fractional parts of the roots of the first `count` primes; `root` is Math.sqrt or Math.cbrt. */
+/** The first 32 bits of the fractional parts of the roots of the first `count` primes. `root` is Math.sqrt or Math.cbrt. */
 function fractions(count: number, root: (n: number) => number): Int32Array {
   const out = new Int32Array(count);
   for (let n = 2, i = 0; i < count; n++) {
@@ -14,12 +14,14 @@ function fractions(count: number, root: (n: number) => number): Int32Array {
   return out;
 }
 
+/** Incremental SHA-256: `update` adds bytes, `hex` ends the hash. */
 export class Sha256 {
   private readonly K = fractions(64, Math.cbrt);
   private readonly state = fractions(8, Math.sqrt);
   private readonly w = new Int32Array(64);
-  /** The last block while it is not full, and the number of bytes added so far. */
+  /** The last block while it is incomplete. */
   private readonly block = new Uint8Array(64);
+  /** The number of bytes added so far. */
   private total = 0;
 
   update(bytes: Uint8Array): this {
@@ -37,7 +39,7 @@ export class Sha256 {
     return this;
   }
 
-  /** The hash as 64 hexadecimal digits. Call it once; nothing may be added afterwards. */
+  /** Ends the hash and returns its 64 hexadecimal digits. Call it once. */
   hex(): string {
     const { total } = this;
     const end = new Uint8Array(64 * Math.ceil(((total % 64) + 9) / 64) - (total % 64));
@@ -58,7 +60,7 @@ export class Sha256 {
       const s1 = ((y >>> 17) | (y << 15)) ^ ((y >>> 19) | (y << 13)) ^ (y >>> 10);
       w[i] = (w[i - 16]! + s0 + w[i - 7]! + s1) | 0;
     }
-    // Read by index: destructuring goes through an iterator and halves the speed.
+    // Read by index: destructuring uses an iterator and halves the speed.
     let a = state[0]!;
     let b = state[1]!;
     let c = state[2]!;
@@ -92,13 +94,13 @@ export class Sha256 {
   }
 }
 
-/** An incremental hash: `update` takes the next bytes, `hex` ends it and gives 64 hexadecimal digits. */
+/** An incremental hash. `update` adds bytes; `hex` ends it and returns 64 hexadecimal digits. */
 export interface Hasher {
   update(bytes: Uint8Array): unknown;
   hex(): string;
 }
 
-/** The runtime's own incremental SHA-256 where it has one, else `Sha256`. */
+/** The runtime's own incremental SHA-256 if it has one, else `Sha256`. */
 export function createSha256(): Hasher {
   const crypto = globalThis.process?.getBuiltinModule?.('node:crypto');
   if (!crypto) return new Sha256();
@@ -106,7 +108,7 @@ export function createSha256(): Hasher {
   return { update: (bytes) => hash.update(bytes), hex: () => hash.digest('hex') };
 }
 
-/** The SHA-256 of bytes in memory, as 64 hexadecimal digits, off this thread where Web Crypto is available. */
+/** The SHA-256 of bytes in memory as 64 hexadecimal digits. Runs off this thread where Web Crypto is available. */
 export async function sha256Bytes(bytes: Uint8Array): Promise<string> {
   const { subtle } = globalThis.crypto ?? {};
   if (!subtle) return new Sha256().update(bytes).hex();

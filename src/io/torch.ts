@@ -1,8 +1,8 @@
 /**
- * PyTorch checkpoints (.pt, .pth, .bin as `torch.save` has written them since PyTorch 1.6) read as if they were safetensors.
- * Such a file is a zip archive, not compressed: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of each
- * storage, and tensors are views of storages (offset, shape, strides). The pickle is never executed (pickle.ts); tensors and
- * plain containers are all that is understood, and everything else is left out by name.
+ * Reads PyTorch checkpoints (.pt, .pth, .bin as `torch.save` writes them since PyTorch 1.6) as if they were safetensors files.
+ * Such a file is a zip archive without compression: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of
+ * each storage, and tensors are views of storages (offset, shape, strides). The pickle is never executed (pickle.ts). Only
+ * tensors and plain containers are understood; everything else is left out and listed by name.
  * Source: torch/serialization.py and torch/_utils.py.
  */
 import { CheckpointError } from '../core/errors.js';
@@ -12,8 +12,9 @@ import { PyCall, PyDict, PyGlobal, PyList, type PyValue, readPickle } from './pi
 import { layoutTensors, TorchReader, type TorchSource, TorchStorage, TorchTensor } from './torch_reader.js';
 import { readEntry, readZip, type ZipEntry } from './zip.js';
 
+/** How a PyTorch checkpoint is read. */
 export interface TorchOptions {
-  /** The dict to take the tensors from, e.g. 'ema' or 'model.module'. Default: see `findTensors`. */
+  /** The dict that holds the tensors, e.g. 'ema' or 'model.module'. Default: see `findTensors`. */
   part?: string | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -49,21 +50,21 @@ const DTYPES: Readonly<Record<string, Dtype>> = {
 const MAX_PICKLE = 2 ** 26;
 const MAX_DIMS = 64;
 const MAX_DEPTH = 8;
-/** The order in which the authors of AiM's tokenizer (LlamaGen) look for weights, then other usual names. */
-const PARTS = ['ema', 'model', 'state_dict', 'module', 'model_state_dict', 'model_ema', 'params_ema', 'params', 'weights'];
+/** Usual names of the dict with the weights: first in the order of the authors of AiM's tokenizer (LlamaGen), then others. */
+const WEIGHT_DICTS = ['ema', 'model', 'state_dict', 'module', 'model_state_dict', 'model_ema', 'params_ema', 'params', 'weights'];
 const NEVER = /optimizer|scheduler|discriminator|loss/i;
-/** The beginning of files from before PyTorch 1.6: the magic number as a pickled integer. */
+/** The start of files from before PyTorch 1.6: their magic number as a pickled integer. */
 const LEGACY = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const REMEDY = "save it again with a current PyTorch: torch.save(model.state_dict(), 'model.pt')";
 
 /**
- * The source itself, or, if it is a PyTorch checkpoint, its tensors as a safetensors file. It is known by its first bytes and not
- * by its name. Throws CheckpointError for a file of PyTorch that cannot be read.
+ * Returns the source itself or, if it is a PyTorch checkpoint, its tensors as a safetensors file. Checkpoints are recognised by
+ * their first bytes, not by their name. Throws CheckpointError for a PyTorch file that cannot be read.
  */
 export async function asSafetensors(source: ByteSource, options: TorchOptions = {}): Promise<ByteSource> {
   if (!(source.size >= 8)) return source;
   const start = await source.read(0, Math.min(LEGACY.length, source.size), options.signal);
-  // What begins safetensors is the length of a header, at most 100 MB; these files begin with larger numbers.
+  // A safetensors file begins with the length of a header, at most 100 MB. These files begin with larger numbers.
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
   if (view.getBigUint64(0, true) <= 100_000_000n) return source;
   if (view.getUint32(0, true) === 0x04034b50) return torchSource(source, options);
@@ -75,10 +76,10 @@ export async function asSafetensors(source: ByteSource, options: TorchOptions = 
 }
 
 /**
- * A PyTorch checkpoint as a safetensors file: a header, then the tensors in the order of their place in the archive, contiguous.
- * Bytes are read when they are asked for; at most one storage (that of a tensor whose elements do not lie one after the
- * other) is in memory. A tensor that is the very same view as another, such as a tied head, is left out and named in the
- * metadata, as safetensors does. Throws CheckpointError naming the file for what cannot be understood.
+ * Presents a PyTorch checkpoint as a safetensors file: a header, then the tensors, contiguous and in the order of the archive.
+ * Bytes are read on request. At most one storage is in memory: that of a tensor whose elements are not contiguous. A tensor that
+ * is the same view as another one, such as a tied head, is left out and named in the metadata, as safetensors does. Throws
+ * CheckpointError with the file's name for what cannot be understood.
  */
 export async function torchSource(source: ByteSource, { part, signal }: TorchOptions = {}): Promise<TorchSource> {
   const { name: file } = source;
@@ -104,7 +105,7 @@ export async function torchSource(source: ByteSource, { part, signal }: TorchOpt
   return new TorchReader(source, layoutTensors(file, source.size, tensors, files), ignored);
 }
 
-/** Checks what kind of archive it is. Returns the folder in it that has data.pkl, such as `archive/`. */
+/** Checks what kind of archive it is. Returns the folder inside it that contains data.pkl, such as `archive/`. */
 async function checkArchive(
   source: ByteSource,
   entries: ReadonlyMap<string, ZipEntry>,
@@ -124,7 +125,7 @@ async function checkArchive(
   return prefix;
 }
 
-/** A persistent id: ('storage', class, key, device, count). */
+/** Interprets a persistent id: ('storage', class, key, device, count). */
 function storage(file: string, id: PyValue): PyValue {
   const [tag, type, key, , count] = id instanceof PyList ? id.items : [];
   if (tag !== 'storage' || !(type instanceof PyGlobal) || typeof key !== 'string' || !isSize(count))
@@ -135,7 +136,7 @@ function storage(file: string, id: PyValue): PyValue {
   return dtype ? new TorchStorage(key, dtype, count) : new PyCall(type.name, []);
 }
 
-/** What the few functions that checkpoints call would make. Everything else stays a note of its name. */
+/** The results of the few functions that checkpoints call. All other calls only record a name. */
 function rebuild(file: string, target: string, args: readonly PyValue[]): PyValue | undefined {
   switch (target) {
     case 'collections.OrderedDict':
@@ -168,7 +169,7 @@ function dtypeOf(name: string): Dtype | undefined {
   return Object.hasOwn(DTYPES, short) ? DTYPES[short] : undefined;
 }
 
-/** A dict of the pairs in a list. */
+/** The dict of the pairs in a list. */
 function dictOf(pairs: PyValue | undefined): PyDict {
   if (pairs instanceof PyDict) return pairs;
   const dict = new PyDict();
@@ -180,7 +181,7 @@ function dictOf(pairs: PyValue | undefined): PyDict {
   return dict;
 }
 
-/** A tensor from (storage, offset, shape, strides); undefined if its storage or dtype is none that is known. */
+/** A tensor from (storage, offset, shape, strides). Returns undefined if its storage or dtype is unknown. */
 function tensor(file: string, args: readonly PyValue[], dtype: Dtype | undefined): TorchTensor | undefined {
   const [from, offset, shape, stride] = args;
   if (!(from instanceof TorchStorage) || !dtype) return undefined;
@@ -198,14 +199,14 @@ function tensor(file: string, args: readonly PyValue[], dtype: Dtype | undefined
   return made;
 }
 
-/** How many elements the last one of a tensor that is not empty lies behind its first. */
+/** Distance in elements from the first to the last element of a tensor that is not empty. */
 function reach({ shape, stride }: TorchTensor): number {
   return shape.reduce((sum, size, i) => sum + (size - 1) * stride[i]!, 0);
 }
 
 /**
- * The tensors of the dict that holds the weights: the root if it has tensors, else the one at `part`, else of the dicts below
- * the root the first that a usual name leads to, or the only one that has tensors.
+ * The tensors of the dict that holds the weights: the one at `part` if given; else the root if it has tensors; else the first
+ * dict with a usual name below the root, or the only dict below it that has tensors.
  */
 function findTensors(
   file: string,
@@ -246,7 +247,7 @@ function holdsTensors(value: PyValue | undefined): boolean {
   return value instanceof PyDict && [...value.entries.values()].some((each) => each instanceof TorchTensor);
 }
 
-/** True if tensors are in the dict or in a dict below it; `known` remembers the dicts that were looked at. */
+/** True if there are tensors in the dict or in a dict below it. `known` caches the answers. */
 function leadsToTensors(value: PyValue | undefined, known: Map<PyDict, boolean>, depth = 0): boolean {
   if (!(value instanceof PyDict) || depth > MAX_DEPTH) return false;
   let leads = known.get(value);
@@ -259,13 +260,13 @@ function leadsToTensors(value: PyValue | undefined, known: Map<PyDict, boolean>,
 
 function choose(file: string, entries: ReadonlyMap<string | number, PyValue>): string | undefined {
   const known = new Map<PyDict, boolean>();
-  for (const name of PARTS) if (leadsToTensors(entries.get(name), known)) return name;
+  for (const name of WEIGHT_DICTS) if (leadsToTensors(entries.get(name), known)) return name;
   const others = [...entries].flatMap(([key, value]) =>
     typeof key === 'string' && !NEVER.test(key) && leadsToTensors(value, known) ? [key] : [],
   );
   if (others.length > 1)
     throw new CheckpointError(
-      `${file} has several dicts of tensors (${others.slice(0, 10).join(', ')}) and none is named ${PARTS.slice(0, 3).join(', ')}; save the one that is wanted alone, or convert it with \`aim convert --part ${others[0]}\`.`,
+      `${file} has several dicts of tensors (${others.slice(0, 10).join(', ')}) and none is named ${WEIGHT_DICTS.slice(0, 3).join(', ')}; save the one that is wanted alone, or convert it with \`aim convert --part ${others[0]}\`.`,
     );
   return others[0];
 }

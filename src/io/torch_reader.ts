@@ -1,21 +1,21 @@
-/** The tensors of a PyTorch checkpoint (torch.ts) laid out as a safetensors file, whose bytes are read when they are asked for. */
+/** Lays out the tensors of a PyTorch checkpoint (torch.ts) as a safetensors file, whose bytes are read on request. */
 import { CheckpointError } from '../core/errors.js';
 import { type ByteSource, checkRange } from './bytes.js';
 import { DTYPE_BYTES, type Dtype } from './dtype.js';
 import { entryOffset, type ZipEntry } from './zip.js';
 
-/** The bytes of a tensor among those of other tensors. */
+/** The bytes that one or several tensors are views of. */
 export class TorchStorage {
   constructor(
     readonly key: string,
-    /** undefined: untyped, so that each tensor says its own. */
+    /** undefined: the storage has no dtype of its own, so each tensor gives one. */
     readonly dtype: Dtype | undefined,
-    /** Elements, or bytes of an untyped storage. */
+    /** Number of elements; for a storage without dtype, number of bytes. */
     readonly count: number,
   ) {}
 }
 
-/** A view of a storage; offset and strides count elements. */
+/** A view of a storage. Offset and strides count elements. */
 export class TorchTensor {
   constructor(
     readonly storage: TorchStorage,
@@ -26,14 +26,14 @@ export class TorchTensor {
   ) {}
 }
 
-/** A safetensors file made of a PyTorch checkpoint on the fly. */
+/** A PyTorch checkpoint as a safetensors file, made on the fly. */
 export interface TorchSource extends ByteSource {
-  /** What the file holds besides the tensors given, with the reason, e.g. `args (argparse.Namespace)`. */
+  /** Contents of the file that are not read, with the reason, e.g. `args (argparse.Namespace)`. */
   readonly ignored: readonly string[];
 }
 
-/** A tensor's place in the safetensors file. */
-interface Placed {
+/** The position of a tensor in the safetensors file. */
+interface PlacedTensor {
   name: string;
   tensor: TorchTensor;
   entry: ZipEntry;
@@ -42,12 +42,17 @@ interface Placed {
   end: number;
 }
 
+/** A complete safetensors file: its header, the position of each tensor, and its size in bytes. */
 export interface Layout {
   head: Uint8Array;
-  placed: Placed[];
+  placed: PlacedTensor[];
   size: number;
 }
 
+/**
+ * Lays out tensors, in the order of the archive. Throws CheckpointError with the name `file` for tensors that are far larger than
+ * the file of `fileSize` bytes. `files` gives the archive's entry of each storage.
+ */
 export function layoutTensors(
   file: string,
   fileSize: number,
@@ -56,7 +61,7 @@ export function layoutTensors(
 ): Layout {
   const metadata: Record<string, string> = { format: 'pt' };
   const first = new Map<string, string>();
-  const placed: Placed[] = [];
+  const placed: PlacedTensor[] = [];
   for (const name of [...tensors.keys()].sort()) {
     const tensor = tensors.get(name)!;
     const { storage, dtype, offset, shape, stride } = tensor;
@@ -76,7 +81,7 @@ export function layoutTensors(
     item.begin = at;
     item.end = at += shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
   }
-  // Views may overlap and repeat elements, but no real checkpoint is made of that.
+  // Views may overlap and repeat elements, but no real checkpoint consists of that.
   if (!(at <= 16 * fileSize + 2 ** 26))
     throw new CheckpointError(
       `${file} describes tensors of ${at} bytes in all, though it has only ${fileSize}; save it again with contiguous tensors.`,
@@ -95,12 +100,13 @@ export function layoutTensors(
   return { head, placed, size: head.length + at };
 }
 
+/** Reads bytes of the safetensors file that `layoutTensors` describes. */
 export class TorchReader implements TorchSource {
   readonly name: string;
   readonly size: number;
-  /** Where the bytes of entries begin, once known. */
+  /** The offset of each entry's bytes, once known. */
   private readonly offsets = new Map<ZipEntry, number>();
-  /** The last storage that was needed as a whole. */
+  /** The last storage that was read as a whole. */
   private whole: { entry: ZipEntry; bytes: Uint8Array } | undefined;
 
   constructor(
@@ -152,7 +158,7 @@ export class TorchReader implements TorchSource {
     await this.source.close();
   }
 
-  /** The index of the tensor that holds a byte of the data (not an empty one). */
+  /** The index of the tensor that contains a byte of the data. Skips empty tensors. */
   private find(at: number): number {
     const { placed } = this.layout;
     let [low, high] = [0, placed.length - 1];
@@ -165,7 +171,7 @@ export class TorchReader implements TorchSource {
   }
 
   /** `length` bytes from byte `at` of a tensor. */
-  private async part({ tensor, entry }: Placed, at: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+  private async part({ tensor, entry }: PlacedTensor, at: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
     const bytes = DTYPE_BYTES[tensor.dtype];
     const first = tensor.offset * bytes;
     let begin = this.offsets.get(entry);
@@ -191,12 +197,12 @@ function isContiguous({ shape, stride }: TorchTensor): boolean {
   return true;
 }
 
-/** Bytes [at, at + length) of the tensor laid out row by row. */
+/** Bytes [at, at + length) of the tensor in row-major order. */
 function gather(storage: Uint8Array, tensor: TorchTensor, size: number, at: number, length: number): Uint8Array {
   const { shape, stride, offset } = tensor;
   const out = new Uint8Array(length);
   const first = Math.floor(at / size);
-  // The place of the first element, dimension by dimension.
+  // The position of the first element, dimension by dimension.
   const index = new Array<number>(shape.length).fill(0);
   let from = offset;
   for (let d = shape.length - 1, rest = first; d >= 0; d--) {

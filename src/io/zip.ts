@@ -1,17 +1,19 @@
 /**
- * Reading zip archives by byte ranges: the central directory at the end of the file first, then single entries, so that an
- * archive is never held whole. Source: PKWARE's APPNOTE.TXT, with its 64-bit extension. Sizes come from the central directory;
- * local headers may leave them to a data descriptor and are used only to find where an entry's bytes begin.
+ * Reads zip archives by byte ranges: first the central directory at the end of the file, then single entries, so that an archive
+ * is never in memory as a whole. Source: PKWARE's APPNOTE.TXT, including the 64-bit extension. Sizes come from the central
+ * directory. Local headers may leave them to a data descriptor, so they only show where an entry's bytes begin.
  */
 import { CheckpointError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';
 
+/** One file in a zip archive. */
 export interface ZipEntry {
   readonly name: string;
-  /** 0 if the entry is stored as it is, 8 if it is deflated. */
+  /** 0 if the entry is not compressed, 8 if it is deflated. */
   readonly method: number;
-  /** Bytes in the archive, and once unpacked. */
+  /** Bytes in the archive. */
   readonly packed: number;
+  /** Bytes when unpacked. */
   readonly size: number;
   readonly crc: number;
   /** Offset of the local header. */
@@ -23,12 +25,12 @@ const END64 = 0x06064b50;
 const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
-/** A central directory larger than this belongs to no checkpoint (about 200,000 entries). */
+/** Largest central directory that is read (about 200,000 entries). No checkpoint has more. */
 const MAX_DIRECTORY = 2 ** 24;
 
 /**
- * The entries of an archive by name, in the order of their place in the file. Throws CheckpointError naming the file if it is no
- * zip archive, is damaged or is encrypted.
+ * The entries of an archive by name, in file order. Throws CheckpointError with the file's name if it is not a zip archive, is
+ * damaged or is encrypted.
  */
 export async function readZip(source: ByteSource, signal?: AbortSignal): Promise<Map<string, ZipEntry>> {
   const { name: file, size } = source;
@@ -54,7 +56,7 @@ export async function readZip(source: ByteSource, signal?: AbortSignal): Promise
   return new Map(entries.map((entry) => [entry.name, entry]));
 }
 
-/** Where the bytes of an entry begin in the file. */
+/** The offset of an entry's bytes in the file. */
 export async function entryOffset(source: ByteSource, entry: ZipEntry, signal?: AbortSignal): Promise<number> {
   const bytes = await source.read(entry.header, 30, signal);
   const view = viewOf(bytes);
@@ -65,7 +67,7 @@ export async function entryOffset(source: ByteSource, entry: ZipEntry, signal?: 
   return offset;
 }
 
-/** The unpacked bytes of an entry of at most `most` bytes, checked by their CRC-32. Throws CheckpointError naming the entry. */
+/** The unpacked bytes of an entry of at most `most` bytes, after checking their CRC-32. Throws CheckpointError with the name. */
 export async function readEntry(source: ByteSource, entry: ZipEntry, most: number, signal?: AbortSignal): Promise<Uint8Array> {
   const shown = JSON.stringify(short(entry.name));
   if (entry.size > most)
@@ -84,7 +86,7 @@ async function unpack(file: string, entry: ZipEntry, packed: Uint8Array): Promis
     throw bad(file, `packs ${shown} by the method ${entry.method}; only stored and deflated entries are read`);
   const { inflateSync } = await import('fflate');
   try {
-    // The output has the size that the directory gives: more than that is neither kept nor makes memory grow.
+    // The output has the size that the directory gives. Excess data is dropped without growing memory.
     return inflateSync(packed, { out: new Uint8Array(entry.size) });
   } catch (error) {
     throw bad(file, `has a damaged entry ${shown}`, error);
@@ -99,7 +101,7 @@ interface End {
 
 async function findEnd(source: ByteSource, signal: AbortSignal | undefined): Promise<End> {
   const { name: file, size } = source;
-  // The end record is the last 22 bytes, unless a comment of at most 65535 bytes follows it.
+  // The end record takes the last 22 bytes, unless a comment of at most 65535 bytes follows it.
   const length = Math.min(size, 22 + 65535 + 20);
   const start = size - length;
   const bytes = await source.read(start, length, signal);
@@ -134,7 +136,7 @@ function centralEntry(file: string, bytes: Uint8Array, at: number): { entry: Zip
   if (next > bytes.length) throw bad(file, 'has a damaged directory');
   const name = new TextDecoder().decode(bytes.subarray(at + 46, nameEnd));
   if (view.getUint16(at + 8, true) & 1) throw bad(file, `has an encrypted entry ${JSON.stringify(short(name))}`);
-  // A field that holds its largest value has its real one in the 64-bit extra field, in this order.
+  // A field with the largest possible value stands for one in the 64-bit extra field. Those are in this order.
   const fields = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)];
   for (let e = nameEnd; e + 4 <= extraEnd; ) {
     const size = view.getUint16(e + 2, true);

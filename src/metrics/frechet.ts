@@ -1,40 +1,44 @@
 /**
- * The Fréchet distance of two sets of feature vectors, each taken for a Gaussian: |μa − μb|² + tr(Σa + Σb − 2·(Σa·Σb)^½)
- * (Heusel et al. 2017; of Inception features it is the FID). All in float64, covariances over n − 1.
+ * The Fréchet distance of two sets of feature vectors, treated as Gaussians: |μa − μb|² + tr(Σa + Σb − 2·(Σa·Σb)^½)
+ * (Heusel et al. 2017). For Inception features this is the FID. Computed in float64; covariances divide by n − 1.
  */
 import { OptionError, ShapeError } from '../core/errors.js';
 import { addProducts, cholesky, eigenvalues, matrix } from './linear_algebra.js';
 
-/** Mean [d] and covariance [d, d] of feature vectors, and of how many; published statistics do not say that. */
+/** Mean [d] and covariance [d, d] of feature vectors, and their number, which published statistics usually omit. */
 export interface Gaussian {
   mean: Float64Array;
   covariance: Float64Array;
   count?: number | undefined;
 }
 
+/** Options of metrics. */
 export interface MetricOptions {
-  /** Hears why a value says less than it seems to. Default: console.warn. */
+  /** Called with warnings about values that are not reliable. Default: console.warn. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Vectors whose products are added at once. */
+/** Number of vectors whose products are added at once. */
 const BATCH = 64;
 
 /**
- * Sums from which mean and covariance follow: n, Σ x and Σ (x − c)(x − c)ᵀ in float64, where c is the first vector seen, so that
- * no digits are lost to a mean far from 0. Sets merge by addition: nothing depends on how vectors were divided into sets but
- * the rounding of float64 sums (some 1e-15 of the largest), and the same sets merged in the same order give the same bits.
+ * Accumulates the sums from which mean and covariance follow: n, Σ (x − c) and Σ (x − c)(x − c)ᵀ in float64. c is the first
+ * vector seen, which prevents a loss of digits if the mean is far from 0. Accumulators can be merged. How vectors are divided
+ * among accumulators affects only the rounding (about 1e-15 of the largest value); merging in the same order gives identical
+ * bits.
  */
 export class Moments {
   count = 0;
   private readonly centre: Float64Array;
-  /** Σ (x − c) and, for j ≤ i, Σ (x − c)ᵢ·(x − c)ⱼ. */
+  /** Σ (x − c). */
   private readonly sum: Float64Array;
+  /** Σ (x − c)ᵢ·(x − c)ⱼ for j ≤ i, without the vectors in `waiting`. */
   private readonly products: Float64Array;
+  /** [size, BATCH]: vectors whose products are not added yet. */
   private readonly waiting: Float64Array;
   private pending = 0;
 
-  /** @param size features of each vector. */
+  /** @param size Number of features of a vector. */
   constructor(readonly size: number) {
     if (!Number.isInteger(size) || size < 1 || size > 2 ** 14)
       throw new OptionError(`the number of features is ${size}; it must be an integer from 1 to 16384.`);
@@ -44,7 +48,7 @@ export class Moments {
     this.waiting = new Float64Array(size * BATCH);
   }
 
-  /** Adds vectors [n, size]. Throws ShapeError for part of a vector and OptionError for a NaN or infinity. */
+  /** Adds vectors [n, size]. Throws ShapeError for an incomplete vector and OptionError for NaN or infinity. */
   add(features: ArrayLike<number>): this {
     const { size, centre, sum, waiting } = this;
     checkFeatures(features, size);
@@ -61,7 +65,7 @@ export class Moments {
     return this;
   }
 
-  /** Adds all that another set has. Throws ShapeError if it has another number of features. */
+  /** Adds all vectors of another accumulator. Throws ShapeError if it has another number of features. */
   merge(other: Moments): this {
     const { size, centre, sum, products } = this;
     if (other.size !== size) throw differ(size, other.size);
@@ -83,7 +87,7 @@ export class Moments {
     return this;
   }
 
-  /** Throws OptionError below two vectors, which have no covariance. */
+  /** Mean and covariance. Throws OptionError for fewer than two vectors, which have no covariance. */
   gaussian(): Gaussian {
     const { size, count, centre, sum, products } = this;
     if (count < 2)
@@ -102,7 +106,7 @@ export class Moments {
     return { mean, covariance, count };
   }
 
-  /** Adds the products of the vectors that wait. */
+  /** Adds the products of the waiting vectors. */
   private flush(): void {
     const { size, pending } = this;
     const rows = matrix(this.waiting, BATCH);
@@ -112,17 +116,17 @@ export class Moments {
   }
 }
 
-/** Mean and covariance of feature vectors [n, size]. Throws like Moments. */
+/** Mean and covariance of feature vectors [n, size]. Throws like Moments.add and Moments.gaussian. */
 export function moments(features: ArrayLike<number>, size: number): Gaussian {
   return new Moments(size).add(features).gaussian();
 }
 
 /**
- * The Fréchet distance. Warns where a set has fewer vectors than features. Throws ShapeError for statistics of different sizes
- * and OptionError for values that are not finite.
+ * The Fréchet distance. Warns if a set has fewer vectors than features. Throws ShapeError for statistics of different sizes and
+ * OptionError for values that are not finite.
  *
- * tr (Σa·Σb)^½ is the sum of the roots of the eigenvalues of Σa·Σb, which are those of the symmetric Lᵀ·Σb·L where Σa = L·Lᵀ.
- * With the Cholesky factor with pivots for L this holds for singular covariances too, without adding anything to them.
+ * tr (Σa·Σb)^½ is the sum of the square roots of the eigenvalues of Σa·Σb. They equal those of the symmetric matrix Lᵀ·Σb·L,
+ * where Σa = L·Lᵀ. With a pivoted Cholesky factor L this also holds for singular covariances, without adding anything to them.
  */
 export function frechetDistance(a: Gaussian, b: Gaussian, { onWarning = console.warn }: MetricOptions = {}): number {
   const d = a.mean.length;
@@ -146,7 +150,7 @@ export function frechetDistance(a: Gaussian, b: Gaussian, { onWarning = console.
 
 function traceOfRoot(S: Float64Array, T: Float64Array, d: number): number {
   const { L, rank, order } = cholesky(S, d);
-  // T in the factor's order is Y + Yᵀ with a lower triangular Y, so Lᵀ·T·L = R + Rᵀ with R = Lᵀ·(Y·L).
+  // In the order of the factor, T is Y + Yᵀ with a lower triangular Y, so Lᵀ·T·L = R + Rᵀ with R = Lᵀ·(Y·L).
   const Y = new Float64Array(d * d);
   for (let i = 0; i < d; i++) {
     for (let j = 0; j < i; j++) Y[i * d + j] = T[order[i]! * d + order[j]!]!;
@@ -163,12 +167,12 @@ function traceOfRoot(S: Float64Array, T: Float64Array, d: number): number {
   const M = new Float64Array(rank * rank);
   for (let i = 0; i < rank; i++) for (let j = 0; j < rank; j++) M[i * rank + j] = R[i * rank + j]! + R[j * rank + i]!;
   let trace = 0;
-  // Rounding leaves eigenvalues that should be 0 a little below it.
+  // Rounding can make an eigenvalue that should be 0 slightly negative.
   for (const value of eigenvalues(M, rank)) trace += Math.sqrt(Math.max(0, value));
   return trace;
 }
 
-/** @internal Throws ShapeError unless there are whole vectors of `size` features, OptionError unless all are finite. */
+/** @internal Throws ShapeError unless the vectors of `size` features are complete, OptionError unless all values are finite. */
 export function checkFeatures(features: ArrayLike<number>, size: number): void {
   if (features.length % size !== 0)
     throw new ShapeError(`${features.length} features are not whole vectors of ${size}; pass all features of each image.`);

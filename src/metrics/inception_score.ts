@@ -1,11 +1,13 @@
-/** The Inception Score (Salimans et al. 2016): exp of the mean KL divergence of a classifier's answers from their mean. */
+/** The Inception Score (Salimans et al. 2016): exp of the mean KL divergence between a classifier's outputs and their mean. */
 import { OptionError } from '../core/errors.js';
 import { checkFeatures } from './frechet.js';
 
 /**
- * Mean and standard deviation (over n) of the score of `splits` parts of the images, in the order given.
- * @param logits [n, classes], before the softmax; for the usual score, those of the FID network without bias.
- * Throws OptionError for fewer images than splits and for values that are not finite, ShapeError for a part of a row.
+ * The mean and the standard deviation (divided by n) of the scores of `splits` equal parts of the images, in the given order.
+ * Throws OptionError for fewer images than splits and for values that are not finite, ShapeError for an incomplete row.
+ *
+ * @param logits [n, classes], before the softmax. The usual score takes the logits of the FID network without bias.
+ * @param classes Number of classes.
  */
 export function inceptionScore(
   logits: ArrayLike<number>,

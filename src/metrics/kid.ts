@@ -7,17 +7,23 @@ import { checkSeed, threefry2x32 } from '../core/random.js';
 import { checkFeatures } from './frechet.js';
 import { addProducts, matrix } from './linear_algebra.js';
 
+/** Options of `kernelDistance`. */
 export interface KidOptions {
-  /** How many subsets, default 100, of how many images each, default 1000 (all, if there are fewer). */
+  /** Number of random subsets. Default 100. */
   subsets?: number;
+  /** Images in a subset. Default 1000, or all if there are fewer. */
   subsetSize?: number;
-  /** Which subsets are drawn, default 0. */
+  /** Determines the subsets. Default 0. */
   seed?: number;
 }
 
 /**
- * Mean and standard deviation over the subsets. @param a features [n, size] @param b [m, size]
- * Throws OptionError below two images, for bad options and for values that are not finite, ShapeError for parts of vectors.
+ * The mean and the standard deviation of the distance over the subsets. Throws OptionError for fewer than two images, for invalid
+ * options and for values that are not finite, ShapeError for incomplete vectors.
+ *
+ * @param a Features [n, size].
+ * @param b Features [m, size].
+ * @param size Number of features of a vector.
  */
 export function kernelDistance(
   a: ArrayLike<number>,
@@ -49,7 +55,7 @@ export function kernelDistance(
   return { mean, std: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / subsets) };
 }
 
-/** `count` different vectors of `n`, in random order. */
+/** `count` different vectors of the n, in random order. */
 function pick(features: ArrayLike<number>, size: number, n: number, count: number, random: (i: number) => number): Float64Array {
   const index = Uint32Array.from({ length: n }, (_, i) => i);
   const out = new Float64Array(count * size);

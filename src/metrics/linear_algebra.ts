@@ -1,12 +1,12 @@
 /**
- * Symmetric matrices in float64, row by row in one array: products by tiles, Cholesky factors with pivots, eigenvalues. All are
- * blocked so that the inner loops run over rows in the cache; 2048×2048 takes seconds in one thread.
+ * Symmetric matrices in float64, stored row by row: products, pivoted Cholesky factors, and eigenvalues. All are blocked so that
+ * the inner loops run over rows in the cache. A 2048×2048 matrix takes seconds in one thread.
  */
 
 const TILE = 64;
 const DEPTH = 256;
 
-/** A matrix or part of one: row r begins at `at + r·stride`. */
+/** A matrix or a part of one. Row r starts at index `at + r·stride`. */
 export interface Rows {
   data: Float64Array;
   at: number;
@@ -14,8 +14,8 @@ export interface Rows {
 }
 
 /**
- * C[i, j] += sign · Σ_k A[i, k]·B[j, k] for i < m, j < n. `range` gives for the tile of rows i…, j… (64 each) the k that matter,
- * [first, last); undefined skips the tile.
+ * C[i, j] += sign · Σ_k A[i, k]·B[j, k] for i < m, j < n, computed in tiles of 64 × 64. `range(i, j)` returns the range [first,
+ * last) of the k that matter for the tile that starts at row i and column j, or undefined to skip the tile.
  */
 export function addProducts(
   C: Rows,
@@ -35,7 +35,7 @@ export function addProducts(
   }
 }
 
-/** One tile, by 4×4 sums held in registers. */
+/** One tile, in blocks of 4×4 sums that stay in registers. */
 function tile(
   C: Rows,
   A: Rows,
@@ -118,7 +118,7 @@ function tile(
   for (; i < i1; i++) edge(C, A, B, i, j0, j1, k0, k1, sign);
 }
 
-/** What of a row does not fill a 4×4 block. */
+/** The elements of a row that do not fill a 4×4 block. */
 function edge(C: Rows, A: Rows, B: Rows, i: number, j0: number, j1: number, k0: number, k1: number, sign: number): void {
   for (let j = j0; j < j1; j++) {
     let sum = 0;
@@ -129,19 +129,21 @@ function edge(C: Rows, A: Rows, B: Rows, i: number, j0: number, j1: number, k0: 
   }
 }
 
+/** A matrix whose rows are `stride` elements apart. */
 export const matrix = (data: Float64Array, stride: number): Rows => ({ data, at: 0, stride });
 
+/** A pivoted Cholesky factor. */
 export interface Factor {
-  /** L [n, n], of which the first `rank` columns count; zero above the diagonal. */
+  /** L [n, n], zero above the diagonal. Only the first `rank` columns are used. */
   L: Float64Array;
   rank: number;
-  /** S[order[i], order[j]] = Σ_k L[i, k]·L[j, k]. */
+  /** The permutation of the pivots: S[order[i], order[j]] = Σ_k L[i, k]·L[j, k]. */
   order: Int32Array;
 }
 
 /**
- * The Cholesky factor with pivots of a symmetric matrix S [n, n] without negative eigenvalues. Directions that hold nothing but
- * rounding (n·2^-52 of the largest diagonal element) end it, so that singular matrices have a factor of their rank.
+ * The pivoted Cholesky factor of a symmetric matrix S [n, n] without negative eigenvalues. It ends when the rest contains only
+ * rounding (n·2^-52 of the largest diagonal element), so the factor of a singular matrix has the rank of the matrix.
  */
 export function cholesky(S: Float64Array, n: number): Factor {
   const A = Float64Array.from(S);
@@ -175,7 +177,7 @@ export function cholesky(S: Float64Array, n: number): Factor {
   return { L, rank: n, order };
 }
 
-/** Exchanges row and column j and p > j of the lower triangle that is left of A, and the rows of L. */
+/** Swaps rows and columns j and p > j in the remaining lower triangle of A, and the rows j and p of L. */
 function swap(A: Float64Array, L: Float64Array, left: Float64Array, order: Int32Array, n: number, j: number, p: number): void {
   const exchange = (M: Float64Array | Int32Array, x: number, y: number) => {
     const kept = M[x]!;
@@ -191,16 +193,16 @@ function swap(A: Float64Array, L: Float64Array, left: Float64Array, order: Int32
 }
 
 /**
- * The eigenvalues of a symmetric matrix M [n, n], ascending: Householder reflections to a tridiagonal matrix, in panels of 32
- * columns (LAPACK's dsytrd), then the implicit QL method.
+ * The eigenvalues of a symmetric matrix M [n, n] in ascending order: Householder reflections to a tridiagonal matrix in panels of
+ * 32 columns (LAPACK's dsytrd), then the implicit QL method.
  */
 export function eigenvalues(M: Float64Array, n: number): Float64Array {
-  // Row j from its diagonal on is column j of the lower triangle.
+  // Row j, from its diagonal element on, is column j of the lower triangle.
   const A = Float64Array.from(M);
   const panel = 32;
   const d = new Float64Array(n);
   const e = new Float64Array(n);
-  // The matrix is A − V·Wᵀ − W·Vᵀ: P has rows [V W] and Q rows [W V].
+  // The matrix is A − V·Wᵀ − W·Vᵀ. P has rows [V W], and Q has rows [W V].
   const width = 2 * panel;
   const P = new Float64Array(n * width);
   const Q = new Float64Array(n * width);
@@ -249,7 +251,7 @@ export function eigenvalues(M: Float64Array, n: number): Float64Array {
   return tridiagonal(d, e, n);
 }
 
-/** v and τ so that (1 − τ·v·vᵀ) makes column i zero below its subdiagonal element, which becomes e[i]; v[i + 1] = 1. */
+/** Computes v and τ so that 1 − τ·v·vᵀ zeroes column i below its subdiagonal element, which is returned in e[i]. v[i + 1] = 1. */
 function reflector(A: Float64Array, n: number, i: number, v: Float64Array, e: Float64Array): number {
   const at = i * n;
   const alpha = A[at + i + 1]!;
@@ -268,12 +270,12 @@ function reflector(A: Float64Array, n: number, i: number, v: Float64Array, e: Fl
   return (beta - alpha) / beta;
 }
 
-/** w = A·v for the rows and columns from `first` on, reading each element of the triangle once, four columns at a time. */
+/** w = A·v for rows and columns from `first` on. Reads each element of the triangle once, four columns at a time. */
 function multiplySymmetric(A: Float64Array, n: number, first: number, v: Float64Array, w: Float64Array): void {
   w.fill(0, first);
   let c = first;
   for (; c + 4 <= n; c += 4) {
-    // The triangle on the diagonal.
+    // The triangle at the diagonal.
     for (let i = c; i < c + 4; i++) {
       w[i]! += A[i * n + i]! * v[i]!;
       for (let r = i + 1; r < c + 4; r++) {
@@ -314,11 +316,13 @@ function multiplySymmetric(A: Float64Array, n: number, first: number, v: Float64
   }
 }
 
-/** The eigenvalues of the tridiagonal matrix with diagonal d and e[i] beside d[i] and d[i + 1], by implicit QL steps. */
+/**
+ * The eigenvalues of the tridiagonal matrix with diagonal d and off-diagonal elements e, where e[i] is between d[i] and d[i + 1].
+ */
 function tridiagonal(d: Float64Array, e: Float64Array, n: number): Float64Array {
   e[n - 1] = 0;
   for (let l = 0; l < n; l++) {
-    // Some 2 steps are usual; the bound only guards against endless turns on NaN.
+    // About 2 steps are usual. The bound only prevents an endless loop on NaN.
     for (let steps = 0; steps < 60; steps++) {
       let m = l;
       while (m < n - 1 && Math.abs(e[m]!) > 2 ** -53 * (Math.abs(d[m]!) + Math.abs(d[m + 1]!))) m++;

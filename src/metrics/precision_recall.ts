@@ -1,18 +1,22 @@
 /**
- * Precision and recall by nearest neighbours (Kynkäänniemi et al. 2019): an image counts as inside a set if it lies within the
- * distance of one of the set's images to that image's k-th neighbour in the set.
+ * Precision and recall by nearest neighbours (Kynkäänniemi et al. 2019). An image counts as inside a set if, for one of the set's
+ * images, it is no further away than that image's k-th nearest neighbour in the set.
  */
 import { OptionError } from '../core/errors.js';
 import { checkFeatures } from './frechet.js';
 import { addProducts } from './linear_algebra.js';
 
-/** Images whose distances to as many others are in memory at once (2 MiB). */
+/** Distances are computed for this many images times this many images at a time (2 MiB). */
 const CHUNK = 512;
 
 /**
- * Precision (share of generated images inside the real set), recall (share of real images inside the generated set) and their
- * harmonic mean. @param generated [n, size] @param real [m, size]
- * Throws OptionError for sets of at most k images and for values that are not finite, ShapeError for parts of vectors.
+ * The precision (share of generated images inside the real set), the recall (share of real images inside the generated set) and
+ * their harmonic mean f. Throws OptionError for sets of at most k images and for values that are not finite, ShapeError for
+ * incomplete vectors.
+ *
+ * @param generated Features [n, size].
+ * @param real Features [m, size].
+ * @param size Number of features of a vector.
  */
 export function precisionRecall(
   generated: ArrayLike<number>,
@@ -33,7 +37,7 @@ interface Vectors {
   data: Float64Array;
   count: number;
   size: number;
-  /** |x|² of each. */
+  /** |x|² of each vector. */
   squares: Float64Array;
 }
 
@@ -62,9 +66,9 @@ function distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square:
   }
 }
 
-/** The squared distance of each vector to its k-th neighbour. */
+/** The squared distance of each vector to its k-th nearest neighbour. */
 function radii(v: Vectors, k: number): Float64Array {
-  // The k smallest so far of each vector, ascending.
+  // For each vector, its k smallest distances so far, in ascending order.
   const nearest = new Float64Array(v.count * k).fill(Number.POSITIVE_INFINITY);
   distances(v, v, (i, j, square) => {
     if (i === j || !(square < nearest[i * k + k - 1]!)) return;
@@ -75,7 +79,7 @@ function radii(v: Vectors, k: number): Float64Array {
   return Float64Array.from({ length: v.count }, (_, i) => nearest[i * k + k - 1]!);
 }
 
-/** The share of x that lies within the radius of some y. */
+/** The share of the vectors x that are within the radius of some y. */
 function inside(x: Vectors, y: Vectors, radius: Float64Array): number {
   const found = new Uint8Array(x.count);
   distances(x, y, (i, j, square) => {

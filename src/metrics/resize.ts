@@ -1,9 +1,9 @@
-/** What the FID network is given: images resized as TensorFlow 1 did it (no half pixels, no smoothing), scaled to about [-1, 1]. */
+/** The input of the FID network: images resized as TensorFlow 1 does it (no half-pixel offset, no smoothing), about [-1, 1]. */
 import { OptionError, ShapeError } from '../core/errors.js';
 
 /**
- * An image [height, width, channels] of values 0…255 → [side, side, channels] of (x − 128)/128. The pixel at i of the result is
- * interpolated at i·height/side: TensorFlow 1's resize_bilinear with align_corners = false, on which published FIDs rest.
+ * Resizes an image [height, width, channels] of values 0…255 to [side, side, channels] of (x − 128)/128. Row i of the result is
+ * interpolated at i·height/side, as TensorFlow 1's resize_bilinear does with align_corners = false. Published FIDs use this.
  */
 export function resizeForInception(
   pixels: ArrayLike<number>,

@@ -1,11 +1,11 @@
 /**
- * Activations of a forward pass. A part of a model (a mixer, a block, a convolution) declares its activations once, with their
- * shapes; its forward takes tensors from the declaration, its backward gets the same ones back by name.
+ * Activations of a forward pass. Each part of a model (a mixer, a block, a convolution) declares its activations once, with their
+ * shapes. Its forward allocates tensors from the declaration, and its backward gets the same tensors by name.
  */
 import type { Backend } from '../backend/backend.js';
 import { BYTES, type DType, sizeOf, type Tensor } from '../core/tensor.js';
 
-/** Dimensions by name; in a declared shape, `'m l d'`, they are separated by blanks. */
+/** The names of the dimensions in a declared shape such as `'m l d'`, where they are separated by blanks. */
 type Words<S extends string> = S extends `${infer First} ${infer Rest}`
   ? Words<First> | Words<Rest>
   : S extends `${number}`
@@ -16,18 +16,18 @@ type ShapeOf<A> = A extends string ? A : A extends { shape: infer S extends stri
 /** A shape of float32 values, or a shape with its number format. */
 type Declared = string | { readonly shape: string; readonly dtype: DType };
 
-/** What `activations` declares: names `N` of tensors that forward makes, `I` of those it only reads, dimensions `D` of the shapes. */
+/** A declaration made by `activations`: names `N` of tensors that forward makes, names `I` of its inputs, dimensions `D`. */
 export interface ActivationSpec<N extends string = string, I extends string = string, D extends string = string> {
   readonly made: Readonly<Record<N, Declared>>;
   readonly inputs: readonly I[];
-  /** Exists for its type only. */
+  /** Never set; it only carries the type. */
   readonly dims?: D;
 }
 
 /**
  * Declares the activations of a part.
- * @param made shapes of the tensors that forward makes
- * @param inputs names of tensors that another part makes (or the caller, like an image) and backward reads
+ * @param made Shapes of the tensors that forward makes.
+ * @param inputs Names of tensors that backward reads but this part does not make, such as an image or another part's output.
  */
 /* @__NO_SIDE_EFFECTS__ */
 export const activations = <const A extends Record<string, Declared>, const I extends string = never>(
@@ -45,7 +45,7 @@ function shapeOf(declared: Declared, dims: Readonly<Record<string, number>>): nu
   });
 }
 
-/** Bytes of the tensors that forward of a part makes and saves for backward. */
+/** Bytes of the tensors that a part's forward makes and saves for backward. */
 export const activationBytes = <D extends string>(spec: ActivationSpec<string, string, D>, dims: Readonly<Record<D, number>>) =>
   Object.values(spec.made).reduce((sum, declared) => sum + sizeOf(shapeOf(declared, dims)) * BYTES[dtypeOf(declared)], 0);
 
@@ -57,32 +57,32 @@ export class PartActs<N extends string, I extends string> {
     private readonly dims: Readonly<Record<string, number>>,
   ) {}
 
-  /** The tensor of an activation; its contents are unspecified. */
+  /** The tensor of an activation. Its contents are unspecified. */
   tensor(name: N): Tensor {
     const declared = this.spec.made[name];
     return this.acts.tensor(name, shapeOf(declared, this.dims), dtypeOf(declared));
   }
 
-  /** The same, for an activation that backward alone reads; undefined where there is no backward pass. */
+  /** `tensor` for an activation that only backward reads. Returns undefined if there is no backward pass. */
   forBackward(name: N): Tensor | undefined {
     return this.acts.keep ? this.tensor(name) : undefined;
   }
 
-  /** Lets backward find a tensor that this part reads and another makes. */
+  /** Registers a tensor that this part reads but does not make, so that backward can find it. */
   input(name: I, tensor: Tensor): void {
     this.acts.refer(name, tensor);
   }
 }
 
 /**
- * Generation and training run one model definition and differ here: generation frees each activation as soon as it is `done`
- * (the backend reuses the memory), training saves them under their names for the backward pass.
+ * The activations of a forward pass. Generation and training run the same model code and differ only here: generation frees each
+ * activation as soon as it is `done`, so that the backend reuses the memory; training saves them by name for the backward pass.
  */
 export class Acts {
   private readonly made = new Map<string, Tensor>();
   private readonly references = new Map<string, Tensor>();
 
-  /** @param keep whether activations are saved for a backward pass; `free` frees them. */
+  /** @param keep True to save activations for a backward pass, until `free` is called. */
   constructor(
     readonly be: Backend,
     readonly keep = false,
@@ -90,7 +90,7 @@ export class Acts {
     private readonly root: Acts | undefined = undefined,
   ) {}
 
-  /** The activations that forward of a part makes, of these dimensions. */
+  /** The activations of a part in its forward pass, for the given sizes of the dimensions. */
   part<N extends string, I extends string, D extends string>(
     spec: ActivationSpec<N, I, D>,
     dims: Readonly<Record<D, number>>,
@@ -98,7 +98,9 @@ export class Acts {
     return new PartActs(this, spec, dims);
   }
 
-  /** All activations of a part, for its backward. Throws an error with the name of one that forward did not save. */
+  /**
+   * All activations of a part, for its backward pass. Throws an Error with the name of an activation that forward did not save.
+   */
   saved<N extends string, I extends string>(spec: ActivationSpec<N, I>): Record<N | I, Tensor> {
     const { made, references } = this.root ?? this;
     const names = [...spec.inputs, ...(Object.keys(spec.made) as N[])];
@@ -113,7 +115,7 @@ export class Acts {
     ) as Record<N | I, Tensor>;
   }
 
-  /** A tensor under a name that no part declares. When activations are saved, every pass gets the same one. */
+  /** A tensor with a name that no part declares. If activations are saved, every forward pass gets the same tensor. */
   tensor(name: string, shape: readonly number[], dtype: DType = 'f32'): Tensor {
     if (!this.keep) return this.be.tensor(shape, dtype);
     const { made } = this.root ?? this;
@@ -131,7 +133,7 @@ export class Acts {
     if (this.keep) (this.root ?? this).references.set(`${this.path}${name}`, t);
   }
 
-  /** Activations of a part within this one, under names of their own. */
+  /** The activations of a part inside this one, in a namespace of its own. */
   child(name: string | number): Acts {
     return this.keep ? new Acts(this.be, true, `${this.path}${name}.`, this.root ?? this) : this;
   }

@@ -1,6 +1,6 @@
 /**
- * AiM stage 2 (arXiv 2408.12245): conditional autoregression over image tokens with layers under adaLN. Forward for drawing,
- * the training loss, and its gradient.
+ * AiM stage 2 (arXiv 2408.12245): an autoregressive model of image tokens, conditioned through adaLN. Contains the forward pass
+ * for drawing, the training loss, and its gradient.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
@@ -26,7 +26,7 @@ import {
 } from './modulation.js';
 import { init, matrix, numbered, type ParamTree, param } from './params.js';
 
-/** Parameters below `mamba.backbone`. `lm_head` is tied to word_embeddings and not stored. */
+/** Parameters below `mamba.backbone`. `lm_head` is tied to word_embeddings, so it is not a parameter. */
 export function aimParams(c: AimConfig): ParamTree {
   return {
     embeddings: {
@@ -40,22 +40,22 @@ export function aimParams(c: AimConfig): ParamTree {
   };
 }
 
-/** The tree of `aimParams` with a tensor in place of each parameter; gradients have the same. */
+/** The tree of `aimParams` with tensors instead of parameter specs. Trees of gradients have this type too. */
 export interface AimParams extends HeadParams, ModulationParams {
   embeddings: { word_embeddings: { weight: Tensor }; position_embeddings: { weight: Tensor } };
   layers: Record<string, BlockParams & ModulationParams['layers'][string]>;
   final_layer: HeadParams['final_layer'];
 }
 
-/** What the layers remember of the positions before, for m sequences. */
+/** The recurrent state of all layers for m sequences: what they know of earlier positions. */
 export interface AimState {
-  /** By layer, then by the mixer's name of it. */
+  /** For each layer, its states by the names that the mixer gives them. */
   layers: Record<string, Tensor>[];
-  /** The memory of all of them; zero it before position 0. */
+  /** The memory of all states. Zero it before position 0. */
   arenas: Tensor[];
 }
 
-/** Allocates the state of m sequences. States of one name are neighbours in memory, so that layers form series. */
+/** Allocates the state of m sequences. States with the same name are adjacent in memory, so that layers can form series. */
 export function aimState(be: Backend, c: AimConfig, m: number): AimState {
   const shapes = Array.from({ length: c.n_layer }, (_, i) => {
     const { mixer, config } = layerMixer(c, i);
@@ -63,37 +63,39 @@ export function aimState(be: Backend, c: AimConfig, m: number): AimState {
   });
   const state: AimState = { layers: shapes.map(() => ({})), arenas: [] };
   for (const name of new Set(shapes.flatMap(Object.keys))) {
-    const having = [...shapes.keys()].filter((i) => shapes[i]![name]);
+    const owners = [...shapes.keys()].filter((i) => shapes[i]![name]);
     const { tensors, arenas } = packed(
       be,
-      having.map((i) => shapes[i]![name]!),
+      owners.map((i) => shapes[i]![name]!),
     );
-    for (const [n, i] of having.entries()) state.layers[i]![name] = tensors[n]!;
+    for (const [n, i] of owners.entries()) state.layers[i]![name] = tensors[n]!;
     state.arenas.push(...arenas);
   }
   return state;
 }
 
+/** Input of `aimForward` for b images. */
 export interface AimInput {
-  /** [b, T]; positions not reached yet are not read. */
+  /** u32 [b, T]. Positions that are not drawn yet are not read. */
   tokens: Tensor;
-  /** [b] positions drawn so far: the device-side counter that a recorded step reads. */
+  /** u32 [b]: the number of positions drawn so far. A recorded step reads this counter on the device. */
   step: Tensor;
-  /** Of m sequences: m = b or, under guidance, 2b with the unconditional half last. */
+  /** The modulation of m sequences. m = b or, with guidance, 2b with the unconditional sequences last. */
   modulation: Modulation;
-  /** How many positions to run: T for a whole sequence from step 0, 1 for a step. */
+  /** l, the number of positions to compute: T for a whole sequence from step 0, 1 for one step. */
   length: number;
-  /** 1 reproduces the authors' off-by-one of position rows in generation. */
+  /** 1 reproduces an off-by-one error in the position rows of the authors' generation code; else 0. */
   shift: 0 | 1;
-  /** Guides the logits by this much; m is then 2b. */
+  /** Scale w of classifier-free guidance on the logits; m is then 2b. */
   guidance?: number | undefined;
-  /** Continue from here and leave the new state; missing: from zero. */
+  /** State to continue from; it receives the new state. If omitted, the computation starts from zero. */
   state?: AimState['layers'];
 }
 
+/** x: the embedded tokens. */
 const ACTS = activations({ x: 'm l d' });
 
-/** Bytes of the activations that aimLoss saves for the gradient of m sequences. */
+/** Bytes of the activations that aimLoss saves for the gradient of m sequences of T tokens. */
 export function aimActivationBytes(c: AimConfig, m: number): number {
   const l = c.num_tokens;
   let bytes = modulationBytes(c, m) + activationBytes(ACTS, { m, l, d: c.d_model }) + headBytes(c, m, l);
@@ -101,13 +103,13 @@ export function aimActivationBytes(c: AimConfig, m: number): number {
   return bytes;
 }
 
-/** Logits of the next token at each of l = `length` positions: [m, l, V] or, guided, [b, l, V]. */
+/** Logits of the next token at each of l = `length` positions: [m, l, V] or, with guidance, [b, l, V]. */
 export function aimForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts = new Acts(be)): Tensor {
   const stream = layersForward(be, p, c, input, a);
   return headLogits(be, p, c, stream, { modulation: input.modulation.final, guidance: input.guidance }, a);
 }
 
-/** The tokens' embeddings through all layers. */
+/** Embeds the tokens and runs all layers. */
 function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput, a: Acts): Stream {
   const { tokens, step, modulation, length: l, shift, state } = input;
   const { first } = modulation;
@@ -125,21 +127,21 @@ function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput,
 
 /** Device tensors of one training batch. */
 export interface AimBatch {
-  /** [b, T] */
+  /** u32 [b, T]. */
   tokens: Tensor;
-  /** What each image shows; unconditional where that is dropped. */
+  /** The condition of each image, or the unconditional value where training drops it. */
   condition: ConditionInputs;
-  /** [b] zeros: training starts at position 0. */
+  /** u32 [b] of zeros, because training starts at position 0. */
   step: Tensor;
-  /** [1] mean cross-entropy in nats per token, overwritten. */
+  /** [1]: receives the mean cross-entropy in nats per token. */
   loss: Tensor;
-  /** [2] Gradients are of lossScale[0] times the loss; see clip. */
+  /** [2]: gradients are scaled by its first element (see the op clip). */
   lossScale?: Tensor | undefined;
 }
 
 /**
- * Mean cross-entropy of a batch into `loss` and, with `grads`, its gradient added to them. `a` must save activations when
- * there are gradients to compute (`aimActivationBytes`).
+ * Writes the mean cross-entropy of a batch to `loss` and, with `grads`, adds its gradient to them. With `grads`, `a` must save
+ * activations (`new Acts(be, true)`; `aimActivationBytes` gives their size).
  */
 export function aimLoss(
   be: Backend,
@@ -164,7 +166,7 @@ export function aimLoss(
   a.done(...modulationTensors(modulation));
 }
 
-/** Gradient of layersForward: from dres, which it frees, the gradients of the parameters and of the modulation. */
+/** Gradient of layersForward. Frees t.dres and adds to the gradients g of the parameters and to t.dmodulation. */
 function layersBackward(
   be: Backend,
   p: AimParams,

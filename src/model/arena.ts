@@ -1,17 +1,17 @@
-/** Tensors as neighbours in few allocations (arenas), so that one command can process many of them. */
+/** Places tensors next to each other in few allocations (arenas), so that one command can process many of them. */
 import type { Backend } from '../backend/backend.js';
 import { BYTES, type DType, SLICE_BYTES, sizeOf, type Tensor } from '../core/tensor.js';
 
-/** Largest size of an arena in bytes, unless a single tensor is larger: what WebGPU binds by default. */
+/** Maximum size of an arena in bytes, unless a single tensor is larger. This is WebGPU's default limit of a binding. */
 const ARENA_BYTES = 2 ** 27;
 
-/** Elements from the start of a tensor to the earliest start of the next one. */
+/** Distance in elements from the start of a tensor to the start of the next one. */
 function step(size: number, dtype: DType): number {
   const align = SLICE_BYTES / BYTES[dtype];
   return Math.ceil(size / align) * align;
 }
 
-/** Where tensors of these shapes lie: the arena of each with its place there, and the arenas' sizes in elements. */
+/** Assigns an arena and an offset to each shape. Also returns the sizes of the arenas in elements. */
 function layOut(shapes: readonly (readonly number[])[], dtype: DType) {
   const most = ARENA_BYTES / BYTES[dtype];
   const sizes: number[] = [];
@@ -29,8 +29,7 @@ function layOut(shapes: readonly (readonly number[])[], dtype: DType) {
 export const arenaSizes = (shapes: readonly (readonly number[])[], dtype: DType = 'f32') => layOut(shapes, dtype).sizes;
 
 /**
- * Tensors of these shapes, in order, and the arenas that hold them; `make` allocates the n-th arena. Gaps between tensors are
- * padding.
+ * Allocates tensors of these shapes in arenas, in order. `make` allocates arena number n. The gaps between tensors are padding.
  */
 export function packed(
   be: Backend,
@@ -44,11 +43,14 @@ export function packed(
   return { tensors, arenas };
 }
 
-/** Whether `b` was packed right after `a`. */
+/** True if `b` was placed directly after `a` by `packed`. */
 export const follows = (a: Tensor, b: Tensor): boolean =>
   a.storage === b.storage && b.offset === a.offset + step(a.size, a.dtype);
 
-/** One tensor [n] from the start of `first` to the end of `last`, a later one of the same arena; n is rounded up to vectors of four. */
+/**
+ * One tensor [n] from the start of `first` to the end of `last`, a later tensor of the same arena. n is rounded up to vectors of
+ * 4.
+ */
 export function span(first: Tensor, last: Tensor): Tensor {
   const vector = 16 / BYTES[first.dtype];
   const size = Math.ceil((last.offset + last.size - first.offset) / vector) * vector;

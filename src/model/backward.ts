@@ -1,6 +1,6 @@
 /**
- * Gradients that several parts need. Gradients of activations are overwritten, those of parameters are added to.
- * What these functions allocate is freed before they return.
+ * Gradients that several parts of the model use. Gradients of activations are overwritten; gradients of parameters are added to.
+ * Temporary tensors are freed before a function returns.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
@@ -9,32 +9,38 @@ import { linear } from '../ops/linear.js';
 import { gradientParts, partsOf } from '../ops/sum_rows.js';
 import { addSumTo, NORM_EPS, rows, zeros } from './layers.js';
 
+/** Tensors of `linearBackward`. */
 export interface LinearGradients {
+  /** [..., k] the input. */
   x: Tensor;
+  /** [n, k] the weight. */
   w: Tensor;
+  /** [..., n] the gradient of the output. */
   dy: Tensor;
-  /** Left out where nothing before x is trained. */
+  /** [..., k], overwritten. Omit it if nothing before x is trained. */
   dx?: Tensor | undefined;
+  /** [n, k], added to. */
   dw: Tensor;
+  /** [n], added to. */
   dbias?: Tensor | undefined;
 }
 
-/** Gradient of `linearForward`; that of its residual is dy itself. Shapes: x and dx [..., k], dy [..., n], w and dw [n, k]. */
+/** Gradient of `linearForward`. The gradient of its residual is dy itself. */
 export function linearBackward(be: Backend, { x, w, dy, dx, dw, dbias }: LinearGradients): void {
   const flat = { x: rows(be, x), dy: rows(be, dy) };
   // forward: y = x·wᵀ + bias  ⇒  dx = dy·w
   if (dx) be.run(linear.backward_input, { w, dy: flat.dy, dx: rows(be, dx) });
   // ⇒  dw += dyᵀ·x, dbias += Σ dy
-  inParts(be, gradientParts(flat.x.shape[0]!, dw.size), { dw, dbias }, (to) =>
+  addPartials(be, gradientParts(flat.x.shape[0]!, dw.size), { dw, dbias }, (to) =>
     be.run(linear.backward_weight, { ...flat, ...to }),
   );
 }
 
 /**
- * Has `run` add p partial sums [p, ...] of each gradient, then adds those up in order, so that the sum does not depend on
- * which was ready first. A single partial sum is added to the gradients themselves.
+ * Lets `run` write p partial sums [p, ...] of each gradient, then adds them to the gradients in a fixed order, so that the result
+ * does not depend on timing. With p = 1, `run` adds to the gradients directly.
  */
-export function inParts<G extends Record<string, Tensor | undefined>>(
+export function addPartials<G extends Record<string, Tensor | undefined>>(
   be: Backend,
   p: number,
   gradients: G,
@@ -52,23 +58,25 @@ export function inParts<G extends Record<string, Tensor | undefined>>(
   }
 }
 
-/** Gradient of y = RMSNorm(sum)·weight·(1 + scale) + shift, the output of add_rms_norm. */
+/** Tensors of `normBackward`, the gradient of y = RMSNorm(sum)·weight·(1 + scale) + shift, the output of the op add_rms_norm. */
 export interface NormGradients {
-  /** [m, l, d] what was normalised. */
+  /** [m, l, d] the input of the norm. */
   sum: Tensor;
-  /** [d] */
+  /** [d] the weight. */
   weight: Tensor;
   /** [d], added to. */
   dweight: Tensor;
+  /** [m, l, d] the gradient of y. */
   dy: Tensor;
-  /** [m, l, d] the gradient of the sum's other uses. */
+  /** [m, l, d] the gradient from other uses of `sum`, if there are any. */
   dsum?: Tensor | undefined;
-  /** [m, n, d] adaLN vectors, shift and scale first, and their gradient, added to. */
+  /** [m, n, d] adaLN vectors: shift and scale, then n − 2 others, which are ignored. */
   modulation?: Tensor | undefined;
+  /** [m, n, d] their gradient, added to. */
   dmodulation?: Tensor | undefined;
 }
 
-/** The gradient of the sum [m, l, d]. */
+/** Returns the gradient [m, l, d] of `sum`, including `dsum`. Adds to dweight and dmodulation. */
 export function normBackward(be: Backend, { sum, weight, dweight, dy, dsum, modulation, dmodulation }: NormGradients): Tensor {
   const [m, l, d] = sum.shape as [number, number, number];
   const dres = be.tensor(sum.shape);

@@ -1,4 +1,6 @@
-/** One layer of stage 2: a residual sum, RMSNorm under adaLN, and a mixer whose output waits for its gate. */
+/**
+ * One layer of stage 2: a residual sum, RMSNorm with adaLN, and a mixer. The gate is applied in the next layer's residual sum.
+ */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm } from '../ops/add_rms_norm.js';
@@ -15,25 +17,26 @@ export function blockParams(c: AimConfig, i: number): ParamTree {
   const { mixer, config } = layerMixer(c, i);
   return { ...layerModulationParams(c), mixer: mixer.params(config, c.n_layer), norm: normParams(c.d_model) };
 }
+/** The tree of `blockParams` with tensors, without the adaLN parameters (ModulationParams). */
 export interface BlockParams {
   mixer: object;
   norm: { weight: Tensor };
 }
 
-/** res: the residual sum. u: the mixer's input, which a fused kernel does not write. out: the mixer's output. */
+/** res: the residual sum. u: the mixer's input, which fused kernels do not write. out: the mixer's output. */
 const ACTS = activations({ res: 'm l d', u: 'm l d' }, ['out']);
 
-/** Bytes that a layer saves for backward. */
+/** Bytes that a layer saves for backward, for m sequences of l positions. */
 export function blockBytes(c: AimConfig, i: number, m: number, l: number): number {
   const { mixer, config } = layerMixer(c, i);
   const { spec, dims } = mixer.activations(config);
   return activationBytes(ACTS, { m, l, d: c.d_model }) + activationBytes(spec, { m, l, ...dims });
 }
 
-/** What a layer passes on: the next one adds gate·x to res. */
+/** The values that one layer passes to the next: the residual sum is res + gate·x. */
 export type Stream = Pick<LayerInput, 'x' | 'res' | 'gate'>;
 
-/** res' = res + gate·x;  x' = Mixer(RMSNorm(res')·(1 + scale) + shift);  gate' = that of `modulation` [m, 3, d]. */
+/** Computes res' = res + gate·x, x' = Mixer(RMSNorm(res')·(1 + scale) + shift), and the gate of `modulation` [m, 3, d]. */
 export function blockForward(
   be: Backend,
   p: BlockParams,
@@ -55,8 +58,8 @@ export function blockForward(
 }
 
 /**
- * From dres, the gradient of res + gate·x after the layer, that of the same sum before it. Frees dres; adds to the gradients of
- * the parameters and of the modulation.
+ * From dres [m, l, d], the gradient of the sum res + gate·x after the layer, computes the gradient [m, l, d] of this sum before
+ * the layer. Frees dres. Adds to the gradients `g` of the parameters and to `dmodulation` [m, 3, d].
  */
 export function blockBackward(
   be: Backend,

@@ -1,4 +1,4 @@
-/** The causal convolution that every Mamba mixer has after its first projection. */
+/** The causal convolution after the first projection of every Mamba mixer. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { causalConv1d, convParts } from '../ops/causal_conv1d.js';
@@ -9,10 +9,10 @@ import { addSumTo, NORM_EPS } from './layers.js';
 import { inputDone, type LayerInput } from './mixer.js';
 import { init, param } from './params.js';
 
-/** Reads `d_conv`, the positions that a convolution covers. One has no state, and the authors' kernels do not take it either. */
+/** Reads `d_conv`, the width of the convolution. 1 is not allowed: it would have no state, and the authors' kernels refuse it. */
 export const parseConvWidth = (ssm: Fields) => ssm.int('d_conv', { fallback: 4, least: 2, most: 8 });
 
-/** Depthwise weight [channels, 1, d_conv] and bias, U(±1/√d_conv). */
+/** Depthwise weight [channels, 1, d_conv] and bias [channels], both initialised from U(±1/√d_conv). */
 export const causalConvParams = (channels: number, d_conv: number) => ({
   weight: param([channels, 1, d_conv], init.fanIn()),
   bias: param([channels], init.uniform(1 / Math.sqrt(d_conv))),
@@ -24,8 +24,8 @@ interface WeightBias {
 }
 
 /**
- * How a Mamba layer starts: proj [m, l, n] = u·in_projᵀ and y [m, l, channels] = SiLU(conv(columns offset… of proj)). Frees the
- * layer's x and res. `state` [m, channels, d_conv - 1] holds the inputs of the positions before and is replaced by the latest.
+ * The start of a Mamba layer: u·in_projᵀ → `proj` [m, l, n], then SiLU(conv(columns offset, … of proj)) → `y` [m, l, channels].
+ * Frees the layer's x and res. `state` [m, channels, d_conv − 1] holds the inputs of the preceding positions and is updated.
  */
 export function convInputForward(
   be: Backend,
@@ -40,7 +40,10 @@ export function convInputForward(
   inputDone(input, a);
 }
 
-/** Writes the gradient of the convolution's input x into columns offset… of dx; adds the weight's and the bias's to `g`. */
+/**
+ * Gradient of y = SiLU(conv(x)). x [m, l, n] is the projection, of which the convolution reads the columns offset, …; dy is
+ * [m, l, channels]. Overwrites these columns of dx [m, l, n] and adds the gradients of weight and bias to `g`.
+ */
 export function causalConvBackward(
   be: Backend,
   p: WeightBias,
@@ -49,10 +52,10 @@ export function causalConvBackward(
   offset: number,
 ): void {
   const [m, l] = x.shape as [number, number];
-  const parts = convParts(m, l);
+  const partials = convParts(m, l);
   const [channels, , k] = p.weight.shape as [number, number, number];
-  const dweight_rows = be.tensor([parts, channels, k]);
-  const dbias_rows = be.tensor([parts, channels]);
+  const dweight_rows = be.tensor([partials, channels, k]);
+  const dbias_rows = be.tensor([partials, channels]);
   be.run(causalConv1d.backward, { x, weight: p.weight, bias: p.bias, dy, dx, dweight_rows, dbias_rows }, { offset });
   addSumTo(be, g.weight, dweight_rows);
   addSumTo(be, g.bias, dbias_rows);

@@ -1,15 +1,15 @@
-/** Class names of a checkpoint, and the classes that a caller asks for by number or name. */
+/** Class names of a checkpoint, and the classes that a caller selects by number or name. */
 import { CheckpointError, OptionError } from '../core/errors.js';
 import { parseJson } from '../core/json.js';
 import { shown } from '../core/options.js';
 
-/** Class numbers or names, or 'all'. */
+/** A selection of classes: numbers or names, or 'all'. */
 export type ClassChoice = readonly (number | string)[] | number | string;
 
-/** Classes named in an error message at most. */
+/** The most classes to list in an error message. */
 const NAMED = 40;
 
-/** The names in a classes.json; undefined without one. Throws CheckpointError unless it lists `count` names. */
+/** The names in a classes.json; undefined without one. Throws CheckpointError unless it is a list of `count` names. */
 export function parseClasses(text: string | undefined, count: number): string[] | undefined {
   if (text === undefined) return undefined;
   let names: unknown;
@@ -22,11 +22,11 @@ export function parseClasses(text: string | undefined, count: number): string[] 
 }
 
 /**
- * The numbers of the classes asked for. A string is looked up among `names`: an exact match first; then ignoring case, Unicode
- * normalisation and blanks around it; then as the digits of a number. Throws OptionError for an unknown class, and for a name
- * that several classes have, with their numbers.
+ * The numbers of the selected classes. A string is looked up in `names`: first for an exact match; then ignoring case, Unicode
+ * normalisation and surrounding blanks; then it is read as a number. Throws OptionError for an unknown class, and for a name that
+ * several classes share, with their numbers.
  *
- * @param count number of classes of the model, so numbers go from 0 to count − 1.
+ * @param count Number of classes of the model, so numbers go from 0 to count − 1.
  */
 export function resolveClasses(classes: ClassChoice = 'all', count: number, names: readonly string[] | undefined): number[] {
   if (classes === 'all') return Array.from({ length: count }, (_, i) => i);
@@ -53,7 +53,7 @@ function resolveClass(wanted: number | string, count: number, names: readonly st
   throw new OptionError(`there is no class ${shown(wanted)}; use a number from 0 to ${count - 1}${choice}.`);
 }
 
-/** Numbers of the classes that `wanted` names. */
+/** Numbers of the classes that match `wanted`. */
 function matches(wanted: string, names: readonly string[]): number[] {
   const where = (fits: (name: string) => boolean) => names.flatMap((name, k) => (fits(name) ? [k] : []));
   const exact = where((name) => name === wanted);

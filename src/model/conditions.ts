@@ -1,4 +1,4 @@
-/** The conditions, by the name that `condition` gives them in config.json. Nothing else in src asks which a model has. */
+/** The table of conditions, by the name in `condition` of config.json. Only this file knows which conditions exist. */
 import type { Condition, ConditionConfig } from './condition.js';
 import type { Fields } from './fields.js';
 import { labelCondition } from './label_condition.js';
@@ -14,6 +14,6 @@ export type AnyConditionConfig = ReturnType<(typeof CONDITIONS)[ConditionName]['
 /** The condition that a configuration belongs to. */
 export const conditionOf = ({ type }: ConditionConfig): Condition => CONDITIONS[type as ConditionName];
 
-/** Reads a model's condition from config.json; the authors' files name none and mean a label. */
+/** Reads a model's condition from config.json. The authors' files do not name one; their condition is a label. */
 export const parseCondition = (config: Fields): AnyConditionConfig =>
   CONDITIONS[config.choice('condition', Object.keys(CONDITIONS) as ConditionName[], 'label')].parse(config);

@@ -1,4 +1,4 @@
-/** config.json of a checkpoint (the authors' flat form, plus our `vq_config`), checked and with defaults filled in. */
+/** Parses config.json of a checkpoint (the authors' flat form with our addition `vq_config`) and fills in defaults. */
 import { CheckpointError } from '../core/errors.js';
 import { type AnyConditionConfig, parseCondition } from './conditions.js';
 import { Fields } from './fields.js';
@@ -8,7 +8,7 @@ import type { VqConfigJson } from './vq_tokenizer.js';
 
 export { VQ_F16 } from './vq_tokenizer.js';
 
-/** Fields as they stand in config.json; names are the authors'. */
+/** The fields of config.json. The names are the authors'. */
 export interface AimConfigJson {
   d_model: number;
   n_layer: number;
@@ -31,27 +31,28 @@ export interface AimConfigJson {
   [other: string]: unknown;
 }
 
+/** The configuration of a model. Names follow config.json. */
 export interface AimConfig {
   d_model: number;
   n_layer: number;
-  /** V, the tokenizer's codes. */
+  /** V, the number of the tokenizer's codes. */
   vocab_size: number;
-  /** K; class K is the unconditional one. */
+  /** K. Class K is the unconditional one. */
   num_classes: number;
-  /** T, a square number: tokens fill the image in raster order. */
+  /** T, a square number. Tokens fill the image in raster order. */
   num_tokens: number;
-  /** 0: adaLN per layer; G ≥ 1: G shared groups, layer i takes group i mod G. */
+  /** 0: every layer has its own adaLN. G ≥ 1: G groups share it, and layer i uses group i mod G. */
   adaln_groups: number;
   mixer: AnyMixerConfig;
   condition: AnyConditionConfig;
   tokenizer: AnyTokenizerConfig;
-  /** Side of the drawn image in pixels. */
+  /** Side of a drawn image in pixels. */
   image_size: number;
-  /** The file's own fields, to be written back unchanged. */
+  /** The fields of the file, to be written unchanged when the model is saved. */
   json: AimConfigJson;
 }
 
-/** The paper's models by name (Table 1), with the authors' released Mamba-2 mixers. */
+/** The models of the paper by name (Table 1), with Mamba-2 mixers as in the authors' released models. */
 export const PRESETS = {
   'aim-b': preset(768, 24, false, 1),
   'aim-l': preset(1024, 48, true, 4),
@@ -64,10 +65,10 @@ function preset(d_model: number, n_layer: number, adaln_group: boolean, num_grou
   return { d_model, n_layer, adaln_group, num_groups, ...shape };
 }
 
-/** Checks a parsed config.json. Throws CheckpointError naming the field, the value and what is accepted. */
+/** Checks a parsed config.json. Throws CheckpointError with the field, its value and what is accepted. */
 export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
   const c = Fields.of(json, name);
-  // A checkpoint that is saved later has the same fields.
+  // Saving the checkpoint writes these fields again, so they must survive JSON.stringify.
   if (!isWritable(json)) throw new CheckpointError(`${name}: its fields are nested too deeply to be written again.`);
   if ((c.get('d_intermediate') ?? 0) !== 0) c.fail('d_intermediate', '0 (AiM has no MLP blocks)');
   const attention = c.get('attn_layer_idx') ?? [];

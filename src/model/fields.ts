@@ -1,11 +1,11 @@
-/** Reads the fields of a configuration, each checked where it is read. */
+/** Reads and checks the fields of a configuration. */
 import { CheckpointError } from '../core/errors.js';
 import { quoted } from '../core/quote.js';
 
-/** The largest size that a configuration may ask for. */
+/** The largest size that a configuration may contain. */
 const MOST = 1 << 24;
 
-/** An object of a config.json. Every reader throws CheckpointError with the file, the field, its value and what is accepted. */
+/** An object in a config.json. All readers throw CheckpointError with the file, the field, its value and what is accepted. */
 export class Fields {
   private constructor(
     private readonly values: Readonly<Record<string, unknown>>,
@@ -13,32 +13,32 @@ export class Fields {
     private readonly path: string,
   ) {}
 
-  /** The fields of a parsed JSON file. */
+  /** Wraps a parsed JSON file. Throws CheckpointError if it is not an object. */
   static of(json: unknown, file: string): Fields {
     if (!isObject(json)) throw new CheckpointError(`${file}: expected a JSON object with the model's configuration.`);
     return new Fields(json, file, '');
   }
-
+  /** The value as it is in the file. */
   /** The value as it stands in the file. */
   get(field: string): unknown {
     return this.values[field];
   }
 
-  /** An integer from `least` to `most`; `fallback` where the field is missing or null. */
+  /** An integer from `least` to `most`, or `fallback` if the field is missing or null. */
   int(field: string, { fallback, least = 1, most = MOST }: { fallback?: number; least?: number; most?: number } = {}): number {
     const value = this.values[field] ?? fallback;
     if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most)
       return this.fail(field, `an integer from ${least} to ${most}`);
     return value;
   }
-
+  /** One of the names in `choices`, or `fallback` if the field is missing or null. */
   /** One of the names in `choices`; `fallback` where the field is missing or null. */
   choice<N extends string>(field: string, choices: readonly N[], fallback: N): N {
     const value = this.values[field] ?? fallback;
     if (!choices.includes(value as N)) return this.fail(field, choices.map((name) => JSON.stringify(name)).join(' or '));
     return value as N;
   }
-
+  /** A nested object, or an empty one if the field is missing or null. */
   /** An object within this one; an empty one where the field is missing or null. */
   object(field: string): Fields {
     const value = this.values[field] ?? {};
@@ -46,12 +46,12 @@ export class Fields {
     return new Fields(value, this.file, `${this.path}${field}.`);
   }
 
-  /** Refuses a field's value. */
+  /** Throws the error for an invalid value of one field. */
   fail(field: string, expected: string): never {
     throw new CheckpointError(`${this.file}: ${this.path}${field} is ${quoted(this.values[field])}, expected ${expected}.`);
   }
 
-  /** Refuses fields that do not fit each other. */
+  /** Throws an error about fields that do not match each other. */
   refuse(message: string): never {
     throw new CheckpointError(`${this.file}: ${message}`);
   }

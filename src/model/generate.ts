@@ -1,4 +1,4 @@
-/** Drawing images in batches: from checked options to tokens, images and previews. */
+/** Draws images in batches: checks the options, then makes tokens, images and previews. */
 import { OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import { AimImage } from '../io/image.js';
@@ -8,17 +8,19 @@ import type { Model } from './model.js';
 import type { Placed } from './placed.js';
 import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
 
+/** Options of `generate`. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Class numbers or names, taken in turn until `count` images are drawn; 'all' (the default) is every class. */
+  /** Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. */
   classes?: readonly (number | string)[] | number | string;
-  /** Number of images. Default: one per class given. */
+  /** Number of images. Default: one per given class. */
   count?: number;
-  /** Image i is drawn with seed + i, so any image can be drawn again alone. Default 0. */
+  /** Image i is drawn with seed + i, so any image can be drawn again by itself. Default 0. */
   seed?: number;
-  /** Images drawn at once; changes speed and memory, never an image. Default: by backend. */
+  /** Images to draw at once. Affects speed and memory, never an image. The default depends on the backend. */
   batchSize?: number;
-  /** Called after each position of each batch; may be async. */
+  /** Called after each position of each batch. It may be async; drawing then waits for it. */
   onStep?: (step: StepInfo) => unknown;
+  /** Aborts the drawing. */
   signal?: AbortSignal | undefined;
 }
 
@@ -32,27 +34,34 @@ export const GENERATE = {
   signal: { type: 'signal', about: 'stops the drawing' },
 } as const satisfies OptionTable<GenerateOptions>;
 
+/** Progress of `generate`, as passed to `onStep`. */
 export interface StepInfo {
-  /** Tokens drawn of each image in this batch, from 1 to `steps`. */
+  /** Number of tokens drawn for each image of this batch, from 1 to `steps`. */
   step: number;
+  /** T, the number of tokens of an image. */
   steps: number;
-  /** Images first … first + batch − 1 of `count` are being drawn. */
+  /** Index of the first image of this batch. */
   first: number;
+  /** Number of images in this batch. */
   batch: number;
+  /** Number of images in all. */
   count: number;
-  /** Images decoded from the tokens so far; the part not drawn yet is grey. */
+  /** Decodes the tokens drawn so far to images, in which the part that is not drawn yet is grey. */
   preview(): Promise<AimImage[]>;
 }
 
+/** The result of `generate`. All lists are in the order of the images. */
 export interface Generated {
   images: AimImage[];
-  /** [T] codes of each image, raster order. */
+  /** For each image, its codes [T] in raster order. */
   tokens: Uint32Array[];
+  /** The class number of each image. */
   labels: number[];
+  /** The seed of each image. */
   seeds: number[];
 }
 
-/** Options after checking: what to draw, in which batches. */
+/** The checked options: what to draw, and in which batches. */
 interface Order {
   labels: number[];
   seeds: number[];
@@ -108,7 +117,7 @@ export async function generate(model: Model, given: GenerateOptions | undefined)
   return result;
 }
 
-/** The sampler of the latest device and batch size: batches share it while both stay the same. */
+/** Caches the sampler of the latest device and batch size, so that batches can share it while both stay the same. */
 class SamplerCache {
   private sampler: Sampler | undefined;
 
@@ -130,7 +139,7 @@ class SamplerCache {
   }
 }
 
-/** Draws images first … first + batchSize − 1, and again from their first token when the device was lost meanwhile. */
+/** Draws the images first, …, first + batchSize − 1. If the device is lost meanwhile, starts again from their first token. */
 function drawBatch(
   model: Model,
   { labels, seeds, batchSize, onStep, signal }: Order,
@@ -145,15 +154,15 @@ function drawBatch(
     const sampler = samplers.get(on, batch);
     sampler.start(labels.slice(first, first + batch), seeds.slice(first, first + batch));
     const onDone = async (step: number) => {
-      // A batch that is drawn again reports each step once.
+      // A batch that is drawn again does not report a step twice.
       if (step <= reported) return;
       const preview = async () => {
         const images = await decodeTensor(on, config, sampler.tokens);
-        // The device may be some steps ahead of the step reported.
+        // The device may be some steps ahead of the reported step.
         greyFrom(images, step, config.num_tokens);
         return images;
       };
-      // A callback that never settles does not outlive an abort.
+      // Do not wait for a callback that never settles once the call is aborted.
       const seen = onStep!({ step, steps: config.num_tokens, first, batch, count, preview });
       if (isPromise(seen)) await model.whileLive(seen, signal);
       reported = step;

@@ -1,4 +1,4 @@
-/** What training, tokenizing and verifying take: the public AiM of `aim-js`, without knowing its class. */
+/** How training, tokenizing and verifying receive a model: as the public AiM of `aim-js`, but without importing its class. */
 import { OptionError } from '../core/errors.js';
 import type { AimConfig } from './config.js';
 import type { Model } from './model.js';
@@ -6,15 +6,15 @@ import type { Model } from './model.js';
 /** A loaded model: an AiM of `aim-js`. */
 export interface ModelHandle {
   readonly config: AimConfig;
-  /** Class names, where the checkpoint comes with a classes.json. */
+  /** Class names, if the checkpoint has a classes.json. */
   readonly classes: string[] | undefined;
   /** @internal */
   readonly model: Model;
 }
 
 /**
- * The model of an AiM. The library is published in several bundles with classes of their own, so this looks at the property
- * instead of the class. Throws OptionError for anything else, such as the AiM of `aim-js/worker`, whose model is in its worker.
+ * The model behind an AiM. Several bundles of the library contain their own copy of the class, so this checks a property instead
+ * of the class. Throws OptionError for anything else, such as an AiM of `aim-js/worker`, whose model is in its worker.
  */
 export function modelOf(handle: ModelHandle): Model {
   const model = (handle as Partial<ModelHandle> | null | undefined)?.model;

@@ -1,4 +1,4 @@
-/** The end of stage 2: two RMSNorms, then logits by the word embeddings; as logits for drawing, or as a loss for training. */
+/** The end of stage 2: two RMSNorms and a product with the word embeddings. Gives logits for drawing or a loss for training. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { crossEntropy } from '../ops/cross_entropy.js';
@@ -7,7 +7,7 @@ import { type Acts, activationBytes, activations } from './acts.js';
 import { linearBackward, normBackward } from './backward.js';
 import type { Stream } from './block.js';
 import type { AimConfig } from './config.js';
-import { line, linearForward, meanOf, NORM_EPS } from './layers.js';
+import { flat, linearForward, meanOf, NORM_EPS } from './layers.js';
 import { init, linearBiasParams, normParams, type Tensors } from './params.js';
 
 /** Parameters below `mamba.backbone`. */
@@ -15,7 +15,7 @@ export const headParams = ({ d_model: d }: AimConfig) => ({
   norm_f: normParams(d),
   final_layer: { norm_final: normParams(d), adaLN_modulation: { 1: linearBiasParams(2 * d, d, init.zeros) } },
 });
-/** The head's parameters, with the word embeddings [V, d] that it shares with the input. */
+/** The head's parameters, including the word embeddings [V, d], which it shares with the input. */
 export interface HeadParams extends Tensors<ReturnType<typeof headParams>> {
   embeddings: { word_embeddings: { weight: Tensor } };
 }
@@ -24,18 +24,19 @@ export interface HeadParams extends Tensors<ReturnType<typeof headParams>> {
 const ACTS = activations({ norm_f: 'm l d', res_f: 'm l d', norm_final: 'm l d' });
 const LOGITS = activations({ logits: 'm l v' });
 
-/** Bytes that the head saves for backward. */
+/** Bytes that the head saves for backward, for m sequences of l positions. */
 export const headBytes = (c: AimConfig, m: number, l: number) => activationBytes(ACTS, { m, l, d: c.d_model });
 
+/** The tensors that headNorms and the op norm_head have in common. */
 const norms = (p: HeadParams, { x, res, gate }: Stream, modulation: Tensor) => {
   const { norm_f, final_layer } = p;
   return { x, res, gate, weight: norm_f.weight, outer: final_layer.norm_final.weight, modulation };
 };
 
 /**
- * Logits [m, l, V] of the next tokens or, with `guidance` w, [m/2, l, V]: those of the second half of rows plus w times what the
- * first half's exceed them by.
- * @param modulation [m, 2, d]
+ * Logits [m, l, V] of the next tokens. With `guidance` w, [m/2, l, V]: u + (c − u)·w for the logits c of the first and u of the
+ * second half of the sequences.
+ * @param modulation [m, 2, d]: shift and scale.
  */
 export function headLogits(
   be: Backend,
@@ -53,18 +54,18 @@ export function headLogits(
   return y;
 }
 
-/** Where headLoss adds gradients. */
+/** The gradients that headLoss adds to. */
 export interface HeadGradients {
   g: HeadParams;
-  /** [m, 2, d] */
+  /** [m, 2, d] gradient of the modulation. */
   dmodulation: Tensor;
-  /** [2] Gradients are of lossScale[0] times the loss; see clip. */
+  /** [2]: gradients are scaled by its first element (see the op clip). */
   lossScale: Tensor | undefined;
 }
 
 /**
- * Mean cross-entropy, in nats per token, of `targets` [m, l] into `loss` [1]. With `gradients`, returns the gradient of the sum
- * res + gate·x [m, l, d] that `stream` holds.
+ * Writes the mean cross-entropy of `targets` [m, l], in nats per token, to `loss` [1]. With `gradients`, returns the gradient
+ * [m, l, d] of the sum res + gate·x that `stream` holds.
  */
 export function headLoss(
   be: Backend,
@@ -90,7 +91,7 @@ export function headLoss(
   return dres;
 }
 
-/** The loss by y [m, l, d], with its gradient dy where asked for. */
+/** The loss computed from the head's normalised input y [m, l, d]; with `gradients`, also its gradient dy. */
 function crossEntropies(
   be: Backend,
   p: HeadParams,
@@ -100,25 +101,25 @@ function crossEntropies(
 ): void {
   const n = targets.size;
   const losses = be.tensor([n]);
-  const ids = line(be, targets);
+  const ids = flat(be, targets);
   const w = p.embeddings.word_embeddings.weight;
-  // Logits and their gradient, rows × vocabulary each, exist for this many rows at a time.
+  // Logits and their gradient take rows × vocabulary numbers each, so only this many rows are computed at a time.
   const chunk = Math.max(64, Math.floor(be.traits.chunkBytes / (4 * c.vocab_size) / 64) * 64);
   for (let at = 0; at < n; at += chunk) {
     const rows = Math.min(chunk, n - at);
-    const part = (t: Tensor) => be.slice(t, at, rows);
-    const x = part(be.reshape(y, [n, c.d_model]));
+    const chunkOf = (t: Tensor) => be.slice(t, at, rows);
+    const x = chunkOf(be.reshape(y, [n, c.d_model]));
     const logits = be.tensor([rows, c.vocab_size]);
     const lse = be.tensor([rows]);
     linearForward(be, x, w, logits);
-    be.run(crossEntropy.forward, { logits, targets: part(ids), loss: part(losses), lse });
+    be.run(crossEntropy.forward, { logits, targets: chunkOf(ids), loss: chunkOf(losses), lse });
     if (gradients) {
       const { g, dy, lossScale } = gradients;
       const dlogits = be.tensor([rows, c.vocab_size]);
       // forward: loss = mean(−log softmax(logits)[target])
-      be.run(crossEntropy.backward, { logits, targets: part(ids), lse, loss_scale: lossScale, dlogits }, { scale: 1 / n });
+      be.run(crossEntropy.backward, { logits, targets: chunkOf(ids), lse, loss_scale: lossScale, dlogits }, { scale: 1 / n });
       // forward: logits = y·wordᵀ
-      const dx = part(be.reshape(dy, [n, c.d_model]));
+      const dx = chunkOf(be.reshape(dy, [n, c.d_model]));
       linearBackward(be, { x, w, dy: dlogits, dx, dw: g.embeddings.word_embeddings.weight });
       be.free(dlogits);
     }
@@ -128,7 +129,7 @@ function crossEntropies(
   be.free(losses);
 }
 
-/** Gradient of the sum that headNorms starts from, by dy. */
+/** Gradient [m, l, d] of the sum that headNorms starts from, computed from dy [m, l, d]. */
 function headNormsBackward(
   be: Backend,
   p: HeadParams,

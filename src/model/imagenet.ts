@@ -1,22 +1,22 @@
 /**
- * The 1000 classes of ImageNet (ILSVRC 2012) in their usual order: class i is line i of imagenet_classes.txt. The names are
- * those of WordNet's synsets as in the list of @tensorflow-models/mobilenet (Apache 2.0). Four classes differ from that list,
- * so that no two classes have the same first name: 134 and 517 ("crane") say which crane, 264 ("Cardigan") and 639 ("maillot")
- * put another synonym first. The text takes 22 kB: import this module only where it is needed (`await import`).
+ * The 1000 classes of ImageNet (ILSVRC 2012) in their usual order: class i is line i of imagenet_classes.txt, counted from 0. The
+ * names are those of WordNet's synsets, from the list of @tensorflow-models/mobilenet (Apache 2.0). Four classes differ from that
+ * list, so that the first names of all classes are different: 134 and 517 say which "crane" they are; 264 ("Cardigan") and 639
+ * ("maillot") begin with another synonym. The text takes 22 kB: import this module only where it is needed (`await import`).
  */
 import { OptionError } from '../core/errors.js';
 import text from './imagenet_classes.txt?text';
 
-/** For each class index: its names, the usual one first. */
+/** For each class, its names. The usual name is first. */
 export const IMAGENET_SYNONYMS: readonly (readonly string[])[] = text
   .trim()
   .split('\n')
   .map((names) => names.split(', '));
 
-/** For each class index: its first name. All 1000 differ. */
+/** For each class, its first name. All 1000 names are different. */
 export const IMAGENET_CLASSES: readonly string[] = IMAGENET_SYNONYMS.map((names) => names[0]!);
 
-/** Case, underscores, hyphens and repeated blanks do not matter. */
+/** A name without differences of case, underscores, hyphens and repeated blanks. */
 function normal(name: string): string {
   return name
     .toLowerCase()
@@ -27,8 +27,9 @@ function normal(name: string): string {
 let byName: Map<string, number[]> | undefined;
 
 /**
- * The index of the class with this name or synonym, undefined if there is none. A class's first name goes before another's
- * synonym. Throws OptionError naming the classes where a synonym belongs to several ("panda": lesser and giant panda).
+ * The index of the class with this name or synonym, or undefined if there is none. The first name of a class takes precedence
+ * over a synonym of another. Throws OptionError with the classes if a synonym belongs to several ("panda": lesser and giant
+ * panda).
  */
 export function imagenetClassIndex(name: string): number | undefined {
   if (!byName) {

@@ -1,4 +1,4 @@
-/** The tokenizer on images of any number: pixels to codes and codes to images, in chunks that bound the memory of activations. */
+/** Encodes and decodes any number of images with the tokenizer, in chunks that bound the memory of activations. */
 import type { Backend } from '../backend/backend.js';
 import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
@@ -7,16 +7,16 @@ import type { AimConfig } from './config.js';
 import type { Placed } from './placed.js';
 import { tokenizerOf } from './tokenizers.js';
 
-/** Largest single activation of the tokenizer, per chunk of images: WebGPU's default binding limit. */
+/** Maximum bytes of a single activation of the tokenizer for a chunk of images: WebGPU's default limit of a binding. */
 const ACTIVATION_BYTES = 128 * 2 ** 20;
 
-/** How many images of this size go through the tokenizer at once. */
+/** The number of images of this size that the tokenizer processes at once. */
 export function imagesAtOnce({ tokenizer }: AimConfig, height: number, width: number): number {
   const perImage = height * width * tokenizerOf(tokenizer).largestBytesPerPixel(tokenizer);
   return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
 }
 
-/** Pixels [n, h, w, 3] in [-1, 1] → codes [n·T'], in one pass. */
+/** Encodes pixels [n, h, w, 3] in [-1, 1] to codes [n·T'] in one pass. */
 export async function encodeChunk(
   { be, params }: Placed,
   { tokenizer: config }: AimConfig,
@@ -34,10 +34,12 @@ export async function encodeChunk(
   }
 }
 
-/** Side of the images that square grids of `length` codes decode to. */
+/** Side in pixels of the images that square grids of `length` codes decode to. */
 const sideOf = (config: AimConfig, length: number) => (Math.sqrt(length) * config.image_size) / Math.sqrt(config.num_tokens);
 
-/** Codes [n, T] on the device → images. Throws CheckpointError when pixels are not finite; rejects with `signal.reason`. */
+/**
+ * Decodes codes [n, T] on the device to images. Throws CheckpointError if a pixel is not finite; rejects with `signal.reason`.
+ */
 export async function decodeTensor(
   { be, params }: Placed,
   config: AimConfig,
@@ -58,16 +60,18 @@ export async function decodeTensor(
     for (let i = 0; i < count; i++)
       images[first + i] = new AimImage({ width: size, height: size, data: data.slice(i * one, (i + 1) * one) });
   };
-  // A chunk is read while the device computes the next.
+  // A chunk is read back while the device computes the next one.
   let before: Promise<void> | undefined;
   for (let at = 0; at < n; at += chunk) {
     signal?.throwIfAborted();
     const k = Math.min(chunk, n - at);
-    const part = codes ? codesOnDevice(be, codes.subarray(at * length, (at + k) * length)) : be.reshape(tokens, [n * length]);
-    const pixels = tokenizerOf(config.tokenizer).decode(be, params.vqvae, config.tokenizer, part, [k, side, side]);
+    const chunkCodes = codes
+      ? codesOnDevice(be, codes.subarray(at * length, (at + k) * length))
+      : be.reshape(tokens, [n * length]);
+    const pixels = tokenizerOf(config.tokenizer).decode(be, params.vqvae, config.tokenizer, chunkCodes, [k, side, side]);
     const taken = take(at, k, be.read(pixels));
-    be.free(pixels, codes && part);
-    // Its failure is reported where it is awaited. Should the chunk before have failed, it is not awaited any more.
+    be.free(pixels, codes && chunkCodes);
+    // A failure is reported by the await below. If the previous chunk failed, that await never happens.
     taken.catch(() => {});
     await before;
     before = taken;
@@ -78,7 +82,7 @@ export async function decodeTensor(
 
 const codesOnDevice = (be: Backend, codes: Uint32Array) => be.from(codes, [codes.length], 'u32');
 
-/** Decoded images whose tokens from `step` on are not drawn yet: the patches of those become grey. Changes the images. */
+/** Makes the patches of the tokens from `step` on grey, because they are not drawn yet. Changes the images. */
 export function greyFrom(images: readonly AimImage[], step: number, tokens: number): void {
   const side = Math.sqrt(tokens);
   for (const { width, data } of images) {
@@ -90,7 +94,9 @@ export function greyFrom(images: readonly AimImage[], step: number, tokens: numb
   }
 }
 
-/** Weights that are finite each can still overflow together, and then every token would be drawn from nothing. */
+/**
+ * Throws CheckpointError if a value is not finite. Finite weights can still overflow, and the tokens would then be meaningless.
+ */
 export function assertFinite(what: string, values: ArrayLike<number>): void {
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i]))

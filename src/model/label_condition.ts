@@ -1,14 +1,16 @@
-/** The condition of the released models: a class number, looked up in a table whose last row is the unconditional class. */
+/** The condition of the released models: a class number, looked up in a table. Its last row is the unconditional class. */
 import type { Tensor } from '../core/tensor.js';
 import { embedding } from '../ops/embedding.js';
 import { activations } from './acts.js';
 import type { Condition, ConditionConfig } from './condition.js';
 import { init, param } from './params.js';
 
+/** Number of classes of a label condition. */
 export interface LabelConfig extends ConditionConfig {
   readonly type: 'label';
 }
 
+/** The embedding table [num_classes + 1, d_model]. */
 export interface LabelParams {
   cls_embed: { embedding_table: { weight: Tensor } };
 }

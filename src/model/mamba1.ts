@@ -1,4 +1,4 @@
-/** Mamba-1 mixer (arXiv 2312.00752): in_proj → causal convolution → selective scan, gated → out_proj. */
+/** The Mamba-1 mixer (arXiv 2312.00752): in_proj → causal convolution → selective scan with gate → out_proj. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { selectiveScan } from '../ops/selective_scan.js';
@@ -11,6 +11,7 @@ import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 import { selectiveScanBackward } from './scan_backward.js';
 
+/** The fields of `ssm_cfg` that Mamba-1 uses, and sizes that follow from them. */
 export interface Mamba1Config extends MixerConfig {
   readonly layer: 'Mamba1';
   readonly d_state: number;
@@ -50,7 +51,7 @@ function params(c: Mamba1Config, layers: number) {
 }
 export type Mamba1Params = Tensors<ReturnType<typeof params>>;
 
-/** xz: the columns x, then z. rbc: r (of which dt is made), B, C. r: its first columns, as a tensor of its own. */
+/** xz: columns x, then z. rbc: columns r (the low-rank input of dt), B, C. r: a copy of the first columns of rbc. */
 const ACTS = activations({
   xz: 'm l xz',
   x: 'm l e',
@@ -94,7 +95,7 @@ function backward(be: Backend, p: Mamba1Params, g: Mamba1Params, _c: Mamba1Confi
   // forward: out = y·out_projᵀ
   const dy = be.tensor(y.shape);
   linearBackward(be, { x: y, w: p.out_proj.weight, dy: dout, dx: dy, dw: g.out_proj.weight });
-  // forward: y = scan(x, Δ, B, C)·SiLU(z); dxz gets its z columns here, the x columns below
+  // forward: y = scan(x, dt, B, C)·SiLU(z). This fills the z columns of dxz; the convolution below fills the x columns.
   const dx = be.tensor(x.shape);
   const ddt = be.tensor(dt.shape);
   const drbc = be.tensor(rbc.shape);
@@ -102,12 +103,12 @@ function backward(be: Backend, p: Mamba1Params, g: Mamba1Params, _c: Mamba1Confi
   const { A_log, D } = p;
   selectiveScanBackward(be, { x, dt, A_log, bc: rbc, D, z: xz, dy, dx, ddt, dA_log: g.A_log, dbc: drbc, dD: g.D, dz: dxz });
   be.free(dy);
-  // forward: dt = r·dt_projᵀ + bias, r = the first columns of rbc
+  // forward: dt = r·dt_projᵀ + bias, where r is the first columns of rbc
   const dr = be.tensor(r.shape);
   linearBackward(be, { x: r, w: p.dt_proj.weight, dy: ddt, dx: dr, dw: g.dt_proj.weight, dbias: g.dt_proj.bias });
   putFirstColumns(be, dr, drbc);
   be.free(dr, ddt);
-  // forward: rbc = x·x_projᵀ; the scan used x too
+  // forward: rbc = x·x_projᵀ. The scan used x too, so the gradients are added.
   const dx2 = be.tensor(x.shape);
   linearBackward(be, { x, w: p.x_proj.weight, dy: drbc, dx: dx2, dw: g.x_proj.weight });
   addTo(be, dx, dx2);

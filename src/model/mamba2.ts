@@ -1,4 +1,4 @@
-/** Mamba-2 mixer (arXiv 2405.21060): in_proj → causal convolution → SSD → gated RMSNorm → out_proj. */
+/** The Mamba-2 mixer (arXiv 2405.21060): in_proj → causal convolution → SSD → gated RMSNorm → out_proj. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { gatedNormLinear } from '../ops/gated_norm_linear.js';
@@ -14,6 +14,7 @@ import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
 import { ssdBackward } from './scan_backward.js';
 
+/** The fields of `ssm_cfg` that Mamba-2 uses, and sizes that follow from them. */
 export interface Mamba2Config extends MixerConfig {
   readonly layer: 'Mamba2';
   readonly d_state: number;
@@ -45,9 +46,9 @@ function parse(ssm: Fields, d_model: number): Mamba2Config {
   };
 }
 
-/** Channels of the convolution: x, B and C. */
+/** Channels of the convolution: x (d_inner), B and C (ngroups·d_state each). */
 const convChannels = (c: Mamba2Config) => c.d_inner + 2 * c.ngroups * c.d_state;
-/** Columns of the projection: z and x of d_inner each, B and C of ngroups·d_state each, dt of nheads. */
+/** Columns of the projection: z and x (d_inner each), B and C (ngroups·d_state each), dt (nheads). */
 const projected = (c: Mamba2Config) => c.d_inner + convChannels(c) + c.nheads;
 
 function params(c: Mamba2Config, layers: number) {
@@ -65,12 +66,12 @@ function params(c: Mamba2Config, layers: number) {
 }
 export type Mamba2Params = Tensors<ReturnType<typeof params>>;
 
-/** xbc: the convolved columns x, B, C. g: what out_proj multiplies; a fused kernel does not write it. */
+/** xbc: the columns x, B, C after the convolution. g: the input of out_proj, which fused kernels do not write. */
 const ACTS = activations({ zxbcdt: 'm l proj', xbc: 'm l conv', y: 'm l e', g: 'm l e', out: 'm l d' });
 const dims = (c: Mamba2Config) => ({ d: c.d_model, e: c.d_inner, conv: convChannels(c), proj: projected(c) });
 
 const ssdAttrs = (c: Mamba2Config) => ({ ngroups: c.ngroups, headdim: c.headdim, d_state: c.d_state });
-/** z is the first of the columns of zxbcdt. */
+/** z is the first block of columns of zxbcdt. */
 const gateAttrs = (c: Mamba2Config) => ({ groups: c.ngroups, z_offset: 0, eps: NORM_EPS });
 
 function forward(be: Backend, p: Mamba2Params, c: Mamba2Config, input: LayerInput, a: Acts, past?: Past<'conv' | 'ssm'>): Tensor {
@@ -96,7 +97,7 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
   // forward: out = g·out_projᵀ
   const dg = be.tensor(normed.shape);
   linearBackward(be, { x: normed, w: p.out_proj.weight, dy: dout, dx: dg, dw: g.out_proj.weight });
-  // forward: g = RMSNorm(y·SiLU(z))·norm. The four gradients below fill all columns of dzxbcdt: z here …
+  // forward: g = RMSNorm(y·SiLU(z))·norm. This fills the z columns of dzxbcdt.
   const dy = be.tensor(y.shape);
   const dzxbcdt = be.tensor(zxbcdt.shape);
   const rows = be.tensor([partsOf(1, m * l), c.d_inner]);
@@ -107,7 +108,7 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
   );
   addSumTo(be, g.norm.weight, rows);
   be.free(dg, rows);
-  // forward: y = SSD(x, B, C, dt): … dt here …
+  // forward: y = SSD(x, B, C, dt). This fills the dt columns of dzxbcdt.
   const dxbc = be.tensor(xbc.shape);
   const { A_log, dt_bias, D } = p;
   ssdBackward(
@@ -116,7 +117,7 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
     ssdAttrs(c),
   );
   be.free(dy);
-  // forward: xbc = SiLU(conv(xBC)): … and x, B, C here.
+  // forward: xbc = SiLU(conv(xBC)). This fills the remaining columns of dzxbcdt: x, B and C.
   causalConvBackward(be, p.conv1d, g.conv1d, { x: zxbcdt, dy: dxbc, dx: dzxbcdt }, c.d_inner);
   be.free(dxbc);
   // forward: zxbcdt = u·in_projᵀ

@@ -1,4 +1,4 @@
-/** The mixers, by the name that `ssm_cfg.layer` gives them. Nothing else in src asks which mixer a layer has. */
+/** The table of mixers, by the name in `ssm_cfg.layer`. Only this file knows which mixers exist. */
 import type { Fields } from './fields.js';
 import { mamba1 } from './mamba1.js';
 import { mamba2 } from './mamba2.js';
@@ -18,11 +18,11 @@ export const MIXER_NAMES = Object.keys(MIXERS) as MixerName[];
 /** The mixer that a configuration belongs to. */
 export const mixerOf = ({ layer }: MixerConfig): Mixer => MIXERS[layer as MixerName];
 
-/** Reads `ssm_cfg`. As in the authors' code, a file that names no mixer means Mamba1. */
+/** Reads `ssm_cfg`. A file that names no mixer means Mamba1, as in the authors' code. */
 export const parseMixer = (ssm: Fields, d_model: number): AnyMixerConfig =>
   MIXERS[ssm.choice('layer', Object.keys(MIXERS) as MixerName[], 'Mamba1')].parse(ssm, d_model);
 
-/** The mixer of layer i of a model with its configuration. Today all layers have the same. */
+/** The mixer of layer i and its configuration. Currently all layers of a model have the same mixer. */
 export function layerMixer({ mixer: config }: { mixer: AnyMixerConfig }, _i: number): { mixer: Mixer; config: MixerConfig } {
   return { mixer: mixerOf(config), config };
 }

@@ -1,6 +1,6 @@
 /**
- * A model on a device: configuration, parameters and what brings them back when the device is lost. AiM, the trainer, `verify` and
- * `tokenize` stand on this class; it is no part of the public API.
+ * A model on a device: configuration, parameters, and the data from which a lost device is restored. AiM, the trainer, `verify`
+ * and `tokenize` use this class. It is not part of the public API.
  */
 import type { Backend } from '../backend/backend.js';
 import { createBackend, DEVICE, type DeviceOptions } from '../backend/create.js';
@@ -28,10 +28,12 @@ import type { ModelTree, Placed } from './placed.js';
 import { Recovery } from './recovery.js';
 import { tokenizerOf } from './tokenizers.js';
 
+/** Options for loading a model. */
 export interface LoadOptions extends DeviceOptions, SourceOptions {
   /**
-   * How weights lie on a WebGPU device: 'f16' halves memory and traffic, rounding them to float16; 'auto' (the default) does so
-   * where the file holds float16, which loses nothing. States, sums and WASM are float32 always.
+   * Number format of the weights on a WebGPU device. 'f16' halves memory and traffic and rounds weights to float16. 'auto' (the
+   * default) uses float16 for weights that are float16 in the file, which loses nothing. States, sums and WASM always use
+   * float32.
    */
   dtype?: 'auto' | 'f32' | 'f16';
 }
@@ -42,7 +44,7 @@ export const LOAD = {
   dtype: {
     type: 'choice',
     choices: ['auto', 'f32', 'f16'],
-    about: 'of weights on WebGPU; f16 rounds them to float16, auto takes float16 where the file has it',
+    about: 'number format of weights on WebGPU; f16 rounds them to float16, auto uses float16 where the file does',
   },
   signal: { type: 'signal', about: 'stops the loading' },
 } as const satisfies OptionTable<LoadOptions>;
@@ -55,14 +57,15 @@ const treeOf = (config: AimConfig): ModelTree => ({
 const walkTree = (tree: ModelTree) => walk(tree as unknown as ParamTree);
 const zipTree = (tree: ModelTree, params: Placed['params']) => zip(tree as unknown as ParamTree, params);
 
+/** See the head of this file. */
 export class Model {
-  /** Class names, where the checkpoint comes with a classes.json. */
+  /** Class names, if the checkpoint has a classes.json. */
   classes: string[] | undefined;
-  /** Tensors of the checkpoint that the model has no place for. */
+  /** Names of tensors of the checkpoint that the model does not use. */
   ignored: string[] = [];
-  /** Weights were rounded to float16, which the checkpoint has in another format. */
+  /** True if weights were rounded to float16 from another format. */
   rounded = false;
-  /** What a lost device's weights are restored from; empty where the device is not the library's to replace. */
+  /** The origins of the weights, from which they are restored on another device; empty if the device cannot be replaced. */
   origins: readonly Origin[] = [];
   private readonly recovery: Recovery<Placed>;
 
@@ -98,18 +101,18 @@ export class Model {
   /** Loads a checkpoint. See AiM.fromPretrained. */
   static async load(source: CheckpointSource, options: LoadOptions): Promise<Model> {
     const { dtype = 'auto', signal } = options;
-    const again = reusable(source);
-    const files = await openCheckpoint(again, options);
+    const readable = reusable(source);
+    const files = await openCheckpoint(readable, options);
     let model: Model | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
       const tree = treeOf(config);
       const weights = await openWeights(files, signal);
-      // Before any memory is taken: the config may ask for far more than the file has.
+      // Compare before allocating memory: the config may ask for far more than the file has.
       checkShapes(weights, walkTree(tree));
       const isHalf = (name: string) => weights.header.tensors.get(name)?.dtype === 'F16';
       model = await Model.open(config, tree, options, (name) => dtype === 'f16' || (dtype === 'auto' && isHalf(name)));
-      model.ignored = await model.loadWeights(again, files, '', options, weights);
+      model.ignored = await model.loadWeights(readable, files, '', options, weights);
       model.classes = parseClasses(await files.text('classes.json'), config.num_classes);
       return model;
     } catch (error) {
@@ -120,12 +123,12 @@ export class Model {
     }
   }
 
-  /** A model of fresh weights, the same for a seed. */
+  /** Creates a model with new random weights, which depend only on `seed`. */
   static async initialise(json: AimConfigJson, options: LoadOptions, seed: number): Promise<Model> {
     return Model.made(json, options, { from: 'initialisation', seed }, initialValues(seed));
   }
 
-  /** A model whose parameters get their values from `values`; for measurements. */
+  /** Creates a model whose parameters are computed by `values`. For measurements. */
   static async filled(json: AimConfigJson, options: LoadOptions, values: ParamValues): Promise<Model> {
     return Model.made(json, options, { from: 'function', values }, values);
   }
@@ -143,7 +146,7 @@ export class Model {
     }
   }
 
-  /** A model of unspecified weights. `half` says which of them may be float16 where the device can hold that. */
+  /** Creates a model of unspecified weights. `half` selects the weights that are float16 if the device supports that. */
   private static async open(
     config: AimConfig,
     tree: ModelTree,
@@ -159,19 +162,19 @@ export class Model {
     }
   }
 
-  /** Replaces the weights of a part by those of another checkpoint. See AiM.loadPart. */
+  /** Replaces the weights of one part by those of another checkpoint. See AiM.loadPart. */
   async loadPart(part: Part, source: CheckpointSource, options: SourceOptions): Promise<void> {
     this.assertLive();
-    const again = reusable(source);
-    const files = await openCheckpoint(again, options);
+    const readable = reusable(source);
+    const files = await openCheckpoint(readable, options);
     try {
-      await this.loadWeights(again, files, part, options);
+      await this.loadWeights(readable, files, part, options);
     } finally {
       await files.close();
     }
   }
 
-  /** Fills the weights of a part and remembers where they came from. Returns names of tensors without a place. */
+  /** Loads the weights of one part and remembers their origin. Returns the names of tensors that the model does not use. */
   private async loadWeights(
     source: CheckpointSource,
     files: CheckpointFiles,
@@ -194,35 +197,35 @@ export class Model {
     return ignored;
   }
 
-  /** Adds what the weights were changed by, for `restore`. Kept only where the device can be replaced: sources may be large. */
+  /** Adds an origin of the weights, for `restore`. Ignored if the device cannot be replaced, because sources may be large. */
   remember(origin: Origin): void {
     if (this.replaceable) this.origins = withOrigin(this.origins, origin);
   }
 
-  /** A model is its own handle (handle.ts), so internal callers need no AiM around it. */
+  /** A model is its own ModelHandle (handle.ts), so internal callers need no AiM. */
   get model(): Model {
     return this;
   }
-  /** Whether a lost device is replaced by another. */
+  /** True if a lost device is replaced by another one. */
   get replaceable(): boolean {
     return this.recovery.replaceable;
   }
-  /** How often a lost device was replaced. */
+  /** The number of times a lost device was replaced. */
   get recoveries(): number {
     return this.recovery.count;
   }
-  /** Aborted by `dispose`, with a DisposedError. */
+  /** A signal that `dispose` aborts with a DisposedError. */
   get ended(): AbortSignal {
     return this.recovery.ended;
   }
 
-  /** Runs work on the device, again from its start when that was lost meanwhile and replaced. */
+  /** Runs work on the device. If the device is lost and replaced meanwhile, runs the work again from its start. */
   async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
     this.assertLive();
     return this.recovery.attempt(work, signal);
   }
 
-  /** The device of now and what lies on it. Work that outlasts a loss takes the argument of `attempt` instead. */
+  /** The current device and the parameters on it. Work that must survive a lost device uses the argument of `attempt` instead. */
   get on(): Placed {
     return this.recovery.on;
   }
@@ -233,23 +236,23 @@ export class Model {
     return this.on.params;
   }
 
-  /** Parameters by checkpoint name, in the checkpoint's order: all, or those whose names begin with `part`. */
+  /** Parameters by checkpoint name, in the order of the checkpoint: all, or those whose names begin with `part`. */
   named(on = this.on, part: Part = ''): Map<string, PlacedParam> {
     const all = [...zipTree(this.tree, on.params)].map(([name, spec, tensor]) => [name, { spec, tensor }] as const);
     return new Map(all.filter(([name]) => name.startsWith(part)));
   }
 
-  /** The values of a parameter, in the device's layout. */
+  /** The values of a parameter, in the layout that the device uses. */
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
     return Float32Array.from(await this.attempt((on) => on.be.read(this.named(on).get(name)!.tensor)));
   }
 
-  /** Makes every weight float32, as training needs them. */
+  /** Converts every weight to float32, as training requires. */
   widen(): void {
     if (this.widenWeights(this.on)) this.remember({ from: 'widening' });
   }
 
-  /** `widen` on a device; false where all weights are float32 already. */
+  /** `widen` on the given device. Returns false if all weights are float32 already. */
   widenWeights({ be, params }: Placed): boolean {
     const narrow = [...zipTree(this.tree, params)].filter(([, , t]) => t.dtype === 'f16');
     if (narrow.length === 0) return false;
@@ -264,30 +267,30 @@ export class Model {
     return true;
   }
 
-  /** Pixels [n, h, w, 3] in [-1, 1] → codes [n·T'], in chunks that bound the activations' memory. */
+  /** Encodes pixels [n, h, w, 3] in [-1, 1] to codes [n·T'], in chunks that bound the memory of activations. */
   async encodePixels(
     pixels: Float32Array,
     [n, h, w, c]: readonly [number, number, number, number],
     signal?: AbortSignal,
   ): Promise<Uint32Array> {
     const chunk = imagesAtOnce(this.config, h, w);
-    const parts: Uint32Array[] = [];
+    const chunks: Uint32Array[] = [];
     for (let at = 0; at < n; at += chunk) {
       signal?.throwIfAborted();
       const k = Math.min(chunk, n - at);
       const values = pixels.subarray(at * h * w * c, (at + k) * h * w * c);
-      parts.push(await this.attempt((on) => encodeChunk(on, this.config, values, [k, h, w, c]), signal));
+      chunks.push(await this.attempt((on) => encodeChunk(on, this.config, values, [k, h, w, c]), signal));
     }
-    const out = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+    const out = new Uint32Array(chunks.reduce((sum, codes) => sum + codes.length, 0));
     let filled = 0;
-    for (const part of parts) {
-      out.set(part, filled);
-      filled += part.length;
+    for (const codes of chunks) {
+      out.set(codes, filled);
+      filled += codes.length;
     }
     return out;
   }
 
-  /** Codes [rows, length] of square token grids → images. */
+  /** Decodes codes [rows, length] of square token grids to images. */
   async decode(codes: NumArray, [rows, length]: readonly [number, number], signal?: AbortSignal): Promise<AimImage[]> {
     return this.attempt(async (on) => {
       const t = on.be.from(codes, [rows, length], 'u32');
@@ -299,7 +302,7 @@ export class Model {
     }, signal);
   }
 
-  /** Measures the launches of whatever was run or recorded on the device so far and takes the fastest; see AiM.tune. */
+  /** Measures the kernels of everything that was run or recorded on the device so far. See AiM.tune. */
   async tune(options: {
     onProgress?: ((progress: Progress) => void) | undefined;
     signal?: AbortSignal | undefined;
@@ -314,28 +317,29 @@ export class Model {
     }
   }
 
-  /** Waits for `work`, but no longer than until `signal` is aborted or the model is disposed. */
+  /** Waits for `work`, until `signal` is aborted or the model is disposed. */
   whileLive<T>(work: PromiseLike<T>, signal?: AbortSignal): Promise<T> {
     return unlessAborted(work, signal, this.ended);
   }
 
-  /** Frees the device memory. Everything after it throws DisposedError, work under way included. */
+  /** Frees the device memory. Later calls throw DisposedError, and so does work that is still running. */
   dispose(): void {
     if (!this.ended.aborted) this.recovery.dispose(new DisposedError('this AiM'));
   }
 
+  /** Throws DisposedError after `dispose`. */
   assertLive(): void {
     if (this.ended.aborted) throw new DisposedError('this AiM');
   }
 }
 
-/** A backend that knows what was measured on its device before. */
+/** Opens a backend with the stored measurements of its device, if there are any. */
 async function openBackend(options: LoadOptions): Promise<Backend> {
   const be = await createBackend(options);
   if (be instanceof WebGpuBackend) await (await downloads()).recallTuning(be, options);
   return be;
 }
 
-/** A list in place of an iterable of Files, which may be one that can be read only once. */
+/** Replaces an iterable of Files by a list, because some iterables can be read only once. */
 const reusable = (source: CheckpointSource): CheckpointSource =>
   typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;

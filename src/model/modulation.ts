@@ -1,4 +1,4 @@
-/** adaLN: what the condition sets in every layer and in the head. Computed once per image, not per token. */
+/** adaLN: computes the vectors by which the condition modulates every layer and the head. Runs once per image, not per token. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { groupModulation } from '../ops/group_modulation.js';
@@ -12,13 +12,13 @@ import type { AimConfig } from './config.js';
 import { addTo, linearForward, zeros } from './layers.js';
 import { init, linearBiasParams, type ParamTree, param } from './params.js';
 
-/** What m images' conditions set. */
+/** The modulation of m sequences. */
 export interface Modulation {
-  /** [m, d] the first row of each sequence: the condition's embedding. */
+  /** [m, d]: the condition's embedding, which is the first row of each sequence. */
   first: Tensor;
-  /** Per layer [m, 3, d]: shift, scale, gate. */
+  /** For each layer [m, 3, d]: shift, scale, gate. */
   layers: Tensor[];
-  /** [m, 2, d] of the head: shift, scale. */
+  /** [m, 2, d], for the head: shift, scale. */
   final: Tensor;
 }
 
@@ -26,37 +26,37 @@ interface WeightBias {
   weight: Tensor;
   bias: Tensor;
 }
-/** The parameters below `mamba.backbone` that adaLN reads. */
+/** The parameters of adaLN below `mamba.backbone`. */
 export interface ModulationParams {
   adaln_group?: { 1: WeightBias };
   layers: Record<string, { scale_shift_table?: Tensor; adaLN_modulation?: { 1: WeightBias } }>;
   final_layer: { adaLN_modulation: { 1: WeightBias } };
 }
 
-/** Parameters of shared groups of adaLN vectors, where the model has them. */
+/** Parameters of the groups that share adaLN vectors, if the model has groups. */
 export const groupParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
   adaln_groups ? { adaln_group: { 1: linearBiasParams(adaln_groups * 3 * d_model, d_model) } } : {};
 
-/** A layer's own adaLN parameters: an offset to its group's vectors, or a projection. */
+/** A layer's own adaLN parameters: an offset to the vectors of its group or, without groups, a projection. */
 export const layerModulationParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
   adaln_groups
     ? { scale_shift_table: param([1, 3, d_model], init.normal(1 / Math.sqrt(d_model))) }
     : { adaLN_modulation: { 1: linearBiasParams(3 * d_model, d_model, init.zeros) } };
 
-/** All tensors of a modulation, to be freed. */
+/** All tensors of a modulation, for freeing them. */
 export const modulationTensors = ({ first, layers, final }: Modulation) => [first, ...layers, final];
 
 const ACTS = activations({ silu: 'm d', final: 'm 2 d' }, ['embedding']);
 const vectorShapes = (c: AimConfig, m: number) => Array<number[]>(c.n_layer).fill([m, 3, c.d_model]);
 
-/** Bytes that modulationForward saves for backward. */
+/** Bytes that modulationForward saves for backward, for m sequences. */
 export function modulationBytes(c: AimConfig, m: number): number {
   const { spec, dims } = conditionOf(c.condition).activations(c.condition, c.d_model);
   const vectors = 4 * arenaSizes(vectorShapes(c, m)).reduce((sum, size) => sum + size, 0);
   return activationBytes(spec, { m, ...dims }) + activationBytes(ACTS, { m, d: c.d_model }) + vectors;
 }
 
-/** The modulation of the m sequences whose conditions are in `inputs`. */
+/** Computes the modulation of the m sequences whose conditions are in `inputs`. */
 export function modulationForward(be: Backend, p: ModulationParams, c: AimConfig, inputs: ConditionInputs, a: Acts): Modulation {
   const d = c.d_model;
   const first = conditionOf(c.condition).forward(be, p, c.condition, inputs, a.child('condition'));
@@ -83,14 +83,14 @@ export function modulationForward(be: Backend, p: ModulationParams, c: AimConfig
   return { first, layers, final };
 }
 
-/** A modulation's gradient: zeros for the layers and the head to add to, unspecified values for the first rows. */
+/** Allocates the gradient of a modulation: zeros for the layers and the head, unspecified values for `first`. */
 export const modulationGradient = (be: Backend, { first, layers, final }: Modulation): Modulation => ({
   first: be.tensor(first.shape),
   layers: layers.map((t) => zeros(be, t.shape)),
   final: zeros(be, final.shape),
 });
 
-/** Adds the parameters' gradients to `g`, from the modulation's gradient; overwrites dmodulation.first. */
+/** Adds the gradients of the parameters to `g`, given the gradient of the modulation. Changes dmodulation.first. */
 export function modulationBackward(
   be: Backend,
   p: ModulationParams,
@@ -103,12 +103,12 @@ export function modulationBackward(
   const { embedding, silu: s } = a.saved(ACTS);
   const [m, d] = embedding.shape as [number, number];
   const ds = zeros(be, [m, d]);
-  const part = be.tensor([m, d]);
-  /** forward: vectors = s·weightᵀ + bias */
+  const term = be.tensor([m, d]);
+  // forward: vectors = s·weightᵀ + bias
   const project = (dvectors: Tensor, w: WeightBias, dw: WeightBias) => {
     const dy = be.reshape(dvectors, [m, dvectors.size / m]);
-    linearBackward(be, { x: s, w: w.weight, dy, dx: part, dw: dw.weight, dbias: dw.bias });
-    addTo(be, ds, part);
+    linearBackward(be, { x: s, w: w.weight, dy, dx: term, dw: dw.weight, dbias: dw.bias });
+    addTo(be, ds, term);
   };
   project(dmodulation.final, p.final_layer.adaLN_modulation[1], g.final_layer.adaLN_modulation[1]);
   if (p.adaln_group && g.adaln_group) {
@@ -123,9 +123,9 @@ export function modulationBackward(
     for (const [i, dy] of dmodulation.layers.entries())
       project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]);
   }
-  // forward: s = SiLU(embedding), and the embedding is the sequence's first row
-  be.run(silu.backward, { x: embedding, dy: ds, dx: part });
-  addTo(be, dmodulation.first, part);
+  // forward: s = SiLU(embedding). The embedding is also the first row of the sequence, so both gradients are added.
+  be.run(silu.backward, { x: embedding, dy: ds, dx: term });
+  addTo(be, dmodulation.first, term);
   conditionOf(c.condition).backward(be, p, g, c.condition, inputs, dmodulation.first, a.child('condition'));
-  be.free(ds, part);
+  be.free(ds, term);
 }

@@ -1,6 +1,6 @@
 /**
- * Where the weights on a device came from, as data: what is needed to bring them onto another device when the first is lost.
- * A model holds a list of origins, and `restore` goes through it in order.
+ * The origins of the weights on a device, as data: everything that is needed to restore them on another device when the first one
+ * is lost. A model holds a list of origins, and `restore` applies them in order.
  */
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
 import { CheckpointError } from '../core/errors.js';
@@ -9,43 +9,46 @@ import { checkHalves, fillSaved, loadTensors, openWeights, type PlacedParam, typ
 import { type ParamSpec, toDevice } from './params.js';
 import type { Placed } from './placed.js';
 
-/** The weights whose names begin with this: the tokenizer, stage 2, or all. */
+/** Selects the weights whose names begin with this: the tokenizer, stage 2, or all. */
 export type Part = 'vqvae.' | 'mamba.' | '';
 
-/** Values of a parameter, by its place in checkpoint order. */
+/** Computes the values of a parameter. `index` is its position in checkpoint order. */
 export type ParamValues = (spec: ParamSpec, index: number, out: Float32Array) => void;
 
-/** Weights made by training, and the run that made them. */
+/** Weights that training produced, and the training run. */
 export interface TrainingOrigin {
   readonly from: 'training';
-  /** What is trained. */
+  /** The part of the model that is trained. */
   readonly part: Part;
-  /** Steps taken. */
+  /** Number of steps taken. */
   step: number;
-  /** The newest known state, of the step that its `state` names; undefined: the origins before this one. */
+  /**
+   * The newest checkpoint, of the step that its `state` names. If undefined, the run started from the origins before this one.
+   */
   checkpoint: (SavedTensors & { readonly state: { readonly step: number } }) | undefined;
-  /** The trainer, while it lives: brings its own state back and takes the steps since the checkpoint once more. */
+  /** The trainer, until it is disposed. It restores its own state and repeats the steps since the checkpoint. */
   trainer: { replay(on: Placed, signal?: AbortSignal): Promise<void> } | undefined;
 }
 
+/** One step in the history of the weights. */
 export type Origin =
-  /** Fresh weights (init of params.ts), the same for a seed. */
+  /** New random weights (`init` of params.ts), which depend only on `seed`. */
   | { readonly from: 'initialisation'; readonly seed: number }
-  /** Values that a caller computes; for measurements. */
+  /** Values that a function computes. For measurements. */
   | { readonly from: 'function'; readonly values: ParamValues }
   | {
       readonly from: 'checkpoint';
       readonly part: Part;
       readonly source: CheckpointSource;
       readonly options: SourceOptions;
-      /** Of the bytes read, so that a changed file is noticed. */
+      /** Digest of the bytes that were read, to detect a changed file. */
       readonly digest: number;
     }
-  /** Weights stored as float16 became float32, as training needs them. */
+  /** Conversion of float16 weights to float32, as training requires. */
   | { readonly from: 'widening' }
   | TrainingOrigin;
 
-/** The list with `origin` added, and without what it replaces entirely. */
+/** The list with `origin` added and without the origins that it replaces completely. */
 export function withOrigin(origins: readonly Origin[], origin: Origin): Origin[] {
   if (origin.from !== 'checkpoint') return [...origins, origin];
   const replaced = (before: Origin): boolean => {
@@ -63,12 +66,12 @@ export interface Restorable {
 }
 
 /**
- * Brings a model's weights onto another device as they were on the lost one, to the bit. Throws CheckpointError when a source is
- * gone or no longer the same, and for trained weights of which no checkpoint is known.
+ * Restores a model's weights on another device, bit-identical to those on the lost one. Throws CheckpointError if a source is
+ * gone or has changed, and for trained weights without a checkpoint.
  */
 export async function restore(model: Restorable, on: Placed, signal?: AbortSignal): Promise<void> {
   const { origins } = model;
-  // A training checkpoint has all weights, so only the number formats of what came before matter.
+  // A training checkpoint contains all weights, so of earlier origins only the conversion to float32 matters.
   const newest = origins.findLastIndex((origin) => origin.from === 'training' && origin.checkpoint);
   for (const [i, origin] of origins.entries()) {
     if (i < newest && origin.from !== 'widening') continue;
@@ -100,7 +103,7 @@ async function restoreTraining(
 ): Promise<void> {
   const { checkpoint, trainer, step } = origin;
   if (!trainer && step !== (checkpoint?.state.step ?? 0))
-    throw new CheckpointError('its weights were trained here and went with the device; load the checkpoint saved last.');
+    throw new CheckpointError('its weights were trained here and lost with the device; load the checkpoint saved last.');
   if (checkpoint) await fillSaved(on.be, checkpoint, 'model', model.named(on));
   await trainer?.replay(on, signal);
 }
@@ -122,7 +125,7 @@ async function reload(
   }
 }
 
-/** Gives every parameter its values, in checkpoint order. */
+/** Sets every parameter to its values, in checkpoint order. */
 export async function fill(model: Restorable, on: Placed, values: ParamValues): Promise<void> {
   let index = 0;
   for (const [name, { spec, tensor }] of model.named(on)) {
@@ -134,13 +137,13 @@ export async function fill(model: Restorable, on: Placed, values: ParamValues): 
   await on.be.settle();
 }
 
-/** Fresh weights of a seed: `init` of each parameter with random numbers of its own. */
+/** New random weights that depend only on `seed`: runs `init` of each parameter, which has its own random numbers. */
 export const initialValues =
   (seed: number): ParamValues =>
   (spec, index, out) =>
     spec.init(spec.shape, counterRandom(seed, index), out);
 
-/** Uniforms in [0, 1) of stream `index` of a seed below 2^53, from the generator that sampling uses. */
+/** Uniform random numbers in [0, 1): stream `index` of a seed below 2^53, from the generator that sampling uses too. */
 function counterRandom(seed: number, index: number): () => number {
   const high = Math.floor(seed / 2 ** 32);
   let n = 0;

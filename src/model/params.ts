@@ -1,32 +1,34 @@
 /**
- * Parameters are plain nested objects whose paths are the checkpoint's tensor names. A model part declares a tree of
- * ParamSpec; the same tree of tensors is what its forward reads.
+ * Parameters are plain nested objects whose paths are the tensor names of the checkpoint. A part of the model declares a tree of
+ * ParamSpec, and its forward reads a tree of tensors of the same structure.
  */
 import type { Backend } from '../backend/backend.js';
 import { type DType, type NumArray, sizeOf, type Tensor } from '../core/tensor.js';
 import { packed } from './arena.js';
 
+/** The declaration of a parameter. */
 export interface ParamSpec {
-  /** As in the checkpoint. */
+  /** Shape in the checkpoint. */
   readonly shape: readonly number[];
   /**
-   * Its order on the device: as in the checkpoint; `ohwi`: a convolution's weight [o,i,h,w] as [o,h,w,i], since activations
-   * are NHWC; `matrix`: that of a 1×1 convolution as [o,i].
+   * Order of the elements on the device. `same`: as in the checkpoint. `ohwi`: the weight [o, i, h, w] of a convolution as
+   * [o, h, w, i], because activations are NHWC. `matrix`: the weight of a 1×1 convolution as [o, i].
    */
   readonly layout: 'same' | 'ohwi' | 'matrix';
   readonly init: Init;
-  /** The device may hold it as f16, because only matrix products and look-ups read it. */
+  /** True if it may be f16 on the device, because only matrix products and look-ups read it. */
   readonly half?: boolean;
 }
 
-/** Fills a parameter for training from scratch. Random numbers come one by one from `random` in [0, 1). */
+/** Initialises a parameter for training from scratch. `random` returns the next random number in [0, 1). */
 export type Init = (shape: readonly number[], random: () => number, out: Float32Array) => void;
 
+/** A tree of specs, whose paths are checkpoint names. */
 export interface ParamTree {
   readonly [name: string]: ParamSpec | ParamTree;
 }
 
-/** The tree with a V in place of every ParamSpec. */
+/** The tree with values of type V instead of specs. */
 export type Values<T, V> = { readonly [K in keyof T]: T[K] extends ParamSpec ? V : Values<T[K], V> };
 export type Tensors<T> = Values<T, Tensor>;
 
@@ -41,7 +43,7 @@ export function* walk(tree: ParamTree, prefix = ''): Generator<[string, ParamSpe
   }
 }
 
-/** `walk` with the tensor at the same place of `tensors`, a tree of tensors like `tree`: parameters, gradients, moments. */
+/** `walk` over a tree of tensors with the structure of `tree` (parameters, gradients, moments). Also yields the tensors. */
 export function* zip(tree: ParamTree, tensors: object, prefix = ''): Generator<[string, ParamSpec, Tensor]> {
   for (const [key, node] of Object.entries(tree)) {
     const name = prefix ? `${prefix}.${key}` : key;
@@ -51,7 +53,7 @@ export function* zip(tree: ParamTree, tensors: object, prefix = ''): Generator<[
   }
 }
 
-/** Replaces each tensor by what `fn` makes of it. */
+/** Replaces each tensor of a tree by the result of `fn`. */
 export function replace(tree: ParamTree, tensors: object, fn: (tensor: Tensor) => Tensor): void {
   const at = tensors as Record<string, object>;
   for (const [key, node] of Object.entries(tree)) {
@@ -60,7 +62,7 @@ export function replace(tree: ParamTree, tensors: object, fn: (tensor: Tensor) =
   }
 }
 
-/** Builds the same tree with `fn` applied to each parameter. */
+/** A tree of the same structure with the results of `fn`. */
 export function mapParams<T extends ParamTree, V>(tree: T, fn: (spec: ParamSpec, name: string) => V, prefix = ''): Values<T, V> {
   const out: Record<string, unknown> = {};
   for (const [key, node] of Object.entries(tree)) {
@@ -70,22 +72,24 @@ export function mapParams<T extends ParamTree, V>(tree: T, fn: (spec: ParamSpec,
   return out as Values<T, V>;
 }
 
+/** Number of scalar parameters in a tree. */
 export const countParams = (tree: ParamTree) => [...walk(tree)].reduce((sum, [, spec]) => sum + sizeOf(spec.shape), 0);
 
+/** Shape of a parameter on the device. */
 export function deviceShape({ shape, layout }: ParamSpec): number[] {
   if (layout === 'same') return [...shape];
   const [o, i, h, w] = shape as [number, number, number, number];
   return layout === 'matrix' ? [o, i * h * w] : [o, h, w, i];
 }
 
-/** Checkpoint order → device order. */
+/** Reorders values from the checkpoint's order to the device's. */
 export function toDevice<A extends NumArray>({ shape, layout }: ParamSpec, data: A): A {
   if (layout !== 'ohwi') return data;
   const [o, i, h, w] = shape as [number, number, number, number];
   return permute(data, o, i, h * w);
 }
 
-/** Device order → checkpoint order. */
+/** Reorders values from the device's order to the checkpoint's. */
 export function toCheckpoint<A extends NumArray>({ shape, layout }: ParamSpec, data: A): A {
   if (layout !== 'ohwi') return data;
   const [o, i, h, w] = shape as [number, number, number, number];
@@ -102,12 +106,12 @@ function permute<A extends NumArray>(data: A, o: number, a: number, b: number): 
   return out;
 }
 
-/** Whether weight decay applies to a parameter: it does to those of two or more dimensions. */
+/** True if weight decay applies to a parameter: if it has two or more dimensions. */
 export const decays = ({ shape }: ParamSpec) => shape.length >= 2;
 
 /**
- * Allocates every parameter; those that may be f16 and for whose name `half` returns true are f16. The backend's dispose frees
- * them. Parameters that an optimizer treats alike are neighbours in memory.
+ * Allocates all parameters. Those with `half` in their spec are f16 if `half(name)` returns true. Parameters with the same number
+ * format and weight decay are adjacent in memory. Disposing the backend frees them.
  */
 export function allocate<T extends ParamTree>(be: Backend, tree: T, half: (name: string) => boolean = () => false): Tensors<T> {
   const kinds = new Map<string, { dtype: DType; names: string[]; shapes: number[][] }>();
@@ -136,10 +140,11 @@ const uniform =
   };
 const fanIn = (shape: readonly number[]) => sizeOf(shape.slice(1));
 
+/** How parameters are initialised. */
 export const init = {
   zeros: ((_s, _r, out) => void out.fill(0)) as Init,
   ones: ((_s, _r, out) => void out.fill(1)) as Init,
-  /** U(±scale/√fan_in), PyTorch's default for Linear and conv weights. */
+  /** U(±scale/√fan_in). With scale 1 this is PyTorch's default for the weights of Linear and convolutions. */
   fanIn: (scale = 1) => uniform((shape) => scale / Math.sqrt(fanIn(shape))),
   uniform: (bound: number) => uniform(() => bound),
   normal:
@@ -152,7 +157,7 @@ export const init = {
         if (i + 1 < out.length) out[i + 1] = r * Math.sin(a);
       }
     },
-  /** Biases of a Mamba mixer's time step: softplus⁻¹ of a step drawn log-uniformly from [1e-3, 1e-1], at least 1e-4. */
+  /** Bias of a Mamba mixer's time step: softplus⁻¹ of a step that is drawn log-uniformly from [1e-3, 1e-1]. */
   timeStep: ((_shape, random, out) => {
     for (let i = 0; i < out.length; i++) {
       const dt = Math.max(Math.exp(Math.log(1e-3) + random() * (Math.log(1e-1) - Math.log(1e-3))), 1e-4);
@@ -161,8 +166,8 @@ export const init = {
   }) as Init,
 };
 
-// Declarations.
-/** A list as a checkpoint names it: 0, 1, 2, … */
+// Declarations of common parameters.
+/** A list in a checkpoint: its items are named 0, 1, 2, … */
 export const numbered = <T>(items: readonly T[]): Record<string, T> => Object.fromEntries(items.map((item, i) => [i, item]));
 export const param = (shape: readonly number[], i: Init): ParamSpec => ({ shape, layout: 'same', init: i });
 export const matrix = (n: number, k: number, i: Init = init.fanIn()): ParamSpec => ({ ...param([n, k], i), half: true });
@@ -172,7 +177,7 @@ export const linearBiasParams = (n: number, k: number, weight: Init = init.fanIn
   bias: param([n], init.zeros),
 });
 export const normParams = (n: number) => ({ weight: param([n], init.ones) });
-/** A conv2d of the tokenizer; PyTorch's default initialisation. */
+/** A 2D convolution of the tokenizer with c_o × c_i channels and k × k taps, initialised like PyTorch's. */
 export const convParams = (co: number, ci: number, k: number) => ({
   weight: {
     shape: [co, ci, k, k],

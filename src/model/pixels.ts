@@ -1,24 +1,26 @@
-/** Images that callers pass to `encode`, checked and as the floats the tokenizer takes. */
+/** Checks the images that callers pass to `encode` and converts them to the tokenizer's input. */
 import { OptionError } from '../core/errors.js';
 import { shown } from '../core/options.js';
 import type { AimImage } from '../io/image.js';
 
-/** Pixels to encode: an AimImage, or ImageData-like RGBA bytes. */
+/** Pixels to encode: an AimImage, or RGBA bytes like ImageData. */
 export type EncodeInput = AimImage | { width: number; height: number; data: Uint8ClampedArray | Uint8Array };
 
-/** Images of one size: [count, height, width, 3] in [-1, 1]. */
+/** Images of one size. */
 export interface PixelBatch {
+  /** [count, height, width, 3] */
   shape: [number, number, number, number];
+  /** Values in [-1, 1]. */
   pixels: Float32Array;
 }
 
-/** True for a Float32Array, also of another realm (an iframe, a test runner's sandbox). */
+/** True for a Float32Array, also from another realm (an iframe, a test runner's sandbox). */
 export const isFloats = (data: unknown): data is Float32Array =>
   ArrayBuffer.isView(data) && (data as Partial<Float32Array>)[Symbol.toStringTag] === 'Float32Array';
 
 /**
- * Neighbouring images of one size as one batch each, in order. Throws OptionError for what is no image, for sides that are no
- * multiples of `factor`, and for pixels that are not finite.
+ * Groups consecutive images of one size into batches, in order. Throws OptionError for a value that is not an image, for sides
+ * that are not multiples of `factor`, and for pixels that are not finite.
  */
 export function* pixelBatches(images: readonly EncodeInput[], factor: number): Generator<PixelBatch> {
   if (!Array.isArray(images))

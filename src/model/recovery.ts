@@ -1,45 +1,46 @@
 /**
- * A GPU device can be lost: a driver is reset, the GPU process crashes, the machine is suspended. All its memory is lost with it.
- * This file replaces the device, has the weights restored (origin.ts), and runs the interrupted work again from its start. Results
- * are the same to the bit, since work reads only restored weights, its seeds and its data.
+ * Replaces lost devices. A GPU device and all its memory is lost when a driver is reset, the GPU process crashes or the machine
+ * is suspended. A Recovery opens another device, lets the weights be restored (origin.ts), and runs the interrupted work again
+ * from its start. Results are bit-identical, because work depends only on restored weights, its seeds and its data.
  */
 import type { Backend } from '../backend/backend.js';
 import { unlessAborted } from '../core/abort.js';
 import { DeviceError, DisposedError } from '../core/errors.js';
 
-/** Losses in a row of one piece of work, and attempts to open a device, before an error is thrown. */
+/** The number of losses during one piece of work, and of attempts to open a device, after which an error is thrown. */
 const TRIES = 3;
-/** Milliseconds before the next attempt to open a device; a driver may need time to restart. */
+/** Milliseconds between attempts to open a device. A driver may need time to restart. */
 const WAIT = 500;
 
-/** Holds everything that lies on a device, `on`, and replaces it when the device fails. */
+/** Holds `on`, everything that is on the device, and replaces it when the device fails. */
 export class Recovery<P extends { readonly be: Backend }> {
-  /** Number of devices replaced so far. */
+  /** The number of devices replaced so far. */
   count = 0;
   private replacing: Promise<void> | undefined;
   private readonly end = new AbortController();
 
-  /** @param remake makes P again on another device; undefined where the device is the caller's and cannot be replaced. */
+  /** @param remake Creates P on another device; undefined if the device belongs to the caller and cannot be replaced. */
   constructor(
     public on: P,
     private readonly remake: ((signal: AbortSignal) => Promise<P>) | undefined,
   ) {}
 
+  /** True if a lost device is replaced. */
   get replaceable(): boolean {
     return this.remake !== undefined;
   }
-  /** Aborted by `dispose`, with its reason. */
+  /** A signal that `dispose` aborts with its reason. */
   get ended(): AbortSignal {
     return this.end.signal;
   }
 
   /**
-   * Runs `work`, and again from its start when the device was lost during it. Throws DeviceError when there is no other device or
+   * Runs `work`, and again from its start if the device is lost meanwhile. Throws DeviceError if there is no other device, or if
    * that is lost too; rejects with `signal.reason` when aborted while a device is being replaced.
    */
   async attempt<R>(work: (on: P) => Promise<R>, signal?: AbortSignal): Promise<R> {
     for (let losses = 1; ; losses++) {
-      // A device that ran out of memory or refused a command is replaced too, before the next work.
+      // A device that ran out of memory or refused a command is replaced before the next work.
       if (this.replacing || this.on.be.failure) await unlessAborted(this.replace(), signal);
       const { on } = this;
       try {
@@ -56,13 +57,13 @@ export class Recovery<P extends { readonly be: Backend }> {
     }
   }
 
-  /** Frees everything on the device. Work that is running ends with `reason`. */
+  /** Frees everything on the device. Running work ends with `reason`. */
   dispose(reason: DisposedError): void {
     this.end.abort(reason);
     this.on.be.dispose();
   }
 
-  /** All waiting work shares one replacement, which goes on when some of that work is aborted. */
+  /** Starts a replacement, or joins one that is under way. Aborting one caller does not stop it. */
   private replace(): Promise<void> {
     this.replacing ??= this.newDevice().finally(() => {
       this.replacing = undefined;

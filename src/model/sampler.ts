@@ -1,6 +1,6 @@
 /**
- * Draws tokens. A step is recorded once per batch size and replayed per token. Tokens, counters and random numbers stay on the
- * device, so nothing is read back until an image or a preview is asked for.
+ * Draws tokens. The commands of one step are recorded once per batch size and replayed for each token. Tokens, counters and
+ * random numbers stay on the device, so nothing is read back until an image or a preview is needed.
  */
 import type { Backend, Recording } from '../backend/backend.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
@@ -14,16 +14,17 @@ import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
 import { modulationForward } from './modulation.js';
 
+/** How tokens are drawn from the logits. */
 export interface SamplingOptions {
-  /** Classifier-free guidance w on logits, u + (c − u)·w; 1 is off (and costs half). Default 1.5. */
+  /** Classifier-free guidance w on the logits, u + (c − u)·w. 1 turns it off, which halves the work. Default 1.5. */
   cfgScale?: number;
-  /** Divides the logits; 0 is greedy. Default 1. */
+  /** Divides the logits. 0 always takes the most likely token. Default 1. */
   temperature?: number;
-  /** Keep the k most likely tokens; 0 keeps all. Default 0. */
+  /** Draw only from the k most likely tokens. 0 keeps all. Default 0. */
   topK?: number;
-  /** Keep the smallest set of most likely tokens whose probabilities sum to p, in (0, 1]. Default 1. */
+  /** Draw only from the smallest set of most likely tokens whose probabilities sum to p, in (0, 1]. 1 keeps all. Default 1. */
   topP?: number;
-  /** Position rows as in training, or the authors' decoder's off-by-one. Default 'trained'. */
+  /** Position rows as in training, or with the off-by-one error of the authors' decoder. Default 'trained'. */
   positions?: 'trained' | 'authors';
 }
 
@@ -55,20 +56,20 @@ export const SAMPLING = {
   },
 } as const satisfies OptionTable<SamplingOptions>;
 
-/** Fills in defaults. Throws OptionError naming the option, its value and what is accepted. */
+/** Fills in defaults. Throws OptionError with the option, its value and what is accepted. */
 export function checkSampling(options: SamplingOptions): Sampling {
   const sampling = checkOptions<SamplingOptions, typeof SAMPLING>('sampling', options, SAMPLING);
-  // A very small temperature would overflow the scaled logits; its effect is that of greedy sampling.
+  // A very small temperature would overflow the scaled logits. Greedy sampling has the same effect.
   return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
 
-/** Draws `count` token sequences at a time with fixed options. */
+/** Draws `count` sequences of tokens at a time with fixed sampling options. */
 export class Sampler {
-  /** [count, T], filled from the left. */
+  /** u32 [count, T], filled from the left. */
   readonly tokens: Tensor;
-  /** Guided logits [count, V] of the latest position. */
+  /** Logits [count, V] of the latest position, after guidance. */
   readonly logits: Tensor;
-  /** [count] positions drawn so far. */
+  /** u32 [count]: the number of positions drawn so far. */
   readonly step: Tensor;
   private readonly kind: Condition;
   private readonly inputs: ConditionInputs = {};
@@ -79,6 +80,16 @@ export class Sampler {
   private readonly draw: Recording;
   private readonly guided: boolean;
 
+  /**
+   * Allocates the tensors and records a step. Throws OutOfMemoryError if the device cannot hold the state of `count` sequences
+   * (of twice as many with guidance).
+   *
+   * @param be The device, on which `params` are.
+   * @param config The model's configuration.
+   * @param params The parameters of stage 2 (`mamba.backbone`), which are only read.
+   * @param count The number of sequences to draw at a time.
+   * @param s Checked sampling options.
+   */
   constructor(
     readonly be: Backend,
     private readonly config: AimConfig,
@@ -116,18 +127,18 @@ export class Sampler {
         be.run(
           sample.forward,
           { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
-          // More than the vocabulary is all of it; the op takes 32 bits.
+          // The op takes 32 bits, so limit k to the vocabulary, which means all tokens.
           { temperature: s.temperature, top_k: Math.min(s.topK, config.vocab_size), top_p: s.topP },
         );
       }).recording;
     } catch (error) {
-      // The batch may be too large for the device: free what was allocated so far.
+      // The batch may be too large for the device. Free what was allocated so far.
       this.dispose();
       throw error;
     }
   }
 
-  /** Begins new images, each of a value of the model's condition (a label in [0, K)); `seeds` are integers in [0, 2^53). */
+  /** Starts new images with a condition for each (for labels: a class number in [0, K)) and seeds, integers in [0, 2^53). */
   start(values: readonly unknown[], seeds: readonly number[]): void {
     const { be, config } = this;
     const unconditional = this.guided ? values.map(() => this.kind.unconditional(config.condition)) : [];
@@ -139,44 +150,47 @@ export class Sampler {
     this.condition.replay();
   }
 
-  /** Computes the logits of the next position and draws its token. */
+  /** Computes the logits of the next position and draws its token, for each sequence. */
   next(): void {
     this.forward.replay();
     this.draw.replay();
   }
 
-  /** Computes the logits of the position in `step` without drawing; for checks that force the tokens. */
+  /** Computes the logits of the position in `step` without drawing a token. For checks that set the tokens themselves. */
   logitsOnly(): void {
     this.forward.replay();
   }
 
-  /** Bytes moved and commands submitted to draw one token of each image. */
+  /** Bytes moved and commands submitted to draw one token of each sequence. */
   get cost(): { bytes: number; commands: number } {
     const [forward, draw] = [this.forward.cost, this.draw.cost];
     return { bytes: forward.bytes + draw.bytes, commands: forward.commands + draw.commands };
   }
 
+  /** Frees all tensors and recordings. */
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
     this.be.free(this.tokens, this.step, this.seed, ...Object.values(this.inputs), ...(this.state?.arenas ?? []));
   }
 }
 
-/** Time of the last pause for the event loop. Shared by all batches, since many short ones would block it just as long. */
+/** Time of the last pause for the event loop. All batches share it, because many short batches would block the loop as well. */
 let lastPause = 0;
 
-/** Steps submitted at once, between two waits for the device. */
+/** Steps to submit between two waits for the device. */
 const BLOCK = 4;
 /**
- * How far encoding may be ahead of the device: enough blocks that the device never waits, and few enough (one on a slow device)
- * that abort and progress stay prompt.
+ * How far encoding may run ahead of the device, in milliseconds: enough that the device never waits, but little enough that
+ * aborts and progress stay prompt.
  */
 const AHEAD_MS = 25;
+/** The most blocks of steps that encoding may run ahead. */
 const MOST_AHEAD = 6;
 
 /**
- * Runs a started sampler to its last token. Further blocks of steps are encoded while the device still works on earlier ones.
- * `onDone(n)` is called in order for each position n (from 1) whose token is drawn.
+ * Runs a started sampler until all `total` tokens are drawn. Encodes further blocks of steps while the device works on earlier
+ * ones. Calls `onDone(n)` in order for each position n, from 1, when its token is drawn. Rejects with `signal.reason` when
+ * aborted.
  */
 export async function drawTokens(
   be: Backend,
@@ -185,7 +199,7 @@ export async function drawTokens(
   { signal, onDone }: { signal?: AbortSignal | undefined; onDone?: ((drawn: number) => unknown) | undefined },
 ): Promise<void> {
   const block = be.traits.asynchronous ? BLOCK : 1;
-  /** Submitted blocks, oldest first: the position that each ends at, and the promise of its end. */
+  /** The submitted blocks, oldest first: the position at the end of each, and the promise that it is done. */
   const running: { until: number; done: Promise<void> }[] = [];
   let reported = 0;
   let blockMs = Number.POSITIVE_INFINITY;
@@ -204,11 +218,11 @@ export async function drawTokens(
   try {
     for (let t = 0; t < total; ) {
       signal?.throwIfAborted();
-      // The first step is a block of its own, so that the device starts at once.
+      // The first block has a single step, so that the device starts early.
       const until = Math.min(total, t === 0 ? 1 : t + block);
       for (; t < until; t++) sampler.next();
       const done = be.settle();
-      // A failure is reported where the block is awaited. If something throws before that, it is not awaited any more.
+      // A failure is reported where the block is awaited, unless something else throws before that.
       done.catch(() => {});
       running.push({ until, done });
       const ahead = block === 1 ? 0 : Math.max(1, Math.min(MOST_AHEAD, Math.floor(AHEAD_MS / blockMs)));
@@ -220,7 +234,7 @@ export async function drawTokens(
     }
     while (running.length) await finishOldest();
   } catch (error) {
-    // Wait for all submitted work: the caller frees the tensors next.
+    // Wait for all submitted work, because the caller frees the tensors next.
     for (const { done } of running) await done.catch(() => {});
     await be.settle().catch(() => {});
     throw error;

@@ -1,19 +1,19 @@
-/** The gradients of the two scans, each from several entries of its op with memory that lives between them. */
+/** The gradients of the two scans. Each runs several entries of its op and allocates the tensors that pass between them. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { blockOf, CHUNK, selectiveScan } from '../ops/selective_scan.js';
 import { ceilDiv } from '../ops/spec.js';
 import { ssd } from '../ops/ssd.js';
 
-/** Tensors of `ssdBackward`: forward's, and gradients of their shapes. */
+/** Tensors of `ssdBackward`: those of ssd.forward, and gradients of the same shapes. */
 export type SsdGrads = Record<
   'xbc' | 'zxbcdt' | 'A_log' | 'dt_bias' | 'D' | 'dy' | 'dxbc' | 'dzxbcdt' | 'dA_log' | 'ddt_bias' | 'dD',
   Tensor
 >;
 
 /**
- * Gradients of `forward` from a zero state. Overwrites dxbc and the dt columns of dzxbcdt (its other columns are not
- * touched); adds to dA_log, ddt_bias and dD.
+ * Gradient of ssd.forward from a zero state. Overwrites dxbc and the dt columns of dzxbcdt, whose other columns do not change.
+ * Adds to dA_log, ddt_bias and dD.
  */
 export function ssdBackward(be: Backend, t: SsdGrads, attrs: { ngroups: number; headdim: number; d_state: number }): void {
   const { dA_log, ddt_bias, dD, ...rest } = t;
@@ -23,15 +23,15 @@ export function ssdBackward(be: Backend, t: SsdGrads, attrs: { ngroups: number; 
   be.free(grads);
 }
 
-/** Tensors of `selectiveScanBackward`: forward's, and gradients of their shapes. */
+/** Tensors of `selectiveScanBackward`: those of selective_scan.forward, and gradients of the same shapes. */
 export type SelectiveScanGrads = Record<
   'x' | 'dt' | 'A_log' | 'bc' | 'D' | 'z' | 'dy' | 'dx' | 'ddt' | 'dA_log' | 'dbc' | 'dD' | 'dz',
   Tensor
 >;
 
 /**
- * Gradients of `forward` from a zero state. Overwrites dx, ddt, the B and C columns of dbc and the z columns of dz (their
- * other columns are not touched); adds to dA_log and dD.
+ * Gradient of selective_scan.forward from a zero state. Overwrites dx, ddt, the B and C columns of dbc, and the z columns of dz.
+ * Other columns of dbc and dz do not change. Adds to dA_log and dD.
  */
 export function selectiveScanBackward(backend: Backend, t: SelectiveScanGrads): void {
   const { x, dt, A_log, bc, D, z, dy, dx, ddt, dbc, dA_log, dD, dz } = t;

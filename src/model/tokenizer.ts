@@ -1,6 +1,6 @@
 /**
- * What a tokenizer is (stage 1): images to codes and back. Each tokenizer is one file that exports a `Tokenizer`; the table of
- * them is tokenizers.ts.
+ * The interface of tokenizers (stage 1), which convert images to codes and codes to images. Each tokenizer is one file that
+ * exports a `Tokenizer`; tokenizers.ts lists them.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
@@ -8,43 +8,43 @@ import type { Acts } from './acts.js';
 import type { Fields } from './fields.js';
 import type { ParamTree } from './params.js';
 
-/** A tokenizer's configuration: plain data, since workers exchange it. */
+/** The configuration of a tokenizer. It must be plain data, because workers exchange it. */
 export interface TokenizerConfig {
-  /** Its name in the table. */
+  /** Name in the table of tokenizers. */
   readonly type: string;
 }
 
-/** The tensors below `vqvae`, a tree that only the tokenizer knows. */
+/** The tensors below `vqvae`, in a tree whose structure only the tokenizer knows. */
 export type TokenizerParams = object;
 
 /**
- * One tokenizer. `C` is its configuration, `P` its tree of tensors (parameters or their gradients). Images are
- * [b, H, W, 3] in about [-1, 1], H and W multiples of `factor`. Where `a` is left out, activations are freed.
+ * One tokenizer. `C` is its configuration, `P` its tree of tensors (parameters or gradients). Images are [b, H, W, 3] in about
+ * [-1, 1], with H and W multiples of `factor`. If `a` is omitted, activations are not saved.
  */
 export interface Tokenizer<C extends TokenizerConfig = TokenizerConfig, P extends object = object> {
-  /** Reads `vq_config`. Throws CheckpointError naming a field that it cannot use. */
+  /** Reads `vq_config`. Throws CheckpointError with the name of an invalid field. */
   parse(config: Fields): C;
   /** Parameters below `vqvae`. */
   params(c: C): ParamTree;
-  /** Pixels along a side of the square that one code stands for. */
+  /** Side in pixels of the square that one code stands for. */
   factor(c: C): number;
-  /** How many different codes there are. */
+  /** The number of different codes. */
   vocabulary(c: C): number;
-  /** Bytes of the largest single activation, per pixel of the images: what bounds how many can be encoded or decoded at once. */
+  /** Bytes of the largest single activation per pixel of the images. Limits how many images are encoded or decoded at once. */
   largestBytesPerPixel(c: C): number;
-  /** Bytes of the activations that lossForward saves for b images of H·W pixels, beside the images themselves. */
+  /** Bytes of the activations that lossForward saves for b images of height × width pixels, not counting the images. */
   activationBytes(c: C, image: readonly [b: number, height: number, width: number]): number;
-  /** Images → features before the quantiser [b, H/factor, W/factor, features]. */
+  /** Computes the features [b, H/factor, W/factor, features] of images, before the quantiser. */
   encode(be: Backend, p: P, c: C, image: Tensor, a?: Acts): Tensor;
-  /** Features → codes u32 [positions]. */
+  /** Quantises features [b, h, w, features] to codes u32 [b·h·w]. */
   quantize(be: Backend, p: P, c: C, features: Tensor, a?: Acts): Tensor;
-  /** The vectors [vocabulary, features] that features are compared with. */
+  /** The vectors [vocabulary, features] that `quantize` compares features with. */
   codebook(p: P): Tensor;
-  /** Codes u32 [b·h·w] → images. */
+  /** Decodes codes u32 [b·h·w] to images. */
   decode(be: Backend, p: P, c: C, codes: Tensor, grid: readonly [b: number, h: number, w: number], a?: Acts): Tensor;
-  /** Names of the losses, the one of reconstruction first. Training minimises their sum. */
+  /** Names of the losses, with that of the reconstruction first. Training minimises their sum. */
   readonly losses: readonly string[];
-  /** Images → losses [1] each by name, codes u32 [positions] and decoded images, saving activations in `a`. */
+  /** Computes the losses [1] by name, the codes u32 [positions] and the decoded images. Saves activations in `a`. */
   lossForward(
     be: Backend,
     p: P,
@@ -52,6 +52,6 @@ export interface Tokenizer<C extends TokenizerConfig = TokenizerConfig, P extend
     image: Tensor,
     a: Acts,
   ): { losses: Readonly<Record<string, Tensor>>; codes: Tensor; decoded: Tensor };
-  /** Adds to g the gradients of the losses' sum (times lossScale[0]), from the activations that lossForward saved in `a`. */
+  /** Adds the gradients of the losses' sum (times lossScale[0]) to g, using the activations that lossForward saved in `a`. */
   lossBackward(be: Backend, p: P, g: P, c: C, a: Acts, lossScale?: Tensor): void;
 }

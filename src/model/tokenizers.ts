@@ -1,4 +1,4 @@
-/** The tokenizers, by the name that `vq_config.type` gives them. Nothing else in src asks which tokenizer a model has. */
+/** The table of tokenizers, by the name in `vq_config.type`. Only this file knows which tokenizers exist. */
 import type { Fields } from './fields.js';
 import type { Tokenizer, TokenizerConfig } from './tokenizer.js';
 import { vqTokenizer } from './vq_tokenizer.js';
@@ -14,6 +14,6 @@ export type AnyTokenizerConfig = ReturnType<(typeof TOKENIZERS)[TokenizerName]['
 /** The tokenizer that a configuration belongs to. */
 export const tokenizerOf = ({ type }: TokenizerConfig): Tokenizer => TOKENIZERS[type as TokenizerName];
 
-/** Reads `vq_config`; the authors' files have none and mean the VQ tokenizer of the released models. */
+/** Reads `vq_config`. The authors' files have none; they mean the VQ tokenizer of the released models. */
 export const parseTokenizer = (config: Fields): AnyTokenizerConfig =>
   TOKENIZERS[config.choice('type', Object.keys(TOKENIZERS) as TokenizerName[], 'vq')].parse(config);

@@ -1,7 +1,8 @@
 /**
  * The blocks of the VQ tokenizer's encoder and decoder, each followed by its backward. A backward frees dy unless it says
- * otherwise, returns the gradient of its input and adds those of its parameters to g, a tree like p. The outputs of group norms
- * are not saved: backward computes them again from their inputs, at a few operations per number.
+ * otherwise, returns the gradient of its input, and adds the gradients of its parameters to g, a tree like p. Activations are
+ * NHWC. The outputs of group norms are not saved: backward recomputes them from their inputs, which takes few operations per
+ * number.
  */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
@@ -10,13 +11,14 @@ import { conv2d } from '../ops/conv2d.js';
 import { groupNorm } from '../ops/group_norm.js';
 import { gradientParts } from '../ops/sum_rows.js';
 import { type Acts, activationBytes, activations } from './acts.js';
-import { inParts, linearBackward } from './backward.js';
+import { addPartials, linearBackward } from './backward.js';
 import { addTo, linearForward } from './layers.js';
 import { convParams, init, numbered, type ParamTree, param } from './params.js';
 
-/** Groups of every GroupNorm; eps is 1e-6. */
+/** Number of groups of every GroupNorm. */
 export const GROUP_NORM_GROUPS = 32;
 
+/** Weight and bias [n] of a norm. */
 export const affine = (n: number) => ({ weight: param([n], init.ones), bias: param([n], init.zeros) });
 const resParams = (ci: number, co: number) => ({
   norm1: affine(ci),
@@ -32,14 +34,16 @@ const attnParams = (c: number) => ({
   v: convParams(c, c, 1),
   proj_out: convParams(c, c, 1),
 });
+/** Parameters of the innermost blocks, for c channels. */
 export const midParams = (c: number) => ({ 0: resParams(c, c), 1: attnParams(c), 2: resParams(c, c) });
 
-/** `blocks` residual blocks from ci to co channels, with attention after each at the deepest level. */
+/** Parameters of `blocks` residual blocks from ci to co channels. At the deepest level, attention follows each of them. */
 export function levelParams(ci: number, co: number, blocks: number, deepest: boolean): ParamTree {
   const res = Array.from({ length: blocks }, (_, r) => resParams(r === 0 ? ci : co, co));
   return { res: numbered(res), ...(deepest ? { attn: numbered(res.map(() => attnParams(co))) } : {}) };
 }
 
+/** Weight and bias of a convolution, or of a norm over channels [c]. */
 export interface Affine {
   weight: Tensor;
   bias: Tensor;
@@ -64,24 +68,25 @@ export interface OutParams {
   conv_out: Affine;
 }
 
-interface Windows {
+interface ConvOptions {
   stride?: number;
   pad?: number;
   up?: number;
 }
-/** Encoder: one more row and column of zeros at the bottom and right, stride 2. Decoder: nearest ×2, then the convolution. */
-export const DOWN: Windows = { stride: 2, pad: 0 };
-export const UP: Windows = { up: 2 };
+/** Halves the sides, in the encoder: zeros below and to the right, then stride 2. */
+export const DOWN: ConvOptions = { stride: 2, pad: 0 };
+/** Doubles the sides, in the decoder: nearest neighbour, then the convolution. */
+export const UP: ConvOptions = { up: 2 };
 
 const CONV = activations({ conv: 'b h w c' });
 
-/** 3×3 convolution (+ residual). */
+/** 3×3 convolution (+ residual): x [b, h, w, ci] → [b, h·up/stride, w·up/stride, co]. */
 export function convForward(
   be: Backend,
   p: Affine,
   x: Tensor,
   a: Acts,
-  { stride = 1, pad = 1, up = 1 }: Windows = {},
+  { stride = 1, pad = 1, up = 1 }: ConvOptions = {},
   residual?: Tensor,
 ): Tensor {
   const [b, h, w] = x.shape as [number, number, number];
@@ -90,40 +95,51 @@ export function convForward(
   return y;
 }
 
-/** Gradient of convForward; does not free dy, which is the gradient of the residual too. */
-export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, windows: Windows = {}): Tensor {
-  const { stride = 1, pad = 1, up = 1 } = windows;
-  convWeightBackward(be, g, x, dy, windows);
+/**
+ * Gradient of convForward for x [b, h, w, ci] and dy like its output. Does not free dy, which is also the gradient of the
+ * residual.
+ */
+export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, options: ConvOptions = {}): Tensor {
+  const { stride = 1, pad = 1, up = 1 } = options;
+  convWeightBackward(be, g, x, dy, options);
   // forward: y = w∗x + bias  ⇒  dx = wᵀ∗dy
   const dx = be.tensor(x.shape);
   be.run(conv2d.backward_input, { w: p.weight, dy, dx }, { stride, pad, up });
   return dx;
 }
 
-/** The part of convBackward that a convolution of the image itself needs. */
-export function convWeightBackward(be: Backend, g: Affine, x: Tensor, dy: Tensor, { stride = 1, pad = 1, up = 1 }: Windows = {}) {
+/**
+ * The part of convBackward that concerns weight and bias. It suffices for a convolution of the image, which needs no gradient.
+ */
+export function convWeightBackward(
+  be: Backend,
+  g: Affine,
+  x: Tensor,
+  dy: Tensor,
+  { stride = 1, pad = 1, up = 1 }: ConvOptions = {},
+): void {
   const pixels = dy.size / dy.shape[3]!;
   // forward: y = w∗x + bias  ⇒  dw += dy∗x, dbias += Σ dy
-  inParts(be, gradientParts(pixels, g.weight.size), { dw: g.weight, dbias: g.bias }, (to) =>
+  addPartials(be, gradientParts(pixels, g.weight.size), { dw: g.weight, dbias: g.bias }, (to) =>
     be.run(conv2d.backward_weight, { x, dy, ...to }, { stride, pad, up }),
   );
 }
 
 const normAttrs = (swish: 0 | 1) => ({ groups: GROUP_NORM_GROUPS, eps: 1e-6, swish });
-/** [b, h, w, c] as [b, pixels, c]. */
+/** Reshapes [b, h, w, c] to [b, pixels, c]. */
 const pixels = (be: Backend, t: Tensor) => be.reshape(t, [t.shape[0]!, t.shape[1]! * t.shape[2]!, t.shape[3]!]);
 
-/** GroupNorm (32 groups), then swish where asked. Not saved: the caller frees it. */
-function normForward(be: Backend, p: Affine, x: Tensor, swish: 0 | 1): Tensor {
+/** GroupNorm with 32 groups, followed by swish if `swish` is 1. The output is not saved; the caller frees it. */
+function groupNormForward(be: Backend, p: Affine, x: Tensor, swish: 0 | 1): Tensor {
   const y = be.tensor(x.shape);
   be.run(groupNorm.forward, { x: pixels(be, x), weight: p.weight, bias: p.bias, y: pixels(be, y) }, normAttrs(swish));
   return y;
 }
 
-function normBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, swish: 0 | 1): Tensor {
+function groupNormBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, swish: 0 | 1): Tensor {
   const dx = be.tensor(x.shape);
-  // forward: y = swish(norm(x)·weight + bias); dweight and dbias come image by image
-  inParts(be, x.shape[0]!, { dweight: g.weight, dbias: g.bias }, (to) =>
+  // forward: y = swish(norm(x)·weight + bias). The op computes dweight and dbias for each image; they are added up here.
+  addPartials(be, x.shape[0]!, { dweight: g.weight, dbias: g.bias }, (to) =>
     be.run(
       groupNorm.backward,
       { x: pixels(be, x), weight: p.weight, bias: p.bias, dy: pixels(be, dy), dx: pixels(be, dx), ...to },
@@ -134,15 +150,15 @@ function normBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: Tensor, 
   return dx;
 }
 
-/** conv(swish(norm(x))) (+ residual), as residual blocks have twice and the two halves at their end. */
+/** conv(swish(norm(x))) (+ residual), as in residual blocks and at the end of encoder and decoder. */
 function normConvForward(be: Backend, norm: Affine, conv: Affine, x: Tensor, a: Acts, residual?: Tensor): Tensor {
-  const n = normForward(be, norm, x, 1);
+  const n = groupNormForward(be, norm, x, 1);
   const y = convForward(be, conv, n, a, {}, residual);
   be.free(n);
   return y;
 }
 
-/** Gradient of normConvForward; does not free dy. */
+/** Gradient of normConvForward. Does not free dy. */
 function normConvBackward(
   be: Backend,
   p: { norm: Affine; conv: Affine },
@@ -151,17 +167,17 @@ function normConvBackward(
   dy: Tensor,
 ): Tensor {
   // forward: y = conv(n), n = swish(norm(x))
-  const n = normForward(be, p.norm, x, 1);
+  const n = groupNormForward(be, p.norm, x, 1);
   const dn = convBackward(be, p.conv, g.conv, n, dy);
   be.free(n);
   // forward: n = swish(norm(x))
-  return normBackward(be, p.norm, g.norm, x, dn, 1);
+  return groupNormBackward(be, p.norm, g.norm, x, dn, 1);
 }
 
-/** h: between the two convolutions. */
+/** h: the output of the first convolution. */
 const RES = activations({}, ['x', 'h']);
 
-/** x + conv2(swish(norm2(conv1(swish(norm1(x)))))), the x through nin_shortcut where channels change. Frees x. */
+/** skip + conv2(swish(norm2(conv1(swish(norm1(x)))))). skip is x or, if the channels change, nin_shortcut(x). Frees x. */
 function resForward(be: Backend, p: ResParams, x: Tensor, a: Acts): Tensor {
   const act = a.part(RES, {});
   act.input('x', x);
@@ -188,7 +204,7 @@ function resBackward(be: Backend, p: ResParams, g: ResParams, dy: Tensor, a: Act
   const dx = normConvBackward(be, { norm: p.norm1, conv: p.conv1 }, { norm: g.norm1, conv: g.conv1 }, x, dh);
   be.free(dh);
   if (p.nin_shortcut && g.nin_shortcut) {
-    // forward: skip = nin_shortcut(x)  ⇒  dx += its dx
+    // forward: skip = nin_shortcut(x)  ⇒  dx += its gradient
     const through = be.tensor(x.shape);
     const { weight, bias } = g.nin_shortcut;
     linearBackward(be, { x, w: p.nin_shortcut.weight, dy, dx: through, dw: weight, dbias: bias });
@@ -205,12 +221,12 @@ function resBackward(be: Backend, p: ResParams, g: ResParams, dy: Tensor, a: Act
 const QKV = ['q', 'k', 'v'] as const;
 const ATTN = activations({ q: 'b pixels c', k: 'b pixels c', v: 'b pixels c', mixed: 'b pixels c', attn: 'b h w c' }, ['x']);
 
-/** x + proj_out(softmax(qᵀk·c^-½)·v) of norm(x), over pixels. Frees x. */
+/** x + proj_out(softmax(qᵀk·c^-½)·v), where q, k and v are projections of norm(x). Attends over pixels. Frees x. */
 function attnForward(be: Backend, p: AttnParams, x: Tensor, a: Acts): Tensor {
   const [b, h, w, c] = x.shape as [number, number, number, number];
   const act = a.part(ATTN, { b, h, w, c, pixels: h * w });
   act.input('x', x);
-  const n = normForward(be, p.norm, x, 0);
+  const n = groupNormForward(be, p.norm, x, 0);
   const [q, k, v] = QKV.map((name) => {
     const y = act.tensor(name);
     linearForward(be, n, p[name].weight, y, p[name].bias);
@@ -239,25 +255,25 @@ function attnBackward(be: Backend, p: AttnParams, g: AttnParams, dy: Tensor, a: 
   be.run(attention.backward_query, { q, k, v, y: mixed, dy: dmixed, dq, stats });
   be.run(attention.backward_key, { q, k, v, dy: dmixed, stats, dk, dv });
   be.free(stats);
-  // forward: q, k, v = linear(n)  ⇒  dn is the sum of the three
-  const n = normForward(be, p.norm, x, 0);
+  // forward: q, k, v = linear(n)  ⇒  dn is the sum of three gradients
+  const n = groupNormForward(be, p.norm, x, 0);
   const dn = be.tensor(x.shape);
-  const part = be.reshape(dmixed, x.shape);
+  const term = be.reshape(dmixed, x.shape);
   for (const [i, dprojected] of [dq, dk, dv].entries()) {
-    const [of, to] = [p[QKV[i]!], g[QKV[i]!]];
-    linearBackward(be, { x: n, w: of.weight, dy: dprojected, dx: i === 0 ? dn : part, dw: to.weight, dbias: to.bias });
-    if (i > 0) addTo(be, dn, part);
+    const [from, to] = [p[QKV[i]!], g[QKV[i]!]];
+    linearBackward(be, { x: n, w: from.weight, dy: dprojected, dx: i === 0 ? dn : term, dw: to.weight, dbias: to.bias });
+    if (i > 0) addTo(be, dn, term);
   }
   be.free(n, dmixed, dq, dk, dv);
   // forward: n = norm(x)
-  const dx = normBackward(be, p.norm, g.norm, x, dn, 0);
+  const dx = groupNormBackward(be, p.norm, g.norm, x, dn, 0);
   // forward: y = … + x  ⇒  dx += dy
   addTo(be, dx, dy);
   be.free(dy);
   return dx;
 }
 
-/** A level's residual blocks, each followed by attention where the level has it. Frees x. */
+/** A level's residual blocks, each followed by attention if the level has it. Frees x. */
 export function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Acts): Tensor {
   Object.values(level.res).forEach((res, r) => {
     x = resForward(be, res, x, a.child(`res.${r}`));
@@ -266,6 +282,7 @@ export function blocksForward(be: Backend, level: LevelParams, x: Tensor, a: Act
   return x;
 }
 
+/** Gradient of blocksForward. */
 export function blocksBackward(be: Backend, level: LevelParams, g: LevelParams, dy: Tensor, a: Acts): Tensor {
   for (let r = Object.keys(level.res).length - 1; r >= 0; r--) {
     // forward: x = attn(res(x))
@@ -282,6 +299,7 @@ export function midForward(be: Backend, p: MidParams, x: Tensor, a: Acts): Tenso
   return resForward(be, p[2], x, a.child(2));
 }
 
+/** Gradient of midForward. */
 export function midBackward(be: Backend, p: MidParams, g: MidParams, dy: Tensor, a: Acts): Tensor {
   // forward: x = mid[2](mid[1](mid[0](x)))
   dy = resBackward(be, p[2], g[2], dy, a.child(2));
@@ -291,7 +309,7 @@ export function midBackward(be: Backend, p: MidParams, g: MidParams, dy: Tensor,
 
 const OUT = activations({}, ['x']);
 
-/** conv_out(swish(norm_out(x))), the end of the encoder and of the decoder. Frees x. */
+/** conv_out(swish(norm_out(x))): the end of the encoder and of the decoder. Frees x. */
 export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tensor {
   a.part(OUT, {}).input('x', x);
   const y = normConvForward(be, p.norm_out, p.conv_out, x, a);
@@ -299,25 +317,26 @@ export function outForward(be: Backend, p: OutParams, x: Tensor, a: Acts): Tenso
   return y;
 }
 
+/** Gradient of outForward. */
 export function outBackward(be: Backend, p: OutParams, g: OutParams, dy: Tensor, a: Acts): Tensor {
   // forward: y = conv_out(swish(norm_out(x)))
-  const parts = ({ norm_out: norm, conv_out: conv }: OutParams) => ({ norm, conv });
-  const dx = normConvBackward(be, parts(p), parts(g), a.saved(OUT).x, dy);
+  const normConv = ({ norm_out: norm, conv_out: conv }: OutParams) => ({ norm, conv });
+  const dx = normConvBackward(be, normConv(p), normConv(g), a.saved(OUT).x, dy);
   be.free(dy);
   return dx;
 }
 
-/** Height and width of an activation, times the images of a batch. */
+/** The number of images and the height and width of an activation. */
 export interface Extent {
   b: number;
   h: number;
   w: number;
 }
 
-/** Bytes that a convolution of c output channels saves for backward. */
+/** Bytes that a convolution with c output channels saves for backward. */
 export const convBytes = (at: Extent, c: number) => activationBytes(CONV, { ...at, c });
 
-/** Bytes that `count` residual blocks of c channels, with attention after each where asked, save for backward. */
+/** Bytes that `count` residual blocks of c channels, each followed by attention if `attention` is true, save for backward. */
 export const blocksBytes = (at: Extent, c: number, count: number, attention: boolean) =>
   count * (2 * convBytes(at, c) + (attention ? activationBytes(ATTN, { ...at, c, pixels: at.h * at.w }) : 0));
 

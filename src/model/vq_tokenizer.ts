@@ -8,7 +8,7 @@ import { sum } from '../ops/sum.js';
 import { Acts, activationBytes, activations } from './acts.js';
 import { linearBackward } from './backward.js';
 import type { Fields } from './fields.js';
-import { line, linearForward, rows } from './layers.js';
+import { flat, linearForward, rows } from './layers.js';
 import { convParams, init, numbered, param, type Tensors } from './params.js';
 import type { Tokenizer, TokenizerConfig } from './tokenizer.js';
 import {
@@ -37,25 +37,28 @@ import {
   UP,
 } from './vq_blocks.js';
 
-/** Fields of `vq_config` as they stand in config.json. */
+/** The fields of `vq_config` in config.json. */
 export interface VqConfigJson {
-  /** Channels of the outermost level. */
+  /** Channels of the outermost level, before `ch_mult`. */
   ch: number;
-  /** Channels of each level, as multiples of `ch`; each level after the first halves the sides. */
+  /** Channels of each level, as multiples of `ch`. Each level after the first halves the sides. */
   ch_mult: number[];
+  /** Residual blocks of each level of the encoder; the decoder has one more. */
   num_res_blocks: number;
+  /** Channels between encoder and quantiser, before quant_conv. */
   z_channels: number;
-  /** Codes. */
+  /** Number of codes. */
   n_embed: number;
-  /** Numbers of a code. */
+  /** Length of a code's vector. */
   embed_dim: number;
 }
 
+/** The checked configuration of the VQ tokenizer. */
 export interface VqConfig extends TokenizerConfig, VqConfigJson {
   readonly type: 'vq';
 }
 
-/** VQ-f16 of LlamaGen, the tokenizer of the released AiM models. */
+/** The configuration VQ-f16 of LlamaGen, the tokenizer of the released AiM models. */
 export const VQ_F16: VqConfigJson = {
   ch: 128,
   ch_mult: [1, 1, 2, 2, 4],
@@ -84,7 +87,7 @@ function parse(vq: Fields): VqConfig {
   };
 }
 
-/** Weight of the commitment loss; the codebook loss has 1. */
+/** Weight of the commitment loss. The codebook loss has weight 1. */
 const COMMITMENT = 0.25;
 
 function params(c: VqConfigJson) {
@@ -127,7 +130,7 @@ interface HalfParams extends OutParams {
   conv_blocks: Record<string, LevelParams>;
   mid: MidParams;
 }
-/** The tree of `params` with the parts that depend on the config made explicit; gradients have the same. */
+/** The tree of `params` with tensors, and with types for the parts that depend on the config. Trees of gradients have it too. */
 export type VqParams = Omit<Tensors<ReturnType<typeof params>>, 'encoder' | 'decoder'> & {
   encoder: HalfParams;
   decoder: HalfParams;
@@ -139,7 +142,7 @@ const DECODER = activations({ z_q: 'b h w c', post_quant: 'b h w z' });
 export const VQ_LOSS = activations({ mse: '1', codebook: '1', commitment: '1' }, ['image', 'z', 'decoded']);
 const RESAMPLE = activations({}, ['x']);
 
-/** image [b, H, W, 3] in [-1, 1] → features before the quantiser [b, h, w, embed_dim], after quant_conv. */
+/** image [b, H, W, 3] in [-1, 1] → features [b, h, w, embed_dim], after quant_conv and before the quantiser. */
 function encodeForward(be: Backend, p: VqParams, image: Tensor, a: Acts): Tensor {
   let x = convForward(be, p.encoder.conv_in, image, a.child('conv_in'));
   Object.values(p.encoder.conv_blocks).forEach((level, i) => {
@@ -159,7 +162,7 @@ function encodeForward(be: Backend, p: VqParams, image: Tensor, a: Acts): Tensor
   return z;
 }
 
-/** Gradient of encodeForward: from dz, which it frees, adds to the parameters' gradients g. */
+/** Gradient of encodeForward. Frees dz and adds to the gradients g of the parameters. */
 function encodeBackward(be: Backend, p: VqParams, g: VqParams, dz: Tensor, a: Acts): void {
   // forward: z = quant_conv(x)
   const { image, features: x } = a.saved(ENCODER);
@@ -180,15 +183,18 @@ function encodeBackward(be: Backend, p: VqParams, g: VqParams, dz: Tensor, a: Ac
   be.free(dx);
 }
 
-/** Features [..., embed_dim] → codes u32 [rows] by nearest normalised codebook row; `distance` [rows] receives the squared distance. */
+/**
+ * Features [..., embed_dim] → codes u32 [rows] of the nearest rows of the codebook, both L2-normalised. `distance` [rows]
+ * receives the squared distances.
+ */
 function quantizeForward(be: Backend, p: VqParams, z: Tensor, a: Acts, distance?: Tensor): Tensor {
-  const flat = rows(be, z);
-  const codes = a.part(QUANTIZER, { n: flat.shape[0]! }).tensor('codes');
-  be.run(quantize.forward, { z: flat, codebook: p.quantize.embedding.weight, codes, distance });
+  const flatZ = rows(be, z);
+  const codes = a.part(QUANTIZER, { n: flatZ.shape[0]! }).tensor('codes');
+  be.run(quantize.forward, { z: flatZ, codebook: p.quantize.embedding.weight, codes, distance });
   return codes;
 }
 
-/** codes u32 [b·h·w] → image [b, H, W, 3], about [-1, 1]. */
+/** codes u32 [b·h·w] → image [b, H, W, 3] in about [-1, 1]. */
 function decodeForward(
   be: Backend,
   p: VqParams,
@@ -214,7 +220,7 @@ function decodeForward(
   return outForward(be, p.decoder, x, a.child('out'));
 }
 
-/** Gradient of decodeForward: frees that of the image and returns that of the normalised codebook rows, [b, h, w, embed_dim]. */
+/** Gradient of decodeForward. Frees dimage and returns the gradient [b, h, w, embed_dim] of the normalised codebook rows. */
 export function decodeBackward(be: Backend, p: VqParams, g: VqParams, dimage: Tensor, a: Acts): Tensor {
   const { z_q: q, post_quant: z } = a.saved(DECODER);
   // forward: image = out(x)
@@ -238,31 +244,31 @@ export function decodeBackward(be: Backend, p: VqParams, g: VqParams, dimage: Te
 }
 
 /** The convolution between two levels. Frees x. */
-function resample(be: Backend, p: Affine, x: Tensor, a: Acts, windows: typeof UP): Tensor {
+function resample(be: Backend, p: Affine, x: Tensor, a: Acts, options: typeof UP): Tensor {
   a.part(RESAMPLE, {}).input('x', x);
-  const y = convForward(be, p, x, a, windows);
+  const y = convForward(be, p, x, a, options);
   a.done(x);
   return y;
 }
 
-function resampleBackward(be: Backend, p: Affine, g: Affine, dy: Tensor, a: Acts, windows: typeof UP): Tensor {
+function resampleBackward(be: Backend, p: Affine, g: Affine, dy: Tensor, a: Acts, options: typeof UP): Tensor {
   // forward: y = conv(x)
-  const dx = convBackward(be, p, g, a.saved(RESAMPLE).x, dy, windows);
+  const dx = convBackward(be, p, g, a.saved(RESAMPLE).x, dy, options);
   be.free(dy);
   return dx;
 }
 
-/** Mean losses [1] each; training minimises their sum. */
+/** The losses, means [1] each. Training minimises their sum. sg is stop-gradient. */
 type VqLosses = {
   /** mean((decoded - image)²) */
   mse: Tensor;
-  /** mean((z_q - sg z)²) of the normalised z and codebook rows. */
+  /** mean((z_q - sg z)²), where z and z_q are L2-normalised. */
   codebook: Tensor;
   /** 0.25·mean((z - sg z_q)²) */
   commitment: Tensor;
 };
 
-/** image [b, H, W, 3] → losses, codes u32 [b·h·w] and the decoded image, on activations that `a`, a new Acts(be, true), saves. */
+/** image [b, H, W, 3] → losses, codes u32 [b·h·w] and the decoded image. `a` must be a new Acts(be, true). */
 function lossForward(be: Backend, p: VqParams, image: Tensor, a: Acts): { losses: VqLosses; codes: Tensor; decoded: Tensor } {
   const act = a.part(VQ_LOSS, {});
   act.input('image', image);
@@ -273,17 +279,17 @@ function lossForward(be: Backend, p: VqParams, image: Tensor, a: Acts): { losses
   const codes = quantizeForward(be, p, z, a, distance);
   const decoded = decodeForward(be, p, codes, [b, h, w], a.child('decoder'));
   act.input('decoded', decoded);
-  const parts = be.tensor([mseParts(image.size)]);
-  be.run(mse.forward, { x: line(be, decoded), truth: line(be, image), parts });
+  const partials = be.tensor([mseParts(image.size)]);
+  be.run(mse.forward, { x: flat(be, decoded), truth: flat(be, image), parts: partials });
   const losses = { mse: act.tensor('mse'), codebook: act.tensor('codebook'), commitment: act.tensor('commitment') };
-  be.run(sum.forward, { x: parts, y: losses.mse }, { scale: 1 / image.size });
+  be.run(sum.forward, { x: partials, y: losses.mse }, { scale: 1 / image.size });
   be.run(sum.forward, { x: distance, y: losses.codebook }, { scale: 1 / (distance.size * d) });
   be.run(sum.forward, { x: distance, y: losses.commitment }, { scale: COMMITMENT / (distance.size * d) });
-  be.free(distance, parts);
+  be.free(distance, partials);
   return { losses, codes, decoded };
 }
 
-/** Adds to g the gradients of the three losses' sum (times loss_scale[0]). */
+/** Adds the gradient of the sum of the three losses (times loss_scale[0]) to g. */
 function lossBackward(be: Backend, p: VqParams, g: VqParams, a: Acts, loss_scale?: Tensor): void {
   const { image, decoded, z } = a.saved(VQ_LOSS);
   const { codes } = a.saved(QUANTIZER);
@@ -291,7 +297,7 @@ function lossBackward(be: Backend, p: VqParams, g: VqParams, a: Acts, loss_scale
   const ddecoded = be.tensor(decoded.shape);
   be.run(
     mse.backward,
-    { x: line(be, decoded), truth: line(be, image), loss_scale, dx: line(be, ddecoded) },
+    { x: flat(be, decoded), truth: flat(be, image), loss_scale, dx: flat(be, ddecoded) },
     { scale: 1 / image.size },
   );
   // forward: decoded = decode(z_q)
@@ -316,7 +322,7 @@ function lossBackward(be: Backend, p: VqParams, g: VqParams, a: Acts, loss_scale
   encodeBackward(be, p, g, dz, a.child('encoder'));
 }
 
-/** Bytes that lossForward saves: the sum of what its parts declare. */
+/** Bytes that lossForward saves: the sum over everything that its parts declare. */
 function savedBytes(c: VqConfig, [b, height, width]: readonly [number, number, number]): number {
   const levels = c.ch_mult.length;
   const at = (level: number): Extent => ({ b, h: height / 2 ** level, w: width / 2 ** level });
@@ -326,7 +332,7 @@ function savedBytes(c: VqConfig, [b, height, width]: readonly [number, number, n
   bytes += convBytes(deepest, top) + midBytes(deepest, top) + convBytes(at(0), 3);
   for (let level = 0; level < levels; level++) {
     const last = level === levels - 1;
-    // Encoder: the blocks, and a convolution to the next level's size; decoder: one block more, and one from it.
+    // The blocks of encoder and decoder (which has one more per level), and the convolutions from and to the next level.
     bytes += blocksBytes(at(level), channels(level), 2 * c.num_res_blocks + 1, last);
     if (!last) bytes += convBytes(at(level + 1), channels(level));
     if (!last) bytes += convBytes(at(level), channels(level + 1));
@@ -340,7 +346,7 @@ export const vqTokenizer: Tokenizer<VqConfig, VqParams> = {
   params,
   factor: (c) => 2 ** (c.ch_mult.length - 1),
   vocabulary: (c) => c.n_embed,
-  // The first convolution's output, or that of the upsampling before the outermost level.
+  // The largest is the output of the first convolution, or of the upsampling to the outermost level.
   largestBytesPerPixel: (c) => 4 * c.ch * Math.max(c.ch_mult[0]!, c.ch_mult[1] ?? 1),
   activationBytes: savedBytes,
   encode: (be, p, _c, image, a = new Acts(be)) => encodeForward(be, p, image, a),

@@ -1,33 +1,36 @@
-/** Rows of the verification table: how far computed tensors are from the expected ones, and how far they may be. */
+/** Compares computed tensors with expected ones and makes the rows of the verification table. */
 import { CheckpointError } from '../core/errors.js';
 import type { NumArray } from '../core/tensor.js';
 import type { Tolerances } from './tolerance.js';
 
+/** The result of one comparison. */
 export interface VerifyRow {
   name: string;
-  /** Largest absolute error; for tokens and codes the number that differ. */
+  /** Largest absolute error; for tokens and codes, the number of wrong ones. */
   maxAbs: number;
   /**
-   * maxAbs over the tensor's largest magnitude; for tokens and codes the share that differ; for weights after training steps the
-   * largest share that a weight takes of what it is allowed.
+   * maxAbs divided by the tensor's largest magnitude; for tokens and codes, the share of wrong ones; for weights after training
+   * steps, the largest ratio of an error to the error allowed for that weight.
    */
   maxRel: number;
-  /** Allowed maxRel. */
+  /** The largest maxRel that is allowed. */
   allowed: number;
+  /** True if the result is within the tolerance. */
   ok: boolean;
   note?: string;
 }
 
-/** A gradient whose values are all below this share of the largest of all gradients is 0 except for rounding. */
+/** If all values of a gradient are below this share of the largest value of all gradients, its true value is 0. */
 const ROUNDING = 1e-6;
 
-/** Largest magnitude. */
+/** The largest magnitude of the values. */
 export const largestOf = (values: ArrayLike<number>) =>
   Array.prototype.reduce.call(values, (m, v) => Math.max(m as number, Math.abs(v)), 0) as number;
 
 /**
- * A gradient is held against its own largest value. Where that is rounding itself (of a bias before a GroupNorm that takes it
- * away, say, or of attention's keys), both sides must be small beside `largest`, the largest value of all gradients.
+ * Compares a gradient, relative to its own largest value. If that value is only rounding (as for a bias before a GroupNorm, which
+ * removes it, or for the keys of attention), both gradients must instead be small relative to `largest`, the largest value of all
+ * gradients.
  */
 export function gradientRow(
   name: string,
@@ -43,6 +46,7 @@ export function gradientRow(
   return { ...row, maxRel, allowed: vanishing, ok: maxRel <= vanishing, note };
 }
 
+/** Compares floating-point values. Throws CheckpointError if the numbers of values differ. */
 export function compare(name: string, got: ArrayLike<number>, want: ArrayLike<number>, allowed: number): VerifyRow {
   if (got.length !== want.length)
     throw new CheckpointError(`${name} has ${want.length} values, but this model's config makes ${got.length}.`);
@@ -50,7 +54,7 @@ export function compare(name: string, got: ArrayLike<number>, want: ArrayLike<nu
   let largest = 0;
   for (let i = 0; i < want.length; i++) {
     const diff = Math.abs(got[i]! - want[i]!);
-    // NaN fails: it is larger than any allowance.
+    // NaN counts as an infinite error.
     if (!(diff <= maxAbs)) maxAbs = Number.isNaN(diff) ? Number.POSITIVE_INFINITY : diff;
     largest = Math.max(largest, Math.abs(want[i]!));
   }
@@ -58,7 +62,7 @@ export function compare(name: string, got: ArrayLike<number>, want: ArrayLike<nu
   return { name, maxAbs, maxRel, allowed, ok: maxRel <= allowed };
 }
 
-/** A row for integers, of which `differ` differ. */
+/** A row for integers: `differ` of `of` values are wrong. */
 export const exactRow = (name: string, differ: number, of: number): VerifyRow => ({
   name,
   maxAbs: differ,
@@ -67,7 +71,7 @@ export const exactRow = (name: string, differ: number, of: number): VerifyRow =>
   ok: differ === 0,
 });
 
-/** Equal integers, except where the wanted one is within `tie` of the best candidate. */
+/** Compares integers. A wrong one is allowed if its candidate is within `tie` of the expected candidate: at(i).gap ≤ tie. */
 export function tieRow(
   name: string,
   want: ArrayLike<number>,
@@ -80,7 +84,7 @@ export function tieRow(
     const { best, gap } = at(i);
     if (best === want[i]) continue;
     differ++;
-    // NaN stays, and is no tie.
+    // NaN propagates and is not a tie.
     widest = Math.max(widest, gap);
   }
   const row = exactRow(name, differ, want.length);
@@ -89,7 +93,7 @@ export function tieRow(
   return { ...row, ok: widest <= tie, note };
 }
 
-/** −log softmax(logits)[target] */
+/** −log softmax(logits)[target]. Computed here, independently of the op that it checks. */
 export function crossEntropy(logits: NumArray, target: number): number {
   let max = Number.NEGATIVE_INFINITY;
   for (const v of logits) max = Math.max(max, v);
@@ -98,7 +102,7 @@ export function crossEntropy(logits: NumArray, target: number): number {
   return Math.log(sum) + max - logits[target]!;
 }
 
-/** Squared distance of L2-normalised z and codebook row. */
+/** Squared distance of z [d] and a row of the codebook, both L2-normalised. Independent of the op that it checks. */
 export function distance(z: ArrayLike<number>, book: ArrayLike<number>, row: number, d: number): number {
   let nz = 0;
   let ne = 0;
@@ -111,7 +115,7 @@ export function distance(z: ArrayLike<number>, book: ArrayLike<number>, row: num
   return sum;
 }
 
-/** [b, c, s] → [b, s, c] */
+/** Transposes [b, c, s] to [b, s, c]. */
 export function toNhwc(data: ArrayLike<number>, b: number, c: number, s: number): Float32Array {
   const out = new Float32Array(data.length);
   for (let n = 0; n < b; n++) {

@@ -1,4 +1,4 @@
-/** What all checks of `verify` share: the model, the goldens by name, and how a result is compared with one. */
+/** What all checks of `verify` share: the model, the golden tensors by name, and the comparison of a result with a golden. */
 
 import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
@@ -12,43 +12,48 @@ import { tokenizerOf } from '../model/tokenizers.js';
 import { compare, toNhwc, type VerifyRow } from './compare.js';
 import { type Tolerances, type VerifyMode, verifyMode } from './tolerance.js';
 
+/** Options of `verify`. */
 export interface VerifyOptions {
-  /** The data set whose images some goldens name by index. */
+  /** The data set whose images some goldens refer to by index. */
   testSet?: TestSet | undefined;
-  /** Also run checks that take minutes on a slow device. */
+  /** True to run also the checks that take minutes on a slow device. */
   slow?: boolean;
+  /** Called with each row as soon as it is known. */
   onRow?: (row: VerifyRow) => void;
+  /** Aborts the checks. */
   signal?: AbortSignal | undefined;
 }
 
-/** A labelled test set, read by index. */
+/** A labelled test set that is read by index. */
 export interface TestSet {
-  /** NHWC pixels in [-1, 1]. */
+  /** Pixels [n, height, width, 3] in [-1, 1] of the images with these indices. */
   images(indices: readonly number[]): Promise<{ width: number; height: number; pixels: Float32Array }>;
+  /** Class numbers [n] of the images with these indices. */
   labels(indices: readonly number[]): Promise<Uint32Array>;
 }
 
+/** An expected tensor. */
 export interface Expected {
   shape: readonly number[];
   data: NumArray;
 }
 
-/** A row of the table, or why the check was not made. */
+/** A row of the table, or the reason why the check was skipped. */
 export type Checked = VerifyRow | { reason: string };
 
 export type Params = Placed['params'];
 
-/** Images per forward pass, to bound memory. */
+/** Images per forward pass. Bounds the memory. */
 export const CHUNK = 10;
 
-/** What float16 storage may change of the results of the weights in it: float32 sums in another order. */
+/** Tolerance between float16 weights and the same weights in float32: only the order of float32 sums differs. */
 const STORAGE = 1e-5;
 
 const NO_DATA = 'needs the test images: install Debian package dataset-fashion-mnist or pass --data FOLDER';
 
 interface EncodedImages {
   codes: Uint32Array;
-  /** Before quantization, NHWC. */
+  /** [n, h, w, features] before quantization. */
   features: Float64Array;
 }
 
@@ -57,6 +62,7 @@ interface Image {
   shape: [number, number, number, number];
 }
 
+/** One run of `verify`. */
 export class Context {
   readonly mode: VerifyMode;
   readonly allowed: Readonly<Tolerances>;
@@ -77,7 +83,7 @@ export class Context {
     return this.header.tensors.has(name);
   }
 
-  /** An expected tensor. Throws CheckpointError when there is none of this name. */
+  /** An expected tensor. Throws CheckpointError if there is none with this name. */
   async load(name: string): Promise<Expected> {
     const { source, header } = this;
     const entry = header.tensors.get(name);
@@ -87,7 +93,7 @@ export class Context {
     return { shape: entry.shape, data };
   }
 
-  /** The weights in float32, as training has them. */
+  /** The weights in float32, as training uses them. */
   wide(): Params {
     const { model } = this;
     const named = model.named();
@@ -102,13 +108,14 @@ export class Context {
     return this.widened.params;
   }
 
+  /** Frees the float32 copies of weights. */
   dispose(): void {
     this.model.be.free(...(this.widened?.copies ?? []));
   }
 
   /**
-   * Compares what the model computes with the expected values. Rounded weights may deviate further from the goldens, and a fault of
-   * float16 storage could hide in that; so they are also compared with the same weights in float32.
+   * Compares a result of the model with the expected values. Rounded weights are allowed larger errors, which could hide a fault
+   * of float16 storage, so the result is also compared with that of the same weights in float32.
    */
   async computed(
     name: string,
@@ -124,12 +131,13 @@ export class Context {
     return { ...row, ok: row.ok && ok, note };
   }
 
+  /** The golden tokens [n, T] and labels [n]. */
   async tokens(): Promise<{ tokens: Expected; labels: Expected }> {
     const tokens = this.header.tensors.has('input.tokens') ? 'input.tokens' : 'vq.codes';
     return { tokens: await this.load(tokens), labels: await this.load('input.labels') };
   }
 
-  /** The images that the tokenizer's goldens are of, or why there are none. */
+  /** The images of the tokenizer's goldens, or the reason why there are none. */
   pixels(): Promise<Image | { reason: string }> {
     this.image ??= (async () => {
       if (this.has('vq.image')) {
@@ -146,7 +154,7 @@ export class Context {
     return this.image;
   }
 
-  /** Pixels [n, h, w, c] → codes and features. */
+  /** Encodes pixels [n, h, w, c] to codes and features. */
   async encode({ vqvae }: Params, pixels: Float32Array, [n, h, w, c]: [number, number, number, number]): Promise<EncodedImages> {
     const { be, config } = this.model;
     const tokenizer = tokenizerOf(config.tokenizer);
@@ -166,7 +174,7 @@ export class Context {
     return { codes: Uint32Array.from(codes), features: Float64Array.from(features) };
   }
 
-  /** A labelled test set of n images, or why there is none. */
+  /** The labelled test set, or the reason why there is none. */
   testImages(): TestSet | { reason: string } {
     return this.options.testSet ?? { reason: NO_DATA };
   }

@@ -1,4 +1,4 @@
-/** `aim verify`: a checkpoint's own golden values (expected.safetensors) against what a backend computes. */
+/** `aim verify`: compares what a backend computes with the golden values that belong to a checkpoint (expected.safetensors). */
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader } from '../io/safetensors.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
@@ -12,20 +12,25 @@ import type { VerifyMode } from './tolerance.js';
 export type { VerifyRow } from './compare.js';
 export type { TestSet, VerifyOptions } from './context.js';
 
+/** A golden that was not checked. */
 export interface Skipped {
   name: string;
   reason: string;
 }
 
 /**
- * Checks every tensor of `source` whose name is known; returns a row for each, and the others with the reason.
+ * Checks every tensor of `source` whose name is known. Returns a row for each of them, and the others with the reason.
  *
- * What is allowed depends on how the model computes, which `mode` says: `dtype: 'f16'` rounds weights that are not float16 in the
- * checkpoint, `precision: 'mixed'` the factors of products where the device has matrix units. A token or code may then differ from
- * the golden where the two candidates are as close as that; positions after it are judged under the golden's history. Rounded
- * weights are held against the same weights in float32, too, to float32's tolerance; training, which never uses them, is skipped.
+ * The tolerance depends on how the model computes, which `mode` describes: `dtype: 'f16'` rounds weights that are not float16 in
+ * the checkpoint, and `precision: 'mixed'` rounds the factors of products if the device has matrix units. A token or code may
+ * then differ from the golden if the two candidates are within the tolerance; later positions are computed with the golden's
+ * history. Rounded weights are also compared with the same weights in float32, to float32's tolerance. Training, which never uses
+ * rounded weights, is skipped for them.
  *
- * Throws CheckpointError when the file is not of the goldens' form.
+ * Throws CheckpointError if the file does not have the form of goldens.
+ *
+ * @param handle The model, an AiM of `aim-js`.
+ * @param source The file of goldens.
  */
 export async function verify(
   handle: ModelHandle,
@@ -60,7 +65,7 @@ export async function verify(
 
 const TRAINING = "training keeps float32 weights, so rounded ones are not what it is checked with; use dtype 'f32'";
 
-/** A function that compares the expected tensor of a name with what the model computes, or says why it cannot. */
+/** Returns a function that checks the golden of a name, or returns the reason why it cannot. */
 function checker(c: Context): (name: string) => Promise<Checked> {
   const stage2 = new Stage2Checks(c);
   const tokenizer = new TokenizerChecks(c);

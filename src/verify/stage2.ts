@@ -1,4 +1,4 @@
-/** Checks of stage 2: logits of whole sequences, decoding step by step, losses, gradients and AdamW steps. */
+/** Checks of stage 2: logits of whole sequences, step-by-step decoding, losses, gradients and AdamW steps. */
 import type { NumArray } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
 import { aimForward } from '../model/aim.js';
@@ -8,18 +8,19 @@ import { compare, crossEntropy, exactRow, largestOf, tieRow, type VerifyRow } fr
 import { CHUNK, type Checked, type Context, type Params } from './context.js';
 import { compareAfter, type TrainingRun, trainingRun } from './training.js';
 
-/** A greedy or forced decoding of the goldens. */
+/** How the goldens were decoded. */
 export interface Decoding {
   positions: 'trained' | 'authors';
   cfgScale: number;
 }
 
+/** One method for each kind of golden of stage 2. They return a row, or the reason why they cannot. */
 export class Stage2Checks {
   private training: Promise<TrainingRun> | undefined;
 
   constructor(private readonly c: Context) {}
 
-  /** Logits of whole sequences, handed out in chunks of images as (index of the first, [n, T, V] values). */
+  /** Computes logits of whole sequences in chunks of images. Calls `use(index of the first image, logits [n, T, V])` for each. */
   private async forward(
     { mamba }: Params,
     { tokens, labels, n }: { tokens: NumArray; labels: NumArray; n: number },
@@ -41,7 +42,7 @@ export class Stage2Checks {
     }
   }
 
-  /** One training run for all rows that need it. */
+  /** The training run that several rows share. */
   private train(): Promise<TrainingRun> {
     this.training ??= this.c.tokens().then(({ tokens, labels }) =>
       trainingRun(this.c.model, {
@@ -81,6 +82,7 @@ export class Stage2Checks {
     });
   }
 
+  /** Mean cross-entropy of n sequences, in nats per token. */
   private async loss(tokens: NumArray, labels: NumArray, n: number): Promise<number> {
     const { num_tokens: T, vocab_size: V } = this.c.model.config;
     let sum = 0;
@@ -118,7 +120,7 @@ export class Stage2Checks {
     );
   }
 
-  /** Guided logits [n, T, V], step by step with state, feeding the given tokens. */
+  /** Guided logits [n, T, V], computed step by step with state, where each step gets the given tokens. */
   private async forced(
     { mamba }: Params,
     { tokens, labels, n, how }: { tokens: NumArray; labels: NumArray; n: number; how: Decoding },
@@ -148,7 +150,7 @@ export class Stage2Checks {
     const want = await this.c.load(name);
     const n = want.shape[0]!;
     const given = this.c.header.tensors.get('input.labels');
-    // Goldens of a real checkpoint draw labels 0, 1, 2, …; small ones draw their input's labels.
+    // Goldens of a real checkpoint use labels 0, 1, 2, …; small goldens use the labels of their input.
     const labels =
       given?.shape[0] === n ? (await this.c.load('input.labels')).data : Uint32Array.from({ length: n }, (_, i) => i);
     const sampler = new Sampler(be, config, params.mamba.backbone, n, checkSampling({ ...how, temperature: 0 }));
@@ -161,7 +163,7 @@ export class Stage2Checks {
       sampler.dispose();
     }
     if (want.data.every((v, i) => got[i] === v)) return exactRow(name, 0, want.data.length);
-    // After one near tie a row's tokens may all differ, so each position is judged under the expected history.
+    // After one near tie all later tokens may differ, so each position is judged with the expected history.
     const logits = await this.forced(params, { tokens: want.data, labels, n, how });
     return tieRow(name, want.data, this.c.allowed.tie * largestOf(logits), (i) => {
       const row = logits.subarray(i * V, (i + 1) * V);

@@ -5,25 +5,26 @@ import { tokenizerOf } from '../model/tokenizers.js';
 import { compare, distance, gradientRow, largestOf, tieRow, toNhwc, type VerifyRow } from './compare.js';
 import type { Checked, Context } from './context.js';
 
-/** Largest squared distance of two normalised vectors. */
+/** The largest squared distance of two normalised vectors. */
 const FARTHEST = 4;
 
-const OTHER_CODES = 'the encoder took other codes (vq.codes tells whether it may), and the rest depends on them';
+const OTHER_CODES = 'the encoder chose other codes (see the row vq.codes), and this value depends on them';
 
 interface TrainedTokenizer {
   losses: Record<'mse' | 'codebook' | 'commitment', number>;
-  /** By name in the goldens, in checkpoint order. */
+  /** Gradients by their names in the goldens, in checkpoint order. */
   gradients: Map<string, ArrayLike<number>>;
-  /** Largest magnitude of all expected gradients. */
+  /** The largest magnitude of all expected gradients. */
   largest: number;
 }
 
+/** One method for each kind of golden of the tokenizer. They return a row, or the reason why they cannot. */
 export class TokenizerChecks {
   private trained: Promise<TrainedTokenizer | { reason: string }> | undefined;
 
   constructor(private readonly c: Context) {}
 
-  /** One forward and backward pass of the tokenizer on vq.image, for all rows that need it. */
+  /** One forward and backward pass of the tokenizer on vq.image, which several rows share. */
   private pass(): Promise<TrainedTokenizer | { reason: string }> {
     this.trained ??= (async () => {
       const image = await this.c.pixels();
@@ -38,7 +39,7 @@ export class TokenizerChecks {
       const g = allocate(be, tree);
       for (const [, , tensor] of zip(tree, g)) be.zero(tensor);
       tokenizer.lossBackward(be, vqvae, g, config.tokenizer, a);
-      const loss = async (of: string) => (await be.read(losses[of]!))[0]!;
+      const loss = async (name: string) => (await be.read(losses[name]!))[0]!;
       const values = { mse: await loss('mse'), codebook: await loss('codebook'), commitment: await loss('commitment') };
       const gradients = new Map<string, ArrayLike<number>>();
       let largest = 0;

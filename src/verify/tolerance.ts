@@ -1,38 +1,40 @@
 /**
- * What `verify` allows, by how a model computes. Goldens are of the weights as they are stored, made in float64.
+ * The tolerances of `verify`, which depend on how a model computes. Goldens are computed in float64 with the weights as stored.
  *
- * Rounding to float16 moves a number above 6e-5 by at most u = 2^-11 of itself. Errors of many numbers add up by chance and grow with depth
- * and with differences of near numbers (norms, gradients). The figures below are, in whole powers of two times u, about three
- * times the most that was measured on the goldens of random weights; a trained model stays further below.
+ * Rounding to float16 changes a number above 6e-5 by at most u = 2^-11 of itself. The errors of many numbers add up randomly.
+ * They grow with depth and where close numbers are subtracted (norms, gradients). The tolerances below are powers of two times u,
+ * about three times the largest error measured on goldens with random weights. Trained models have smaller errors.
  */
 import { type ModelHandle, modelOf } from '../model/handle.js';
 
-/** Shares of a tensor's largest magnitude, unless said otherwise. */
+/** Tolerances relative to a tensor's largest magnitude, unless stated otherwise. */
 export interface Tolerances {
   logits: number;
-  /** Of the tokenizer, before they are quantized. */
+  /** The tokenizer's features before quantization. */
   features: number;
-  /** Decoded images. */
+  /** Pixels of decoded images. */
   pixels: number;
   loss: number;
   gradient: number;
-  /** What rounding makes of a gradient that is 0: a share of the largest of all gradients. */
+  /** A gradient that would be 0 without rounding, relative to the largest value of all gradients. */
   vanishing: number;
-  /** Error of a tensor's small gradients, of which AdamW makes whole steps: a share of its largest. */
+  /** Error of small gradients, relative to the largest of the tensor. AdamW makes full steps even of small gradients. */
   noise: number;
   /**
-   * How close two candidates must be to change places: logits as a share of the largest, squared distances of normalised vectors
-   * as a share of 4, the largest there is. Where numbers are rounded this is the tolerance of logits; float32 alone does better.
+   * Difference of two candidates below which they may swap: of logits relative to the largest one, of squared distances of
+   * normalised vectors relative to 4, the maximum. With rounding it equals the tolerance of logits; with float32 it is smaller.
    */
   tie: number;
 }
 
-/** How a model computes, and what may therefore differ. */
+/** How a model computes, and the errors that this may cause. */
 export interface VerifyMode {
   name: 'reference' | 'f32' | 'f16 weights' | 'mixed';
+  /** The number format of the weights, as text. */
   weights: string;
+  /** The number format of matrix products, as text. */
   products: string;
-  /** Why results differ at all from the goldens. */
+  /** The reason why results differ from the goldens. */
   reason: string;
   allowed: Readonly<Tolerances>;
 }
@@ -77,7 +79,7 @@ const MODES: Record<VerifyMode['name'], Pick<VerifyMode, 'reason' | 'allowed'>> 
   },
 };
 
-/** How a model computes on its device, whatever was asked for. */
+/** How a model really computes on its device, which may differ from the options that were given. */
 export function verifyMode(handle: ModelHandle): VerifyMode {
   const model = modelOf(handle);
   const { be, rounded } = model;

@@ -1,4 +1,4 @@
-/** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, then five steps. */
+/** Golden gradients and AdamW steps of stage 2: one forward and backward pass on the goldens' batch, followed by five steps. */
 import type { NumArray } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
@@ -7,20 +7,23 @@ import { mapParams, toCheckpoint } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
 import { Optimizer } from '../train/optimizer.js';
 
-/** The goldens' optimizer: lr 1e-3 constant, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on two or more dimensions, no clipping. */
+/**
+ * The optimizer of the goldens: constant lr 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on 2 or more dimensions, no clipping.
+ */
 const STEPS = 5;
 const LR = 1e-3;
 
+/** The results of a short training run. */
 export interface TrainingRun {
-  /** Gradient of the first loss by checkpoint name, in checkpoint order. */
+  /** Gradients of the first loss by checkpoint name, in checkpoint order. */
   grads: Map<string, NumArray>;
-  /** Loss before each step. */
+  /** The loss before each step. */
   losses: number[];
-  /** Parameters after all steps. */
+  /** The parameters after all steps, by checkpoint name. */
   after: Map<string, NumArray>;
 }
 
-/** Trains `params` on one batch and restores them. */
+/** Trains `params` on one batch, then restores them. */
 export async function trainingRun(
   model: Model,
   {
@@ -29,7 +32,7 @@ export async function trainingRun(
     labels,
     signal,
   }: {
-    /** Float32 all. */
+    /** The parameters, all float32. */
     params: Placed['params'];
     /** [b, T] */
     tokens: NumArray;
@@ -82,13 +85,14 @@ export async function trainingRun(
   return run;
 }
 
-/** What AdamW may do to a weight beside what errors of its gradient make of it. */
+/** Absolute tolerance of a weight after the AdamW steps, beyond what gradient errors explain. */
 const AFTER_ABS = 2e-4;
 
 /**
- * Compares parameters after the steps; `share` is the largest of what their difference is allowed. `noise` is the error of a
- * gradient beside the largest of its tensor. A step is about lr in the gradient's direction whatever its size, so that over the
- * steps such an error moves a weight by up to 2·STEPS·lr where its gradient is no larger, and the less the larger that is.
+ * Compares parameters after the steps. `share` is the largest ratio of an error to the error allowed for that weight. `noise` is
+ * the error of gradients, relative to the largest of the tensor. AdamW moves each weight by about lr in the direction of its
+ * gradient, whatever the size. Over all steps, such an error can therefore move a weight by up to 2·STEPS·lr if its gradient is
+ * not larger than the error, and by proportionally less if the gradient is larger.
  */
 export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, grad: ArrayLike<number>, noise: number) {
   let largest = 0;
@@ -97,9 +101,9 @@ export function compareAfter(got: ArrayLike<number>, want: ArrayLike<number>, gr
   let share = 0;
   for (let i = 0; i < want.length; i++) {
     const diff = Math.abs(got[i]! - want[i]!);
-    const doubt = largest === 0 ? 1 : Math.min(1, (noise * largest) / Math.abs(grad[i]!));
-    // NaN stays, and fails.
-    share = Math.max(share, diff / (AFTER_ABS + 2 * STEPS * LR * doubt));
+    const uncertainty = largest === 0 ? 1 : Math.min(1, (noise * largest) / Math.abs(grad[i]!));
+    // NaN propagates and fails.
+    share = Math.max(share, diff / (AFTER_ABS + 2 * STEPS * LR * uncertainty));
     maxAbs = Math.max(maxAbs, diff);
   }
   return { maxAbs, share };

@@ -1,6 +1,6 @@
 /**
- * AiM in a worker of its own, so that the page is never blocked. The same calls with the same meaning; each model has its worker,
- * started on loading and ended by `dispose`.
+ * The AiM of `aim-js`, running in a worker so that it never blocks the page. Methods have the same meaning as in `aim-js`. Each
+ * model has its own worker, which starts when the model is loaded and ends with `dispose`.
  * @module aim-js/worker
  */
 import type { EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
@@ -29,29 +29,37 @@ export { AimImage } from '../io/image.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
 export type { SamplingOptions } from '../model/sampler.js';
 
+/** Options for loading a model in a worker. */
 export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
-  /** A device of the page's cannot go to a worker, so this is a name. Default 'auto'. */
+  /** A device by name, default 'auto'. A GPUDevice of the page cannot be sent to a worker. */
   device?: DeviceName;
   /**
-   * Where to start the worker's script from: a copy of `dist/aim.worker.min.js` on your own origin. Needed only where a
-   * Content-Security-Policy forbids `worker-src blob:`; by default the library starts it from a Blob.
+   * URL of the worker's script: a copy of `dist/aim.worker.min.js` on your own origin. It is needed only under a
+   * Content-Security-Policy that forbids `worker-src blob:`. Default: the library starts the worker from a Blob.
    */
   workerUrl?: string | URL;
 }
 
+/**
+ * A model in a worker: draws images, encodes and decodes them. Created by `fromPretrained` or `fromConfig`, ended by `dispose`.
+ *
+ * Arguments are copied to the worker. Images [height, width, 3] and codes [T] come back in typed arrays of the page. Errors have
+ * the same classes, codes and messages as in `aim-js`; a worker that fails rejects all its calls with DeviceError.
+ */
 export class AiM {
+  /** The configuration of the checkpoint, with defaults filled in. */
   readonly config: AimConfig;
-  /** Class names, where the checkpoint comes with a classes.json. */
+  /** Class names, if the checkpoint has a classes.json. */
   readonly classes: string[] | undefined;
-  /** Tensors of the checkpoint that the model has no place for. */
+  /** Names of tensors of the checkpoint that the model does not use. */
   readonly ignored: string[];
-  /** 'wasm' or 'webgpu'. */
+  /** The backend that the model computes on: 'wasm' or 'webgpu'. */
   readonly backend: BackendName;
-  /** The device in words, e.g. 'webgpu (NVIDIA H100)'. */
+  /** A description of the device, e.g. 'webgpu (NVIDIA H100)'. */
   readonly device: string;
   /** Number of parameters of the two stages. */
   readonly parameters: { model: number; tokenizer: number };
-  /** Every tensor by its checkpoint name; `mamba.` is stage 2, `vqvae.` the tokenizer. */
+  /** Name and shape of every tensor, as in the checkpoint; `mamba.` is stage 2, `vqvae.` the tokenizer. */
   readonly tensors: { name: string; shape: readonly number[] }[];
 
   private constructor(
@@ -67,12 +75,12 @@ export class AiM {
     this.tensors = facts.tensors;
   }
 
-  /** Loads a checkpoint; see `AiM.fromPretrained` of `aim-js`. Throws DeviceError too when the worker cannot be started. */
+  /** Loads a checkpoint; see `AiM.fromPretrained` of `aim-js`. Also throws DeviceError if the worker cannot be started. */
   static async fromPretrained(source: CheckpointSource, options: WorkerLoadOptions = {}): Promise<AiM> {
     return AiM.load('fromPretrained', portable(source), options);
   }
 
-  /** A model of the given configuration with freshly initialised weights, the same for a seed. */
+  /** Creates a model of the given configuration with new random weights, which depend on `seed`. Throws like `fromPretrained`. */
   static async fromConfig(json: AimConfigJson, options: WorkerLoadOptions & { seed?: number } = {}): Promise<AiM> {
     return AiM.load('fromConfig', json, options);
   }
@@ -100,18 +108,20 @@ export class AiM {
     }
   }
 
-  /** Draws images; see `generate` of `aim-js`. Drawing waits for an async `onStep`. */
-  async generate({ onStep, signal, ...options }: GenerateOptions = {}): Promise<Generated> {
-    const drawn = await this.connection.call('generate', [options], { signal, onStep });
+  /** Draws images; see `generate` of `aim-js`. If `onStep` is async, drawing waits for it. */
+  async generate(options: GenerateOptions = {}): Promise<Generated> {
+    const { onStep, signal, ...plain } = options;
+    const drawn = await this.connection.call('generate', [plain], { signal, onStep });
     return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
   }
 
-  /** Finds the fastest launches for this GPU; see `tune` of `aim-js`. */
-  async tune({ signal, onProgress, ...options }: TuneOptions = {}): Promise<TunedKernel[]> {
-    return this.connection.call('tune', [options], { signal, onProgress });
+  /** Finds the fastest variants of the kernels for this GPU; see `tune` of `aim-js`. */
+  async tune(options: TuneOptions = {}): Promise<TunedKernel[]> {
+    const { signal, onProgress, ...plain } = options;
+    return this.connection.call('tune', [plain], { signal, onProgress });
   }
 
-  /** Images → codes of each; see `encode` of `aim-js`. */
+  /** Encodes images to the codes [T'] of each; see `encode` of `aim-js`. */
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
     const inputs = images.map(({ width, height, data }) =>
       isFloats(data) ? { width, height, rgb: data } : { width, height, data },
@@ -119,18 +129,20 @@ export class AiM {
     return this.connection.call('encode', [inputs]);
   }
 
-  /** Codes of square token grids → images; see `decode` of `aim-js`. */
-  async decode(codes: readonly ArrayLike<number>[], { signal }: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+  /** Decodes the codes of square token grids to images; see `decode` of `aim-js`. */
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+    const { signal } = options;
     return (await this.connection.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
   }
 
-  /** Frees the model and ends the worker; calls still running reject. Everything after it throws DisposedError. */
+  /** Frees the model and ends the worker. Calls still running reject. Later calls throw DisposedError. */
   async dispose(): Promise<void> {
     if (this.connection.ended) return;
     await this.connection.call('dispose', []).finally(() => this.connection.end());
   }
 }
 
+/** Callbacks and signals of a call, which stay on this side. */
 interface Listeners {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
@@ -138,12 +150,13 @@ interface Listeners {
   onStep?: ((step: StepInfo) => unknown) | undefined;
 }
 
+/** A call without an answer yet. */
 interface Pending extends Listeners {
   resolve(result: unknown): void;
   reject(reason: unknown): void;
 }
 
-/** The calls to one worker, by number. */
+/** The connection to one worker. Calls are identified by numbers. */
 class Connection {
   ended = false;
   private next = 1;
@@ -154,7 +167,9 @@ class Connection {
     thread.onFailure((error) => this.end(broken(error)));
   }
 
-  /** Rejects like the same call without a worker: with `signal.reason` when aborted, with a listener's own error, else an AimError. */
+  /**
+   * Sends a call. Rejects like a call without a worker: with `signal.reason`, with the error of a callback, or with an AimError.
+   */
   async call<K extends keyof Calls>(
     call: K,
     args: Parameters<Calls[K]>,
@@ -182,6 +197,7 @@ class Connection {
     }
   }
 
+  /** Ends the worker. Calls without an answer reject with `reason`. */
   end(reason: Error = new DisposedError('this AiM')): void {
     if (this.ended) return;
     this.ended = true;
@@ -199,16 +215,17 @@ class Connection {
     else call.onProgress?.(message.progress);
   }
 
+  /** Runs the callback of a step, then lets the worker continue, or end the drawing if the callback threw. */
   private async step(id: number, call: Pending, step: PlainStep): Promise<void> {
-    let goOn = true;
+    let proceed = true;
     try {
       const preview = async () => (await this.call('preview', [id])).map((image) => new AimImage(image));
       await call.onStep?.({ ...step, preview });
     } catch (error) {
       call.reject(error);
-      goOn = false;
+      proceed = false;
     }
-    if (!this.ended) this.send({ id, seen: goOn });
+    if (!this.ended) this.send({ id, seen: proceed });
   }
 
   private send(message: ToWorker): void {
@@ -216,14 +233,14 @@ class Connection {
   }
 }
 
-/** The source in a form that can be sent: URLs in full, as the worker does not know the page's address, and lists as arrays. */
+/** The source in a form that can be sent. URLs become absolute, because the worker does not know the page's address. */
 function portable(source: CheckpointSource): CheckpointSource {
   if (typeof source === 'string' || source instanceof URL)
     return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
   return typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;
 }
 
-/** The address in full. Throws OptionError for one that is not valid. */
+/** An absolute URL. Throws OptionError if it is not valid. */
 function absolute(url: string | URL): string {
   const page = globalThis.location?.href;
   if (!page) return String(url);

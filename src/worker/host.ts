@@ -1,4 +1,4 @@
-/** What runs inside the worker: one AiM that takes its calls as messages. */
+/** The script inside the worker. It holds one AiM and receives its calls as messages. */
 import { AiM } from '../aim.js';
 import { DisposedError } from '../core/errors.js';
 import { AimImage } from '../io/image.js';
@@ -6,13 +6,13 @@ import { runtime } from '../platform/runtime.js';
 import { parentOf } from '../platform/thread.js';
 import { type FromWorker, plainError, plainImage, type Request, type ToWorker } from './messages.js';
 
-/** A call under way. */
+/** A call that is running. */
 interface Running {
   abort: AbortController;
-  /** Preview of the latest step. */
+  /** Makes the preview of the latest step. */
   preview?: () => Promise<AimImage[]>;
-  /** Continues drawing after the step's listener has returned; false ends it. */
-  seen?: (goOn: boolean) => void;
+  /** Called when the callback of the latest step has returned. True continues drawing, false ends it. */
+  seen?: (proceed: boolean) => void;
 }
 
 const running = new Map<number, Running>();
@@ -65,7 +65,7 @@ async function perform(request: Request, call: Running) {
           call.seen = resolve;
         });
         send({ id, step });
-        // The client throws its listener's own error; this one only ends the drawing.
+        // The page rejects the call with the callback's own error. This error only ends the drawing.
         if (!(await seen)) throw new Error('onStep threw');
       };
       const drawn = await live().generate({ ...request.args[0], signal, ...(request.listens && { onStep }) });
@@ -107,7 +107,7 @@ function send(message: FromWorker, transfer?: ArrayBuffer[]): void {
   port.post(message, transfer);
 }
 
-/** The buffers of an answer's arrays, to be transferred instead of copied. */
+/** The buffers of the arrays in an answer, so that they are transferred instead of copied. */
 function buffers(value: unknown, found = new Set<ArrayBuffer>()): ArrayBuffer[] {
   if (ArrayBuffer.isView(value)) found.add(value.buffer as ArrayBuffer);
   else if (typeof value === 'object' && value !== null) for (const child of Object.values(value)) buffers(child, found);

@@ -1,4 +1,4 @@
-/** Messages between `aim-js/worker` and its worker: calls in one direction; answers and progress in the other. */
+/** Messages between `aim-js/worker` and its worker: calls in one direction, answers and progress in the other. */
 import type { AiM, EncodeInput, Generated, GenerateOptions, LoadOptions, StepInfo, TuneOptions } from '../aim.js';
 import type { TunedKernel } from '../backend/tune.js';
 import type { CheckpointSource, Progress } from '../checkpoint/source.js';
@@ -15,18 +15,20 @@ import {
 import type { AimImage } from '../io/image.js';
 import type { AimConfigJson } from '../model/config.js';
 
-/** Options without those that cannot be cloned. */
+/** Options without callbacks and signals, which cannot be cloned. */
 type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;
 
+/** The fields of an AimImage. */
 export type PlainImage = Pick<AimImage, 'width' | 'height' | 'data' | 'label' | 'seed'>;
-/** `rgb` marks the floats of an AimImage; other inputs are RGBA bytes. */
+/** An image to encode. `rgb` holds the floats of an AimImage, `data` the RGBA bytes of another image. */
 export type PlainInput = Pick<Exclude<EncodeInput, AimImage>, 'width' | 'height'> &
   ({ rgb: Float32Array } | { data: Uint8ClampedArray | Uint8Array });
 export type PlainGenerated = Omit<Generated, 'images'> & { images: PlainImage[] };
 export type PlainStep = Omit<StepInfo, 'preview'>;
+/** The properties of a loaded model. */
 export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters' | 'tensors'>;
 
-/** The calls that a worker answers; `preview` is given the number of a running `generate`. */
+/** The calls that a worker answers. The argument of `preview` is the number of a running `generate` call. */
 export interface Calls {
   fromPretrained(source: CheckpointSource, options: Plain<LoadOptions>): ModelFacts;
   fromConfig(config: AimConfigJson, options: Plain<LoadOptions> & { seed?: number }): ModelFacts;
@@ -38,13 +40,15 @@ export interface Calls {
   dispose(): void;
 }
 
+/** A call. `listens` is true if the page has a callback for its progress or steps. */
 export type Request = {
   [K in keyof Calls]: { id: number; call: K; args: Parameters<Calls[K]>; listens: boolean };
 }[keyof Calls];
 
-/** `seen` follows each step after its listener has returned; false means that it threw. */
+/** Messages to the worker. `seen` answers each step after its callback has returned; false means that the callback threw. */
 export type ToWorker = Request | { id: number; abort: true } | { id: number; seen: boolean };
 
+/** Messages from the worker about the call with the number `id`. */
 export type FromWorker =
   | { id: number; result: ReturnType<Calls[keyof Calls]> }
   | { id: number; error: PlainError }
@@ -68,6 +72,7 @@ const TYPES: Record<string, new (message: string) => AimError> = {
   ShapeError,
 };
 
+/** An error in a form that can be sent. */
 export function plainError(error: unknown): PlainError {
   const { name = 'Error', message = String(error), stack } = (error ?? {}) as Partial<Error>;
   return { name, message, stack };
@@ -76,8 +81,9 @@ export function plainError(error: unknown): PlainError {
 /** An error of the same class, so that `instanceof` and `code` are as without a worker. */
 export function revivedError({ name, message, stack }: PlainError): Error {
   const Type = TYPES[name];
-  // The constructor of DisposedError composes its message, so it is set afterwards.
+  // DisposedError composes its own message, so the message is set afterwards.
   return Type ? Object.assign(new Type(message), { message, stack }) : Object.assign(new Error(message), { name, stack });
 }
 
+/** An image in a form that can be sent. */
 export const plainImage = ({ width, height, data, label, seed }: AimImage): PlainImage => ({ width, height, data, label, seed });

@@ -1,10 +1,10 @@
-/** Starting the worker of `aim-js/worker`: from the script in the bundle, or from one of the user's own. */
+/** Starts the worker of `aim-js/worker`, from the script in the bundle or from a URL. */
 import script from '../../dist/aim.worker.min.js?text';
 import { DeviceError } from '../core/errors.js';
 import { runtime } from '../platform/runtime.js';
 import { nodeThread, type Thread, webThread } from '../platform/thread.js';
 
-/** Throws DeviceError when there are no workers here. */
+/** Starts the worker. Throws DeviceError if the runtime has no workers or refuses to start one. */
 export async function startThread(url: string | undefined): Promise<Thread> {
   if (runtime().name === 'node') return nodeThread(script, url);
   try {
@@ -14,6 +14,7 @@ export async function startThread(url: string | undefined): Promise<Thread> {
   }
 }
 
+/** The error for a worker that failed. */
 export function broken(cause: Error): DeviceError {
   return new DeviceError(
     `the worker failed: ${cause.message}. Where a Content-Security-Policy forbids worker-src blob:, serve ` +

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { decode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
 import { CheckpointError, IoError, OptionError, ShapeError } from '../../src/core/errors.js';
-import { AimImage, grid } from '../../src/io/image.js';
+import { AimImage, imageGrid } from '../../src/io/image.js';
 import { decodePng } from '../../src/io/images/png.js';
 import { crc32, failure } from './helpers.js';
 
@@ -85,7 +85,7 @@ describe('grid', () => {
     Array.from({ length: g.height }, (_, y) => Array.from({ length: g.width }, (_, x) => g.toRGB()[(y * g.width + x) * 3]!));
 
   it('places images in reading order with gaps', () => {
-    const got = grid([flat(-1), flat(0), flat(1)], 2, 1, [-0.5, 0, 0]);
+    const got = imageGrid([flat(-1), flat(0), flat(1)], 2, 1, [-0.5, 0, 0]);
     expect(rows(got)).toEqual([
       [0, 0, 64, 128, 128],
       [64, 64, 64, 64, 64],
@@ -94,9 +94,9 @@ describe('grid', () => {
   });
 
   it('is no wider than it must be, and white between', () => {
-    const one = grid([flat(0)], 8);
+    const one = imageGrid([flat(0)], 8);
     expect([one.width, one.height]).toEqual([2, 1]);
-    expect(rows(grid([flat(0), flat(0)], 1, 1))).toEqual([
+    expect(rows(imageGrid([flat(0), flat(0)], 1, 1))).toEqual([
       [128, 128],
       [255, 255],
       [128, 128],
@@ -104,10 +104,10 @@ describe('grid', () => {
   });
 
   it('refuses what is no grid', () => {
-    expect(() => grid([], 2)).toThrow(OptionError);
-    expect(() => grid([flat(0)], 0)).toThrow(/columns is 0/);
-    expect(() => grid([flat(0)], 1, -1)).toThrow(/gap is -1/);
-    expect(() => grid([flat(0), image(1, 1, [0, 0, 0])], 2)).toThrow(/image 1 of the grid is 1×1 and the first 2×1/);
+    expect(() => imageGrid([], 2)).toThrow(OptionError);
+    expect(() => imageGrid([flat(0)], 0)).toThrow(/columns is 0/);
+    expect(() => imageGrid([flat(0)], 1, -1)).toThrow(/gap is -1/);
+    expect(() => imageGrid([flat(0), image(1, 1, [0, 0, 0])], 2)).toThrow(/image 1 of the grid is 1×1 and the first 2×1/);
   });
 });
 

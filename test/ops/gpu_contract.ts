@@ -5,16 +5,15 @@
  */
 import { createBackend } from '../../src/backend/create.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';
-import { all } from './all_cases.js';
+import { all, variants } from './all_cases.js';
 import { checkCase, type OpCases } from './harness.js';
-import { halfCases, wideCases } from './tiles.js';
 
 let failed = 0;
 for (const precision of ['f32', 'mixed'] as const) {
   const be = (await createBackend({ device: 'webgpu', precision })) as WebGpuBackend;
   const features = [...be.caps.features].sort().join(' ') || 'none';
   console.log(`${be.description}, ${precision}, matrix units: ${be.traits.matrixUnits}, features: ${features}`);
-  const ops: OpCases[] = [...all, ...wideCases, ...halfCases];
+  const ops: OpCases[] = [...all, ...variants];
   let cases = 0;
   const start = performance.now();
   for (const op of ops) {

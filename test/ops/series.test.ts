@@ -1,6 +1,6 @@
 /** Which launches share a pipeline and a bind group (src/backend/series.ts), and that their kernels compile. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findSeries, type Placed } from '../../src/backend/series.js';
+import { findSeries, type LaunchPlaces } from '../../src/backend/series.js';
 import { assemble } from '../../src/backend/wgsl/assemble.js';
 import { kernelOf } from '../../src/backend/wgsl/kernel.js';
 import type { AnyEntry, GpuCaps, GpuPass } from '../../src/ops/spec.js';
@@ -12,13 +12,13 @@ import { DEFAULT_CAPS, DEVICES, passesOf, planOf } from './launches.js';
 const MOST = 2 ** 27;
 const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
 /** A launch whose tensors lie at these offsets, each in a buffer of its own. */
-const at = (kind: string, ...offsets: number[]): Placed => ({
+const at = (kind: string, ...offsets: number[]): LaunchPlaces => ({
   kind,
   pass: { workgroups: [5], series: true },
   places: offsets.map((offset, i) => ({ buffer: buffers[i]!, offset, size: 256 })),
   x: 5,
 });
-const found = (launches: (Placed | undefined)[], most = MOST) =>
+const found = (launches: (LaunchPlaces | undefined)[], most = MOST) =>
   findSeries(launches, most).map(({ members, steps, slot }) => ({ members, steps, slot }));
 
 describe('a series', () => {
@@ -41,7 +41,7 @@ describe('a series', () => {
   });
 
   it('is of the same buffers, of three launches at least, and of those that say they may be in one', () => {
-    const other: Placed = { ...at('a', 512), places: [{ buffer: buffers[8]!, offset: 512, size: 256 }] };
+    const other: LaunchPlaces = { ...at('a', 512), places: [{ buffer: buffers[8]!, offset: 512, size: 256 }] };
     expect(found([at('a', 0), at('a', 256), other])).toEqual([]);
     expect(found([0, 256, 512].map((offset) => ({ ...at('a', offset), pass: { workgroups: [5] } })))).toEqual([]);
   });

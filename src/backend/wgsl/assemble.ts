@@ -1,39 +1,40 @@
-/** The text of a kernel, and where each of its lines comes from. */
+/** Assembles the WGSL text of a kernel and records the source of each of its lines. */
 import type { Kernel, Located, TypedBinding } from './kernel.js';
 
-/** Launches that share a pipeline and a bind group (../series.ts): launch number `member` finds its tensors further on. */
+/** How launches of a series (../series.ts) find their tensors: launch number `member` adds member × steps to its indices. */
 export interface SeriesLayout {
-  /** Bind group index. */
+  /** Index of the bind group. */
   readonly slot: number;
-  /** Workgroups along x of one launch; a member's number is how many more it has, and those do nothing. */
+  /** Workgroups along x of a single launch. Member n is launched with n more, which tells its number; the extra ones exit. */
   readonly x: number;
-  /** Elements from one member's tensors to the next one's, by binding. */
+  /** Distance in elements from the tensors of one member to those of the next, by binding. */
   readonly steps: readonly number[];
 }
 
 export interface AssembleOptions {
   series?: SeriesLayout | undefined;
-  /** Statements that run before the entry, in all threads; `lid` is the thread's number. For tests. */
+  /** Statements to run before the entry, in all threads; `lid` is the index of the thread. For tests. */
   prologue?: readonly string[] | undefined;
 }
 
-/** A line's place in shaders/; undefined where it is generated. */
+/** The place of a line in shaders/. Undefined for generated lines. */
 export interface SourceLine {
   readonly file: string;
   readonly line: number;
 }
 
+/** The text of a kernel, as WebGPU compiles it. */
 export interface Assembled {
   readonly label: string;
   readonly code: string;
-  /** Of every line of `code`. */
+  /** The source of each line of `code`. */
   readonly places: readonly (SourceLine | undefined)[];
 }
 
-/** The function that a pipeline launches. */
+/** The name of the generated entry point. */
 export const MAIN = 'main';
 
-/** Parameters that an entry may have. */
+/** Parameters that an entry of a shader may have. */
 const BUILTINS: Record<string, string> = {
   wg: '@builtin(workgroup_id) wg: vec3u',
   nwg: '@builtin(num_workgroups) nwg: vec3u',
@@ -41,7 +42,7 @@ const BUILTINS: Record<string, string> = {
   warp: '@builtin(subgroup_id) warp: u32',
 };
 
-/** Joins constants, parameters, bindings with their accessors, the shader's own text, and the function that a pipeline launches. */
+/** Joins constants, parameters, bindings with their accessors, the shader's text and the generated entry point. */
 export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembled {
   const { series } = options;
   const lines: string[] = [];
@@ -79,13 +80,13 @@ function textOf(piece: Located['piece']): string {
   return `${piece.declare} ${piece.name}${piece.declare === 'var<workgroup>' ? ':' : ' ='} ${piece.value};`;
 }
 
-/** The WGSL variable of a binding. Shader files do not use it: what they read and write must go through the accessors. */
+/** The WGSL variable of a binding. Shader files do not use it: they read and write through the accessors. */
 const variable = (name: string) => `${name}_buffer`;
 
 /**
- * Functions through which shaders reach a binding x, whose elements may be vectors of four: x_at(i) is element i, x_put(i, value)
- * and x_add(i, value) overwrite it and add to it, x_scalar(i) is number i. Of f16, packed into words, x_at gives f32.
- * `offset` is where a series' member begins.
+ * The functions through which a shader accesses a binding x, whose elements may be vectors of four: x_at(i) returns element i,
+ * x_put(i, value) overwrites it, x_add(i, value) adds to it, and x_scalar(i) returns number i. f16 is packed into 32-bit words;
+ * x_at converts it to f32. `offset` is the start of the tensor of a series' member, as an expression.
  */
 function accessors({ name, element, half, writable }: TypedBinding, offset: string): string[] {
   const x = (at: string) => `${variable(name)}[${offset}${at}]`;
@@ -110,7 +111,7 @@ function accessors({ name, element, half, writable }: TypedBinding, offset: stri
   ];
 }
 
-/** The function that a pipeline launches: it hands the entry its builtins, those of a launch alone where it is one of a series. */
+/** The generated entry point. It passes builtins to the entry; in a series these are the builtins of a single launch. */
 function main({ builtins, threads, entry }: Kernel, { series, prologue }: AssembleOptions): string[] {
   const used = new Set([...builtins, ...(series ? ['wg', 'nwg'] : []), ...(prologue ? ['lid'] : [])]);
   const given = builtins.map((name) => (series && name === 'nwg' ? `vec3u(${series.x}u, nwg.yz)` : name));

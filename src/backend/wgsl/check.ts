@@ -1,9 +1,9 @@
-/** Checks what an op's plan and spec say of a shader against the shader, so that a reader can believe its binding lines. */
+/** Checks a shader file against the spec and plan of its op, so that a reader can rely on the binding lines in the file. */
 import type { ShaderFile } from '../../ops/shader_file.js';
 import type { AnyEntry, GpuPass, TensorSpec } from '../../ops/spec.js';
 import type { Binding } from './kernel.js';
 
-/** Throws where the shader lacks what the pass names, or where its binding lines disagree with what the pass binds. */
+/** Throws if the shader lacks something that the pass names, or if its binding lines disagree with what the pass binds. */
 export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]): void {
   const { file, sections, optional } = e.shader as ShaderFile;
   const entry = pass.entry ?? e.entry;
@@ -31,13 +31,13 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
     throw new Error(`shaders/${file}:${line} binds ${name}, but entry ${entry} of ${e.key} does not; drop the line or bind it.`);
 }
 
-/** `x` of `in x?: f32 [m, n]`. */
+/** The name in a binding line: `x` in `in x?: f32 [m, n]`. */
 function nameIn(text: string): string {
   const name = text.slice(text.indexOf(' ') + 1, text.indexOf(':'));
   return name.endsWith('?') ? name.slice(0, -1) : name;
 }
 
-/** The line that a binding should have; a workspace's type and shape are the shader's own. */
+/** The line that a binding should have. The type and shape of a workspace are known only to the shader. */
 function bindingLine(e: AnyEntry, { name, writable }: Binding): string {
   const spec = e.tensors[name] as TensorSpec | undefined;
   if (!spec) return `${writable ? 'out' : 'in'} ${name}: TYPE [SHAPE]`;

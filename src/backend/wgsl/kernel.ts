@@ -1,47 +1,48 @@
-/** A WebGPU kernel as a value: what one pass of an op's plan compiles, before it is text (assemble.ts). */
+/** A WebGPU kernel as a value: everything that one pass of an op's plan compiles, before it becomes text (assemble.ts). */
 import type { Declaration, Piece, ShaderFile, Text } from '../../ops/shader_file.js';
 import type { AnyEntry, GpuPass, TensorSpec } from '../../ops/spec.js';
 
+/** A tensor or workspace that a pass binds. */
 export interface Binding {
   readonly name: string;
   readonly writable: boolean;
 }
 
-/** A binding as the kernel declares it. */
+/** A binding with the type that the kernel declares for it. */
 export interface TypedBinding extends Binding {
-  /** WGSL type of its elements. */
+  /** WGSL type of an element. */
   readonly element: string;
-  /** Whether elements are f16, packed into u32: read as f32. */
+  /** True if elements are f16, packed into u32 and read as f32. */
   readonly half: boolean;
 }
 
-/** A stretch of a shader file. */
+/** A piece of shader text and the file it comes from. */
 export interface Located {
   readonly file: string;
   readonly piece: string | Text | Declaration;
 }
 
 export interface Kernel {
-  /** Op, entry and a hash of what else tells kernels of the entry apart, e.g. `linear.forward_vec4 1a2b3c`. */
+  /** Op, entry and a hash of everything else that distinguishes kernels of this entry, e.g. `linear.forward_vec4 1a2b3c`. */
   readonly label: string;
   /** The function that each workgroup calls. */
   readonly entry: string;
-  /** Its parameters, by the names of BUILTINS in assemble.ts. */
+  /** The entry's parameters, by their names in BUILTINS (assemble.ts). */
   readonly builtins: readonly string[];
-  /** Threads of a workgroup, as a WGSL expression. */
+  /** Threads per workgroup, as a WGSL expression. */
   readonly threads: string;
   /** WGSL language extensions. */
   readonly enable: readonly string[];
-  /** What the plan fixes, as u32. */
+  /** Constants that the plan sets, as u32. */
   readonly constants: Readonly<Record<string, number>>;
   /** Fields of the uniform `params` and their types. */
   readonly params: readonly (readonly [name: string, type: string])[];
   readonly bindings: readonly TypedBinding[];
-  /** The shader's text in order, each file once. */
+  /** The pieces of the shader in order, with each included file once. */
   readonly body: readonly Located[];
 }
 
-/** Makes the kernel of one pass; `half` names the tensors given as f16. */
+/** The kernel of one pass. `half` names the tensors that are given as f16. */
 export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>): Kernel {
   const { shader } = e;
   const name = pass.entry ?? e.entry;
@@ -72,7 +73,7 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   };
 }
 
-/** Adds pieces, and those of files that they include and that are not there yet. */
+/** Appends pieces to `body`. Replaces an included file by its own pieces, unless it was included before. */
 function append(body: Located[], seen: Set<ShaderFile>, file: string, pieces: readonly Piece[]): void {
   for (const piece of pieces) {
     if (typeof piece === 'string' || !('file' in piece)) body.push({ file, piece });
@@ -83,7 +84,9 @@ function append(body: Located[], seen: Set<ShaderFile>, file: string, pieces: re
   }
 }
 
-/** What a pass binds, in order: the tensors and workspaces it names, else all of the entry's tensors that kernels bind. */
+/**
+ * The bindings of a pass, in order: the tensors and workspaces that it names, else all tensors of the entry that kernels bind.
+ */
 export function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
   if (!reads && !writes)
     return e.names.filter((n) => !e.tensors[n].between).map((name) => ({ name, writable: e.tensors[name].io !== 'in' }));
@@ -91,7 +94,7 @@ export function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
   return [...of(reads, false), ...of(writes, true)];
 }
 
-/** Type of a binding's elements. */
+/** The WGSL type of a binding's elements. */
 function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<string>, name: string) {
   if (elements?.[name]) return { element: elements[name], half: false };
   const isHalf = half.has(name);
@@ -100,16 +103,16 @@ function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<s
   return { element: vec4?.includes(name) ? vector : scalar, half: isHalf };
 }
 
-/** Bytes of an element: of 32-bit numbers, alone or in a vector. */
+/** Bytes of an element: a 32-bit number or a vector of them. */
 export const bytesOf = (element: string) => 4 * (element.startsWith('vec') ? Number(element[3]) : 1);
 
-/** Equal for passes of the same kernel. */
+/** A key that is equal for passes with the same kernel. */
 export function kernelKey(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>): string {
   const { entry = e.entry, include, sections, constants, vec4, elements, reads, writes } = pass;
   return `${e.op}.${entry} ${JSON.stringify([constants, vec4, elements, reads, writes, sections, [...half], include, e.entry])}`;
 }
 
-/** Six hexadecimal digits of FNV-1a. */
+/** Six hexadecimal digits of the FNV-1a hash. */
 function hash(text: string): string {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

@@ -1,7 +1,7 @@
-/** What a compiler says of a shader, in terms of the files in shaders/. */
+/** Translates a compiler's messages about a shader to places in the files of shaders/. */
 import type { Assembled } from './assemble.js';
 
-/** The errors among a compiler's messages, each with its place and the line that it is about; undefined where there are none. */
+/** Lists the errors among a compiler's messages, each with its place and source line. Undefined if there are none. */
 export function mistakes({ label, code, places }: Assembled, messages: Iterable<GPUCompilationMessage>): string | undefined {
   const rows = code.split('\n');
   const found: string[] = [];

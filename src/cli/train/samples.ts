@@ -1,7 +1,7 @@
 /** Pictures of the progress of a training: the plot of its losses, and samples. */
 import type { AiM } from '../../aim.js';
 import type { ImageSplits } from '../../data/dataset.js';
-import { AimImage, grid } from '../../io/image.js';
+import { AimImage, imageGrid } from '../../io/image.js';
 import type { Metric } from '../../train/metrics.js';
 import { spread } from '../../train/order.js';
 import { plotLoss } from '../../train/plot.js';
@@ -28,7 +28,7 @@ export async function drawSamples(trainer: Trainer, aim: AiM, images: ImageSplit
     const classes = [...spread(Uint32Array.from({ length: num_classes }), 40)];
     const rows = classes.length > 10 ? 1 : 4;
     const { images: drawn } = await aim.generate({ classes, count: classes.length * rows });
-    return grid(drawn, Math.min(classes.length, 10)).toPNG();
+    return imageGrid(drawn, Math.min(classes.length, 10)).toPNG();
   }
   const data = images!.eval ?? images!.train;
   const labels = Uint32Array.from({ length: data.length }, (_, i) => data.label(i));
@@ -36,5 +36,5 @@ export async function drawSamples(trainer: Trainer, aim: AiM, images: ImageSplit
   for (const i of spread(labels, 10))
     originals.push(new AimImage({ width: data.size, height: data.size, data: await data.image(i, { kind: 'eval' }) }));
   const again = await aim.decode(await aim.encode(originals));
-  return grid([...originals, ...again], originals.length).toPNG();
+  return imageGrid([...originals, ...again], originals.length).toPNG();
 }

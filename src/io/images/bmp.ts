@@ -1,16 +1,16 @@
-/** BMP of Windows and OS/2: uncompressed, of 1 to 32 bits, with or without bit masks. Runs (RLE) are not read. */
+/** BMP of Windows and OS/2, without compression: 1 to 32 bits, with or without bit masks. Run lengths (RLE) are not supported. */
 import { IoError } from '../../core/errors.js';
 import { checkPixels, composite, type DecodeOptions, damaged, hasText, type ImageFormat, type RgbImage } from './format.js';
 
 export const bmp: ImageFormat = {
   name: 'BMP',
   extensions: ['bmp'],
-  // 'BM' alone may begin a text.
+  // A text may begin with 'BM' too, so check more than that.
   test: (bytes) => hasText(bytes, 0, 'BM') && bytes.length > 26 && bytes[15] === 0 && bytes[16] === 0,
   decode: decodeBmp,
 };
 
-/** Masks of red, green, blue and opacity where the file gives none. */
+/** Masks of red, green, blue and opacity for files without their own. */
 const MASKS: Record<number, readonly [number, number, number, number]> = {
   16: [0x7c00, 0x3e0, 0x1f, 0],
   24: [0xff0000, 0xff00, 0xff, 0],
@@ -41,7 +41,7 @@ async function decodeBmp(bytes: Uint8Array, name = 'the image', options: DecodeO
     if (start + rowBytes * height > bytes.length)
       throw damaged('BMP', name, `${bytes.length} bytes cannot hold ${width}×${height} pixels of ${depth} bits`);
     const rgba = new Uint8Array(width * height * 4);
-    // Rows go up unless the height is negative.
+    // Rows go from bottom to top unless the height is negative.
     const row = (y: number) => start + (signed < 0 ? y : height - 1 - y) * rowBytes;
     if (depth <= 8) {
       const colours = { at: 14 + header + (masked && header === 40 ? 12 : 0), bytes: old ? 3 : 4 };
@@ -54,7 +54,7 @@ async function decodeBmp(bytes: Uint8Array, name = 'the image', options: DecodeO
           rgba.set([bytes[at + 2]!, bytes[at + 1]!, bytes[at]!, 255], o);
         }
     } else {
-      // Behind a header of 40 bytes, or part of a longer one.
+      // The masks follow a header of 40 bytes, or are part of a longer one.
       const given = masked ? [54, 58, 62, 66].map((at) => view.getUint32(at, true)) : undefined;
       if (given && header < 56 && compression === BITFIELDS) given[3] = 0;
       const masks = given ?? MASKS[depth]!;
@@ -74,7 +74,7 @@ async function decodeBmp(bytes: Uint8Array, name = 'the image', options: DecodeO
   }
 }
 
-/** Takes the bits of a mask as a byte. */
+/** Extracts the bits of a mask and scales them to a byte. */
 function channel(mask: number): (value: number) => number {
   if (mask === 0) return () => 0;
   const shift = 31 - Math.clz32(mask & -mask);

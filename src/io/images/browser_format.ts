@@ -1,15 +1,16 @@
-/** Formats that only browsers decode: no package for them is light, without WebAssembly and maintained. */
+/** Formats that only browsers decode, because no package for them is light, maintained and free of WebAssembly. */
 import { AimError, IoError } from '../../core/errors.js';
 import { decodeByCanvas, hasCanvas } from './canvas.js';
 import { checkPixels, type DecodeOptions, damaged, type ImageFormat } from './format.js';
 
 interface BrowserFormat extends Pick<ImageFormat, 'name' | 'extensions' | 'test'> {
-  /** For example 'image/webp'. */
+  /** The media type, e.g. 'image/webp'. */
   type: string;
-  /** The size that the header gives; undefined where it cannot be told. */
+  /** The size in the header. Returns undefined if it cannot be read. */
   size(bytes: Uint8Array): readonly [width: number, height: number] | undefined;
 }
 
+/** Makes the entry of a format that only browsers decode. */
 export function browserFormat({ type, size, ...format }: BrowserFormat): ImageFormat {
   const { name: kind, extensions } = format;
   const unavailable = () =>

@@ -1,7 +1,7 @@
-/** Decoding by the browser, where there is a canvas to read pixels from: not in Node, Deno or Bun. */
+/** Decodes images with the browser's canvas. Node, Deno and Bun have none. */
 import { composite, type DecodeOptions, type RgbImage } from './format.js';
 
-/** A context first: Deno has createImageBitmap and would decode for nothing. */
+/** A canvas context. Callers get it first, because Deno has createImageBitmap but no canvas to read the pixels from. */
 function canvas(width: number, height: number): OffscreenCanvasRenderingContext2D | undefined {
   if (typeof createImageBitmap !== 'function' || typeof OffscreenCanvas !== 'function') return undefined;
   try {
@@ -11,9 +11,10 @@ function canvas(width: number, height: number): OffscreenCanvasRenderingContext2
   }
 }
 
+/** True if the runtime has a canvas to read pixels from. */
 export const hasCanvas = (): boolean => canvas(1, 1) !== undefined;
 
-/** undefined where there is no canvas. Throws the browser's error for what it cannot decode. */
+/** Decodes an image. Returns undefined if there is no canvas. Throws the browser's error for what it cannot decode. */
 export async function decodeByCanvas(
   bytes: Uint8Array,
   type: string,

@@ -1,4 +1,4 @@
-/** What an image format is, and what the formats share: the limit of pixels and compositing. */
+/** The interface of image formats, and what they share: the limit of pixels, compositing, and errors. */
 import { IoError, OptionError } from '../../core/errors.js';
 
 /** A decoded image: [height, width, 3] bytes. */
@@ -8,36 +8,37 @@ export interface RgbImage {
   data: Uint8Array<ArrayBuffer>;
 }
 
-/** Bytes of red, green and blue. */
+/** Red, green and blue, from 0 to 255. */
 export type Rgb = readonly [number, number, number];
 
+/** How images are decoded. */
 export interface DecodeOptions {
   /** The colour behind transparent pixels. Default: white. */
   background?: Rgb | undefined;
-  /** Images with more pixels are refused before any is decoded. Default: `MAX_PIXELS`. */
+  /** Images with more pixels are refused before they are decoded. Default: `MAX_PIXELS`. */
   maxPixels?: number | undefined;
 }
 
-/** One entry of the table in index.ts. */
+/** One image format: an entry of the table in index.ts. */
 export interface ImageFormat {
-  /** For messages, e.g. 'PNG'. */
+  /** Name for messages, e.g. 'PNG'. */
   readonly name: string;
-  /** Lower case, without the dot; the first is the usual one. */
+  /** File extensions in lower case, without the dot. The first is the usual one. */
   readonly extensions: readonly string[];
-  /** True if a file that starts with `bytes` claims to have this format. */
+  /** True if a file that begins with `bytes` claims to have this format. */
   test(bytes: Uint8Array): boolean;
-  /** Why this runtime cannot decode the format, with the remedy; undefined where it can. */
+  /** The reason why this runtime cannot decode the format, with the remedy. Returns undefined if it can. */
   unavailable?(): string | undefined;
-  /** Decodes an image, which `name` stands for in messages. Throws IoError for what is damaged, too large or not supported. */
+  /** Decodes an image. `name` is for messages. Throws IoError if it is damaged, too large or not supported. */
   decode(bytes: Uint8Array, name: string, options?: DecodeOptions): Promise<RgbImage>;
-  /** The bytes of a file with this image. Formats without it are only read. */
+  /** Encodes an image. Formats without this can only be read. */
   encode?(image: RgbImage): Promise<Uint8Array>;
 }
 
-/** 64 megapixels: more than nearly every camera makes, and at most some hundred megabytes while decoding. */
+/** 64 megapixels: more than most cameras make. Decoding takes at most a few hundred megabytes. */
 export const MAX_PIXELS = 64e6;
 
-/** Throws IoError unless the size that a header gives is one to decode. */
+/** Throws IoError if the size in a header is larger than allowed, OptionError if the limit is invalid. */
 export function checkPixels(width: number, height: number, name: string, { maxPixels = MAX_PIXELS }: DecodeOptions): void {
   if (!(maxPixels > 0)) throw new OptionError(`maxPixels is ${maxPixels}; it must be a positive number of pixels.`);
   if (width * height > maxPixels)
@@ -55,7 +56,7 @@ export function checkBackground(background: Rgb): void {
 
 export const WHITE: Rgb = [255, 255, 255];
 
-/** [n, 4] bytes of red, green, blue and opacity over `background` → [n, 3]. */
+/** Composites [n, 4] bytes of red, green, blue and opacity over `background` to [n, 3]. */
 export function composite(rgba: ArrayLike<number>, background: Rgb = WHITE): Uint8Array<ArrayBuffer> {
   checkBackground(background);
   const out = new Uint8Array((rgba.length / 4) * 3);
@@ -66,6 +67,7 @@ export function composite(rgba: ArrayLike<number>, background: Rgb = WHITE): Uin
   return out;
 }
 
+/** The error for a damaged file. */
 export function damaged(format: string, name: string, what: string, cause?: unknown): IoError {
   return new IoError(`${name} is a damaged ${format} file: ${what}; save or download it again.`, { cause });
 }

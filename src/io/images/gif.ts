@@ -1,4 +1,4 @@
-/** GIF, in browsers: the first picture. */
+/** GIF, in browsers only. Decodes the first picture. */
 import { browserFormat } from './browser_format.js';
 import { hasText } from './format.js';
 

@@ -1,4 +1,4 @@
-/** The table of image formats. A new format is a file here and an entry in IMAGE_FORMATS. */
+/** The table of image formats. To add one, write a file here and add it to IMAGE_FORMATS. */
 import { IoError } from '../../core/errors.js';
 import { bmp } from './bmp.js';
 import type { DecodeOptions, ImageFormat, RgbImage } from './format.js';
@@ -9,24 +9,24 @@ import { webp } from './webp.js';
 
 export type { DecodeOptions, ImageFormat, Rgb, RgbImage } from './format.js';
 
-/** In the order in which texts name them. */
+/** All formats, in the order in which texts list them. */
 export const IMAGE_FORMATS: readonly ImageFormat[] = [png, jpeg, bmp, gif, webp];
 
 const listed = (names: readonly string[]) => names.join(', ').replace(/, ([^,]*)$/, ' or $1');
 
-/** The formats that this runtime reads, for texts: 'PNG, JPEG or BMP'. */
+/** The formats that this runtime reads, as text: 'PNG, JPEG or BMP'. */
 export const readableFormats = () => listed(IMAGE_FORMATS.filter((f) => !f.unavailable?.()).map((f) => f.name));
 
-/** The endings of the formats that are written, for texts: '.png or .jpg'. */
+/** The extensions of the formats that can be written, as text: '.png or .jpg'. */
 export const writableExtensions = () => listed(IMAGE_FORMATS.filter((f) => f.encode).map((f) => `.${f.extensions[0]}`));
 
-/** The format that a file name claims, if it is in the table. */
+/** The format that a file name claims. Returns undefined if it is not in the table. */
 export function formatOfName(name: string): ImageFormat | undefined {
   const extension = /\.([^./\\]+)$/.exec(name)?.[1]?.toLowerCase();
   return IMAGE_FORMATS.find((f) => extension !== undefined && f.extensions.includes(extension));
 }
 
-/** Decodes an image by its content, since names are often wrong. Throws IoError for what none of the formats is. */
+/** Decodes an image by its content, because names are often wrong. Throws IoError if no format of the table fits. */
 export async function decodeImage(bytes: Uint8Array, name: string, options: DecodeOptions = {}): Promise<RgbImage> {
   if (bytes.length === 0) throw new IoError(`${name} is empty; save or download it again.`);
   const format = IMAGE_FORMATS.find((f) => f.test(bytes));

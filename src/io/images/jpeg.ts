@@ -1,6 +1,6 @@
 /**
- * JPEG (ITU-T T.81): decoded by the browser where it can, else by jpeg-js. The two may differ by a few of 255 in fine colour
- * detail. Encoded by jpeg-js.
+ * JPEG (ITU-T T.81), decoded by the browser where possible, else by jpeg-js. The results may differ by a few of 255 in fine
+ * colour detail. Encoded by jpeg-js.
  */
 import { AimError, IoError } from '../../core/errors.js';
 import { decodeByCanvas } from './canvas.js';
@@ -25,8 +25,8 @@ async function encodeJpeg({ width, height, data }: RgbImage): Promise<Uint8Array
 }
 
 /**
- * Decodes a JPEG, turned upright as its EXIF orientation says. Throws IoError, naming the file, when it is damaged, of a kind
- * that is not supported, or when jpeg-js is needed and not found.
+ * Decodes a JPEG and applies its EXIF orientation. Throws IoError with the file's name if it is damaged or of an unsupported
+ * kind, or if jpeg-js is needed and not found.
  */
 export async function decodeJpeg(bytes: Uint8Array, name = 'the image', options: DecodeOptions = {}): Promise<RgbImage> {
   if (!jpeg.test(bytes)) throw damaged('JPEG', name, 'it does not begin like one');
@@ -43,7 +43,7 @@ export async function decodeJpeg(bytes: Uint8Array, name = 'the image', options:
 interface Frame {
   width: number;
   height: number;
-  /** The identifiers of its components. */
+  /** The identifiers of the components. */
   components: number[];
   /** True if there is a JFIF marker. */
   jfif: boolean;
@@ -51,7 +51,7 @@ interface Frame {
   adobe: number | undefined;
 }
 
-/** Reads the markers up to the frame's header (SOF) and on to the first scan. */
+/** Reads the markers up to the frame header (SOF) and on to the first scan. */
 function parseFrame(bytes: Uint8Array, name: string): Frame {
   const uint16 = (at: number) => (bytes[at]! << 8) | bytes[at + 1]!;
   let frame: Pick<Frame, 'width' | 'height' | 'components'> | undefined;
@@ -59,12 +59,12 @@ function parseFrame(bytes: Uint8Array, name: string): Frame {
   let adobe: number | undefined;
   for (let at = 2; at + 4 <= bytes.length; ) {
     const marker = bytes[at + 1]!;
-    // Fill bytes, and bytes between segments that belong to none.
+    // Skip fill bytes and bytes between segments.
     if (bytes[at] !== 0xff || marker === 0xff || marker === 0 || (marker >= 0xd0 && marker <= 0xd8) || marker === 1) {
       at++;
       continue;
     }
-    // The first scan (SOS) or the end.
+    // Stop at the first scan (SOS) or at the end.
     if (marker === 0xda || marker === 0xd9) break;
     const [from, length] = [at + 4, uint16(at + 2)];
     if (marker === 0xe0 && hasText(bytes, from, 'JFIF\0')) jfif = true;
@@ -84,13 +84,13 @@ function parseFrame(bytes: Uint8Array, name: string): Frame {
   if (!frame) throw damaged('JPEG', name, 'it has no frame header');
   const { width, height } = frame;
   if (width === 0 || height === 0) throw damaged('JPEG', name, `its size is ${width}×${height}`);
-  // Each block of 8×8 pixels takes at least a bit.
+  // Each block of 8×8 pixels takes at least one bit.
   if (Math.ceil(width / 8) * Math.ceil(height / 8) > bytes.length * 8)
     throw damaged('JPEG', name, `${bytes.length} bytes cannot hold ${width}×${height} pixels`);
   return { ...frame, jfif, adobe };
 }
 
-/** Whether the components are RGB or CMYK rather than YCbCr or YCCK: the rules of libjpeg (jdapimin.c). */
+/** True if the components are RGB or CMYK rather than YCbCr or YCCK, by the rules of libjpeg (jdapimin.c). */
 function isPlain({ components, jfif, adobe }: Frame): boolean {
   if (components.length === 4) return adobe === undefined || adobe === 0;
   if (components.length !== 3 || jfif) return false;
@@ -105,7 +105,7 @@ async function byLibrary(bytes: Uint8Array, frame: Frame): Promise<RgbImage> {
     formatAsRGBA: false,
     tolerantDecoding: false,
     colorTransform: !isPlain(frame),
-    // What is allowed was asked before.
+    // The limits were checked before.
     maxResolutionInMP: Number.POSITIVE_INFINITY,
     maxMemoryUsageInMB: Number.POSITIVE_INFINITY,
   });
@@ -113,7 +113,9 @@ async function byLibrary(bytes: Uint8Array, frame: Frame): Promise<RgbImage> {
   return upright({ width: image.width, height: image.height, data: new Uint8Array(image.data) }, orientation(exifBuffer));
 }
 
-/** jpeg-js takes CMYK with an Adobe marker alone. As other programs do, inks are taken as inverted with or without it. */
+/**
+ * jpeg-js decodes CMYK only with an Adobe marker. Like other programs, this treats inks as inverted with or without the marker.
+ */
 function withAdobe(bytes: Uint8Array): Uint8Array {
   const marker = [0xff, 0xee, 0, 14, ...new TextEncoder().encode('Adobe'), 0, 100, 0, 0, 0, 0, 0];
   const out = new Uint8Array(bytes.length + marker.length);
@@ -127,7 +129,7 @@ function unsupported(name: string, kind: string): IoError {
   return new IoError(`${name} is a JPEG file of ${kind}, which cannot be read; save it as a usual JPEG or as PNG.`);
 }
 
-/** A CommonJS package: not every loader finds its names. */
+/** Loads jpeg-js. It is a CommonJS package, whose names some loaders put below `default`. */
 async function jpegJs(): Promise<typeof import('jpeg-js')> {
   const { default: library } = await import('jpeg-js').catch((cause: unknown) => {
     throw new IoError('JPEG needs the package jpeg-js, which was not found; install jpeg-js, or convert the images to PNG.', {
@@ -137,7 +139,7 @@ async function jpegJs(): Promise<typeof import('jpeg-js')> {
   return library;
 }
 
-/** EXIF tag 0x0112, 1 to 8, of a buffer that holds the TIFF header after one or two zero bytes; 1 when there is none. */
+/** The EXIF orientation (tag 0x0112), 1 to 8, of a TIFF header after one or two zero bytes. Returns 1 if there is none. */
 export function orientation(exif: Uint8Array | undefined): number {
   if (!exif) return 1;
   const start = exif.findIndex((b) => b !== 0);
@@ -158,7 +160,7 @@ export function orientation(exif: Uint8Array | undefined): number {
   return 1;
 }
 
-/** Undoes an EXIF orientation: 2 and 4 mirror, 3 turns by 180°, 5 to 8 swap rows and columns. */
+/** Undoes an EXIF orientation: 2 and 4 mirror, 3 rotates by 180°, 5 to 8 swap rows and columns. */
 export function upright(image: RgbImage, how: number): RgbImage {
   if (how === 1) return image;
   const { width: w, height: h, data } = image;

@@ -1,6 +1,6 @@
 /**
- * PNG (w3.org/TR/png-3). Decoded here rather than by fast-png, which inflates without bound, reads ancillary chunks that an
- * image does not need, and misreads interlaced images below 8 bits. Encoded by fast-png.
+ * PNG (w3.org/TR/png-3). Decoded here and not by fast-png, which inflates without limit, reads ancillary chunks that are not
+ * needed, and misreads interlaced images below 8 bits. Encoded by fast-png.
  */
 import { IoError } from '../../core/errors.js';
 import { inflated, joined } from '../inflate.js';
@@ -16,10 +16,10 @@ import {
 } from './format.js';
 
 const SIGNATURE = '\x89PNG\r\n\x1a\n';
-/** Samples per pixel by colour type: grey, -, RGB, palette, grey + alpha, -, RGBA. */
+/** Samples per pixel by colour type: grey, unused, RGB, palette, grey + alpha, unused, RGBA. */
 const CHANNELS = [1, 0, 3, 1, 2, 0, 4];
 const DEPTHS = [[1, 2, 4, 8, 16], [], [8, 16], [1, 2, 4, 8], [8, 16], [], [8, 16]];
-/** Passes of Adam7: first column and row, steps between columns and rows. */
+/** The passes of Adam7: first column, first row, distance between columns, distance between rows. */
 const ADAM7 = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -48,15 +48,16 @@ export const png: ImageFormat = {
   encode: encodePng,
 };
 
-/** The bytes of an 8-bit RGB PNG file. Throws IoError where fast-png is not found (a page without bundler). */
+/** The bytes of an 8-bit RGB PNG file. Throws IoError if fast-png is not found (a page without a bundler). */
 export async function encodePng({ width, height, data }: RgbImage): Promise<Uint8Array> {
   const { encode } = await import('fast-png').catch(noFastPng);
   return encode({ width, height, data, depth: 8, channels: 3 });
 }
 
 /**
- * Decodes a PNG of any kind to RGB bytes; 16-bit values are rounded to 8, transparent pixels are composited on `background`.
- * Profiles, texts and other ancillary chunks are not looked at, broken or not. Throws IoError for what is no PNG or is damaged.
+ * Decodes a PNG of any kind to RGB bytes. 16-bit values are rounded to 8 bits, and transparent pixels are composited over
+ * `background`. Profiles, texts and other ancillary chunks are ignored, even if damaged. Throws IoError for a file that is not a
+ * PNG or is damaged.
  */
 export async function decodePng(bytes: Uint8Array, name = 'the image', options: DecodeOptions = {}): Promise<RgbImage> {
   if (!png.test(bytes)) throw new IoError(`${name} is not a PNG file; convert it to PNG.`);
@@ -87,14 +88,14 @@ function parseHeader(bytes: Uint8Array, name: string): Header {
   const [compression, filter, interlace] = bytes.subarray(26, 29);
   if (compression !== 0 || filter !== 0 || interlace! > 1)
     throw damaged('PNG', name, `its methods of compression, filters and interlacing are ${[compression, filter, interlace]}`);
-  // Deflate makes at most 1032 bytes of one.
+  // Deflate expands by a factor of at most 1032.
   if (Math.ceil((width * depth * CHANNELS[kind]) / 8) * height > bytes.length * 1032)
     throw damaged('PNG', name, `${bytes.length} bytes cannot hold ${width}×${height} pixels`);
   if (uint32(bytes, 29) !== crc32(bytes.subarray(12, 29))) throw damaged('PNG', name, 'the checksum of IHDR is wrong');
   return { width, height, depth, kind, interlaced: interlace === 1 };
 }
 
-/** The chunks that pixels come from. A missing IEND is tolerated; ancillary chunks but tRNS are passed by, unread. */
+/** The chunks that the pixels depend on. A missing IEND is tolerated. Ancillary chunks other than tRNS are skipped unread. */
 function readChunks(bytes: Uint8Array, name: string, { kind, depth }: Header) {
   const idat: Uint8Array[] = [];
   let palette: Uint8Array | undefined;
@@ -126,9 +127,9 @@ function readChunks(bytes: Uint8Array, name: string, { kind, depth }: Header) {
 interface Pass {
   columns: number;
   rows: number;
-  /** First column, first row, steps between columns and rows. */
+  /** First column, first row, distance between columns, distance between rows. */
   place: readonly [number, number, number, number];
-  /** Bytes of a row, its filter byte included. */
+  /** Bytes of a row, including the byte of its filter. */
   rowBytes: number;
   bytes: number;
 }
@@ -144,7 +145,7 @@ function layout({ width, height, depth, kind, interlaced }: Header): Pass[] {
   });
 }
 
-/** Exactly `size` bytes; what the stream has beyond is never made. */
+/** Inflates exactly `size` bytes. Excess data is never produced. */
 async function inflate(idat: readonly Uint8Array[], size: number, name: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let have = 0;
@@ -163,7 +164,9 @@ async function inflate(idat: readonly Uint8Array[], size: number, name: string):
 
 const reason = (error: unknown) => (error as { cause?: Error }).cause?.message ?? (error as Error).message;
 
-/** Undoes the filter of each row in place; `step` is the number of bytes from a sample to that of the pixel to its right. */
+/**
+ * Undoes the filter of each row in place. `step` is the distance in bytes between a sample and the same sample of the next pixel.
+ */
 function unfilter(raw: Uint8Array, rowBytes: number, step: number, name: string): void {
   for (let start = 0; start < raw.length; start += rowBytes) {
     const filter = raw[start]!;
@@ -187,7 +190,7 @@ function paeth(left: number, above: number, corner: number): number {
   return b <= c ? above : corner;
 }
 
-/** Writes the pixels of a pass to their places in `rgba`. */
+/** Writes the pixels of a pass to their positions in `rgba`. */
 function expand(
   raw: Uint8Array,
   { columns, rows, place: [x0, y0, dx, dy], rowBytes }: Pass,
@@ -205,7 +208,7 @@ function expand(
     const bit = i * depth;
     return (raw[row + (bit >> 3)]! >> (8 - depth - (bit & 7))) & max;
   };
-  // Of grey and RGB, tRNS names the one value that is transparent, each sample in 2 bytes.
+  // For grey and RGB, tRNS contains the one value that is transparent, with 2 bytes for each sample.
   const key = (kind === 0 || kind === 2) && transparency && transparency.length >= 2 * channels ? transparency : undefined;
   for (let y = 0; y < rows; y++) {
     const row = y * rowBytes + 1;
@@ -243,7 +246,7 @@ function crc32(bytes: Uint8Array): number {
   return (c ^ 0xffffffff) >>> 0;
 }
 
-/** Bundlers, Node and Deno find the package by its name; a page has to be told where it is. */
+/** Loads fast-png. Bundlers, Node and Deno find the package by its name; a page needs an import map. */
 function noFastPng(cause: unknown): never {
   throw new IoError(
     'PNG needs the package fast-png, which was not found; in a page without bundler say where it is, before any module script: ' +

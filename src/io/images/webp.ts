@@ -1,4 +1,4 @@
-/** WebP (RFC 9649), in browsers. */
+/** WebP (RFC 9649), in browsers only. */
 import { browserFormat } from './browser_format.js';
 import { hasText } from './format.js';
 
