@@ -137,11 +137,14 @@ async function dataFor({ images, codes: url }: Start, saved: SavedCheckpoint | u
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
 
 /** Whether the run's data had these classes and, of codes, this size. */
-function trainedOn({ classes }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
+function trainedOn({ classes, state }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
   const { num_classes, num_tokens, vocab_size } = aim.config;
   const names = classesOf(data);
+  const recorded = (state.data as { classes?: readonly string[] } | undefined)?.classes;
+  if (recorded && (recorded.length !== names.length || recorded.some((name, k) => name !== names[k]))) return false;
   if (names.length > num_classes) return false;
   if (data.kind === 'codes' && (data.codes.tokens !== num_tokens || data.codes.vocabulary !== vocab_size)) return false;
+  if (recorded) return true;
   // A fine-tuned model keeps the built-in names of the classes that its data lacks.
   const named = Array.from({ length: num_classes }, (_, k) => names[k] ?? builtIn.classes[k]);
   return classes ? classes.every((name, k) => name === named[k]) : names.length === num_classes;
@@ -159,7 +162,9 @@ async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, opt
     const { stage, ...run } = saved.state.options as Trainer['options'];
     const steps = isOver(saved) ? saved.state.step + options.steps : run.steps;
     const made = new Trainer({ ...run, steps, model: aim, data: codes });
-    await made.resume({ ...saved, state: { ...saved.state, options: { ...run, stage, steps } } });
+    // The built-in set is a part of that on which runs of the command line are trained.
+    const state = { ...saved.state, options: { ...run, stage, steps } };
+    await made.resume({ ...saved, state }, { dataChanged: true });
     return made;
   }
   const batchSize = Math.min(options.batchSize, codes.labels.length);
