@@ -136,12 +136,15 @@ async function dataFor({ images, codes: url }: Start, saved: SavedCheckpoint | u
 
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
 
-/** Whether a run can have been trained on this data: its classes have the same names and its codes the same size. */
-function trainedOn({ classes }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
+/** True if a run can have been trained on this data: its classes have the same names and its codes the same size. */
+function trainedOn({ classes, state }: SavedCheckpoint, data: Data, builtIn: Codes): boolean {
   const { num_classes, num_tokens, vocab_size } = aim.config;
   const names = classesOf(data);
+  const recorded = (state.data as { classes?: readonly string[] } | undefined)?.classes;
+  if (recorded && (recorded.length !== names.length || recorded.some((name, k) => name !== names[k]))) return false;
   if (names.length > num_classes) return false;
   if (data.kind === 'codes' && (data.codes.tokens !== num_tokens || data.codes.vocabulary !== vocab_size)) return false;
+  if (recorded) return true;
   // In a fine-tuned model, classes that its data does not have keep their built-in names.
   const named = Array.from({ length: num_classes }, (_, k) => names[k] ?? builtIn.classes[k]);
   return classes ? classes.every((name, k) => name === named[k]) : names.length === num_classes;
@@ -159,7 +162,9 @@ async function makeTrainer(codes: Codes, saved: SavedCheckpoint | undefined, opt
     const { stage, ...run } = saved.state.options as Trainer['options'];
     const steps = isOver(saved) ? saved.state.step + options.steps : run.steps;
     const made = new Trainer({ ...run, steps, model: aim, data: codes });
-    await made.resume({ ...saved, state: { ...saved.state, options: { ...run, stage, steps } } });
+    // The built-in set is a part of that on which runs of the command line are trained.
+    const state = { ...saved.state, options: { ...run, stage, steps } };
+    await made.resume({ ...saved, state }, { dataChanged: true });
     return made;
   }
   const batchSize = Math.min(options.batchSize, codes.labels.length);

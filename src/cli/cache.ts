@@ -1,4 +1,4 @@
-/** `aim cache`: what downloads are kept, and removing them. */
+/** `aim cache`: lists and removes cached downloads. */
 import { cachedFiles, clearCache } from '../checkpoint/cached_files.js';
 import type { Command, Flags, Parsed } from './command.js';
 import { print, say } from './terminal.js';

@@ -1,4 +1,4 @@
-/** What a command is; how its arguments are read and its help is made. Everything wrong is an OptionError that names the flag. */
+/** Defines commands, reads their arguments and writes their help. Errors in arguments are OptionErrors that name the flag. */
 import { parseArgs } from 'node:util';
 import { OptionError } from '../core/errors.js';
 import { checkOption, nearest, type OptionSpec } from '../core/options.js';
@@ -12,7 +12,7 @@ export interface Flag {
   multiple?: boolean;
   /** The letter of the short form. */
   short?: string;
-  /** What the value must be; checked before the command runs. */
+  /** Type and range of the value, checked before the command runs. */
   spec?: OptionSpec;
 }
 export type Flags = Record<string, Flag>;

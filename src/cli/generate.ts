@@ -89,7 +89,7 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   }
 }
 
-/** What --out asks for: a picture's format, an .npz file or a folder. Throws OptionError for a file of another kind. */
+/** The kind of output that --out names: a picture's format, an .npz file or a folder. Throws OptionError for other files. */
 async function targetOf(out: string): Promise<ImageFormat | 'npz' | 'folder'> {
   if (await isDirectory(out)) return 'folder';
   if (/\.npz$/i.test(out)) return 'npz';
@@ -166,7 +166,7 @@ async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sin
   return (performance.now() - start) / 1000;
 }
 
-/** Where images go, one by one. Only bytes are kept, floats take four times as much. */
+/** Receives the images one by one. It stores them as bytes, because floats take four times as much memory. */
 interface Sink {
   take(image: RgbImage, label: number, index: number): Promise<void>;
   close(): Promise<void>;

@@ -28,7 +28,7 @@ function find(argv: readonly string[]): { command: Command; rest: string[] } | u
   return undefined;
 }
 
-/** What is no call of a command: help, the version, or a mistake. */
+/** Handles command lines that name no command: help, the version, or a mistake. */
 function other(argv: readonly string[]): number {
   const [name] = argv;
   if (name === '--version' || name === '-v') {

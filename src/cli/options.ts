@@ -1,4 +1,4 @@
-/** Flags that several commands share, and what they are as options of the library. */
+/** Flags that several commands share, and their conversion to options of the library. */
 import type { LoadOptions } from '../aim.js';
 import { DEVICE } from '../backend/create.js';
 import { ReferenceBackend } from '../backend/reference.js';
@@ -24,7 +24,7 @@ export const COMMON: Flags = {
   revision: { type: 'string', value: 'REV', help: 'branch, tag or commit of a MODEL that is a repository id (default main)' },
 };
 
-/** How a model that is loaded computes. */
+/** Number formats with which a loaded model computes. */
 export const NUMERICS = {
   dtype: flag(
     { type: 'choice', choices: ['auto', 'f32', 'f16'], about: 'weights on a GPU' },

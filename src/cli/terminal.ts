@@ -1,6 +1,6 @@
 /** The two writers of the command. Names of classes, tensors and files come from downloads and must not reach a terminal raw. */
 
-/** Control characters but line ends and tabs, and those that turn the direction of text, as \u escapes (valid in JSON too). */
+/** Replaces control characters, except line ends and tabs, and those that change the direction of text by \u escapes (valid in JSON too). */
 export function escaped(text: string): string {
   return text.replace(/[\p{Cc}\p{Bidi_Control}]/gu, (c) =>
     c === '\n' || c === '\t' ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
@@ -12,7 +12,7 @@ export function print(text: string): void {
   process.stdout.write(escaped(text));
 }
 
-/** Writes what a person should know, and no other program needs, to stderr. */
+/** Writes messages for a person, which no other program reads, to stderr. */
 export function say(text: string): void {
   process.stderr.write(escaped(text));
 }
@@ -25,7 +25,7 @@ export function ignoreClosedPipes(): void {
     });
 }
 
-/** Seconds as people say them: 45 s, 19 min, 2 h 5 min, 3 days. */
+/** Seconds in units that are easy to read: 45 s, 19 min, 2 h 5 min, 3 days. */
 export function duration(seconds: number): string {
   if (seconds < 59.5) return `${Math.max(0, Math.round(seconds))} s`;
   const minutes = Math.round(seconds / 60);

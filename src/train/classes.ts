@@ -56,7 +56,7 @@ export function classRows(data: readonly string[], model: readonly string[] | un
 /** Systems store accented letters of file names in different ways. */
 const same = (a: string, b: string) => a === b || a.trim().normalize('NFC') === b.trim().normalize('NFC');
 
-/** What a user should know about the assignment: nothing where every class has the row of its place in the data. */
+/** The assignment as a line for the user; undefined where every class has the row of its place in the data. */
 export function describeRows({ rows, renamed }: ClassRows, data: readonly string[]): string | undefined {
   if (renamed.length === 0 && rows.every((row, k) => row === k)) return undefined;
   const replaced = new Map(renamed.map(({ row, before }) => [row, before]));

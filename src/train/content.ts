@@ -48,7 +48,7 @@ export function soundTensors(tensors: Iterable<NamedTensor>, step: number, lr: u
   }));
 }
 
-/** What helps after training has diverged. */
+/** Advice for a training that has diverged, as part of an error message. */
 export function divergenceRemedy(lr: unknown): string {
   const lower = typeof lr === 'number' && lr > 0 ? Number((lr / 10).toPrecision(2)) : 'LR';
   return (

@@ -1,4 +1,4 @@
-/** What a checkpoint records about its training data, so that a run is not continued on other data by mistake. */
+/** The record of its training data in a checkpoint, by which a run is not continued on other data by mistake. */
 import { OptionError } from '../core/errors.js';
 import { type Codes, imagesOf } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';

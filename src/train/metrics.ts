@@ -3,7 +3,7 @@ import { IoError } from '../core/errors.js';
 import { readBytes } from '../io/file_source.js';
 import { exists, openLines } from '../platform/files.js';
 
-/** One line. NaN and infinities are written as null, which JSON has instead. */
+/** One line. NaN and infinities are written as null, because JSON cannot express them. */
 export interface Metric {
   /** Steps done. */
   step: number;
@@ -11,7 +11,7 @@ export interface Metric {
 }
 
 export interface MetricsFile {
-  /** Lines that were kept when the file was opened. */
+  /** The lines that stayed in the file when it was opened. */
   readonly kept: readonly Metric[];
   /** Appends a line. Throws IoError, for instance when the disk is full. */
   write(metric: Metric): Promise<void>;
@@ -19,8 +19,8 @@ export interface MetricsFile {
 }
 
 /**
- * Opens a log to append to, after `step` steps: the lines of later steps, and one cut off by a crash, are removed, since the
- * run will write them again. Step 0 begins anew. Throws IoError for a file that is no log.
+ * Opens a log to append to, after `step` steps. The lines of later steps, and a line cut off by a crash, are removed, since the
+ * run will write them again; step 0 removes all lines. Throws IoError for a file that is no log.
  */
 export async function openMetrics(path: string, step: number): Promise<MetricsFile> {
   const { metrics, end } = (await exists(path)) ? scan(path, await readBytes(path), step) : { metrics: [], end: 0 };

@@ -78,7 +78,7 @@ const LOSS_SCALE = 1024;
 /** Checks the options that a table can check. Throws OptionError. */
 export const checkSettings = (given: RunSettings) => checkOptions<RunSettings, typeof TRAINER>('Trainer', given, TRAINER);
 
-/** What the data and the device say about a run. */
+/** Properties of the data and the device on which the defaults of a run depend. */
 export interface RunFacts {
   stage: Stage;
   /** Steps of one pass over the data. */

@@ -4,7 +4,7 @@ export interface Series {
   name: string;
   /** In order of step; a loss that is not finite leaves a gap. */
   points: readonly { step: number; loss: number }[];
-  /** Of many values a line through means of them, of few a line with each point marked. */
+  /** `line`: many values, drawn as a line through their means. `marked`: few values, each drawn as a point. */
   kind: 'line' | 'marked';
 }
 
@@ -18,7 +18,7 @@ const COLOURS = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd'];
 /** A line is drawn through means of so many stretches. */
 const STRETCHES = 400;
 
-/** The text of the file. `yLabel` tells what the loss is, with its unit. */
+/** The text of the SVG file. `yLabel` names the loss and its unit. */
 export function plotLoss(title: string, yLabel: string, series: readonly Series[]): string {
   const drawn = series.map((s) => ({ ...s, points: s.kind === 'line' ? thin(s.points) : s.points.filter(isFinitePoint) }));
   const all = drawn.flatMap((s) => s.points);

@@ -28,7 +28,7 @@ export interface TrainStep {
   step: number;
   steps: number;
   epoch: number;
-  /** What is minimised, on the step's batch: cross-entropy in nats per token, or the tokenizer's sum of losses. */
+  /** The loss on the step's batch: cross-entropy in nats per token, or the tokenizer's sum of losses. */
   loss: number;
   /** All metrics, `loss` among them. */
   metrics: Readonly<Record<string, number>>;
@@ -39,7 +39,7 @@ export interface TrainStep {
   lossScale?: number;
   /** The gradient overflowed at the scale before: this step changed no weight. */
   skipped?: true;
-  /** Of this run's steps so far, evaluations left out. */
+  /** Mean speed of the steps of this run so far, without evaluations. */
   imagesPerSecond: number;
   /** imagesPerSecond × tokens per image. */
   tokensPerSecond: number;
@@ -74,11 +74,11 @@ export class Trainer {
   /** Which class of the model each class of the data is; undefined for the tokenizer, which knows no classes. */
   readonly classRows: ClassRows | undefined;
   private readonly plan: Run;
-  /** Where the run stands, as the model needs it to restore the weights: steps taken and the newest known state. */
+  /** Progress of the run, from which the model restores its weights: steps taken and the newest known state. */
   private readonly origin: TrainingOrigin;
   /** Results of steps that were submitted but not yet yielded by `run`, by step. */
   private readonly pending = new Map<number, () => Promise<Figures>>();
-  /** What identifies the data; computed when it is needed for the first time. */
+  /** Identifies the data; computed when it is needed for the first time. */
   private identity: DataIdentity | undefined;
   /** Changes with each step that begins, so that a checkpoint notices that the weights are no longer its own. */
   private version = 0;
@@ -314,7 +314,7 @@ export class Trainer {
     };
   }
 
-  /** What identifies the data. Of images it is known once `run` or `resume` has begun. */
+  /** Computes what identifies the data, once. For images this lists all files, so `run` and `resume` call it, and `checkpoint` does not. */
   private async identify(): Promise<DataIdentity> {
     this.identity ??= 'codes' in this.data ? identityOfCodes(this.data) : await identityOfImages(this.data);
     return this.identity;

@@ -131,7 +131,9 @@ describe('a run', () => {
       writeFileSync(at(`images/${name}`), png(12, 12, grey(name.charCodeAt(2))));
     }
     const args = (...more: string[]) => ['--out', at('tok'), '--device', 'wasm', ...more];
-    await call(trainTokenizer, at('images'), ...args('--init', at('base'), '--batch-size', '2', '--steps', '1'));
+    const text = await call(trainTokenizer, at('images'), ...args('--init', at('base'), '--batch-size', '2', '--steps', '1'));
+    expect(text).toMatch(/step 1: held-out loss .*, [1-9]\d* of 32 codes in use/);
+    expect(JSON.parse(readFileSync(at('tok/metrics.jsonl'), 'utf8')).codes_in_use).toBeGreaterThan(0);
     await call(trainTokenizer, ...args('--resume', '--steps', '2'));
     writeFileSync(
       at('images/a/1.png'),

@@ -13,7 +13,7 @@ import { Report } from './report.js';
 import { scaling } from './scaling.js';
 import { type Context, decoding, fewRows, generation, type Measured, type Mixer, product, round, training } from './suites.js';
 
-/** What `scaling` varies where there is no GPU: the shape of the embedded model. */
+/** The shape that `scaling` varies where there is no GPU: that of the embedded model. */
 const SMALL: AimConfigJson = {
   ...PRESETS['aim-l'],
   d_model: 256,
@@ -65,7 +65,7 @@ async function run(given: Parsed, signal: AbortSignal): Promise<number> {
   return 0;
 }
 
-/** What the device gives at most, measured first. */
+/** The highest rates of the device, measured first. */
 async function ceilings(
   { device, runs, profile }: Asked,
   { precisions }: Plan,

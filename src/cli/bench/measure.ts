@@ -49,7 +49,7 @@ export async function timed(
   return timing(times);
 }
 
-/** Of one of the `calls` that `fn` records, repeated until about `budget` ms are measured, waiting only at the end. */
+/** Time of one of the `calls` that `fn` records, repeated until about `budget` ms are measured, waiting only at the end. */
 export async function perCall(
   be: Backend,
   runs: number,
@@ -110,7 +110,7 @@ export interface GemmShape {
   k: number;
 }
 
-/** Of y = x·wᵀ. */
+/** Time of y = x·wᵀ. */
 export async function gemm(
   be: Backend,
   { m, n, k }: GemmShape,
@@ -126,7 +126,7 @@ export async function gemm(
   }
 }
 
-/** Of y = x·wᵀ for each m of `rows`, with another w each time, as in generation, so that w comes from memory. */
+/** Time of y = x·wᵀ for each m of `rows`, with another w each time, as in generation, so that w comes from memory. */
 export async function* gemmUncached(
   be: Backend,
   rows: readonly number[],
@@ -152,7 +152,7 @@ function matrices(be: Backend, n: number, k: number, dtype: 'f32' | 'f16', count
   });
 }
 
-/** Of one product of m rows with one of `weights`. */
+/** Time of one product of m rows with one of `weights`. */
 async function products(
   be: Backend,
   m: number,

@@ -1,4 +1,4 @@
-/** What `aim bench` is asked to measure, and what it measures unasked. */
+/** The options of `aim bench` and their defaults. */
 import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
@@ -45,7 +45,7 @@ export const ABOUT =
   'Times generation, decoding, training, matrix products and how cost grows: medians with the fastest and the slowest run.\n' +
   'What is measured when Ctrl-C or a failure ends it is kept.';
 
-/** What the command line says; undefined where it says nothing. */
+/** The options given on the command line; undefined for those not given. */
 export type Asked = ReturnType<typeof readOptions>;
 
 /** Throws OptionError naming the flag. */
@@ -83,7 +83,7 @@ export function plan(asked: Asked, be: Backend) {
   return {
     gpu,
     suites: asked.suites ?? (gpu ? SUITES : (['generate'] as const)),
-    /** Whether MODEL, or the embedded model, is measured. */
+    /** True if MODEL, or the embedded model, is measured. */
     loads: asked.model !== undefined || asked.presets === undefined,
     presets: asked.presets ?? (gpu && asked.model === undefined ? (['aim-b', 'aim-l', 'aim-xl'] as const) : []),
     drawn: {

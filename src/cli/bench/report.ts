@@ -1,4 +1,4 @@
-/** What was measured: as JSON, in a file that is whole at any time, and as tables. */
+/** Writes the measurements as JSON, in a file that is valid at any time, and as tables. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -29,7 +29,7 @@ export class Report {
     return new Report(file);
   }
 
-  /** What the rows are to be seen against. */
+  /** Reference values with which the rows are compared. */
   head(about: Row): void {
     Object.assign(this.about, about);
   }
@@ -43,7 +43,7 @@ export class Report {
     await this.save(false);
   }
 
-  /** What is being measured, where someone looks on. */
+  /** Shows the current measurement on a terminal. */
   note(text: string): void {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${escaped(text).slice(0, (process.stderr.columns || 80) - 1)}`);
   }
@@ -73,7 +73,7 @@ export class Report {
   }
 }
 
-/** Of the working copy this runs in, told when it has changes; else the package's version. AIM_COMMIT is for copies without git. */
+/** Commit of the working copy, marked if it has changes; else the package's version. AIM_COMMIT is for copies without git. */
 function commit(): string {
   if (process.env.AIM_COMMIT) return process.env.AIM_COMMIT;
   const manifest = fileURLToPath(new URL('../package.json', import.meta.url));

@@ -28,7 +28,7 @@ function axes(base: AimConfigJson, batch: number): Record<string, Map<number, Po
   };
 }
 
-/** What is timed, and how many images at once along the other axes than that of batches. */
+/** The work that is timed, and its batch size along all axes but that of batches. */
 interface Work {
   of: string;
   batch: number;

@@ -1,4 +1,4 @@
-/** What `aim bench` measures: each function gives a row of a table. */
+/** The measurements of `aim bench`: each function gives a row of a table. */
 import type { Backend, Profile } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { BYTES } from '../../core/tensor.js';
@@ -26,11 +26,11 @@ export interface Context {
   /** Bytes a second of a copy, and FLOP/s of a square product by precision: what a share is a share of. */
   copy: number;
   ceilings: Partial<Record<Precision, number>>;
-  /** Whether the time by op is wanted too. */
+  /** True if the time by op is asked for too. */
   profile: boolean;
 }
 
-/** A row, and the time by op of one run of what it tells of. */
+/** A row, and the time by op of one run of its work. */
 export interface Measured {
   row: Row;
   profile: { of: string; ops: Profile } | undefined;

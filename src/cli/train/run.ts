@@ -9,7 +9,7 @@ import { type Metric, openMetrics } from '../../train/metrics.js';
 import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
 import { progress } from '../progress.js';
 import { say } from '../terminal.js';
-import { drawSamples, lossPlot } from './samples.js';
+import { codesInUse, drawSamples, lossPlot } from './samples.js';
 
 export interface RunPlace {
   out: string;
@@ -50,7 +50,8 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     if (trainer.step > 0 && evaluatesAt(trainer.step, trainer.options) && !(await exists(sampleOf(trainer.step))))
       await show(trainer.step);
     for await (const step of trainer.run({ signal })) {
-      await write(toMetric(step));
+      const used = step.eval && images && trainer.options.stage === 'tokenizer' ? await codesInUse(aim, images) : undefined;
+      await write({ ...toMetric(step), ...(used !== undefined && { codes_in_use: used }) });
       const rate = unit === 'tokens' ? step.tokensPerSecond : step.imagesPerSecond;
       bar.update(step.step, `loss ${step.loss.toFixed(4)} · ${Math.round(rate).toLocaleString('en')} ${unit}/s`);
       const last = step.step === steps;
@@ -58,7 +59,8 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       await save();
       savedAt = trainer.step;
       await show(step.step);
-      if (step.eval) bar.note(`step ${step.step}: ${heldOutText(step.eval)}`);
+      const codes = used === undefined ? '' : `, ${used} of ${aim.config.vocab_size} codes in use`;
+      if (step.eval) bar.note(`step ${step.step}: ${heldOutText(step.eval)}${codes}`);
     }
   } catch (error) {
     bar.stop();

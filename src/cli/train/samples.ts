@@ -30,11 +30,24 @@ export async function drawSamples(trainer: Trainer, aim: AiM, images: ImageSplit
     const { images: drawn } = await aim.generate({ classes, count: classes.length * rows });
     return imageGrid(drawn, Math.min(classes.length, 10)).toPNG();
   }
-  const data = images!.eval ?? images!.train;
-  const labels = Uint32Array.from({ length: data.length }, (_, i) => data.label(i));
-  const originals: AimImage[] = [];
-  for (const i of spread(labels, 10))
-    originals.push(new AimImage({ width: data.size, height: data.size, data: await data.image(i, { kind: 'eval' }) }));
+  const originals = await someImages(images!, 10);
   const again = await aim.decode(await aim.encode(originals));
   return imageGrid([...originals, ...again], originals.length).toPNG();
+}
+
+/** How many entries of the codebook the tokenizer uses for `count` images of all classes, held-out ones where there are some. */
+export async function codesInUse(aim: AiM, images: ImageSplits, count = 64): Promise<number> {
+  const used = new Set<number>();
+  for (const codes of await aim.encode(await someImages(images, count))) for (const code of codes) used.add(code);
+  return used.size;
+}
+
+/** At most `count` images, spread over all classes; held-out ones where there are some. */
+async function someImages({ train, eval: held }: ImageSplits, count: number): Promise<AimImage[]> {
+  const data = held ?? train;
+  const labels = Uint32Array.from({ length: data.length }, (_, i) => data.label(i));
+  const chosen: AimImage[] = [];
+  for (const i of spread(labels, count))
+    chosen.push(new AimImage({ width: data.size, height: data.size, data: await data.image(i, { kind: 'eval' }) }));
+  return chosen;
 }
