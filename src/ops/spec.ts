@@ -1,9 +1,9 @@
 /**
- * What an op is. A spec is the single source of binding order, shape checks, error text, launch sizes and tolerance;
- * every backend derives its host glue from it. An op has several entries: `forward`, `backward` and, where one launch does not
- * do (a binding limit, a reduction in stages), `backward_<part>`; `step` is forward for one position of several sequences.
- * Gradients of activations are overwritten; those of parameters and adaLN vectors are added to. A composite is an entry made
- * of others, its parts, that a backend may do in one launch.
+ * Types of op specs, and checks of calls against them. A spec is the single source of binding order, shape checks, error text, launch
+ * sizes and tolerance; every backend derives its calls of kernels from it. An op has several entries: `forward`, `backward` and, if
+ * one launch is not enough (a limit of bindings, a reduction in stages), `backward_<part>`; `step` is forward for one position of
+ * several sequences. Gradients of activations are overwritten; those of parameters and adaLN vectors are added to. A composite is an
+ * entry that is defined by other entries, its parts, and that a backend may compute by one launch.
  */
 import { ShapeError } from '../core/errors.js';
 import type { DType, HasShape, Tensor } from '../core/tensor.js';
@@ -24,8 +24,8 @@ export interface TensorSpec {
   /** May be left out of a call; the shader then sees `has_<name> == 0`, assembly a null pointer, the reference undefined. */
   optional?: boolean;
   /**
-   * What one part of a composite hands to the next: optional, and a caller who gives a tensor for it gets it filled, by the
-   * parts. A fused kernel neither binds nor makes it.
+   * An intermediate result of a composite, which one part writes and the next reads. Optional: if the caller passes a tensor for it,
+   * the parts run and fill it. A fused kernel neither binds nor computes it.
    */
   between?: boolean;
 }
@@ -43,7 +43,7 @@ export interface GpuCaps {
   subgroupMaxSize: number;
   /** Whether 16×16×16 subgroup matrices of f16 with f32 sums can be used. */
   matrices: boolean;
-  /** What matrix products may round their factors to; sums are f32 either way. */
+  /** Type to which matrix products may round their factors; sums are always f32. */
   products: 'f32' | 'f16';
 }
 
@@ -58,7 +58,7 @@ export type GpuLaunch = GpuPass | GpuPasses;
  * if it was measured for a call of these sizes (src/backend/tune.ts), else the usual one.
  */
 export interface GpuChoice<L extends GpuLaunch = GpuLaunch> {
-  /** What is chosen, e.g. `rows`; part of the key under which measurements are stored. */
+  /** Name of the number that is chosen, e.g. `rows`; part of the key under which measurements are stored. */
   choice: string;
   candidates: readonly number[];
   usual: number;
@@ -75,7 +75,7 @@ export interface GpuPasses {
 export interface GpuPass {
   /** The `// @entry NAME` section (and function) of the shader; default: the entry's own name. */
   entry?: string;
-  /** `// @section NAME`s that the entry's own section is put together with, where there are several to choose from, e.g. its tile. */
+  /** Names of `// @section`s to put before the entry's own section, if there are several to choose from, e.g. a tile. */
   sections?: string[];
   /** Library files that the kernel takes from the shader's `#optional` lines, e.g. `gemv/sums` for lib/gemv/sums.wgsl. */
   include?: string[];
@@ -106,7 +106,7 @@ export type Dims<T extends Record<string, TensorSpec>, A extends Record<string, 
 };
 export type AttrSpec = 'u32' | 'f32';
 
-/** What the parts of a composite are run by: the little of a backend that they need. */
+/** The functions of a backend that the parts of a composite need. */
 export interface Runner {
   run<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>>(
     e: Entry<T, A>,
@@ -128,11 +128,11 @@ interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<stri
    * twice the second: a conditional and an unconditional row for each image.
    */
   batch?: string;
-  /** Constraints that shapes alone cannot say; returns what is wrong (with the remedy) or undefined. */
+  /** Checks constraints beyond shapes; returns what is wrong, with the remedy, or undefined. */
   check?(d: Dims<T, A>): string | undefined;
-  /** Floating-point operations of a call, where a benchmark wants a rate or threads can share it. */
+  /** Floating-point operations of a call, for rates in benchmarks and to decide if threads share it. */
   flops?(d: Dims<T, A>): number;
-  /** Bytes a call moves, where that is less than all of its tensors. */
+  /** Bytes that a call reads and writes, if that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
   /**
    * Largest allowed |got − reference| over the reference's largest magnitude, f32, and why; f16 where matrix products round
@@ -155,9 +155,9 @@ export interface CompositeSpec<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A> {
-  /** Runs the entries that this one is made of: its meaning, and what backends without a kernel for it do. */
+  /** Runs the entries that this one is defined by; backends without a fused kernel for it do so. */
   parts(be: Runner, t: PartTensors<T>, d: Dims<T, A>): void;
-  /** The fused kernel, or undefined where it does not suit the sizes or the device: then the parts run. */
+  /** The fused kernel, or undefined if the sizes or the device do not allow it: then the parts run. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan | undefined;
 }
 type PartTensors<T extends Record<string, TensorSpec>> = {
@@ -192,7 +192,7 @@ export type Reference<E> =
  */
 export type CaseSizes = Readonly<Record<string, readonly number[]>>;
 
-/** The references of an op: one for each of its entries but the composites, which are what their parts are. */
+/** The references of an op: one for each entry, except for composites, which their parts define. */
 export type References<Op> = { [E in keyof Op as Op[E] extends { parts: unknown } ? never : E]: Reference<Op[E]> };
 
 type EntryName = 'forward' | 'step' | 'backward' | `backward_${string}`;
@@ -309,7 +309,7 @@ export function grid(n: number): [number, number] {
 
 export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
 
-/** Threads of a workgroup that walks rows of n elements, about three to a thread, and how many each has at most. */
+/** WG: threads of a workgroup that computes rows of n elements, about three elements to a thread. PER: the most elements of a thread. */
 export function rowThreads(n: number): { WG: number; PER: number } {
   let wg = 32;
   while (wg < 256 && wg * 3 < n) wg *= 2;

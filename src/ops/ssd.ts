@@ -17,10 +17,10 @@ import { ceilDiv, entry, type GpuCaps, type GpuChoice, type GpuPasses, grid } fr
 /** The largest headdim whose rows a backward workgroup can hold. */
 const MAX_HEADDIM = 1024;
 
-/** Sides of the blocks of pairs, and the longest sequence that is taken in them. */
+/** Positions along a side of a block of pairs, and the longest sequence that is computed in blocks. */
 const BLOCK = 64;
 const MAX_PAIRED = 1024;
-/** Most elements of a workspace: what WebGPU binds by default. */
+/** Most elements of a workspace: a binding has at most 2^27 bytes by WebGPU's default limits. */
 const MAX_WORKSPACE = 2 ** 25;
 /** Workgroups that fill a GPU. */
 const WORKGROUPS = 900;
@@ -53,7 +53,7 @@ function checkState({ p, n, headdim, d_state }: { p: number; n: number; headdim:
   return undefined;
 }
 
-/** Elements of xbc and the state that are read at once. */
+/** Number of elements of xbc and the state in one load: 4 or 1. */
 const widthOf = (e: number, d_state: number) => (d_state % 4 === 0 && e % 4 === 0 ? 4 : 1);
 
 function threadsAlong(vectors: number, most: number): number {
@@ -75,13 +75,13 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
-/** Launch of one position on from a state, where subgroups hold a row of it; else undefined. */
+/** Launch for one position from a state, if subgroups of 32 can hold a row of it; else undefined. */
 function planStep(
   { m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>,
   caps: GpuCaps,
 ): GpuChoice | undefined {
   if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
-  // More rows a team are more loads on the way at once; few rows in all want many teams.
+  // With more rows a team more loads are in flight at once; with few rows in all, many teams are faster.
   const wg = 256;
   return {
     choice: 'rows',
@@ -120,7 +120,7 @@ function planColumns(name: string, { m, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
-/** Sizes of the passes over pairs, or undefined where a sequence is walked. */
+/** Sizes of the passes over blocks of pairs, or undefined if the sequence is computed position by position. */
 function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l: number }) {
   const tiles = ceilDiv(l, BLOCK);
   const padded = tiles * BLOCK;
@@ -143,7 +143,7 @@ function pairs({ m, l, e, h, ngroups, headdim, d_state }: Sizes & { m: number; l
 }
 type Pairs = NonNullable<ReturnType<typeof pairs>>;
 
-/** The passes that both directions begin with. */
+/** The passes with which both forward and backward begin. */
 const decays = (
   { m, h }: Sizes & { m: number },
   { constants, threads, blocks }: Pairs,

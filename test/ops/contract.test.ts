@@ -1,4 +1,4 @@
-/** Every op × every backend against the float64 reference, over the shapes of test/ops/<op>.cases.ts. */
+/** Every entry on every backend against the float64 reference, for the cases of test/ops/<op>.cases.ts or those made from the spec. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
@@ -73,7 +73,7 @@ for (const [name, make] of Object.entries(makers)) {
         expect(wrong).toEqual([]);
       });
     }
-    it('kernels find nonsense in their workgroup memory at first', ({ skip }) => {
+    it('kernels do not depend on the first contents of workgroup memory', ({ skip }) => {
       const poison = backend && poisonedKernels.get(backend);
       if (!poison) return skip(name === 'webgpu' ? NO_ADAPTER : 'only WebGPU has workgroup memory');
       // `npm run check` and runs of single ops may have none.

@@ -11,11 +11,11 @@ export type Case = Record<string, number | string[] | undefined> & { omit?: stri
 export interface OpCases {
   entry: AnyEntry;
   cases: Case[];
-  /** Values of a tensor where a standard normal number does not do; `i` is the element's index. */
+  /** Values of a tensor if they are not standard normal numbers; `i` is the index of the element. */
   fill?: Record<string, (random: () => number, dims: Record<string, number>, i: number) => number>;
 }
 
-/** What integers that an op must overwrite hold before. */
+/** Value of integers that an op must overwrite, before it runs. */
 const POISON = 0xdeadbeef;
 
 /** mulberry32: a small seeded generator for test data. */
@@ -61,8 +61,8 @@ export function inputs(op: OpCases, c: Case, seed: number) {
 }
 
 /**
- * How the reference reaches past the ends of its tensors, on the smallest of the cases: the shape of a tensor in the spec is
- * wrong then, or an index of the reference. Empty when it does not. Composites have no reference of their own.
+ * Returns accesses of the reference past the ends of its tensors in the smallest case, as text: then the shape of a tensor in the spec
+ * is wrong, or an index of the reference. Composites have no reference of their own.
  */
 export function outOfBounds(op: OpCases): string[] {
   const { entry } = op;
@@ -112,8 +112,8 @@ export async function runCase(backend: Backend, op: OpCases, c: Case, values: Re
 }
 
 /**
- * Errors of one case against the reference, by output; empty when all is within the spec's tolerance: that of f16 where the
- * case may be computed with factors of f16.
+ * Compares one case with the reference and returns what is wrong, or []. `products` is 'f16' if the case may be computed with
+ * factors of f16; the spec's tolerance for them applies then.
  */
 export async function checkCase(
   backend: Backend,

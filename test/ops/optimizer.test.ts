@@ -1,4 +1,4 @@
-/** square_sum, clip and adamw together: a clipped step as torch takes it, and none on gradients that are not finite. */
+/** square_sum, clip and adamw together: a clipped step equals that of torch, and gradients that are not finite change nothing. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
@@ -43,7 +43,7 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
     });
     afterAll(() => be?.dispose());
 
-    it('adamw: gradients beyond max_norm are scaled down together', async ({ skip }) => {
+    it('adamw: gradients with a norm over max_norm are scaled by one factor', async ({ skip }) => {
       if (!be) return skip(NO_ADAPTER);
       const { params, m, norm, hyper } = await step(
         be,

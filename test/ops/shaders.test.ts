@@ -1,4 +1,4 @@
-/** Mistakes in a shader, and disagreement between a shader and a spec, are reported with their places in shaders/. */
+/** Mistakes in a shader, and differences between a shader and a spec, are reported with their places in shaders/. */
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseShader } from '../../scripts/wgsl.mjs';
@@ -47,7 +47,7 @@ async function backend(): Promise<WebGpuBackend | undefined> {
   return device && new WebGpuBackend(device);
 }
 
-/** Runs silu with another shader and gives the error that comes of it. */
+/** Runs silu with another shader and returns the error. */
 async function failure(be: WebGpuBackend, shader: ShaderFile): Promise<Error> {
   const entry = { ...silu.backward, shader } as typeof silu.backward;
   const x = be.from([1, 2, 3, 4], [1, 4]);
@@ -83,7 +83,7 @@ describe('a mistake in a shader', () => {
     expect(message).toContain(`shaders/lib/silu_slope.wgsl:${placeOf(text, 'q)')} unresolved value 'q'`);
   });
 
-  it('is one of use: a binding is reached by its accessors alone', async ({ skip }) => {
+  it('is to use a binding without its accessors', async ({ skip }) => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const { message } = await failure(be, changed(silu.backward.shader, 'dy_at(i) *', 'dy[i] *'));

@@ -1,4 +1,4 @@
-/** Kernels that threads share: cut in parts, every output keeps each bit. */
+/** A kernel whose work is split between threads gives the same result to the bit as on one thread. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WasmBackend } from '../../src/backend/wasm.js';
 import { wasmBackend } from '../backends.js';
@@ -8,7 +8,7 @@ import { inputs, runCase } from './harness.js';
 
 const shared = all.filter((op) => op.entry.wasmParts);
 
-/** Where two results first differ in a bit, so that -0 is not 0 and NaN is NaN; -1: nowhere. */
+/** The first index at which two results differ in a bit (-0 is not 0, NaN is NaN), or -1. */
 function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const [x, y] = [a, b].map((values) => new Uint32Array((values as Float32Array).buffer)) as [Uint32Array, Uint32Array];
   expect(x.length).toBe(y.length);
@@ -28,7 +28,7 @@ describe.each([2, 3])('%i threads', (threads) => {
     several.dispose();
   });
 
-  it('has its threads', () => {
+  it('the backend runs on that many threads', () => {
     expect(several.description).toBe(`wasm (SIMD, ${threads} threads)`);
   });
 

@@ -1,4 +1,4 @@
-/** The WASM backend checks what assembly exports against the specs, and tests notice a kernel that asks for too little scratch memory. */
+/** Errors for WASM kernels that do not fit their specs or ask for too little scratch memory. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import shader from '../../shaders/silu.wgsl';
 import type { WasmBackend } from '../../src/backend/wasm.js';
@@ -9,8 +9,8 @@ import { all } from './all_cases.js';
 import { inputs, runCase } from './harness.js';
 
 describe('scratch memory', () => {
-  // That all of it is enough, contract.test.ts shows: it runs on the same backend.
-  it('of a quarter of what its kernel asks for is noticed, with the name of the entry', async () => {
+  // contract.test.ts shows that the full sizes are enough: it runs on the same backend.
+  it('a quarter of the size that a kernel asks for is an error that names the entry', async () => {
     const be = await GuardedWasm.create();
     be.share = 0.25;
     const noticed = new Set<string>();
@@ -45,14 +45,14 @@ describe('a kernel that does not fit its spec is reported with the place', () =>
   } as const;
   const run = (e: AnyEntry) => be.run(e, { x: be.tensor([2, 3]), y: be.tensor([2, 3]) } as never);
 
-  it('a missing one', () => {
+  it('a missing kernel', () => {
     const forgotten = entry('gelu', 'forward', shader, spec);
     expect(() => run(forgotten)).toThrow(
       /^gelu\.forward has no WASM kernel; assembly\/gelu\.ts must export gelu_forward, and `npm run build`/,
     );
   });
 
-  it('one with other arguments', () => {
+  it('a kernel with other arguments', () => {
     const other = entry('silu', 'forward', shader, { ...spec, attrs: { slope: 'f32' } });
     expect(() => run(other)).toThrow(
       /^silu_forward of assembly\/silu\.ts takes 4 arguments, but by src\/ops\/silu\.ts they are 5 \(x, y, m, n, slope\)/,
