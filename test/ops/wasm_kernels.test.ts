@@ -46,9 +46,9 @@ describe('a kernel that does not fit its spec is reported with the place', () =>
   const run = (e: AnyEntry) => be.run(e, { x: be.tensor([2, 3]), y: be.tensor([2, 3]) } as never);
 
   it('a missing kernel', () => {
-    const forgotten = entry('gelu', 'forward', shader, spec);
+    const forgotten = entry('forgotten', 'forward', shader, spec);
     expect(() => run(forgotten)).toThrow(
-      /^gelu\.forward has no WASM kernel; assembly\/gelu\.ts must export gelu_forward, and `npm run build`/,
+      /^forgotten\.forward has no WASM kernel; assembly\/forgotten\.ts must export forgotten_forward, and `npm run build`/,
     );
   });
 
