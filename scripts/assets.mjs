@@ -1,7 +1,8 @@
 /**
  * Rollup/Vite plugin for files that the library embeds. `import shader from './x.wgsl'` gives a ShaderFile (scripts/wgsl.mjs),
  * `import bytes from './x.wasm'` a deflated module in base64, `./x.wasm?raw` a module in base64 that is not deflated, for code that
- * cannot inflate asynchronously, and `import text from './x.js?text'` the text of a file.
+ * cannot inflate asynchronously, `import text from './x.js?text'` the text of a file, and `import { TRAINING } from 'aim:build'` whether
+ * the bundle has what only training uses.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -10,16 +11,19 @@ import { shaderModule } from './wgsl.mjs';
 
 /**
  * @param {{ minify?: boolean, training?: boolean }} options `minify` removes comments and unnecessary whitespace from shaders, for a
- * release. `training: false` removes the sections of shaders that only training uses: those with `backward` in their names.
+ * release. `training: false` removes what only training uses: `TRAINING` is false, and sections of shaders with `backward` in their
+ * names are left out.
  */
 export function assets({ minify = false, training = true } = {}) {
   return {
     name: 'aim-assets',
     enforce: 'pre',
     resolveId(id, importer) {
+      if (id === 'aim:build') return id;
       return /\?(text|raw)$/.test(id) ? resolve(dirname(importer), id) : null;
     },
     load(id) {
+      if (id === 'aim:build') return `export const TRAINING = ${training};`;
       const [file, query] = id.split('?');
       const text = (value) => `export default ${JSON.stringify(value)};`;
       const built = file.endsWith('.wasm') || query === 'raw' || query === 'text';

@@ -21,3 +21,9 @@ declare module '*?text' {
   const text: string;
   export default text;
 }
+
+/** What this bundle has, resolved at build time by scripts/assets.mjs. */
+declare module 'aim:build' {
+  /** False in the bundles that only draw: backward passes are left out of them. */
+  export const TRAINING: boolean;
+}

@@ -1,4 +1,5 @@
 /** The Mamba-1 mixer (arXiv 2312.00752): in_proj → causal convolution → selective scan with gate → out_proj. */
+
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { selectiveScan } from '../ops/selective_scan.js';
@@ -10,6 +11,7 @@ import { addTo, copyFirstColumns, linearForward, putFirstColumns } from './layer
 import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, param, type Tensors } from './params.js';
 import { selectiveScanBackward } from './scan_backward.js';
+import { drawsOnly, TRAINING } from './training_only.js';
 
 /** The fields of `ssm_cfg` that Mamba-1 uses, and sizes that follow from them. */
 export interface Mamba1Config extends MixerConfig {
@@ -129,6 +131,6 @@ export const mamba1: Mixer<Mamba1Config, Mamba1Params, 'conv' | 'ssm'> = {
   state: (c, m) => ({ conv: [m, c.d_inner, c.d_conv - 1], ssm: [m, c.d_inner, c.d_state] }),
   activations: (c) => ({ spec: ACTS, dims: dims(c) }),
   forward,
-  backward,
+  backward: TRAINING ? backward : drawsOnly,
   summary: (c) => `d_state ${c.d_state}`,
 };

@@ -1,4 +1,5 @@
 /** The Mamba-2 mixer (arXiv 2405.21060): in_proj → causal convolution → SSD → gated RMSNorm → out_proj. */
+
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { gatedNormLinear } from '../ops/gated_norm_linear.js';
@@ -13,6 +14,7 @@ import { addSumTo, NORM_EPS } from './layers.js';
 import type { LayerInput, Mixer, MixerConfig, Past } from './mixer.js';
 import { init, linearParams, normParams, param, type Tensors } from './params.js';
 import { ssdBackward } from './scan_backward.js';
+import { drawsOnly, TRAINING } from './training_only.js';
 
 /** The fields of `ssm_cfg` that Mamba-2 uses, and sizes that follow from them. */
 export interface Mamba2Config extends MixerConfig {
@@ -133,6 +135,6 @@ export const mamba2: Mixer<Mamba2Config, Mamba2Params, 'conv' | 'ssm'> = {
   state: (c, m) => ({ conv: [m, convChannels(c), c.d_conv - 1], ssm: [m, c.nheads, c.headdim, c.d_state] }),
   activations: (c) => ({ spec: ACTS, dims: dims(c) }),
   forward,
-  backward,
+  backward: TRAINING ? backward : drawsOnly,
   summary: (c) => `d_state ${c.d_state}`,
 };

@@ -1,4 +1,5 @@
 /** AiM stage 1: the VQ tokenizer of LlamaGen (arXiv 2406.06525). Activations are NHWC. */
+
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { codebookLookup } from '../ops/codebook_lookup.js';
@@ -11,6 +12,7 @@ import type { Fields } from './fields.js';
 import { flat, linearForward, rows } from './layers.js';
 import { convParams, init, numbered, param, type Tensors } from './params.js';
 import type { Tokenizer, TokenizerConfig } from './tokenizer.js';
+import { drawsOnly, TRAINING } from './training_only.js';
 import {
   type Affine,
   affine,
@@ -354,6 +356,6 @@ export const vqTokenizer: Tokenizer<VqConfig, VqParams> = {
   codebook: (p) => p.quantize.embedding.weight,
   decode: (be, p, _c, codes, grid, a = new Acts(be)) => decodeForward(be, p, codes, grid, a),
   losses: ['mse', 'codebook', 'commitment'],
-  lossForward: (be, p, _c, image, a) => lossForward(be, p, image, a),
-  lossBackward: (be, p, g, _c, a, lossScale) => lossBackward(be, p, g, a, lossScale),
+  lossForward: TRAINING ? (be, p, _c, image, a) => lossForward(be, p, image, a) : drawsOnly,
+  lossBackward: TRAINING ? (be, p, g, _c, a, lossScale) => lossBackward(be, p, g, a, lossScale) : drawsOnly,
 };
