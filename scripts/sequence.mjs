@@ -10,7 +10,7 @@ const LONG = [
   'test/model/fallbacks.test.ts',
   'test/model/verify.test.ts',
   'test/ops/contract.test.ts',
-  'test/ops/fallbacks.test.ts',
+  'test/ops/device_limits.test.ts',
   'test/platform/runtimes.test.ts',
   'test/platform/studio.test.ts',
   'test/platform/memory.test.ts',
