@@ -2,7 +2,8 @@
 import type { AiM, GenerateOptions } from '../aim.js';
 import { OptionError } from '../core/errors.js';
 import type { OptionSpec } from '../core/options.js';
-import { formatOfName, IMAGE_FORMATS, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
+import { formatOfName, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
+import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
 import { SAMPLING } from '../model/sampler.js';
 import { ensureWritable, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
@@ -211,7 +212,7 @@ function npzSink(out: string, count: number, size: number): Sink {
 }
 
 function folderSink(out: string, { count, seed }: Plan, scale: number, classes: readonly string[] | undefined): Sink {
-  const format = IMAGE_FORMATS.find((f) => f.encode)!;
+  const format = png;
   const digits = String(count - 1).length;
   return {
     async take(image, label, i) {

@@ -5,8 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { AimError } from '../core/errors.js';
 import { type Command, helpOf, parse } from './command.js';
-import { COMMANDS } from './commands.js';
+import * as commands from './commands.js';
 import { ignoreClosedPipes, print, say } from './terminal.js';
+
+const COMMANDS: readonly Command[] = Object.values(commands);
 
 /** Each gives work the chance to save; 128 + the signal's number is the exit status. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;

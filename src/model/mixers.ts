@@ -1,13 +1,9 @@
-/** The table of mixers, by the name in `ssm_cfg.layer`. Only this file knows which mixers exist. */
+/** The table of mixers, by the name in `ssm_cfg.layer`. A new one is a file and a line in mixer_list.ts. */
 import type { Fields } from './fields.js';
-import { mamba1 } from './mamba1.js';
-import { mamba2 } from './mamba2.js';
 import type { Mixer, MixerConfig } from './mixer.js';
+import * as list from './mixer_list.js';
 
-export const MIXERS = {
-  Mamba1: mamba1,
-  Mamba2: mamba2,
-};
+export const MIXERS = { ...list };
 
 export type MixerName = keyof typeof MIXERS;
 /** The configuration of any mixer. */

@@ -1,11 +1,10 @@
-/** The table of tokenizers, by the name in `vq_config.type`. Only this file knows which tokenizers exist. */
+/** The table of tokenizers, by the name in `vq_config.type`. A new one is a file and a line in
+ * tokenizer_list.ts. */
 import type { Fields } from './fields.js';
 import type { Tokenizer, TokenizerConfig } from './tokenizer.js';
-import { vqTokenizer } from './vq_tokenizer.js';
+import * as list from './tokenizer_list.js';
 
-export const TOKENIZERS = {
-  vq: vqTokenizer,
-};
+export const TOKENIZERS = { ...list };
 
 type TokenizerName = keyof typeof TOKENIZERS;
 /** The configuration of any tokenizer. */

@@ -1,16 +1,12 @@
-/** The table of image formats. To add one, write a file here and add it to IMAGE_FORMATS. */
+/** The table of image formats. A new one is a file here and a line in list.ts. */
 import { IoError } from '../../core/errors.js';
-import { bmp } from './bmp.js';
 import type { DecodeOptions, ImageFormat, RgbImage } from './format.js';
-import { gif } from './gif.js';
-import { jpeg } from './jpeg.js';
-import { png } from './png.js';
-import { webp } from './webp.js';
+import * as list from './list.js';
 
 export type { DecodeOptions, ImageFormat, Rgb, RgbImage } from './format.js';
 
-/** All formats, in the order in which texts list them. */
-export const IMAGE_FORMATS: readonly ImageFormat[] = [png, jpeg, bmp, gif, webp];
+/** All formats, in the order of their names. */
+export const IMAGE_FORMATS: readonly ImageFormat[] = Object.values(list);
 
 const listed = (names: readonly string[]) => names.join(', ').replace(/, ([^,]*)$/, ' or $1');
 
