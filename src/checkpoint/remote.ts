@@ -47,7 +47,7 @@ export async function remoteText(file: RemoteFile, options: SourceOptions, optio
   if (usable && commit && usable.commit === commit) return asCached();
   let found: TextFile | undefined;
   try {
-    // With a cached copy at hand nobody has to wait for a server.
+    // With a cached copy, give up after two attempts.
     found = await fetchText(from, { signal: options.signal, headers, optional, attempts: usable && 2 });
   } catch (error) {
     if (!usable || !(error instanceof HttpError && error.passing)) throw error;
@@ -59,7 +59,7 @@ export async function remoteText(file: RemoteFile, options: SourceOptions, optio
   return found;
 }
 
-/** A failing cache is reported once, for the weights. */
+/** Ignores failures of the cache; loading the weights reports them once. */
 function ignoreStoreError(error: unknown): undefined {
   if (!(error instanceof StoreError)) throw error;
 }
@@ -109,7 +109,7 @@ export async function remoteSource(
     const expected = file.sha256 ?? (entry ? entry.record?.sha256 : await serverHash(http, file));
     const source = new ChunkedSource(http, { ...options, onProgress, expected, strict: file.sha256 !== undefined, entry });
     if (!entry?.record?.complete || entry.isChecked || expected || (await isReadable(source, options))) return source;
-    // The cached copy is of an older version, without checksums, and no safetensors file.
+    // The cached copy comes from an older version that stored no checksums, and it is not a safetensors file.
     await source.close();
     await entry.drop();
     return remoteSource(file, options, optional);

@@ -50,7 +50,7 @@ export function flag(spec: OptionSpec, { value, help, short }: Partial<Pick<Flag
   return { type: 'string', value: value ?? shown, help: help ?? `${spec.about}${standard}`, spec, ...(short && { short }) };
 }
 
-/** Undefined when help is asked for. Throws OptionError for unknown flags, missing and wrong values. */
+/** Parses arguments. Returns undefined if --help is given. Throws OptionError for unknown flags, missing and wrong values. */
 export function parse(
   { name, maxArgs = 1, flags: own }: Pick<Command, 'name' | 'maxArgs' | 'flags'>,
   argv: string[],
@@ -109,7 +109,7 @@ export function helpOf({ name, usage, about, flags }: Command): string {
   const rows = Object.entries<Flag>({ ...flags, help: HELP }).map(
     ([key, f]) => [`${f.short ? `-${f.short}, ` : '    '}--${key}${f.value ? ` ${f.value}` : ''}`, f.help] as const,
   );
-  // A flag with a long value has its help on the next line, so that the others are not far from theirs.
+  // Flags too long for the column have their help on the next line.
   const width = Math.max(...rows.map(([left]) => (left.length <= 40 ? left.length : 0)));
   const text = rows.map(([left, help]) =>
     left.length <= 40 ? `  ${left.padEnd(width)}  ${help}` : `  ${left}\n  ${' '.repeat(width)}  ${help}`,

@@ -52,7 +52,7 @@ const FLAGS: Flags = {
 };
 
 /** Extensions that mean a file of a kind that is not written. A folder may have any other name. */
-const OTHER_FILES = /\.(webp|gif|bmp|tiff?|avif|heic|jxl|svg|ico|ppm|pdf|zip|tar|gz|npy|json|txt|pt|pth|safetensors)$/i;
+const OTHER_FILES = /\.(tiff?|avif|heic|jxl|svg|ico|ppm|pdf|zip|tar|gz|npy|json|txt|pt|pth|safetensors)$/i;
 
 export const generate: Command = {
   name: 'generate',

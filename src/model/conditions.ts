@@ -1,5 +1,4 @@
-/** The table of conditions, by the name in `condition` of config.json. A new one is a file and a line in
- * condition_list.ts. */
+/** The table of conditions, by the name in `condition` of config.json. A new one is a file and a line in condition_list.ts. */
 import type { Condition, ConditionConfig } from './condition.js';
 import * as list from './condition_list.js';
 import type { Fields } from './fields.js';

@@ -19,7 +19,6 @@ export class Fields {
     return new Fields(json, file, '');
   }
   /** The value as it is in the file. */
-  /** The value as it stands in the file. */
   get(field: string): unknown {
     return this.values[field];
   }
@@ -32,14 +31,12 @@ export class Fields {
     return value;
   }
   /** One of the names in `choices`, or `fallback` if the field is missing or null. */
-  /** One of the names in `choices`; `fallback` where the field is missing or null. */
   choice<N extends string>(field: string, choices: readonly N[], fallback: N): N {
     const value = this.values[field] ?? fallback;
     if (!choices.includes(value as N)) return this.fail(field, choices.map((name) => JSON.stringify(name)).join(' or '));
     return value as N;
   }
   /** A nested object, or an empty one if the field is missing or null. */
-  /** An object within this one; an empty one where the field is missing or null. */
   object(field: string): Fields {
     const value = this.values[field] ?? {};
     if (!isObject(value)) return this.fail(field, 'an object');

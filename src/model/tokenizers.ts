@@ -1,5 +1,4 @@
-/** The table of tokenizers, by the name in `vq_config.type`. A new one is a file and a line in
- * tokenizer_list.ts. */
+/** The table of tokenizers, by the name in `vq_config.type`. A new one is a file and a line in tokenizer_list.ts. */
 import type { Fields } from './fields.js';
 import type { Tokenizer, TokenizerConfig } from './tokenizer.js';
 import * as list from './tokenizer_list.js';

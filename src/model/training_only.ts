@@ -1,5 +1,5 @@
 /**
- * What stands for the backward passes of the tables (mixers, tokenizers, conditions) in the bundles that only draw, so that those do
+ * What stands for the backward passes of the tables (mixers, tokenizers) in the bundles that only draw, so that those do
  * not contain them: `backward: TRAINING ? backward : drawsOnly`.
  */
 export { TRAINING } from 'aim:build';

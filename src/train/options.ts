@@ -62,10 +62,10 @@ export const TRAINER = {
   schedule: {
     type: 'choice',
     choices: ['constant', 'linear', 'cosine'],
-    about: 'of the learning rate; by default linear (to zero) for the model, constant for the tokenizer',
+    about: 'schedule of the learning rate; by default linear (to zero) for the model, constant for the tokenizer',
   },
   warmup: { type: 'integer', min: 0, default: 0, about: 'steps of warm-up' },
-  seed: { type: 'integer', min: 0, default: 0, about: 'of the order of the data, dropped labels and crops' },
+  seed: { type: 'integer', min: 0, default: 0, about: 'seed of the order of the data, dropped labels and crops' },
   labelDropout: { type: 'number', min: 0, max: 1, default: 0.1, about: 'share of labels made unconditional (stage 2)' },
   evalEvery: { type: 'integer', min: 0, about: 'evaluate after every so many steps; 0 never, by default every epoch' },
   evalItems: { type: 'integer', min: 0, about: 'held-out images to evaluate on; by default all' },

@@ -5,11 +5,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 import { build } from 'esbuild';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, chromium, firefox, type Page, webkit } from 'playwright-core';
 import { WITHOUT_CLEARING } from '../driver.js';
 
 const CHROMIUM = '/usr/bin/chromium';
-export const NO_CHROMIUM = existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
+/** A browser that Playwright installed (chromium, firefox or webkit), as the CI workflow asks for; by default Debian's Chromium. */
+const INSTALLED = { chromium, firefox, webkit }[process.env.AIM_BROWSER ?? ''];
+export const NO_CHROMIUM = INSTALLED || existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
 
 /** How long a page may take, ms: a little less than the test, so that the error says what did not come. */
 export const PATIENCE = 540_000;
@@ -88,10 +90,11 @@ export async function moduleText(file: string): Promise<Answer> {
   return { body: outputFiles[0]!.contents, type: 'text/javascript' };
 }
 
-/** Chromium with WebGPU on the software adapter. */
+/** Chromium with WebGPU on the software adapter, or the browser that AIM_BROWSER names as Playwright installed it. */
 export function openChromium(...more: string[]): Promise<Browser> {
+  if (INSTALLED && INSTALLED !== chromium) return INSTALLED.launch({ timeout: PATIENCE });
   return chromium.launch({
-    executablePath: CHROMIUM,
+    ...(!INSTALLED && { executablePath: CHROMIUM }),
     timeout: PATIENCE,
     args: [
       '--headless=new',

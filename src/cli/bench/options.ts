@@ -68,7 +68,7 @@ export function readOptions({ flags, args }: Parsed) {
 
 export type Plan = ReturnType<typeof plan>;
 
-/** Fills in what is not said. Throws OptionError for what the device does not have: its rows would not be what they say. */
+/** Fills in defaults. Throws OptionError for something the device lacks, because its rows would be mislabelled. */
 export function plan(asked: Asked, be: Backend) {
   const gpu = be.name === 'webgpu';
   const matrices = be instanceof WebGpuBackend && be.caps.matrices;

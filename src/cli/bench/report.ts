@@ -34,7 +34,7 @@ export class Report {
     Object.assign(this.about, about);
   }
 
-  /** Adds a row, and the time by op that was taken along. */
+  /** Adds a row, and the time by op measured with it. */
   async add(table: string, row: Row, profile?: { of: string; ops: Profile }): Promise<void> {
     this.tables[table] ??= [];
     this.tables[table].push(row);
@@ -48,7 +48,7 @@ export class Report {
     if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${escaped(text).slice(0, (process.stderr.columns || 80) - 1)}`);
   }
 
-  /** Prints what there is. @param complete whether nothing went wrong and nobody stopped it. */
+  /** Prints all rows measured so far. @param complete False after a failure or Ctrl-C. */
   async close(complete: boolean): Promise<void> {
     this.note('');
     if (!complete && Object.keys(this.tables).length === 0) return;
@@ -78,7 +78,7 @@ function commit(): string {
   if (process.env.AIM_COMMIT) return process.env.AIM_COMMIT;
   const manifest = fileURLToPath(new URL('../package.json', import.meta.url));
   const git = (...args: string[]) => spawnSync('git', args, { cwd: import.meta.dirname, encoding: 'utf8' });
-  // Installed as a package this lies in a working copy too, but is no part of it.
+  // An installed package may lie inside another project's checkout, whose commit says nothing about this code.
   const ours = git('ls-files', '--error-unmatch', manifest).status === 0;
   const described = ours ? git('describe', '--always', '--exclude=*', '--dirty=+changes') : undefined;
   return described?.status === 0 ? described.stdout.trim() : `version ${JSON.parse(readFileSync(manifest, 'utf8')).version}`;

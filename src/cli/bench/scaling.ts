@@ -16,7 +16,7 @@ interface Point {
   batch: number;
 }
 
-/** The axes about `base`, along the others of which `batch` images are taken at once. */
+/** The axes through `base`. On every axis except `batch`, `batch` images are computed at once. */
 function axes(base: AimConfigJson, batch: number): Record<string, Map<number, Point>> {
   const along = (sizes: number[], at: (size: number) => Point) => new Map(sizes.map((size) => [size, at(size)]));
   const times = (n: number, factors: number[]) => factors.map((f) => Math.max(1, Math.round(n * f)));
@@ -28,7 +28,7 @@ function axes(base: AimConfigJson, batch: number): Record<string, Map<number, Po
   };
 }
 
-/** The work that is timed, and its batch size along all axes but that of batches. */
+/** The work that is timed, and its batch size on every axis except `batch`. */
 interface Work {
   of: string;
   batch: number;
@@ -82,7 +82,7 @@ interface Cost {
   fastest: number;
 }
 
-/** Fitted exponents. Other work on the machine disturbs the fastest runs least. */
+/** Fitted exponents. The fastest runs are fitted too, because other work on the machine disturbs them least. */
 function growth(costs: Cost[]): Row {
   const exponentOf = (of: 'ms' | 'fastest') => round(exponent(costs.map((c) => [c.size, c[of]])));
   return {

@@ -23,7 +23,7 @@ export const SAMPLING = {
 export interface Context {
   runs: number;
   signal: AbortSignal;
-  /** Bytes a second of a copy, and FLOP/s of a square product by precision: what a share is a share of. */
+  /** The device's limits as measured: bytes per second of a copy, FLOP/s of a square product. Shares in tables are fractions of these. */
   copy: number;
   ceilings: Partial<Record<Precision, number>>;
   /** True if the time by op is asked for too. */
