@@ -10,7 +10,7 @@ export function add_rms_norm_forward(
     const gi = gate + (<usize>i * <usize>g + 2) * row;
     const shift = modulation + <usize>i * <usize>c * row;
     for (let j = 0; j < l; j++) {
-      // Without a place for the sum, y holds it until it is overwritten.
+      // If the caller passes no buffer for the sum, y holds the sum until it is overwritten.
       const s = sum ? sum : y;
       const squares = gate
         ? res ? add(x, res, gi, s, row, true, true) : add(x, res, gi, s, row, false, true)
@@ -26,7 +26,8 @@ export function add_rms_norm_forward(
   }
 }
 
-// s = res + gate·x; returns Σ s². The flags are constants at each call, so each call is its own loop.
+// Computes s = res + gate·x and returns Σ s². The flags are constants at each call, so the compiler makes a separate loop for
+// each call.
 // @ts-ignore: decorator
 @inline function add(x: usize, res: usize, gate: usize, s: usize, row: usize, hasRes: bool, hasGate: bool): f32 {
   let a0 = f32x4.splat(0), a1 = a0;
@@ -85,7 +86,7 @@ export function add_rms_norm_backward(
     const scale = modulation + (<usize>i * <usize>c + 1) * row;
     for (let j = 0; j < l; j++) {
       const to = rows + <usize>(i * w + j / span) * row * 2;
-      // dres holds dn until it is finished.
+      // dres holds dn until its final value is written.
       let squares = f32x4.splat(0), inner = squares;
       let q: usize = 0;
       for (; q + 16 <= row; q += 16) {

@@ -1,13 +1,13 @@
-// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: two products, with k and v packed once a sequence and blocks of queries between.
-// Parts are rows of the output.
+// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j], computed as two matrix products. k and v are packed once for each sequence, and
+// queries are taken in blocks. Threads divide the rows of the output.
 import { dot, exp1, exp4, hsum } from './lib/math';
 import { begin } from './lib/split';
 import { gemmPacked, packAll, packAllTurned, packedBytes } from './linear';
 
-/** Rows of a block (queries, or keys in backward_key). */
+/** Rows in a block. These are queries, or keys in backward_key. */
 const ROWS: i32 = 32;
 
-/** Packed k and v, and a block's scores. */
+/** Bytes for packed k and v, and for the scores of one block. */
 export function attention_forward_scratch(_b: i32, s: i32, c: i32): usize {
   return packedBytes(c, s) + packedBytes(s, c) + blockBytes(s);
 }
@@ -41,7 +41,7 @@ export function attention_forward(q: usize, k: usize, v: usize, y: usize, b: i32
   }
 }
 
-/** Packed k and v, k packed once more for dq, and a block's scores and dp. */
+/** Bytes for packed k and v, a second packing of k for dq, and the scores and dp of one block. */
 export function attention_backward_query_scratch(_b: i32, s: i32, c: i32): usize {
   return 2 * packedBytes(c, s) + packedBytes(s, c) + 2 * blockBytes(s);
 }
@@ -96,7 +96,7 @@ export function attention_backward_query(
   }
 }
 
-/** Packed q and dy, both ways, and a block's scores and dp. */
+/** Bytes for q and dy, each packed in both layouts, and the scores and dp of one block. */
 export function attention_backward_key_scratch(_b: i32, s: i32, c: i32): usize {
   return 2 * packedBytes(c, s) + 2 * packedBytes(s, c) + 2 * blockBytes(s);
 }
@@ -152,7 +152,7 @@ export function attention_backward_key(
   }
 }
 
-/** softmax(x·scale), in place; returns log Σ exp(x·scale). */
+/** Computes softmax(x·scale) in place and returns log Σ exp(x·scale). */
 function softmax(x: usize, n: i32, scale: f32): f32 {
   const end = x + (<usize>n << 2);
   let most = load<f32>(x);

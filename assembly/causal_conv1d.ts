@@ -1,10 +1,10 @@
-// y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(k-1)+j]), inputs before position 0 from the state or zero.
-// Four taps (d_conv of every released model) run on four channels at a time; other widths, and the last channels, one by one.
-// Parts are channels.
+// y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(k-1)+j]). Inputs before position 0 come from the state, or are zero without one.
+// All released models have d_conv = 4, so kernels with four taps process four channels at a time. Other widths, and the last
+// channels, are processed one by one. Threads divide the channels.
 import { sigmoid4, silu1, silu4, siluSlope4 } from './lib/math';
 import { begin } from './lib/split';
 
-/** Positions walked before the next channels are taken: few enough that their rows stay in the first-level cache. */
+/** Positions processed before the next channels are taken. They are few enough that their rows stay in the first-level cache. */
 const SPAN = 32;
 
 export function causal_conv1d_forward(
@@ -25,7 +25,7 @@ export function causal_conv1d_forward(
     if (state) {
       for (let ch = first; ch < last; ch++) {
         const past = state + (<usize>(ch * q) << 2);
-        // In rising order the shifted inputs are read before they are overwritten.
+        // The loop runs in rising order, so that each input is read before it is overwritten.
         for (let j = 0; j < q; j++) store<f32>(past + (<usize>j << 2), input(x, past, xRow, <usize>ch << 2, l + j - q, q));
       }
       state += <usize>(c * q) << 2;
@@ -35,14 +35,14 @@ export function causal_conv1d_forward(
   }
 }
 
-// Input t of the channel at byte `at` of x; t < 0 is in the channel's state.
+// Returns input t of the channel at byte `at` of x. If t < 0, the input is in the channel's state.
 // @ts-ignore: decorator
 @inline function input(x: usize, state: usize, xRow: usize, at: usize, t: i32, q: i32): f32 {
   if (t >= 0) return load<f32>(x + <usize>t * xRow + at);
   return state ? load<f32>(state + (<usize>(q + t) << 2)) : 0;
 }
 
-// Input t of four channels; their states follow one another, three values each.
+// Returns input t of four channels. Their states are adjacent and have three values each.
 // @ts-ignore: decorator
 @inline function input4(x: usize, state: usize, xRow: usize, at: usize, t: i32): v128 {
   if (t >= 0) return v128.load(x + <usize>t * xRow + at);
@@ -54,7 +54,7 @@ export function causal_conv1d_forward(
   return v128.load_lane<f32>(from, v, 3, 36);
 }
 
-// The steps of a 4×4 transposition.
+// These functions are the steps of a 4×4 transposition.
 // @ts-ignore: decorator
 @inline function zipLow(a: v128, b: v128): v128 { return v128.shuffle<i32>(a, b, 0, 4, 1, 5); }
 // @ts-ignore: decorator
@@ -70,7 +70,7 @@ function four(
 ): void {
   const at = (<usize>ch) << 2;
   const w = weight + (at << 2);
-  // [channel, tap] → a vector of channels per tap.
+  // Transposes weights [channel, tap] into one vector of channels for each tap.
   const r0 = v128.load(w), r1 = v128.load(w, 16), r2 = v128.load(w, 32), r3 = v128.load(w, 48);
   const lo01 = zipLow(r0, r1), hi01 = zipHigh(r0, r1);
   const lo23 = zipLow(r2, r3), hi23 = zipHigh(r2, r3);
@@ -134,14 +134,14 @@ export function causal_conv1d_backward(
   }
 }
 
-// Positions t0 to t1 of four channels, and three more for the du that reach back.
+// Processes positions t0 to t1 of four channels, and the three positions after t1, whose du contribute to dx before t1.
 function back4(
   x: usize, weight: usize, bias: usize, dy: usize, dx: usize, dweight: usize, dbias: usize,
   xRow: usize, yRow: usize, ch: i32, t0: i32, t1: i32, l: i32,
 ): void {
   const at = (<usize>ch) << 2;
   const w = weight + (at << 2);
-  // [channel, tap] → a vector of channels per tap.
+  // Transposes weights [channel, tap] into one vector of channels for each tap.
   const r0 = v128.load(w), r1 = v128.load(w, 16), r2 = v128.load(w, 32), r3 = v128.load(w, 48);
   const lo01 = zipLow(r0, r1), hi01 = zipHigh(r0, r1);
   const lo23 = zipLow(r2, r3), hi23 = zipHigh(r2, r3);

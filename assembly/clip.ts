@@ -1,5 +1,5 @@
 // @train
-// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 where norm is not finite.
+// norm = scale·√Σ sums;  hyper[6] = scale·min(1, max_norm / (norm + 1e-6));  hyper[7] = 1 if norm is not finite.
 import { GRAD_SCALE, SKIP } from '../src/ops/shared';
 import { hsum } from './lib/math';
 
@@ -19,7 +19,8 @@ export function clip_forward(
   const good = isFinite<f32>(all);
   if (!good) store<f32>(hyper, 1, SKIP << 2);
   if (!loss_scale || load<f32>(loss_scale) < 1) return;
-  // Not finite: this step alone is skipped and the scale halved; growth good steps in a row double it.
+  // If the norm is not finite, only this step is skipped and the loss scale is halved. After `growth` good steps in a row it is
+  // doubled.
   let steps: f32 = 0;
   if (good) {
     store<f32>(hyper, 0, SKIP << 2);

@@ -1,14 +1,14 @@
-// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a product: the
-// windows of a block of output pixels are laid out as rows (ky, kx, c) that stay in the cache, and multiplied with w,
-// which is packed once for all blocks.
+// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a matrix product.
+// The windows of a block of output pixels are copied into rows of (ky, kx, c), which stay in the cache, and are multiplied with
+// w. w is packed once for all blocks.
 import { begin } from './lib/split';
 import { gemmColumns, gemmPacked, gradientBegin, packAll, packAllTurned, packedBytes, weightGradient, weightGradientBytes } from './linear';
 
-/** Bytes of rows in a block, and the least number of rows. */
+/** Bytes of the rows in a block, and the smallest number of rows. */
 const COLUMNS: i32 = 65536;
 const MIN_ROWS: i32 = 8;
 
-/** Rows of k numbers in a block, and their bytes. */
+/** Returns the number of rows of k numbers in a block. `blockBytes` gives their size in bytes. */
 function blockRows(k: i32): i32 {
   return max(MIN_ROWS, COLUMNS / (k << 2));
 }
@@ -32,7 +32,7 @@ export function conv2d_forward(
   const k = kh * kw * ci, m = b * ho * wo, rowY = <usize>co << 2;
   const columns = scratch + packedBytes(k, co);
   const block = blockRows(k);
-  // Parts are pixels where those are more, else channels.
+  // Threads divide the pixels if there are more pixels than channels, else the channels.
   const byPixels = m > co;
   const first = byPixels ? begin(m, 4, part, parts) : 0, last = byPixels ? begin(m, 4, part + 1, parts) : m;
   const o0 = byPixels ? 0 : begin(co, 16, part, parts), o1 = byPixels ? co : begin(co, 16, part + 1, parts);
@@ -56,8 +56,8 @@ export function conv2d_backward_input_scratch(
   return packedBytes(co, k) + blockBytes(k);
 }
 
-// forward: columns[i,k] = window(x, i), y = columns·wᵀ  ⇒  dcolumns = dy·w, dx gets every element of it back
-// Parts are rows of dx; output rows whose windows reach into two parts are multiplied in both.
+// forward: columns[i,k] = window(x, i), y = columns·wᵀ  ⇒  dcolumns = dy·w, and dx sums the elements of dcolumns that were
+// copied from it. Threads divide the rows of dx. Output rows whose windows reach into two parts are multiplied in both.
 export function conv2d_backward_input(
   w: usize, dy: usize, dx: usize,
   co: i32, kh: i32, kw: i32, ci: i32, b: i32, ho: i32, wo: i32, hi: i32, wi: i32,
@@ -72,7 +72,7 @@ export function conv2d_backward_input(
   memory.fill(dx + <usize>first * rowX, 0, <usize>(last - first) * rowX);
   for (let n = first / hi; n * hi < last; n++) {
     const top = max(first - n * hi, 0), bottom = min(last - n * hi, hi);
-    // Output rows oy with a tap ky for which top·up ≤ oy·stride + ky - pad < bottom·up.
+    // These are the output rows oy that have a tap ky with top·up ≤ oy·stride + ky - pad < bottom·up.
     const oy0 = min((max(top * up + pad - kh + 1, 0) + stride - 1) / stride, ho), oy1 = min((bottom * up + pad - 1) / stride + 1, ho);
     const end = (n * ho + oy1) * wo;
     for (let i = (n * ho + oy0) * wo; i < end; i += block) {
@@ -119,7 +119,7 @@ export function conv2d_backward_weight(
   }
 }
 
-/** The window of output pixel (n, oy, ox): kh·kw·ci numbers. */
+/** Copies the window of output pixel (n, oy, ox), which has kh·kw·ci numbers. */
 function window(
   x: usize, out: usize, n: i32, oy: i32, ox: i32,
   hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
@@ -143,7 +143,7 @@ function window(
   }
 }
 
-/** Adds what `window` would have read, given here, to where it would have read it, in rows `top` to `bottom` of the image. */
+/** The adjoint of `window`: adds a window's values to the pixels that `window` reads, in rows `top` to `bottom` of the image. */
 function giveBack(
   dx: usize, from: usize, n: i32, oy: i32, ox: i32, top: i32, bottom: i32,
   hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,

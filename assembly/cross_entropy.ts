@@ -8,7 +8,7 @@ export function cross_entropy_forward(logits: usize, targets: usize, loss: usize
   const first = begin(r, 1, part, parts), last = begin(r, 1, part + 1, parts);
   logits += <usize>first * row;
   for (let i = first; i < last; i++, logits += row) {
-    // pmax is one instruction where max is several; a NaN that it drops still reaches the sum below.
+    // pmax is a single instruction and max is several. pmax may drop a NaN, but the NaN still reaches the sum below.
     let m0 = f32x4.splat(-f32.MAX_VALUE), m1 = m0;
     let q: usize = 0;
     for (; q + 32 <= row; q += 32) {
@@ -58,7 +58,7 @@ export function cross_entropy_backward(
   }
 }
 
-// The byte of a row where its target is.
+// Returns the byte offset of a row's target within the row.
 // @ts-ignore: decorator
 @inline function targetAt(target: usize, v: i32): usize {
   return <usize>min<u32>(load<u32>(target), <u32>v - 1) << 2;

@@ -1,4 +1,4 @@
-// y[m] = table[ids[m]]; an id past the table reads its last row.
+// y[m] = table[ids[m]]. An id past the end of the table reads the last row.
 import { addTo } from './lib/math';
 
 export function embedding_forward(table: usize, ids: usize, y: usize, v: i32, d: i32, m: i32): void {

@@ -1,13 +1,14 @@
-// y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
-// Sums run by channel, four channels a vector, over blocks of pixels in f32 and from block to block in f64.
-// Parts are groups of images; inside, `from` and `to` are the bytes of a part's channels in a row.
+// y = (x - mean)/√(var + eps)·weight + bias over each group of channels. If swish is set, SiLU is applied to the result.
+// Sums are made for each channel, with four channels in a vector. They are f32 within a block of pixels and f64 across blocks.
+// Threads divide the groups of all images. Inside the functions, `from` and `to` are the byte range of a part's channels in a
+// row.
 import { silu1, silu4, siluGradient1, siluGradient4 } from './lib/math';
 import { begin } from './lib/split';
 
-/** Pixels of a block. */
+/** Pixels in a block. */
 const BLOCK: i32 = 32;
 
-/** By channel two f32, and a sum in f64. */
+/** Bytes for two f32 values and one f64 sum for each channel. */
 export function group_norm_forward_scratch(_b: i32, _s: i32, c: i32, _groups: i32, _eps: f32, _swish: i32): usize {
   return 16 * <usize>c;
 }
@@ -42,7 +43,7 @@ export function group_norm_forward(
   }
 }
 
-/** By channel six f32, and two sums in f64. */
+/** Bytes for six f32 values and two f64 sums for each channel. */
 export function group_norm_backward_scratch(_b: i32, _s: i32, c: i32, _groups: i32, _eps: f32, _swish: i32): usize {
   return 40 * <usize>c;
 }
@@ -55,7 +56,8 @@ export function group_norm_backward(
   b: i32, s: i32, c: i32, groups: i32, eps: f32, swish: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const row = <usize>c << 2, size = <usize>s * row, width = <usize>(c / groups) << 2;
-  // By channel, in f64: Σ dv·unit and Σ dv. In f32: mean and rstd of the group, mean(dunit·unit) and mean(dunit).
+  // Scratch holds, for each channel, Σ dv·unit and Σ dv in f64, then in f32 the group's mean and rstd, mean(dunit·unit) and
+  // mean(dunit).
   const sumW = scratch, sumB = sumW + 2 * row;
   const mean = sumB + 2 * row, rstd = mean + row, second = rstd + row, mid = second + row;
   const dv = mid + row, unit = dv + row;
@@ -105,7 +107,7 @@ export function group_norm_backward(
   }
 }
 
-/** unit and dv of one pixel's channels. */
+/** Computes unit and dv for the channels of one pixel. */
 // @ts-ignore: decorator
 @inline function gradientRow(
   x: usize, weight: usize, bias: usize, dy: usize, from: usize, to: usize, mean: usize, rstd: usize, swish: i32, unit: usize, dv: usize,
@@ -124,7 +126,7 @@ export function group_norm_backward(
   }
 }
 
-/** By channel from `from` to `to`, mean and 1/√(var + eps) of its group, `width` bytes of a row. */
+/** Stores the mean and 1/√(var + eps) of its group for each channel from `from` to `to`. A row has `width` bytes. */
 function moments(
   x: usize, s: i32, row: usize, from: usize, to: usize, width: usize, eps: f32, sums: usize, mean: usize, rstd: usize,
 ): void {
@@ -141,7 +143,7 @@ function moments(
   }
 }
 
-/** By channel, Σ x or Σ (x - mean)², in f64. */
+/** Sums x or (x - mean)² for each channel, in f64. */
 function sumChannels(x: usize, s: i32, row: usize, from: usize, to: usize, mean: usize, squares: bool, sums: usize): void {
   memory.fill(sums, 0, 2 * row);
   for (let p = 0; p < s; p += BLOCK) {

@@ -1,4 +1,4 @@
-// y = u + (c - u)·scale, c the first b rows of logits and u the last.
+// y = u + (c - u)·scale. c is the first b rows of logits and u is the last b rows.
 export function guide_forward(logits: usize, y: usize, m: i32, v: i32, b: i32, scale: f32): void {
   const bytes = (<usize>b * <usize>v) << 2;
   const un = logits + bytes;

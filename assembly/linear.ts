@@ -1,14 +1,14 @@
 // y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]).
-// w is packed in panels of 16 columns, so that a 2×16 tile makes eight accumulators from four vectors of w and two
-// numbers of x per k: that is what V8's 15 vector registers hold (it loads a block's operands before it adds). A single
-// row does not repay packing; there w is turned in registers. Every kernel sums in the same order — in order of k within
-// blocks of K_BLOCK, then the blocks — so a row's result does not depend on how many rows there are.
+// w is packed in panels of 16 columns. For each k, a 2×16 tile updates eight accumulators from four vectors of w and two numbers
+// of x. This is as much as V8's 15 vector registers can hold, since V8 loads the operands of a block before it adds. Packing does
+// not pay for a single row, so w is then transposed in registers. Every kernel sums in the same order: in order of k within
+// blocks of K_BLOCK, then over the blocks. The result of a row therefore does not depend on the number of rows.
 import { addTo } from './lib/math';
 import { begin } from './lib/split';
 
-/** A block of k: a panel's block of 16 KiB stays in the first-level cache, and short sums stay precise. */
+/** Values of k in a block. A panel's block has 16 KiB, which stays in the first-level cache, and short sums are more precise. */
 const K_BLOCK: i32 = 256;
-/** Bytes of a panel's block. */
+/** Bytes of one block of a panel. */
 const PANEL: usize = K_BLOCK * 16 * 4;
 
 export function linear_forward_scratch(_m: i32, _k: i32, _n: i32): usize {
@@ -55,20 +55,22 @@ export function linear_backward_weight(
   }
 }
 
-/** Rows whose dy `weightGradient` turns at once. */
+/** Rows of dy that `weightGradient` transposes at once. */
 const GRADIENT_ROWS: i32 = K_BLOCK;
 
-/** Scratch memory of `weightGradient`. */
+/** Bytes of scratch memory that `weightGradient` needs. */
 export function weightGradientBytes(n: i32): usize {
   return PANEL + ((<usize>GRADIENT_ROWS * <usize>n) << 2);
 }
 
-/** The column of dw (the row, where dw has fewer columns than rows) at which a part of `weightGradient` begins. */
+/** The column of dw at which a part of `weightGradient` begins. It is a row of dw if dw has fewer columns than rows. */
 export function gradientBegin(k: i32, n: i32, part: i32, parts: i32): i32 {
   return k < n ? begin(n, 4, part, parts) : begin(k, 16, part, parts);
 }
 
-/** Columns (or rows, see `gradientBegin`) from `first` to `last` of dw[n,k] += Σₘ dy[m,n]·x[m,k] and dbias[n] += Σₘ dy[m,n]. */
+/**
+ * Computes columns (or rows, see `gradientBegin`) `first` to `last` of dw[n,k] += Σₘ dy[m,n]·x[m,k] and dbias[n] += Σₘ dy[m,n].
+ */
 export function weightGradient(
   x: usize, dy: usize, dw: usize, dbias: usize, m: i32, k: i32, n: i32, first: i32, last: i32, scratch: usize,
 ): void {
@@ -96,7 +98,7 @@ export function weightGradient(
   }
 }
 
-/** A single row by the columns of w from j to `end` in eights; returns where the next one would begin. */
+/** Multiplies a single row by columns j to `end` of w, eight at a time. Returns the first column that is not done. */
 function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, k: i32, j: i32, end: i32): i32 {
   for (; j + 8 <= end; j += 8) {
     const at = <usize>j << 2;
@@ -109,7 +111,10 @@ function rowProduct(x: usize, w: usize, bias: usize, residual: usize, y: usize, 
   return j;
 }
 
-/** A part of y[m,n] = Σₖ x[m,k]·w[n,k], or w[k,n] if turned: of the rows where they are more, else of the columns. */
+/**
+ * Computes a part of y[m,n] = Σₖ x[m,k]·w[n,k], or of Σₖ x[m,k]·w[k,n] if `turned`. Threads divide the rows or the columns,
+ * whichever are more.
+ */
 function gemm(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32, turned: bool, scratch: usize, part: i32, parts: i32,
@@ -139,18 +144,18 @@ function gemm(
   }
 }
 
-/** Columns of the next panel where `left` are left: 16, or 4 (filled up with zeros) for the rest. */
+/** Columns of the next panel if `left` columns remain: 16, or 4 for the rest, filled with zeros. */
 // @ts-ignore: decorator
 @inline function panelWidth(left: i32): i32 {
   return left >= 16 ? 16 : 4;
 }
 
-/** Bytes of `packAll`'s panels. */
+/** Bytes of the panels that `packAll` writes. */
 export function packedBytes(k: i32, n: i32): usize {
   return (<usize>k * <usize>((n + 3) & ~3)) << 2;
 }
 
-/** Packs all of w [n,k] for `gemmPacked`, which a caller wants that multiplies it with many blocks of rows. */
+/** Packs all of w [n,k] for `gemmPacked`. It serves callers that multiply w with many blocks of rows. */
 export function packAll(w: usize, k: i32, n: i32, out: usize): void {
   for (let j = 0; j < n;) {
     const width = panelWidth(n - j);
@@ -160,7 +165,7 @@ export function packAll(w: usize, k: i32, n: i32, out: usize): void {
   }
 }
 
-/** Packs v [k,n], for products x·v: `gemmPacked` then makes Σₖ x[m,k]·v[k,n]. */
+/** Packs v [k,n] for products x·v. `gemmPacked` then computes Σₖ x[m,k]·v[k,n]. */
 export function packAllTurned(v: usize, k: i32, n: i32, out: usize): void {
   for (let j = 0; j < n;) {
     const width = panelWidth(n - j);
@@ -170,7 +175,7 @@ export function packAllTurned(v: usize, k: i32, n: i32, out: usize): void {
   }
 }
 
-/** gemm with w packed by `packAll` or `packAllTurned`. */
+/** Like `gemm`, with w packed by `packAll` or `packAllTurned`. */
 export function gemmPacked(
   x: usize, packed: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32,
@@ -178,7 +183,7 @@ export function gemmPacked(
   gemmColumns(x, packed, bias, residual, y, m, k, n, 0, n);
 }
 
-/** The same for the columns from j to `end`; `packed` begins with column j. */
+/** Like `gemmPacked`, for columns j to `end` only. `packed` begins with column j. */
 export function gemmColumns(
   x: usize, packed: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, n: i32, j: i32, end: i32,
@@ -194,7 +199,9 @@ export function gemmColumns(
   }
 }
 
-/** The first kb columns of `rows` rows of w (k apart), turned: out[kb, width], with zeros for missing rows up to a multiple of 4. */
+/**
+ * Transposes the first kb columns of `rows` rows of w (k apart) into out[kb, width]. Missing rows up to a multiple of 4 are zero.
+ */
 function pack(w: usize, k: i32, kb: i32, rows: i32, width: i32, out: usize): void {
   const row = <usize>k << 2, step = <usize>width << 2;
   for (let r = 0; r < rows; r += 4) {
@@ -220,7 +227,7 @@ function pack(w: usize, k: i32, kb: i32, rows: i32, width: i32, out: usize): voi
   }
 }
 
-/** The first `cols` columns of kb rows of v (n apart): out[kb, width], missing columns zero. */
+/** Copies the first `cols` columns of kb rows of v (n apart) into out[kb, width]. Missing columns are zero. */
 function packTurned(v: usize, n: i32, kb: i32, cols: i32, width: i32, out: usize): void {
   const row = <usize>n << 2, step = <usize>width << 2, bytes = <usize>cols << 2;
   for (let q = 0; q < kb; q++) {
@@ -232,7 +239,7 @@ function packTurned(v: usize, n: i32, kb: i32, cols: i32, width: i32, out: usize
   }
 }
 
-// Interleaving of lanes, of which a 4×4 transpose is made.
+// These functions interleave lanes. A 4×4 transposition is made of them.
 // @ts-ignore: decorator
 @inline function low(a: v128, b: v128): v128 {
   return i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
@@ -250,7 +257,7 @@ function packTurned(v: usize, n: i32, kb: i32, cols: i32, width: i32, out: usize
   return i8x16.shuffle(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
 }
 
-/** All rows of x [m, kb of k] by one block of a panel; bias and residual are added with the last block. */
+/** Multiplies all rows of x [m, kb of k] by one block of a panel. Bias and residual are added with the last block. */
 function panel(
   x: usize, p: usize, bias: usize, residual: usize, y: usize,
   m: i32, k: i32, kb: i32, n: i32, j: i32, first: bool, last: bool,
@@ -285,7 +292,7 @@ function panel(
   }
 }
 
-/** Stores or adds a block's sums; `bias` and `residual` are null except with the last block. */
+/** Stores or adds the sums of a block. `bias` and `residual` are null except with the last block. */
 // @ts-ignore: decorator
 @inline function put(y: usize, bias: usize, residual: usize, first: bool, sum: v128): void {
   if (!first) sum = f32x4.add(v128.load(y), sum);
@@ -294,7 +301,7 @@ function panel(
   v128.store(y, sum);
 }
 
-/** `put` for the leading lanes only, where less than four columns are left. */
+/** Like `put`, for the leading lanes only. It is used if fewer than four columns remain. */
 function putSome(y: usize, bias: usize, residual: usize, first: bool, sum: v128, cols: i32): void {
   for (let c = 0; c < cols; c++) {
     const o = <usize>c << 2;
@@ -312,7 +319,7 @@ function putSome(y: usize, bias: usize, residual: usize, first: bool, sum: v128,
   return f32x4.add(sum, f32x4.mul(a, b));
 }
 
-// The exit between two steps splits the loop in two blocks, each with operands few enough for the registers.
+// The exit between two steps splits the loop into two blocks, so that the operands of each block fit into the registers.
 function tile2x16(
   x: usize, p: usize, bias: usize, residual: usize, y: usize, row: usize, k: i32, rowY: usize, first: bool,
 ): void {
@@ -410,7 +417,7 @@ function tile1x4(x: usize, p: usize, bias: usize, residual: usize, y: usize, k: 
   else putSome(y, bias, residual, first, a, cols);
 }
 
-// One lane of v in all four.
+// Copies one lane of v to all four lanes.
 // @ts-ignore: decorator
 @inline function lane0(v: v128): v128 {
   return i8x16.shuffle(v, v, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3);
@@ -428,7 +435,7 @@ function tile1x4(x: usize, p: usize, bias: usize, residual: usize, y: usize, k: 
   return i8x16.shuffle(v, v, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15, 12, 13, 14, 15);
 }
 
-/** Element `w` of four rows of w. */
+/** Loads element `w` of four rows of w. */
 // @ts-ignore: decorator
 @inline function column(w: usize, row: usize): v128 {
   const v = v128.load_lane<f32>(w + row, v128.load32_zero(w), 1);

@@ -1,5 +1,5 @@
 // @train
-// parts[q] = Σ (x - truth)² over the q-th CHUNK elements, in 8 running sums; backward dx = 2·scale·(x - truth).
+// parts[q] = Σ (x - truth)² over the q-th CHUNK elements, in 8 running sums. Backward: dx = 2·scale·(x - truth).
 import { MSE_CHUNK as CHUNK } from '../src/ops/shared';
 import { hsum } from './lib/math';
 

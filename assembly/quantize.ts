@@ -1,9 +1,9 @@
-// codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length.
-// The codebook is normalised and turned once, so that a vector holds one element of four codes.
+// codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖². The hat divides a row by its length, and the lowest v wins between equal distances.
+// The codebook is normalised and transposed once, so that a vector holds one element of four codes.
 import { rowLength } from './lib/math';
 import { begin } from './lib/split';
 
-/** The packed codebook and a row. */
+/** Bytes for the packed codebook and one row. */
 export function quantize_forward_scratch(_r: i32, d: i32, v: i32): usize {
   return (<usize>((v + 3) & ~3) + 1) * (<usize>d << 2);
 }
@@ -45,7 +45,7 @@ export function quantize_forward(
   }
 }
 
-/** A gradient of the codebook and two rows. */
+/** Bytes for a gradient of the codebook and two rows. */
 export function quantize_backward_scratch(_r: i32, d: i32, v: i32, _codebookWeight: f32, _commitmentWeight: f32): usize {
   return (<usize>v + 2) * (<usize>d << 2);
 }
@@ -87,7 +87,7 @@ export function quantize_backward(
   }
 }
 
-// forward: u = x/‖x‖  ⇒  dx = (du - u·(u·du))/‖x‖; a row too short to be normalised was only scaled. In place.
+// forward: u = x/‖x‖  ⇒  dx = (du - u·(u·du))/‖x‖. A row that is too short to be normalised was only scaled. Works in place.
 function through(x: usize, u: usize, d: i32, g: usize): void {
   const length = rowLength(x, d), row = <usize>d << 2;
   let along: f32 = 0;
@@ -96,7 +96,7 @@ function through(x: usize, u: usize, d: i32, g: usize): void {
   for (let j: usize = 0; j < row; j += 4) store<f32>(g + j, (load<f32>(g + j) - load<f32>(u + j) * along) * scale);
 }
 
-/** Rows of unit length, four codes a vector; the places past the last code are too far to be chosen. */
+/** Packs rows of unit length, four codes in a vector. The unused places are filled with vectors too far away to be chosen. */
 function pack(codebook: usize, v: i32, d: i32, out: usize): void {
   const row = <usize>d << 2;
   for (let i = 0, all = (v + 3) & ~3; i < all; i++) {
@@ -106,7 +106,7 @@ function pack(codebook: usize, v: i32, d: i32, out: usize): void {
   }
 }
 
-/** out = x/max(‖x‖, 1e-12), elements `step` bytes apart. */
+/** out = x/max(‖x‖, 1e-12). Elements of `out` are `step` bytes apart. */
 function unit(x: usize, d: i32, out: usize, step: usize): void {
   const scale: f32 = 1 / max<f32>(rowLength(x, d), 1e-12);
   for (let j = 0; j < d; j++) store<f32>(out + <usize>j * step, load<f32>(x + (<usize>j << 2)) * scale);

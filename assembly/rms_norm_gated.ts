@@ -1,4 +1,4 @@
-// v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over e/groups channels.
+// v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight. The mean is over e/groups channels.
 import { hsum, sigmoid4, silu1, silu4, siluSlope4 } from './lib/math';
 import { begin } from './lib/split';
 
@@ -48,7 +48,7 @@ export function rms_norm_gated_backward(
   const tail = bytes & ~15;
   const zRow = (<usize>s) << 2;
   const span = (m * l + w - 1) / w;
-  // Parts are rows of dweight_rows.
+  // Threads divide the rows of dweight_rows.
   const firstSum = begin(w, 1, part, parts), lastSum = begin(w, 1, part + 1, parts);
   const first = min(firstSum * span, m * l), last = min(lastSum * span, m * l);
   const at = (<usize>first * <usize>e) << 2, zAt = ((<usize>z_offset) << 2) + <usize>first * zRow;
@@ -62,7 +62,7 @@ export function rms_norm_gated_backward(
     const to = dweight_rows + ((<usize>(row / span) * <usize>e) << 2);
     for (let g = 0; g < groups; g++, x += bytes, dy += bytes, dx += bytes) {
       const at = <usize>g * bytes;
-      // dx holds SiLU(z) and dz SiLU'(z) until they are finished.
+      // dx holds SiLU(z) and dz holds SiLU'(z) until their final values are written.
       let squares = f32x4.splat(0), inner = squares;
       let q: usize = 0;
       for (; q < tail; q += 16) {

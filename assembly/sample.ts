@@ -1,13 +1,14 @@
-// tokens[b, step[b]++] ~ softmax(logits[b] / temperature) cut to top_k and top_p, in integers w = round(p·2³⁰).
-// Both cuts are found by radix selection on keys that order as the logits do: histograms of 11, 11 and 10 bits, from the
-// top, of counts (top_k) or weights (top_p). What top_k keeps is packed together, so all that follows is short.
+// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k and top_p, with integer weights w = round(p·2³⁰).
+// Both cuts are found by radix selection on integer keys in the order of the logits. It makes histograms of 11, 11 and 10 bits,
+// highest bits first, of counts (top_k) or weights (top_p). The entries that pass top_k are packed together, so that all later
+// loops are short.
 import { exp4, hsum } from './lib/math';
 import { threefry2x32 } from './lib/threefry';
 
 const BINS: usize = 2048;
 const ONE: f32 = 1073741824;
 
-/** The bins; keys, ids and weights of a row. */
+/** Bytes for the bins, and for the keys, ids and weights of a row. */
 export function sample_forward_scratch(_b: i32, v: i32, _t: i32, _temperature: f32, _topK: i32, _topP: f32): usize {
   return (BINS + 3 * <usize>v) << 2;
 }
@@ -44,8 +45,8 @@ export function sample_forward(
   }
 }
 
-// Infinities become the largest finite values, NaN the smallest, -0 becomes 0; then negative values turn all bits, others
-// the sign.
+// Infinities become the largest finite values, NaN becomes the smallest, and -0 becomes 0. Then all bits of negative values are
+// inverted, and the sign bit of the others.
 // @ts-ignore: decorator
 @inline function key4(x: v128): v128 {
   const top = i32x4.splat(0x7f7fffff);
@@ -61,7 +62,7 @@ export function sample_forward(
   return v128.xor(key, v128.or(v128.not(i32x4.shr_s(key, 31)), i32x4.splat(0x80000000)));
 }
 
-// Stores the keys; returns the largest.
+// Stores the keys of a row and returns the largest.
 function keysOf(logits: usize, keys: usize, row: usize): u32 {
   let m = i32x4.splat(0);
   let q: usize = 0;
@@ -80,7 +81,8 @@ function keysOf(logits: usize, keys: usize, row: usize): u32 {
   return most;
 }
 
-// The largest key that with the keys above it reaches `need` in count (no weights) or in weight.
+// Returns the largest key for which the sum over all keys at least as large reaches `need`. The sum is of weights, or counts keys
+// if `weights` is null.
 function cutAt(bins: usize, keys: usize, weights: usize, end: usize, need: u32): u32 {
   let key: u32 = 0, known: u32 = 0;
   let shift: u32 = 21, width: u32 = 11;
@@ -104,7 +106,7 @@ function cutAt(bins: usize, keys: usize, weights: usize, end: usize, need: u32):
   return key;
 }
 
-// Moves keys ≥ least to the front and notes where they were; returns their end. It overtakes no key not yet read.
+// Moves keys ≥ least to the front, stores their original positions in `ids`, and returns their end. Writes never pass the reads.
 function pack(keys: usize, ids: usize, row: usize, least: u32): usize {
   let n: usize = 0;
   for (let q: usize = 0; q < row; q += 4) {
@@ -116,7 +118,7 @@ function pack(keys: usize, ids: usize, row: usize, least: u32): usize {
   return n;
 }
 
-// weights = round(2³⁰ · softmax); returns their sum.
+// Stores weights = round(2³⁰ · softmax) and returns their sum.
 function weigh(keys: usize, weights: usize, end: usize, most: u32, temperature: f32): u32 {
   const m = value4(i32x4.splat(most)), t = f32x4.splat(temperature);
   let z4 = f32x4.splat(0);

@@ -1,23 +1,23 @@
 // h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t x_t,  y_t = (C_t·h_t + D x_t)·SiLU(z_t),  Δ = softplus(dt), A = -exp(A_log).
-// Four channels at a time share softplus, SiLU and the loads of x, dt and z; their A is made once for all sequences, and
-// their h stays in the first-level cache while l is walked. Vectors run along n. Positions are taken BLOCK at a time, all
-// sequences in a row, so that the latencies of softplus and SiLU overlap. A sequence does its steps' arithmetic.
-// Parts are channels; in backward blocks of channels of sequences.
+// Four channels at a time share softplus, SiLU and the loads of x, dt and z. Their A is computed once for all sequences, and
+// their h stays in the first-level cache over all positions l. Vectors run along n. Positions are processed in blocks of BLOCK
+// over all sequences, so that the latencies of softplus and SiLU overlap. A whole sequence uses the same arithmetic as single
+// steps. Threads divide the channels; in backward they divide the blocks of channels of all sequences.
 import { decay1, decay4, exp1, exp4, hsum, sigmoid1, sigmoid4, silu1, silu4, softplus1, softplus4 } from './lib/math';
 import { begin } from './lib/split';
 import { SCAN_CHUNK, scanBlock } from '../src/ops/shared';
 
-/** Positions (of four channels) of a block. */
+/** Positions (of four channels) in a block. */
 const BLOCK: i32 = 16;
 
-/** Positions between two stored states. */
+/** Distance in positions between two stored states. */
 const CHUNK: i32 = SCAN_CHUNK;
 
-/** A is kept times LOG2E, for powers of 2. */
+/** A is stored multiplied by LOG2E, since decays are computed as powers of 2. */
 const LOG2E: f32 = 1.44269504;
 const LN2: f32 = 0.693147181;
 
-/** A and h of four channels, then their Δ, Δx and C·h at a block of positions. */
+/** Bytes for A and h of four channels, then for their Δ, Δx and C·h at a block of positions. */
 function walkBytes(n: i32): usize {
   return 8 * (<usize>n << 2) + 3 * 16 * BLOCK;
 }
@@ -43,7 +43,7 @@ export function selective_scan_forward(
     const jAt = (<usize>j) << 2;
     const Aj = A_log + <usize>j * row;
     decayRates(A, Aj, size);
-    // The position within the sequence, and its h.
+    // `t` is the position within the sequence, and `h` points to its state.
     let t = 0;
     let h = state ? state + <usize>j * row : own;
     for (let r0 = 0; r0 < m * l; r0 += BLOCK) {
@@ -78,7 +78,7 @@ export function selective_scan_forward(
   }
 }
 
-// A = -exp(A_log)·log2(e) of `size` bytes.
+// Writes A = -exp(A_log)·log2(e) for `size` bytes.
 // @ts-ignore: decorator
 @inline function decayRates(A: usize, A_log: usize, size: usize): void {
   let q: usize = 0;
@@ -86,7 +86,7 @@ export function selective_scan_forward(
   for (; q < size; q += 4) store<f32>(A + q, exp1(load<f32>(A_log + q)) * -LOG2E);
 }
 
-// Δ and Δx of `rows` positions of at most four channels (w bytes), 16 bytes a position.
+// Computes Δ and Δx for `rows` positions of at most four channels (w bytes). Each position takes 16 bytes.
 // @ts-ignore: decorator
 @inline function prepare(x: usize, dt: usize, at: usize, stride: usize, rows: i32, w: usize, delta: usize, deltaX: usize): void {
   for (let r = 0; r < rows; r++, at += stride, delta += 16, deltaX += 16) {
@@ -104,13 +104,13 @@ export function selective_scan_forward(
   }
 }
 
-// h = exp(Δ A) h + Δx B for one channel; returns C·h.
+// Computes h = exp(Δ A) h + Δx B for one channel and returns C·h.
 // @ts-ignore: decorator
 @inline function update(h: usize, A: usize, B: usize, C: usize, row: usize, delta: f32, deltaX: f32): f32 {
   const d = f32x4.splat(delta), dx = f32x4.splat(deltaX);
   let a0 = f32x4.splat(0), a1 = a0;
   let q: usize = 0;
-  // Two at a time: the polynomial's constants are loaded once for both and its latency overlaps.
+  // Two vectors are processed at a time, so that the polynomial's constants are loaded once for both and latencies overlap.
   for (; q + 32 <= row; q += 32) {
     const e0 = decay4(f32x4.mul(d, v128.load(A + q)));
     const e1 = decay4(f32x4.mul(d, v128.load(A + q, 16)));
@@ -134,7 +134,7 @@ export function selective_scan_backward_states_scratch(_m: i32, _l: i32, _e: i32
   return walkBytes(n);
 }
 
-// h at the start of every chunk, and scan = C·h: forward without its gate.
+// Stores h at the start of every chunk, and scan = C·h. This is the forward computation without its gate.
 export function selective_scan_backward_states(
   x: usize, dt: usize, A_log: usize, bc: usize, states: usize, scan: usize,
   m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, scratch: usize, part: i32, parts: i32,
@@ -206,7 +206,10 @@ export function selective_scan_backward_gate(
   }
 }
 
-/** A, dh and dA of a block of channels; h and decays of a chunk for one channel; Δ, Δx, dscan and two more of a chunk. */
+/**
+ * Bytes for A, dh and dA of a block of channels, for h and the decays of a chunk for one channel, and for Δ, Δx, dscan and two
+ * more values at each position of a chunk.
+ */
 export function selective_scan_backward_scratch(
   _m: i32, _l: i32, _e: i32, n: i32, _s: i32, _k: i32, _b: i32, _w: i32,
 ): usize {
@@ -214,7 +217,8 @@ export function selective_scan_backward_scratch(
   return <usize>(3 * block * n + (2 * CHUNK + 1) * n + 5 * CHUNK * block) << 2;
 }
 
-// Back through the recurrence, a block of channels (those whose dB and dC are summed together) of one sequence at a time.
+// The gradient of the recurrence. It processes one block of channels of one sequence at a time. The dB and dC of the channels of
+// a block are summed together.
 export function selective_scan_backward(
   x: usize, dt: usize, A_log: usize, bc: usize, states: usize, dx: usize, ddt: usize, dBC: usize,
   m: i32, l: i32, e: i32, n: i32, s: i32, k: i32, b: i32, w: i32, scratch: usize, part: i32, parts: i32,
@@ -299,7 +303,7 @@ export function selective_scan_backward(
   }
 }
 
-// The next h and its decay for one channel.
+// Computes the next h and its decay for one channel.
 // @ts-ignore: decorator
 @inline function ascend(h: usize, decays: usize, A: usize, B: usize, row: usize, delta: f32, deltaX: f32): void {
   const next = h + row;
@@ -316,7 +320,8 @@ export function selective_scan_backward(
   }
 }
 
-// One position back for one channel: h is before it, h + row after it; C follows B, dC follows dB.
+// Goes back by one position for one channel. `h` is the state before the position and h + row the state after it. C follows B in
+// memory, and dC follows dB.
 // @ts-ignore: decorator
 @inline function descend(
   h: usize, decays: usize, A: usize, B: usize, dh: usize, dA: usize, dB: usize, row: usize,
@@ -373,7 +378,7 @@ export function selective_scan_backward_sum(
   }
 }
 
-// to += from, `size` bytes.
+// Adds `size` bytes of `from` to `to`.
 // @ts-ignore: decorator
 @inline function add(to: usize, from: usize, size: usize): void {
   let q: usize = 0;

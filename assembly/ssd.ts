@@ -1,13 +1,14 @@
 // H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
-// A step is bound by the state's traffic: each element is read and written once, four rows of p at a time sharing the
-// loads of B and C. A sequence walks l for one tile of rows, which stays in the first-level cache, with the same arithmetic. Parts are heads of sequences.
+// Memory traffic of the state limits the speed of a step. Each element is read and written once, and four rows of p share the
+// loads of B and C. A sequence is processed position by position for one tile of rows, which stays in the first-level cache, with
+// the same arithmetic. Threads divide the heads of all sequences.
 import { exp1, hsum, sigmoid1, softplus1 } from './lib/math';
 import { begin } from './lib/split';
 
-/** Rows of a state tile. */
+/** Rows of a tile of the state. */
 const TILE_ROWS: i32 = 16;
 
-/** A state tile, where the state of a call has none. */
+/** Bytes for a tile of the state. It is used if the call has no state. */
 export function ssd_forward_scratch(
   _m: i32, _l: i32, _c: i32, _s: i32, _h: i32, _p: i32, _n: i32, _e: i32,
   _ngroups: i32, _headdim: i32, n: i32,
@@ -59,7 +60,7 @@ export function ssd_forward(
   return sum;
 }
 
-// H = a·H + push·x ⊗ B, y = gain·(H C) + D x, of one row.
+// Computes H = a·H + push·x ⊗ B and y = gain·(H C) + D x for one row.
 function rows1(H: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, push: f32, gain: f32, D: f32): void {
   const xr = load<f32>(x);
   const u = push * xr;
@@ -74,7 +75,7 @@ function rows1(H: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, 
   store<f32>(y, D * xr + gain * tail(H, B, C, end, stride, a, u, hsum(acc)));
 }
 
-// The same of four rows.
+// The same for four rows.
 function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize, a: f32, push: f32, gain: f32, D: f32): void {
   const H1 = H0 + stride, H2 = H1 + stride, H3 = H2 + stride;
   const xv = v128.load(x);
@@ -107,7 +108,7 @@ function rows4(H0: usize, x: usize, B: usize, C: usize, y: usize, stride: usize,
   store<f32>(y, D * load<f32>(x, 12) + gain * tail(H3, B, C, end, stride, a, f32x4.extract_lane(u, 3), hsum(c3)), 12);
 }
 
-/** A state, then dB, dC, past and future of a sequence's heads. */
+/** Bytes for a state, then for dB, dC, past and future of the heads of one sequence. */
 export function ssd_backward_scratch(
   _m: i32, l: i32, _c: i32, _s: i32, h: i32, _e: i32,
   _ngroups: i32, p: i32, n: i32,
@@ -119,8 +120,9 @@ function stateBytes(p: i32, n: i32): usize {
   return <usize>(max(p, TILE_ROWS) * n) << 2;
 }
 
-// The gradient keeps no states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's gradient follows
-// from how much each position takes from its past and gives to its future. One sequence at a time.
+// The gradient stores no states. H is computed forwards a second time for dC, and dH is computed backwards, once for dB and once
+// for dx. The gradient of dt follows from what each position takes from earlier positions and gives to later ones. Sequences are
+// processed one at a time.
 export function ssd_backward(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize,
   dxbc: usize, dzxbcdt: usize, grads: usize,
@@ -146,7 +148,8 @@ export function ssd_backward(
   }
 }
 
-// dx_t = dt_t dH_t B_t + D dy_t, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t: forward's walk the other way, B and C swapped.
+// dx_t = dt_t dH_t B_t + D dy_t, dH_t = exp(dt_{t+1} A) dH_{t+1} + dy_t ⊗ C_t. This is the forward recurrence in reverse order
+// with B and C swapped.
 function backwardX(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, D: usize, dy: usize, dxbc: usize,
   l: i32, c: i32, s: i32, h: i32, e: i32,
@@ -179,7 +182,7 @@ function backwardX(
   }
 }
 
-// dC_t = H_tᵀ dy_t of every head, past = [dy·(exp(dt A) H') C, dy·x].
+// Computes dC_t = H_tᵀ dy_t for every head, and past = [dy·(exp(dt A) H') C, dy·x].
 function backwardPast(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dC: usize, past: usize,
   l: i32, c: i32, s: i32, h: i32, e: i32,
@@ -207,7 +210,7 @@ function backwardPast(
   }
 }
 
-// dB_t = dt_t dH_tᵀ x_t of every head, future = [x·(exp(dt' A) dH') B, x·dH B], ' being the position after.
+// Computes dB_t = dt_t dH_tᵀ x_t for every head, and future = [x·(exp(dt' A) dH') B, x·dH B]. The prime marks the next position.
 function backwardFuture(
   xbc: usize, zxbcdt: usize, A_log: usize, dt_bias: usize, dy: usize, dB: usize, future: usize,
   l: i32, c: i32, s: i32, h: i32, e: i32,
@@ -238,7 +241,7 @@ function backwardFuture(
   }
 }
 
-// out = (a·S)ᵀ weight, then S = a·S + gain·push ⊗ key, all rows of one head; four at a time share key and out.
+// Computes out = (a·S)ᵀ weight, then S = a·S + gain·push ⊗ key, for all rows of one head. Four rows at a time share key and out.
 function columns(S: usize, push: usize, weight: usize, key: usize, out: usize, p: i32, n: i32, a: f32, gain: f32): void {
   const stride = (<usize>n) << 2;
   const end = stride & ~15;
@@ -303,8 +306,8 @@ function columns(S: usize, push: usize, weight: usize, key: usize, out: usize, p
   for (; q < size; q += 4) store<f32>(y + q, gain * (load<f32>(y + q) + a * load<f32>(x + q)));
 }
 
-// The gradient of dt, and [dA_log, dD, ddt_bias] of the sequence. With E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩, all that flows from
-// before t to t or later: E_t = E_{t+1} + past_t - dt_t·future_t.
+// Computes the gradient of dt, and [dA_log, dD, ddt_bias] of the sequence. E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩ is everything that
+// positions from t on receive from positions before t, and E_t = E_{t+1} + past_t - dt_t·future_t.
 function backwardDt(
   zxbcdt: usize, A_log: usize, dt_bias: usize, past: usize, future: usize, dzxbcdt: usize, grads: usize,
   l: i32, s: i32, h: i32,
@@ -320,7 +323,8 @@ function backwardDt(
       const raw = load<f32>(zxbcdt + rawAt) + bias;
       const dt = softplus1(raw);
       E += load<f32>(past + at) - dt * load<f32>(future + at);
-      // Nothing above rounding crosses here: drop what rounding has gathered in the sum, which a large dt would magnify.
+      // The decay is so strong here that nothing above rounding passes this position. The sum contains only accumulated rounding
+      // errors, which a large dt would magnify, so it is set to zero.
       if (dt * A < -16) E = 0;
       // forward: H = exp(dt A) H' + dt x ⊗ B  ⇒  dA += dt E, d(dt) = A E + x·dH B
       dA += dt * E;
@@ -339,7 +343,7 @@ function backwardDt(
   }
 }
 
-// The B and C columns: a group's heads added up.
+// Adds up the B and C columns over the heads of a group.
 function sumHeads(dB: usize, dC: usize, dxbc: usize, l: i32, h: i32, n: i32, c: i32, ngroups: i32): void {
   const stride = (<usize>n) << 2;
   const heads = h / ngroups;

@@ -1,5 +1,5 @@
 // @train
-// y = scale·Σ x, in 16 running sums.
+// Computes y = scale·Σ x in 16 running sums.
 import { hsum } from './lib/math';
 
 export function sum_forward(x: usize, y: usize, n: i32, scale: f32): void {

@@ -1,5 +1,5 @@
 // @train
-// y[n] += Σᵣ x[r,n], 16 columns at a time in registers.
+// Computes y[n] += Σᵣ x[r,n], 16 columns at a time in registers.
 export function sum_rows_forward(x: usize, y: usize, r: i32, n: i32): void {
   const row = (<usize>n) << 2;
   let at: usize = 0;

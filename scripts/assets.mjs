@@ -1,8 +1,8 @@
 /**
- * Rollup/Vite plugin for files that the library embeds. `import shader from './x.wgsl'` gives a ShaderFile (scripts/wgsl.mjs),
- * `import bytes from './x.wasm'` a deflated module in base64, `./x.wasm?raw` a module in base64 that is not deflated, for code that
- * cannot inflate asynchronously, `import text from './x.js?text'` the text of a file, and `import { TRAINING } from 'aim:build'` whether
- * the bundle has what only training uses.
+ * Rollup/Vite plugin for files that the library embeds. `import shader from './x.wgsl'` gives a ShaderFile (scripts/wgsl.mjs).
+ * `import bytes from './x.wasm'` gives a deflated module in base64. `./x.wasm?raw` gives a module in base64 that is not deflated,
+ * for code that cannot inflate asynchronously. `import text from './x.js?text'` gives the text of a file. `import { TRAINING }
+ * from 'aim:build'` says if the bundle contains what only training uses.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -10,9 +10,9 @@ import { deflateSync } from 'node:zlib';
 import { shaderModule } from './wgsl.mjs';
 
 /**
- * @param {{ minify?: boolean, training?: boolean }} options `minify` removes comments and unnecessary whitespace from shaders, for a
- * release. `training: false` removes what only training uses: `TRAINING` is false, and sections of shaders with `backward` in their
- * names are left out.
+ * @param {{ minify?: boolean, training?: boolean }} options `minify` removes comments and unnecessary whitespace from shaders,
+ * for a release. `training: false` removes what only training uses: `TRAINING` is false, and shader sections with `backward` in
+ * their names are left out.
  */
 export function assets({ minify = false, training = true } = {}) {
   return {

@@ -1,6 +1,6 @@
 /**
- * `npm run build`: WASM modules (assembly/ to build/), type declarations (src/ to build/types) and bundles (to dist/).
- * `node scripts/build.mjs kernels` makes build/aim.wasm, build/train.wasm and build/helper.js alone, which tests of the sources use.
+ * `npm run build` makes WASM modules (assembly/ to build/), type declarations (src/ to build/types) and bundles (to dist/).
+ * `node scripts/build.mjs kernels` makes only build/aim.wasm, build/train.wasm and build/helper.js, which tests of sources use.
  */
 import { tool } from './setup.mjs';
 
@@ -12,7 +12,7 @@ for (const step of steps) ended(await step);
 const part = only === 'kernels' ? ['--environment', 'AIM_BUILD:helper'] : [];
 ended(await tool('rollup', ['-c', 'rollup.config.ts', '--configPlugin', 'esbuild', ...part]));
 
-/** Prints what a step said; ends this program when it failed. */
+/** Prints the output of a step. Ends this program if the step failed. */
 function ended({ status, text }) {
   process.stdout.write(text);
   if (status !== 0) process.exit(status);

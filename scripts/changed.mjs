@@ -11,8 +11,8 @@ const git = (...args) => {
 };
 
 /**
- * Returns the files that differ from the main branch, uncommitted and new ones included, and the name of what they were compared
- * with. On the main branch itself that is the commit before. Returns undefined outside of a git checkout.
+ * Returns the files that differ from the main branch, including uncommitted and new files, and the name of what they were
+ * compared with. On the main branch itself that is the commit before. Returns undefined outside of a git checkout.
  */
 export function changedFiles() {
   const head = git('rev-parse', 'HEAD');
@@ -27,14 +27,16 @@ export function changedFiles() {
   return { base: 'nothing, since this is the first commit', files: [] };
 }
 
-/** Folders whose files belong to single ops. Files that all ops share (the spec, the backends) are not followed. */
+/** Folders with files that belong to single ops. Files that all ops share (the spec, the backends) are not followed. */
 const OF_OPS = ['src/ops/', 'shaders/', 'test/ops/', 'assembly/'];
 const SHARED = ['src/ops/spec.ts', 'test/ops/harness.ts', 'test/ops/gradient.ts'];
 
-/** Lines of a shader that name another file: one that every kernel includes, or one that a plan may include. */
+/**
+ * Directives with which a shader names another file. Every kernel includes the first kind, and a plan may include the second.
+ */
 const INCLUDES = ['#include "', '#optional "'];
 
-/** Files that a file names: by import, or by #include or #optional in a shader. */
+/** Returns the files that a file names, by import or, in a shader, by #include or #optional. */
 function namedBy(file) {
   const text = readFileSync(root + file, 'utf8');
   const includes = text
@@ -50,7 +52,7 @@ function namedBy(file) {
     .filter((name) => name && OF_OPS.some((folder) => name.startsWith(folder)) && !SHARED.includes(name));
 }
 
-/** All files that an op is made of, by its name; read once. */
+/** All files of each op, by the op's name. They are read once. */
 let filesOf;
 
 function readFilesOf() {
@@ -74,7 +76,7 @@ function readFilesOf() {
   );
 }
 
-/** Names of the ops whose spec, reference, shaders, kernels in assembly or cases are among `files`. */
+/** Returns the names of the ops that have their spec, reference, shaders, assembly kernels or cases among `files`. */
 export function opsIn(files) {
   filesOf ??= readFilesOf();
   return [...filesOf].filter(([, own]) => files.some((file) => own.has(file))).map(([op]) => op);

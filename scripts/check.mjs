@@ -1,6 +1,7 @@
 /**
- * `npm run check`: what to run after each change. The linter, the type checker, the unit tests and the tests of the ops: all of
- * them on WASM, and on WebGPU those that differ from the main branch. Says what it left out; `npm test` runs everything.
+ * `npm run check` is for use after each change. It runs the linter, the type checker, the unit tests and the tests of the ops. On
+ * WASM it tests all ops, and on WebGPU those that differ from the main branch. It prints what it left out. `npm test` runs
+ * everything.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,6 +1,7 @@
 /**
- * A small convolutional classifier of grey images, which measures the quality of samples. It is plain JavaScript and shares no code
- * with the library, so that an error in the library cannot hide itself. The same images give bit-identical weights on every machine.
+ * A small convolutional classifier of grey images, which measures the quality of samples. It is plain JavaScript and shares no
+ * code with the library, so that it cannot have the same error as the library. The same images give bit-identical weights on
+ * every machine.
  */
 
 /** Width of the last hidden layer. Its values after ReLU are an image's features. */

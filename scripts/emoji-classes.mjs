@@ -1,7 +1,7 @@
 /**
- * The classes of the emoji data set: a name that a person would ask for, the Unicode sub-groups it is made of, and where one
- * sub-group holds several subjects, the words of an emoji's name that belong to the class. The first class that fits is taken;
- * an emoji that fits none (country flags are too alike, keycaps and alphabets are text) is left out.
+ * The classes of the emoji data set. Each has a name that a person would ask for and the Unicode sub-groups that it consists of.
+ * If a sub-group has several subjects, there is also a pattern for the emoji names that belong to the class. The first class that
+ * fits is taken. An emoji that fits none is left out: country flags are too similar, and keycaps and alphabets are text.
  */
 const ANY = /./;
 

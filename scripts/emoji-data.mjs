@@ -1,10 +1,10 @@
 /**
- * `npm run emoji-data [OUT]`: makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
+ * `npm run emoji-data [OUT]` makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
  *
- * Writes OUT (default out/emoji) as class folders: `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. About one
- * emoji in ten is held out, in all of its drawings, so that no picture of `val` has a twin of another set in `train`. Skin tones and
- * drawings without a Unicode emoji of that name are left out. The packages of drawings (200 MB) are fetched from npm on first use,
- * into out/emoji-packages; nothing in the project depends on them.
+ * It writes class folders into OUT (default out/emoji): `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. About
+ * one emoji in ten is held out in all of its drawings, so that no picture in `val` has a version from another set in `train`.
+ * Skin tones and drawings without a Unicode emoji of that name are left out. The packages of drawings (200 MB) are downloaded
+ * from npm on first use, into out/emoji-packages. Nothing in the project depends on them.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -29,7 +29,7 @@ const SETS = {
   twemoji: '@iconify-json/twemoji@1.2.5',
   emojione: '@iconify-json/emojione@1.2.3',
 };
-/** Drawings that resvg 2.6.2 ends the process on: a pattern or filter without a size. */
+/** Drawings that make resvg 2.6.2 end the process, because they have a pattern or filter without a size. */
 const REFUSED = new Set([
   'noto/package',
   'noto/rainbow-flag',
@@ -69,7 +69,7 @@ function fetchPackages() {
   writeFileSync(note, JSON.stringify(wanted));
 }
 
-/** Unicode's emoji by the names that the sets give them, compared without case, accents and signs. */
+/** Returns Unicode's emoji by the names that the sets use. Names are compared without case, accents and punctuation. */
 function readUnicode() {
   const emoji = json('emojibase-data/en/data.json').filter((e) => e.subgroup !== undefined);
   const byCode = new Map(emoji.map((e) => [e.hexcode, e]));
@@ -90,13 +90,13 @@ function squashed(name) {
     .replace(/[^a-z0-9]/g, '');
 }
 
-/** The drawings of a set that are emoji of a class, each emoji once. */
+/** Returns the drawings of a set that are emoji of a class, each emoji once. */
 function drawingsOf(set) {
   const { icons, aliases = {}, width = 16, height = width } = json(`@iconify-json/${set}/icons.json`);
   const found = new Map();
   for (const name of [...Object.keys(icons), ...Object.keys(aliases)]) {
     const e = names.get(squashed(name));
-    // An alias that is turned or mirrored would need more than its parent's drawing.
+    // An alias that is rotated or mirrored would need more than its parent's drawing.
     const { parent, ...changed } = aliases[name] ?? {};
     const icon = icons[parent ?? name];
     if (!e || !icon || REFUSED.has(`${set}/${parent ?? name}`) || Object.keys(changed).length || found.has(e.hexcode)) continue;
@@ -116,7 +116,7 @@ function classOf({ subgroup, label }) {
   return CLASSES.find(([, groups, words]) => groups.includes(subgroups[subgroup]) && words.test(label))?.[0];
 }
 
-/** Depends on the emoji alone, so that all its drawings fall on the same side, today and after more sets are added. */
+/** Depends only on the emoji, so that all its drawings are in the same split, even after more sets are added. */
 function isHeldOut(code) {
   return createHash('sha256').update(code).digest().readUInt32LE(0) / 2 ** 32 < HELD_OUT;
 }

@@ -1,4 +1,6 @@
-/** `npm run gpu-contract`: bundles test/ops/gpu_contract.ts into build/gpu_contract.mjs, to be run on a machine with a GPU. */
+/**
+ * `npm run gpu-contract` bundles test/ops/gpu_contract.ts into build/gpu_contract.mjs, which can run on a machine with a GPU.
+ */
 import { build } from 'vite';
 import { assets } from './assets.mjs';
 import { root } from './setup.mjs';

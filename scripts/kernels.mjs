@@ -1,7 +1,7 @@
 /**
- * Writes build/draw.ts and build/train.ts, which export the kernels of assembly/<op>.ts to the two WASM binaries: functions whose
- * names begin with the op's. `draw` has what drawing needs; `train`, a binary of its own that only training loads, has the
- * backward entries, and every kernel of a file that begins with `// @train`.
+ * Writes build/draw.ts and build/train.ts, which export the kernels of assembly/<op>.ts to the two WASM binaries. Kernels are the
+ * functions with names that begin with the op's name. `draw` contains what drawing needs. `train` is a separate binary that only
+ * training loads. It contains the backward entries, and every kernel of a file that begins with `// @train`.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,6 @@
-/** Vitest reporter: why each skipped test was skipped, and the counts for scripts/test.mjs in AIM_TEST_COUNTS. */
+/**
+ * Vitest reporter that prints why each skipped test was skipped. It writes the counts for scripts/test.mjs to AIM_TEST_COUNTS.
+ */
 import { writeFileSync } from 'node:fs';
 
 export default class SkipReasons {

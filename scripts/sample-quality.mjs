@@ -65,7 +65,8 @@ async function main() {
 
   note(`drawing ${options.count} images on ${aim.device}`);
   const drawn = await aim.generate(options);
-  // Hold out as many real images of each class as there are samples, at most half. The others are the reference for all distances.
+  // As many real images of each class as there are samples are held out, but at most half. The others are the reference for
+  // distances.
   const { held, rest } = split(test.labels, K, Math.min(Math.ceil(options.count / K), Math.floor(test.labels.length / K / 2)));
   const real = await Promise.all(held.map((i) => data.eval.image(i, { kind: 'eval' })));
   const codes = await aim.encode(real.map((image) => new AimImage({ width: size, height: size, data: image })));
@@ -102,7 +103,7 @@ async function main() {
   process.stdout.write(`${same}\n`);
 }
 
-/** The classifier for these training images, from the cache of an earlier run or trained now. */
+/** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
 async function classifier(train) {
   const { pixels, labels } = await load(train);
   const source = readFileSync(new URL('classifier.mjs', import.meta.url));
@@ -119,7 +120,7 @@ async function classifier(train) {
   return made;
 }
 
-/** All images of a data set as grey bytes [n, size·size], and their labels [n]. */
+/** Returns all images of a data set as grey bytes [n, size·size], and their labels [n]. */
 async function load(data) {
   const per = data.size * data.size;
   const pixels = new Uint8ClampedArray(data.length * per);
@@ -127,7 +128,7 @@ async function load(data) {
   return { pixels, labels: Uint16Array.from({ length: data.length }, (_, i) => data.label(i)) };
 }
 
-/** Images [size·size, 3] in [-1, 1] → grey bytes [n, size·size], rounded like those of a PNG. */
+/** Converts images [size·size, 3] in [-1, 1] to grey bytes [n, size·size], with the rounding of PNG files. */
 function grey(images) {
   const per = images[0].length / 3;
   const out = new Uint8ClampedArray(images.length * per);
@@ -137,7 +138,7 @@ function grey(images) {
   return out;
 }
 
-/** Indices of the first `each` images of every class (`held`) and of all others (`rest`). */
+/** Returns the indices of the first `each` images of every class (`held`), and of all others (`rest`). */
 function split(labels, K, each) {
   const seen = new Uint32Array(K);
   const [held, rest] = [[], []];
@@ -145,7 +146,10 @@ function split(labels, K, each) {
   return { held, rest };
 }
 
-/** For each class, then for all images together: the share whose assigned class `seen` is the class `wanted`, as text. */
+/**
+ * For each class, then for all images together: the share of images with the class `wanted` that were assigned to it (`seen`), as
+ * text.
+ */
 function accuracies(seen, wanted, K) {
   const [right, total] = [new Uint32Array(K + 1), new Uint32Array(K + 1)];
   wanted.forEach((label, i) => {
@@ -157,7 +161,7 @@ function accuracies(seen, wanted, K) {
   return Array.from(total, (n, row) => (n ? `${((100 * right[row]) / n).toFixed(1)}%` : '–'));
 }
 
-/** Columns of text side by side; the first is aligned to the left, the others to the right. */
+/** Formats columns of text next to each other. The first is aligned to the left, the others to the right. */
 function table(columns) {
   const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
   const line = (row) => columns.map((cells, i) => (i ? cells[row].padStart(widths[i]) : cells[row].padEnd(widths[i]))).join('  ');

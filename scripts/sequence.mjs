@@ -1,8 +1,10 @@
-/** The order of test files: the longest first, so that no worker starts one when the other has nothing left to do. */
+/** Orders test files with the longest first, so that no worker starts a long file when the others have finished. */
 import { relative } from 'node:path';
 import { BaseSequencer } from 'vitest/node';
 
-/** Projects by what one of their files may take. Files of a project that share a process have to follow each other. */
+/**
+ * Projects, ordered by the longest time of one of their files. Files of a project that share a process must follow each other.
+ */
 const PROJECTS = ['model', 'ops', 'platform', 'package', 'unit'];
 
 /** Files that take much longer than the others of their project, longest first, as measured on two cores. */

@@ -1,4 +1,4 @@
-/** Brings a fresh clone to the point where `dist` can run: installs packages and builds, each only when it is out of date. */
+/** Prepares a fresh clone so that `dist` can run. Installs packages and builds, each only if it is out of date. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const shell = process.platform === 'win32';
 
-/** Runs a command in the project's root with its output shown on stderr; exits with its status when it fails. */
+/** Runs a command in the project's root with its output on stderr. Exits with the command's status if it fails. */
 export function must(command, args) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell });
   if (status === 0) return;
@@ -31,7 +31,7 @@ export function tool(name, args, env = {}) {
   });
 }
 
-/** Installs the locked packages unless node_modules already holds them. */
+/** Installs the locked packages if node_modules does not contain them. */
 export function install() {
   const marker = `${root}node_modules/.package-lock.json`;
   const fresh = existsSync(marker) && statSync(marker).mtimeMs >= statSync(`${root}package-lock.json`).mtimeMs;
@@ -46,7 +46,7 @@ function sameVersions(marker) {
   return Object.entries(want).every(([name, p]) => name === '' || p.optional || have[name]?.version === p.version);
 }
 
-/** What is built: its last file, and what it is made from. */
+/** The builds: for each, the file that it writes last, and its sources. */
 const BUILDS = {
   kernels: {
     last: 'build/helper.js',
@@ -77,7 +77,7 @@ export function buildKernels() {
   return true;
 }
 
-/** Throws where a build that tests need is missing. Warns where it is older than what it is made from. */
+/** Throws if a build that tests need is missing. Warns if it is older than its sources. */
 export function assertBuilt(what) {
   const { last } = BUILDS[what];
   const folder = last.split('/')[0];
@@ -89,24 +89,24 @@ export function assertBuilt(what) {
     );
 }
 
-/** The time of the last change of files and folders, those within them included, in ms since 1970. */
+/** Returns the time of the last change to files and folders, including files in the folders, in ms since 1970. */
 export function newest(paths) {
   let latest = 0;
   for (const path of paths.map((p) => (p.startsWith(root) ? p : root + p))) {
     const stat = statSync(path);
-    // A folder's own time tells that a file in it was removed.
+    // A folder's own time shows that a file in it was removed.
     latest = Math.max(latest, stat.mtimeMs);
     if (stat.isDirectory()) latest = Math.max(latest, newest(readdirSync(path).map((name) => `${path}/${name}`)));
   }
   return latest;
 }
 
-/** Folders without sources. */
+/** Folders that contain no sources. */
 const MADE = ['node_modules', 'dist', 'build', 'out', 'coverage', '.git', '.gpu'];
 
 /**
- * Runs a check of all sources unless they are as they were when it last passed. Resolves to its exit status and output, or to
- * undefined where it had nothing to do.
+ * Runs a check of all sources unless they are the same as when it last passed. Resolves to its exit status and output, or to
+ * undefined if it did not run.
  */
 export async function unlessPassed(name, work) {
   const stamp = `${root}node_modules/.cache/aim-js/${name}.passed`;
@@ -122,10 +122,10 @@ export async function unlessPassed(name, work) {
   return result;
 }
 
-/** The linter and formatter, over all files. */
+/** Runs the linter and formatter on all files. */
 export const lint = () => unlessPassed('lint', () => tool('biome', ['check', '--error-on-warnings', '.']));
 
-/** The type checker, which keeps what it found for the next run. */
+/** Runs the type checker, which saves its results for the next run. */
 export const types = () =>
   unlessPassed('types', () =>
     tool('tsc', ['-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/aim-js/types.tsbuildinfo']),

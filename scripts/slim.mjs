@@ -14,8 +14,8 @@ export function errorsOf(bundle) {
 }
 
 /**
- * Minifies with terser. Unlike esbuild, terser keeps the comments that users' bundlers read: pure annotations before the specs of an
- * op, with which a bundler can remove unused ops, and the annotations of imports that exist in some runtimes only.
+ * Minifies with terser. Unlike esbuild, terser preserves the comments that users' bundlers read: pure annotations before op
+ * specs, which let a bundler remove unused ops, and the annotations of imports that exist in some runtimes only.
  *
  * @returns {import('rollup').Plugin}
  */

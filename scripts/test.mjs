@@ -1,6 +1,6 @@
 /**
- * `npm test`: finds or installs what the tests need, builds, lints, type-checks and runs every test. `npm test -- FILE` runs the tests
- * of that file; whatever did not change since it was built, linted or type-checked is not built, linted or type-checked again.
+ * `npm test` finds or installs what the tests need, builds, lints, type-checks and runs every test. `npm test -- FILE` runs the
+ * tests of that file. Steps are not repeated if nothing has changed since they last passed.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ const SYSTEM = [
   { package: 'dataset-fashion-mnist', file: FASHION_MNIST, use: 'tests on real images' },
 ];
 
-// Most of this is waiting for the network, so what needs no browser goes on meanwhile.
+// This mostly waits for the network, so the steps that need no browser run at the same time.
 const system = systemPackages();
 install();
 
@@ -33,7 +33,7 @@ vitest();
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
 process.exitCode = counts.failed ? 1 : 0;
 
-/** Without a result nothing changed since it passed. */
+/** Prints the result of a step. Without a result, nothing has changed since the step passed. */
 function report(name, result) {
   counts[!result || result.status === 0 ? 'passed' : 'failed']++;
   if (!result) process.stdout.write(`${name}: ok, nothing changed since it passed\n`);
@@ -59,7 +59,9 @@ function vitest() {
   for (const key of Object.keys(counts)) counts[key] += ran[key];
 }
 
-/** Debian packages that tests use. As root on Debian they are installed; otherwise it is said which are missing, and tests skip. */
+/**
+ * Debian packages that tests use. As root on Debian they are installed. Otherwise the missing ones are listed, and tests skip.
+ */
 async function systemPackages() {
   const missing = SYSTEM.filter(({ file }) => !existsSync(file));
   if (!missing.length) return;

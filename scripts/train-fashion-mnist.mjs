@@ -1,6 +1,7 @@
 /**
- * `npm run train:fashion-mnist [DATA] [OUT]` trains the embedded model from the start: tokenizer, codes, model, float16 export and a
- * grid of 100 samples, with the options in models/fashion-mnist/{tokenizer,model}.json. After an interruption, run it again to continue.
+ * `npm run train:fashion-mnist [DATA] [OUT]` trains the embedded model from the beginning: tokenizer, codes, model, float16
+ * export and a grid of 100 samples, with the options in models/fashion-mnist/{tokenizer,model}.json. After an interruption, run
+ * it again to continue.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';

@@ -1,12 +1,12 @@
 /**
- * Takes a WGSL file apart, line by line, into what src/ops/shader_file.ts describes, so that nothing has to search shader text
- * later. A line of these kinds has a meaning of its own; it begins in the first column:
+ * Parses a WGSL file into the structure that src/ops/shader_file.ts describes, so that no other code has to search shader text.
+ * These lines are directives or declarations. They must begin in the first column:
  *   #include "lib/x.wgsl"             the text of another file, once in a kernel
  *   #optional "lib/x.wgsl"            a file that a plan may include by name (`include: ['x']`)
  *   // @section NAME                  text that a plan may take (`sections: ['NAME']`)
  *   // @entry NAME, SIZE threads      a section that is launched: workgroups of SIZE call its function NAME
- *   // @in|out|inout x?: f32 [m, n]   a binding of the section, `?` where it may be left out, with its shape
- *   const, alias, var<workgroup>      declarations of one line, which tests compute sizes from
+ *   // @in|out|inout x?: f32 [m, n]   a binding of the section with its shape; `?` marks one that may be left out
+ *   const, alias, var<workgroup>      declarations of one line, from which tests compute sizes
  */
 import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
@@ -16,15 +16,18 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const SHADERS = resolve(ROOT, 'shaders');
 const CHECK = resolve(ROOT, 'src/backend/wgsl/check.ts');
 
-/** Declarations, and what stands between their name and their value. */
+/** Declarations, and the text between their name and their value. */
 const DECLARATIONS = { const: ' = ', alias: ' = ', 'var<workgroup>': ': ' };
 
-/** @param {string} text @param {string} file its path from shaders/ */
+/**
+ * @param {string} text the text of the file
+ * @param {string} file its path relative to shaders/
+ */
 export function parseShader(text, file) {
   const shader = { file, head: [], sections: {}, optional: [] };
-  /** The section that lines go to; undefined in the file's head. */
+  /** The section that lines are added to, or undefined before the first section. */
   let section;
-  /** The piece of plain text that lines go to. */
+  /** The piece of plain text that lines are added to. */
   let open;
   const fail = (line, what) => {
     throw new Error(`shaders/${file}:${line} ${what}`);
@@ -81,7 +84,7 @@ export function parseShader(text, file) {
   return shader;
 }
 
-/** The names of a function's parameters. */
+/** Returns the names of a function's parameters, or undefined if there is no such function. */
 function parameters(rows, name) {
   const row = rows.find((r) => r.startsWith(`fn ${name}(`));
   return row
@@ -91,8 +94,9 @@ function parameters(rows, name) {
 }
 
 /**
- * For a release: comments, indentation, line ends within functions and blanks between words and signs cost download size only;
- * line numbers, binding lines and declarations taken apart are for readers, src/backend/wgsl/check.ts and tests.
+ * Returns pieces for a release. Comments, indentation, line ends within functions and blanks between words and signs are removed,
+ * since they only increase the download. Line numbers and binding directives are removed and declarations become plain text,
+ * since only readers, src/backend/wgsl/check.ts and tests use them.
  */
 function minified(pieces) {
   const small = [];
@@ -121,7 +125,7 @@ function minified(pieces) {
   return small;
 }
 
-/** A shader as a module whose default export is a ShaderFile; files that it includes are modules of their own. */
+/** Returns a shader as a module with a ShaderFile as its default export. Files that it includes are modules of their own. */
 export function shaderModule(path, { minify, training }) {
   const file = relative(SHADERS, path).split(sep).join('/');
   const { head, sections, optional } = parseShader(readFileSync(path, 'utf8'), file);

@@ -1,5 +1,6 @@
 // g = grad·grad_scale;  m = beta1·m + (1 - beta1)·g;  v = beta2·v + (1 - beta2)·g²;
-// param = param·(1 - lr·decay) - lr·(m / bias1) / (√(v / bias2) + eps);  the indices into hyper are constants of src/ops/shared.ts.
+// param = param·(1 - lr·decay) - lr·(m / bias1) / (√(v / bias2) + eps). The indices into hyper are constants of
+// src/ops/shared.ts.
 // @entry forward, WG threads
 // @inout param: f32 [n]
 // @in grad: f32 [n]

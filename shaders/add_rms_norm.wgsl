@@ -11,7 +11,7 @@
 // @out sum?: f32 [m, l, d]
 // @out y: f32 [m, l, d]
 #include "lib/workgroup_sum.wgsl"
-// A workgroup per row; each thread keeps its PER channels in registers between the two passes.
+// A workgroup takes one row. Each thread holds its PER channels in registers between the two passes.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
   let live = row < params.m * params.l;
@@ -52,7 +52,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in modulation?: f32 [m, c, d]
 // @out sum?: f32 [m, l, d]
 // @out y: f32 [m, l, d]
-// d in whole vectors, in the order of the kernels of a step (lib/gemv).
+// This entry needs d in whole vectors. It sums in the order of the kernels of a step (lib/gemv).
 const M = 1u;
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
@@ -121,7 +121,7 @@ fn backward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in modulation?: f32 [m, c, d]
 // @inout dmodulation?: f32 [m, c, d]
 // @out dweight_rows: f32 [m, d]
-// A thread per sequence and channel.
+// One thread takes one channel of one sequence.
 fn backward_params(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.d) { return; }
@@ -149,7 +149,7 @@ fn backward_params(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dres: f32 [m, l, d]
 // @out dx: f32 [m, l, d]
 // @inout dgate: f32 [m, 3, d]
-// A workgroup takes 32 channels of a sequence; its 8 lanes every eighth position.
+// A workgroup takes 32 channels of a sequence. Each of its 8 lanes takes every eighth position.
 #include "lib/lane_sum.wgsl"
 fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   let tiles = (params.d + 31u) / 32u;

@@ -1,5 +1,6 @@
-// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]; forward as two products with all scores between them (`scores`, `softmax`, `mix`),
-// or, where these are too many or do not come in whole vectors, block by block (`forward`), as backward does.
+// y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]. Forward is two matrix products, and all scores are stored between them (`scores`,
+// `softmax`, `mix`). If there are too many scores, or they are not whole vectors, `forward` works block by block. Backward always
+// does.
 const LEAST = -3e38;
 
 // @entry scores, 256 threads
@@ -27,7 +28,7 @@ fn scores(wg: vec3u, lid: u32) {
 
 // @entry softmax, 64 threads
 // @inout table: f32 [b, s, s]
-// A workgroup takes a query.
+// A workgroup takes one query.
 var<workgroup> lanes: array<f32, 64>;
 fn together(value: f32, lid: u32, largest: bool) -> f32 {
   workgroupBarrier();
@@ -82,7 +83,7 @@ fn mix(wg: vec3u, lid: u32) {
 // @in k: f32 [b, s, c]
 // @in v: f32 [b, s, c]
 // @out y: f32 [b, s, c]
-// The softmax is made block by block with a running maximum.
+// The softmax is computed block by block with a running maximum.
 #include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
   if (which == Q) { return q_at(at); }
@@ -104,7 +105,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     let score = products(Q, K, base, i0, j0, lid) * scale;
     let inside = j0 + key < params.s;
     weights[lid] = select(vec4f(LEAST), score, inside);
-    // New maxima: over eight keys each, then over those.
+    // New maxima are computed over eight keys each, then over the results.
     workgroupBarrier();
     if (key < 8u) {
       var m = weights[lid];
@@ -136,7 +137,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     }
     workgroupBarrier();
   }
-  // The softmax's denominators: each thread has summed one key of every 64.
+  // Adds up the denominators of the softmax. Each thread has summed one key of every 64.
   partial[lid] = mass;
   for (var n = 32u; n > 0u; n /= 2u) {
     workgroupBarrier();
@@ -163,8 +164,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dy: f32 [b, s, c]
 // @out dq: f32 [b, s, c]
 // @out stats: f32 [b, 2, s]
-// stats[0] = log Σⱼ exp(sᵢⱼ) with s = q·k·c^-½, stats[1] = dy·y; then with p = exp(s - stats[0]):
-// forward: y = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j];  p = softmax(s)  ⇒  dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i])
+// stats[0] = log Σⱼ exp(sᵢⱼ) with s = q·k·c^-½, and stats[1] = dy·y. With p = exp(s - stats[0]):
+// forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j];  p = softmax(s)  ⇒  dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i])
 // forward: s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
 #include "lib/attention_blocks.wgsl"
 fn fetch(which: u32, at: u32) -> f32 {
@@ -184,7 +185,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   let key = lid % 64u;
   let four = lid / 64u;
   let scale = inverseSqrt(f32(params.c));
-  // This thread's keys: maximum of the scores and Σ exp(score - maximum).
+  // The maximum of the scores of this thread's keys, and Σ exp(score - maximum).
   var most = vec4f(LEAST);
   var mass = vec4f();
   for (var j0 = 0u; j0 < params.s; j0 += 64u) {

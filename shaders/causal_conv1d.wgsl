@@ -1,11 +1,11 @@
-// y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(K-1)+j]), inputs before position 0 from the state or zero.
+// y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(K-1)+j]). Inputs before position 0 come from the state, or are zero without one.
 // @entry forward, WG threads
 // @in x: f32 [m, l, s]
 // @in weight: f32 [c, 1, k]
 // @in bias: f32 [c]
 // @inout state?: f32 [m, c, q]
 // @out y: f32 [m, l, c]
-// A thread per channel and SPAN positions of a sequence walks them with the last K inputs in registers.
+// One thread processes one channel at SPAN positions of a sequence, with the last K inputs in registers.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
   let parts = (params.l + SPAN - 1u) / SPAN;
@@ -43,8 +43,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @inout dx: f32 [m, l, s]
 // @out dweight_rows: f32 [w, c, k]
 // @out dbias_rows: f32 [w, c]
-// A thread per part of a sequence and channel walks the part, and K-1 positions more for the du that reach back into it, with
-// the last K inputs and du in registers.
+// One thread processes one channel of a part of a sequence, and K-1 more positions whose du contribute to dx of the part. The
+// last K inputs and du are in registers.
 #include "lib/silu_slope.wgsl"
 fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
@@ -66,7 +66,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   let b = bias_at(ch);
   var sum = 0.0;
-  // A part may lie past the end.
+  // A part may begin after the end of the sequence.
   let end = select(t0, t1 + K - 1u, t0 < t1);
   for (var t = t0; t < end; t++) {
     for (var j = 1u; j < K; j++) {

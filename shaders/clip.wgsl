@@ -1,5 +1,5 @@
-// norm = scale·√Σ sums;  hyper[GRAD_SCALE] = scale·min(1, max_norm / (norm + 1e-6));  hyper[SKIP] = 1 where norm is not finite.
-// With loss_scale [s, good] the factor is scale / s. If the norm is not finite, only this step is skipped and s is halved; after
+// norm = scale·√Σ sums;  hyper[GRAD_SCALE] = scale·min(1, max_norm / (norm + 1e-6));  hyper[SKIP] = 1 if norm is not finite.
+// With loss_scale [s, good] the factor is scale / s. If the norm is not finite, only this step is skipped and s is halved. After
 // `growth` good steps in a row s is doubled.
 #include "lib/workgroup_sum.wgsl"
 
@@ -18,7 +18,7 @@ fn forward(lid: u32) {
   let all = factor * sqrt(sum);
   norm_put(0, all);
   hyper_put(GRAD_SCALE, factor * min(1.0, params.max_norm / (all + 1e-6)));
-  // Tests the bits, since compilers may assume that floats are finite.
+  // The bits are tested, since compilers may assume that floats are finite.
   let good = (bitcast<u32>(all) & 0x7f800000u) != 0x7f800000u;
   if (!good) { hyper_put(SKIP, 1.0); }
   if (params.has_loss_scale == 0u || loss_scale_at(0) < 1.0) { return; }

@@ -1,5 +1,5 @@
-// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), where xv is x with
-// every pixel repeated UP×UP times and zeros around: a product of pixels × output channels over k = (ky, kx, c).
+// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual). xv is x with every pixel
+// repeated UP×UP times, surrounded by zeros. This is a product of pixels × output channels over k = (ky, kx, c).
 
 // The input pixel that the window of output pixel (n, oy, ox) reads at tap t.
 struct Tap { pixel: u32, inside: bool }
@@ -12,7 +12,7 @@ fn tap(n: u32, oy: u32, ox: u32, t: u32) -> Tap {
   return Tap((n * params.hi + iy) * params.wi + ix, inside);
 }
 
-// Offset in x of element k of the window of output pixel i, or NONE.
+// Returns the offset in x of element k of the window of output pixel i, or NONE.
 const NONE = 0xffffffffu;
 fn element(i: u32, k: u32) -> u32 {
   let t = k / params.ci;
@@ -22,7 +22,7 @@ fn element(i: u32, k: u32) -> u32 {
   return select(NONE, read.pixel * params.ci + k % params.ci, read.inside);
 }
 
-// Offset in dy of an output that reads input pixel i, numbered k = (row and column in the repeated pixel, ky, kx, o), or NONE.
+// Returns the offset in dy of an output that reads input pixel i, or NONE. k = (row and column in the repeated pixel, ky, kx, o).
 fn output_of(i: u32, k: u32) -> u32 {
   let taps = params.kh * params.kw;
   let t = k / params.co % taps;
@@ -32,13 +32,13 @@ fn output_of(i: u32, k: u32) -> u32 {
   let vx = i % params.wi * UP + copy % UP + params.pad - t % params.kw;
   let oy = vy / params.stride;
   let ox = vx / params.stride;
-  // An unsigned number below zero has wrapped to a large one.
+  // An unsigned number below zero wraps to a large one.
   if (i >= params.b * params.hi * params.wi || copy >= UP * UP || oy >= params.ho || ox >= params.wo
     || vy % params.stride != 0u || vx % params.stride != 0u) { return NONE; }
   return ((at / params.hi * params.ho + oy) * params.wo + ox) * params.co + k % params.co;
 }
 
-// Offset in w of the weight from input channel c to output k as in `output_of`, or NONE.
+// Returns the offset in w of the weight from input channel c to output k, numbered as in `output_of`, or NONE.
 fn weight_offset(c: u32, k: u32) -> u32 {
   let taps = params.kh * params.kw;
   if (c >= params.ci || k >= UP * UP * taps * params.co) { return NONE; }
@@ -78,7 +78,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// Input channels in whole vectors.
+// This entry needs input channels in whole vectors.
 #include "lib/tile.wgsl"
 #include "lib/conv2d_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
@@ -112,7 +112,8 @@ fn tap4(o: u32, t: u32, c: u32) -> vec4f {
 // @section taps_backward
 // @in w: f32 | f16 [co, kh, kw, ci]
 // @in dy: f32 [b, ho, wo, co]
-// From dy to dx: windows of dy, the taps in reverse order, every weight from its output to its input channel.
+// Computes dx from dy with the same patches. The windows are of dy, the taps are in reverse order, and every weight leads from
+// its output channel to its input channel.
 fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
 fn source4(i: u32) -> vec4f { return dy_at(i) * gradient_scale(); }
 fn tap4(c: u32, t: u32, o: u32) -> vec4f {
@@ -123,15 +124,15 @@ fn tap4(c: u32, t: u32, o: u32) -> vec4f {
 }
 
 // @section scale_backward
-// The gradient of a mean over the pixels is too small for f16: before it is ROUNDED to f16, dy is multiplied by a power of two near
-// their number, and the sum is divided by it. Both are exact.
+// The gradient of a mean over the pixels is too small for f16. Before dy is rounded to f16 (if ROUNDED), it is multiplied by a
+// power of two near the number of pixels, and the sum is divided by the same power. Both are exact.
 fn gradient_scale() -> f32 { return select(1.0, f32(1u << firstLeadingBit(params.b * params.ho * params.wo)), ROUNDED == 1u); }
 
 // @section finish
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// Stores sums in y; the next two sections store them in dx, or in parts for `join`.
+// Stores sums in y. The next two sections store them in dx, or in parts for `join`.
 fn put4(at: Place, row: u32, column: u32, o: u32, part: u32, sum: vec4f) {
   let i = target4(at, row, column, o);
   if (i == NONE) { return; }
@@ -174,7 +175,7 @@ fn matrix(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 // @in residual?: f32 [b, ho, wo, co]
 // @in parts: f32 [PARTS, b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// Adds up the sums over the parts of the channels, in their order.
+// Adds up the sums over the parts of the channels in a fixed order.
 fn join(wg: vec3u, nwg: vec3u, lid: u32) {
   let size = params.b * params.ho * params.wo * params.co / 4u;
   let i = flat(wg, nwg) * 256u + lid;
@@ -190,7 +191,7 @@ fn join(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-// For few output channels, e.g. an image: two threads per pixel share its input channels, 16 at a time.
+// For few output channels, e.g. of an image. Two threads for each pixel share its input channels, 16 at a time.
 var<workgroup> window: array<vec4f, 900>;
 
 fn few(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -266,7 +267,7 @@ fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in w: f32 | f16 [co, kh, kw, ci]
 // @in dy: f32 [b, ho, wo, co]
 // @out dx: f32 [b, hi, wi, ci]
-// Output channels in whole vectors.
+// This entry needs output channels in whole vectors.
 #include "lib/tile.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   let at = output_of(i, k);
@@ -306,7 +307,7 @@ fn join_backward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @inout dbias?: f32 [p, co]
 // forward: y[i,o] = bias[o] + Σ w[o,ky,kx,c]·window[i,ky,kx,c]
 // ⇒  dw[o,ky,kx,c] += Σ dy[i,o]·window[i,ky,kx,c], dbias[o] += Σ dy[i,o] over output pixels i
-// The workgroups of z = p take a chunk of the pixels each.
+// Each of the p values of z takes one chunk of the pixels.
 #include "lib/tile.wgsl"
 #include "lib/column_sums.wgsl"
 var<private> part: u32;

@@ -1,4 +1,4 @@
-// ema += (1 - decay)·(param - ema); VEC elements to a thread.
+// ema += (1 - decay)·(param - ema). One thread takes VEC elements.
 // @entry forward, WG threads
 // @inout ema: f32 [n]
 // @in param: f32 [n]

@@ -1,4 +1,4 @@
-// y[m] = table[ids[m]]; VEC channels to a thread.
+// y[m] = table[ids[m]]. One thread takes VEC channels.
 // @entry forward, WG threads
 // @in table: f32 [v, d]
 // @in ids: u32 [m]

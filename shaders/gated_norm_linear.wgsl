@@ -1,4 +1,4 @@
-// v = x·SiLU(z);  g = v / √(mean(v²) + eps)·weight;  y[m,n] = g·wᵀ, one position of m rows.
+// v = x·SiLU(z);  g = v / √(mean(v²) + eps)·weight;  y[m,n] = g·wᵀ, for one position of m rows.
 #optional "lib/gemv/sums.wgsl"
 #optional "lib/gemv/shuffle.wgsl"
 #optional "lib/gemv/shared.wgsl"
@@ -12,7 +12,7 @@
 // @in weight: f32 [e]
 // @in w: f32 | f16 [n, e]
 // @out y: f32 [m, l, n]
-// Every workgroup computes all of g; loads of w are issued before.
+// Every workgroup computes all of g. It issues its first loads of w before that.
 
 fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;

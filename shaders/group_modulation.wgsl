@@ -13,7 +13,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in dy: f32 [m, 3, d]
 // @inout dgroups: f32 [m, g, 3, d]
 // @inout dtable: f32 [1, 3, d]
-// forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy; a thread per element of the table.
+// forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy
+// One thread takes one element of the table.
 fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   let width = 3u * params.d;

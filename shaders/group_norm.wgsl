@@ -1,6 +1,6 @@
-// y = (x - mean)/√(var + eps)·weight + bias over each group of channels; with swish, SiLU of that.
-// First each group's mean and sum of squared distances from it over PARTS stretches of pixels, then what is made with them.
-// Neighbouring threads take neighbouring channels, LANES at a time, then the next pixel.
+// y = (x - mean)/√(var + eps)·weight + bias over each group of channels. If swish is 1, SiLU is applied to the result.
+// The first pass computes the mean of each group and the sum of squared distances from it over each of PARTS ranges of pixels.
+// The other passes use these moments. Neighbouring threads take neighbouring channels, LANES at a time, then the next pixel.
 
 fn stretch(part: u32) -> vec2u {
   let length = (params.s + PARTS - 1u) / PARTS;
@@ -12,7 +12,7 @@ fn stretch(part: u32) -> vec2u {
 // @out parts: vec2f [b, GROUPS, PARTS]
 fn x4(i: u32) -> vec4f { return vec4f(x_at(i)); }
 
-// A workgroup takes HELD groups, COLUMNS wide in vectors; a group wider than the workgroup is alone in it.
+// A workgroup takes HELD groups, which have COLUMNS vectors. A group with more channels than a workgroup can take is alone in it.
 const SPAN = min(COLUMNS, 256u);
 const ROWS = 256u / SPAN;
 const DEPTH = 8u;
@@ -72,7 +72,7 @@ fn moments(wg: vec3u, lid: u32) {
         around += squares[r][ch % LANES] + counts[r] * d * d;
       }
     }
-    // An empty stretch counts for nothing.
+    // An empty range of pixels has no weight.
     parts_put((wg.y * GROUPS + group) * PARTS + wg.x, select(vec2f(), vec2f(middle, around), pixels.y > pixels.x));
   }
 }
@@ -112,7 +112,7 @@ fn forward_vec4(wg: vec3u, lid: u32) {
 // @in dy: f32 [b, s, c]
 // @in parts: vec2f [b, GROUPS, PARTS]
 // @out channels: f32 [b, PARTS, 2, c]
-// forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv; here over a stretch of an image's pixels
+// forward: v = unit·weight + bias  ⇒  dweight += dv·unit, dbias += dv, here over one range of an image's pixels
 #include "lib/group_norm.wgsl"
 #include "lib/group_norm_slope.wgsl"
 var<workgroup> of_weight: array<vec4f, 256>;
@@ -161,7 +161,8 @@ fn slopes(wg: vec3u, lid: u32) {
 // @out sums: vec2f [b, GROUPS]
 // @inout dweight: f32 [b, c]
 // @inout dbias: f32 [b, c]
-// Adds the stretches up: dweight and dbias, and of each group mean(dunit·unit) and mean(dunit), with dunit = dv·weight.
+// Adds up the ranges of pixels. This gives dweight and dbias and, for each group, mean(dunit·unit) and mean(dunit) with
+// dunit = dv·weight.
 var<workgroup> of_weight: array<f32, 256>;
 var<workgroup> of_bias: array<f32, 256>;
 

@@ -1,4 +1,4 @@
-// y = u + (c - u)·scale, c the first b rows of logits and u the last; VEC logits to a thread.
+// y = u + (c - u)·scale. c is the first b rows of logits and u is the last b rows. One thread takes VEC logits.
 // @entry forward, WG threads
 // @in logits: f32 [m, v]
 // @out y: f32 [b, v]

@@ -1,5 +1,5 @@
 // y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]).
-// The matrix products take one of three tiles; src/ops/tile.ts says which.
+// Matrix products use one of three tiles, which src/ops/tile.ts chooses.
 #optional "lib/gemv/sums.wgsl"
 #optional "lib/gemv/shuffle.wgsl"
 #optional "lib/gemv/shared.wgsl"
@@ -41,7 +41,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
 // @out y: f32 [m, n]
-// k in whole vectors.
+// This entry needs k in whole vectors.
 #include "lib/linear_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   if (i >= params.m || k >= params.k) { return vec4f(); }
@@ -62,7 +62,7 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
 // @out y: f32 [m, n]
-// k and n in whole vectors.
+// This entry needs k and n in whole vectors.
 fn a4(i: u32, k: u32) -> vec4f { return x_at(i * (params.k / 4u) + k / 4u); }
 fn b4(j: u32, k: u32) -> vec4f { return w_at(j * (params.k / 4u) + k / 4u); }
 fn put4(i: u32, j: u32, sum: vec4f) {
@@ -83,7 +83,7 @@ fn forward_f16(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
 // @out y: f32 [m, n]
-// Few rows: w is read once, or once for every M of them.
+// For few rows of x. w is read once, or once for every M rows.
 #include "lib/linear_epilogue.wgsl"
 var<private> i0: u32;
 fn x4(i: u32, q: u32) -> vec4f { return x_at(min(i0 + i, params.m - 1u) * (K / 4u) + q); }
@@ -108,7 +108,7 @@ fn step(wg: vec3u, lid: u32) {
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
 // @out y: f32 [m, n]
-// More rows, where there are no subgroups to add up sums.
+// For more rows of x, if there are no subgroups to add up the sums.
 #include "lib/linear_epilogue.wgsl"
 #include "lib/gemv/tile.wgsl"
 fn x4(i: u32, q: u32) -> vec4f {
@@ -151,7 +151,7 @@ fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in w: f32 | f16 [n, k]
 // @in dy: f32 [m, n]
 // @out dx: f32 [m, k]
-// n in whole vectors.
+// This entry needs n in whole vectors.
 fn a4(i: u32, n: u32) -> vec4f {
   if (i >= params.m || n >= params.n) { return vec4f(); }
   return dy_at((i * params.n + n) / 4u);
@@ -188,13 +188,13 @@ fn backward_input_f16(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 // @inout dw: f32 [p, n, k]
 // @inout dbias?: f32 [p, n]
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]
-// The workgroups of z = p take a chunk of the rows each.
+// Each of the p values of z takes one chunk of the rows.
 #include "lib/linear_gradient.wgsl"
 fn column(m: u32, j: u32) -> f32 {
   if (m >= end || j >= params.n) { return 0.0; }
   return dy_at(m * params.n + j);
 }
-// Four rows at once where chunks are multiples of them.
+// Four rows are loaded at once if chunks are multiples of four rows.
 fn a4(i: u32, m: u32) -> vec4f {
   var v: vec4f;
   if (WHOLE == 1u) {

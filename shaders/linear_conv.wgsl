@@ -1,4 +1,4 @@
-// proj[m,n] = Σₖ x[m,k]·w[n,k];  y[m,c] = SiLU(conv(proj[:, offset:])), one position of the causal convolution.
+// proj[m,n] = Σₖ x[m,k]·w[n,k];  y[m,c] = SiLU(conv(proj[:, offset:])), for one position of the causal convolution.
 #optional "lib/gemv/sums.wgsl"
 #optional "lib/gemv/shuffle.wgsl"
 #optional "lib/gemv/shared.wgsl"

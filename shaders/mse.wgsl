@@ -1,4 +1,4 @@
-// parts[q] = Σ (x - truth)² over the q-th CHUNK elements, a workgroup to each.
+// parts[q] = Σ (x - truth)² over the q-th CHUNK elements. A workgroup computes one part.
 // @entry forward, 256 threads
 // @in x: f32 [n]
 // @in truth: f32 [n]
@@ -22,7 +22,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in truth: f32 [n]
 // @in loss_scale?: f32 [2]
 // @out dx: f32 [n]
-// forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth); VEC elements to a thread.
+// forward: loss = scale·Σ (x - truth)²  ⇒  dx = 2·scale·(x - truth)
+// One thread takes VEC elements.
 #include "lib/loss_scale.wgsl"
 fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = flat(wg, nwg) * WG + lid;

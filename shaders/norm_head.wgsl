@@ -1,5 +1,6 @@
-// n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift;  logits = u·wᵀ, for the last position of m rows;
-// y = u + (c - u)·guidance of the conditional first half of them and the unconditional second, or, without guidance, the logits.
+// n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift;  logits = u·wᵀ, for the last position of m rows.
+// With guidance, y = u + (c - u)·guidance, where c and u are the logits of the conditional first half and the unconditional
+// second half of the rows. Without guidance, y is the logits.
 #optional "lib/gemv/sums.wgsl"
 #optional "lib/gemv/shuffle.wgsl"
 #optional "lib/gemv/shared.wgsl"
@@ -16,7 +17,7 @@
 // @in modulation: f32 [m, 2, d]
 // @in w: f32 | f16 [n, d]
 // @out y: f32 [b, l, n]
-// Every workgroup computes all of u; loads of w are issued before.
+// Every workgroup computes all of u. It issues its first loads of w before that.
 var<workgroup> logits: array<f32, TEAMS * NV>;
 
 fn forward(wg: vec3u, lid: u32) {

@@ -1,4 +1,4 @@
-// sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift;  proj = u·wᵀ;  y = SiLU(conv(proj[:, offset:])), one
+// sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift;  proj = u·wᵀ;  y = SiLU(conv(proj[:, offset:])), for one
 // position of m rows.
 #optional "lib/gemv/sums.wgsl"
 #optional "lib/gemv/shuffle.wgsl"
@@ -20,7 +20,7 @@
 // @out sum?: f32 [m, l, d]
 // @out proj: f32 [m, l, n]
 // @out y: f32 [m, l, c]
-// Every workgroup computes all of u, and the first writes sum; loads of w are issued before.
+// Every workgroup computes all of u, and the first one writes sum. It issues its first loads of w before that.
 #include "lib/conv_step.wgsl"
 
 fn forward(wg: vec3u, lid: u32) {

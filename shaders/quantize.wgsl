@@ -1,4 +1,4 @@
-// codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length.
+// codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖². The hat divides a row by its length, and the lowest v wins between equal distances.
 fn unit_scale(square: f32) -> f32 { return 1.0 / max(sqrt(square), 1e-12); }
 
 // @entry forward, 256 threads
@@ -6,7 +6,7 @@ fn unit_scale(square: f32) -> f32 { return 1.0 / max(sqrt(square), 1e-12); }
 // @in codebook: f32 [v, d]
 // @out codes: u32 [r]
 // @out distance?: f32 [r]
-// A workgroup takes ROWS rows of z; its threads share out the codes.
+// A workgroup takes ROWS rows of z. Its threads divide the codes among them.
 var<workgroup> rows: array<f32, ROWS * D>;
 var<workgroup> least: array<f32, 256>;
 var<workgroup> which: array<u32, 256>;
@@ -80,7 +80,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 #include "lib/loss_scale.wgsl"
 // forward: y = ẑ + sg(ê - ẑ); loss += codebook_weight·mean((ê - sg ẑ)²) + commitment_weight·mean((ẑ - sg ê)²)
 // ⇒  dẑ = dy + commitment_weight·2(ẑ - ê)/(r·d), dê = codebook_weight·Σ 2(ê - ẑ)/(r·d) over the rows of that code
-// The first workgroups take 64 rows of z each; then comes one for each code.
+// The first workgroups take 64 rows of z each. After them, one workgroup takes each code.
 struct Unit { row: array<f32, D>, scale: f32 }
 
 fn scaled(x: array<f32, D>) -> Unit {
@@ -103,7 +103,7 @@ fn unit_code(v: u32) -> Unit {
 }
 fn code_of(r: u32) -> u32 { return min(codes_at(r), params.v - 1u); }
 
-// forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖; a row too short to be normalised was only scaled.
+// forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖. A row that is too short to be normalised was only scaled.
 fn through(unit: Unit, dunit: array<f32, D>) -> array<f32, D> {
   var u = unit.row;
   var g = dunit;

@@ -1,4 +1,4 @@
-// v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over e/groups channels.
+// v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight. The mean is over e/groups channels.
 #optional "lib/norm/shuffle.wgsl"
 #optional "lib/norm/shared.wgsl"
 
@@ -8,7 +8,7 @@
 // @in weight: f32 [e]
 // @out y: f32 [m, l, e]
 #include "lib/workgroup_sum.wgsl"
-// A workgroup per row and group; each thread keeps its PER channels in registers between the two passes.
+// A workgroup takes one group of one row. Each thread holds its PER channels in registers between the two passes.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);
   let width = params.e / params.groups;
@@ -38,7 +38,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in z: f32 [m, l, s]
 // @in weight: f32 [e]
 // @out y: f32 [m, l, e]
-// Groups of whole vectors, in the order of the kernels of a step (lib/gemv).
+// This entry needs groups of whole vectors. It sums in the order of the kernels of a step (lib/gemv).
 const M = 1u;
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);

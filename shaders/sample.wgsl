@@ -1,4 +1,4 @@
-// tokens[b, step[b]++] ~ softmax(logits[b] / temperature) cut to top_k and top_p, in integers w = round(p·2³⁰).
+// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k and top_p, with integer weights w = round(p·2³⁰).
 #optional "lib/sample/by_four.wgsl"
 #optional "lib/sample/by_one.wgsl"
 #optional "lib/sample/shuffle.wgsl"
@@ -10,11 +10,11 @@
 // @in seed: u32 [b, 2]
 // @inout step: u32 [b]
 // @inout tokens: u32 [b, t]
-// A workgroup per image; a thread takes PER neighbouring logits, as keys that order as the logits do. Both cuts are found by
-// radix selection on the keys: four histograms of 8 bits, from the top, of counts (top_k) or weights (top_p).
+// A workgroup takes one image, and a thread takes PER neighbouring logits, as integer keys in the order of the logits. Both cuts
+// are found by radix selection on the keys: four histograms of 8 bits, highest bits first, of counts (top_k) or weights (top_p).
 struct Cut {
   key: u32,
-  // Sum over keys ≥ key.
+  // The sum over all keys ≥ key.
   sum: u32,
 }
 struct Scan {
@@ -24,17 +24,17 @@ struct Scan {
 }
 const LOWEST = 0x00800000u;
 
-// This thread's keys, 0 past the vocabulary, and weights, 0 for tokens that are cut.
+// This thread's keys, which are 0 past the vocabulary, and its weights, which are 0 for tokens that are cut.
 var<private> keys: array<u32, PER>;
 var<private> weights: array<u32, PER>;
 var<workgroup> most_key: atomic<u32>;
-// A histogram in eight copies, so that threads seldom meet in a bin.
+// A histogram in eight copies, so that threads seldom update the same bin at the same time.
 var<workgroup> bins: array<atomic<u32>, 2048>;
-// The bin found, the sum above it, and the sum in it.
+// The bin that was found, the sum above it, and the sum in it.
 var<workgroup> found: vec3u;
 var<workgroup> drawn: u32;
 
-// Infinities and NaN are recognised by their bits: a compiler may assume that neither occurs.
+// Infinities and NaN are recognised by their bits, since a compiler may assume that neither occurs.
 fn key_of(x: f32) -> u32 {
   var bits = bitcast<u32>(x);
   if ((bits & 0x7fffffffu) > 0x7f7fffffu) { bits = select(0xff7fffffu, 0x7f7fffffu, bits == 0x7f800000u); }
@@ -44,7 +44,7 @@ fn key_of(x: f32) -> u32 {
 
 fn value_of(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
 
-// The largest key that, with the keys above it, reaches `need` in count or in weight.
+// Returns the largest key for which the sum over all keys at least as large reaches `need`, in count or in weight.
 fn cut_at(need: u32, weighted: bool, lid: u32) -> Cut {
   var key = 0u;
   var known = 0u;
@@ -103,7 +103,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var least = LOWEST;
   if (params.top_k > 0u && params.top_k < params.v) { least = cut_at(params.top_k, false, lid).key; }
 
-  // exp((x - most) / temperature); below e⁻⁸⁰ a weight is 0 anyway.
+  // exp((x - most) / temperature). Below e⁻⁸⁰ the integer weight is 0 in any case.
   var odds: array<f32, PER>;
   var z = 0.0;
   for (var q = 0u; q < PER; q++) {
@@ -127,7 +127,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     sums = scan(own, lid);
   }
 
-  // The thread in whose stretch the running sum passes the goal.
+  // The running sum passes the goal among the tokens of one thread, which finds the token.
   let goal = mul_high(threefry2x32(vec2u(seed_at(2u * image), seed_at(2u * image + 1u)), vec2u(at, 0u)).x, sums.all);
   var run = sums.upto - own;
   if (run <= goal && run + own > goal) {

@@ -1,5 +1,5 @@
 // h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t x_t,  y_t = (C_t·h_t + D x_t)·SiLU(z_t),  Δ = softplus(dt), A = -exp(A_log).
-// x, dt, y [m,l,e]; A_log [e,n]; bc [m,l,s] = [r | B: n | C: n]; D [e]; z [m,l,f] = [x | z: e]; state [m,e,n].
+// Forward: x, dt, y [m,l,e]; A_log [e,n]; bc [m,l,s] = [r | B: n | C: n]; D [e]; z [m,l,f] = [x | z: e]; state [m,e,n].
 // Backward: states [m,k,e,n]; scan, dx, ddt [m,l,e]; dz [m,l,f]; skip [m,e]; parts [m,l,b,w]; dbc [m,l,s].
 #include "lib/softplus.wgsl"
 fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
@@ -55,7 +55,7 @@ fn backward_states(wg: vec3u, nwg: vec3u, lid: u32) {
 // @out dx: f32 [m, l, e]
 // @inout dz: f32 [m, l, f]
 // @out skip: f32 [m, e]
-// A thread takes one channel of one sequence down its positions.
+// A thread processes all positions of one channel of one sequence.
 fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= params.m * params.e) { return; }
@@ -88,10 +88,10 @@ fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
 // @inout dx: f32 [m, l, e]
 // @inout ddt: f32 [m, l, e]
 // @out parts: f32 [m, l, b, w]
-// A workgroup walks CH channels of one sequence back, chunk by chunk of 16 positions. LANES threads share 4 channels, each with 4
-// states of every one in a vector; then sums over channels and over states are both mostly within threads. From the chunk's first
-// h the h at every fourth position is made again and from there, four positions at a time, all of them. Positions and states past
-// an end have Δ = x = dscan = A = B = C = 0, which changes nothing.
+// A workgroup processes CH channels of one sequence backwards, in chunks of 16 positions. LANES threads share 4 channels, and
+// each holds 4 states of every channel in a vector, so that most terms of sums over channels and over states are within a thread.
+// From the stored h at the start of the chunk it computes h at every fourth position again, and from these, four positions at a
+// time, all h of the chunk. Positions and states past an end have Δ = x = dscan = A = B = C = 0, which changes nothing.
 const GROUPS = WG / LANES;
 const CH = GROUPS * 4u;
 const Q = 16u;
@@ -121,7 +121,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let group = lid / LANES;
   let en = params.e * n;
 
-  // Index of this thread's states of channel r, and how many there are.
+  // The index of this thread's states of channel r, and their number.
   let jk = (j0 + group * 4u) * n + lane * 4u;
   let channels = params.e - min(params.e, j0 + group * 4u);
   let own = min(4u, n - min(n, lane * 4u));
@@ -215,7 +215,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
         dh_B[lid] = toB;
         dh_Aah[lid] = toA;
         workgroupBarrier();
-        // The position is done with: its Δ and Δx give way to what the end of the chunk wants.
+        // The position is finished, so its Δ and Δx are replaced by the values that the end of the chunk needs.
         if (lid < GROUPS) {
           var sum = vec4f();
           for (var q = 0u; q < LANES; q++) { sum += dh_B[lid * LANES + q]; }

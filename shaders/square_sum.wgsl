@@ -1,4 +1,4 @@
-// sums[slot + q] = Σ x² over the q-th CHUNK elements of x, a workgroup to each.
+// sums[slot + q] = Σ x² over the q-th CHUNK elements of x. A workgroup computes one sum.
 #include "lib/workgroup_sum.wgsl"
 
 // @entry forward, 256 threads
@@ -9,7 +9,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let first = chunk * CHUNK;
   let end = min(first + CHUNK, params.n) / VEC;
   var own = 0.0;
-  // A number alone counts four times in its vector; the quarter is exact.
+  // Without vectors, a number is in all four lanes and counts four times. Multiplying by a quarter is exact.
   for (var i = first / VEC + lid; i < end; i += 256u) { own += dot(vec4f(x_at(i)), vec4f(x_at(i))) * (f32(VEC) / 4.0); }
   let all = workgroup_sum(own, lid);
   if (lid == 0u && first < params.n) { sums_put(params.slot + chunk, all); }

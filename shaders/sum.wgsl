@@ -1,4 +1,4 @@
-// y = scale·Σ x, by one workgroup.
+// Computes y = scale·Σ x in one workgroup.
 #include "lib/workgroup_sum.wgsl"
 
 // @entry forward, 256 threads

@@ -3,7 +3,7 @@
 // @entry forward, 256 threads
 // @in x: f32 [r, n]
 // @inout y: f32 [n]
-// A workgroup makes COLUMNS columns; its lanes take the rows in turn.
+// A workgroup sums COLUMNS columns. Its lanes take the rows in turn.
 #include "lib/lane_sum.wgsl"
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let j = flat(wg, nwg) * COLUMNS + lid % COLUMNS;
@@ -18,7 +18,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @entry add, 256 threads
 // @in x: f32 [r, n]
 // @inout y: f32 [n]
-// One row, VEC elements to a thread.
+// Adds a single row. One thread takes VEC elements.
 fn add(wg: vec3u, nwg: vec3u, lid: u32) {
   let j = flat(wg, nwg) * 256u + lid;
   if (j < params.n / VEC) { y_add(j, x_at(j)); }

@@ -1,4 +1,4 @@
-// q = step[i mod b] + j;  y[i,j] = q = 0 ? first[i] : word[tokens[i mod b, q-1]] + pos[q-1+shift]; VEC channels to a thread.
+// q = step[i mod b] + j;  y[i,j] = q = 0 ? first[i] : word[tokens[i mod b, q-1]] + pos[q-1+shift]. One thread takes VEC channels.
 // @entry forward, WG threads
 // @in tokens: u32 [b, t]
 // @in step: u32 [b]

@@ -1,4 +1,4 @@
-// y = x as float32, VEC elements to a thread.
+// Copies x to y as float32. One thread takes VEC elements.
 // @entry forward, WG threads
 // @in x: f32 | f16 [n]
 // @out y: f32 [n]

@@ -1,4 +1,4 @@
-// Shared SIMD helpers. All pointers are byte addresses of f32 data.
+// SIMD helpers that the kernels share. All pointers are byte addresses of f32 data.
 
 // @ts-ignore: decorator
 @inline export function hsum(v: v128): f32 {
@@ -6,10 +6,10 @@
   return f32x4.extract_lane(t, 0) + f32x4.extract_lane(t, 1);
 }
 
-/** Adding 1.5·2^23 rounds a small float to an integer, which then sits in the low bits of the sum. */
+/** Adding 1.5·2^23 to a small float rounds it to an integer, which is then in the low bits of the sum. */
 const ROUND: f32 = 12582912;
 
-// exp(x) for four lanes: 2^n · e^r with |r| ≤ ln2/2, e^r by a degree-6 polynomial (relative error about 1e-7).
+// exp(x) for four lanes, as 2^n · e^r with |r| ≤ ln2/2. A polynomial of degree 6 gives e^r with a relative error of about 1e-7.
 // @ts-ignore: decorator
 @inline export function exp4(x: v128): v128 {
   const hi = f32x4.splat(88.37);
@@ -27,12 +27,13 @@ const ROUND: f32 = 12582912;
   p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
   p = f32x4.add(f32x4.mul(p, f32x4.mul(r, r)), f32x4.add(r, f32x4.splat(1)));
   const y = f32x4.mul(p, i32x4.add(i32x4.shl(t, 23), i32x4.splat(127 << 23)));
-  // Below the clamp the true value is under the smallest normal number: zero. NaN stays NaN.
+  // For x below the clamp the true value is smaller than the smallest normal number, so the result is zero. NaN stays NaN.
   return v128.andnot(y, f32x4.lt(x, lo));
 }
 
-// 2^x of x ≤ 0 for four lanes, and 2^-125 for anything below: for decays exp(Δ A) with log2(e) folded into A. Exact at 0,
-// so that slow decays over many positions are not biased; terms in pairs, for a short chain of dependent operations.
+// 2^x for x ≤ 0 in four lanes, and 2^-125 for any x below -125. It computes decays exp(Δ A), with log2(e) folded into A. It is
+// exact at 0, so that slow decays over many positions are not biased. Terms are evaluated in pairs, which shortens the chain of
+// dependent operations.
 // @ts-ignore: decorator
 @inline export function decay4(x: v128): v128 {
   const v = f32x4.pmax(x, f32x4.splat(-125));
@@ -70,7 +71,7 @@ const ROUND: f32 = 12582912;
   return f32x4.mul(dy, siluSlope4(x, sigmoid4(x)));
 }
 
-// The same lane arithmetic for a single value, so that a tail equals what a full vector would give.
+// The scalar versions use the arithmetic of one lane, so that the tail of an array has the values that a full vector would have.
 // @ts-ignore: decorator
 @inline export function exp1(x: f32): f32 {
   return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
@@ -96,8 +97,8 @@ const ROUND: f32 = 12582912;
   return f32x4.extract_lane(siluGradient4(f32x4.splat(x), f32x4.splat(dy)), 0);
 }
 
-// log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial (relative error
-// about 1e-7 for every x).
+// log(1 + e^x) = max(x, 0) + log1p(u) with u = e^-|x|. A polynomial evaluates log1p(u) = 2 atanh(u / (2 + u)) with a relative
+// error of about 1e-7 for every x.
 // @ts-ignore: decorator
 @inline export function softplus4(x: v128): v128 {
   const u = exp4(f32x4.neg(f32x4.abs(x)));
@@ -116,7 +117,7 @@ const ROUND: f32 = 12582912;
   return f32x4.extract_lane(softplus4(f32x4.splat(x)), 0);
 }
 
-// √Σx² of n numbers. For short rows: no vectors.
+// Returns √Σx² of n numbers. It is meant for short rows and uses no vectors.
 // @ts-ignore: decorator
 @inline export function rowLength(x: usize, n: i32): f32 {
   let square: f32 = 0;
@@ -127,7 +128,7 @@ const ROUND: f32 = 12582912;
   return sqrt<f32>(square);
 }
 
-// y += x over `bytes` bytes.
+// Adds `bytes` bytes of x to y.
 // @ts-ignore: decorator
 @inline export function addTo(y: usize, x: usize, bytes: usize): void {
   let q: usize = 0;
@@ -135,7 +136,7 @@ const ROUND: f32 = 12582912;
   for (; q < bytes; q += 4) store<f32>(y + q, load<f32>(y + q) + load<f32>(x + q));
 }
 
-// Σ x·y of n numbers.
+// Returns Σ x·y over n numbers.
 export function dot(x: usize, y: usize, n: i32): f32 {
   const end = x + (<usize>n << 2);
   let sums = f32x4.splat(0);

@@ -1,4 +1,4 @@
-// Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words from a key and a counter, as threefry2x32 of
+// Threefry-2x32 with 20 rounds (Salmon et al. 2011) makes two random words from a key and a counter, like threefry2x32 of
 // src/core/random.ts. The first word is the upper half of the result.
 export function threefry2x32(key0: u32, key1: u32, ctr0: u32, ctr1: u32): u64 {
   const key2: u32 = 0x1bd11bda ^ key0 ^ key1;

@@ -1,4 +1,7 @@
-/** What scenarios are given: the library, random choices by seed, a temporary folder, and a place for what they find. */
+/**
+ * The context that scenarios get: the library, random choices from a seed, a temporary folder, and functions that report
+ * findings.
+ */
 import { spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +11,7 @@ import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Runs in child processes: loads a URL through a cache and prints the hash of the weights, or the error. */
+/** Code of child processes. It loads a URL through a cache and prints the hash of the weights, or the error. */
 const CHILD = `
 import { load, timing } from './library.mjs';
 const [url, cacheDir] = process.argv.slice(2);
@@ -20,7 +23,7 @@ try {
   process.stdout.write('failed ' + error.code + ' ' + error.stack + '\\n');
 }`;
 
-/** Bundles the sources that scenarios use, also for child processes. */
+/** Bundles the sources that scenarios and child processes use. */
 export async function createLibrary() {
   const folder = await mkdtemp(join(tmpdir(), 'aim-soak-'));
   const common = { bundle: true, platform: 'node', format: 'esm', logLevel: 'silent' };

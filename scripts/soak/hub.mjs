@@ -1,6 +1,7 @@
 /**
- * A hub that cuts, stalls, lies, redirects, answers with errors, web pages and gzip, and changes its file: loading gives the
- * right weights or a typed error, in bounded time; from an honest hub and the same cache it then gives the right weights.
+ * A hub that cuts off, stalls, sends wrong data, redirects, answers with errors, web pages and gzip, and changes its file.
+ * Loading must give the right weights or a typed error in bounded time. Then loading from a hub without faults, with the same
+ * cache, must give the right weights.
  */
 import { isTyped } from './context.mjs';
 import { faultyHub, makeCheckpoint } from './server.mjs';
@@ -15,7 +16,7 @@ export const hub = {
     Object.assign(library.timing, { pauses: [1, 2, 4, 8], idle: 300, answer: 300, version: 300 });
     const versions = [await makeCheckpoint(context, 9, 1 + context.int(1000)), await makeCheckpoint(context, 9, 1001)];
     const server = await faultyHub(context, { ...versions[0].files });
-    // Web pages and half files of a server that lies about them cannot be recognised without a hash in every case.
+    // If the server gives a wrong length or type, web pages and partial files cannot always be recognised without a hash.
     const sha256 = (i) => library.sha256(versions[i].weights);
     let current = 0;
     for (let i = 0; i < LOADS; i++) {

@@ -1,12 +1,12 @@
 /**
- * `npm run soak`: random faults against the library until the time is over. Scenarios take turns; each round of one has a seed
- * of its own, by which it can be repeated (apart from the order in which the system delivers bytes). Prints how often each scenario ran and what happened, and every finding with the
- * command that repeats it. Exits with 1 if there is a finding.
+ * `npm run soak` tests the library with random faults until the time is over. Scenarios take turns. Each round of a scenario has
+ * its own seed, which repeats it, apart from the order in which the system delivers bytes. The program prints how often each
+ * scenario ran, what happened, and every finding with the command that repeats it. It exits with 1 if there is a finding.
  *
  *   npm run soak -- [--minutes 30] [--seed 1] [--only NAME] [--rounds N]
  *
- * A scenario is an entry of SCENARIOS: `{ name, limit, run(context) }`. `run` does one round; it throws, calls
- * `context.finding(text)`, or takes more than `limit` seconds if something is wrong. See context.mjs for what it is given.
+ * A scenario is an entry of SCENARIOS: `{ name, limit, run(context) }`. `run` does one round. If something is wrong it throws,
+ * calls `context.finding(text)`, or takes more than `limit` seconds. context.mjs documents the context.
  */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -52,7 +52,7 @@ export async function soak(scenarios, { minutes, seed, rounds = Number.POSITIVE_
   return { results, findings };
 }
 
-/** One round; gives its findings. */
+/** Runs one round and returns its findings. */
 async function runRound(scenario, seed, library, counts) {
   const context = await roundContext(seed, library, counts);
   let timer;
@@ -70,7 +70,7 @@ async function runRound(scenario, seed, library, counts) {
   return context.findings;
 }
 
-/** The counts of all scenarios as lines of text. */
+/** Formats the counts of all scenarios as lines of text. */
 export function table(results) {
   const lines = results.map(({ name, rounds, seconds, counts }) => {
     const events = Object.entries(counts).map(([what, n]) => `${what} ${n}`);

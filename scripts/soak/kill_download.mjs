@@ -1,4 +1,4 @@
-/** A process is killed (SIGKILL) at random moments of a download: the next one continues and gets the right weights. */
+/** A process is killed (SIGKILL) at random moments of a download. The next process must continue and get the right weights. */
 import { faultyHub, makeCheckpoint } from './server.mjs';
 
 export const killDownload = {

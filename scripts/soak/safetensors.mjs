@@ -1,6 +1,6 @@
 /**
- * Damaged safetensors files: parsing gives a header that agrees with the file or a typed error, within 5 s and 300 MB. AIM_MUTATIONS
- * is the number of files a round (default 5000: 200 rounds are a million).
+ * Damaged safetensors files. Parsing must give a header that agrees with the file, or a typed error, within 5 s and 300 MB.
+ * AIM_MUTATIONS is the number of files in a round. The default is 5000, so that 200 rounds are a million files.
  */
 import { isTyped } from './context.mjs';
 

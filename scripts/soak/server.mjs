@@ -1,4 +1,4 @@
-/** A hub whose answers are spoilt by random faults. */
+/** A hub that answers with random faults. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
@@ -45,8 +45,8 @@ export const FAULTS = {
 };
 
 /**
- * Serves `files` ({ path: { body, etag } }); `context.pick` spoils every answer with probability `server.faults`. `server.delay`
- * is a pause in ms after each MiB.
+ * Serves `files` ({ path: { body, etag } }). `context.pick` adds a fault to an answer with probability `server.faults`.
+ * `server.delay` is a pause in ms after each MiB.
  */
 export async function faultyHub(context, files) {
   const state = { files, faults: 0, delay: 0, requests: 0 };
@@ -85,7 +85,7 @@ export async function faultyHub(context, files) {
   return Object.assign(state, { url: `http://127.0.0.1:${server.address().port}` });
 }
 
-/** The files of a checkpoint of `mib` MiB below /m/, and the hash of its tensors that `load` gives. */
+/** Makes the files of a checkpoint of `mib` MiB under /m/, and the hash that `load` gives for its tensors. */
 export async function makeCheckpoint({ library }, mib, seed) {
   const weights = library.makeWeights(mib, seed);
   const values = await library.load({ config: library.CONFIG, weights });

@@ -1,4 +1,4 @@
-/** Two or three processes load one model through one cache, from a hub with faults that pass: all get the right weights. */
+/** Two or three processes load one model through one cache from a hub with temporary faults. All must get the right weights. */
 import { faultyHub, makeCheckpoint } from './server.mjs';
 
 export const twoProcesses = {

@@ -1,5 +1,5 @@
-// A workgroup walks one of the w parts of a sequence, with PER vectors of WIDTH channels of the sums over its positions in each
-// thread's registers.
+// A workgroup processes one of the w parts of a sequence. Each thread holds in registers the sums over its positions for PER
+// vectors of WIDTH channels.
 #include "workgroup_sum2.wgsl"
 fn gradient(part: u32, lid: u32) {
   let width = params.d / WIDTH;

@@ -1,5 +1,5 @@
-// Attention block by block: a workgroup takes 16 rows (queries, or keys in backward_key) through the other side's rows, 64 at a time; a thread makes
-// four products of one of these, then sums its channels for all 16.
+// Attention block by block. A workgroup takes 16 rows (queries, or keys in backward_key) and processes the rows of the other
+// tensor 64 at a time. A thread computes four products with one of the 64 rows, then sums its channels for all 16 rows.
 const Q = 0u;
 const K = 1u;
 const V = 2u;
@@ -19,7 +19,7 @@ fn load4(which: u32, base: u32, row: u32, e: u32) -> vec4f {
   return value;
 }
 
-// Rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
+// Returns the products of rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
 fn products(a: u32, b: u32, base: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
   var sum = vec4f();
   for (var e = 0u; e < params.c; e += 16u) {

@@ -1,7 +1,7 @@
-// A 64 × 64 block of a product, sum[i,j] = Σₖ left[k,i]·right[k,j], by 64 threads that make 8 × 8 of it each. Factors come 16 k
-// at a time through workgroup memory, in vectors of four along i and j. A thread has the rows and columns 4·(lid / 8) …,
-// 4·(lid % 8) …, and those 32 further: then loads of vectors never meet in a bank. Fill left and right, barrier, multiply,
-// barrier.
+// A 64 × 64 block of a product, sum[i,j] = Σₖ left[k,i]·right[k,j], by 64 threads that compute 8 × 8 sums each. The factors are
+// copied to workgroup memory 16 k at a time, in vectors of four along i and j. A thread has the four rows from 4·(lid / 8) and
+// the four columns from 4·(lid % 8), and those 32 further on, so that loads of vectors have no bank conflicts. The caller fills
+// left and right, then calls a barrier, multiply, and a barrier.
 const BLOCK = 64u;
 const DEPTH = 16u;
 var<workgroup> left: array<array<vec4f, 16>, 16>;
@@ -24,7 +24,7 @@ fn multiply(sum: Block, lid: u32) -> Block {
   let ti = lid / 8u % 8u;
   let tj = lid % 8u;
   var s = sum;
-  // Four at a time: compilers do not unroll this by themselves.
+  // The loop is unrolled by four, since compilers do not do this by themselves.
   for (var k = 0u; k < DEPTH; k += 4u) {
     s = products(s, k, ti, tj);
     s = products(s, k + 1u, ti, tj);
@@ -33,7 +33,7 @@ fn multiply(sum: Block, lid: u32) -> Block {
   }
   return s;
 }
-// The block with its rows multiplied: a and b are for the first and the second kind.
+// Returns the block with its rows multiplied: by a for the first kind of rows and by b for the second.
 fn scaled(s: Block, a: vec4f, b: vec4f) -> Block {
   return Block(rows_by(s.m00, a), rows_by(s.m01, a), rows_by(s.m10, b), rows_by(s.m11, b));
 }

@@ -1,6 +1,6 @@
-// Σ over rows k0..k1 of a matrix's columns j0..j0+TILE-1, for the gradient of a bias. The including entry gives the matrix:
-//   fn column(k: u32, j: u32) -> f32: zero outside
-// Every fourth row is added up, then the four sums: in that order for every tile.
+// Sums columns j0..j0+TILE-1 of a matrix over rows k0..k1, for the gradient of a bias. The including entry defines the matrix:
+//   fn column(k: u32, j: u32) -> f32, which is zero outside of the matrix
+// Every fourth row is added up, then the four sums. Every tile uses this order.
 const LANES = 4u;
 var<workgroup> column_parts: array<f32, LANES * TILE>;
 

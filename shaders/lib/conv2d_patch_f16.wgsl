@@ -1,5 +1,6 @@
-// A patch by 128 output channels with subgroup matrices: a subgroup makes 2 rows of pixels by 64 channels. 32 input channels at
-// a time, rounded to f16; of the weights one row of the windows. A pixel's, or an output channel's, 32 take 10 vectors.
+// A patch by 128 output channels with subgroup matrices. A subgroup computes 2 rows of pixels by 64 channels. Each step loads 32
+// input channels, rounded to f16, and the weights of one row of the windows. The 32 values of a pixel, or of an output channel,
+// take 10 vectors of space.
 alias Left = subgroup_matrix_left<f16, 16, 16>;
 alias Right = subgroup_matrix_right<f16, 16, 16>;
 alias Sums = subgroup_matrix_result<f32, 16, 16>;
@@ -8,7 +9,7 @@ var<workgroup> taps: array<vec2u, 3840>;
 
 fn halves(v: vec4f) -> vec2u { return vec2u(pack2x16float(v.xy), pack2x16float(v.zw)); }
 
-// 16 pixels × 16 channels of sums out of workgroup memory, 8 channels a thread.
+// Stores 16 pixels × 16 channels of sums from workgroup memory, 8 channels in each thread.
 fn put8(at: Place, row: u32, o: u32, part: u32, first: u32, lane: u32) {
   for (var q = 0u; q < 2u; q++) {
     let i = first + lane * 4u + q * 2u;
@@ -35,7 +36,7 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
   var s11: Sums;
   var s12: Sums;
   var s13: Sums;
-  // This thread copies vector `lane` of six pixels and of four output channels' taps, from `own` on.
+  // This thread copies vector `lane` of six pixels and of the taps of four output channels, starting at `own`.
   let lane = lid % 8u;
   let own = lid / 8u;
   var starts: array<u32, 6>;

@@ -1,5 +1,6 @@
-// A patch by 64 output channels: a thread makes a column of 8 pixels by 4 channels. 8 input channels at a time; of the
-// weights one column of the windows. Neighbours' vectors of weights are 16 apart, their halves swapped every 4: no bank is met twice.
+// A patch by 64 output channels. A thread computes a column of 8 pixels by 4 channels. Each step loads 8 input channels, and the
+// weights of one column of the windows. Neighbouring threads' vectors of weights are 16 apart and their halves are swapped every
+// 4, so that there are no bank conflicts.
 var<workgroup> pixels: array<vec4f, 360>;
 var<workgroup> taps: array<vec4f, 384>;
 

@@ -1,5 +1,5 @@
-// One element of in_proj's output [m, n] and, where the convolution reads it, its step: y = SiLU(bias + Σⱼ taps[j]·window[j]).
-// The inputs of the step are fetched before the sum is known, so that they arrive together with the rows of w.
+// One element of in_proj's output [m, n] and, if the convolution reads it, its step: y = SiLU(bias + Σⱼ taps[j]·window[j]). The
+// inputs of the step are loaded before the sum is complete, so that they arrive at the same time as the rows of w.
 struct Step { taps: array<f32, TAPS>, window: array<f32, TAPS>, bias: f32 }
 
 fn channel(j: u32) -> u32 { return select(params.c, j - params.offset, j >= params.offset && j < N); }

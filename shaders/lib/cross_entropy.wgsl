@@ -1,4 +1,4 @@
-// A workgroup per row, read once: each thread keeps its largest logit so far, and the sum of exponentials against it.
+// A workgroup takes one row and reads it once. Each thread updates its largest logit and the sum of exponentials relative to it.
 #include "workgroup_sum.wgsl"
 #include "workgroup_max.wgsl"
 fn row_loss(row: u32, lid: u32) {

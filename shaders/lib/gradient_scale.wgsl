@@ -1,5 +1,5 @@
-// The gradient of a mean over the rows is about 1/rows, which f16 holds badly or not at all: it is rounded times the largest
-// power of two that is at most the rows, and the sum divided by it, both exactly.
+// The gradient of a mean over the rows is about 1/rows, which is small for f16 and may be lost. It is multiplied by the largest
+// power of two that is at most the number of rows before it is rounded, and the sum is divided by the same power. Both are exact.
 fn gradient_scale() -> f32 { return f32(1u << firstLeadingBit(params.m)); }
 fn scaled(dy: vec4f) -> vec4f { return dy * gradient_scale(); }
 fn unscaled(sum: vec4f) -> vec4f { return sum / gradient_scale(); }

@@ -1,4 +1,5 @@
-// The moments of an image's groups from those of its stretches: `gather` for all of them, then `moments_of` a column.
+// The moments of an image's groups from those of its ranges of pixels. `gather` computes them for all groups, and then
+// `moments_of` returns those of a column.
 const SPAN = min(COLUMNS, 256u);
 const ROWS = 256u / SPAN;
 const TEAMS = 256u / TEAM;

@@ -1,5 +1,5 @@
-// For a workgroup of COLUMNS columns × 256 / COLUMNS lanes (lid = lane·COLUMNS + column): the sum of v over the lanes, in lane
-// order, for the threads of lane 0. Call it in uniform control flow; it may be called again at once.
+// Sums v over the lanes, in lane order, in a workgroup of COLUMNS columns × 256 / COLUMNS lanes (lid = lane·COLUMNS + column).
+// The threads of lane 0 get the sums. It must be called in uniform control flow, and may be called again at once.
 var<workgroup> lane_parts: array<f32, 256>;
 
 fn lane_sum(v: f32, lid: u32) -> f32 {

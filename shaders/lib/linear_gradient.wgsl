@@ -1,9 +1,10 @@
-// A workgroup's part of a weight's gradient: which rows it sums, and the bias's share of it.
+// The part of a weight's gradient that a workgroup computes: the rows that it sums, and their contribution to the bias's
+// gradient.
 #include "column_sums.wgsl"
 var<private> part: u32;
 var<private> end: u32;
 
-/// First row and the one after the last, of chunk z of p.
+// Returns the first row of chunk z of p, and the row after its last.
 fn chunk(z: u32) -> vec2u {
   let size = (params.m + params.p - 1u) / params.p;
   let start = min(z * size, params.m);

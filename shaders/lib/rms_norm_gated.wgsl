@@ -1,5 +1,5 @@
-// A workgroup walks one of the w parts of the rows, one group of channels; each thread keeps PER vectors of WIDTH of them in
-// registers, and their sums over the rows.
+// A workgroup processes one of the w parts of the rows, for one group of channels. Each thread holds PER vectors of WIDTH
+// channels in registers, and their sums over the rows.
 #include "workgroup_sum2.wgsl"
 fn gradient(tile: u32, lid: u32) {
   let width = params.e / params.groups / WIDTH;

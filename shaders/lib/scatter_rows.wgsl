@@ -1,7 +1,7 @@
-// The body of the gradients of tables: table row `row` gets the sum of those rows of dy whose id it is. A workgroup per table
-// row looks through the ids, TILE at a time, and lists its matches in an order that depends on the ids alone; 4 lanes of 64
-// threads then add them up, PER channels to a thread. The including section defines id_at(i), the id of entry i, row_at(i),
-// its row of dy, and add_at(at, v), the addition to the table.
+// The gradient of a table: row `row` of the table gets the sum of those rows of dy that have its id. A workgroup takes one row of
+// the table. It searches the ids, TILE at a time, and lists its matches in an order that depends on the ids only. Then 4 lanes of
+// 64 threads add up the listed rows, PER channels in each thread. The including section defines id_at(i), the id of entry i;
+// row_at(i), its row of dy; and add_at(at, v), which adds to the table.
 const TILE = 2048u;
 var<workgroup> counts: array<u32, 256>;
 var<workgroup> heads: array<u32, 16>;

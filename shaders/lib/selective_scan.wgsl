@@ -1,7 +1,7 @@
-// The scan of selective_scan's entries `forward` and `backward_states`, which define the initial h (first_h), when and where h is
-// stored (keeps, keep), and what is done with C·h (finish).
-// A workgroup walks CH channels of one sequence, T positions at a time. Before and after the recurrence a thread is one
-// (position, channel): it makes Δ and Δx, and finishes C·h. In it LANES threads share a channel, each with K states in registers.
+// The scan of selective_scan's entries `forward` and `backward_states`. They define the initial h (first_h), when and where h is
+// stored (keeps, keep), and what is done with C·h (finish). A workgroup processes CH channels of one sequence, T positions at a
+// time. Before and after the recurrence, a thread takes one position of one channel: it computes Δ and Δx, and finishes C·h.
+// During the recurrence LANES threads share a channel, each with K states in registers.
 const CH = WG / LANES;
 var<workgroup> delta: array<f32, T * CH>;
 var<workgroup> delta_x: array<f32, T * CH>;

@@ -1,5 +1,5 @@
-// log(1 + e^x) = max(x, 0) + log1p(u), u = e^-|x|, with log1p(u) = 2 atanh(u / (2 + u)) by a polynomial: WGSL's log is
-// good to 2^-21 in absolute terms only, which small u would turn into a large relative error.
+// log(1 + e^x) = max(x, 0) + log1p(u) with u = e^-|x|. A polynomial evaluates log1p(u) = 2 atanh(u / (2 + u)), since WGSL's log
+// has an absolute error of up to 2^-21, which would be a large relative error for small u.
 fn softplus(x: f32) -> f32 {
   let u = exp(-abs(x));
   let r = u / (2.0 + u);

@@ -1,4 +1,5 @@
-// Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words from a key and a counter, as threefry2x32 of src/core/random.ts.
+// Threefry-2x32 with 20 rounds (Salmon et al. 2011) makes two random words from a key and a counter, like threefry2x32 of
+// src/core/random.ts.
 fn threefry2x32(key: vec2u, counter: vec2u) -> vec2u {
   let rotations = array(vec4u(13u, 15u, 26u, 6u), vec4u(17u, 29u, 16u, 24u));
   let keys = array(key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y);

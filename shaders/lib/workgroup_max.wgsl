@@ -1,5 +1,5 @@
-// The largest v of the 256 threads of a workgroup, for all of them. Call it in uniform control flow; it may be called again at
-// once.
+// Returns the largest v of the 256 threads of a workgroup to all of them. It must be called in uniform control flow, and may be
+// called again at once.
 var<workgroup> max_parts: array<f32, 256>;
 var<workgroup> max_rows: array<f32, 16>;
 

@@ -1,5 +1,5 @@
-// The sum of v over the 256 threads of a workgroup, for all of them: 16 sums of 16, then their sum. Call it in uniform
-// control flow; it may be called again at once.
+// Returns the sum of v over the 256 threads of a workgroup to all of them. It makes 16 sums of 16, then adds these up. It must be
+// called in uniform control flow, and may be called again at once.
 var<workgroup> sum_parts: array<f32, 256>;
 var<workgroup> sum_rows: array<f32, 16>;
 

@@ -1,5 +1,5 @@
-// The sums of both components of v over the WG (at least 16) threads of a workgroup, for all of them: 16 sums, then theirs. Call
-// it in uniform control flow; it may be called again at once.
+// Returns the sums of both components of v over the WG (at least 16) threads of a workgroup to all of them. It makes 16 sums,
+// then adds these up. It must be called in uniform control flow, and may be called again at once.
 var<workgroup> sum_parts: array<vec2f, WG>;
 var<workgroup> sum_rows: array<vec2f, 16>;
 

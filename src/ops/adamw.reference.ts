@@ -1,4 +1,4 @@
-/** Float64 reference of adamw.ts, where the equations are. */
+/** The float64 reference of adamw.ts, which states the equations. */
 import type { adamw } from './adamw.js';
 import type { References } from './spec.js';
 

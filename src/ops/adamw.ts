@@ -1,9 +1,9 @@
 /**
- * A step of AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW takes it. With g = grad·grad_scale:
+ * One step of AdamW (Loshchilov and Hutter 2019), with the equations of torch.optim.AdamW. With g = grad·grad_scale:
  *   param -= lr·decay·param;  m = beta1·m + (1 - beta1)·g;  v = beta2·v + (1 - beta2)·g²;
  *   param -= lr·(m / bias1) / (√(v / bias2) + eps),  bias1 = 1 - beta1^t, bias2 = 1 - beta2^t at step t = 1, 2, …
- * Values that change from step to step are in `hyper`, on the device, so that a recorded step can be replayed: see HYPER. If
- * `skip` is not 0, nothing changes.
+ * Values that change from step to step are in `hyper` on the device, so that a recorded step can be replayed. HYPER names them.
+ * If `skip` is not 0, nothing changes.
  */
 import shader from '../../shaders/adamw.wgsl';
 import { BETA1, BETA2, BIAS1, BIAS2, EPS, GRAD_SCALE, LR, SKIP } from './shared.js';

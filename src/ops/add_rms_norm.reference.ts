@@ -1,4 +1,4 @@
-/** Float64 reference of add_rms_norm.ts, where the equations are. */
+/** The float64 reference of add_rms_norm.ts, which states the equations. */
 import type { addRmsNorm } from './add_rms_norm.js';
 import type { References } from './spec.js';
 

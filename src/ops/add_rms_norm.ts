@@ -1,7 +1,7 @@
 /**
- * sum = res + gate·x (either may be left out);  u = sum / √(mean(sum²) + eps) · weight;  y = u·(1 + scale) + shift.
- * The adaLN vectors are rows of one tensor: shift 0, scale 1, gate 2. This closes a layer (its gate and residual) and opens
- * the next (norm and modulation) in one pass. Zhang and Sennrich 2019, RMSNorm.
+ * sum = res + gate·x (res or gate may be left out);  u = sum / √(mean(sum²) + eps) · weight;  y = u·(1 + scale) + shift.
+ * The adaLN vectors are rows of one tensor: shift is row 0, scale is row 1 and gate is row 2. One pass does the gate and residual
+ * at the end of a layer and the norm and modulation at the start of the next. Source: Zhang and Sennrich 2019 (RMSNorm).
  */
 import shader from '../../shaders/add_rms_norm.wgsl';
 import { squareSums } from './gemv.js';
@@ -37,8 +37,9 @@ export const addRmsNorm = {
     tolerance: { f32: 2e-6, reason: 'd squares summed in f32, in another order' },
   }),
   /**
-   * From the saved sum and the gradients of y and (where later layers read it) of sum: dres, the whole gradient of sum, which is
-   * res's and, without a gate, x's. `rows` gets sums over each of w parts of a sequence for `backward_params`.
+   * Reads the saved sum and the gradients of y and, if later layers read it, of sum. Computes dres, the complete gradient of sum.
+   * It is also the gradient of res and, without a gate, of x. `rows` gets sums over each of w parts of a sequence, which
+   * `backward_params` reads.
    */
   backward: entry('add_rms_norm', 'backward', shader, {
     tensors: {
@@ -66,7 +67,10 @@ export const addRmsNorm = {
     },
     tolerance: { f32: 4e-6, reason: 'two sums over d and one over positions in f32, in another order' },
   }),
-  /** From `rows`: dmodulation's shift and scale, and per sequence the gradient of weight, for sum_rows. */
+  /**
+   * Computes, from `rows`, the shift and scale of dmodulation, and for each sequence the gradient of weight, which sum_rows adds
+   * up.
+   */
   backward_params: entry('add_rms_norm', 'backward_params', shader, {
     tensors: {
       rows: { shape: 'm w 2 d', io: 'in' },
@@ -79,7 +83,7 @@ export const addRmsNorm = {
     webgpu: ({ m, d }) => ({ constants: { WG: 64 }, workgroups: grid(ceilDiv(m * d, 64)) }),
     tolerance: { f32: 2e-6, reason: 'w numbers summed in f32, in another order' },
   }),
-  /** Where x has a gate: dx, and the gate's row of dgate, from dres, the gradient of sum. */
+  /** Used if x has a gate. Computes dx, and the gate's row of dgate, from dres, the gradient of sum. */
   backward_gate: entry('add_rms_norm', 'backward_gate', shader, {
     tensors: {
       x: { shape: 'm l d', io: 'in' },

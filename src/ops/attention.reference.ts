@@ -1,4 +1,4 @@
-/** Float64 reference of attention.ts, where the equations are. */
+/** The float64 reference of attention.ts, which states the equations. */
 import type { attention } from './attention.js';
 import type { RefArray, References } from './spec.js';
 
@@ -8,12 +8,12 @@ const dot = (x: RefArray, i: number, y: RefArray, j: number, c: number) => {
   return sum;
 };
 
-/** y row i += f·(x row j) */
+/** Adds f·(row j of x) to row i of y. */
 const addRow = (y: RefArray, i: number, f: number, x: RefArray, j: number, c: number) => {
   for (let e = 0; e < c; e++) y[i * c + e]! += f * x[j * c + e]!;
 };
 
-/** Scores of query row i with the keys of rows j0 to j0 + s, and the logarithm of the sum of their exponentials. */
+/** Returns the scores of query row i with the keys of rows j0 to j0 + s, and the logarithm of the sum of their exponentials. */
 function scoresOf(q: RefArray, k: RefArray, i: number, j0: number, s: number, c: number) {
   const scores = Array.from({ length: s }, (_, j) => dot(q, i, k, j0 + j, c) / Math.sqrt(c));
   const most = scores.reduce((a, b) => Math.max(a, b));

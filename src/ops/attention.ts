@@ -1,4 +1,4 @@
-/** y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]: one head over all s positions, as in the tokenizer's AttnBlock. */
+/** y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·c^-½)·v[j]. Attention with one head over all s positions, as in the tokenizer's AttnBlock. */
 import shader from '../../shaders/attention.wgsl';
 import { ceilDiv, entry, type GpuPass, type GpuPlan, grid } from './spec.js';
 import { TILE_SIZE as TILE } from './tile.js';
@@ -53,7 +53,7 @@ export const attention = {
     tolerance: { f32: 5e-6, reason: 'scores of c products in f32 pass an exp, then s products are summed' },
   }),
 
-  /** The first of two: makes dq, and for each query log Σⱼ exp(score) and dy·y, which `backward_key` needs. */
+  /** The first of two launches. Computes dq and, for each query, log Σⱼ exp(score) and dy·y, which `backward_key` needs. */
   backward_query: entry('attention', 'backward_query', shader, {
     tensors: {
       q: { shape: 'b s c', io: 'in' },
@@ -70,7 +70,7 @@ export const attention = {
     tolerance: { f32: 1e-5, reason: 'products of c and of s summands in f32 with an exp between, differences of them' },
   }),
 
-  /** The second of two: makes dk and dv. */
+  /** The second of two launches. Computes dk and dv. */
   backward_key: entry('attention', 'backward_key', shader, {
     tensors: {
       q: { shape: 'b s c', io: 'in' },

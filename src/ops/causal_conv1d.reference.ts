@@ -1,4 +1,4 @@
-/** Float64 reference of causal_conv1d.ts, where the equations are. */
+/** The float64 reference of causal_conv1d.ts, which states the equations. */
 import type { causalConv1d } from './causal_conv1d.js';
 import { sigmoid, siluSlope } from './silu.reference.js';
 import type { References } from './spec.js';

@@ -1,19 +1,22 @@
 /**
- * y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(k-1)+j]) in each channel on its own; the last tap is the current token. Channels
- * offset.. of x are read. Inputs before position 0 are the state's (the last k-1 inputs, oldest first) or zero; the state then
- * becomes the last k-1 inputs, so a sequence may be continued, down to a token at a time (l = 1).
+ * y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(k-1)+j]) for each channel separately. The last tap is multiplied with the current input.
+ * The op reads the channels of x from `offset` on. Inputs before position 0 come from the state, which holds the last k-1 inputs,
+ * oldest first. Without a state they are zero. Afterwards the state holds the last k-1 inputs of the call, so that a later call
+ * can continue the sequence, even one token at a time (l = 1).
  */
 import shader from '../../shaders/causal_conv1d.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
 const MAX_TAPS = 8;
-/** Positions of a part of a sequence: many against the k-1 that are computed twice where parts meet. */
+/**
+ * Positions in a part of a sequence. They are many compared with the k-1 positions that are computed twice between two parts.
+ */
 const SPAN = 32;
 
-/** Rows of `backward`'s partial sums for m sequences of l positions. */
+/** Number of rows of partial sums that `backward` writes for m sequences of l positions. */
 export const convParts = (m: number, l: number) => m * ceilDiv(l, SPAN);
 
-/** What is wrong with the sizes that both entries share. */
+/** Checks the sizes that both entries share. Returns what is wrong with them, or undefined. */
 function misfit({ s, c, k, offset }: Record<'s' | 'c' | 'k' | 'offset', number>): string | undefined {
   if (k < 1 || k > MAX_TAPS) return `weight has ${k} taps; use 1 to ${MAX_TAPS} (d_conv).`;
   if (offset + c > s)
@@ -37,7 +40,7 @@ export const causalConv1d = {
         ? undefined
         : `state holds ${d.q} inputs, expected k-1 = ${d.k - 1}; pass [m, c, ${d.k - 1}].`),
     webgpu({ m, l, c, k, q }) {
-      // Parts that run side by side cannot hand a state on.
+      // Parts that run at the same time cannot pass a state from one to the next.
       const span = q === 0 ? SPAN : l;
       return { constants: { WG: 64, K: k, SPAN: span }, workgroups: grid(ceilDiv(m * ceilDiv(l, span) * c, 64)) };
     },
@@ -46,8 +49,9 @@ export const causalConv1d = {
     tolerance: { f32: 2e-6, reason: 'k products and an exp' },
   }),
   /**
-   * From zero state: dx into channels offset.. of a tensor like x, whose others are left alone; and sums over each of w / m
-   * parts of every sequence for the gradients of weight and bias, to be added up by sum_rows.
+   * Starts from a zero state. Writes dx into the channels from `offset` on of a tensor like x, and leaves its other channels
+   * alone. Writes sums over each of the w / m parts of every sequence for the gradients of weight and bias, which sum_rows adds
+   * up.
    */
   backward: entry('causal_conv1d', 'backward', shader, {
     tensors: {

@@ -1,4 +1,4 @@
-/** Float64 reference of clip.ts, where the equations are. */
+/** The float64 reference of clip.ts, which states the equations. */
 import { HYPER } from './adamw.js';
 import type { clip } from './clip.js';
 import type { References } from './spec.js';

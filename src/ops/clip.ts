@@ -1,11 +1,12 @@
 /**
- * norm = scale·√Σ sums: the global norm of gradients that are to be multiplied by `scale` (1 over the number of accumulated
- * batches). In `hyper` of AdamW, grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as torch's clip_grad_norm_, and skip
- * becomes 1 if the norm is not finite. It stays 1, so that later steps change nothing either, until the host clears it.
+ * norm = scale·√Σ sums is the global norm of gradients that AdamW multiplies by `scale` (1 over the number of accumulated
+ * batches). The op sets two values in AdamW's `hyper`: grad_scale = scale·min(1, max_norm / (norm + 1e-6)), as in torch's
+ * clip_grad_norm_, and skip = 1 if the norm is not finite. skip stays 1, so that later steps change nothing either, until the
+ * host clears it.
  *
- * With `loss_scale` [s, good] (mixed precision; Micikevicius et al. 2018) gradients are those of s times the loss, so that small
- * ones survive float16; scale is divided by s. A norm that is not finite then skips only this step and halves s; after `growth`
- * good steps in a row s is doubled. Once s is below 1 a smaller one would not help, and skip stays 1.
+ * With `loss_scale` [s, good] (mixed precision, Micikevicius et al. 2018) the gradients are those of s times the loss, so that
+ * small ones do not vanish in float16, and scale is divided by s. If the norm is not finite, only this step is skipped and s is
+ * halved. After `growth` good steps in a row s is doubled. Once s is below 1, a smaller one would not help, and skip stays 1.
  */
 import shader from '../../shaders/clip.wgsl';
 import { GRAD_SCALE, SKIP } from './shared.js';

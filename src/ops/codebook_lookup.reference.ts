@@ -1,8 +1,8 @@
-/** Float64 reference of codebook_lookup.ts, where the equations are. */
+/** The float64 reference of codebook_lookup.ts, which states the equations. */
 import type { codebookLookup } from './codebook_lookup.js';
 import type { References } from './spec.js';
 
-/** Row `i` of x [·, d], divided by its length (at least 1e-12). */
+/** Returns row `i` of x [·, d], divided by its length (at least 1e-12). */
 export function unitRow(x: ArrayLike<number>, i: number, d: number): number[] {
   const row = Array.from({ length: d }, (_, j) => x[i * d + j]!);
   const length = Math.max(Math.sqrt(row.reduce((sum, v) => sum + v * v, 0)), 1e-12);

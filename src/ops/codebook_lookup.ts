@@ -1,4 +1,6 @@
-/** y[r] = e/max(‖e‖, 1e-12) with e = codebook[codes[r]]: what the decoder gets for a code. Codes past the end mean the last. */
+/**
+ * y[r] = e/max(‖e‖, 1e-12) with e = codebook[codes[r]], the decoder's input for a code. Codes past the end read the last row.
+ */
 import shader from '../../shaders/codebook_lookup.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 

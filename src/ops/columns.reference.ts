@@ -1,4 +1,4 @@
-/** Float64 reference of columns.ts, where the equations are. */
+/** The float64 reference of columns.ts, which states the equations. */
 import type { columns } from './columns.js';
 import type { References } from './spec.js';
 

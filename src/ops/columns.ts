@@ -1,4 +1,4 @@
-/** y[m,c] = x[m, offset … offset + c): a run of columns as a tensor of its own. */
+/** y[m,c] = x[m, offset … offset + c). Copies a range of columns to a tensor of its own. */
 import shader from '../../shaders/columns.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
@@ -16,7 +16,7 @@ export const columns = {
     tolerance: { f32: 0, reason: 'a copy' },
   }),
 
-  /** Overwrites its columns of dx; the others are left alone. */
+  /** Overwrites the same range of columns in dx and leaves the other columns alone. */
   backward: entry('columns', 'backward', shader, {
     tensors: { dy: { shape: 'm c', io: 'in' }, dx: { shape: 'm s', io: 'inout' } },
     attrs: { offset: 'u32' },

@@ -1,8 +1,10 @@
-/** Float64 reference of conv2d.ts, where the equations are. */
+/** The float64 reference of conv2d.ts, which states the equations. */
 import type { conv2d, Sizes } from './conv2d.js';
 import { ceilDiv, type References } from './spec.js';
 
-/** Visits every product of the convolution: output element, its channel, tap and input pixel (taps outside left out). */
+/**
+ * Visits every product of the convolution with its output element, output channel, tap and input pixel. Skips taps outside of x.
+ */
 function eachTap(d: Sizes, visit: (at: number, o: number, t: number, pixel: number) => void) {
   for (let n = 0, at = 0; n < d.b; n++)
     for (let oy = 0; oy < d.ho; oy++)

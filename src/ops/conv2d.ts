@@ -1,7 +1,7 @@
 /**
  * y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), channels last.
- * xv is x with every pixel repeated up×up times (nearest upsampling) and zeros wherever a window passes its border, at the
- * right and the bottom as far as ho and wo ask. Weights are O H W I; 1×1 convolutions are `linear`.
+ * xv is x with every pixel repeated up×up times (nearest upsampling), surrounded by zeros. At the right and the bottom there are
+ * as many zeros as ho and wo require. Weights are [co, kh, kw, ci]. Use `linear` for 1×1 convolutions.
  */
 import shader from '../../shaders/conv2d.wgsl';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
@@ -26,8 +26,8 @@ function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | und
 /** Rows and columns of a patch of pixels in shaders/lib/conv2d_patch.wgsl. */
 const PATCH = [8, 16] as const;
 /**
- * If an image makes few workgroups, sums over its channels are split into parts: the fewest channels of a part, and the most bytes of
- * all partial sums.
+ * If an image makes few workgroups, sums over its channels are split into parts. These are the fewest channels of a part, and the
+ * most bytes of all partial sums.
  */
 const LEAST_PART = 64;
 const PART_BYTES = 2 ** 27;
@@ -37,7 +37,9 @@ const MATRIX_BYTES = 45120;
 
 type Suffix = '' | '_backward';
 
-/** Plans 3×3 windows at stride 1 in patches of pixels, from x to y or, backward, from dy to dx. Undefined for other sizes. */
+/**
+ * Plans 3×3 windows at stride 1 in patches of pixels, from x to y or, backward, from dy to dx. Returns undefined for other sizes.
+ */
 function patchPlan(d: Sizes, caps: GpuCaps, backward: Suffix): GpuPlan | undefined {
   const { b, kh, kw, stride, up } = d;
   const [ho, wo, ci, co] = backward ? [d.hi, d.wi, d.co, d.ci] : [d.ho, d.wo, d.ci, d.co];
@@ -56,7 +58,8 @@ function patchPlan(d: Sizes, caps: GpuCaps, backward: Suffix): GpuPlan | undefin
   const [name, slab, most] = matrix ? (['matrix', 128, 64] as const) : (['windows', 64, 256] as const);
   const slabs = ceilDiv(co, slab);
   const size = b * ho * wo * co;
-  // Only the size of one image decides, so that its result does not depend on the batch. PART_BYTES matters in training alone.
+  // The number of parts depends on the size of one image only, so that its result does not depend on the batch. PART_BYTES
+  // matters in training only.
   let parts = 1;
   while (2 * parts * patches * slabs <= most && ci % (2 * parts * LEAST_PART) === 0 && 8 * parts * size <= PART_BYTES) parts *= 2;
   const scale = backward ? ['scale_backward'] : [];
@@ -129,7 +132,9 @@ export const conv2d = {
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'kh·kw·co products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
-  /** dw and dbias are p partial sums over chunks of pixels; p = 1 are the gradients themselves, more go through `sum_rows`. */
+  /**
+   * dw and dbias are p partial sums over chunks of pixels. With p = 1 they are the gradients; otherwise `sum_rows` adds them up.
+   */
   backward_weight: entry('conv2d', 'backward_weight', shader, {
     tensors: {
       x: { shape: 'b hi wi ci', io: 'in' },

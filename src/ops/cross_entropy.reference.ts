@@ -1,4 +1,4 @@
-/** Float64 reference of cross_entropy.ts, where the equations are. */
+/** The float64 reference of cross_entropy.ts, which states the equations. */
 import type { crossEntropy } from './cross_entropy.js';
 import type { References } from './spec.js';
 

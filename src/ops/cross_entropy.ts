@@ -1,4 +1,7 @@
-/** loss[r] = lse[r] - logits[r, targets[r]], lse = log Σ exp(logits): -log softmax of the target. A target past the end is the last. */
+/**
+ * loss[r] = lse[r] - logits[r, targets[r]] with lse = log Σ exp(logits), which is -log softmax of the target. A target past the
+ * end reads the last logit.
+ */
 import shader from '../../shaders/cross_entropy.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
@@ -16,7 +19,7 @@ export const crossEntropy = {
     wasmParts: true,
     tolerance: { f32: 2e-6, reason: 'v exponentials summed in f32, in another order, and a log' },
   }),
-  /** For a mean over all rows of a batch, scale is 1 over their number; loss_scale[0] multiplies it (see clip). */
+  /** For a mean over all rows of a batch, scale is 1 over the number of rows. It is multiplied by loss_scale[0] (see clip). */
   backward: entry('cross_entropy', 'backward', shader, {
     tensors: {
       logits: { shape: 'r v', io: 'in' },

@@ -1,4 +1,4 @@
-/** Float64 reference of ema.ts, where the equations are. */
+/** The float64 reference of ema.ts, which states the equations. */
 import type { ema } from './ema.js';
 import type { CaseSizes, References } from './spec.js';
 

@@ -1,4 +1,4 @@
-/** Float64 reference of embedding.ts, where the equations are. */
+/** The float64 reference of embedding.ts, which states the equations. */
 import type { embedding } from './embedding.js';
 import type { References } from './spec.js';
 

@@ -1,4 +1,4 @@
-/** y[m] = table[ids[m]]; an id past the table reads its last row. */
+/** y[m] = table[ids[m]]. An id past the end of the table reads the last row. */
 import shader from '../../shaders/embedding.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 

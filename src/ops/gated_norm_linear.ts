@@ -1,6 +1,6 @@
 /**
- * g = RMSNorm(x·SiLU(z))·weight (rms_norm_gated);  y = g·wᵀ: how a Mamba-2 mixer ends. One position of few rows is a single
- * launch on WebGPU.
+ * g = RMSNorm(x·SiLU(z))·weight (rms_norm_gated);  y = g·wᵀ. This is the end of a Mamba-2 mixer. For one position and few rows it
+ * is a single launch on WebGPU.
  */
 import shader from '../../shaders/gated_norm_linear.wgsl';
 import { normGemvPlan } from './gemv.js';

@@ -1,35 +1,41 @@
-/** Launches of the kernels that multiply few rows with a matrix (shaders/lib/gemv): what a token's step is made of. */
+/**
+ * Launch plans of the kernels that multiply few rows with a matrix (shaders/lib/gemv). They do most of the work of a token's
+ * step.
+ */
 import { ceilDiv, type GpuCaps, type GpuChoice, type GpuPass, grid } from './spec.js';
 
-/** Threads of a workgroup; teams of 32 share rows of the matrix. */
+/** Threads of a workgroup. It has teams of 32 threads, and each team computes whole rows of the matrix. */
 const WG = 256;
-/** Rows of the matrix that a team may take; what it adds up does not depend on their number. */
+/** Numbers of matrix rows that a team may take. The order of a sum does not depend on this number. */
 const EACH = [1, 2, 4, 8];
-/** Chunks of 16 bytes that a thread of a fused kernel may have on the way. */
+/** Most loads of 16 bytes that a thread of a fused kernel may wait for at the same time. */
 const IN_FLIGHT = 24;
-/** Rows of x that a fused kernel takes, and that a team of the plain one takes at once. */
+/** Most rows of x that a fused kernel takes, and that a team of the kernel without fusion takes at once. */
 const FUSED_ROWS = 4;
 const TEAM_ROWS = 8;
-/** Rows of x that a thread of the tile makes sums of, sixteen apart, at most. */
+/** Most rows of x for which a thread of the tile computes sums. They are sixteen rows apart. */
 const TILE_ROWS = 4;
 
-/** Subgroups that hold whole teams. */
+/** Says if every subgroup of the device holds whole teams of 32 threads. */
 export const shuffles = (caps: GpuCaps) => caps.features.has('subgroups') && caps.subgroupMinSize >= 32;
 
-/** The part of a plan that selects library files for sums by subgroups, or through workgroup memory. */
+/**
+ * Returns the library files of a plan: `shuffle` if subgroups can add up the sums, else `shared`, which uses workgroup memory.
+ */
 export function either(caps: GpuCaps, shuffle: string[], shared: string[]): { include: string[]; enable?: string[] } {
   return shuffles(caps) ? { include: shuffle, enable: ['subgroups'] } : { include: shared };
 }
 
-/** Sums of squares over a workgroup, in the order that the kernels here have them. */
+/** Library files for sums of squares over a workgroup. They sum in the same order as the kernels of shaders/lib/gemv. */
 export const squareSums = (caps: GpuCaps) => either(caps, ['norm/shuffle'], ['norm/shared']);
 
-/** What a kernel adds to a plan. */
+/** Constants and vector bindings that a kernel adds to a plan. */
 type Extra = Pick<GpuPass, 'constants' | 'vec4'>;
 
 /**
- * y[m,n] = x[m,k]·w[n,k], rows of x read from the binding; undefined where sizes or device do not suit. Its sums, the norming
- * kernels' and the tile's are the same to the bit, whatever m is: a token must not depend on how many are drawn at once.
+ * Plans y[m,n] = x[m,k]·w[n,k] with rows of x read from the binding. Returns undefined if the sizes or the device do not suit.
+ * The sums have the same bits as those of `normGemvPlan` and `gemvTilePlan` for every m, so that a token does not depend on how
+ * many images are drawn at once.
  */
 export function gemvPlan(
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
@@ -37,10 +43,11 @@ export function gemvPlan(
   half: boolean,
   extra: Extra = {},
 ): GpuChoice<GpuPass> | undefined {
-  // Without subgroups the sums of many rows would go through workgroup memory for too long; they are the tile's.
+  // Without subgroups, the sums of many rows would spend too much time in workgroup memory. `gemvTilePlan` is for those.
   if (k % (half ? 8 : 4) || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
-  // The more rows of w a team has, the less of x is read; but all of the device should have some.
+  // With more rows of w in a team, x is read less often. With fewer rows there are more workgroups, which keep a large device
+  // busy.
   const few = m <= FUSED_ROWS || !shuffles(caps);
   const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
   const wg = few ? WG : WG / 2;
@@ -58,7 +65,7 @@ export function gemvPlan(
   };
 }
 
-/** The same for more rows than that, in tiles that go through workgroup memory. */
+/** Plans the same product for more rows of x, in tiles that use workgroup memory. Returns undefined if the sizes do not suit. */
 export function gemvTilePlan({ m, n, k }: Record<'m' | 'n' | 'k', number>, half: boolean): GpuPass | undefined {
   if (k % (half ? 8 : 4)) return undefined;
   const rows = Math.min(powerOfTwo(ceilDiv(m, 16)), TILE_ROWS);
@@ -69,7 +76,10 @@ export function gemvTilePlan({ m, n, k }: Record<'m' | 'n' | 'k', number>, half:
   };
 }
 
-/** The same for rows that each workgroup norms itself: few of them, so that all fit in its memory. A team takes `most` of w. */
+/**
+ * Plans the same product for few rows of x that each workgroup normalises itself and holds in its memory. A team usually takes up
+ * to `most` rows of w. Returns undefined if the sizes or the device do not suit.
+ */
 export function normGemvPlan(
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
   caps: GpuCaps,

@@ -1,4 +1,4 @@
-/** Float64 reference of group_modulation.ts, where the equations are. */
+/** The float64 reference of group_modulation.ts, which states the equations. */
 import type { groupModulation } from './group_modulation.js';
 import type { References } from './spec.js';
 

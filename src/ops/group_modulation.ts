@@ -1,4 +1,6 @@
-/** y = groups[:, group] + table: a layer's adaLN vectors (shift, scale, gate) from those its group shares (AiM, §3.3). */
+/**
+ * y = groups[:, group] + table. Makes a layer's adaLN vectors (shift, scale, gate) from those that its group shares (AiM, §3.3).
+ */
 import shader from '../../shaders/group_modulation.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 

@@ -1,4 +1,4 @@
-/** Float64 reference of group_norm.ts, where the equations are. */
+/** The float64 reference of group_norm.ts, which states the equations. */
 import type { groupNorm, Sizes } from './group_norm.js';
 import { sigmoid } from './silu.reference.js';
 import type { RefArray, References } from './spec.js';

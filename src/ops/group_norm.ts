@@ -1,6 +1,6 @@
 /**
- * y = (x - mean)/√(var + eps)·weight + bias over the s·c/groups values of each group of channels; with swish, SiLU of that.
- * Channels last; s counts pixels.
+ * y = (x - mean)/√(var + eps)·weight + bias over the s·c/groups values of each group of channels. If swish is set, SiLU is
+ * applied to the result. Channels are last, and s counts pixels.
  */
 import shader from '../../shaders/group_norm.wgsl';
 import { ceilDiv, entry, type GpuPass } from './spec.js';
@@ -20,14 +20,20 @@ function check({ c, groups }: Sizes): string | undefined {
     : `${c} channels cannot be divided into ${groups} groups; pass a number of groups that divides the channels.`;
 }
 
-/** Threads of a workgroup, and how many vectors at most it normalises: fewer where an image has few. */
+/** Threads of a workgroup, and the most vectors that it normalises. It normalises fewer if an image has few. */
 const THREADS = 256;
 const APPLIED = 4096;
-/** Values of an image whose moments one workgroup takes; never more than MOST_PARTS workgroups, since all of them are read again. */
+/**
+ * Values of an image whose moments one workgroup computes. There are at most MOST_PARTS workgroups, since the next pass reads all
+ * of their moments.
+ */
 const PART = 4096;
 const MOST_PARTS = 128;
 
-/** Passes by image, each the same whatever the batch is: moments of stretches of pixels, then `rest`, which reads them. */
+/**
+ * The passes for each image, which do not depend on the batch: first the moments of ranges of pixels, then `rest`, which reads
+ * them.
+ */
 function passes(
   { b, s, c, groups }: Sizes,
   rest: (common: { constants: Record<'PIXELS', number> }, vectors: boolean, parts: number) => GpuPass[],
@@ -83,7 +89,7 @@ export const groupNorm = {
     tolerance: { f32: 2e-6, reason: 'sums over a group in f32, one rsqrt and one exp' },
   }),
 
-  /** dweight and dbias are summed over the pixels of each sequence; b of them go through `sum_rows`. */
+  /** dweight and dbias are sums over the pixels of each of b sequences, which `sum_rows` adds up. */
   backward: entry('group_norm', 'backward', shader, {
     tensors: {
       x: { shape: 'b s c', io: 'in' },

@@ -1,4 +1,4 @@
-/** Float64 reference of guide.ts, where the equations are. */
+/** The float64 reference of guide.ts, which states the equations. */
 import type { guide } from './guide.js';
 import type { References } from './spec.js';
 

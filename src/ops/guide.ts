@@ -1,6 +1,6 @@
 /**
- * y = u + (c - u)·scale: classifier-free guidance on logits (Ho and Salimans 2022), c and u the conditional first half of the
- * rows and the unconditional second.
+ * y = u + (c - u)·scale: classifier-free guidance on logits (Ho and Salimans 2022). c is the first half of the rows, which are
+ * conditional, and u is the second half, which are unconditional.
  */
 import shader from '../../shaders/guide.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';

@@ -1,4 +1,4 @@
-/** Float64 reference of linear.ts, where the equations are. */
+/** The float64 reference of linear.ts, which states the equations. */
 import type { linear } from './linear.js';
 import { ceilDiv, type References } from './spec.js';
 

@@ -10,9 +10,12 @@ interface Product {
   rows: number;
   columns: number;
   vec4: string[];
-  /** Memory order of the factors; by default both are contiguous along the summed dimension. */
+  /** Memory order of the factors. By default both are contiguous along the summed dimension. */
   constants?: Record<string, number>;
-  /** Number of partial sums over chunks of the summed dimension. Default 1; only then may there be more than 65535 tiles of rows. */
+  /**
+   * Number of partial sums over chunks of the summed dimension. The default is 1, which alone allows more than 65535 tiles of
+   * rows.
+   */
   parts?: number;
 }
 
@@ -21,7 +24,10 @@ function product(p: Product, caps: GpuCaps): GpuPlan {
   return tiledPlan(p.rows, p.columns, p.parts ?? 1, caps, (tile) => inTiles(p, tile));
 }
 
-/** The same with factors in f16 and `depth` terms a sum; undefined if the sizes or the device do not allow it. */
+/**
+ * Like `product`, with factors in f16 and `depth` terms in each sum. Returns undefined if the sizes or the device do not allow
+ * it.
+ */
 function halfProduct(p: Product, depth: number, caps: GpuCaps): GpuPass | undefined {
   const tile = halfTileOf(p.rows, p.columns, depth, caps);
   return tile && { ...inTiles(p, tile), enable: HALF_EXTENSIONS };
@@ -62,7 +68,7 @@ export const linear = {
     tolerance: { f32: 2e-6, f16: 1e-3, reason: 'k products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
-  /** One position of m sequences. The sums of a row are the same to the bit for every m. */
+  /** One position of m sequences. The sums of a row have the same bits for every m. */
   step: composite('linear', 'step', shader, {
     tensors: FORWARD,
     batch: 'm',
@@ -96,7 +102,9 @@ export const linear = {
     tolerance: { f32: 3e-6, f16: 1e-3, reason: 'n products summed in f32, in another order; f16 factors are 2^-11 off' },
   }),
 
-  /** dw and dbias are p partial sums over chunks of rows; p = 1 are the gradients themselves, more go through `sum_rows`. */
+  /**
+   * dw and dbias are p partial sums over chunks of rows. With p = 1 they are the gradients; otherwise `sum_rows` adds them up.
+   */
   backward_weight: entry('linear', 'backward_weight', shader, {
     tensors: {
       x: { shape: 'm k', io: 'in' },
@@ -120,5 +128,5 @@ export const linear = {
   }),
 };
 
-/** The product for sequences of l positions each. */
+/** Returns the entry that multiplies sequences of l positions. */
 export const productOf = (l: number) => (l === 1 ? linear.step : linear.forward);

@@ -1,6 +1,7 @@
 /**
- * proj[m,l,n] = x·wᵀ, and of its columns offset.. the causal convolution y[m,l,c] with SiLU: how a Mamba mixer begins. One
- * position is a single launch on WebGPU, in which the thread that ends a sum takes its step of the convolution.
+ * proj[m,l,n] = x·wᵀ, and y[m,l,c] is the causal convolution, with SiLU, of the columns of proj from `offset` on. This is the
+ * start of a Mamba mixer. For one position it is a single launch on WebGPU, in which the thread that completes a sum also
+ * computes its step of the convolution.
  */
 import shader from '../../shaders/linear_conv.wgsl';
 import { causalConv1d } from './causal_conv1d.js';
@@ -26,7 +27,7 @@ export const linearConv = {
       be.run(causalConv1d.forward, { x: proj, weight: taps, bias: conv_bias, state, y }, { offset });
     },
     webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {
-      // Other sizes are the parts' to refuse.
+      // For other sizes the parts run. They report sizes that are invalid.
       if (l !== 1 || k > 8 || (q !== 0 && q !== k - 1) || offset + c > n) return undefined;
       return gemvPlan({ m, n, k: d }, caps, half.has('w'), { constants: { TAPS: k } });
     },

@@ -1,4 +1,4 @@
-/** Float64 reference of mse.ts, where the equations are. */
+/** The float64 reference of mse.ts, which states the equations. */
 import type { mse } from './mse.js';
 import { MSE_CHUNK as CHUNK } from './shared.js';
 import type { References } from './spec.js';

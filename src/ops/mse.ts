@@ -1,12 +1,12 @@
 /**
- * parts[q] = Σ (x - truth)² over the q-th CHUNK elements: a mean squared error is their `sum` with scale 1/n. In chunks, so
- * that the addends of each f32 sum are few and every workgroup has one.
+ * parts[q] = Σ (x - truth)² over the q-th CHUNK elements. The mean squared error is their `sum` with scale 1/n. Chunks limit the
+ * number of terms in each f32 sum, and each workgroup computes one chunk.
  */
 import shader from '../../shaders/mse.wgsl';
 import { MSE_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Of how many elements `parts` is for n numbers. */
+/** Number of elements that `parts` has for n numbers. */
 export const mseParts = (n: number) => ceilDiv(n, CHUNK);
 
 export const mse = {
@@ -18,7 +18,7 @@ export const mse = {
     tolerance: { f32: 2e-6, reason: 'a chunk of squares summed in f32, in another order' },
   }),
 
-  /** For a mean over all n, scale is 1/n; loss_scale[0] multiplies it (see clip). */
+  /** For a mean over all n numbers, scale is 1/n. It is multiplied by loss_scale[0] (see clip). */
   backward: entry('mse', 'backward', shader, {
     tensors: {
       x: { shape: 'n', io: 'in' },

@@ -1,6 +1,7 @@
 /**
- * n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift (add_rms_norm twice);  logits = u·wᵀ;  y is the
- * logits or, of m = 2b rows, guided (guide): how a token's step ends. Few rows are a single launch on WebGPU.
+ * n = RMSNorm(res + gate·x)·weight;  u = RMSNorm(n)·outer·(1 + scale) + shift (add_rms_norm twice);  logits = u·wᵀ.
+ * y is the logits or, for m = 2b rows, the guided logits (guide). This is the end of a token's step. Few rows are a single launch
+ * on WebGPU.
  */
 import shader from '../../shaders/norm_head.wgsl';
 import type { Tensor } from '../core/tensor.js';
@@ -10,11 +11,13 @@ import { guide } from './guide.js';
 import { productOf } from './linear.js';
 import { composite, type Runner } from './spec.js';
 
-/** Tensors of `headNorms`, of the shapes below. */
+/** Tensors of `headNorms`, with the shapes that are given below. */
 type HeadNorms = Record<'x' | 'weight' | 'outer' | 'modulation' | 'once' | 'y', Tensor> &
   Partial<Record<'res' | 'gate' | 'sum', Tensor | undefined>>;
 
-/** once = RMSNorm(res + gate·x)·weight;  y = RMSNorm(once)·outer·(1 + scale) + shift;  sum, where given, is res + gate·x. */
+/**
+ * once = RMSNorm(res + gate·x)·weight;  y = RMSNorm(once)·outer·(1 + scale) + shift. If `sum` is given, it gets res + gate·x.
+ */
 export function headNorms(be: Runner, { x, res, gate, weight, outer, modulation, sum, once, y }: HeadNorms, eps: number): void {
   be.run(addRmsNorm.forward, { x, res, gate, weight, sum, y: once }, { eps });
   be.run(addRmsNorm.forward, { x: once, weight: outer, modulation, y }, { eps });

@@ -1,7 +1,7 @@
 /**
- * sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift (add_rms_norm);  proj = u·wᵀ, and of its columns offset..
- * the causal convolution y (linear_conv): everything of a layer before its recurrence. One position of few rows is a single
- * launch on WebGPU.
+ * sum = res + gate·x;  u = RMSNorm(sum)·weight·(1 + scale) + shift (add_rms_norm);  proj = u·wᵀ, and y is the causal convolution
+ * of the columns of proj from `offset` on (linear_conv). This is all of a layer before its recurrence. For one position and few
+ * rows it is a single launch on WebGPU.
  */
 import shader from '../../shaders/norm_linear_conv.wgsl';
 import { addRmsNorm } from './add_rms_norm.js';
@@ -35,7 +35,7 @@ export const normLinearConv = {
       if (!u) be.free(normed);
     },
     webgpu({ m, l, n, d, c, k, q, offset }, caps, half) {
-      // Other sizes are the parts' to refuse.
+      // For other sizes the parts run. They report sizes that are invalid.
       if (l !== 1 || k > 8 || (q !== 0 && q !== k - 1) || offset + c > n) return undefined;
       return normGemvPlan({ m, n, k: d }, caps, half.has('w'), 4, {
         constants: { TAPS: k },

@@ -1,9 +1,9 @@
-/** Float64 reference of quantize.ts, where the equations are. */
+/** The float64 reference of quantize.ts, which states the equations. */
 import { unitRow } from './codebook_lookup.reference.js';
 import type { quantize } from './quantize.js';
 import type { RefArray, References } from './spec.js';
 
-/** forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖; a row too short to be normalised was only scaled. */
+/** forward: unit = x/‖x‖  ⇒  dx = (dunit - unit·(unit·dunit))/‖x‖. A row that is too short to be normalised was only scaled. */
 function throughUnit(x: RefArray, i: number, d: number, unit: number[], dunit: number[]): number[] {
   const length = Math.sqrt(Array.from(x.slice(i * d, i * d + d)).reduce((sum, v) => sum + v * v, 0));
   if (length <= 1e-12) return dunit.map((g) => g / 1e-12);

@@ -1,7 +1,7 @@
 /**
- * codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖², the lowest v of equals, where ^ divides a row by its length (at least 1e-12).
- * z and the codebook come as they are, not normalised. `distance`, if asked for, is that smallest ‖ẑ - ê‖²; the codebook
- * loss and the commitment loss are both its sum divided by r·d.
+ * codes[r] = argminᵥ ‖ẑ[r] - ê[v]‖². The hat divides a row by its length (at least 1e-12), and the lowest v wins between equal
+ * distances. z and the codebook are given without normalisation. The optional `distance` gets the smallest ‖ẑ - ê‖² of each row.
+ * The codebook loss and the commitment loss are both its sum divided by r·d.
  */
 import shader from '../../shaders/quantize.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
@@ -24,8 +24,9 @@ export const quantize = {
   }),
 
   /**
-   * Gradients of Σ dy·y + codebook_weight·mean((y - sg ẑ)²) + commitment_weight·mean((ẑ - sg y)²), where y = ê[codes] is what
-   * the decoder got (`codebook_lookup`), dy its gradient, which passes straight through to ẑ, and sg stops a gradient. loss_scale[0] multiplies both weights (see clip).
+   * Gradients of Σ dy·y + codebook_weight·mean((y - sg ẑ)²) + commitment_weight·mean((ẑ - sg y)²). y = ê[codes] is the decoder's
+   * input (`codebook_lookup`), and its gradient dy passes unchanged to ẑ. sg stops a gradient. loss_scale[0] multiplies both
+   * weights (see clip).
    */
   backward: entry('quantize', 'backward', shader, {
     tensors: {

@@ -1,4 +1,4 @@
-/** Float64 reference of rms_norm_gated.ts, where the equations are. */
+/** The float64 reference of rms_norm_gated.ts, which states the equations. */
 import type { rmsNormGated } from './rms_norm_gated.js';
 import { sigmoid, siluSlope } from './silu.reference.js';
 import type { References } from './spec.js';

@@ -1,12 +1,12 @@
 /**
- * v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight, the mean over each of `groups` equal groups of channels: Mamba-2's norm.
- * z is channels z_offset.. of a wider tensor, the output of in_proj. Dao and Gu 2024, §7.
+ * v = x·SiLU(z);  y = v / √(mean(v²) + eps) · weight. The mean is over each of `groups` equal groups of channels. This is
+ * Mamba-2's norm (Dao and Gu 2024, §7). z is the channels from z_offset on of a wider tensor, the output of in_proj.
  */
 import shader from '../../shaders/rms_norm_gated.wgsl';
 import { squareSums } from './gemv.js';
 import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
-/** What is wrong with the sizes that both entries share. */
+/** Checks the sizes that both entries share. Returns what is wrong with them, or undefined. */
 function misfit({ e, s, groups, z_offset }: Record<'e' | 's' | 'groups' | 'z_offset', number>): string | undefined {
   if (!(groups >= 1) || e % groups !== 0)
     return `${e} channels do not split into ${groups} groups; choose groups that divide ${e}.`;
@@ -42,8 +42,8 @@ export const rmsNormGated = {
     tolerance: { f32: 3e-6, reason: 'an exp and e/groups squares summed in f32, in another order' },
   }),
   /**
-   * dx; dz into the channels of z in a tensor like z, whose others are left alone; and sums over each of w parts of the rows for
-   * the gradient of weight, to be added up by sum_rows.
+   * Computes dx. Writes dz into the channels of z in a tensor like z, and leaves its other channels alone. Writes sums over each
+   * of w parts of the rows for the gradient of weight, which sum_rows adds up.
    */
   backward: entry('rms_norm_gated', 'backward', shader, {
     tensors: {

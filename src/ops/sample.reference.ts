@@ -1,4 +1,4 @@
-/** Float64 reference of sample.ts, where the equations are. */
+/** The float64 reference of sample.ts, which states the equations. */
 import { threefry2x32 } from '../core/random.js';
 import type { sample } from './sample.js';
 import type { References } from './spec.js';

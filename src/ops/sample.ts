@@ -1,16 +1,16 @@
 /**
- * tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to its top_k largest logits and then to the fewest most probable
- * tokens that hold top_p of what is left (ties at either cut stay). Images with step ≥ t are left alone.
+ * tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to the top_k largest logits and then to the fewest most probable
+ * tokens that together have top_p of the remaining probability. Ties at either cut stay. Images with step ≥ t are left alone.
  *
- * Probabilities become integers w = round(p·2³⁰), so that every sum below is exact and in any order the same, and backends
- * agree but for the rounding of exp. With r the first word of Threefry(seed[b], (step[b], 0)), the draw is the first token
- * whose running sum of w exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, NaN as the smallest.
+ * Probabilities become integers w = round(p·2³⁰), so that every sum is exact in any order, and backends agree up to the rounding
+ * of exp. If r is the first word of Threefry(seed[b], (step[b], 0)), the draw is the first token for which the running sum of w
+ * exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, and NaN as the smallest.
  */
 import shader from '../../shaders/sample.wgsl';
 import { either } from './gemv.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Logits that a thread of the shader keeps in registers, if it may have threads enough. */
+/** Logits that a thread of the shader holds in registers, if the device allows enough threads. */
 const PER_THREAD = 16;
 
 export const sample = {

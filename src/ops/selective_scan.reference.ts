@@ -1,4 +1,4 @@
-/** Float64 reference of selective_scan.ts, where the equations are. */
+/** The float64 reference of selective_scan.ts, which states the equations. */
 import { blockOf, CHUNK, type selectiveScan } from './selective_scan.js';
 import { sigmoid } from './silu.reference.js';
 import type { References } from './spec.js';
@@ -61,7 +61,7 @@ export const references: References<typeof selectiveScan> = {
           // forward: y = (scan + D x)·SiLU(z)  ⇒  dscan = dy·SiLU(z), dz = dy·(scan + D x)·SiLU'(z)
           dz[zAt] = dy[at]! * (scan[at]! + D[j]! * x[at]!) * s * (1 + zt * (1 - s));
           scan[at] = dy[at]! * zt * s;
-          // the skip's part: dx = D·dscan, dD += x·dscan
+          // D's term of y gives dx = D·dscan, dD += x·dscan.
           dx[at] = D[j]! * scan[at]!;
           skip[i * e + j]! += x[at]! * scan[at]!;
         }

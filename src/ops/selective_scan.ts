@@ -1,11 +1,12 @@
 /**
- * Mamba-1's selective scan (arXiv 2312.00752), a whole sequence or one step:
+ * Mamba-1's selective scan (arXiv 2312.00752) over a whole sequence or for one step:
  * h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t x_t,  y_t = (C_t·h_t + D x_t)·SiLU(z_t),  Δ = softplus(dt), A = -exp(A_log).
- * bc is x_proj's output [r | B: n | C: n], z is in_proj's output [x | z: e]; neither is cut up. The state goes from the h
- * before the first position to the h after the last; without it h starts at zero.
+ * bc is the complete output [r | B: n | C: n] of x_proj, and z is the complete output [x | z: e] of in_proj. The state holds h
+ * before the first position, and afterwards h after the last. Without a state, h starts at zero.
  *
- * Backward (from a zero state) is four entries, since one may bind 8 buffers; `selectiveScanBackward` runs them. h is kept at
- * the start of every chunk of CHUNK positions and computed again from there. `ddt` and `dx` carry what the next entry needs.
+ * Backward starts from a zero state. It has four entries, since one entry may bind 8 buffers; `selectiveScanBackward` runs them.
+ * h is stored at the start of every chunk of CHUNK positions and computed again from there. `ddt` and `dx` pass values from one
+ * entry to the next.
  */
 import shader from '../../shaders/selective_scan.wgsl';
 import { scanBlock as blockOf, SCAN_CHUNK as CHUNK } from './shared.js';
@@ -15,7 +16,10 @@ export { blockOf, CHUNK };
 
 const MAX_STATE = 64;
 
-/** Threads of a backward workgroup, and how many of them share four channels, so that each has at most 4 states of one. */
+/**
+ * Threads of a backward workgroup, and how many of them share four channels, so that each thread has at most 4 states of a
+ * channel.
+ */
 const BACK_WG = 64;
 const backLanes = (n: number) => (4 * BACK_WG) / blockOf(n);
 
@@ -67,7 +71,7 @@ export const selectiveScan = {
     tolerance: { f32: 5e-6, reason: 'an exp of a rounded product per position and state, carried along the sequence' },
   }),
 
-  /** h at the start of every chunk, and scan = C·h. */
+  /** Computes h at the start of every chunk, and scan = C·h. */
   backward_states: entry('selective_scan', 'backward_states', shader, {
     tensors: {
       x: { shape: 'm l e', io: 'in' },
@@ -93,8 +97,8 @@ export const selectiveScan = {
   }),
 
   /**
-   * Through y = (scan + D x)·SiLU(z): scan becomes its own gradient, dx gets the part that comes by D, the z columns of dz
-   * (rows as in_proj's output) are overwritten, skip is each sequence's dD.
+   * The gradient of y = (scan + D x)·SiLU(z). scan is replaced by its gradient, and dx gets the part of its gradient that passes
+   * through D. The z columns of dz (rows as in the output of in_proj) are overwritten. skip is dD for each sequence.
    */
   backward_gate: entry('selective_scan', 'backward_gate', shader, {
     tensors: {
@@ -113,8 +117,9 @@ export const selectiveScan = {
   }),
 
   /**
-   * Back through the recurrence. ddt comes holding scan's gradient and leaves as dt's; dx is added to; parts is [dB | dC] of
-   * every block of channels; the first of a sequence's states, zero by definition and not read, leaves as its dA_log.
+   * The gradient of the recurrence. ddt contains the gradient of scan before the call and that of dt after it. The entry adds to
+   * dx. parts is [dB | dC] for every block of channels. The first state of each sequence is zero by definition and is not read;
+   * the entry stores dA_log in its place.
    */
   backward: entry('selective_scan', 'backward', shader, {
     tensors: {
@@ -137,7 +142,10 @@ export const selectiveScan = {
     tolerance: { f32: 1e-5, reason: 'as forward, twice, and sums over n and over the positions' },
   }),
 
-  /** Sums what `backward` left in parts: the B and C columns of dbc (rows as x_proj's output) are overwritten, dA_log and dD added to. */
+  /**
+   * Adds up `parts` of `backward`. The B and C columns of dbc (rows as in the output of x_proj) are overwritten, and the sums are
+   * added to dA_log and dD.
+   */
   backward_sum: entry('selective_scan', 'backward_sum', shader, {
     tensors: {
       states: { shape: 'm k e n', io: 'in' },

@@ -1,47 +1,47 @@
-/** A WGSL file in parts, as scripts/wgsl.mjs makes it of shaders/*.wgsl when the library is built or a test loads it. */
+/** A WGSL file in parts. scripts/wgsl.mjs makes it from shaders/*.wgsl when the library is built or a test loads the file. */
 
 export interface ShaderFile {
-  /** Path from shaders/, e.g. `lib/gemv/sums.wgsl`. */
+  /** Path relative to shaders/, e.g. `lib/gemv/sums.wgsl`. */
   readonly file: string;
-  /** What every section needs. */
+  /** Text before the first section. Every kernel contains it. */
   readonly head: readonly Piece[];
-  /** By the names of their `// @entry` or `// @section` lines. */
+  /** Sections by the name in their `// @entry` or `// @section` directive. */
   readonly sections: Readonly<Record<string, Section>>;
   /** Files that a plan may include by name. */
   readonly optional: readonly ShaderFile[];
   /**
-   * Throws where a pass of an op's plan, or its spec, does not fit the file (src/backend/wgsl/check.ts, whose types know this one).
+   * Throws if a pass of an op's plan, or the op's spec, does not fit the file (src/backend/wgsl/check.ts, which has the types).
    * Release builds leave it out.
    */
   readonly check?: (entry: never, pass: never, bindings: readonly { name: string; writable: boolean }[]) => void;
 }
 
 export interface Section {
-  /** Number of its `// @entry` or `// @section` line. Release builds leave it out. */
+  /** Line number of the section's `// @entry` or `// @section` directive. Release builds leave it out. */
   readonly line?: number;
   readonly pieces: readonly Piece[];
-  /** Threads of a workgroup, as a WGSL expression; only an entry has them. */
+  /** Threads of a workgroup, as a WGSL expression. Only an entry has them. */
   readonly threads?: string;
-  /** Parameters of the entry's function (src/backend/wgsl/assemble.ts has their meanings). */
+  /** Parameters of the entry's function. src/backend/wgsl/assemble.ts defines them. */
   readonly builtins?: readonly string[];
-  /** Binding lines, e.g. `in x?: f32 [m, n]`. Release builds leave them out. */
+  /** Binding directives, e.g. `in x?: f32 [m, n]`. Release builds leave them out. */
   readonly bindings?: readonly { readonly line: number; readonly text: string }[];
 }
 
-/** WGSL, or a file that is included. Release builds have plain text, whose lines count from 1. */
+/** WGSL text, or a file that is included. Release builds have plain text, with line numbers from 1. */
 export type Piece = string | Text | Declaration | ShaderFile;
 
-/** Lines of WGSL, of which the first has this number. */
+/** Lines of WGSL, and the number of the first. */
 export interface Text {
   readonly line: number;
   readonly text: string;
 }
 
-/** A declaration at module scope that fits on a line. Release builds leave these in their text. */
+/** A declaration at module scope that fits on one line. Release builds leave declarations in the text. */
 export interface Declaration {
   readonly line: number;
   readonly declare: 'const' | 'alias' | 'var<workgroup>';
   readonly name: string;
-  /** A constant's value, or a type. */
+  /** The value of a constant, or a type. */
   readonly value: string;
 }

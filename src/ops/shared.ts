@@ -1,23 +1,23 @@
 /**
- * Numbers on which specs and assembly kernels must agree. AssemblyScript compiles this file too, so it has nothing but integer
- * constants, and functions of `number` (f64 there).
+ * Numbers that specs and assembly kernels share. AssemblyScript compiles this file too, so that it may contain only integer
+ * constants and functions of `number`, which is f64 in AssemblyScript.
  */
 
-/** Elements of which `mse` makes one sum. */
+/** Number of elements in each sum of `mse`. */
 export const MSE_CHUNK = 16384;
 
-/** Elements of which `square_sum` makes one sum. */
+/** Number of elements in each sum of `square_sum`. */
 export const SQUARE_SUM_CHUNK = 16384;
 
-/** Positions between two states that `selective_scan.backward_states` stores. */
+/** Distance in positions between two states that `selective_scan.backward_states` stores. */
 export const SCAN_CHUNK = 16;
 
-/** Channels whose dB and dC `selective_scan.backward` adds up, for n states a channel. */
+/** Number of channels whose dB and dC `selective_scan.backward` adds up, for n states in each channel. */
 export function scanBlock(n: number): number {
   return n <= 16 ? 64 : n <= 32 ? 32 : 16;
 }
 
-/** Indices into `hyper`, what AdamW needs of a step; `clip` sets GRAD_SCALE and SKIP on the device. */
+/** Indices into `hyper`, which holds AdamW's values for a step. `clip` sets GRAD_SCALE and SKIP on the device. */
 export const LR = 0;
 export const BETA1 = 1;
 export const BETA2 = 2;

@@ -1,4 +1,4 @@
-/** Float64 reference of silu.ts, where the equations are. */
+/** The float64 reference of silu.ts, which states the equations. */
 import type { silu } from './silu.js';
 import type { References } from './spec.js';
 

@@ -9,23 +9,28 @@ import { ShapeError } from '../core/errors.js';
 import type { DType, HasShape, Tensor } from '../core/tensor.js';
 import type { ShaderFile } from './shader_file.js';
 
-/** Reference arithmetic is float64; integers stay u32. */
+/** Reference arithmetic uses float64. Integers stay u32. */
 export type RefArray = Float64Array | Uint32Array;
 
 export interface TensorSpec {
-  /** Dimension names (or literal sizes) separated by blanks, e.g. `'b l d'`; `''` is a scalar. A name has one size per call. */
+  /**
+   * Dimension names or literal sizes, separated by blanks, e.g. `'b l d'`. `''` is a scalar. A name has one size in each call.
+   */
   shape: string;
   /** `in` is read, `out` overwritten, `inout` both. */
   io: 'in' | 'out' | 'inout';
-  /** Default f32. */
+  /** The default is f32. */
   dtype?: 'f32' | 'u32';
-  /** May be given as f16 instead: a weight, on WebGPU. */
+  /** The tensor may be given as f16 instead. It is a weight, and only WebGPU allows this. */
   half?: boolean;
-  /** May be left out of a call; the shader then sees `has_<name> == 0`, assembly a null pointer, the reference undefined. */
+  /**
+   * The tensor may be left out of a call. The shader then has `has_<name> == 0`, assembly a null pointer, the reference
+   * undefined.
+   */
   optional?: boolean;
   /**
-   * An intermediate result of a composite, which one part writes and the next reads. Optional: if the caller passes a tensor for it,
-   * the parts run and fill it. A fused kernel neither binds nor computes it.
+   * An intermediate result of a composite, which one part writes and the next reads. It is optional. If the caller passes a
+   * tensor for it, the parts run and fill the tensor. A fused kernel neither binds nor computes it.
    */
   between?: boolean;
 }
@@ -38,27 +43,27 @@ export interface GpuCaps {
   maxInvocations: number;
   /** Storage buffers that a kernel may bind. */
   maxStorageBuffers: number;
-  /** 0 where there are no subgroups or their sizes are unknown. */
+  /** The smallest subgroup size, or 0 if there are no subgroups or their sizes are unknown. */
   subgroupMinSize: number;
   subgroupMaxSize: number;
-  /** Whether 16×16×16 subgroup matrices of f16 with f32 sums can be used. */
+  /** True if 16×16×16 subgroup matrices of f16 with f32 sums can be used. */
   matrices: boolean;
-  /** Type to which matrix products may round their factors; sums are always f32. */
+  /** Type to which matrix products may round their factors. Sums are always f32. */
   products: 'f32' | 'f16';
 }
 
 /** How to launch an entry on WebGPU. */
 export type GpuPlan = GpuLaunch | GpuChoice;
 
-/** One dispatch, or several in order with memory that lives between them. */
+/** One dispatch, or several in order with scratch memory that they share. */
 export type GpuLaunch = GpuPass | GpuPasses;
 
 /**
- * Launches that differ in speed alone, not in a bit of what they compute. The backend takes the fastest candidate on this device
- * if it was measured for a call of these sizes (src/backend/tune.ts), else the usual one.
+ * Launches that differ in speed only and compute the same bits. The backend takes the fastest candidate on this device if it was
+ * measured for a call of these sizes (src/backend/tune.ts), else the usual one.
  */
 export interface GpuChoice<L extends GpuLaunch = GpuLaunch> {
-  /** Name of the number that is chosen, e.g. `rows`; part of the key under which measurements are stored. */
+  /** Name of the number that is chosen, e.g. `rows`. It is part of the key under which measurements are stored. */
   choice: string;
   candidates: readonly number[];
   usual: number;
@@ -67,32 +72,32 @@ export interface GpuChoice<L extends GpuLaunch = GpuLaunch> {
 
 export interface GpuPasses {
   passes: GpuPass[];
-  /** Scratch tensors of f32 by name, and their sizes in elements; contents are unspecified before a pass writes them. */
+  /** Scratch tensors of f32 by name, with their sizes in elements. Their contents are unspecified before a pass writes them. */
   workspaces: Record<string, number>;
 }
 
 /** One dispatch. */
 export interface GpuPass {
-  /** The `// @entry NAME` section (and function) of the shader; default: the entry's own name. */
+  /** The `// @entry NAME` section and function of the shader. The default is the entry's own name. */
   entry?: string;
-  /** Names of `// @section`s to put before the entry's own section, if there are several to choose from, e.g. a tile. */
+  /** Names of `// @section` sections to put before the entry's own section, e.g. one of several tiles. */
   sections?: string[];
-  /** Library files that the kernel takes from the shader's `#optional` lines, e.g. `gemv/sums` for lib/gemv/sums.wgsl. */
+  /** Library files that the kernel takes from the shader's `#optional` directives, e.g. `gemv/sums` for lib/gemv/sums.wgsl. */
   include?: string[];
-  /** Baked into the shader as `const NAME`, so array sizes and loops are compile-time. */
+  /** Constants that the shader gets as `const NAME`, so that array sizes and loop counts are known when it is compiled. */
   constants?: Record<string, number | undefined>;
-  /** Tensors bound as array<vec4f> instead of array<f32> (their innermost size must divide by 4). */
+  /** Tensors bound as array<vec4f> instead of array<f32>. Their innermost size must be divisible by 4. */
   vec4?: string[];
-  /** WGSL element types of bindings that are neither, e.g. `{ w: 'vec4<u32>' }` for eight halves a load. */
+  /** WGSL element types of bindings that are neither f32 nor vec4f, e.g. `{ w: 'vec4<u32>' }` for loads of eight f16 values. */
   elements?: Record<string, string>;
   /** Language extensions, e.g. `f16`. */
   enable?: string[];
-  /** Tensors and workspaces that this pass binds, where it is not all of the entry's tensors. A stage may bind 8. */
+  /** Tensors and workspaces that this pass binds, if these are not all of the entry's tensors. A shader stage may bind 8. */
   reads?: string[];
   writes?: string[];
   /**
-   * Launches that differ only in where their tensors lie may share a pipeline and a bind group (backend/series.ts). No barrier of
-   * such a kernel may depend on values that it reads.
+   * Launches of this kind may share a pipeline and a bind group if only the offsets of their tensors differ (backend/series.ts).
+   * No barrier of such a kernel may depend on values that it reads.
    */
   series?: boolean;
   /** Workgroup counts. Use `grid` for a flat count above 65535. */
@@ -120,23 +125,23 @@ export interface Runner {
 
 interface CommonSpec<T extends Record<string, TensorSpec>, A extends Record<string, AttrSpec>> {
   tensors: T;
-  /** Scalars beside the dims, passed to kernels after them, in this order. A call may omit one: it is then 0. */
+  /** Scalars that kernels get after the dims, in this order. A call may omit one, which is then 0. */
   attrs?: A;
   /**
-   * Dims that count sequences or images, e.g. `'m'`: on every backend the result of one is the same to the bit in any batch
-   * (test/ops/batch.test.ts), so that an image does not depend on how many are drawn at once. With two dims the first may also be
-   * twice the second: a conditional and an unconditional row for each image.
+   * Dims that count sequences or images, e.g. `'m'`. On every backend the result of one has the same bits in any batch
+   * (test/ops/batch.test.ts), so that an image does not depend on how many are drawn at once. With two dims, the first may also
+   * be twice the second, for a conditional and an unconditional row for each image.
    */
   batch?: string;
-  /** Checks constraints beyond shapes; returns what is wrong, with the remedy, or undefined. */
+  /** Checks constraints other than shapes. Returns what is wrong and how to correct it, or undefined. */
   check?(d: Dims<T, A>): string | undefined;
-  /** Floating-point operations of a call, for rates in benchmarks and to decide if threads share it. */
+  /** Floating-point operations of a call. They give the rates in benchmarks and decide if threads share the call. */
   flops?(d: Dims<T, A>): number;
   /** Bytes that a call reads and writes, if that is less than all of its tensors. */
   bytes?(d: Dims<T, A>): number;
   /**
-   * Largest allowed |got − reference| over the reference's largest magnitude, f32, and why; f16 where matrix products round
-   * their factors to it (`GpuCaps.products`).
+   * Largest allowed |got − reference| over the largest magnitude of the reference, and the reason. f16 applies if matrix products
+   * round their factors to f16 (`GpuCaps.products`).
    */
   tolerance: { f32: number; f16?: number; reason: string };
 }
@@ -145,9 +150,12 @@ export interface EntrySpec<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A> {
-  /** `half` names the tensors given as f16. */
+  /** `half` contains the names of the tensors given as f16. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan;
-  /** The assembly kernel takes `part` and `parts` last (assembly/lib/split.ts), so that threads share a call of many flops. */
+  /**
+   * The assembly kernel has the last parameters `part` and `parts` (assembly/lib/split.ts), so that threads share a call of many
+   * flops.
+   */
   wasmParts?: true;
 }
 
@@ -155,9 +163,9 @@ export interface CompositeSpec<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A> {
-  /** Runs the entries that this one is defined by; backends without a fused kernel for it do so. */
+  /** Runs the entries that define this one. Backends without a fused kernel for it call this. */
   parts(be: Runner, t: PartTensors<T>, d: Dims<T, A>): void;
-  /** The fused kernel, or undefined if the sizes or the device do not allow it: then the parts run. */
+  /** The fused kernel, or undefined if the sizes or the device do not allow it. In that case the parts run. */
   webgpu(d: Dims<T, A>, caps: GpuCaps, half: ReadonlySet<string>): GpuPlan | undefined;
 }
 type PartTensors<T extends Record<string, TensorSpec>> = {
@@ -187,17 +195,17 @@ export type Reference<E> =
     : never;
 
 /**
- * Values that default test cases give to dims and attributes, by name; a file of references may export them as `sizes`. Other dims
- * take the sizes of test/ops/all_cases.ts, other attributes are 0.
+ * Values that default test cases give to dims and attributes, by name. A file of references may export them as `sizes`. Other
+ * dims take the sizes of test/ops/all_cases.ts, and other attributes are 0.
  */
 export type CaseSizes = Readonly<Record<string, readonly number[]>>;
 
-/** The references of an op: one for each entry, except for composites, which their parts define. */
+/** The references of an op, one for each entry. Composites have none, since their parts define them. */
 export type References<Op> = { [E in keyof Op as Op[E] extends { parts: unknown } ? never : E]: Reference<Op[E]> };
 
 type EntryName = 'forward' | 'step' | 'backward' | `backward_${string}`;
 
-/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`; in assembly it is the export `linear_forward`. */
+/** Names one entry of an op: `entry('linear', 'forward', shader, spec)`. In assembly it is the export `linear_forward`. */
 /* @__NO_SIDE_EFFECTS__ */
 export function entry<
   const T extends Record<string, TensorSpec>,
@@ -300,7 +308,7 @@ export function resolveDims(
   return dims;
 }
 
-/** Workgroup counts for `n` workgroups, folded over y where one dimension's limit of 65535 would be passed. */
+/** Workgroup counts for `n` workgroups. They are divided over x and y if x would exceed the limit of 65535. */
 export function grid(n: number): [number, number] {
   if (n <= 65535) return [n, 1];
   const y = Math.ceil(n / 65535);
@@ -309,7 +317,10 @@ export function grid(n: number): [number, number] {
 
 export const ceilDiv = (a: number, b: number) => Math.ceil(a / b);
 
-/** WG: threads of a workgroup that computes rows of n elements, about three elements to a thread. PER: the most elements of a thread. */
+/**
+ * WG is the threads of a workgroup that computes rows of n elements, with about three elements for each thread. PER is the most
+ * elements of a thread.
+ */
 export function rowThreads(n: number): { WG: number; PER: number } {
   let wg = 32;
   while (wg < 256 && wg * 3 < n) wg *= 2;

@@ -1,4 +1,4 @@
-/** Float64 reference of square_sum.ts, where the equations are. */
+/** The float64 reference of square_sum.ts, which states the equations. */
 import { SQUARE_SUM_CHUNK as CHUNK } from './shared.js';
 import type { References } from './spec.js';
 import { type squareSum, squareSumSlots } from './square_sum.js';

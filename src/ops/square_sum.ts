@@ -1,12 +1,12 @@
 /**
- * sums[slot + q] = Σ x² over the q-th CHUNK elements of x: one gradient's part of the global norm, in as many slots as it has
- * chunks. A sum over anything not finite is not finite.
+ * sums[slot + q] = Σ x² over the q-th CHUNK elements of x. This is the contribution of one gradient to the global norm, in one
+ * slot for each chunk. If an element is not finite, neither is the sum.
  */
 import shader from '../../shaders/square_sum.wgsl';
 import { SQUARE_SUM_CHUNK as CHUNK } from './shared.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** How many slots of `sums` a tensor of n elements fills. */
+/** Number of slots of `sums` that a tensor of n elements fills. */
 export const squareSumSlots = (n: number) => ceilDiv(n, CHUNK);
 
 export const squareSum = {

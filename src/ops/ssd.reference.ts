@@ -1,4 +1,4 @@
-/** Float64 reference of ssd.ts, where the equations are. */
+/** The float64 reference of ssd.ts, which states the equations. */
 import { softplus } from './selective_scan.reference.js';
 import { sigmoid } from './silu.reference.js';
 import type { References } from './spec.js';

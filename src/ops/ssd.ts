@@ -1,20 +1,20 @@
 /**
- * Mamba-2's state-space recurrence, SSD (arXiv 2405.21060), a whole sequence or one step. For each head, p × n:
+ * Mamba-2's state-space recurrence, SSD (arXiv 2405.21060), over a whole sequence or for one step. For each head, with p × n:
  * H_t = exp(dt_t A) H_{t-1} + dt_t·x_t ⊗ B_t,  y_t = H_t C_t + D x_t,  dt = softplus(dt + dt_bias), A = -exp(A_log).
- * xbc is the convolution's output [x: e | B: g·n | C: g·n], dt the end of in_proj's output [z|x|B|C|dt: h]; neither is cut
- * up. Head i uses group ⌊i / (h/g)⌋. The state goes from the H before the first position to the H after the last; without
- * it H starts at zero.
+ * xbc is the complete output [x: e | B: g·n | C: g·n] of the convolution. dt is the end of the complete output [z|x|B|C|dt: h] of
+ * in_proj. Head i uses group ⌊i / (h/g)⌋. The state contains H before the first position, and afterwards H after the last.
+ * Without a state, H starts at zero.
  *
- * WebGPU takes a whole sequence in blocks of 64 × 64 pairs of positions, as products of matrices (the paper's dual form):
- * y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(dt_{j+1} A + … + dt_i A) dt_j. For AiM's lengths all pairs cost less than
- * going through states, and C_i·B_j, like its gradient, is shared by a group's heads. Very long or odd-sized sequences, and those
- * that continue a state, are walked position by position.
+ * WebGPU computes a whole sequence in blocks of 64 × 64 pairs of positions, as matrix products (the paper's dual form):
+ * y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(dt_{j+1} A + … + dt_i A) dt_j. At the lengths of AiM, all pairs cost less
+ * than the recurrence over states, and the heads of a group share C_i·B_j and its gradient. Sequences that are very long, have
+ * sizes that do not suit, or continue a state are computed position by position.
  */
 import shader from '../../shaders/ssd.wgsl';
 import { shuffles } from './gemv.js';
 import { ceilDiv, entry, type GpuCaps, type GpuChoice, type GpuPasses, grid } from './spec.js';
 
-/** The largest headdim whose rows a backward workgroup can hold. */
+/** The largest headdim for which a backward workgroup has room for the rows. */
 const MAX_HEADDIM = 1024;
 
 /** Positions along a side of a block of pairs, and the longest sequence that is computed in blocks. */
@@ -53,7 +53,7 @@ function checkState({ p, n, headdim, d_state }: { p: number; n: number; headdim:
   return undefined;
 }
 
-/** Number of elements of xbc and the state in one load: 4 or 1. */
+/** Number of elements of xbc and the state in one load, which is 4 or 1. */
 const widthOf = (e: number, d_state: number) => (d_state % 4 === 0 && e % 4 === 0 ? 4 : 1);
 
 function threadsAlong(vectors: number, most: number): number {
@@ -75,13 +75,13 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
-/** Launch for one position from a state, if subgroups of 32 can hold a row of it; else undefined. */
+/** Launch for one position from a state. Returns undefined if subgroups of 32 cannot hold a row of the state. */
 function planStep(
   { m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>,
   caps: GpuCaps,
 ): GpuChoice | undefined {
   if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
-  // With more rows a team more loads are in flight at once; with few rows in all, many teams are faster.
+  // With more rows for each team, more loads are in flight at once. With few rows in all, many teams are faster.
   const wg = 256;
   return {
     choice: 'rows',
@@ -103,7 +103,7 @@ function planStep(
 function planColumns(name: string, { m, h, e, headdim, d_state }: Sizes & { m: number }, vec4: string[]) {
   const width = widthOf(e, d_state);
   const lanes = threadsAlong(d_state / width, 32);
-  // About 8 rows a thread.
+  // Each thread takes about 8 rows.
   const wg = Math.max(32, lanes * threadsAlong(headdim / 8, 256 / lanes));
   return {
     entry: width === 4 ? `${name}_vec4` : name,
@@ -112,7 +112,7 @@ function planColumns(name: string, { m, h, e, headdim, d_state }: Sizes & { m: n
       LANES: lanes,
       KV: ceilDiv(d_state / width, lanes),
       R: ceilDiv(headdim * lanes, wg),
-      // Two positions at a time, where workgroup memory holds their rows.
+      // Two positions are processed at a time if workgroup memory can hold their rows.
       T: headdim <= 256 ? 2 : 1,
     },
     vec4: width === 4 ? vec4 : [],
@@ -235,8 +235,9 @@ function backwardPairs(d: Sizes & { m: number }, p: Pairs): GpuPasses {
 }
 
 /**
- * Position by position, without keeping states: H is walked forwards once more for dC, dH backwards for dB and for dx, and dt's
- * gradient follows from how much each position takes from its past and gives to its future.
+ * Computes the gradient position by position, and stores no states. H is computed forwards a second time for dC, and dH is
+ * computed backwards, once for dB and once for dx. The gradient of dt follows from what each position takes from earlier
+ * positions and gives to later ones.
  */
 function backwardWalk(d: Sizes & { m: number; l: number }): GpuPasses {
   const { m, l, h, ngroups, d_state } = d;
@@ -295,8 +296,8 @@ export const ssd = {
   }),
 
   /**
-   * From a zero state: dxbc and the dt columns of dzxbcdt (rows as in_proj's output) are overwritten, the other columns of dzxbcdt
-   * left alone; grads is each sequence's [dA_log, dD, ddt_bias].
+   * Starts from a zero state. dxbc and the dt columns of dzxbcdt (rows as in the output of in_proj) are overwritten. The other
+   * columns of dzxbcdt are left alone. grads is [dA_log, dD, ddt_bias] of each sequence.
    */
   backward: entry('ssd', 'backward', shader, {
     tensors: {

@@ -1,4 +1,4 @@
-/** Float64 reference of sum.ts, where the equations are. */
+/** The float64 reference of sum.ts, which states the equations. */
 import type { References } from './spec.js';
 import type { sum } from './sum.js';
 

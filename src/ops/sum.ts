@@ -1,4 +1,4 @@
-/** y = scale·Σ x; a mean with scale 1/n. */
+/** y = scale·Σ x. With scale 1/n it is a mean. */
 import shader from '../../shaders/sum.wgsl';
 import { entry } from './spec.js';
 

@@ -1,4 +1,4 @@
-/** Float64 reference of sum_rows.ts, where the equations are. */
+/** The float64 reference of sum_rows.ts, which states the equations. */
 import type { References } from './spec.js';
 import type { sumRows } from './sum_rows.js';
 

@@ -1,24 +1,27 @@
-/** y += Σ over the rows of x: the last stage of a parameter's gradient, from the partial sums a backward entry leaves. */
+/**
+ * y += Σ over the rows of x. This is the last stage of a parameter's gradient, which adds up the partial sums of a backward
+ * entry.
+ */
 import shader from '../../shaders/sum_rows.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
-/** Partial sums in all that keep a GPU busy and are cheap to add up. */
+/** Total number of partial sums that is enough to keep a GPU busy and small enough to add up cheaply. */
 const PARTS = 1024;
 
-/** Into how many parts each of m sequences of l positions is cut for partial sums over positions. */
+/** Number of parts into which each of m sequences of l positions is divided for partial sums over positions. */
 export const partsOf = (m: number, l: number) => Math.max(1, Math.min(l, Math.ceil(PARTS / m)));
 
-/** Numbers of a gradient that one workgroup makes, and how many workgroups a large GPU runs at once. */
+/** Numbers of a gradient that one workgroup computes, and the number of workgroups that a large GPU runs at once. */
 const TILE = 128 * 128;
 const WORKGROUPS = 256;
-/** Fewer rows than this are not worth a partial sum of their own. */
+/** Fewest rows for which a partial sum is worthwhile. */
 const LEAST_ROWS = 512;
-/** Rows that cost as much time as bringing one more partial sum to memory and adding it up. */
+/** Number of rows that cost as much time as writing one more partial sum to memory and adding it up. */
 const ROWS_A_PART = 800;
 
 /**
- * Into how many partial sums `backward_weight` should divide a sum over `rows` for a gradient of `size` numbers: the most even
- * use of the GPU. Time is counted in rounds of all workgroups over all rows; only the last round may be a part of one.
+ * Number of partial sums into which `backward_weight` should divide a sum over `rows` for a gradient of `size` numbers. It uses
+ * the GPU most evenly. Time is counted in rounds in which every workgroup sums all rows; only the last round may be incomplete.
  */
 export function gradientParts(rows: number, size: number): number {
   const tiles = ceilDiv(size, TILE);
@@ -41,7 +44,7 @@ export const sumRows = {
           workgroups: grid(ceilDiv(n / vec, 256)),
         };
       }
-      // Many rows want many lanes; eight columns still fill a sector of memory.
+      // Many rows need many lanes. Eight columns still fill a memory sector.
       const columns = r > 64 ? 8 : 32;
       return { constants: { COLUMNS: columns }, workgroups: grid(ceilDiv(n, columns)) };
     },

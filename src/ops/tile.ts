@@ -18,7 +18,10 @@ const HALF: Tile = { section: 'tile_f16', size: 128 };
 const HALF_SLICE = 32;
 const HALF_BYTES = 24 * 1024;
 
-/** Number of wide tiles that keeps a large GPU busy (the H100 has 132 processors). With fewer, four times as many small ones are faster. */
+/**
+ * Number of wide tiles that keeps a large GPU busy (the H100 has 132 processors). If there are fewer, four times as many small
+ * tiles are faster.
+ */
 const ENOUGH = 192;
 
 /** Threads of a GPU whose subgroups are always 32 have about 250 registers each; others would spill wide tiles to memory. */
@@ -58,7 +61,10 @@ export const hasMatrixUnits = (caps: GpuCaps, bytes: number) =>
 /** Says if large matrix products use f16 factors. */
 export const hasHalfTiles = (caps: GpuCaps) => hasMatrixUnits(caps, HALF_BYTES);
 
-/** The tile of f16 factors if the device has it, the caller allows it, and a product with `depth` terms a sum fills it; else undefined. */
+/**
+ * Returns the tile of f16 factors if the device has it, the caller allows it, and a product with `depth` terms in each sum fills
+ * it. Otherwise returns undefined.
+ */
 export function halfTileOf(rows: number, columns: number, depth: number, caps: GpuCaps): Tile | undefined {
   const fits = Math.min(rows, columns) >= HALF.size && depth >= HALF_SLICE;
   return fits && hasHalfTiles(caps) ? HALF : undefined;

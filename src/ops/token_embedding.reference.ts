@@ -1,4 +1,4 @@
-/** Float64 reference of token_embedding.ts, where the equations are. */
+/** The float64 reference of token_embedding.ts, which states the equations. */
 import type { References } from './spec.js';
 import type { tokenEmbedding } from './token_embedding.js';
 

@@ -1,8 +1,9 @@
 /**
- * The model's input y at positions q = step[i mod b] + j, j < l, of row i: q = 0 is first[i], the embedding of what the image
- * is to show; after it comes word[tokens[i mod b, q-1]] + pos[q-1+shift]. The position counter lives on the device, so that one
- * recorded step serves every token. Rows beyond the b images are the unconditional half of guidance and share the images'
- * tokens. The trained positions have shift 0, the authors' decoder shift 1. Indices past an end read the last entry.
+ * The model's input y for row i at positions q = step[i mod b] + j, j < l. At q = 0 it is first[i], the embedding of the
+ * condition for the image. After that it is word[tokens[i mod b, q-1]] + pos[q-1+shift]. The position counter is on the device,
+ * so that one recorded step serves every token. Rows after the b images are the unconditional half of guidance and share the
+ * images' tokens. shift is 0 for positions as in training, and 1 as in the authors' decoder. Indices past an end read the last
+ * entry.
  */
 import shader from '../../shaders/token_embedding.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
@@ -33,7 +34,7 @@ export const tokenEmbedding = {
     bytes: ({ m, l, d }) => 12 * m * l * d,
     tolerance: { f32: 1e-7, reason: 'one addition' },
   }),
-  // Gradients of a whole sequence from step 0 with shift 0, as in training; of one input each.
+  // Gradients of a whole sequence from step 0 with shift 0, as in training. Each entry computes the gradient of one input.
   backward_first: entry('token_embedding', 'backward_first', shader, {
     tensors: { dy: { shape: 'm l d', io: 'in' }, dfirst: { shape: 'm d', io: 'out' } },
     webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * d, 256)) }),

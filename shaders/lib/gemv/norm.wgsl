@@ -1,5 +1,5 @@
-// Rows of x made by the workgroup itself, in workgroup memory. The halves of a chunk lie apart, so that a team reads
-// neighbouring vectors.
+// The workgroup computes the rows of x itself and holds them in workgroup memory. The two halves of a chunk are stored apart, so
+// that a team reads neighbouring vectors.
 const QUADS = K / 4u;
 const PER = (QUADS + WG - 1u) / WG;
 var<workgroup> xs: array<vec4f, M * QUADS>;

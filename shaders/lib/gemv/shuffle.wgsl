@@ -1,4 +1,4 @@
-// Sums over a team in a subgroup: halves of the values are swapped, until each thread holds its own.
+// Sums over a team within a subgroup. Threads exchange halves of their values until each thread has the sums that it stores.
 fn fold(mask: u32, n: u32, lane: u32) {
   let upper = (lane & mask) != 0u;
   if (n > 1u) {

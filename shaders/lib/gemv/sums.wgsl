@@ -1,12 +1,13 @@
-// acc[r·M + i] = Σₖ w[row0 + r, k]·x_i[k] for R rows of w and M of x, by a team of 32 threads (WG / 32 to a workgroup). A
-// thread takes every 32nd chunk of 16 bytes of a row of w, K numbers long; then team_sums adds its sums to the other threads',
-// in an order that depends neither on M nor on R, which are powers of two. Expects x4(i, q), numbers 4q to 4q+3 of x_i.
+// acc[r·M + i] = Σₖ w[row0 + r, k]·x_i[k] for R rows of w and M rows of x, by a team of 32 threads. A workgroup has WG / 32
+// teams. A thread takes every 32nd chunk of 16 bytes of a row of w, which has K numbers. Then team_sums adds up the sums of all
+// threads in an order that depends neither on M nor on R, which are powers of two. The including file defines x4(i, q), numbers
+// 4q to 4q+3 of x_i.
 const E = select(4u, 8u, HALF == 1u);
 const LINE = K / E;
 const STEPS = (LINE + 31u) / 32u;
 const TEAMS = WG / 32u;
 const NV = R * M;
-// After team_sums a thread holds EACH values from held(lane) on; COPIES - 1 neighbours hold the same.
+// After team_sums a thread has EACH values from held(lane) on. COPIES - 1 neighbours have the same values.
 const EACH = max(NV / 32u, 1u);
 const COPIES = max(32u / NV, 1u);
 alias Chunks = array<vec4<u32>, R>;

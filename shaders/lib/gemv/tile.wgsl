@@ -1,7 +1,8 @@
-// sum[i,j] = Σₖ x_i[k]·w_j[k] for 16·ROWS rows of x and 64 of w, in the order of sums.wgsl with shared.wgsl, so that a row's sums are
-// the same to the bit among few rows and among many: a lane's products, every 32nd chunk of 16 bytes of a row of w, and then the
-// 32 lanes' sums in turn. 256 threads make ROWS×4 sums each; slices of 16 k, LANES neighbouring chunks, go through workgroup memory.
-// The including entry gives the operands, zero outside, and takes the sums:
+// sum[i,j] = Σₖ x_i[k]·w_j[k] for 16·ROWS rows of x and 64 rows of w. The order is that of sums.wgsl with shared.wgsl, so that
+// the sums of a row have the same bits among few rows and among many: first the products of a lane, which takes every 32nd chunk
+// of 16 bytes of a row of w, then the sums of the 32 lanes in turn. Each of 256 threads computes ROWS×4 sums. Slices of 16 k,
+// which are LANES neighbouring chunks, are copied to workgroup memory.
+// The including entry defines the operands, which are zero outside, and stores the sums:
 //   fn x4(i: u32, q: u32) -> vec4f, fn w4(j: u32, q: u32) -> vec4f: numbers 4q to 4q+3 of a row
 //   fn put(i: u32, j: u32, sum: f32): bounds-checked store
 const TILE_THREADS = 256u;
@@ -9,11 +10,11 @@ const TILE_ROWS = 16u * ROWS;
 const TILE_COLUMNS = 64u;
 const E = select(4u, 8u, HALF == 1u);
 const LANES = 16u / E;
-// Rows of a slice are five vectors apart: then neither stores nor loads meet in a bank.
+// Rows of a slice are five vectors apart, so that neither stores nor loads have bank conflicts.
 var<workgroup> xs: array<vec4f, 5u * TILE_ROWS>;
 var<workgroup> ws: array<vec4f, 320>;
 
-// Sums of x's rows i, i + 16, … with w's rows j, j + 16, j + 32 and j + 48.
+// Sums of rows i, i + 16, … of x with rows j, j + 16, j + 32 and j + 48 of w.
 alias Sums = array<vec4f, ROWS>;
 
 fn dot_add(a: vec4f, b: vec4f, sum: f32) -> f32 {

@@ -1,4 +1,4 @@
-// squares[i] of all 256 threads of a workgroup, for i < M, through workgroup memory.
+// Sums squares[i] over all 256 threads of a workgroup, for i < M, through workgroup memory.
 #include "../workgroup_sum.wgsl"
 var<private> squares: array<f32, M>;
 

@@ -1,4 +1,4 @@
-// squares[i] of all WG threads of a workgroup, for i < M, by subgroups.
+// Sums squares[i] over all WG threads of a workgroup, for i < M, by subgroups.
 var<private> squares: array<f32, M>;
 var<workgroup> square_parts: array<f32, M * WG / 32u>;
 

@@ -1,4 +1,4 @@
-// Sums over the WG threads through workgroup memory: of z; and of v as u32, up to a thread and over all.
+// Sums over the WG threads through workgroup memory: of z over all threads, and of the u32 v both up to each thread and over all.
 var<workgroup> scan_parts: array<u32, WG>;
 var<workgroup> scan_rows: array<u32, WG / 32u>;
 var<workgroup> z_parts: array<f32, WG>;

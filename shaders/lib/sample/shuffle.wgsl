@@ -1,4 +1,5 @@
-// Sums over the WG threads by subgroups of 32 or more: of z; and of v as u32, up to a thread and over all.
+// Sums over the WG threads by subgroups of at least 32: of z over all threads, and of the u32 v both up to each thread and over
+// all.
 var<workgroup> team_sums: array<u32, WG / 32u>;
 var<workgroup> team_z: array<f32, WG / 32u>;
 
