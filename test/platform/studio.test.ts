@@ -615,7 +615,8 @@ describe('Train', () => {
     const { status, stderr } = spawnSync(process.execPath, [`${root}dist/cli.js`, ...drawing], { encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     const sheet = decodePng(readFileSync(out));
-    expect(sheet.width).toBeGreaterThan(320);
+    // Five columns and two rows of 32 pixels, with gaps of 2.
+    expect([sheet.width, sheet.height]).toEqual([168, 66]);
     expect(stderr).toMatch(/10 images in/);
   });
 
