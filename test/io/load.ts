@@ -1,4 +1,4 @@
-/** Loading as AiM.fromPretrained does, without the model; runs in every runtime. */
+/** Loads a checkpoint as AiM.fromPretrained does, without making the model; runs in every runtime. */
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/checkpoint/source.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 
