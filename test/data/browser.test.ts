@@ -6,7 +6,7 @@ import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from '..
 import { summary } from './browser-page.js';
 import { type Files, fileListOf, idxSet, jpg, oriented, png } from './files.js';
 
-it('opens Files in Chromium as in Node', async ({ skip }) => {
+it('opens Files in Chromium with the same result as in Node', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const photo = jpg(40, 30, (x, y) => [x * 6, y * 8, 90]);
   const folder: Files = {
