@@ -43,9 +43,9 @@ describe('Chromium, from a server of another origin', () => {
       '/': html('<script type="module" src="/run.js"></script>'),
       '/run.js': {
         body: `import * as io from '/io.js'; import { AiM } from '/dist/aim.js'; import * as worker from '/dist/worker.js';
-          Object.assign(globalThis, { io, AiM, worker, warnings: [], heard: [] });
+          Object.assign(globalThis, { io, AiM, worker, warnings: [], progress: [] });
           globalThis.get = (url, options) => io.load(url, {
-            onWarning: (text) => warnings.push(text), onProgress: (p) => heard.push(p), ...options,
+            onWarning: (text) => warnings.push(text), onProgress: (p) => progress.push(p), ...options,
           }).catch((error) => error.message);
           globalThis.ready = true;`,
         type: 'text/javascript',
@@ -73,7 +73,7 @@ describe('Chromium, from a server of another origin', () => {
   const get = (page: Page, options: object = {}) =>
     page.evaluate(`get(${JSON.stringify(`${server.url}/m`)}, ${JSON.stringify(options)})`);
 
-  it('keeps a model for other pages and offline, and lists and clears it', async () => {
+  it('a cached model is available to other pages and offline, listed, and cleared', async () => {
     const page = await open();
     expect(await get(page, { sha256: sha256(weights) })).toBe(wanted);
     expect(await get(await open())).toBe(wanted);
@@ -97,7 +97,7 @@ describe('Chromium, from a server of another origin', () => {
     expect(await get(page)).toMatch(/config\.json could not be fetched/);
   });
 
-  it('goes on after a cut without a preflight, and after the page is closed', async () => {
+  it('a download resumes without a preflight request after a broken connection, and after the page was closed', async () => {
     server.cuts = [12 * MIB];
     const page = await open();
     expect(await get(page, { sha256: sha256(weights), cache: false })).toBe(wanted);
@@ -113,30 +113,30 @@ describe('Chromium, from a server of another origin', () => {
     expect(weightRequests()).toEqual([`${GET} bytes=${2 * PART}-`]);
   });
 
-  it('two tabs at once download once', async () => {
+  it('two tabs that load at once download once', async () => {
     server.stalls = [PART + MIB];
     const tabs = [await open(), await open()];
     const both = Promise.all(tabs.map((tab) => get(tab, { sha256: sha256(weights) })));
-    for (const tab of tabs) await tab.waitForFunction('heard.length > 0');
+    for (const tab of tabs) await tab.waitForFunction('progress.length > 0');
     server.goOn();
     expect(await both).toEqual([wanted, wanted]);
     expect(weightRequests()).toEqual([GET]);
-    for (const tab of tabs) expect(await tab.evaluate('heard.length')).toBeGreaterThan(2);
+    for (const tab of tabs) expect(await tab.evaluate('progress.length')).toBeGreaterThan(2);
   });
 
-  it('the second tab goes on when the first is closed', async () => {
+  it('the second tab resumes the download if the first is closed', async () => {
     server.stalls = [2 * PART + MIB];
     const [first, second] = [await open(), await open()];
     void get(first).catch(() => {});
-    await first.waitForFunction('heard.length > 0');
+    await first.waitForFunction('progress.length > 0');
     const pending = get(second, { sha256: sha256(weights) });
-    await second.waitForFunction(`heard.at(-1)?.loaded === ${2 * PART}`);
+    await second.waitForFunction(`progress.at(-1)?.loaded === ${2 * PART}`);
     await first.close();
     expect(await pending).toBe(wanted);
     expect(weightRequests()).toEqual([GET, `${GET} bytes=${2 * PART}-`]);
   });
 
-  it('a full quota: a warning, the model all the same, and nothing left', async () => {
+  it('a full quota gives a warning, loads the model and leaves nothing behind', async () => {
     const page = await open();
     const cdp = await context.newCDPSession(page);
     await cdp.send('Storage.overrideQuotaForOrigin', { origin: site.url, quotaSize: 12 * MIB });
@@ -153,7 +153,7 @@ describe('Chromium, from a server of another origin', () => {
     expect(await page.evaluate('warnings.length')).toBe(1);
   });
 
-  it('a page without storage: a warning, and the model', async () => {
+  it('a page without storage gives a warning and loads the model', async () => {
     const page = await context.newPage();
     await page.goto(site.url);
     const frame = await page.evaluateHandle(`new Promise((done) => {
@@ -178,7 +178,7 @@ describe('Chromium, from a server of another origin', () => {
     ]);
   });
 
-  it('AiM on this thread and in a worker share it, by URL and by id', async () => {
+  it('AiM on this thread and in a worker share the cache, by URL and by repository id', async () => {
     const commit = 'c'.repeat(40);
     for (const file of ['config.json', 'model.safetensors']) {
       const body = readFileSync(`${root}test/fixtures/mamba2-adaln/${file}`);
@@ -210,7 +210,7 @@ describe('Chromium, from a server of another origin', () => {
 });
 
 describe('Deno', () => {
-  it('keeps a model in its folder, offline too, and says what it is not allowed', async ({ skip }) => {
+  it('caches a model in a folder, loads it offline, and names missing permissions', async ({ skip }) => {
     const found = findDeno();
     if ('reason' in found) return skip(found.reason);
     const dir = mkdtempSync(join(tmpdir(), 'aim-deno-'));

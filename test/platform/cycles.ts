@@ -59,7 +59,7 @@ export async function cycle(
   const first = await AiM.fromPretrained(model, { device });
   const { num_tokens: steps } = first.config;
   const loaded = await left();
-  // Every shape and option once, so that what is kept for the next call is there.
+  // Every shape and option once, so that everything cached for later calls exists.
   const options = (i: number) => ({ count: 1 + (i % 3), batchSize: 2, seed: i, temperature: 1 + (i % 2) });
   for (const i of [2, 5]) await first.generate({ ...options(i), onStep: ({ step, preview }) => step === 2 && preview() });
   const one = { count: 1, cfgScale: 1 };

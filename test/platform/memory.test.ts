@@ -86,7 +86,7 @@ async function saveTiny(dir: string): Promise<string> {
   return path;
 }
 
-function tell(where: string, memory: string, { loaded, warm, called, most, models, aborted, held }: Cycles, plan: Plan): void {
+function report(where: string, memory: string, { loaded, warm, called, most, models, aborted, held }: Cycles, plan: Plan): void {
   const words = ({ buffers, bytes, memory: n }: Left) =>
     `${buffers} buffers of ${(bytes / 2 ** 10).toFixed(0)} KiB, ${memory} ${n} MiB`;
   const lines = [
@@ -114,7 +114,7 @@ function check({ warm, called, most, models, furthest, aborted, held, disposed }
   expect(disposed).toMatchObject({ buffers: 0, bytes: 0 });
 }
 
-it('calls and models on WebGPU, aborted at any moment', async ({ skip }) => {
+it('calls and models on WebGPU, aborted at any moment, leave no memory in use', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const plan = { model: await saveTiny(join(dir, 'run')), calls: 20, models: 200, every: 40 };
   writeFileSync(join(dir, 'cycles.mjs'), (await moduleText(`${root}test/platform/cycles.ts`)).body);
@@ -124,11 +124,11 @@ it('calls and models on WebGPU, aborted at any moment', async ({ skip }) => {
     import { cycle } from ${url(join(dir, 'cycles.mjs'))};
     const gpu = create(${JSON.stringify(dawnToggles())});
     console.log(JSON.stringify(await cycle(library, gpu, ${JSON.stringify(plan)}, async () => (await collect())[0])));`);
-  tell('Node', 'process', done, plan);
+  report('Node', 'process', done, plan);
   check(done, plan, 30);
 });
 
-it('calls and models on WebGPU in Chromium', async ({ skip }) => {
+it('calls and models on WebGPU in Chromium leave no memory in use', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const plan = { model: '/tiny', calls: 8, models: 40, every: 8 };
   const site = await serve(
@@ -154,7 +154,7 @@ it('calls and models on WebGPU in Chromium', async ({ skip }) => {
   try {
     const { page } = await openPage(browser, site.url);
     const done: Cycles = await page.evaluate('done');
-    tell('Chromium', 'heap', done, plan);
+    report('Chromium', 'heap', done, plan);
     check(done, plan, 2);
   } finally {
     await browser.close();
@@ -162,23 +162,23 @@ it('calls and models on WebGPU in Chromium', async ({ skip }) => {
   }
 });
 
-it('what a GPU device keeps for later calls is bounded', async ({ skip }) => {
+it('the memory that a GPU device caches for later calls is bounded', async ({ skip }) => {
   const be = await webgpuBackend();
   if (!be) return skip(NO_ADAPTER);
-  const kept = be as unknown as { params: Map<string, GPUBuffer>; spareBytes: number };
+  const internals = be as unknown as { params: Map<string, GPUBuffer>; spareBytes: number };
   const [x, y] = [be.from([1, 2, 3, 4]), be.tensor([1])];
   for (let i = 1; i <= 3000; i++) be.run(sum.forward, { x, y }, { scale: i });
   // Those dropped may still be bound by work that was not done yet.
   expect((await be.read(y))[0]).toBe(30_000);
-  expect(kept.params.size).toBeLessThanOrEqual(1024);
+  expect(internals.params.size).toBeLessThanOrEqual(1024);
   const MiB = 2 ** 20;
   be.free(be.tensor([8 * MiB]));
   await be.settle();
-  expect(kept.spareBytes).toBe(32 * MiB);
+  expect(internals.spareBytes).toBe(32 * MiB);
   // Twelve sizes that never come again.
   for (let i = 1; i <= 12; i++) be.free(be.tensor([8 * MiB + 4 * i]));
   await be.settle();
-  expect(kept.spareBytes).toBeLessThanOrEqual(256 * MiB);
+  expect(internals.spareBytes).toBeLessThanOrEqual(256 * MiB);
   be.run(sum.forward, { x, y }, { scale: 1 });
   expect((await be.read(y))[0]).toBe(10);
   be.dispose();

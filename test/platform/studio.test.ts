@@ -404,7 +404,7 @@ describe('Generate', () => {
   });
 });
 
-describe('Files of visitors', () => {
+describe('Files from visitors', () => {
   const model = (file: string) => new Uint8Array(readFileSync(`${MODEL}/${file}`));
   const picture = (light: number) => png(40, 30, (x, y) => grey((x + y) % 8 < 4 ? light : 0)(x, y));
   const openZip = (name: string, files: Record<string, Uint8Array>) =>
@@ -660,7 +660,7 @@ describe('Train', () => {
     for (const [name, data] of Object.entries(whole.tensors)) expect(resumed.tensors[name], name).toEqual(data);
   });
 
-  it('a run that is paused before its last step is not finished', async () => {
+  it('does not show a run as finished that is paused before its last step', async () => {
     await visit('?tab=train&device=wasm&steps=2&batch=8');
     // Pause at once, while the samples before the first step are drawn.
     await page.evaluate(() => {
@@ -681,7 +681,7 @@ describe('Train', () => {
     await expect.poll(points).toBe(2);
   });
 
-  it('an ended run can be downloaded until the next start', async () => {
+  it('offers the checkpoint of an ended run until the next start', async () => {
     await visit('?tab=train&device=wasm&steps=1000&batch=8');
     await page.click('#start');
     await text('#figure-step', /^\d+ of 1,000/);

@@ -42,9 +42,9 @@ function parsed({ status, stdout, stderr }: Ran): WorkerProof {
   return JSON.parse(stdout);
 }
 
-it('Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
+it('runs in Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
 
-it('a GPU device that is lost in the worker (Node)', async ({ skip }) => {
+it('replaces a GPU device that is lost in the worker (Node)', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   // The worker's own script, with a hand on its GPU: the device is lost at one submit, or each as soon as it is there.
   const lossy = (name: string, when: string) => {
@@ -90,13 +90,13 @@ it('a GPU device that is lost in the worker (Node)', async ({ skip }) => {
   expect(never.message).toMatch(/the WebGPU device was lost/);
 });
 
-it('Deno', async ({ skip }) => {
+it('runs in Deno', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
   check('Deno', parsed(await runDeno(found.deno, script, [])));
 });
 
-it('Chromium', async ({ skip }) => {
+it('runs in Chromium', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const site = await serve({
     '/': html('<script type="module" src="/run.js"></script>'),

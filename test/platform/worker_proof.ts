@@ -34,7 +34,7 @@ export async function proveWorker(
 
   let progress = 0;
   const aim = await remote.AiM.fromPretrained(folder, { device, onProgress: ({ loaded }) => (progress = loaded), ...options });
-  expect(progress > 0, 'no progress was told');
+  expect(progress > 0, 'no progress was reported');
   expect(aim.backend === device && aim.device.includes(device), `device is ${aim.device}`);
   expect(aim.config.num_tokens === 16 && aim.parameters.model > 0, 'the facts of the model are wrong');
   expect(JSON.stringify(aim.tensors) === wantTensors, 'other tensors');
