@@ -29,7 +29,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Where the packages lie that a user gets along with this one. */
+/** Paths of the packages that are installed together with this one. */
 function dependencies(): string[] {
   const { packages } = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')) as {
     packages: Record<string, { dev?: true; optional?: true; peer?: true; devOptional?: true }>;
