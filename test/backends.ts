@@ -34,7 +34,7 @@ export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backen
   return createBackend({ ...options, device: await sharedDevice(options.dawn) });
 }
 
-/** The backend of the ops that `npm run check` wants on WebGPU, or of all ops. Its kernels find nonsense in workgroup memory. */
+/** The backend of the ops that `npm run check` wants on WebGPU, or of all ops. Its kernels start with garbage in workgroup memory. */
 export async function opsBackend(): Promise<Backend | undefined> {
   if (OPS?.length === 0 || !(await findAdapter())) return undefined;
   const backend = (await createBackend({ device: await sharedDevice() })) as WebGpuBackend;
@@ -42,7 +42,7 @@ export async function opsBackend(): Promise<Backend | undefined> {
   return backend;
 }
 
-/** How many kernels of a backend of `opsBackend` found nonsense in their workgroup memory. */
+/** Number of kernels of an `opsBackend` that started with garbage in their workgroup memory. */
 export const poisonedKernels = new WeakMap<Backend, { kernels: number }>();
 
 /** The device that a test of whole models loads onto by name: for 'webgpu' the one that tests of the process share. */
@@ -74,16 +74,16 @@ export function sharedDevice(kind: keyof typeof GRADES | string[] = []): Promise
 
 /** Dawn compiles a pipeline equal to one that is still referenced no second time. */
 function keepPipelines(device: GPUDevice): GPUDevice {
-  const kept: unknown[] = [];
+  const references: unknown[] = [];
   const { createComputePipeline, createShaderModule } = device;
   device.createShaderModule = (descriptor) => {
     const module = createShaderModule.call(device, descriptor);
-    kept.push(module);
+    references.push(module);
     return module;
   };
   device.createComputePipeline = (descriptor) => {
     const pipeline = createComputePipeline.call(device, descriptor);
-    kept.push(pipeline);
+    references.push(pipeline);
     return pipeline;
   };
   return device;
@@ -114,7 +114,7 @@ export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice |
 export const deviceOptions = async (name: 'reference' | 'wasm' | 'webgpu'): Promise<DeviceOptions> =>
   name === 'reference' ? { backend: () => new ReferenceBackend() } : { device: await onDevice(name) };
 
-/** Of the tests of ops: each call on WASM has scratch memory of its own, with guard words behind it. */
+/** The backends of the op tests. Each call on WASM gets its own scratch memory with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: GuardedWasm.create,
   webgpu: opsBackend,
@@ -129,7 +129,7 @@ const driver = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES ?? ''
 export const DRIVER = existsSync(driver) ? driver : '';
 
 let gpu: GPU | undefined;
-/** Dawn's adapter, past the library: where that fails to make a device of one, no test may pass it for a reason to skip. */
+/** Dawn's adapter, requested without the library: if the library fails to create a device, tests must fail instead of skip. */
 export async function findAdapter(): Promise<GPUAdapter | null> {
   gpu ??= create(dawnToggles());
   const adapter = await gpu.requestAdapter();

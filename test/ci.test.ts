@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 
 const folder = fileURLToPath(new URL('../.github/workflows/', import.meta.url));
 
-it.each(readdirSync(folder))('%s', async (name) => {
+it.each(readdirSync(folder))('%s is a valid workflow', async (name) => {
   const lint = await createLinter();
   expect(lint(readFileSync(folder + name, 'utf8'), `.github/workflows/${name}`)).toEqual([]);
   // A mistake is found.

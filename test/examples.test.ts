@@ -22,7 +22,7 @@ it('generate.mjs writes four images', () => {
   rmSync(dir, { recursive: true });
 });
 
-it('train.mjs reports its loss', () => {
+it('train.mjs prints its loss', () => {
   const dir = folderOf({ ...idxSet(64), ...idxSet(16, 't10k') });
   const { status, stdout, stderr } = run('examples/train.mjs', dir, '12');
   expect(status, stderr).toBe(0);

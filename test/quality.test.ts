@@ -1,4 +1,4 @@
-/** `npm run quality`: its classifier, and the whole command on a few images. Its metrics are tested in test/metrics. */
+/** Tests of `npm run quality`: its classifier, and the whole command on a few images. Its metrics are tested in test/metrics. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
