@@ -9,7 +9,7 @@ import type { WebGpuBackend } from '../src/backend/webgpu.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
 import { GuardedWasm } from './guarded_wasm.js';
-import { poisoned } from './poison.js';
+import { poisoned } from './poisoned_kernels.js';
 
 /** WASM with all kernels, those of training included. */
 export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
@@ -21,7 +21,7 @@ export async function wasmBackend(options: Parameters<typeof WasmBackend.create>
 /** Names of the ops that `npm run check` wants on WebGPU; undefined: the run is not by it, and WebGPU is tested whole. */
 const OPS = process.env.AIM_GPU_OPS?.split(' ').filter(Boolean);
 
-/** Why an op is not tested on WebGPU though there is an adapter, or '' where it is. */
+/** The reason why an op is not tested on WebGPU although there is an adapter; '' if it is tested. */
 export const leftOut = (op: string) =>
   OPS && !OPS.includes(op) ? 'npm run check leaves out WebGPU for ops that did not change; npm test has them' : '';
 
@@ -72,7 +72,7 @@ export function sharedDevice(kind: keyof typeof GRADES | string[] = []): Promise
   }
 }
 
-/** Dawn compiles a pipeline equal to one that is still referenced no second time. */
+/** Holds references to pipelines: Dawn does not compile an equal pipeline again while one is referenced. */
 function keepPipelines(device: GPUDevice): GPUDevice {
   const references: unknown[] = [];
   const { createComputePipeline, createShaderModule } = device;

@@ -8,7 +8,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Files that a package export, the script build or the compiler starts from; `aim.ts` is the facade that `index.ts` exports. */
 const ENTRIES = ['aim.ts', 'assets.d.ts', 'global.ts', 'index.ts', 'train.ts'];
-/** Folders that stand on the public API, as a user's program does. */
+/** Folders that use the public API, as a user's program does. */
 const USERS = ['cli', 'worker'];
 const MOST_LINES = 450;
 const MOST_LINES_OF: Record<string, number> = { 'aim.ts': 300 };
@@ -29,7 +29,7 @@ describe('imports, including type imports', () => {
             name: 'modules',
             severity: 'error',
             from: {},
-            // An import() on use makes a chunk that is loaded late, and no order of loading that could go wrong.
+            // A dynamic import() is loaded later, so that it causes no problem with the order of loading.
             to: { circular: true, viaOnly: { dependencyTypesNot: ['dynamic-import'] } },
           },
           { name: 'unresolved', severity: 'error', from: {}, to: { couldNotResolve: true, path: '^\\.', pathNot: '/build/' } },

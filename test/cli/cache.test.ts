@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fixture } from '../goldens.js';
-import { Faulty, sha256 } from '../io/faulty.js';
-import { run } from '../platform/run.js';
+import { FaultyServer, sha256 } from '../io/faulty_server.js';
+import { run } from '../platform/run_program.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const commit = 'd'.repeat(40);
 let dir: string;
-let server: Faulty;
+let server: FaultyServer;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-cli-cache-'));
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   for (const file of ['config.json', 'model.safetensors'])
     for (const at of ['main', commit])
       server.files[`/ann/model/resolve/${at}/${file}`] = {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { readCodes } from '../../src/data/codes.js';
-import { FASHION_MNIST, type Files, folderOf, idxSet, jpg, NO_FASHION_MNIST, png } from '../data/files.js';
+import { FASHION_MNIST, type Files, folderOf, idxSet, jpg, NO_FASHION_MNIST, png } from '../data/data_folders.js';
 import { embedded } from '../goldens.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));

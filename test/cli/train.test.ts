@@ -1,4 +1,4 @@
-/** `aim train` and `aim export` in this process, on a tiny model; what ends a process is tested with the built command. */
+/** `aim train` and `aim export` in this process, on a tiny model; signals and exits are tested with the built command. */
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,8 +17,8 @@ import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safeten
 import { writeAtomic } from '../../src/platform/files.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { grey, png } from '../data/files.js';
-import { CONFIG, codesFor } from '../train/tiny.js';
+import { grey, png } from '../data/data_folders.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 let dir: string;

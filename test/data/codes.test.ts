@@ -13,7 +13,7 @@ import { type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { deviceOptions } from '../backends.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
-import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './files.js';
+import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './data_folders.js';
 
 let aim: AiM;
 beforeAll(async () => {
@@ -246,7 +246,7 @@ describe('codes files', () => {
     const many = Array.from({ length: 11 }, String);
     await expect(checkCodes(aim, { ...fits, classes: many })).rejects.toThrow(/11 classes .* num_classes 10; raise/);
 
-    // One changed weight is another tokenizer.
+    // One changed weight makes another tokenizer.
     const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
     changed.model.be.write(vqTokenizer.codebook(changed.model.params.vqvae as VqParams), Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);

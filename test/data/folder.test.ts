@@ -9,7 +9,7 @@ import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
 import { resize } from '../../src/data/resize.js';
 import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
-import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './files.js';
+import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './data_folders.js';
 
 const evalMode = { kind: 'eval' } as const;
 const trainMode = (seed: number) => {
@@ -192,7 +192,7 @@ describe('openFolder', () => {
     expect(data.skipped.map((s) => s.name)).toEqual(['a/notes.txt', 'a/sub']);
     const values = [];
     for (let i = 0; i < data.length; i++) values.push(Math.round((mean(await data.image(i, evalMode)) + 1) * 127.5));
-    // Image 1 stands in for 0; 8 for 2 to 7; b has none of its own and takes the next of all.
+    // Image 1 replaces 0, and 8 replaces 2 to 7. Class b has no readable image and takes the next of any class.
     expect(values).toEqual([10, 10, 30, 30, 30, 30, 30, 30, 30, 10]);
     const bad = data.skipped.slice(2).map((s) => s.name);
     expect(bad.sort()).toEqual(

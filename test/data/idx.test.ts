@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { IoError, OptionError } from '../../src/core/errors.js';
 import { openIdx, openIdxSplits } from '../../src/data/idx.js';
-import { FASHION_MNIST, fileListOf, folderOf, idx, idxSet, NO_FASHION_MNIST } from './files.js';
+import { FASHION_MNIST, fileListOf, folderOf, idx, idxSet, NO_FASHION_MNIST } from './data_folders.js';
 
 const train = { split: 'train', size: 6 } as const;
 const evalMode = { kind: 'eval' } as const;

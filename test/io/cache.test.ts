@@ -1,4 +1,4 @@
-/** The cache of downloads and what servers do to them, in Node. */
+/** The cache of downloads and faults of servers, in Node. */
 import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -9,10 +9,10 @@ import { folderStore } from '../../src/cache/folder.js';
 import { openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { timing } from '../../src/checkpoint/wait.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
-import { run } from '../platform/run.js';
-import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
+import { run } from '../platform/run_program.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from './faulty_server.js';
 import { failure, temporaryFolder } from './helpers.js';
-import { load } from './load.js';
+import { load } from './load_checkpoint.js';
 
 const MIB = 2 ** 20;
 const CHUNK = 8 * MIB;
@@ -21,7 +21,7 @@ const wanted = async (weights: Uint8Array<ArrayBuffer>) => load({ config: CONFIG
 const [valuesOne, valuesTwo] = [await wanted(one), await wanted(two)];
 const folder = await temporaryFolder();
 
-let server: Faulty;
+let server: FaultyServer;
 let cacheDir: string;
 let warnings: string[];
 let options: SourceOptions;
@@ -29,7 +29,7 @@ let options: SourceOptions;
 const { pauses } = timing;
 beforeEach(async () => {
   timing.pauses = [5, 5, 5, 5];
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   server.files['/m/config.json'] = { body: JSON.stringify(CONFIG), headers: { 'content-type': 'application/json' } };
   put(one, { etag: '"one"' });
   cacheDir = await mkdtemp(join(folder, 'cache-'));
@@ -52,12 +52,12 @@ const chunks = async () => (await readdir(cacheDir)).filter((name) => /-\d+$/.te
 const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
 const GET = 'GET /m/model.safetensors';
 const HEAD = 'HEAD /m/model.safetensors';
-/** Answers the first `n` weights' requests, then none. */
+/** Answers the first `n` requests for weights only. */
 function breakDown(cut: number) {
   server.cuts = [cut, 0, 0, 0, 0, 0, 0, 0];
 }
 
-/** Loads in a process of its own, after a shell's `before`; gives the warnings and what `load` gives, by lines. */
+/** Loads in another process after the shell command `before`; returns the lines of warnings and of the result of `load`. */
 async function loadElsewhere(before = ''): Promise<string[]> {
   const { stdout, stderr } = await run('sh', [
     '-c',
@@ -74,7 +74,7 @@ async function loadElsewhere(before = ''): Promise<string[]> {
 const script = join(folder, 'load.mjs');
 await build({
   stdin: {
-    contents: `import { load } from './test/io/load.ts';
+    contents: `import { load } from './test/io/load_checkpoint.ts';
       const [url, cacheDir, sha256] = process.argv.slice(2);
       console.log(await load(url, { cacheDir, sha256, onWarning: (text) => console.log(text) }));`,
     resolveDir: process.cwd(),
@@ -367,7 +367,7 @@ describe('redirects', () => {
   });
 
   it('to another origin are followed without the token', async () => {
-    const store = await Faulty.start();
+    const store = await FaultyServer.start();
     store.files['/x'] = { body: one };
     server.redirects['/m/model.safetensors'] = `${store.url}/x`;
     expect(await get({ token: 'secret' })).toBe(valuesOne);
@@ -399,7 +399,7 @@ describe('a damaged cache', () => {
         return join(cacheDir, name);
     throw new Error('there is no record of a file');
   };
-  /** Removes what older versions did not store. */
+  /** Removes the fields that older versions did not store. */
   const makeOld = async () => {
     const path = await recordPath();
     const { checksums: _, ...record } = JSON.parse(await readFile(path, 'utf8'));
@@ -608,7 +608,7 @@ describe('without storage', () => {
 
   it('a disk that becomes full gives a warning, causes no further request and leaves no chunk behind', async ({ skip }) => {
     if (process.platform === 'win32') return skip('Windows has no ulimit');
-    // The limit on the size of files stands for the disk: chunks of 8 MiB fail, the record does not.
+    // A limit on the size of files simulates a full disk: chunks of 8 MiB fail, the record does not.
     const [warning, values] = await loadElsewhere('ulimit -f 4096;');
     expect(warning).toMatch(/model\.safetensors is not kept for the next time: .* cannot be written: .* or choose another disk/);
     expect(values).toBe(valuesOne);

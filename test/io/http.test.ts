@@ -15,7 +15,7 @@ const weights = encodeSafetensors([
 ]);
 const config = { num_classes: 10 };
 const raw = (a: Uint8Array | Float32Array) => Buffer.from(a.buffer, a.byteOffset, a.byteLength);
-/** Seconds faster than toEqual. */
+/** Faster than toEqual by seconds. */
 const same = (a: Uint8Array | Float32Array, b: Uint8Array | Float32Array) => raw(a).equals(raw(b));
 
 /** A file read without a cache. */
@@ -127,7 +127,7 @@ describe('a checkpoint behind a URL', () => {
     expect((await failure((await openCheckpoint(`${url}/500`)).text('extra.json'))).message).toMatch(
       /extra\.json answered HTTP 500/,
     );
-    // Class names are no reason to give up loaded weights.
+    // Missing class names do not prevent the use of loaded weights.
     const warnings: string[] = [];
     const checkpoint = await openCheckpoint(`${url}/500`, { onWarning: (text) => warnings.push(text) });
     expect(await checkpoint.text('classes.json')).toBeUndefined();
@@ -168,7 +168,7 @@ describe('a checkpoint behind a URL', () => {
       });
       const source = await open(`${url}/model.safetensors`);
       const error = await failure(parseHeader(source).then((header) => readFloats(source, header, 'a')));
-      // Without an announced length the file is what was sent, and its header shows that bytes are missing.
+      // Without Content-Length the response is complete, and only the header of the file reveals the missing bytes.
       expect(error).toBeInstanceOf(length ? IoError : CheckpointError);
       expect(error.message).toMatch(
         length

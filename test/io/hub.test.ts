@@ -7,21 +7,21 @@ import { isRepositoryId } from '../../src/checkpoint/folder.js';
 import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader } from '../../src/io/safetensors.js';
-import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from './faulty_server.js';
 import { failure, temporaryFolder } from './helpers.js';
-import { checksum, load } from './load.js';
+import { checksum, load } from './load_checkpoint.js';
 
 const [one, two] = [makeWeights(9, 1), makeWeights(9, 2)];
 const [valuesOne, valuesTwo] = [await load({ config: CONFIG, weights: one }), await load({ config: CONFIG, weights: two })];
 const [commitOne, commitTwo] = ['1'.repeat(40), '2'.repeat(40)];
 const folder = await temporaryFolder();
 
-let hub: Faulty;
-let store: Faulty;
+let hub: FaultyServer;
+let store: FaultyServer;
 let options: SourceOptions;
 
 beforeEach(async () => {
-  [hub, store] = [await Faulty.start(), await Faulty.start()];
+  [hub, store] = [await FaultyServer.start(), await FaultyServer.start()];
   const cacheDir = await mkdtemp(join(folder, 'cache-'));
   options = { endpoint: hub.url, cacheDir };
 });
@@ -119,7 +119,7 @@ describe('a repository id', () => {
     expect(await get({ cache: false, token: 'mine' })).toBe(valuesOne);
     expect(new Set(hub.authorizations)).toEqual(new Set(['Bearer mine']));
     expect(new Set(store.authorizations)).toEqual(new Set([undefined]));
-    // A token of the environment is for the hub alone.
+    // A token from the environment is sent to the hub only.
     hub.authorizations.length = 0;
     await load(`${hub.url}/ann/model/resolve/main`, { cacheDir, cache: false });
     expect(new Set(hub.authorizations)).toEqual(new Set([undefined]));

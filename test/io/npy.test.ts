@@ -1,4 +1,4 @@
-/** NumPy's arrays read back: from our own writer, compressed, and from hand-made files of other versions and orders. */
+/** Reading NumPy arrays: from our own writer, compressed, and from hand-made files of other versions and orders. */
 import { zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { CheckpointError } from '../../src/core/errors.js';

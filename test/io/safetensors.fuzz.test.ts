@@ -1,4 +1,4 @@
-/** Damaged headers give a parse that agrees with the file, or CheckpointError: nothing else, and without reading astray. */
+/** Damaged headers either parse in agreement with the file or throw CheckpointError, and no read is out of bounds. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { CheckpointError } from '../../src/core/errors.js';

@@ -1,7 +1,7 @@
 /** A short run of `npm run soak`, and proof that it reports what goes wrong. */
 import { expect, it } from 'vitest';
 import { SCENARIOS, soak, table } from '../../scripts/soak/index.mjs';
-import { run } from '../platform/run.js';
+import { run } from '../platform/run_program.js';
 
 it('five seconds find no fault, and the table lists every scenario', async () => {
   const { status, stdout } = await run(process.execPath, ['scripts/soak/index.mjs', '--minutes', String(5 / 60), '--seed', '7'], {

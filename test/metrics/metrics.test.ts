@@ -1,4 +1,4 @@
-/** The measures against torch-fidelity's values (../shared/goldens) and against cases that can be worked out by hand. */
+/** The metrics against torch-fidelity's values (../shared/goldens) and against cases that can be worked out by hand. */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { OptionError, ShapeError } from '../../src/core/errors.js';

@@ -1,4 +1,4 @@
-/** Weights from checkpoints: names with prefixes, comparison before memory is taken, and what is remembered of their origin. */
+/** Weights from checkpoints: names with prefixes, comparison before memory is taken, and the record of their origin. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -20,7 +20,7 @@ vi.mock('../../src/backend/board.js', { spy: true });
 const shared = vi.mocked(board.share);
 afterEach(() => shared.mockClear());
 
-/** A hash of all bits; to compare the values themselves takes an assertion longer than to compute them. */
+/** A hash of all bits: an assertion on the values takes longer than computing them. */
 const bits = (values: ArrayLike<number>) => {
   const { buffer, byteOffset, byteLength } = values as Float32Array;
   return createHash('sha256')
@@ -28,7 +28,7 @@ const bits = (values: ArrayLike<number>) => {
     .digest('hex');
 };
 
-/** What `work` gives on each number of threads: all the same, and with calls shared wherever there are several. */
+/** Runs `work` on each number of threads; expects equal results, and calls shared between threads if there are several. */
 async function sameOnAll<T>(work: (threads: number) => Promise<T>): Promise<T> {
   const results: T[] = [];
   for (const threads of THREADS) {

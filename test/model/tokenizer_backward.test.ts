@@ -97,7 +97,7 @@ describe('gradients match finite differences', () => {
     dz_q = await be.read(decodeBackward(be, s.p, unused, be.reshape(ddecoded, decoded.shape), s.a.child('decoder')));
   });
 
-  /** What the gradient of one element should be of a function of the losses and of z. */
+  /** Central difference of a function of the losses and of z with respect to one element. */
   async function difference(t: Tensor, i: number, loss: () => Promise<number>): Promise<number> {
     const values = await be.read(t);
     const at = async (shift: number) => {

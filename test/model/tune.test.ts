@@ -7,7 +7,7 @@ import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
-import { CONFIG, codesFor } from '../train/tiny.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 
 const make = async (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: await sharedDevice(), ...options });
 const choicesOf = (aim: AiM) => new Map((aim.model.be as WebGpuBackend).tuning.choices);

@@ -16,7 +16,7 @@ const backward = [
   { v: 1, d: 65, m: 33 },
 ];
 
-// Now and then an id lies past the table.
+// Some ids lie past the end of the table.
 const fill = { ids: (random: () => number, { v }: Record<string, number>) => Math.floor(random() * (v! + 1)) };
 
 export default [

@@ -31,7 +31,7 @@ export function rng(seed: number): () => number {
 
 export const normal = (random: () => number) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
-/** Float32-rounded inputs of a case, by tensor name. Outputs hold NaN (or a poison integer), so an unwritten element shows. */
+/** Float32-rounded inputs of a case, by tensor name. Outputs hold NaN (or a poison integer), so that unwritten elements are detected. */
 export function inputs(op: OpCases, c: Case, seed: number) {
   const random = rng(seed);
   const dims = c as Record<string, number>;

@@ -36,7 +36,7 @@ describe('kernels with wide tiles, with default limits', () => {
   });
   afterAll(() => backend?.dispose());
 
-  // Wide tiles need no more than the default limits, but plans choose them only for GPUs that gain from them.
+  // Wide tiles need no more than the default limits, but plans choose them only for GPUs on which they are faster.
   for (const op of of('tile_wide')) {
     it(op.entry.key, async ({ skip }) => {
       if (!backend) return skip(NO_ADAPTER);

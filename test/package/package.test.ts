@@ -9,12 +9,12 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { describe, expect, it } from 'vitest';
 import { findDeno } from '../platform/deno.js';
-import { run } from '../platform/run.js';
+import { run } from '../platform/run_program.js';
 import { pack } from './pack.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
-/** The whole of what a page loads: script, shaders and WASM, but for what it loads later, to download a model. */
+/** All that a page loads at first: script, shaders and WASM, without the code for downloads, which it loads later. */
 const BUDGET = 80_000;
 
 it('publint reports nothing', async () => {
@@ -31,7 +31,7 @@ it('the types resolve for every ES module resolution', async () => {
     });
     if (!checked.types) throw new Error('the package has no types');
     const here = checked.problems.filter((p) => !('resolutionKind' in p) || ['node16-esm', 'bundler'].includes(p.resolutionKind));
-    // This package is ESM only, so a require() of it is TypeScript's to refuse.
+    // This package is ESM only, so TypeScript must refuse a require() of it.
     expect(here.filter((p) => p.kind !== 'CJSResolvesToESM')).toEqual([]);
     expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './train', './worker']));
   } finally {
@@ -101,7 +101,7 @@ describe('importing has no side effects', () => {
 
   it('aim.iife.min.js', () => {
     const script = readFileSync(`${root}dist/aim.iife.min.js`, 'utf8');
-    // The language and what the PNG writer inside makes at once; no other global of any runtime.
+    // Globals of the language and those that the PNG encoder uses on import; no other global of any runtime.
     const context = { TextEncoder, TextDecoder };
     expect(runInNewContext(`${script}; typeof AiM.fromPretrained + typeof AiM.AimImage`, context)).toBe('functionfunction');
   });

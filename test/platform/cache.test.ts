@@ -1,15 +1,15 @@
-/** The cache of downloads in Chromium (pages and workers) and Deno; test/io/cache.test.ts has the many cases, in Node. */
+/** The cache of downloads in Chromium (pages and workers) and Deno; most cases are in test/io/cache.test.ts, in Node. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BrowserContext, ElementHandle, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { CONFIG, Faulty, makeWeights, sha256 } from '../io/faulty.js';
-import { load } from '../io/load.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from '../io/faulty_server.js';
+import { load } from '../io/load_checkpoint.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, PATIENCE, serve } from './browser_site.js';
 import { findDeno } from './deno.js';
-import { run } from './run.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, PATIENCE, serve } from './site.js';
+import { run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MIB = 2 ** 20;
@@ -20,11 +20,11 @@ const wanted = await load({ config: CONFIG, weights });
 const GET = 'GET /m/model.safetensors';
 const HEAD = 'HEAD /m/model.safetensors';
 
-let server: Faulty;
+let server: FaultyServer;
 const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
 
 beforeEach(async () => {
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   server.open = true;
   server.files['/m/config.json'] = { body: JSON.stringify(CONFIG) };
   server.files['/m/model.safetensors'] = { body: weights, headers: { etag: '"one"' } };
@@ -50,7 +50,7 @@ describe('Chromium, from a server of another origin', () => {
           globalThis.ready = true;`,
         type: 'text/javascript',
       },
-      '/io.js': await moduleText(`${root}test/io/load.ts`),
+      '/io.js': await moduleText(`${root}test/io/load_checkpoint.ts`),
     });
   });
   afterAll(async () => {
@@ -89,7 +89,7 @@ describe('Chromium, from a server of another origin', () => {
       { url: `${server.url}/m/config.json`, bytes: 18, complete: true },
       { url: `${server.url}/m/model.safetensors`, bytes: weights.length, complete: true },
     ]);
-    // Three parts and the records of it, of the config, of the card and of the class names that are not there.
+    // Three parts, and records of the weights, the config, the card and the missing class names.
     expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(7);
     expect(await page.evaluate('warnings')).toEqual([]);
     await page.evaluate('io.clearCache()');
@@ -164,8 +164,8 @@ describe('Chromium, from a server of another origin', () => {
       document.body.append(frame);
     })`);
     const inside = (await (frame as unknown as ElementHandle).contentFrame())!;
-    // Modules of the site are of another origin than a sandbox; the text is not.
-    const text = (await moduleText(`${root}test/io/load.ts`)).body;
+    // A sandboxed page has another origin than the modules of the site, so the script is inline.
+    const text = (await moduleText(`${root}test/io/load_checkpoint.ts`)).body;
     const source = Buffer.from(text).toString('base64');
     const [values, warnings] = (await inside.evaluate(`(async () => {
       const { load } = await import('data:text/javascript;base64,${source}');
@@ -215,7 +215,7 @@ describe('Deno', () => {
     if ('reason' in found) return skip(found.reason);
     const dir = mkdtempSync(join(tmpdir(), 'aim-deno-'));
     try {
-      writeFileSync(join(dir, 'io.mjs'), (await moduleText(`${root}test/io/load.ts`)).body);
+      writeFileSync(join(dir, 'io.mjs'), (await moduleText(`${root}test/io/load_checkpoint.ts`)).body);
       writeFileSync(
         join(dir, 'main.mjs'),
         `import { cachedFiles, load } from './io.mjs';

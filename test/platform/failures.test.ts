@@ -1,4 +1,4 @@
-/** What goes wrong outside the library ends in a typed error that says what to do, and a model is no worse for it. */
+/** Failures outside the library are typed errors that say what to do, and the model remains usable. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { CheckpointError, OutOfMemoryError } from '../../src/core/errors.js';
 import { parseHeader } from '../../src/io/safetensors.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { fixture } from '../goldens.js';
-import { run } from './run.js';
+import { run } from './run_program.js';
 
 const SMALL = fixture('mamba2-adaln');
 const aimModule = fileURLToPath(new URL('../../dist/aim.js', import.meta.url));

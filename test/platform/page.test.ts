@@ -1,7 +1,7 @@
 /** Pages as users write them: a script tag, and strict Content-Security-Policies. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Answer, html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { type Answer, html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 
 const script = (body: Answer['body']): Answer => ({ body, type: 'text/javascript' });
 /** Runs `work` and keeps its result, or the error's code and message, as `done`. */
@@ -60,7 +60,7 @@ beforeAll(async () => {
     '/blob.js': main(WORKER, draw("{ device: 'wasm' }")),
     '/url': page('url', `${POLICY.replace("'self'", "'self' 'wasm-unsafe-eval'")}; worker-src 'self'`),
     '/url.js': main(WORKER, draw("{ device: 'wasm', workerUrl: '/dist/aim.worker.min.js' }")),
-    // A worker is under the policy that its own script comes with.
+    // A worker is subject to the policy of its own script.
     '/strict.js': under(POLICY, script(readFileSync(new URL('../../dist/aim.worker.min.js', import.meta.url)))),
     '/gpu-worker': page('gpu-worker', `${POLICY}; worker-src 'self'`),
     '/gpu-worker.js': main(WORKER, draw("{ device: 'webgpu', workerUrl: '/strict.js' }")),

@@ -1,4 +1,4 @@
-/** A GPU device that is lost at any moment: the library makes another and the results are those of an undisturbed run. */
+/** A GPU device that is lost at any moment: the library creates another, and the results equal those of an undisturbed run. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { devices, lose, withDevices } from './gpu.js';
 const SMALL = fixture('mamba2-adaln');
 const options = { count: 4, batchSize: 2, seed: 5, cfgScale: 2 };
 let aim: AiM;
-/** The same weights, on a device that nobody loses. */
+/** The same weights on a device that is not lost. */
 let untouched: AiM;
 let want: Generated;
 let here = false;
@@ -41,7 +41,7 @@ const weights = async (model: AiM) => {
   return Promise.all(names.map(async (name) => [...(await model.model.read(name))]));
 };
 const pixels = ({ images }: Pick<Generated, 'images'>) => images.map((image) => [...image.data]);
-/** Runs with its own device, and with the reason printed where there is none. */
+/** A test on a device of its own; skipped with the reason if there is no adapter. */
 const onGpu = (name: string, work: () => Promise<void>) => it(name, ({ skip }) => (here ? work() : skip(NO_ADAPTER)));
 
 onGpu('generation continues and reports each step once', async () => {

@@ -12,8 +12,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildStudio } from '../../scripts/studio.mjs';
 import { openCheckpointFolder } from '../../src/train/folder.js';
-import { fileListOf, folderOf, grey, png } from '../data/files.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './site.js';
+import { fileListOf, folderOf, grey, png } from '../data/data_folders.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './browser_site.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
@@ -167,7 +167,7 @@ describe('Generate', () => {
   it('never blocks the page for more than 50 ms while drawing', async () => {
     await visit('?device=wasm');
     await drawn();
-    // On a busy machine any task may take long. A task that is too long by itself is so at every attempt.
+    // On a busy machine any task may take long. A task that is too long in itself is too long in every attempt.
     let long: number[] = [];
     for (let attempt = 0; attempt < 4; attempt++) {
       await page.evaluate(() => {

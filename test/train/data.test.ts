@@ -11,7 +11,7 @@ import { classRows, describeRows } from '../../src/train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../../src/train/folder.js';
 import { spread } from '../../src/train/order.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 describe("assignment of the data's classes to rows of the label embedding", () => {
   const model = ['emoji', 'faenza', 'file', 'moka', 'oxygen', 'web'];

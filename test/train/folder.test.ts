@@ -22,9 +22,9 @@ import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js'
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../../src/train/folder.js';
 import { readMetrics } from '../../src/train/metrics.js';
-import { fileListOf } from '../data/files.js';
+import { fileListOf } from '../data/data_folders.js';
 import { fixture } from '../goldens.js';
-import { parts } from './writer.js';
+import { parts } from './checkpoint_writer.js';
 
 let dir: string;
 let run: string;
@@ -33,7 +33,7 @@ let count = 0;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-run-'));
   program = join(dir, 'writer.mjs');
-  const entry = fileURLToPath(new URL('writer.ts', import.meta.url));
+  const entry = fileURLToPath(new URL('checkpoint_writer.ts', import.meta.url));
   await build({ entryPoints: [entry], bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' });
 });
 beforeEach(() => {
@@ -207,7 +207,7 @@ describe('checkpoint folders', () => {
     // Not all before the first save, nor all between two.
     expect(last).toBeGreaterThan(5);
     expect(at.within).toBeGreaterThan(5);
-    // The next save clears what crashes left.
+    // The next save removes the files that crashes left.
     await saveCheckpoint(run, parts(last + 1, 10), { keep: 1 });
     const [latest, log, checkpoint, ...rest] = readdirSync(run).sort();
     expect([latest, log, rest]).toEqual(['latest', 'metrics.jsonl', []]);

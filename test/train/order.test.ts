@@ -68,7 +68,7 @@ describe('dropLabels', () => {
     const n = dropped.filter((l) => l === 10).length;
     expect(Math.abs(n - 2000)).toBeLessThan(200);
     expect(dropped.every((l, i) => l === 10 || l === labels[i])).toBe(true);
-    // Accumulated in parts, the same.
+    // Gradient accumulation gives the same.
     const parts = [0, 7000].map((first) => [...dropLabels(labels.slice(first, first ? 20000 : 7000), { ...o, first })]);
     expect(parts.flat()).toEqual([...dropped]);
     expect(dropLabels(labels, { ...o, step: 5 })).not.toEqual(dropped);

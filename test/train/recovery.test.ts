@@ -1,4 +1,4 @@
-/** A GPU device that is lost in training: the run goes on, and all it gives is what an undisturbed run gives, bit for bit. */
+/** A GPU device that is lost in training: the run continues, and its results equal those of an undisturbed run bit for bit. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { checkpointFiles, openCheckpointFolder, saveCheckpoint } from '../../src
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { lose, withDevices } from '../platform/gpu.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const options = { batchSize: 6, steps: 5, evalEvery: 3, evalItems: 8, lr: 3e-3, seed: 5, emaDecay: 0.9 };
 

@@ -13,7 +13,7 @@ import type { ImageDataset } from '../../src/data/dataset.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { Trainer, type TrainerOptions, type TrainStep } from '../../src/train/trainer.js';
 import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 /** A trainer on the small data, of 12 images a step. */
 const open = async (aim: AiM, options: Partial<TrainerOptions>) =>

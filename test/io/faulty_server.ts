@@ -10,7 +10,7 @@ export interface ServedFile {
 }
 
 /** A file server; its public fields configure the faults and may be changed while it runs. */
-export class Faulty {
+export class FaultyServer {
   readonly files: Record<string, ServedFile> = {};
   /** Every request: method, path and range. */
   readonly seen: string[] = [];
@@ -21,7 +21,7 @@ export class Faulty {
   ranges = true;
   /** One number for each of the next answers with more bytes than it: bytes sent before the connection breaks. */
   cuts: number[] = [];
-  /** One number for each of the next answers with more bytes than it: bytes (whole MiB) sent before the answer waits for `goOn`. */
+  /** One number for each of the next answers with more bytes: bytes (whole MiB) sent before the answer waits for `goOn`. */
   stalls: number[] = [];
   /** Wait before each answer and each MiB of a body, ms. */
   delay = 0;
@@ -33,8 +33,8 @@ export class Faulty {
   /** CORS headers for pages of other origins. */
   open = false;
 
-  static async start(): Promise<Faulty> {
-    const faulty = new Faulty();
+  static async start(): Promise<FaultyServer> {
+    const faulty = new FaultyServer();
     const server = await serve((request, response) => void faulty.answer(request, response));
     return Object.assign(faulty, server);
   }

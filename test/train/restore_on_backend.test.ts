@@ -1,4 +1,4 @@
-/** Weights and training state restored on another backend, bit for bit; on WASM, without a device that is really lost. */
+/** Weights and training state are restored on another backend bit for bit. Uses WASM only; no device is really lost. */
 import { createHash } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
@@ -8,7 +8,7 @@ import { restore } from '../../src/model/origin.js';
 import { allocate, type ParamTree } from '../../src/model/params.js';
 import type { Placed } from '../../src/model/placed.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const open: { dispose(): unknown }[] = [];
 afterEach(async () => {

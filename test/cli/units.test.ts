@@ -1,4 +1,4 @@
-/** The parts of the command that need no process of their own. */
+/** Unit tests of the command-line code, which need no process of their own. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Command, flag, helpOf, number, parse } from '../../src/cli/command.js';
@@ -11,7 +11,7 @@ import { duration, escaped } from '../../src/cli/terminal.js';
 import { heldOutText } from '../../src/cli/train/run.js';
 import { OptionError } from '../../src/core/errors.js';
 import { lacksVulkan } from '../../src/platform/vulkan.js';
-import { folderOf } from '../data/files.js';
+import { folderOf } from '../data/data_folders.js';
 
 describe('command lines', () => {
   const demo: Command = {

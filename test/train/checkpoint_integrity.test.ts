@@ -19,8 +19,8 @@ import { CheckpointError, OptionError, TrainingError } from '../../src/core/erro
 import { openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
 import { lockRun, removeDeadTemporaries } from '../../src/train/lock.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
-import { parts } from './writer.js';
+import { parts } from './checkpoint_writer.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'aim-sound-'));
 let run: string;
