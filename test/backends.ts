@@ -34,7 +34,7 @@ export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backen
   return createBackend({ ...options, device: await sharedDevice(options.dawn) });
 }
 
-/** The backend of the ops that `npm run check` wants on WebGPU, or of all ops. Its kernels start with garbage in workgroup memory. */
+/** The backend of the ops that `npm run check` tests on WebGPU, or of all ops. Kernels start with garbage in workgroup memory. */
 export async function opsBackend(): Promise<Backend | undefined> {
   if (OPS?.length === 0 || !(await findAdapter())) return undefined;
   const backend = (await createBackend({ device: await sharedDevice() })) as WebGpuBackend;

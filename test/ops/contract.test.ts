@@ -1,4 +1,4 @@
-/** Every entry on every backend against the float64 reference, for the cases of test/ops/<op>.cases.ts or those made from the spec. */
+/** Every entry on every backend against the float64 reference, for cases from test/ops/<op>.cases.ts or made from the spec. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';

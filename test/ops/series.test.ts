@@ -11,7 +11,7 @@ import { DEFAULT_CAPS, DEVICES, passesOf, planOf } from './launches.js';
 
 const MOST = 2 ** 27;
 const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
-/** A launch whose tensors lie at these offsets, each in a buffer of its own. */
+/** A launch whose tensors are at these offsets, each in a separate buffer. */
 const at = (kind: string, ...offsets: number[]): LaunchPlaces => ({
   kind,
   pass: { workgroups: [5], series: true },
