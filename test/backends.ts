@@ -9,7 +9,7 @@ import type { WebGpuBackend } from '../src/backend/webgpu.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
 import { GuardedWasm } from './guarded_wasm.js';
-import { poisoned } from './poison.js';
+import { poisoned } from './poisoned_kernels.js';
 
 /** WASM with all kernels, those of training included. */
 export async function wasmBackend(options: Parameters<typeof WasmBackend.create>[0] = {}): Promise<WasmBackend> {
@@ -21,7 +21,7 @@ export async function wasmBackend(options: Parameters<typeof WasmBackend.create>
 /** Names of the ops that `npm run check` wants on WebGPU; undefined: the run is not by it, and WebGPU is tested whole. */
 const OPS = process.env.AIM_GPU_OPS?.split(' ').filter(Boolean);
 
-/** Why an op is not tested on WebGPU though there is an adapter, or '' where it is. */
+/** The reason why an op is not tested on WebGPU although there is an adapter; '' if it is tested. */
 export const leftOut = (op: string) =>
   OPS && !OPS.includes(op) ? 'npm run check leaves out WebGPU for ops that did not change; npm test has them' : '';
 
@@ -34,7 +34,7 @@ export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backen
   return createBackend({ ...options, device: await sharedDevice(options.dawn) });
 }
 
-/** The backend of the ops that `npm run check` wants on WebGPU, or of all ops. Its kernels find nonsense in workgroup memory. */
+/** The backend of the ops that `npm run check` tests on WebGPU, or of all ops. Kernels start with garbage in workgroup memory. */
 export async function opsBackend(): Promise<Backend | undefined> {
   if (OPS?.length === 0 || !(await findAdapter())) return undefined;
   const backend = (await createBackend({ device: await sharedDevice() })) as WebGpuBackend;
@@ -42,7 +42,7 @@ export async function opsBackend(): Promise<Backend | undefined> {
   return backend;
 }
 
-/** How many kernels of a backend of `opsBackend` found nonsense in their workgroup memory. */
+/** Number of kernels of an `opsBackend` that started with garbage in their workgroup memory. */
 export const poisonedKernels = new WeakMap<Backend, { kernels: number }>();
 
 /** The device that a test of whole models loads onto by name: for 'webgpu' the one that tests of the process share. */
@@ -72,18 +72,18 @@ export function sharedDevice(kind: keyof typeof GRADES | string[] = []): Promise
   }
 }
 
-/** Dawn compiles a pipeline equal to one that is still referenced no second time. */
+/** Holds references to pipelines: Dawn does not compile an equal pipeline again while one is referenced. */
 function keepPipelines(device: GPUDevice): GPUDevice {
-  const kept: unknown[] = [];
+  const references: unknown[] = [];
   const { createComputePipeline, createShaderModule } = device;
   device.createShaderModule = (descriptor) => {
     const module = createShaderModule.call(device, descriptor);
-    kept.push(module);
+    references.push(module);
     return module;
   };
   device.createComputePipeline = (descriptor) => {
     const pipeline = createComputePipeline.call(device, descriptor);
-    kept.push(pipeline);
+    references.push(pipeline);
     return pipeline;
   };
   return device;
@@ -114,7 +114,7 @@ export async function gpuDevice(grade: keyof typeof GRADES): Promise<GPUDevice |
 export const deviceOptions = async (name: 'reference' | 'wasm' | 'webgpu'): Promise<DeviceOptions> =>
   name === 'reference' ? { backend: () => new ReferenceBackend() } : { device: await onDevice(name) };
 
-/** Of the tests of ops: each call on WASM has scratch memory of its own, with guard words behind it. */
+/** The backends of the op tests. Each call on WASM gets its own scratch memory with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: GuardedWasm.create,
   webgpu: opsBackend,
@@ -129,7 +129,7 @@ const driver = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES ?? ''
 export const DRIVER = existsSync(driver) ? driver : '';
 
 let gpu: GPU | undefined;
-/** Dawn's adapter, past the library: where that fails to make a device of one, no test may pass it for a reason to skip. */
+/** Dawn's adapter, requested without the library: if the library fails to create a device, tests must fail instead of skip. */
 export async function findAdapter(): Promise<GPUAdapter | null> {
   gpu ??= create(dawnToggles());
   const adapter = await gpu.requestAdapter();

@@ -6,9 +6,9 @@ import { expect, it } from 'vitest';
 
 const folder = fileURLToPath(new URL('../.github/workflows/', import.meta.url));
 
-it.each(readdirSync(folder))('%s', async (name) => {
+it.each(readdirSync(folder))('%s is a valid workflow', async (name) => {
   const lint = await createLinter();
   expect(lint(readFileSync(folder + name, 'utf8'), `.github/workflows/${name}`)).toEqual([]);
-  // A mistake is found.
+  // The check detects a mistake.
   expect(lint('on: push\njobs: { a: { runs-on: ubuntu-latest, steps: [{ ran: ls }] } }', 'x.yml')).not.toEqual([]);
 });

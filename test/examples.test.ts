@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { folderOf, idxSet } from './data/files.js';
+import { folderOf, idxSet } from './data/data_folders.js';
+import { NO_CHROMIUM, openChromium, openPage, serve } from './platform/browser_site.js';
 import { findDeno, runDeno } from './platform/deno.js';
-import { run as runProgram } from './platform/run.js';
-import { NO_CHROMIUM, openChromium, openPage, serve } from './platform/site.js';
+import { run as runProgram } from './platform/run_program.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const run = (...args: string[]) =>
@@ -22,7 +22,7 @@ it('generate.mjs writes four images', () => {
   rmSync(dir, { recursive: true });
 });
 
-it('train.mjs reports its loss', () => {
+it('train.mjs prints its loss', () => {
   const dir = folderOf({ ...idxSet(64), ...idxSet(16, 't10k') });
   const { status, stdout, stderr } = run('examples/train.mjs', dir, '12');
   expect(status, stderr).toBe(0);

@@ -1,4 +1,4 @@
-/** Where golden checkpoints lie: the shipped ones, and the full set beside the project when it is there. */
+/** Paths of golden checkpoints: those in test/fixtures, and the full set beside the project if it exists. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -6,12 +6,12 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 export const fixture = (name: string) => `${root}test/fixtures/${name}`;
 export const embedded = `${root}models/fashion-mnist`;
-/** Where the full set lies beside the project, if it does. */
+/** Path of the full set beside the project, if it exists. */
 export const SHARED_GOLDENS = `${root}../shared/goldens`;
 
 export const GOLDENS = ['mamba1-adaln-group', 'mamba2-adaln', 'mamba2-adaln-group', 'aim-fmnist'] as const;
 
-/** The folder of a golden checkpoint, or undefined where only the shipped ones are. */
+/** The folder of a golden checkpoint, or undefined if it is in the full set only and that is missing. */
 export function golden(name: (typeof GOLDENS)[number]): string | undefined {
   for (const folder of [`${SHARED_GOLDENS}/${name}`, fixture(name)])
     if (existsSync(`${folder}/expected.safetensors`)) return folder;

@@ -1,11 +1,11 @@
-/** WASM that notices when a kernel writes past the scratch memory it asked for. */
+/** A WASM backend that detects kernels that write past the scratch memory they asked for. */
 
 import { WasmBackend, type WasmOptions } from '../src/backend/wasm.js';
 import { DeviceError } from '../src/core/errors.js';
 import type { AnyEntry } from '../src/ops/spec.js';
 import { bringKernels } from '../src/train/kernels.js';
 
-/** Both are NaN as f32, so that a result made of scratch memory that was never written shows. */
+/** Both are NaN as f32, so that a result computed from unwritten scratch memory is NaN. */
 const UNWRITTEN = 0xffc0dead;
 const GUARD = 0xffc0beef;
 
@@ -16,7 +16,7 @@ const GUARD = 0xffc0beef;
 export class GuardedWasm extends WasmBackend {
   /** Keys of the entries whose kernels asked for scratch memory. */
   readonly asked = new Set<string>();
-  /** Of the scratch memory that kernels ask for, how much they get: with less than all of it the guard must speak. */
+  /** Share of the requested scratch memory that kernels get. With less than 1 the guard must report an error. */
   share = 1;
 
   static override async create(options: WasmOptions = {}): Promise<GuardedWasm> {

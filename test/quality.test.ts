@@ -1,11 +1,11 @@
-/** `npm run quality`: its classifier, and the whole command on a few images. Its metrics are tested in test/metrics. */
+/** Tests of `npm run quality`: its classifier, and the whole command on a few images. Its metrics are tested in test/metrics. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Classifier, FEATURES } from '../scripts/classifier.mjs';
-import { folderOf, idxSet } from './data/files.js';
+import { folderOf, idxSet } from './data/data_folders.js';
 
 /** n reproducible numbers between -1 and 1. */
 const values = (n: number, seed: number) => Float64Array.from({ length: n }, (_, i) => (Math.sin(i * 7.13 + seed) * 1e4) % 1);

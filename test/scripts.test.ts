@@ -7,8 +7,8 @@ import { opsIn } from '../scripts/changed.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-describe('ops that a change touches', () => {
-  it('are those whose spec, kernel in assembly, cases or shader changed', () => {
+describe('the ops that a changed file affects', () => {
+  it('are those with a changed spec, WASM kernel, file of cases or shader', () => {
     for (const file of [
       'src/ops/sum.ts',
       'src/ops/sum.reference.ts',
@@ -21,14 +21,14 @@ describe('ops that a change touches', () => {
     expect(opsIn(['README.md', 'src/model/aim.ts'])).toEqual([]);
   });
 
-  it('are all that use a shader of the library', () => {
+  it('are all ops that include a changed shader of the library', () => {
     for (const file of readdirSync(`${root}shaders/lib`, { recursive: true, encoding: 'utf8' }).filter((n) =>
       n.endsWith('.wgsl'),
     ))
       expect(opsIn([`shaders/lib/${file.replaceAll('\\', '/')}`]), file).not.toEqual([]);
   });
 
-  it('are found for every shader and every kernel', () => {
+  it('are found for every shader and every WASM kernel', () => {
     const names = (folder: string, end: string) => readdirSync(root + folder).filter((name) => name.endsWith(end));
     const files = [
       ...names('shaders', '.wgsl').map((name) => `shaders/${name}`),
@@ -38,6 +38,6 @@ describe('ops that a change touches', () => {
   });
 });
 
-it('a missing build output is an error that says what to run', () => {
+it('a missing build output is an error that names the command to run', () => {
   expect(() => assets().load('/nowhere/aim.wasm')).toThrow('/nowhere/aim.wasm is missing: run `npm run build` first.');
 });

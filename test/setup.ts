@@ -1,12 +1,12 @@
 /**
- * Lets Dawn find the software Vulkan driver that Debian's chromium brings, unless a driver is already chosen, and gives each
+ * Lets Dawn find the software Vulkan driver in Debian's chromium package, unless another driver is set, and gives each
  * test file a model cache of its own.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { SWIFTSHADER, WITHOUT_CLEARING } from './driver.js';
+import { SWIFTSHADER, WITHOUT_CLEARING } from './vulkan_driver.js';
 
 if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
   process.env.VK_ICD_FILENAMES = SWIFTSHADER;

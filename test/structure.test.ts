@@ -8,12 +8,12 @@ import { beforeAll, describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Files that a package export, the script build or the compiler starts from; `aim.ts` is the facade that `index.ts` exports. */
 const ENTRIES = ['aim.ts', 'assets.d.ts', 'global.ts', 'index.ts', 'train.ts'];
-/** Folders that stand on the public API, as a user's program does. */
+/** Folders that use the public API, as a user's program does. */
 const USERS = ['cli', 'worker'];
 const MOST_LINES = 450;
 const MOST_LINES_OF: Record<string, number> = { 'aim.ts': 300 };
 
-describe('imports, those of types included', () => {
+describe('imports, including type imports', () => {
   let result: ICruiseResult;
   beforeAll(async () => {
     const { output } = await cruise(['src'], {
@@ -29,7 +29,7 @@ describe('imports, those of types included', () => {
             name: 'modules',
             severity: 'error',
             from: {},
-            // An import() on use makes a chunk that is loaded late, and no order of loading that could go wrong.
+            // A dynamic import() is loaded later, so that it causes no problem with the order of loading.
             to: { circular: true, viaOnly: { dependencyTypesNot: ['dynamic-import'] } },
           },
           { name: 'unresolved', severity: 'error', from: {}, to: { couldNotResolve: true, path: '^\\.', pathNot: '/build/' } },
@@ -49,17 +49,17 @@ describe('imports, those of types included', () => {
       .filter((v) => v.rule.name === rule)
       .map((v) => [v.from, ...(v.cycle?.map(({ name }) => name) ?? [v.to])].join(' -> '));
 
-  it('are those of the whole source', () => {
+  it('are found in the whole source', () => {
     // A pattern that matches nothing would make the other tests pass.
     expect(result.summary.totalCruised).toBeGreaterThan(150);
     expect(broken('unresolved')).toEqual([]);
   });
 
-  it('no two folders import each other, directly or through others', () => {
+  it('have no cycle between folders', () => {
     expect(broken('folders')).toEqual([]);
   });
 
-  it('no two modules import each other, directly or through others', () => {
+  it('have no cycle between modules', () => {
     expect(broken('modules')).toEqual([]);
   });
 
@@ -81,7 +81,7 @@ describe('imports, those of types included', () => {
     for (const [i, name] of names.entries()) expect(allowed.get(name)!.filter((other) => names.indexOf(other) >= i)).toEqual([]);
   });
 
-  it(`no folder imports the public entries, but for ${USERS.join(' and ')}`, () => {
+  it(`reach the public entries only from ${USERS.join(' and ')}`, () => {
     expect(broken('root')).toEqual([]);
   });
 });

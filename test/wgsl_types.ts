@@ -1,8 +1,8 @@
-/** Constants and types of a kernel, worked out for tests: sizes of workgroup memory, and how to fill it. */
+/** Evaluates constants and types of a kernel for tests: the size of workgroup memory, and statements that fill it. */
 import type { Kernel } from '../src/backend/wgsl/kernel.js';
 import type { Declaration } from '../src/ops/shader_file.js';
 
-/** A WGSL type, taken apart. */
+/** A parsed WGSL type. */
 export type WgslType =
   | { kind: 'array'; of: WgslType; count: string }
   | { kind: 'vector'; scalar: string; width: number; name: string }
@@ -40,11 +40,11 @@ function typeOf(text: string, aliases: Record<string, string>): WgslType {
   throw new Error(`the type ${text} is unknown here`);
 }
 
-/** Bytes that a variable of a type takes. */
+/** Size of a variable of a type, bytes. */
 export function bytesOf(type: WgslType, kernel: Kernel): number {
   if (type.kind === 'array') return bytesOf(type.of, kernel) * constant(type.count, kernel);
   const scalar = type.scalar === 'f16' ? 2 : 4;
-  // A vector of three takes as much as one of four.
+  // A vector of three is as large as one of four.
   return type.kind === 'scalar' ? scalar : scalar * (type.width === 2 ? 2 : 4);
 }
 

@@ -30,13 +30,13 @@ export async function createLibrary() {
   await build({
     ...common,
     stdin: {
-      contents: `export * from './test/io/load.ts';
-        export { makeWeights, sha256, CONFIG } from './test/io/faulty.ts';
+      contents: `export * from './test/io/load_checkpoint.ts';
+        export { makeWeights, sha256, CONFIG } from './test/io/faulty_server.ts';
         export { timing } from './src/checkpoint/wait.ts';
         export { encodeSafetensors, parseHeader } from './src/io/safetensors.ts';`,
       resolveDir: root,
     },
-    // test/io/faulty.ts imports helpers for vitest that are not needed here.
+    // test/io/faulty_server.ts imports helpers for vitest that are not needed here.
     plugins: [
       {
         name: 'without-vitest',

@@ -1,4 +1,4 @@
-/** What `aim bench` measures unasked, by device, and what its figures are made of. */
+/** What `aim bench` measures by default on each device, and how it computes its figures. */
 import { describe, expect, it } from 'vitest';
 import { bench } from '../../src/cli/bench/index.js';
 import { exponent, timing } from '../../src/cli/bench/measure.js';
@@ -8,8 +8,8 @@ import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
 
 const asked = (...argv: string[]) => readOptions(parse(bench, argv)!);
 
-describe('plan', () => {
-  it('on WASM draws with the embedded model', async () => {
+describe('the default benchmark plan', () => {
+  it('on WASM uses the embedded model', async () => {
     const be = await wasmBackend();
     expect(plan(asked(), be)).toEqual({
       gpu: false,
@@ -31,7 +31,7 @@ describe('plan', () => {
     be.dispose();
   });
 
-  it('on WebGPU measures all that the adapter can', async ({ skip }) => {
+  it('on WebGPU measures every mode that the adapter supports', async ({ skip }) => {
     const be = await webgpuBackend();
     if (!be) return skip(NO_ADAPTER);
     const p = plan(asked(), be);
@@ -48,12 +48,12 @@ describe('plan', () => {
   });
 });
 
-it('the median of an even number of runs lies between the middle two', () => {
+it('the median of an even number of runs is the mean of the middle two', () => {
   expect(timing([5, 1, 2, 10])).toEqual({ median: 3.5, fastest: 1, slowest: 10 });
   expect(timing([3, 1, 2])).toEqual({ median: 2, fastest: 1, slowest: 3 });
 });
 
-it('exponents are those of the growth', () => {
+it('the fitted exponents match the growth of the times', () => {
   const points = [1, 2, 8, 64].map((n) => [n, 3 * n ** 1.5] as const);
   expect(exponent(points)).toBeCloseTo(1.5, 10);
 });

@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fixture } from '../goldens.js';
-import { Faulty, sha256 } from '../io/faulty.js';
-import { run } from '../platform/run.js';
+import { FaultyServer, sha256 } from '../io/faulty_server.js';
+import { run } from '../platform/run_program.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const commit = 'd'.repeat(40);
 let dir: string;
-let server: Faulty;
+let server: FaultyServer;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-cli-cache-'));
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   for (const file of ['config.json', 'model.safetensors'])
     for (const at of ['main', commit])
       server.files[`/ann/model/resolve/${at}/${file}`] = {
@@ -34,8 +34,8 @@ const aim = (...args: string[]) =>
     env: { ...process.env, HF_ENDPOINT: server.url, HF_TOKEN: 'mine', AIM_CACHE: join(dir, 'cache') },
   });
 
-it('a repository id is downloaded with a bar, kept, drawn with, exported, listed and cleared', async () => {
-  // Long enough for a bar.
+it('a model by repository id is downloaded with a progress bar, cached, used, exported, listed and cleared', async () => {
+  // Slow enough for the progress bar to appear.
   server.delay = 400;
   const first = await aim('generate', 'ann/model', '--device', 'wasm', '--count', '1', '--out', 'a.png');
   expect(first.status, first.stderr).toBe(0);
@@ -60,7 +60,7 @@ it('a repository id is downloaded with a bar, kept, drawn with, exported, listed
   expect((await aim('cache')).stdout).toBe('');
 });
 
-it('one that is not there is refused in plain words', async () => {
+it('a repository that does not exist is an error with an explanation', async () => {
   const { status, stderr } = await aim('info', 'ann/none', '--device', 'wasm');
   expect(status).toBe(2);
   expect(stderr).toMatch(

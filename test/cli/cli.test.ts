@@ -73,7 +73,7 @@ describe('generate', () => {
       '2-Ankle-boot-seed-3.png',
       '3-Bag-seed-4.png',
     ]);
-    // The same image, wherever it is drawn.
+    // The image does not depend on the output format.
     const second = await decodePng(readFileSync(at('folder/1-Bag-seed-2.png')));
     const inGrid = new Uint8Array(32 * 32 * 3);
     for (let y = 0; y < 32; y++) inGrid.set(grid.data.subarray((y * 66 + 34) * 3, (y * 66 + 66) * 3), y * 96);
@@ -103,7 +103,7 @@ describe('generate', () => {
     });
   });
 
-  it('writes JPEG, and a picture that can be looked at', async () => {
+  it('writes an enlarged sheet with labels as JPEG', async () => {
     const drawn = aim(['generate', '-n', '10', '-d', 'wasm', '--scale', '3', '--labels', '-o', at('sheet.jpg')]);
     expect(drawn.status, drawn.stderr).toBe(0);
     const { width, height } = await decodeJpeg(readFileSync(at('sheet.jpg')));
@@ -208,7 +208,7 @@ describe('generate', () => {
     expect(readdirSync(out).sort().slice(0, 2)).toEqual(['0000-T-shirt-top-seed-0.png', '0001-Trouser-seed-1.png']);
   });
 
-  it('does not mind a reader that goes away', () => {
+  it('ends normally if the reader of its output closes the pipe', () => {
     const shell = (line: string) => spawnSync('bash', ['-o', 'pipefail', '-c', line], { encoding: 'utf8' });
     const command = `"${process.execPath}" "${cli}"`;
     expect(shell(`${command} generate --help | true`)).toMatchObject({ status: 0, stderr: '' });
@@ -218,7 +218,7 @@ describe('generate', () => {
 });
 
 describe('verify', () => {
-  it('passes good goldens and fails wrong ones', async () => {
+  it('passes with correct golden values and fails with wrong ones', async () => {
     const good = aim(['verify', fixture('mamba2-adaln'), '--device', 'wasm']);
     expect(good.status, good.stdout + good.stderr).toBe(0);
     expect(good.stdout).toMatch(/decode\.greedy-tokens\.positions-trained\.cfg2 .* ok/);
@@ -234,7 +234,7 @@ describe('verify', () => {
     const bad = aim(['verify', at('wrong'), '--device', 'wasm']);
     expect(bad.status).toBe(1);
     expect(bad.stdout).toMatch(/forward\.logits .* FAILED/);
-    // What wasm does not have is not claimed.
+    // A mode that wasm does not have is not reported.
     const asked = aim([
       'verify',
       fixture('mamba2-adaln'),
@@ -255,7 +255,7 @@ describe('verify', () => {
 });
 
 describe('info', () => {
-  it('tells runtime, device and model', () => {
+  it('prints runtime, device and model', () => {
     const { status, stdout } = aim(['info', '--device', 'wasm']);
     expect(status).toBe(0);
     expect(stdout).toMatch(/runtime +node/);
@@ -263,7 +263,7 @@ describe('info', () => {
     expect(stdout).toMatch(/9 Ankle boot/);
   });
 
-  it('every command has help', () => {
+  it('every command has a help text', () => {
     for (const command of ['generate', 'verify', 'info', 'bench', 'train model', 'train tokenizer']) {
       const { status, stdout } = aim([...command.split(' '), '--help']);
       expect(status).toBe(0);
@@ -281,7 +281,7 @@ describe('bench', () => {
   const bench = (...args: string[]) => aim(['bench', model, '--device', 'wasm', '--runs', '2', ...args]);
   type Row = Record<string, number | string>;
 
-  it('measures every suite it is asked for, as JSON', () => {
+  it('measures every requested suite and writes JSON', () => {
     const { status, stdout, stderr } = bench(
       '--batch',
       '1,3',
@@ -357,7 +357,7 @@ describe('bench', () => {
     }
   });
 
-  /** Starts the scaling suite, sends `signal` once `rows` rows are told, and waits for the end. */
+  /** Starts the scaling suite, sends `signal` once `rows` rows are written, and waits for the end. */
   const cut = async (signal: 'SIGINT' | 'SIGKILL', file: string, rows: number) => {
     const { spawn } = await import('node:child_process');
     const args = ['bench', model, '--device', 'wasm', '--suite', 'scaling', '--runs', '50', '--json', file];
@@ -376,7 +376,7 @@ describe('bench', () => {
     return { code, log, stdout, saved: JSON.parse(readFileSync(file, 'utf8')) };
   };
 
-  it('keeps what it has measured when it is interrupted', async () => {
+  it('writes the measured rows when it is interrupted', async () => {
     const { code, log, stdout, saved } = await cut('SIGINT', at('interrupted.json'), 1);
     expect(log).toMatch(/aim: interrupted/);
     expect(code).toBe(130);
@@ -385,13 +385,13 @@ describe('bench', () => {
     expect(saved.tables['Time of generation'][0]).toMatchObject({ axis: 'batch', size: 1 });
   });
 
-  it('has its rows in the file when it is killed', async () => {
+  it('has the measured rows in the file when it is killed', async () => {
     const { saved } = await cut('SIGKILL', at('killed.json'), 2);
     expect(saved.complete).toBe(false);
     expect(saved.tables['Time of generation'][0]).toMatchObject({ axis: 'batch', size: 1 });
   });
 
-  it('refuses what it does not know or have', () => {
+  it('refuses invalid values and modes that the device does not have', () => {
     refused(['bench', '--suite', 'speed'], /--suite is "speed"; it must be of generate/);
     refused(['bench', '--batch', '0'], /--batch is "0"/);
     refused(['bench', '--runs', '0.5'], /--runs is 0.5; it must be a positive integer/);

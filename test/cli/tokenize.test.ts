@@ -4,7 +4,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { readCodes } from '../../src/data/codes.js';
-import { FASHION_MNIST, type Files, folderOf, idxSet, jpg, NO_FASHION_MNIST, png } from '../data/files.js';
+import { FASHION_MNIST, type Files, folderOf, idxSet, jpg, NO_FASHION_MNIST, png } from '../data/data_folders.js';
 import { embedded } from '../goldens.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -17,7 +17,7 @@ const images = (): Files => {
   return files;
 };
 
-it('writes the codes of a folder, naming what it skips', async () => {
+it('writes the codes of a folder and names skipped files', async () => {
   const dir = folderOf(images());
   const out = `${folderOf({})}/codes.safetensors`;
   const { status, stdout, stderr } = aim(dir, '--out', out, '--holdout', '0', '--augment', '2', '--flip', '--seed', '3');
@@ -29,7 +29,7 @@ it('writes the codes of a folder, naming what it skips', async () => {
   expect([codes.labels.length, codes.classes, codes.eval]).toEqual([8, ['cat'], undefined]);
 });
 
-it('names the classes of IDX files and holds out their test set', async () => {
+it('names the classes of IDX files and uses their test set as held-out data', async () => {
   const dir = folderOf({ ...idxSet(6), ...idxSet(3, 't10k'), 'names.json': '["x","y","z"]' });
   const [out, named] = [`${dir}/codes.safetensors`, `${dir}/named.safetensors`];
   expect(aim(dir, '--out', out, '--tokenizer', embedded).status).toBe(0);
@@ -39,7 +39,7 @@ it('names the classes of IDX files and holds out their test set', async () => {
   expect(other).toEqual({ ...codes, classes: ['x', 'y', 'z'] });
 });
 
-it('refuses bad input and leaves nothing', () => {
+it('refuses bad input and leaves no files', () => {
   const dir = folderOf(images());
   const idx = folderOf({ ...idxSet(6), 'bad.json': '{' });
   const empty = folderOf({});
@@ -70,7 +70,7 @@ it('refuses bad input and leaves nothing', () => {
   expect(readdirSync(empty)).toEqual([]);
 });
 
-it('leaves nothing when interrupted', async ({ skip }) => {
+it('leaves no files when interrupted', async ({ skip }) => {
   if (!existsSync(FASHION_MNIST)) return skip(NO_FASHION_MNIST);
   const dir = folderOf({});
   writeFileSync(`${dir}/c.safetensors`, 'old');

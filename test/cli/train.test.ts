@@ -1,4 +1,4 @@
-/** `aim train` and `aim export` in this process, on a tiny model; what ends a process is tested with the built command. */
+/** `aim train` and `aim export` in this process, on a tiny model; signals and exits are tested with the built command. */
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,8 +17,8 @@ import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safeten
 import { writeAtomic } from '../../src/platform/files.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { grey, png } from '../data/files.js';
-import { CONFIG, codesFor } from '../train/tiny.js';
+import { grey, png } from '../data/data_folders.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 let dir: string;
@@ -62,7 +62,7 @@ const begin = (out: string, ...args: string[]) =>
 describe('a run', () => {
   beforeAll(() => begin('run'));
 
-  it('is refused by flags that contradict it, and continues with those that do not', async () => {
+  it('refuses flags that contradict it, and accepts the others when resumed', async () => {
     const big = at('big.json');
     const same = at('same.json');
     writeFileSync(big, JSON.stringify({ model: { ...CONFIG, n_layer: 3 } }));
@@ -87,7 +87,7 @@ describe('a run', () => {
     await expect(begin('new', '--data-changed')).rejects.toThrow(/--data-changed is for runs that are continued/);
   });
 
-  it('writes the sample and the plot that a kill has prevented, and removes what it left', async () => {
+  it('writes the sample and the plot that a kill prevented, and removes temporary files', async () => {
     cpSync(at('run'), at('killed'), { recursive: true });
     rmSync(at('killed/loss.svg'));
     rmSync(at('killed/samples'), { recursive: true });
@@ -99,7 +99,7 @@ describe('a run', () => {
     expect(existsSync(at('killed/loss.svg'))).toBe(true);
   });
 
-  it('says from where it continues when its newest checkpoint is damaged', async () => {
+  it('reports from which step it continues when its newest checkpoint is damaged', async () => {
     cpSync(at('run'), at('damaged'), { recursive: true });
     const path = at('damaged/step-00000006/optimizer.safetensors');
     const bytes = readFileSync(path);
@@ -110,14 +110,14 @@ describe('a run', () => {
     expect(readFileSync(at('damaged/latest'), 'utf8')).toBe('step-00000006-2\n');
   });
 
-  it('that diverges keeps its good checkpoint', async () => {
+  it('keeps its good checkpoint when it diverges', async () => {
     const error = await begin('wild', '--lr', '1e30', '--warmup', '0', '--clip-norm', '0', '--keep', '1').catch((e) => e);
     expect(error).toBeInstanceOf(TrainingError);
     expect(error.message).toMatch(/diverged.*--resume --lr 1e\+?29|not saved/);
     expect(readdirSync(at('wild')).filter((name) => /^(step|latest|\.lock)/.test(name))).toEqual([]);
   });
 
-  it('assigns classes by name and says so', async () => {
+  it('assigns classes by name and reports the assignment', async () => {
     cpSync(at('base/step-00000000'), at('named'), { recursive: true });
     writeFileSync(at('named/classes.json'), '["c","x","a"]');
     const text = await train('by-name', at('codes.safetensors'), '--init', at('named'), '--batch-size', '6', '--steps', '1');
@@ -125,7 +125,7 @@ describe('a run', () => {
     expect(JSON.parse(readFileSync(at('by-name/step-00000001/classes.json'), 'utf8'))).toEqual(['c', 'b', 'a']);
   });
 
-  it('of the tokenizer knows its images', async () => {
+  it('of the tokenizer records its images', async () => {
     for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png']) {
       mkdirSync(at(`images/${name[0]}`), { recursive: true });
       writeFileSync(at(`images/${name}`), png(12, 12, grey(name.charCodeAt(2))));
@@ -145,7 +145,7 @@ describe('a run', () => {
 });
 
 describe('options', () => {
-  it('are checked before any work', async () => {
+  it('are checked before any work starts', async () => {
     for (const value of ['0', '1.5']) expect(() => parse(trainModel, ['--keep', value])).toThrow(/--keep is/);
     for (const [text, message] of [
       ['null', /not a JSON object of options/],
@@ -178,7 +178,7 @@ describe('export', () => {
     return at(name);
   };
 
-  it('leaves nothing where the source is unusable', async () => {
+  it('leaves no files if the source is unusable', async () => {
     for (const [file, text] of [
       ['classes.json', '{'],
       ['classes.json', '["a"]'],
@@ -192,7 +192,7 @@ describe('export', () => {
     }
   });
 
-  it('leaves out tensors of integers and replaces an earlier export', async () => {
+  it('omits integer tensors and replaces an earlier export', async () => {
     const from = copy('integers');
     const source = readFileSync(`${from}/model.safetensors`);
     const header = await parseHeader(source);
@@ -224,7 +224,7 @@ describe('export', () => {
   });
 });
 
-it('SIGTERM and SIGHUP save what is done', async ({ skip }) => {
+it('SIGTERM and SIGHUP save a checkpoint of the steps done', async ({ skip }) => {
   if (process.platform === 'win32') return skip('Windows ends processes without these signals');
   const one = async (signal: NodeJS.Signals) => {
     const out = at(signal);

@@ -91,7 +91,7 @@ describe('checkOptions', () => {
   });
 });
 
-it('the nearest name allows one error in three letters', () => {
+it('the nearest name is suggested up to one error in three letters', () => {
   const names = ['topK', 'topP', 'temperature', 'cfgScale'];
   expect(nearest('topk', names)).toBe('topK');
   expect(nearest('temprature', names)).toBe('temperature');

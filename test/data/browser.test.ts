@@ -2,11 +2,11 @@
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/site.js';
-import { summary } from './browser-page.js';
-import { type Files, fileListOf, idxSet, jpg, oriented, png } from './files.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/browser_site.js';
+import { summary } from './browser_page.js';
+import { type Files, fileListOf, idxSet, jpg, oriented, png } from './data_folders.js';
 
-it('opens Files in Chromium as in Node', async ({ skip }) => {
+it('opens Files in Chromium with the same result as in Node', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const photo = jpg(40, 30, (x, y) => [x * 6, y * 8, 90]);
   const folder: Files = {
@@ -23,7 +23,7 @@ it('opens Files in Chromium as in Node', async ({ skip }) => {
   const sets = [folder, idx].map((f) => Object.entries(f).map(([k, v]) => [k, Buffer.from(v).toString('base64')] as const));
   const site = await serve({
     '/': html(''),
-    '/page.js': await moduleText(fileURLToPath(new URL('browser-page.ts', import.meta.url))),
+    '/page.js': await moduleText(fileURLToPath(new URL('browser_page.ts', import.meta.url))),
   });
   const browser = await openChromium();
   let got: Awaited<ReturnType<typeof summary>>[];

@@ -13,7 +13,7 @@ import { type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { deviceOptions } from '../backends.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
-import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './files.js';
+import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './data_folders.js';
 
 let aim: AiM;
 beforeAll(async () => {
@@ -59,7 +59,7 @@ describe('tokenize', () => {
     expect(splits.train.skipped.map((s) => s.name)).toEqual(['a/bad.png']);
   });
 
-  it('augments by seed, whatever the batch', async () => {
+  it('augments depending on the seed but not on the batch', async () => {
     const dir = folderOf(files());
     const open = () => openFolder(dir, { size: 32, holdout: 0, flip: true });
     const first = await tokenize(aim, await open(), { augment: 3, seed: 7, batchSize: 5 });
@@ -75,7 +75,7 @@ describe('tokenize', () => {
     expect(row(other, 0)).not.toBe(row(first, 0));
   });
 
-  it('encodes many images at once as it does one', async () => {
+  it('encodes a batch with the same result as single images', async () => {
     const images = Array.from(
       { length: 5 },
       (_, i) =>
@@ -90,7 +90,7 @@ describe('tokenize', () => {
     expect(together.map((c) => c.length)).toEqual([64, 64, 64, 32, 64]);
   });
 
-  it('refuses what it cannot encode', async () => {
+  it('refuses data that it cannot encode', async () => {
     const idx = { train: await openIdx(folderOf(idxSet(4)), { split: 'train', size: 32 }), eval: undefined };
     await expect(tokenize(aim, idx, { augment: 2 })).rejects.toThrow(/images are used whole; leave it out/);
     await expect(tokenize(aim, idx, { augment: -1 })).rejects.toThrow(OptionError);
@@ -155,7 +155,7 @@ describe('codes files', () => {
     ...over,
   });
 
-  it('come back as they were, from a path, a File or bytes', async () => {
+  it('are read unchanged from a path, a File or bytes', async () => {
     for (const vocabulary of [512, 65536, 65537, 2 ** 20]) {
       const codes = sample({ vocabulary });
       expect(await readCodes(await bytesOf(codes))).toEqual(codes);
@@ -226,7 +226,7 @@ describe('codes files', () => {
     expect(error.message).toMatch(/\.$/);
   });
 
-  it('know their tokenizer', async () => {
+  it('record their tokenizer', async () => {
     const fingerprint = await tokenizerFingerprint(aim);
     expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
     const reference = await AiM.fromPretrained(embedded, await deviceOptions('reference'));
@@ -246,7 +246,7 @@ describe('codes files', () => {
     const many = Array.from({ length: 11 }, String);
     await expect(checkCodes(aim, { ...fits, classes: many })).rejects.toThrow(/11 classes .* num_classes 10; raise/);
 
-    // One changed weight is another tokenizer.
+    // One changed weight makes another tokenizer.
     const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
     changed.model.be.write(vqTokenizer.codebook(changed.model.params.vqvae as VqParams), Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);
@@ -255,13 +255,13 @@ describe('codes files', () => {
 });
 
 describe('openData', () => {
-  it('tells the kinds apart', async () => {
+  it('detects the kind of data', async () => {
     expect((await openData(folderOf(idxSet(3)), { size: 4 })).kind).toBe('idx');
     expect((await openData(fileListOf(idxSet(3)), { size: 4, classes: ['x', 'y', 'z'] })).kind).toBe('idx');
     expect((await openData(folderOf({ 'a/1.png': png(3, 3, grey(1)) }), { size: 4 })).kind).toBe('folder');
   });
 
-  it('refuses anything else, telling what data is', async () => {
+  it('refuses anything else and names the kinds of data', async () => {
     const cases: [string | File[], RegExp][] = [
       ['/nonexistent', /there is no file or folder \/nonexistent; data is a folder with IDX files/],
       [`${embedded}/config.json`, /is a file of another kind; data is/],

@@ -9,7 +9,7 @@ import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
 import { resize } from '../../src/data/resize.js';
 import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
-import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './files.js';
+import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './data_folders.js';
 
 const evalMode = { kind: 'eval' } as const;
 const trainMode = (seed: number) => {
@@ -44,7 +44,7 @@ describe('openFolder', () => {
   });
 
   it('crops the centre for evaluation and anywhere for training, and mirrors', async () => {
-    // 18×18 is 1.125 × 16 already: pixels tell where they come from.
+    // 18×18 is 1.125 × 16 already: each pixel value identifies its position.
     const dir = folderOf({ 'a/1.png': png(18, 36, (x, y) => [x * 10, y * 5, 0]) });
     const byte = (v: number) => Math.round((v + 1) * 127.5);
     const corner = (image: Float32Array) => [byte(image[0]!) / 10, byte(image[1]!) / 5];
@@ -69,7 +69,7 @@ describe('openFolder', () => {
     expect(await flipped.image(0, evalMode)).toEqual(await plain.image(0, evalMode));
   });
 
-  it('holds out a stable share of each class', async () => {
+  it('holds out a fixed share of each class', async () => {
     const files: Files = {};
     for (let i = 0; i < 40; i++) files[`a/${i}.png`] = files[`b/${i}.png`] = png(2, 2, grey(i));
     files['c/only.png'] = png(2, 2, grey(9));
@@ -90,12 +90,12 @@ describe('openFolder', () => {
       await expect(openFolder(fileListOf(files), { size: 2, holdout })).rejects.toThrow(OptionError);
   });
 
-  it('works with one class and says so', async () => {
+  it('accepts a single class and mentions it in the description', async () => {
     const { train } = await openFolder(folderOf({ 'cat/1.png': png(4, 4, grey(0)) }), all);
     expect(describeImages(train)).toBe('1 image of 1 class (cat), so every image has the same label');
   });
 
-  it('refuses folders without classes or images, telling what to do', async () => {
+  it('refuses folders without classes or images and says what to do', async () => {
     const refused: [Files, RegExp][] = [
       [{}, /has no sub-folders; put the images into one sub-folder per class/],
       [{ '1.png': png(2, 2, grey(0)), '2.png': png(2, 2, grey(0)) }, /2 images lie in .* itself; put the images into/],
@@ -147,12 +147,12 @@ describe('openFolder', () => {
     );
   });
 
-  it('takes train and test as classes where they hold images', async () => {
+  it('takes train and test as classes if they contain images directly', async () => {
     const files = { 'train/1.png': png(4, 4, grey(1)), 'test/1.png': png(4, 4, grey(2)) };
     expect((await openFolder(folderOf(files), all)).train.classes).toEqual(['test', 'train']);
   });
 
-  it('has a fingerprint of names, sizes and cuts', async () => {
+  it('has a fingerprint that depends on names, sizes and cropping', async () => {
     const of = async (files: Files, options: object = {}) =>
       (await openFolder(folderOf(files), { ...all, ...options })).train.fingerprint!();
     const same = await of(twoClasses);
@@ -167,7 +167,7 @@ describe('openFolder', () => {
     expect(new Set([same, ...other]).size).toBe(5);
   });
 
-  it('names unreadable images and takes others in their place', async () => {
+  it('names unreadable images and replaces them by others', async () => {
     const good = png(20, 20, (x, y) => [x, y, 7]);
     const photo = jpg(64, 64, (x, y) => [x * 4, y * 4, (x * y) & 255]);
     const badCrc = Uint8Array.from(good);
@@ -192,7 +192,7 @@ describe('openFolder', () => {
     expect(data.skipped.map((s) => s.name)).toEqual(['a/notes.txt', 'a/sub']);
     const values = [];
     for (let i = 0; i < data.length; i++) values.push(Math.round((mean(await data.image(i, evalMode)) + 1) * 127.5));
-    // Image 1 stands in for 0; 8 for 2 to 7; b has none of its own and takes the next of all.
+    // Image 1 replaces 0, and 8 replaces 2 to 7. Class b has no readable image and takes the next of any class.
     expect(values).toEqual([10, 10, 30, 30, 30, 30, 30, 30, 30, 10]);
     const bad = data.skipped.slice(2).map((s) => s.name);
     expect(bad.sort()).toEqual(
@@ -249,7 +249,7 @@ describe('openFolder', () => {
     expect(train.skipped[0]!.reason).toMatch(/2\.png is a named pipe, not a regular file/);
   });
 
-  it('says so when no image is readable', async () => {
+  it('is an error if no image is readable', async () => {
     const { train } = await openFolder(folderOf({ 'a/1.png': 'x', 'a/2.png': 'y' }), all);
     await expect(train.image(0, evalMode)).rejects.toThrow(/none of the 2 images can be read \(a\/2.png: .*pass other images/);
   });
@@ -263,7 +263,7 @@ describe('openFolder', () => {
 });
 
 describe('resize', () => {
-  it('keeps flat images flat and means the same', () => {
+  it('leaves images of one colour unchanged', () => {
     const flat = { width: 37, height: 23, data: new Uint8Array(37 * 23 * 3).fill(77) };
     for (const [w, h] of [
       [10, 10],
@@ -274,7 +274,7 @@ describe('resize', () => {
       expect(new Set(resize(flat, w, h).data)).toEqual(new Set([77]));
   });
 
-  it('does not alias and interpolates', () => {
+  it('averages when it shrinks and interpolates when it enlarges', () => {
     // One-pixel stripes shrunk: grey, not black or white.
     const stripes = {
       width: 64,
@@ -288,13 +288,13 @@ describe('resize', () => {
 });
 
 describe('JPEG', () => {
-  it('decodes what jpeg-js and others encode', async () => {
+  it('decodes files of jpeg-js and of other encoders', async () => {
     const image = await decodeJpeg(jpg(9, 5, (x, y) => [x * 20, y * 40, 128], 100));
     expect([image.width, image.height]).toEqual([9, 5]);
     expect(Math.abs(image.data[(4 * 9 + 8) * 3]! - 160)).toBeLessThan(16);
   });
 
-  it('turns images upright by their EXIF orientation', async () => {
+  it('applies the EXIF orientation', async () => {
     // Stored 3×2: a b c / d e f
     const stored = { width: 3, height: 2, data: Uint8Array.from([...'abcdef'].flatMap((c) => [c.charCodeAt(0), 0, 0])) };
     const want = ['abc/def', 'cba/fed', 'fed/cba', 'def/abc', 'ad/be/cf', 'da/eb/fc', 'fc/eb/da', 'cf/be/ad'];

@@ -3,13 +3,13 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { IoError, OptionError } from '../../src/core/errors.js';
 import { openIdx, openIdxSplits } from '../../src/data/idx.js';
-import { FASHION_MNIST, fileListOf, folderOf, idx, idxSet, NO_FASHION_MNIST } from './files.js';
+import { FASHION_MNIST, fileListOf, folderOf, idx, idxSet, NO_FASHION_MNIST } from './data_folders.js';
 
 const train = { split: 'train', size: 6 } as const;
 const evalMode = { kind: 'eval' } as const;
 
 describe('openIdx', () => {
-  it('reads plain and zipped files, pads and names classes by their numbers', async () => {
+  it('reads plain and gzipped files, pads images and names classes by their numbers', async () => {
     const files = { ...idxSet(7), ...idxSet(4, 't10k') };
     const name = 'train-images-idx3-ubyte';
     const zipped = { ...files, [`${name}.gz`]: gzipSync(files[name]!) };
@@ -26,7 +26,7 @@ describe('openIdx', () => {
     }
   });
 
-  it('has no eval split without t10k files', async () => {
+  it('has no held-out split without t10k files', async () => {
     expect((await openIdxSplits(folderOf(idxSet(3)), { size: 4 })).eval).toBeUndefined();
   });
 
@@ -58,7 +58,7 @@ describe('openIdx', () => {
     expect(error.message).toMatch(/\.$|\?$/);
   });
 
-  it('inflates no more of a .gz file than its header asks for', async () => {
+  it('inflates no more of a .gz file than its header announces', async () => {
     const bomb = gzipSync(Buffer.concat([good[images] as Uint8Array, Buffer.alloc(300e6)]));
     const huge = gzipSync(idx([2 ** 16, 2 ** 16, 2], []));
     const before = process.memoryUsage().rss;

@@ -1,4 +1,4 @@
-/** The cache of downloads and what servers do to them, in Node. */
+/** The cache of downloads and faults of servers, in Node. */
 import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -9,10 +9,10 @@ import { folderStore } from '../../src/cache/folder.js';
 import { openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { timing } from '../../src/checkpoint/wait.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
-import { run } from '../platform/run.js';
-import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
+import { run } from '../platform/run_program.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from './faulty_server.js';
 import { failure, temporaryFolder } from './helpers.js';
-import { load } from './load.js';
+import { load } from './load_checkpoint.js';
 
 const MIB = 2 ** 20;
 const CHUNK = 8 * MIB;
@@ -21,7 +21,7 @@ const wanted = async (weights: Uint8Array<ArrayBuffer>) => load({ config: CONFIG
 const [valuesOne, valuesTwo] = [await wanted(one), await wanted(two)];
 const folder = await temporaryFolder();
 
-let server: Faulty;
+let server: FaultyServer;
 let cacheDir: string;
 let warnings: string[];
 let options: SourceOptions;
@@ -29,7 +29,7 @@ let options: SourceOptions;
 const { pauses } = timing;
 beforeEach(async () => {
   timing.pauses = [5, 5, 5, 5];
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   server.files['/m/config.json'] = { body: JSON.stringify(CONFIG), headers: { 'content-type': 'application/json' } };
   put(one, { etag: '"one"' });
   cacheDir = await mkdtemp(join(folder, 'cache-'));
@@ -52,12 +52,12 @@ const chunks = async () => (await readdir(cacheDir)).filter((name) => /-\d+$/.te
 const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
 const GET = 'GET /m/model.safetensors';
 const HEAD = 'HEAD /m/model.safetensors';
-/** Answers the first `n` weights' requests, then none. */
+/** Answers the first `n` requests for weights only. */
 function breakDown(cut: number) {
   server.cuts = [cut, 0, 0, 0, 0, 0, 0, 0];
 }
 
-/** Loads in a process of its own, after a shell's `before`; gives the warnings and what `load` gives, by lines. */
+/** Loads in another process after the shell command `before`; returns the lines of warnings and of the result of `load`. */
 async function loadElsewhere(before = ''): Promise<string[]> {
   const { stdout, stderr } = await run('sh', [
     '-c',
@@ -74,7 +74,7 @@ async function loadElsewhere(before = ''): Promise<string[]> {
 const script = join(folder, 'load.mjs');
 await build({
   stdin: {
-    contents: `import { load } from './test/io/load.ts';
+    contents: `import { load } from './test/io/load_checkpoint.ts';
       const [url, cacheDir, sha256] = process.argv.slice(2);
       console.log(await load(url, { cacheDir, sha256, onWarning: (text) => console.log(text) }));`,
     resolveDir: process.cwd(),
@@ -94,7 +94,7 @@ describe('a second load', () => {
     expect(server.take()).toEqual(['GET /m/config.json', HEAD, 'GET /m/classes.json']);
   });
 
-  it('works offline', async () => {
+  it('loads the cached copy offline', async () => {
     await get();
     await server.close();
     const progress: Progress[] = [];
@@ -158,7 +158,7 @@ describe('a second load', () => {
     expect(weightRequests()).toEqual([GET]);
   });
 
-  it('cache: false neither stores nor reads', async () => {
+  it('cache: false neither stores nor reads cached files', async () => {
     await get({ cache: false });
     expect(await readdir(cacheDir)).toEqual([]);
     await get();
@@ -247,7 +247,7 @@ describe('an interrupted download', () => {
     expect(weightRequests()).toEqual([`${GET} bytes=${CHUNK * 2}-`]);
   });
 
-  it('works with a slow server', async () => {
+  it('completes with a slow server', async () => {
     server.delay = 60;
     expect(await get()).toBe(valuesOne);
   });
@@ -316,14 +316,14 @@ describe('the SHA-256', () => {
 });
 
 describe('files that are no model are not stored', () => {
-  const kept = async () => (await cachedFiles({ cacheDir })).map(({ url }) => url.slice(url.lastIndexOf('/') + 1));
+  const cachedNames = async () => (await cachedFiles({ cacheDir })).map(({ url }) => url.slice(url.lastIndexOf('/') + 1));
 
   it.each(['text/html; charset=utf-8', 'application/octet-stream'])('a web page sent as %s', async (type) => {
     const page = { body: '<!doctype html><title>Sign in</title>', headers: { 'content-type': type, etag: '"x"' } };
     server.files['/m/model.safetensors'] = page;
     const error = await failure(get());
     expect(error.message).toMatch(/web page/);
-    expect(await kept()).toEqual(['config.json']);
+    expect(await cachedNames()).toEqual(['config.json']);
     server.files['/m/config.json'] = page;
     expect((await failure(get())).message).toMatch(/web page/);
     put(one, { etag: '"x"' });
@@ -339,7 +339,7 @@ describe('files that are no model are not stored', () => {
     server.status = 0;
     delete server.files['/m/model.safetensors'];
     expect((await failure(get())).message).toMatch(/model\.safetensors answered HTTP 404 Not Found: there is no such file/);
-    expect(await kept()).toEqual(['config.json']);
+    expect(await cachedNames()).toEqual(['config.json']);
   });
 
   it('a truncated file with a matching Content-Length', async () => {
@@ -367,7 +367,7 @@ describe('redirects', () => {
   });
 
   it('to another origin are followed without the token', async () => {
-    const store = await Faulty.start();
+    const store = await FaultyServer.start();
     store.files['/x'] = { body: one };
     server.redirects['/m/model.safetensors'] = `${store.url}/x`;
     expect(await get({ token: 'secret' })).toBe(valuesOne);
@@ -376,7 +376,7 @@ describe('redirects', () => {
     await store.close();
   });
 
-  it('without end are an error', async () => {
+  it('in an endless loop are an error', async () => {
     server.redirects['/m/config.json'] = '/m/config.json';
     expect((await failure(get())).message).toMatch(/was redirected 20 times without end/);
   });
@@ -399,7 +399,7 @@ describe('a damaged cache', () => {
         return join(cacheDir, name);
     throw new Error('there is no record of a file');
   };
-  /** Removes what older versions did not store. */
+  /** Removes the fields that older versions did not store. */
   const makeOld = async () => {
     const path = await recordPath();
     const { checksums: _, ...record } = JSON.parse(await readFile(path, 'utf8'));
@@ -426,7 +426,7 @@ describe('a damaged cache', () => {
     expect(weightRequests()).toEqual([HEAD, `${GET} bytes=${CHUNK}-`]);
   });
 
-  it('of an older version, with a SHA-256: is found and downloaded again', async () => {
+  it('from an older version with a SHA-256 is detected and downloaded again', async () => {
     await get({ sha256: sha256(small) });
     await makeOld();
     expect(await get()).toBe(smallValues);
@@ -440,7 +440,7 @@ describe('a damaged cache', () => {
     ]);
   });
 
-  it('of an older version, without one: what is no model is downloaded again', async () => {
+  it('from an older version without a SHA-256 is downloaded again if it is not a model', async () => {
     await get();
     await makeOld();
     await damage(0, (bytes) => void bytes.fill(0));
@@ -460,7 +460,7 @@ describe('a damaged cache', () => {
     expect(await get({ sha256: sha256(small) })).toBe(smallValues);
   });
 
-  it('offline names the command that removes it', async () => {
+  it('is an error offline that names the command to remove it', async () => {
     await get();
     await damage(0, flip);
     await server.close();
@@ -495,14 +495,14 @@ describe('a damaged cache', () => {
 describe('two loads at once', () => {
   it('download once, and both report progress', async () => {
     server.delay = 20;
-    const heard: number[] = [0, 0];
-    const both = heard.map((_, i) => get({ sha256: sha256(one), onProgress: ({ loaded }) => (heard[i] = loaded) }));
+    const loadedBytes: number[] = [0, 0];
+    const both = loadedBytes.map((_, i) => get({ sha256: sha256(one), onProgress: ({ loaded }) => (loadedBytes[i] = loaded) }));
     expect(await Promise.all(both)).toEqual([valuesOne, valuesOne]);
     expect(weightRequests()).toEqual([GET]);
-    expect(heard.every((n) => n > 2 * CHUNK)).toBe(true);
+    expect(loadedBytes.every((n) => n > 2 * CHUNK)).toBe(true);
   });
 
-  it('the second continues when the first gives up', async () => {
+  it('the second load continues if the first is aborted', async () => {
     server.delay = 20;
     const control = new AbortController();
     let second: Promise<string> | undefined;
@@ -516,7 +516,7 @@ describe('two loads at once', () => {
     expect(weightRequests()).toEqual([GET, `${GET} bytes=${CHUNK * 2}-`]);
   });
 
-  it('closing the one that waits ends its read and does not disturb the other', async () => {
+  it('closing the waiting load rejects its read and does not affect the other load', async () => {
     server.stalls = [MIB];
     const first = get();
     const { weights } = await openCheckpoint(`${server.url}/m`, options);
@@ -530,7 +530,7 @@ describe('two loads at once', () => {
     expect(weightRequests()).toEqual([GET]);
   });
 
-  it('in two processes', async () => {
+  it('in two processes download once', async () => {
     server.stalls = [CHUNK + MIB];
     const both = Promise.all([loadElsewhere(), loadElsewhere()]);
     await expect.poll(() => server.seen.filter((s) => s.includes('config.json')).length, { timeout: 15_000 }).toBe(2);
@@ -540,7 +540,7 @@ describe('two loads at once', () => {
     expect(weightRequests()).toEqual([GET]);
   });
 
-  it('an old lock, left by a crash, is taken over', async () => {
+  it('an old lock left by a crash is taken over', async () => {
     const store = await folderStore(cacheDir);
     const unlock = (await store.lock('k'))!;
     expect(await store.lock('k')).toBeUndefined();
@@ -575,7 +575,7 @@ describe('two loads at once', () => {
     await mine.find(Boolean)!();
   });
 
-  it('a lock whose owner stores nothing is not waited for for ever', async () => {
+  it('waiting for a lock whose owner stores nothing ends after a limit', async () => {
     const store = await folderStore(cacheDir);
     const release = await store.lock(sha256(`${server.url}/m/model.safetensors`).slice(0, 32));
     const { lock } = timing;
@@ -594,7 +594,7 @@ describe('two loads at once', () => {
 });
 
 describe('without storage', () => {
-  it('a folder that cannot be made: a warning, and the model', async () => {
+  it('a cache folder that cannot be created gives a warning and loads the model', async () => {
     await writeFile(join(folder, 'file'), '');
     expect(await get({ cacheDir: join(folder, 'file', 'below') })).toBe(valuesOne);
     expect(warnings.splice(0)).toEqual([
@@ -606,9 +606,9 @@ describe('without storage', () => {
     expect(await failure(get({ cacheDir: '' }))).toBeInstanceOf(OptionError);
   });
 
-  it('a disk that gets full: a warning, no further request, and no chunk left behind', async ({ skip }) => {
+  it('a disk that becomes full gives a warning, causes no further request and leaves no chunk behind', async ({ skip }) => {
     if (process.platform === 'win32') return skip('Windows has no ulimit');
-    // The limit on the size of files stands for the disk: chunks of 8 MiB fail, the record does not.
+    // A limit on the size of files simulates a full disk: chunks of 8 MiB fail, the record does not.
     const [warning, values] = await loadElsewhere('ulimit -f 4096;');
     expect(warning).toMatch(/model\.safetensors is not kept for the next time: .* cannot be written: .* or choose another disk/);
     expect(values).toBe(valuesOne);

@@ -41,7 +41,7 @@ describe('reading', () => {
     ]);
   });
 
-  it('a missing path or a folder is named in the error', async () => {
+  it('an error names a missing path or a folder', async () => {
     for (const read of [openFile, readText]) {
       const missing = await failure(read(join(folder, 'none.bin')));
       expect(missing).toBeInstanceOf(IoError);
@@ -70,14 +70,14 @@ describe('reading', () => {
     server.close();
   });
 
-  it('a byte order mark is removed, and a limit holds', async () => {
+  it('a byte order mark is removed, and a size limit is enforced', async () => {
     const path = join(folder, 'mark.txt');
     await writeFile(path, '\uFEFFhällo\uFEFF');
     expect(await readText(path)).toBe('hällo\uFEFF');
     expect((await failure(readText(path, { most: 5 }))).message).toMatch(/mark\.txt has 12 bytes, more than the 5/);
   });
 
-  it('a file that shrinks while it is read', async () => {
+  it('a file that shrinks while it is read is an error', async () => {
     const path = join(folder, 'shrinks.bin');
     await writeFile(path, new Uint8Array(100));
     const source = await openFile(path);
@@ -88,7 +88,7 @@ describe('reading', () => {
 });
 
 describe('writeAtomic', () => {
-  it('writes bytes and streams, and replaces what was there', async () => {
+  it('writes bytes and streams, and replaces an existing file', async () => {
     const inside = await fresh('atomic');
     const path = join(inside, 'x.bin');
     await writeAtomic(path, new Uint8Array([1, 2]));
@@ -98,7 +98,7 @@ describe('writeAtomic', () => {
     expect(await readdir(inside)).toEqual(['x.bin']);
   });
 
-  it('a failing or aborted stream leaves the old file and nothing else', async () => {
+  it('a failing or aborted stream leaves only the old file', async () => {
     const inside = await fresh('failing');
     const path = join(inside, 'x.bin');
     await writeFile(path, 'old');
@@ -134,7 +134,7 @@ describe('writeAtomic', () => {
 });
 
 describe('ensureWritable', () => {
-  it('passes and leaves nothing', async () => {
+  it('accepts a writable path and leaves no file', async () => {
     const inside = await fresh('writable');
     await writeFile(join(inside, 'old'), 'old');
     const before = (await stat(join(inside, 'old'))).mtimeMs;

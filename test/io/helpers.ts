@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 
-/** A folder of its own for a test file, removed when it is done. */
+/** A temporary folder for a test file, removed when the file is done. */
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'aim-io-'));
   afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -24,7 +24,7 @@ export function file(header: string | object, data: number | Uint8Array = 0, len
   return out;
 }
 
-/** Serves on a free port of this host; close() ends hanging answers too. */
+/** Serves on a free port of this host; close() also ends pending answers. */
 export async function serve(handler: RequestListener): Promise<{ url: string; close(): Promise<void> }> {
   const server = createServer(handler);
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -38,7 +38,7 @@ export async function serve(handler: RequestListener): Promise<{ url: string; cl
   };
 }
 
-/** What a promise rejects with. */
+/** Returns the error that a promise rejects with. */
 export async function failure(promise: Promise<unknown>): Promise<Error & { code?: string }> {
   try {
     await promise;
@@ -48,7 +48,7 @@ export async function failure(promise: Promise<unknown>): Promise<Error & { code
   throw new Error('it was expected to fail and did not');
 }
 
-/** As PNG has it. node:zlib has crc32 only from 20.15 and 22.2 on. */
+/** CRC-32 as in PNG. node:zlib has crc32 only since Node 20.15 and 22.2. */
 export function crc32(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (const b of bytes) {

@@ -15,7 +15,7 @@ const weights = encodeSafetensors([
 ]);
 const config = { num_classes: 10 };
 const raw = (a: Uint8Array | Float32Array) => Buffer.from(a.buffer, a.byteOffset, a.byteLength);
-/** Seconds faster than toEqual. */
+/** Faster than toEqual by seconds. */
 const same = (a: Uint8Array | Float32Array, b: Uint8Array | Float32Array) => raw(a).equals(raw(b));
 
 /** A file read without a cache. */
@@ -110,7 +110,7 @@ describe('a checkpoint behind a URL', () => {
     await source.close();
   });
 
-  it('a missing file, a server error, a forbidden one', async () => {
+  it('missing and forbidden files and server errors are errors that name the URL', async () => {
     const { url } = await start((request, response) => {
       const status = Number(/\d{3}/.exec(request.url!)?.[0] ?? 404);
       response.writeHead(status).end('no');
@@ -127,14 +127,14 @@ describe('a checkpoint behind a URL', () => {
     expect((await failure((await openCheckpoint(`${url}/500`)).text('extra.json'))).message).toMatch(
       /extra\.json answered HTTP 500/,
     );
-    // Class names are no reason to give up loaded weights.
+    // Missing class names do not prevent the use of loaded weights.
     const warnings: string[] = [];
     const checkpoint = await openCheckpoint(`${url}/500`, { onWarning: (text) => warnings.push(text) });
     expect(await checkpoint.text('classes.json')).toBeUndefined();
     expect(warnings).toEqual([expect.stringMatching(/^the class names are not available: \S+classes\.json answered HTTP 500/)]);
   });
 
-  it('no server at all', async () => {
+  it('an unreachable server is an error', async () => {
     const { url } = await start(files());
     await stop!();
     stop = undefined;
@@ -143,7 +143,7 @@ describe('a checkpoint behind a URL', () => {
     expect(error.message).toMatch(/could not be fetched: .*ECONNREFUSED.*; check the address/);
   });
 
-  it('a web page in place of the files, with and without its content type', async () => {
+  it('a web page in place of a file is an error, with and without its content type', async () => {
     for (const type of ['text/html; charset=utf-8', 'application/octet-stream']) {
       const { url } = await start(
         (_, response) => void response.writeHead(200, { 'content-type': type }).end('<!doctype html><title>App</title>'),
@@ -160,7 +160,7 @@ describe('a checkpoint behind a URL', () => {
     }
   });
 
-  it('a cut body, announced or not', async () => {
+  it('a truncated body is an error, with and without Content-Length', async () => {
     for (const length of [true, false]) {
       const { url } = await start((_, response) => {
         if (length) response.setHeader('content-length', weights.length);
@@ -168,7 +168,7 @@ describe('a checkpoint behind a URL', () => {
       });
       const source = await open(`${url}/model.safetensors`);
       const error = await failure(parseHeader(source).then((header) => readFloats(source, header, 'a')));
-      // Without an announced length the file is what was sent, and its header shows that bytes are missing.
+      // Without Content-Length the response is complete, and only the header of the file reveals the missing bytes.
       expect(error).toBeInstanceOf(length ? IoError : CheckpointError);
       expect(error.message).toMatch(
         length
@@ -179,14 +179,14 @@ describe('a checkpoint behind a URL', () => {
     }
   });
 
-  it('a file shorter than its header says', async () => {
+  it('a file shorter than its safetensors header announces is an error', async () => {
     const { url } = await start((_, response) => void response.setHeader('content-length', 5000).end(weights.subarray(0, 5000)));
     const error = await failure(open(url).then((s) => parseHeader(s)));
     expect(error).toBeInstanceOf(CheckpointError);
     expect(error.message).toMatch(/is cut off: \d+ of its 1200004 data bytes are missing, from tensor a on/);
   });
 
-  it('a slow server: abort of the opening, of a read and of the whole reject with the reason', async () => {
+  it('aborting the opening, a read or the whole load rejects with the reason on a slow server', async () => {
     const { url } = await start((request, response) => {
       if (request.url!.startsWith('/never')) return;
       response.setHeader('content-length', weights.length);
@@ -228,7 +228,7 @@ describe('a checkpoint behind a URL', () => {
   });
 });
 
-describe('going back in the stream', () => {
+describe('reading at an earlier position of the stream', () => {
   const connected = async (url: string) => {
     const source = new HttpSource(url);
     await source.start();
@@ -268,7 +268,7 @@ describe('going back in the stream', () => {
     await source.close();
   });
 
-  it('simultaneous reads wait for each other', async () => {
+  it('concurrent reads wait for each other', async () => {
     const { url, seen } = await start(files());
     const source = await connected(`${url}/m/model.safetensors`);
     const parts = await Promise.all(Array.from({ length: 10 }, (_, i) => source.upTo(i * 10_000, 10_000)));
@@ -278,7 +278,7 @@ describe('going back in the stream', () => {
   });
 });
 
-describe('faults that pass', () => {
+describe('temporary faults', () => {
   const loadAll = async (url: string, options: SourceOptions = {}) => {
     const checkpoint = await openCheckpoint(url, { cache: false, ...options });
     try {
@@ -290,20 +290,23 @@ describe('faults that pass', () => {
     }
   };
 
-  it.each([[408], [429], [500], [502], [503], [504], [0]])('HTTP %i (0: a reset) at first is tried again', async (status) => {
-    const failed = new Set<string>();
-    const { url, seen } = await start((request, response) => {
-      if (failed.has(request.url!) || !/config|tensors/.test(request.url!)) return files()(request, response);
-      failed.add(request.url!);
-      if (status === 0) request.socket.destroy();
-      else response.writeHead(status).end('busy');
-    });
-    expect(await loadAll(`${url}/m`)).toBe(true);
-    expect(seen.filter((s) => s.includes('config')).length).toBe(2);
-    expect(seen.filter((s) => s.includes('model.safetensors')).length).toBe(2);
-  });
+  it.each([[408], [429], [500], [502], [503], [504], [0]])(
+    'a first answer of HTTP %i (0: a connection reset) is retried',
+    async (status) => {
+      const failed = new Set<string>();
+      const { url, seen } = await start((request, response) => {
+        if (failed.has(request.url!) || !/config|tensors/.test(request.url!)) return files()(request, response);
+        failed.add(request.url!);
+        if (status === 0) request.socket.destroy();
+        else response.writeHead(status).end('busy');
+      });
+      expect(await loadAll(`${url}/m`)).toBe(true);
+      expect(seen.filter((s) => s.includes('config')).length).toBe(2);
+      expect(seen.filter((s) => s.includes('model.safetensors')).length).toBe(2);
+    },
+  );
 
-  it('the pause is what Retry-After says, and one that is too long is not waited for', async () => {
+  it('Retry-After determines the pause, and too long a pause is an error', async () => {
     let wait = '1';
     const { url, seen } = await start((request, response) => {
       if (seen.length === 1 || wait !== '1') response.writeHead(503, { 'retry-after': wait }).end();
@@ -341,7 +344,7 @@ describe('faults that pass', () => {
     }
   });
 
-  it('a server that never answers, or stalls in a small file, fails', async () => {
+  it('a server that never answers or stalls in a small file is an error', async () => {
     Object.assign(timing, { answer: 50, idle: 50, pauses: [1] });
     const { url, seen } = await start((request, response) => {
       if (request.url!.includes('body')) response.write('{');
@@ -421,7 +424,7 @@ describe('hostile servers', () => {
     expect(fetch).toHaveBeenCalledTimes(1);
   });
 
-  it('a config.json without end is cut off', async () => {
+  it('an endless config.json is refused at the size limit', async () => {
     const { url } = await start((_, response) => {
       const more = () => void (response.destroyed || response.write(Buffer.alloc(2 ** 20, 0x20), more));
       more();
@@ -439,7 +442,7 @@ describe('secrets', () => {
     return error === undefined ? '' : `${message} ${stack} ${JSON.stringify(error)} ${printed(cause)}`;
   };
 
-  it('of the URL and the token are in no message, cause or cache', async () => {
+  it('from the URL and the token option appear in no message, cause or cached file', async () => {
     const secret = /pa55word|QUERY|TOKEN/;
     const quoting = async (input: unknown) => {
       throw new TypeError(`Failed to parse URL from ${input}`, {

@@ -7,21 +7,21 @@ import { isRepositoryId } from '../../src/checkpoint/folder.js';
 import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader } from '../../src/io/safetensors.js';
-import { CONFIG, Faulty, makeWeights, sha256 } from './faulty.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from './faulty_server.js';
 import { failure, temporaryFolder } from './helpers.js';
-import { checksum, load } from './load.js';
+import { checksum, load } from './load_checkpoint.js';
 
 const [one, two] = [makeWeights(9, 1), makeWeights(9, 2)];
 const [valuesOne, valuesTwo] = [await load({ config: CONFIG, weights: one }), await load({ config: CONFIG, weights: two })];
 const [commitOne, commitTwo] = ['1'.repeat(40), '2'.repeat(40)];
 const folder = await temporaryFolder();
 
-let hub: Faulty;
-let store: Faulty;
+let hub: FaultyServer;
+let store: FaultyServer;
 let options: SourceOptions;
 
 beforeEach(async () => {
-  [hub, store] = [await Faulty.start(), await Faulty.start()];
+  [hub, store] = [await FaultyServer.start(), await FaultyServer.start()];
   const cacheDir = await mkdtemp(join(folder, 'cache-'));
   options = { endpoint: hub.url, cacheDir };
 });
@@ -63,20 +63,20 @@ describe('a repository id', () => {
     expect(await get()).toBe(valuesOne);
   });
 
-  it('at a new commit is downloaded and replaces the old one', async () => {
+  it('is downloaded again at a new commit, which replaces the old one', async () => {
     push('main', commitOne, one);
     await get();
     push('main', commitTwo, two);
     expect(await get()).toBe(valuesTwo);
-    const kept = await cachedFiles(options);
-    expect(kept.map(({ url }) => url)).toEqual(
+    const cached = await cachedFiles(options);
+    expect(cached.map(({ url }) => url)).toEqual(
       ['config.json', 'model.safetensors'].map((file) => `${hub.url}/ann/model/resolve/main/${file}`),
     );
     await clearCache({ ...options, model: 'ann/model' });
     expect(await cachedFiles(options)).toEqual([]);
   });
 
-  it('by commit needs no second request; the name of a branch is encoded', async () => {
+  it('with a commit needs no second request, and with a branch has the name encoded', async () => {
     push(commitOne, commitOne, one);
     push('refs/pr/1', commitTwo, two);
     expect(await get({ revision: commitOne })).toBe(valuesOne);
@@ -119,7 +119,7 @@ describe('a repository id', () => {
     expect(await get({ cache: false, token: 'mine' })).toBe(valuesOne);
     expect(new Set(hub.authorizations)).toEqual(new Set(['Bearer mine']));
     expect(new Set(store.authorizations)).toEqual(new Set([undefined]));
-    // A token of the environment is for the hub alone.
+    // A token from the environment is sent to the hub only.
     hub.authorizations.length = 0;
     await load(`${hub.url}/ann/model/resolve/main`, { cacheDir, cache: false });
     expect(new Set(hub.authorizations)).toEqual(new Set([undefined]));
@@ -154,7 +154,7 @@ describe('a repository id', () => {
     expect((await failure(get({ token }))).message).toMatch(message);
   });
 
-  it('that has moved is loaded with a warning', async () => {
+  it('is loaded with a warning if the repository has moved', async () => {
     push('main', commitOne, one);
     for (const at of ['main', commitOne])
       for (const file of ['config.json', 'model.safetensors', 'classes.json'])
@@ -164,7 +164,7 @@ describe('a repository id', () => {
     expect(warnings).toEqual(['the repository old/name has moved to ann/model; use that id from now on.']);
   });
 
-  it('without network and cache: the message says so', async () => {
+  it('without network and cache is an error that says so', async () => {
     await hub.close();
     expect((await failure(get())).message).toMatch(
       /config\.json could not be fetched: .*ECONNREFUSED.* There is no local folder ann\/model either\.$/,
@@ -210,7 +210,7 @@ describe('a repository id', () => {
   });
 });
 
-describe('several files of weights', () => {
+describe('weights in several files', () => {
   const values = (from: number, n: number) => Float32Array.from({ length: n }, (_, i) => from + i);
   const tensors = [
     { name: 'a', dtype: 'F32', shape: [3 * 2 ** 20], data: values(0, 3 * 2 ** 20) },
@@ -253,17 +253,17 @@ describe('several files of weights', () => {
     ['dropped files', asFiles],
   ];
 
-  it.each(KINDS)('%s: the same values, in order, with one progress', async (_, as) => {
+  it.each(KINDS)('%s: the values and their order are unchanged, with one combined progress', async (_, as) => {
     const source = await as(all);
     for (const cache of [false, true, true]) {
-      const heard: Progress[] = [];
-      expect(await load(source, { ...options, cache, sha256: hashes, onProgress: (p) => heard.push(p) })).toBe(want);
-      expect(heard.every((p, i) => p.loaded >= (heard[i - 1]?.loaded ?? 0))).toBe(true);
-      expect(heard.at(-1)).toMatchObject({ loaded: heard.at(-1)!.total });
+      const progress: Progress[] = [];
+      expect(await load(source, { ...options, cache, sha256: hashes, onProgress: (p) => progress.push(p) })).toBe(want);
+      expect(progress.every((p, i) => p.loaded >= (progress[i - 1]?.loaded ?? 0))).toBe(true);
+      expect(progress.at(-1)).toMatchObject({ loaded: progress.at(-1)!.total });
     }
   });
 
-  it.each(KINDS)('%s: reads across the files', async (_, as) => {
+  it.each(KINDS)('%s: one read may span several files', async (_, as) => {
     const checkpoint = await openCheckpoint(await as(all), options);
     const weights = await checkpoint.weights();
     const { dataOffset, tensors: found } = await parseHeader(weights);
@@ -285,7 +285,7 @@ describe('several files of weights', () => {
     expect(await load(id, options)).toBe(want);
   });
 
-  it('whose names need encoding in URLs are found', async () => {
+  it('are found if their names need encoding in URLs', async () => {
     const odd = ['a#1.safetensors', 'b?c.safetensors', 'd%20e.safetensors'];
     const map = { a: odd[0], ['__proto__' as string]: odd[1], c: odd[1], empty: odd[2] };
     const files = { 'config.json': all['config.json']!, 'model.safetensors.index.json': `\uFEFF${index(map)}` };
@@ -293,14 +293,14 @@ describe('several files of weights', () => {
     for (const [, as] of KINDS) expect(await load(await as({ ...files, ...shards }), { ...options, cache: false })).toBe(want);
   });
 
-  it('beyond a thousand are refused before any is opened', async () => {
+  it('are refused before any is opened if there are more than a thousand', async () => {
     const many = Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`t${i}`, `s${i}.safetensors`]));
     const url = await asUrl({ 'config.json': all['config.json']!, 'model.safetensors.index.json': index(many) });
     expect((await failure(load(url, options))).message).toMatch(/index\.json names 1001 files, more than the 1000 that are read/);
     expect(hub.take().filter((s) => s.includes('/s')).length).toBe(0);
   });
 
-  it('through connections that break', async () => {
+  it('are loaded through connections that break', async () => {
     const url = await asUrl(all);
     hub.cuts = [9 * 2 ** 20, 2 ** 20];
     expect(await load(url, { ...options, sha256: hashes })).toBe(want);
@@ -323,7 +323,7 @@ describe('several files of weights', () => {
       CheckpointError,
       /model-00001-of-00003\.safetensors is cut off/,
     ],
-  ])('%s: an error names it', async (_, change, type, message) => {
+  ])('%s is an error that names the reason', async (_, change, type, message) => {
     const files = Object.fromEntries(Object.entries({ ...all, ...change }).filter(([, body]) => body !== undefined));
     for (const [, as] of KINDS) {
       const error = await failure(load(await as(files as typeof all), options));
@@ -333,7 +333,7 @@ describe('several files of weights', () => {
     }
   });
 
-  it('a hash for each file is verified; one for all is refused', async () => {
+  it('a hash for each file is verified, and one hash for all is refused', async () => {
     for (const [, as] of KINDS) {
       const source = await as(all);
       const wrong = { ...hashes, [name(1)]: sha256('x') };

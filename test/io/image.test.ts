@@ -11,7 +11,7 @@ const image = (width: number, height: number, values: ArrayLike<number>) =>
   new AimImage({ width, height, data: Float32Array.from(values), label: 3, seed: 7 });
 
 describe('AimImage', () => {
-  it('all 256 bytes come back from their floats', () => {
+  it('all 256 byte values survive the conversion to floats and back', () => {
     const bytes = Array.from({ length: 256 * 3 }, (_, i) => i % 256);
     expect([
       ...image(
@@ -64,7 +64,7 @@ describe('AimImage', () => {
     }
   });
 
-  it('a PNG decodes to its bytes', async () => {
+  it('an encoded PNG decodes to the same bytes', async () => {
     const one = image(
       5,
       3,
@@ -93,7 +93,7 @@ describe('grid', () => {
     ]);
   });
 
-  it('is no wider than it must be, and white between', () => {
+  it('is no wider than necessary and white between images', () => {
     const one = imageGrid([flat(0)], 8);
     expect([one.width, one.height]).toEqual([2, 1]);
     expect(rows(imageGrid([flat(0), flat(0)], 1, 1))).toEqual([
@@ -103,7 +103,7 @@ describe('grid', () => {
     ]);
   });
 
-  it('refuses what is no grid', () => {
+  it('refuses options that define no grid', () => {
     expect(() => imageGrid([], 2)).toThrow(OptionError);
     expect(() => imageGrid([flat(0)], 0)).toThrow(/columns is 0/);
     expect(() => imageGrid([flat(0)], 1, -1)).toThrow(/gap is -1/);
@@ -232,7 +232,7 @@ describe('decodePng', () => {
     expect(error.message).toMatch(message);
   });
 
-  it('3,000 damaged files decode or give IoError', async () => {
+  it('3,000 damaged files each decode or throw IoError', async () => {
     const seeds = cases.map(([, bytes]) => bytes);
     await fc.assert(
       fc.asyncProperty(

@@ -1,4 +1,4 @@
-/** NumPy's arrays read back: from our own writer, compressed, and from hand-made files of other versions and orders. */
+/** Reading NumPy arrays: from our own writer, compressed, and from hand-made files of other versions and orders. */
 import { zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { CheckpointError } from '../../src/core/errors.js';
@@ -22,7 +22,7 @@ function npy(descr: string, shape: string, data: ArrayBufferView, { fortran = fa
   ]);
 }
 
-it('what encodeNpz writes', async () => {
+it('reads files that encodeNpz writes', async () => {
   const images = Uint8Array.from({ length: 5 * 12 }, (_, i) => i);
   const npz = await openNpz(
     bytesSource(
@@ -43,7 +43,7 @@ it('what encodeNpz writes', async () => {
   expect((await failure(npz.rows('arr_0', 4, 6))).message).toMatch(/has 5 rows/);
 });
 
-it('compressed archives, stored by columns, of every version', async () => {
+it('reads compressed archives, arrays in Fortran order and every format version', async () => {
   const sigma = new Float64Array([1, 2, 3, 4, 5, 6]);
   for (const version of [1, 2, 3]) {
     const files = {
@@ -57,7 +57,7 @@ it('compressed archives, stored by columns, of every version', async () => {
   }
 });
 
-it('refuses objects, cut and damaged files', async () => {
+it('refuses object arrays, truncated and damaged files', async () => {
   const data = new Float64Array(2);
   const refuse = (bytes: Uint8Array, message: RegExp) => {
     expect(() => parseNpy(bytes, 'x.npy')).toThrow(CheckpointError);

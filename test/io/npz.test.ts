@@ -16,7 +16,7 @@ const arrays: Record<string, NpyArray> = {
   empty: { dtype: '<f4', shape: [0, 4], data: new Float32Array(0) },
 };
 
-it('is a zip of .npy files in their format', async () => {
+it('encodeNpz writes a zip of .npy files', async () => {
   const files = unzipSync(await encodeNpz(arrays));
   expect(Object.keys(files)).toEqual(Object.keys(arrays).map((n) => `${n}.npy`));
   const npy = files['arr_0.npy']!;
@@ -29,11 +29,11 @@ it('is a zip of .npy files in their format', async () => {
   expect(new TextDecoder().decode(files['labels.npy']!)).toContain("'shape': (3,), }");
 });
 
-it('the same arrays give the same bytes', async () => {
+it('equal arrays give equal bytes', async () => {
   expect(await encodeNpz(arrays)).toEqual(await encodeNpz(arrays));
 });
 
-it('numpy.load reads it', async (context) => {
+it('numpy.load reads the file', async (context) => {
   if (spawnSync('python3', ['-c', 'import numpy']).status !== 0) context.skip('python3 with numpy is not installed');
   const path = join(folder, 'x.npz');
   await writeFile(path, await encodeNpz(arrays));

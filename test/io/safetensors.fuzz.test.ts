@@ -1,4 +1,4 @@
-/** Damaged headers give a parse that agrees with the file, or CheckpointError: nothing else, and without reading astray. */
+/** Damaged headers either parse in agreement with the file or throw CheckpointError, and no read is out of bounds. */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { CheckpointError } from '../../src/core/errors.js';
@@ -168,7 +168,7 @@ const edit: fc.Arbitrary<Edit> = fc.oneof(
   ),
 );
 
-it('12,000 damaged files', async () => {
+it('12,000 damaged files each parse correctly or throw CheckpointError', async () => {
   let [good, refused] = [0, 0];
   await fc.assert(
     fc.asyncProperty(valid, fc.array(edit, { minLength: 1, maxLength: 3 }), async (bytes, edits) => {
@@ -184,7 +184,7 @@ it('12,000 damaged files', async () => {
   expect(good).toBeGreaterThan(100);
 });
 
-it('JSON of every kind as a header', async () => {
+it('any JSON as a header parses correctly or throws CheckpointError', async () => {
   const any = fc.oneof(
     fc.json(),
     fc.dictionary(fc.string(), fc.anything()).map((v) => JSON.stringify(v)),
@@ -195,7 +195,7 @@ it('JSON of every kind as a header', async () => {
   );
 });
 
-it('random bytes', async () => {
+it('random bytes parse correctly or throw CheckpointError', async () => {
   await fc.assert(
     fc.asyncProperty(fc.uint8Array({ maxLength: 64 }), async (bytes) => {
       const small = bytes.slice();

@@ -95,7 +95,7 @@ describe('round trips', () => {
     expect((await parseHeader(encodeSafetensors([]))).tensors.size).toBe(0);
   });
 
-  it('writes what Python reads by the format alone', async (context) => {
+  it("writes files that a Python script reads by the format's definition", async (context) => {
     const python = spawnSync('python3', ['-c', 'import numpy']);
     if (python.status !== 0) context.skip('python3 with numpy is not installed');
     const path = join(folder, 'python.safetensors');
@@ -127,7 +127,7 @@ print(json.dumps({k: numpy.frombuffer(b[8+n:][v['data_offsets'][0]:v['data_offse
   });
 });
 
-describe('halves', () => {
+describe('float16 and bfloat16', () => {
   /** The value of half bits by the definition of the format. */
   function half(h: number): number {
     const sign = h >> 15 ? -1 : 1;
@@ -138,7 +138,7 @@ describe('halves', () => {
   const all = Uint16Array.from({ length: 65536 }, (_, i) => i);
   const bytes = new Uint8Array(all.buffer);
 
-  it('every F16 and BF16 reads as defined and writes back to its bits', () => {
+  it('every F16 and BF16 value is read as defined and written back to the same bits', () => {
     const f16 = toFloat32(bytes, 'F16');
     const bf16 = toFloat32(bytes, 'BF16');
     for (let h = 0; h < 65536; h++) {
@@ -157,7 +157,7 @@ describe('halves', () => {
     }
   });
 
-  it('rounds to nearest, ties to even, between all neighbours', () => {
+  it('rounds to nearest, ties to even, between all neighbouring values', () => {
     for (const dtype of ['F16', 'BF16'] as const) {
       const values = toFloat32(bytes, dtype);
       const largest = dtype === 'F16' ? 0x7bff : 0x7f7f;
@@ -176,7 +176,7 @@ describe('halves', () => {
     }
   });
 
-  it('refuses overflow naming tensor and index, and keeps infinities and NaN', () => {
+  it('refuses overflow, naming tensor and index, and preserves infinities and NaN', () => {
     const make = (dtype: 'F16' | 'BF16' | 'F32', data: TensorArray) => () =>
       encodeSafetensors([{ name: 'big', dtype, shape: [3], data }]);
     expect(make('F16', new Float32Array([0, 65519, 65520]))).toThrow(/tensor big: 65520 at index 2 is too large for F16/);
@@ -289,7 +289,7 @@ describe('refusals of a header', () => {
     expect((await parseHeader(bytes)).tensors.size).toBe(60_000);
   });
 
-  it('a runtime without TextDecoder is not taken for a damaged file', async () => {
+  it('a runtime without TextDecoder is not reported as a damaged file', async () => {
     vi.stubGlobal('TextDecoder', undefined);
     try {
       expect((await failure(parseHeader(file('{}')))).message).toMatch(/TextDecoder/);
@@ -298,13 +298,13 @@ describe('refusals of a header', () => {
     }
   });
 
-  it('messages stay short for headers that are long', async () => {
+  it('messages stay short for long headers', async () => {
     const long = 'x'.repeat(100_000);
     for (const header of [{ [long]: 0 }, { w: { ...a, shape: Array(50_000).fill(1.5) } }, { w: { ...a, dtype: long } }])
       expect((await failure(parseHeader(file(header)))).message.length).toBeLessThan(600);
   });
 
-  it('escapes and white space in a valid header are no trouble', async () => {
+  it('escapes and white space in a valid header are accepted', async () => {
     const text = `  { "\\u0061\\"{[" :\n${JSON.stringify(a)} , "b":${JSON.stringify({ ...a, data_offsets: [8, 16] })} }   `;
     expect([...(await parseHeader(file(text, 16))).tensors.keys()]).toEqual(['a"{[', 'b']);
   });
@@ -319,7 +319,7 @@ describe('reading tensors', () => {
   ]);
   const source = bytesSource(bytes, 'f.st');
 
-  it('refuses values that are not finite, naming tensor and index, if asked to', async () => {
+  it('refuses values that are not finite, naming tensor and index, if requested', async () => {
     const header = await parseHeader(bytes);
     const read = (name: string) => failure(readFloats(source, header, name, { finite: true, chunkBytes: 8 }));
     expect((await read('f')).message).toMatch(/^f\.st: tensor f \(F32\) has NaN at index 3;/);
@@ -339,7 +339,7 @@ describe('reading tensors', () => {
     expect(await failure(readFloats(source, header, 'f', { chunkBytes: 0 }))).toBeInstanceOf(OptionError);
   });
 
-  it('stops on abort with the reason', async () => {
+  it('rejects on abort with the reason', async () => {
     const header = await parseHeader(bytes);
     const control = new AbortController();
     const reason = new Error('enough');
@@ -350,7 +350,7 @@ describe('reading tensors', () => {
     expect(await failure(parseHeader(source, { signal: control.signal }))).toBe(reason);
   });
 
-  it('in the order of the header, reads ascend without a gap', async () => {
+  it('tensors read in the order of the header need contiguous ascending reads', async () => {
     const reads: [number, number][] = [];
     const inner = bytesSource(
       encodeSafetensors(['c', 'a', 'b'].map((name) => ({ name, dtype: 'F16', shape: [9], data: new Float32Array(9) }))),
@@ -413,7 +413,7 @@ describe('refusals of the writer', () => {
 });
 
 describe('real files', () => {
-  it('all golden checkpoints here can be read, and every value is finite', async () => {
+  it('all golden checkpoints available can be read, and every value is finite', async () => {
     const folders = GOLDENS.map(golden).filter((path) => path !== undefined);
     expect(folders.length).toBeGreaterThanOrEqual(2);
     for (const path of folders) {
@@ -463,7 +463,7 @@ describe('real files', () => {
     await source.close();
   });
 
-  it('a file of 200 MB goes through in a small part of that memory', async () => {
+  it('a file of 200 MB is read and written in a small part of that memory', async () => {
     const count = 50 * 2 ** 20;
     const path = join(folder, 'sparse.safetensors');
     const header = file({ big: { dtype: 'F32', shape: [count], data_offsets: [0, count * 4] } });

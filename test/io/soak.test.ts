@@ -1,9 +1,9 @@
 /** A short run of `npm run soak`, and proof that it reports what goes wrong. */
 import { expect, it } from 'vitest';
 import { SCENARIOS, soak, table } from '../../scripts/soak/index.mjs';
-import { run } from '../platform/run.js';
+import { run } from '../platform/run_program.js';
 
-it('five seconds find nothing, and the table has every scenario', async () => {
+it('five seconds find no fault, and the table lists every scenario', async () => {
   const { status, stdout } = await run(process.execPath, ['scripts/soak/index.mjs', '--minutes', String(5 / 60), '--seed', '7'], {
     env: { ...process.env, AIM_MUTATIONS: '500' },
   });
@@ -12,7 +12,7 @@ it('five seconds find nothing, and the table has every scenario', async () => {
   expect(status).toBe(0);
 });
 
-it('reports what throws, hangs or is found, with its seed', async () => {
+it('reports scenarios that throw, hang or find a fault, with their seeds', async () => {
   const scenarios = [
     { name: 'throws', limit: 5, run: async () => Promise.reject(new Error('wrong')) },
     { name: 'hangs', limit: 0.05, run: () => new Promise<void>(() => {}) },
@@ -39,7 +39,7 @@ it('reports what throws, hangs or is found, with its seed', async () => {
   expect(table(results)).toMatch(/^finds +2 rounds +0 s {3}tries 2$/m);
 });
 
-it('exits with 1 for options that are wrong', async () => {
+it('exits with 1 for invalid options', async () => {
   for (const options of ['--only=nothing', '--minutes=0', '--seed=x']) {
     const { status, stderr } = await run(process.execPath, ['scripts/soak/index.mjs', options]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/there is no scenario nothing|must be positive/)]);

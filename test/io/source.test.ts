@@ -89,7 +89,7 @@ describe('ByteSource', () => {
     await source.close();
   });
 
-  it('a Blob that can no longer be read', async () => {
+  it('a Blob that can no longer be read is an error', async () => {
     const blob = new File([data], 'gone.bin');
     blob.slice = () => {
       throw new DOMException('the file was moved', 'NotReadableError');
@@ -105,7 +105,7 @@ describe('ByteSource', () => {
 afterEach(() => vi.unstubAllGlobals());
 
 describe('openCheckpoint', () => {
-  it('the folder of a run: `latest` is followed once, to a step', async () => {
+  it('resolves `latest` in the folder of a run once, to one step', async () => {
     const run = await mkdtemp(join(folder, 'run-'));
     const step = join(run, 'step-00000004');
     await mkdir(step);
@@ -123,7 +123,7 @@ describe('openCheckpoint', () => {
     expect(await values(run)).toEqual([1, 2, 3]);
   });
 
-  it('bytes and URLs of another realm', async () => {
+  it('accepts bytes and URLs of another realm', async () => {
     const foreign = (code: string) => runInNewContext(code, { bytes: [...weights], URL, Blob }) as never;
     for (const code of ['Uint8Array.from(bytes)', 'Uint8Array.from(bytes).buffer'])
       expect(await values({ config, weights: foreign(code) })).toEqual([1, 2, 3]);
@@ -143,7 +143,7 @@ describe('openCheckpoint', () => {
     expect(error.message).toMatch(/config\.json has 16777217 bytes, more than the 16777216/);
   });
 
-  it('a page opened as a file says that it needs a server', async () => {
+  it('a page opened from a file: URL gets an error that it needs a server', async () => {
     vi.stubGlobal('process', undefined);
     vi.stubGlobal('location', new URL('file:///home/me/page.html'));
     const error = await failure(openCheckpoint('./models/x'));
@@ -173,7 +173,7 @@ describe('openCheckpoint', () => {
     expect(await values(source)).toEqual([1, 2, 3]);
   });
 
-  it('side files', async () => {
+  it('optional files beside the weights are read', async () => {
     expect(await (await openCheckpoint(good)).text('classes.json')).toBe('["boot"]');
     expect(await (await openCheckpoint(good)).text('none.json')).toBeUndefined();
     const object = await openCheckpoint({ config, weights, classes: ['a', 'b'] });
@@ -222,7 +222,7 @@ describe('openCheckpoint', () => {
     expect(error.message).toMatch(message);
   });
 
-  it('a config that is not JSON, or is a web page', async () => {
+  it('a config that is not JSON or is a web page is an error', async () => {
     const read = async (text: string) => failure((await openCheckpoint({ config: text, weights })).config());
     expect(await read('{"a":')).toBeInstanceOf(CheckpointError);
     expect((await read('{"a":')).message).toMatch(/^the config given is not valid JSON: /);

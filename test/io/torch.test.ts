@@ -25,7 +25,7 @@ async function values(source: ByteSource): Promise<Record<string, number[]>> {
 }
 
 describe('tensors', () => {
-  it('of every number format, as parameters too, in the order of the file', async () => {
+  it('of every number format, also as parameters, are read in the order of the file', async () => {
     const state = new Ordered([
       ['f64', new TensorView(storage('0', 'DoubleStorage', new Float64Array([1.5, -2])), [2])],
       ['f32', new TensorView(f32('1', 6), [2, 3], undefined, 0, true)],
@@ -58,7 +58,7 @@ describe('tensors', () => {
     expect(source.ignored).toEqual([]);
   });
 
-  it('that are views: transposed, offset, repeated, empty, of one storage; equal views are named once', async () => {
+  it('that are views (transposed, offset, repeated, empty, of one storage) are read, and equal views are named once', async () => {
     const data = f32('0', 12);
     const source = await open(
       new Ordered([
@@ -92,7 +92,7 @@ describe('tensors', () => {
     await expect(source.read(source.size - 1, 2)).rejects.toThrow(/were asked of/);
   });
 
-  it('in a 64-bit archive, and with any folder name', async () => {
+  it('in a 64-bit archive and with any folder name are read', async () => {
     const state = new Ordered([['a', new TensorView(f32('0', 3), [3])]]);
     for (const options of [{ zip64: true }, { folder: 'aim_b' }]) {
       const source = await torchSource(bytesSource(torchFile(state, options)));
@@ -128,11 +128,11 @@ describe('tensors', () => {
   });
 });
 
-describe('which dict the weights are in', () => {
+describe('the dict with the weights', () => {
   const state = (first: number) => new Ordered([['w', new TensorView(f32(String(first), 1, first), [1])]]);
   const args = new Call('argparse', 'Namespace', [], { lr: 1e-4 });
 
-  it('ema, then model, then state_dict, then the only one', async () => {
+  it('is ema, else model, else state_dict, else the only one', async () => {
     const optimizer = { state: new Map([[0, { exp_avg: new TensorView(f32('9', 1), [1]) }]]), param_groups: [{ lr: 0.1 }] };
     const file = { model: state(1), ema: state(2), optimizer, steps: 300000, args, loss: 0.5, none: null };
     const source = await open(file);
@@ -153,7 +153,7 @@ describe('which dict the weights are in', () => {
     for (const none of [{ a: 1 }, [1], 'text', {}, args]) expect(await failure(open(none))).toBeInstanceOf(CheckpointError);
   });
 
-  it('objects beside tensors are left out by name', async () => {
+  it('objects other than tensors are omitted by name', async () => {
     const source = await open(
       new Ordered([
         ['w', new TensorView(f32('0', 1), [1])],
@@ -173,10 +173,10 @@ describe('which dict the weights are in', () => {
   });
 });
 
-describe('refused', () => {
+describe('refusals', () => {
   const tensor = new TensorView(f32('0', 4), [4]);
 
-  it('code, wherever it stands, and nothing of it is run', async () => {
+  it('code anywhere in the file is refused and never run', async () => {
     for (const [module, name] of [
       ['os', 'system'],
       ['posix', 'system'],
@@ -192,7 +192,7 @@ describe('refused', () => {
     }
   });
 
-  it('other archives and formats, with what to do', async () => {
+  it('other archives and formats are refused with a remedy', async () => {
     const refuse = async (bytes: Uint8Array) => {
       const error = await failure(asSafetensors(bytesSource(bytes, 'x.pt')));
       expect(error).toBeInstanceOf(CheckpointError);
@@ -214,7 +214,7 @@ describe('refused', () => {
     expect(await asSafetensors(other)).toBe(other);
   });
 
-  it('tensors beyond their storage, and archives that claim more than they hold', async () => {
+  it('tensors beyond their storage and archives with wrong sizes are refused', async () => {
     const refuse = async (shape: number[], stride?: number[], offset?: number) =>
       (await failure(open({ w: new TensorView(f32('0', 4), shape, stride, offset) }))).message;
     expect(await refuse([5])).toMatch(/beyond its storage of 4 elements/);
@@ -224,11 +224,11 @@ describe('refused', () => {
     expect(await refuse([2, -2])).toMatch(/not whole numbers/);
   });
 
-  it('mutated files: a typed error or an answer, without hanging', async () => {
+  it('mutated files give a typed error or a result without hanging', async () => {
     const file = torchFile({ model: { w: tensor, v: new TensorView(f32('1', 6), [3, 2], [1, 3]) }, args: [1, 2.5, 'x'] });
     let seed = 1;
     const random = (n: number) => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % n;
-    const begun = performance.now();
+    const start = performance.now();
     let refused = 0;
     for (let round = 0; round < 1500; round++) {
       const bytes = file.slice(0, random(20) === 0 ? random(file.length) : file.length);
@@ -243,10 +243,10 @@ describe('refused', () => {
       }
     }
     expect(refused).toBeGreaterThan(100);
-    expect(performance.now() - begun).toBeLessThan(60_000);
+    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
-  it('mutated pickles: a typed error or an answer', async () => {
+  it('mutated pickles give a typed error or a result', async () => {
     const clean = pickle({
       model: { w: tensor },
       args: new Call('argparse', 'Namespace'),
@@ -265,7 +265,7 @@ describe('refused', () => {
     }
   });
 
-  it('nesting that would explode: containers of containers, dicts in themselves', async () => {
+  it('exponential nesting and dicts that contain themselves are refused', async () => {
     // Each list holds the one before twice: 2^40 values if they were copied.
     const bomb = [0x80, 2, 0x5d, 0x71, 0];
     for (let i = 0; i < 40; i++) bomb.push(0x5d, 0x71, i + 1, 0x28, 0x68, i, 0x68, i, 0x65);
@@ -278,7 +278,7 @@ describe('refused', () => {
   });
 });
 
-it('the pickles of Python itself, by every protocol', async (context) => {
+it('pickles written by Python in every protocol are read', async (context) => {
   if (spawnSync('python3', ['--version']).status !== 0) context.skip('python3 is not installed');
   // torch is not needed: modules of its names stand in, and pickle writes what it would write for torch.
   const script = `

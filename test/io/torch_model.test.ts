@@ -51,7 +51,7 @@ async function tokens(source: string): Promise<number[][]> {
   return tokens.map((codes) => [...codes]);
 }
 
-it('draws the same from model.safetensors, pytorch_model.bin, and aim_b.bin with vq_f16.pt', async () => {
+it('model.safetensors, pytorch_model.bin, and aim_b.bin with vq_f16.pt give the same images', async () => {
   const wanted = await tokens(model);
   const whole = place('whole', { 'pytorch_model.bin': await state((name) => `module._orig_mod.${name}`) });
   expect(await tokens(whole)).toEqual(wanted);
@@ -64,7 +64,7 @@ it('draws the same from model.safetensors, pytorch_model.bin, and aim_b.bin with
   expect(await tokens(parts)).toEqual(wanted);
 });
 
-it('takes a tokenizer from a file without a config beside it', async () => {
+it('loads a tokenizer from a file without a config beside it', async () => {
   const path = join(folder, 'vq_ds16_c2i.pt');
   writeFileSync(path, torchFile({ ema: await state((name) => tokenizer(name) && `module.${tokenizer(name)}`) }));
   const { vq_config, ...config } = JSON.parse(readFileSync(`${model}/config.json`, 'utf8'));
@@ -77,12 +77,12 @@ it('takes a tokenizer from a file without a config beside it', async () => {
   expect((await failure(AiM.fromPretrained(path, { device }))).message).toMatch(/no file .*config\.json/);
 });
 
-it('says which files there are when it is not clear which one is meant', async () => {
+it('an ambiguous choice of files is an error that lists them', async () => {
   const path = place('several', { 'a.pt': {}, 'b.pth': {} });
   expect((await failure(AiM.fromPretrained(path, { device }))).message).toMatch(/several files of weights \(a\.pt, b\.pth\)/);
 });
 
-it('knows the names of wrappers and of modules saved alone', () => {
+it('accepts tensor names with prefixes of wrappers and of modules saved alone', () => {
   const known = {
     'mamba.backbone.norm_f.weight': 'mamba.backbone.norm_f.weight',
     'module.vqvae.quantize.embedding.weight': 'vqvae.quantize.embedding.weight',

@@ -1,4 +1,4 @@
-/** The measures against torch-fidelity's values (../shared/goldens) and against cases that can be worked out by hand. */
+/** The metrics against torch-fidelity's values (../shared/goldens) and against cases that can be worked out by hand. */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { OptionError, ShapeError } from '../../src/core/errors.js';
@@ -37,8 +37,8 @@ const quiet = { onWarning: () => {} };
 const close = (got: number, want: number, relative: number) =>
   expect(Math.abs(got - want), `${got} is not ${want}`).toBeLessThanOrEqual(relative * Math.abs(want));
 
-describe('torch-fidelity’s values', () => {
-  it('FID, from features and from statistics, also where the covariance is singular', async (context) => {
+describe('results equal those of torch-fidelity', () => {
+  it('FID from features and from statistics, also with a singular covariance', async (context) => {
     const { floats } = (await golden(context, 'metrics'))!;
     const [one, two] = [await floats('features.1'), await floats('features.2')];
     const [fid] = await floats('fid');
@@ -76,7 +76,7 @@ describe('torch-fidelity’s values', () => {
     });
   });
 
-  it('the resized image', async (context) => {
+  it('resized images', async (context) => {
     const { floats, ints } = (await golden(context, 'inception'))!;
     const pixels = (await ints('image.32')).subarray(0, 32 * 32);
     const wanted = await floats('resized.32');
@@ -94,7 +94,7 @@ describe('the Fréchet distance', () => {
     covariance: Float64Array.from(covariance),
   });
 
-  it('is that of known Gaussians', () => {
+  it('equals the closed form for known Gaussians', () => {
     const diagonal = frechetDistance(gaussian([1, 0], [4, 0, 0, 9]), gaussian([0, 2], [1, 0, 0, 25]));
     expect(diagonal).toBeCloseTo(1 + 4 + (2 - 1) ** 2 + (3 - 5) ** 2, 12);
     // Matrices that do not commute; of 2×2, tr M^½ = (tr M + 2·(det M)^½)^½, here with tr M = 17, det M = 5·2.
@@ -104,7 +104,7 @@ describe('the Fréchet distance', () => {
     expect(frechetDistance(gaussian([3], [0]), gaussian([1], [0]))).toBe(4);
   });
 
-  it('is 0 between equal sets, of any rank and over several tiles', () => {
+  it('is 0 between equal sets, for any rank and for several tiles', () => {
     for (const n of [20, 400]) {
       const set = moments(
         numbers(n * 150).map((v, i) => (i % 5 ? v : 0)),
@@ -114,7 +114,7 @@ describe('the Fréchet distance', () => {
     }
   });
 
-  it('does not depend on how the images were divided', () => {
+  it('does not depend on how the images are split into batches', () => {
     const [n, d] = [333, 70];
     const features = numbers(n * d, 3).map((v, i) => v + 1000 * (i % d));
     const whole = moments(features, d);
@@ -136,7 +136,7 @@ describe('the Fréchet distance', () => {
     expect([...covariance]).toEqual([4, -1, -1, 7]);
   });
 
-  it('refuses what has no distance', () => {
+  it('refuses sets without a defined distance', () => {
     const set = moments(numbers(40), 4);
     expect(() => moments(numbers(4), 4)).toThrow(OptionError);
     expect(() => moments(numbers(4), 4)).toThrow(/statistics of 1 image have no covariance/);
@@ -149,7 +149,7 @@ describe('the Fréchet distance', () => {
 });
 
 describe('linear algebra', () => {
-  it('eigenvalues have the trace and the sum of squares of their matrix, in every size', () => {
+  it('eigenvalues match the trace and the sum of squares of the matrix, for every size', () => {
     for (const n of [1, 2, 3, 5, 31, 32, 33, 67, 130]) {
       const random = numbers(n * n, n);
       const M = random.map((_, i) => random[i]! + random[(i % n) * n + Math.floor(i / n)]!);
@@ -170,7 +170,7 @@ describe('linear algebra', () => {
     });
   });
 
-  it('the Cholesky factor makes the matrix, and stops at its rank', () => {
+  it('the Cholesky factor reproduces the matrix and stops at its rank', () => {
     for (const [n, rank] of [
       [150, 150],
       [150, 90],
@@ -195,8 +195,8 @@ describe('linear algebra', () => {
   });
 });
 
-describe('the other measures', () => {
-  it('Inception Score: 1 for equal answers, the number of classes for sure and varied ones', () => {
+describe('the other metrics', () => {
+  it('Inception Score: 1 for equal predictions, the number of classes for certain and evenly spread ones', () => {
     expect(inceptionScore(new Float32Array(40), 4, { splits: 2 })).toEqual({ mean: 1, std: 0 });
     const sure = Float32Array.from({ length: 16 * 4 }, (_, i) => (i % 4 === Math.floor(i / 4) % 4 ? 1000 : 0));
     expect(inceptionScore(sure, 4, { splits: 4 }).mean).toBeCloseTo(4, 12);
@@ -211,7 +211,7 @@ describe('the other measures', () => {
     expect(() => precisionRecall(set.subarray(0, 9), set, 3)).toThrow(/3 images have no 3 neighbours/);
   });
 
-  it('KID: near 0 for one distribution, that of the formula for given sets', () => {
+  it('KID: near 0 within one distribution, and the value of the formula for small sets', () => {
     const [a, b] = [numbers(300 * 4, 1), numbers(300 * 4, 2)];
     const same = kernelDistance(a, b, 4, { subsets: 5, subsetSize: 200 });
     expect(Math.abs(same.mean)).toBeLessThan(0.01);
@@ -230,7 +230,7 @@ describe('the other measures', () => {
     expect(() => kernelDistance([1], [1, 2], 1)).toThrow(OptionError);
   });
 
-  it('resizing keeps corners at the left and top, and is exact for one colour', () => {
+  it('resizing aligns the top left corner and is exact for one colour', () => {
     const flat = resizeForInception(new Uint8Array(2 * 3 * 3).fill(192), 2, 3);
     expect(flat).toHaveLength(299 * 299 * 3);
     expect(flat.every((v) => v === 0.5)).toBe(true);

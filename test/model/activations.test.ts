@@ -63,10 +63,10 @@ const image = (b: number, side: number) =>
     [b, side, side, 3],
   );
 
-/** The maps of an Acts. */
+/** The maps of an `Acts` object. */
 const mapsOf = (a: Acts) => a as unknown as Record<'made' | 'references', Map<string, unknown>>;
 
-/** Runs backward once without each of the named activations, and expects that to be said. */
+/** Runs backward once without each of the named activations, and expects an error that names it. */
 function withoutEach(a: Acts, backward: () => void, of: (map: 'made' | 'references', name: string) => boolean) {
   const tried: string[] = [];
   for (const [which, map] of Object.entries({ made: mapsOf(a).made, references: mapsOf(a).references })) {
@@ -93,7 +93,7 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   const [m, l, d] = [2, c.num_tokens, c.d_model];
   const modulation = be.from(new Float64Array(m * 3 * d).fill(0.5), [m, 3, d]);
 
-  it('a mixer names each of its activations that is not saved', () => {
+  it('backward of the mixer names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
     blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
@@ -107,7 +107,7 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
     expect(() => mixer.backward(be, mp, mg, c.mixer, u, u, new Acts(be, true))).toThrow(/backward needs the activation/);
   });
 
-  it('so does a block', () => {
+  it('backward of a block names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
     blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
@@ -118,7 +118,7 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
     expect(withoutEach(a, run, (_map, name) => !name.startsWith('mixer.')).sort()).toEqual(['out', 'res', 'u']);
   });
 
-  it('the bytes of a training step are those that the parts declare', () => {
+  it('a training step saves as many bytes as the parts declare', () => {
     for (const change of [{}, { adaln_group: true, num_groups: 2 }]) {
       const c = config(layer, change);
       const { p, g } = weights<AimParams>(aimParams(c));
@@ -133,11 +133,11 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   });
 });
 
-describe('stage 2', () => {
+describe('head, model and adaLN', () => {
   const c = config('Mamba2');
   const { p, g } = weights<AimParams>(aimParams(c));
 
-  it('the head and the whole model refuse activations that are not saved', () => {
+  it('backward of the head and of the whole model refuses activations that were not saved', () => {
     const x = be.from(new Float64Array(2 * 4 * 32).fill(1), [2, 4, 32]);
     const { tokens, loss } = batch(c, 2);
     const modulation = be.from(new Float64Array(2 * 2 * 32), [2, 2, 32]);
@@ -149,7 +149,7 @@ describe('stage 2', () => {
     expect(() => aimLoss(be, p, c, batch(c, 2), new Acts(be), g)).toThrow(/backward needs the activation norm_f/);
   });
 
-  it('adaLN names each of its activations', () => {
+  it('backward of adaLN names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const inputs = batch(c, 2).condition;
     const modulation = modulationForward(be, p, c, inputs, a);
@@ -168,7 +168,7 @@ describe('the tokenizer', () => {
   const tokenizer = tokenizerOf(c);
   const { p, g } = weights<VqParams>(tokenizer.params(c));
 
-  it('names each activation that is not saved', () => {
+  it('backward names each activation that was not saved', () => {
     const a = new Acts(be, true);
     tokenizer.lossForward(be, p, c, image(1, 4), a);
     // The output of a convolution is read as the input of what comes after it.
@@ -189,7 +189,7 @@ describe('the tokenizer', () => {
     expect(tried.filter((name) => /attn\.0\.(x|q|k|v|mixed)$/.test(name)).length).toBeGreaterThan(4);
   });
 
-  it('so does each of its blocks', () => {
+  it('backward of each block names each activation that was not saved', () => {
     const dy = () => image(1, 4);
     const empty = new Acts(be, true);
     const [level] = Object.values(p.encoder.conv_blocks) as [LevelParams];
@@ -203,7 +203,7 @@ describe('the tokenizer', () => {
     expect(() => tokenizer.lossBackward(be, p, g, c, empty)).toThrow(/needs the activation image,/);
   });
 
-  it('the bytes of a training step are those that the parts declare', () => {
+  it('a training step saves as many bytes as the parts declare', () => {
     for (const [b, side] of [
       [1, 4],
       [2, 8],
@@ -216,16 +216,16 @@ describe('the tokenizer', () => {
   });
 });
 
-describe('declarations', () => {
+describe('declarations of activations', () => {
   const spec = activations({ y: 'm l 3 d', codes: { shape: 'm', dtype: 'u32' } }, ['x']);
 
-  it('have sizes by their dimensions', () => {
+  it('give sizes computed from the dimensions', () => {
     expect(activationBytes(spec, { m: 2, l: 5, d: 7 })).toBe(4 * (2 * 5 * 3 * 7 + 2));
     // @ts-expect-error a dimension is missing
     expect(() => activationBytes(spec, { m: 2, l: 5 })).toThrow(/the dimension d has no size/);
   });
 
-  it('know their names when the program is compiled', () => {
+  it('have names that TypeScript checks', () => {
     const act = new Acts(be, true).part(spec, { m: 2, l: 5, d: 7 });
     expect(act.tensor('y').shape).toEqual([2, 5, 3, 7]);
     expect(act.tensor('codes').dtype).toBe('u32');
@@ -235,7 +235,7 @@ describe('declarations', () => {
     expect(() => act.tensor('x')).toThrow();
   });
 
-  it('are saved for backward, the same tensor in every pass of one size, and freed', () => {
+  it('are saved for backward in tensors that passes of one size reuse, and freed', () => {
     const a = new Acts(be, true);
     const y = a.part(spec, { m: 2, l: 5, d: 7 }).tensor('y');
     expect(a.part(spec, { m: 2, l: 5, d: 7 }).tensor('y')).toBe(y);

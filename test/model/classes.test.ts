@@ -8,32 +8,32 @@ describe('resolveClasses', () => {
   const names = ['Polish', 'polish', 'crane', 'crane', ' padded ', composed, '2', 'Bag'];
   const resolve = (classes: ClassChoice) => resolveClasses(classes, names.length, names);
 
-  it('takes numbers, names and all', () => {
+  it('takes numbers, names and "all"', () => {
     expect(resolve('all')).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
     expect(resolve([3, 'Bag', 'bag', ' BAG '])).toEqual([3, 7, 7, 7]);
     expect(resolveClasses('12', 20, undefined)).toEqual([12]);
     expect(resolveClasses([' 3 '], 20, ['a'])).toEqual([3]);
   });
 
-  it('prefers the exact name, before other spellings and before numbers', () => {
+  it('prefers an exact name to other spellings and to numbers', () => {
     expect(resolve('Polish')).toEqual([0]);
     expect(resolve('polish')).toEqual([1]);
     expect(resolve('2')).toEqual([6]);
   });
 
-  it('ignores case, normalisation and blanks where nothing matches exactly', () => {
+  it('ignores case, Unicode normalisation and blanks if no name matches exactly', () => {
     expect(resolve('padded')).toEqual([4]);
     expect(resolve('cafe\u0301')).toEqual([5]);
     expect(resolve('  CAF\u00c9 ')).toEqual([5]);
   });
 
-  it('refuses a name that several classes have, with their numbers', () => {
+  it('refuses a name that several classes share and lists their numbers', () => {
     expect(() => resolve('crane')).toThrow(OptionError);
     expect(() => resolve('crane')).toThrow('class "crane" may be 2 (crane) or 3 (crane); give the number');
     expect(() => resolve('POLISH')).toThrow('0 (Polish) or 1 (polish)');
   });
 
-  it('refuses what is no class', () => {
+  it('refuses values that are no class', () => {
     const wrong: [unknown, RegExp][] = [
       [8, /no class 8; use a number from 0 to 7 or one of Polish/],
       [-1, /no class -1/],

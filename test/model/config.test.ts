@@ -27,7 +27,7 @@ const refusal = (change: object): Error => {
 const nested = (depth: number) => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
 
 describe('a config is parsed', () => {
-  it('with the defaults of the mixer that it names', () => {
+  it('with the defaults of its mixer', () => {
     expect(parseConfig(GOOD).mixer).toEqual({
       layer: 'Mamba2',
       d_model: 32,
@@ -42,7 +42,7 @@ describe('a config is parsed', () => {
     expect(parseConfig(unnamed).mixer).toEqual({ layer: 'Mamba1', d_model: 32, d_state: 16, d_conv: 4, d_inner: 64, dt_rank: 2 });
   });
 
-  it('with the image size that the tokenizer gives, and the label as condition', () => {
+  it('with the image size of the tokenizer, and the label as condition', () => {
     expect(parseConfig(GOOD)).toMatchObject({ image_size: 8, num_classes: 10, condition: { type: 'label', num_classes: 10 } });
   });
 
@@ -51,7 +51,7 @@ describe('a config is parsed', () => {
   });
 });
 
-describe('a config is refused by the name of the field', () => {
+describe('an invalid config is refused with the name of the field', () => {
   it.each([
     [{ ssm_cfg: { layer: 'Mamba3' } }, /^c\.json: ssm_cfg\.layer is "Mamba3", expected "Mamba1" or "Mamba2"\.$/],
     [{ ssm_cfg: { layer: 'constructor' } }, /ssm_cfg\.layer is "constructor"/],
@@ -78,7 +78,7 @@ describe('a config is refused by the name of the field', () => {
     expect(refusal({ [field]: nested(100_000) }).message).toMatch(/^c\.json: .{1,200}$/s);
   });
 
-  it('in a message that quotes no more than about 100 characters', () => {
+  it('with a message that quotes at most about 100 characters', () => {
     const [text, list, object] = ['x'.repeat(1e6), Array(1e5).fill(1), { a: 'y'.repeat(1e6) }];
     for (const field of ['d_model', 'adaln_group', 'attn_layer_idx'])
       for (const value of [text, list, object]) expect(refusal({ [field]: value }).message.length).toBeLessThan(250);
@@ -87,7 +87,7 @@ describe('a config is refused by the name of the field', () => {
   });
 });
 
-it('a value is quoted as JSON as far as that goes', () => {
+it('error messages quote values as JSON where JSON can represent them', () => {
   expect(quoted('a')).toBe('"a"');
   expect(quoted([1, null])).toBe('[1,null]');
   expect(quoted(undefined)).toBe('missing');

@@ -1,4 +1,4 @@
-/** What generation promises: the same image alone, in a batch, again, and on another backend. */
+/** Generation is reproducible: the same image alone, in a batch, in a second call, and on another backend. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM, type GenerateOptions } from '../../src/aim.js';
 import { DisposedError, OptionError } from '../../src/core/errors.js';
@@ -9,7 +9,7 @@ import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
 
 const SMALL = fixture('mamba2-adaln');
-/** Minutes on a software adapter at 100; AIM_SLOW=1 draws them all there too. */
+/** 100 take minutes on a software adapter, which draws fewer unless AIM_SLOW=1. */
 const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 8);
 
 const same = (a: ArrayLike<number>, b: ArrayLike<number>) =>
@@ -25,7 +25,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
     });
     afterAll(() => aim?.dispose());
 
-    it('an image does not depend on its batch', async ({ skip }) => {
+    it('an image does not depend on the batch it is drawn in', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       const n = seeds(device);
       const options = { classes: [0, 3, 7], count: n, seed: 5, cfgScale: 2, topK: 40, topP: 0.95 };
@@ -40,7 +40,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
       }
     });
 
-    it('the same call gives the same bits', async ({ skip }) => {
+    it('two equal calls give identical tokens and pixels', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       const options = { count: 10, seed: 77 };
       const a = await aim.generate(options);
@@ -53,7 +53,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
       expect(a.images[3]!.seed).toBe(80);
     });
 
-    it('a whole sequence is its steps', async ({ skip }) => {
+    it('one pass over a whole sequence gives the same logits as its steps one by one', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       for (const folder of [SMALL, fixture('mamba1-adaln-group')]) {
         const other = await AiM.fromPretrained(folder, { device: await onDevice(device) });
@@ -87,7 +87,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
       }
     });
 
-    it('previews what is drawn so far and leaves the image as it is', async ({ skip }) => {
+    it('previews show the tokens drawn so far and do not change the image', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       const plain = await tokens(aim, { count: 2, seed: 3 });
       const steps: number[] = [];
@@ -108,7 +108,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
       expect(seen).toEqual(plain);
     });
 
-    it('stops on abort with the reason and frees its memory', async ({ skip }) => {
+    it('abort rejects with the reason and frees the memory of the call', async ({ skip }) => {
       if (!aim) return skip(NO_ADAPTER);
       const before = aim.model.be.bytes;
       const abort = new AbortController();
@@ -138,8 +138,8 @@ it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
   expect(equal).toBeGreaterThanOrEqual(0.95 * n);
 });
 
-describe('options', () => {
-  it('are refused by name', async () => {
+describe('options of generate', () => {
+  it('invalid options are refused with their name', async () => {
     const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
     const wrong: [GenerateOptions, RegExp][] = [
       [{ topP: 0 }, /topP is 0/],
@@ -171,7 +171,7 @@ describe('options', () => {
     await expect(aim.generate()).rejects.toBeInstanceOf(DisposedError);
   });
 
-  it('temperature 0 and topK 1 are greedy', async () => {
+  it('temperature 0 and topK 1 both take the most likely token', async () => {
     const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
     const a = await tokens(aim, { count: 5, temperature: 0, seed: 1 });
     const b = await tokens(aim, { count: 5, topK: 1, seed: 9 });
@@ -179,7 +179,7 @@ describe('options', () => {
     await aim.dispose();
   });
 
-  it('topK beyond the vocabulary keeps all tokens', async () => {
+  it('topK larger than the vocabulary allows all tokens', async () => {
     const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
     const all = await tokens(aim, { count: 5, seed: 1 });
     for (const topK of [aim.config.vocab_size, aim.config.vocab_size + 1, 2 ** 32 + 1])
@@ -187,7 +187,7 @@ describe('options', () => {
     await aim.dispose();
   });
 
-  it('the authors’ positions draw otherwise', async () => {
+  it('positions counted as the authors do give different tokens', async () => {
     const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
     const a = await tokens(aim, { count: 5, seed: 1 });
     const b = await tokens(aim, { count: 5, seed: 1, positions: 'authors' });
@@ -196,7 +196,7 @@ describe('options', () => {
   });
 });
 
-it('encode and decode go through the tokenizer', async () => {
+it('encode and decode run the tokenizer', async () => {
   const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
   const { images, tokens: drawn } = await aim.generate({ count: 3, seed: 4 });
   const again = await aim.decode(drawn);
@@ -213,7 +213,7 @@ it('encode and decode go through the tokenizer', async () => {
   await aim.dispose();
 });
 
-describe('images to encode are refused by reason', () => {
+describe('encode refuses unusable images and states the reason', () => {
   const floats = (value: number) => ({ width: 4, height: 4, data: new Float32Array(48).fill(value) });
   const bytes = (width: number, height: number, length: number) => ({ width, height, data: new Uint8Array(length) });
   for (const [image, message] of [
@@ -243,7 +243,7 @@ for (const device of ['wasm', 'webgpu'] as const)
       return { aim, steps };
     };
 
-    it('when the model is disposed, by DisposedError', async ({ skip }) => {
+    it('with DisposedError when the model is disposed', async ({ skip }) => {
       if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
       const { aim, steps } = await open();
       const drawing = aim.generate({
@@ -261,7 +261,7 @@ for (const device of ['wasm', 'webgpu'] as const)
       expect(steps.length).toBeLessThanOrEqual(device === 'wasm' ? 3 : aim.config.num_tokens);
     });
 
-    it('when aborted or disposed while onStep never settles', async ({ skip }) => {
+    it('when aborted or disposed while the promise of onStep is pending', async ({ skip }) => {
       if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
       const { aim } = await open();
       const abort = new AbortController();
@@ -275,7 +275,7 @@ for (const device of ['wasm', 'webgpu'] as const)
     });
   });
 
-it('the WASM module can come from a URL', async () => {
+it('wasmUrl loads the WASM module from a URL', async () => {
   const { readFileSync } = await import('node:fs');
   const bytes = readFileSync(new URL('../../build/aim.wasm', import.meta.url));
   const wasmUrl = `data:application/wasm;base64,${bytes.toString('base64')}`;

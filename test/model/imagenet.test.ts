@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { OptionError } from '../../src/core/errors.js';
 import { IMAGENET_CLASSES, IMAGENET_SYNONYMS, imagenetClassIndex } from '../../src/model/imagenet.js';
 
-it('has 1000 classes in the order of ILSVRC 2012, with different first names', () => {
+it('lists 1000 classes in the order of ILSVRC 2012 with distinct first names', () => {
   expect(IMAGENET_CLASSES).toHaveLength(1000);
   expect(new Set(IMAGENET_CLASSES.map((name) => name.toLowerCase())).size).toBe(1000);
   const known = { 0: 'tench', 1: 'goldfish', 207: 'golden retriever', 281: 'tabby', 388: 'giant panda', 417: 'balloon' };
@@ -12,7 +12,7 @@ it('has 1000 classes in the order of ILSVRC 2012, with different first names', (
   for (const names of IMAGENET_SYNONYMS) for (const name of names) expect(name).toMatch(/^\S(.*\S)?$/);
 });
 
-it('finds every class by its first name, and by synonyms whatever their case', () => {
+it('finds every class by its first name and by synonyms, ignoring case', () => {
   for (const [index, name] of IMAGENET_CLASSES.entries()) expect(imagenetClassIndex(name)).toBe(index);
   expect(imagenetClassIndex('Golden_Retriever')).toBe(207);
   expect(imagenetClassIndex('toilet  paper')).toBe(999);
@@ -22,7 +22,7 @@ it('finds every class by its first name, and by synonyms whatever their case', (
   expect(imagenetClassIndex('unicorn')).toBeUndefined();
 });
 
-it('names the classes that share a synonym', () => {
+it('the error for an ambiguous synonym names the classes that share it', () => {
   expect(() => imagenetClassIndex('panda')).toThrow(OptionError);
   expect(() => imagenetClassIndex('panda')).toThrow(/"lesser panda" \(387\) and "giant panda" \(388\)/);
   expect(() => imagenetClassIndex('crane')).toThrow(/"crane \(bird\)" \(134\) and "crane \(machine\)" \(517\)/);

@@ -1,4 +1,4 @@
-/** Weights from checkpoints: names with prefixes, comparison before memory is taken, and what is remembered of their origin. */
+/** Weights from checkpoints: names with prefixes, comparison before memory is taken, and the record of their origin. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,7 +59,7 @@ describe('names with the prefixes of wrappers', () => {
       await aim.dispose();
     });
 
-  it('is refused where one name does not fit, or two would be the same', async () => {
+  it('are refused if one name lacks the prefix or two names become equal', async () => {
     await expect(load(await renamed((n, i) => (i === 3 ? `other.${n}` : `module.${n}`)))).rejects.toThrow(
       /has no tensor .*do not belong together/,
     );
@@ -71,8 +71,8 @@ describe('names with the prefixes of wrappers', () => {
   });
 });
 
-describe('a config and a file that do not belong together', () => {
-  it('are refused before any memory is taken', async () => {
+describe('a config that does not match the file', () => {
+  it('is refused before any memory is allocated', async () => {
     // 2^24 classes of 64 numbers: 4 GiB, more than WASM can have.
     const large = JSON.stringify({ ...JSON.parse(config), num_classes: 2 ** 24 - 1 });
     const weights = readFileSync(`${SMALL}/model.safetensors`);
@@ -82,7 +82,7 @@ describe('a config and a file that do not belong together', () => {
   });
 });
 
-it('a value too large for float16 is refused with its tensor, its index and the remedy', () => {
+it('a value too large for float16 is refused, naming tensor, index and remedy', () => {
   expect(() => checkHalves(Float32Array.of(1, 65519, -65519.9), 'w')).not.toThrow();
   expect(() => checkHalves(Float32Array.of(1, -65520), 'file: w', 8)).toThrow(CheckpointError);
   expect(() => checkHalves(Float32Array.of(1, -65520), 'file: w', 8)).toThrow(
@@ -105,7 +105,7 @@ it('classes.json and config.json may begin with a byte order mark', async () => 
   }
 });
 
-describe('options of loading', () => {
+describe('options of fromPretrained and fromConfig', () => {
   const wrong: [object, RegExp][] = [
     [{ dtypes: 'f16' }, /fromPretrained: there is no option "dtypes"; did you mean dtype\?/],
     [{ dtype: 'f64' }, /dtype is "f64"; it must be 'auto', 'f32' or 'f16'/],
@@ -121,7 +121,7 @@ describe('options of loading', () => {
       expect(error.message).toMatch(message);
     });
 
-  it('refuses seeds of fresh weights out of range, and takes all bits of others', async () => {
+  it('refuses seeds of fresh weights out of range, and uses all bits of valid ones', async () => {
     const json = JSON.parse(config);
     for (const seed of [-1, 1.5, Number.NaN, '3'])
       await expect(AiM.fromConfig(json, { device: 'wasm', seed: seed as number })).rejects.toThrow(/seed is/);
@@ -135,7 +135,7 @@ describe('options of loading', () => {
   });
 });
 
-describe('origins', () => {
+describe('the recorded origin of weights', () => {
   const checkpoint = (part: Part): Origin => ({ from: 'checkpoint', part, source: '', options: {}, digest: 0 });
   const training = (part: Part, live: boolean): TrainingOrigin => {
     const trainer = live ? { replay: async () => {} } : undefined;
@@ -144,13 +144,13 @@ describe('origins', () => {
   const fresh: Origin = { from: 'initialisation', seed: 1 };
   const sequence = (...list: Origin[]) => list.reduce<Origin[]>((origins, origin) => withOrigin(origins, origin), []);
 
-  it('a checkpoint replaces earlier ones of its part', () => {
+  it('a checkpoint replaces the earlier origin of its part', () => {
     expect(sequence(fresh, checkpoint('vqvae.'), checkpoint('vqvae.'))).toEqual([fresh, checkpoint('vqvae.')]);
     expect(sequence(checkpoint(''), checkpoint('vqvae.'))).toHaveLength(2);
     expect(sequence(checkpoint('vqvae.'), checkpoint('mamba.'), checkpoint(''))).toEqual([checkpoint('')]);
   });
 
-  it('and training that is over, but neither a trainer at work nor a widening', () => {
+  it('a checkpoint replaces finished training, but neither running training nor a widening', () => {
     const over = training('mamba.', false);
     const live = training('mamba.', true);
     const wide: Origin = { from: 'widening' };

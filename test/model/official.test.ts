@@ -9,7 +9,7 @@ import { tokenizerOf } from '../../src/model/tokenizers.js';
 import { extraTensors } from '../../src/train/folder.js';
 import { fixture } from '../goldens.js';
 
-it('AiM-B', () => {
+it('AiM-B has the tensor names and shapes of the published checkpoint', () => {
   const official = fixture('official');
   const config = parseConfig(JSON.parse(readFileSync(`${official}/aim-b-config.json`, 'utf8')));
   const { tensors } = JSON.parse(gunzipSync(readFileSync(`${official}/aim-b-tensors.json.gz`)).toString());

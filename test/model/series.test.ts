@@ -1,4 +1,4 @@
-/** Layers whose launches share a bind group: how many are set, and that a token is the same to the bit as by launches on their own. */
+/** Launches of several layers share bind groups: fewer are set, and the results are bit-identical to launches with their own. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { AimConfigJson } from '../../src/model/config.js';
@@ -21,7 +21,7 @@ interface Counts {
   launches: number;
   groups: number;
 }
-/** Counts what is encoded from here on. */
+/** Counts the launches and bind groups that are encoded from now on. */
 function counting(device: GPUDevice): Counts {
   const counts = { launches: 0, groups: 0 };
   const createEncoder = device.createCommandEncoder.bind(device);
@@ -46,7 +46,7 @@ function counting(device: GPUDevice): Counts {
   return counts;
 }
 
-/** As an implementation is that has no pipeline layouts with a gap. */
+/** Makes the device refuse pipeline layouts with gaps, as some WebGPU implementations do. */
 function gapless(device: GPUDevice): void {
   const create = device.createPipelineLayout.bind(device);
   device.createPipelineLayout = (descriptor) => {

@@ -1,4 +1,4 @@
-/** A mixer, a condition and a tokenizer that the tables do not have yet: one object and one entry each, and everything works. */
+/** A mixer, a condition and a tokenizer that the tables do not have yet: each takes one object and one entry in its table. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
@@ -143,7 +143,7 @@ describe.each(Object.entries(CASES))('a new %s', (kind, json) => {
         ] as const)
       : [0, 2, 0];
 
-  it('has gradients that finite differences confirm, and declared bytes', async () => {
+  it('has gradients that agree with finite differences, and uses the bytes it declares', async () => {
     const tree = aimParams(c);
     const random = rng(11);
     const [p, g] = [allocate(be, tree), allocate(be, tree)];
@@ -195,7 +195,7 @@ describe.each(Object.entries(CASES))('a new %s', (kind, json) => {
     }
   });
 
-  it('draws, guided by what is unconditional', async () => {
+  it('draws with and without guidance', async () => {
     const aim = await AiM.fromConfig(json as AimConfigJson, { device: 'wasm', seed: 4 });
     // addTo runs a kernel that WASM has for training only.
     bringKernels(aim.model.be);
@@ -218,7 +218,7 @@ describe.each(Object.entries(CASES))('a new %s', (kind, json) => {
   });
 });
 
-it('a state may have any shape, a position for each of the sequence included', () => {
+it('a state may have any shape, also one with a dimension for positions', () => {
   const be = new ReferenceBackend();
   const state = aimState(be, parseConfig(CASES.mixer), 2);
   expect(state.layers.map(({ keys }) => keys!.shape)).toEqual([
@@ -228,7 +228,7 @@ it('a state may have any shape, a position for each of the sequence included', (
   expect(state.arenas).toHaveLength(1);
 });
 
-it('a new tokenizer sets the size of images', async () => {
+it('a new tokenizer determines the size of images', async () => {
   const json = { ...JSON_BASE, ssm_cfg: { layer: 'Mamba1', d_state: 2 }, vq_config: { ...JSON_BASE.vq_config, type: 'half' } };
   const aim = await AiM.fromConfig(json as AimConfigJson, { device: 'wasm', seed: 4 });
   expect(aim.config.image_size).toBe(4);

@@ -20,7 +20,7 @@ vi.mock('../../src/backend/board.js', { spy: true });
 const shared = vi.mocked(board.share);
 afterEach(() => shared.mockClear());
 
-/** A hash of all bits; to compare the values themselves takes an assertion longer than to compute them. */
+/** A hash of all bits: an assertion on the values takes longer than computing them. */
 const bits = (values: ArrayLike<number>) => {
   const { buffer, byteOffset, byteLength } = values as Float32Array;
   return createHash('sha256')
@@ -28,7 +28,7 @@ const bits = (values: ArrayLike<number>) => {
     .digest('hex');
 };
 
-/** What `work` gives on each number of threads: all the same, and with calls shared wherever there are several. */
+/** Runs `work` on each number of threads; expects equal results, and calls shared between threads if there are several. */
 async function sameOnAll<T>(work: (threads: number) => Promise<T>): Promise<T> {
   const results: T[] = [];
   for (const threads of THREADS) {
@@ -40,7 +40,7 @@ async function sameOnAll<T>(work: (threads: number) => Promise<T>): Promise<T> {
   return results[0]!;
 }
 
-it('drawing, encoding and decoding', async () => {
+it('drawing, encoding and decoding give the same bits on any number of threads', async () => {
   await sameOnAll(async (threads) => {
     const aim = await AiM.fromPretrained(EMBEDDED, { device: 'wasm', threads });
     expect(aim.device).toBe(threads === 1 ? 'wasm (SIMD, 1 thread)' : `wasm (SIMD, ${threads} threads)`);
@@ -75,7 +75,7 @@ async function trained(trainer: Trainer, aim: AiM) {
   return { losses, parameters };
 }
 
-it.each(['Mamba1', 'Mamba2'] as const)('training steps of %s', async (layer) => {
+it.each(['Mamba1', 'Mamba2'] as const)('training steps of %s give the same bits on any number of threads', async (layer) => {
   const { losses } = await sameOnAll(async (threads) => {
     const aim = await AiM.fromConfig(config(layer), { device: 'wasm', threads, seed: 1 });
     const codes = Uint32Array.from({ length: 24 * 16 }, (_, i) => Math.floor(uniform(9, 'order', i, 0) * 512));
@@ -87,7 +87,7 @@ it.each(['Mamba1', 'Mamba2'] as const)('training steps of %s', async (layer) => 
   expect(losses).toHaveLength(2);
 });
 
-it('training steps of the tokenizer', async () => {
+it('training steps of the tokenizer give the same bits on any number of threads', async () => {
   const { losses } = await sameOnAll(async (threads) => {
     const aim = await AiM.fromConfig(config('Mamba2'), { device: 'wasm', threads, seed: 1 });
     const pixels = (i: number) => Float32Array.from({ length: 8 * 8 * 3 }, (_, j) => uniform(4, 'order', i, j) * 2 - 1);
@@ -106,7 +106,7 @@ it('training steps of the tokenizer', async () => {
   expect(losses).toHaveLength(2);
 });
 
-it('threads see memory that has grown since they started', async () => {
+it('threads see memory that has grown after they started', async () => {
   await sameOnAll(async (threads) => {
     const be = await wasmBackend({ threads });
     const [m, k, n] = [64, 256, 512];
@@ -133,7 +133,7 @@ it('threads see memory that has grown since they started', async () => {
   });
 });
 
-it('a kernel that fails in a thread is an error, and the next one runs', async () => {
+it('a kernel that fails in a thread rejects, and the next kernel runs', async () => {
   const be = await wasmBackend({ threads: 3, partFlops: 1 });
   const x = be.from(new Float32Array(64).fill(2), [8, 8]);
   const y = be.tensor([8, 8]);
@@ -144,7 +144,7 @@ it('a kernel that fails in a thread is an error, and the next one runs', async (
   be.dispose();
 });
 
-it('a number of threads out of range is refused by name', async () => {
+it('a number of threads out of range is refused with the name of the option', async () => {
   for (const threads of [0, 1.5, -1, 65, Number.NaN]) {
     const error = await AiM.fromPretrained(EMBEDDED, { device: 'wasm', threads }).catch((e) => e);
     expect(error).toBeInstanceOf(OptionError);

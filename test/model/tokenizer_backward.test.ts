@@ -28,7 +28,7 @@ const rowsOf = async (folder: string) => {
 };
 
 describe('against the authors’ modules', () => {
-  it('losses', async () => {
+  it('losses match', async () => {
     const { rows } = await rowsOf(fixture('mamba2-adaln'));
     const losses = rows.filter((r) => r.name.startsWith('vq.loss.'));
     expect(losses.map((r) => r.name).sort()).toEqual(['vq.loss.codebook', 'vq.loss.commitment', 'vq.loss.mse']);
@@ -36,7 +36,7 @@ describe('against the authors’ modules', () => {
   });
 
   for (const name of GOLDENS.filter((n) => n !== 'aim-fmnist')) {
-    it(`gradients of ${name}`, async ({ skip }) => {
+    it(`gradients of ${name} match`, async ({ skip }) => {
       const folder = golden(name);
       if (!folder || folder === fixture(name)) return skip(NO_GOLDENS);
       const { rows, parameters } = await rowsOf(folder);
@@ -48,7 +48,7 @@ describe('against the authors’ modules', () => {
   }
 });
 
-/** The least that has every kind of block. */
+/** The smallest config with every kind of block. */
 const TINY: VqConfig = { type: 'vq', ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 6, embed_dim: 3 };
 
 /** A tokenizer of random weights with gradients, a batch of blurry random images and its step. */
@@ -76,7 +76,7 @@ function setUp(be: Backend, [b, side]: [number, number], seed: number) {
   return { tree, p, g, image, a, forward, zero, backward };
 }
 
-describe('finite differences', () => {
+describe('gradients match finite differences', () => {
   const be = new ReferenceBackend();
   const s = setUp(be, [2, 4], 5);
   const EPS = 1e-5;
@@ -97,7 +97,7 @@ describe('finite differences', () => {
     dz_q = await be.read(decodeBackward(be, s.p, unused, be.reshape(ddecoded, decoded.shape), s.a.child('decoder')));
   });
 
-  /** What the gradient of one element should be of a function of the losses and of z. */
+  /** Central difference of a function of the losses and of z with respect to one element. */
   async function difference(t: Tensor, i: number, loss: () => Promise<number>): Promise<number> {
     const values = await be.read(t);
     const at = async (shift: number) => {
@@ -113,7 +113,7 @@ describe('finite differences', () => {
   const close = (got: number, want: number, what: string) =>
     expect(Math.abs(got - want), `${what}: ${got}, expected ${want}`).toBeLessThan(1e-7 + 1e-4 * Math.abs(want));
 
-  it('of the decoder, by the mean squared error', async () => {
+  it('for the decoder, with the mean squared error', async () => {
     const random = rng(8);
     const chosen = [...zip(s.tree, s.p)].filter(([n]) => /^(post_quant|decoder)/.test(n) && random() < 0.15);
     const gradients = new Map([...zip(s.tree, s.g)].map(([n, , t]) => [n, t]));
@@ -123,7 +123,7 @@ describe('finite differences', () => {
     }
   });
 
-  it('of the codebook: by its own loss, and what the decoder sends back by the mean squared error', async () => {
+  it('for the codebook, with its own loss and the decoder gradient of the mean squared error', async () => {
     const { weight } = s.p.quantize.embedding;
     const [gradient, book] = [await be.read(s.g.quantize.embedding.weight), await be.read(weight)];
     for (const i of [0, 4, codes[0]! * d + 1, codes.at(-1)! * d]) {
@@ -138,7 +138,7 @@ describe('finite differences', () => {
     }
   });
 
-  it('of the encoder, by what passes straight through and the commitment', async () => {
+  it('for the encoder, with the straight-through gradient and the commitment loss', async () => {
     const book = await be.read(s.p.quantize.embedding.weight);
     const loss = async () => {
       const z = await be.read(s.a.saved(VQ_LOSS).z);
@@ -168,7 +168,7 @@ describe('on wasm', () => {
   });
   afterAll(() => be.dispose());
 
-  it('a replayed step is the step, and a second one adds to its gradients', async () => {
+  it('a replayed step gives the same gradients, and a second step adds to them', async () => {
     const s = setUp(be, [3, 8], 6);
     const read = () => Promise.all([...zip(s.tree, s.g)].map(async ([, , t]) => Float32Array.from(await be.read(t))));
     s.zero();
@@ -218,7 +218,7 @@ describe('on wasm', () => {
     expect(losses.at(-1)).toBeLessThan(losses[0]! / 2);
   });
 
-  it('backward without kept activations says what to do', () => {
+  it('backward without saved activations throws an error that says what to do', () => {
     const s = setUp(be, [1, 8], 1);
     const a = new Acts(be);
     vqTokenizer.lossForward(be, s.p, TINY, s.image, a);

@@ -1,4 +1,4 @@
-/** Tuning: what is measured is kept, used by later loads, and changes no result. */
+/** Tuning: measurements are stored, used by later loads, and change no result. */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { beforeEach, expect, it } from 'vitest';
 import { AiM, type LoadOptions } from '../../src/aim.js';
@@ -7,7 +7,7 @@ import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
-import { CONFIG, codesFor } from '../train/tiny.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 
 const make = async (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: await sharedDevice(), ...options });
 const choicesOf = (aim: AiM) => new Map((aim.model.be as WebGpuBackend).tuning.choices);
@@ -16,15 +16,15 @@ beforeEach(async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
 });
 
-let kept: Question | undefined;
+let measured: Question | undefined;
 
-it('keeps what it measured for the next load, and draws the same', async () => {
+it('stores its measurements for the next load and does not change the images', async () => {
   const aim = await make();
   const before = await aim.generate({ count: 1 });
-  const heard: number[] = [];
-  const tuned = await aim.tune({ onProgress: ({ phase, loaded }) => phase === 'tune' && heard.push(loaded) });
+  const progress: number[] = [];
+  const tuned = await aim.tune({ onProgress: ({ phase, loaded }) => phase === 'tune' && progress.push(loaded) });
   expect(tuned.length).toBeGreaterThan(3);
-  expect(heard).toEqual(Array.from({ length: tuned.length + 1 }, (_, i) => i));
+  expect(progress).toEqual(Array.from({ length: tuned.length + 1 }, (_, i) => i));
   for (const { chosen, usual, ms } of tuned) {
     const times = Object.values(ms);
     expect(times.length).toBeGreaterThan(1);
@@ -34,7 +34,7 @@ it('keeps what it measured for the next load, and draws the same', async () => {
   expect(await aim.tune()).toEqual([]);
   const choices = choicesOf(aim);
   expect(choices.size).toBe(tuned.length);
-  kept = (aim.model.be as WebGpuBackend).tuning.questions.values().next().value;
+  measured = (aim.model.be as WebGpuBackend).tuning.questions.values().next().value;
   expect((await aim.generate({ count: 1 })).tokens).toEqual(before.tokens);
   await aim.dispose();
 
@@ -45,8 +45,8 @@ it('keeps what it measured for the next load, and draws the same', async () => {
   expect((await cachedFiles()).map(({ url }) => url)).toEqual([expect.stringMatching(/^tuned:1:webgpu/)]);
 });
 
-it('a choice that is kept is the one that runs', async () => {
-  const question = kept!;
+it('a stored choice is the one that later loads run', async () => {
+  const question = measured!;
   const other = question.candidates.find((c) => c !== question.usual)!;
   const file = `${process.env.AIM_CACHE}/${readdirSync(process.env.AIM_CACHE!)[0]}`;
   const record = JSON.parse(readFileSync(file, 'utf8'));
@@ -68,14 +68,14 @@ it('a choice that is kept is the one that runs', async () => {
   put(JSON.stringify({ [question.key]: other }));
   expect(await plan()).toBe(other);
   expect(await plan({ cache: false })).toBe(-1);
-  // Of another version, or damaged: as good as nothing.
+  // Records of another version and damaged ones are ignored.
   put(JSON.stringify({ [question.key]: 77 }));
   expect(await plan()).toBe(-1);
   put('{');
   expect(await plan()).toBe(-1);
 });
 
-/** Sizes by the names of a question's shapes. */
+/** Dims of a question, by name. */
 const dimsOf = ({
   entry,
   tensors,
@@ -89,7 +89,7 @@ const dimsOf = ({
     ),
   );
 
-it('an abort ends it and keeps what it has', async () => {
+it('abort stops tuning and stores what was measured so far', async () => {
   await clearCache();
   const aim = await make();
   const stop = new AbortController();
@@ -102,7 +102,7 @@ it('an abort ends it and keeps what it has', async () => {
   await again.dispose();
 });
 
-it('training may be tuned, and goes the same way', async () => {
+it('tuning the training step does not change its losses', async () => {
   const losses = async (tune: boolean) => {
     const model = await make({ cache: false });
     const trainer = new Trainer({ model, data: await codesFor(model), steps: 2, batchSize: 16, evalEvery: 0 });
@@ -116,7 +116,7 @@ it('training may be tuned, and goes the same way', async () => {
   expect(await losses(true)).toEqual(await losses(false));
 });
 
-it('options out of range are refused, and WASM has nothing to tune', async () => {
+it('options out of range are refused, and tuning on WASM measures nothing', async () => {
   const aim = await make({ device: 'wasm' });
   await expect(aim.tune({ batchSize: 0 })).rejects.toThrow(/batchSize is 0/);
   expect(await aim.tune()).toEqual([]);

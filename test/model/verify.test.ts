@@ -1,4 +1,4 @@
-/** `verify` of every golden checkpoint on every backend, and of float16 weights; what it lets pass and what not. */
+/** `verify` of every golden checkpoint on every backend, and of float16 weights; which deviations pass and which fail. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { bytesSource } from '../../src/checkpoint/source.js';
@@ -62,7 +62,7 @@ describe('weights rounded to float16', () => {
   });
   afterAll(() => aim?.dispose());
 
-  it('pass by tolerances of their own', async ({ skip }) => {
+  it('pass with the tolerances for float16', async ({ skip }) => {
     if (!aim) return skip(NO_ADAPTER);
     const goldens = await goldensOf(folder, /^input|forward\.logits|greedy|^vq\.(image|pre-quant|codes)$|vq\.loss\.mse/);
     const { mode, rows, skipped } = await verify(aim, goldens);
@@ -80,7 +80,7 @@ describe('weights rounded to float16', () => {
     expect(skipped).toEqual([{ name: 'vq.loss.mse', reason: expect.stringMatching(/training keeps float32/) }]);
   });
 
-  it('do not hide a wrong weight or a wrong token', async ({ skip }) => {
+  it('a wrong weight or a wrong token still fails', async ({ skip }) => {
     if (!aim) return skip(NO_ADAPTER);
     const { tensor } = aim.model.named().get('mamba.backbone.layers.1.mixer.out_proj.weight')!;
     expect(tensor.dtype).toBe('f16');
@@ -100,8 +100,8 @@ describe('weights rounded to float16', () => {
   });
 });
 
-describe('mode', () => {
-  it('tells what the device does, not what was asked for', async ({ skip }) => {
+describe('the reported mode', () => {
+  it('is what the device computes in, not what was requested', async ({ skip }) => {
     const modeOf = async (device: 'wasm' | 'webgpu', folder = fixture('mamba2-adaln')) => {
       const aim = await AiM.fromPretrained(folder, { device: await onDevice(device), dtype: 'f16', precision: 'mixed' });
       const { matrixUnits: halfProducts } = aim.model.be.traits;
@@ -119,7 +119,7 @@ describe('mode', () => {
     expect(lossless).toMatchObject({ name: halfProducts ? 'mixed' : 'f32', weights: 'float16, as they are stored' });
   });
 
-  it('weights after steps may differ as far as the gradient is in doubt', () => {
+  it('the tolerance of weights after steps grows with the uncertainty of the gradient', () => {
     const share = (off: number, gradient: number) => compareAfter([off, 0], [0, 0], [gradient, 1], 1e-3).share;
     expect(share(9e-3, 1e-3)).toBeLessThan(1);
     expect(share(9e-3, 1e-2)).toBeGreaterThan(1);

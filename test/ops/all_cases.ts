@@ -13,7 +13,7 @@ export type Refusal = [entry: AnyEntry, c: Case, message: RegExp];
 /** A file of cases. */
 interface CasesModule {
   default?: OpCases[];
-  /** Checks of backward entries, where the one that is made from the spec does not do. */
+  /** Checks of backward entries, where the check made from the spec does not suffice. */
   gradients?: Gradient[];
   refused?: Refusal[];
   /** Cases that are run only with a certain kind of kernel, by name: see tiles.test.ts. */

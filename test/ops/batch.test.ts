@@ -130,7 +130,7 @@ describe('webgpu', () => {
     });
 
   // No software adapter has subgroups of 32, so that only the plans can be compared.
-  it('with subgroups one kernel serves any number of rows', () => {
+  it('with subgroups the same kernel runs for any number of rows', () => {
     const caps = DEVICES['default limits and subgroups']!;
     const mamba = { l: 1, d: 264, n: 70, c: 40, k: 4, q: 3, offset: 20, eps: 1e-5, omit: ['u'] };
     for (const half of [[], ['w']])

@@ -5,7 +5,7 @@ import type { Refusal } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { Case, OpCases } from './harness.js';
 
-// Taps 1 to 8, but mostly the models' 4; lengths below, at and above the taps, and above a span of the assembly kernel.
+// 1 to 8 taps, mostly 4 as in the models; lengths below, at and above the taps, and above a span of the WASM kernel.
 const cases: Case[] = Array.from({ length: 36 }, (_, i) => {
   const k = i % 3 ? 4 : [1, 2, 3, 5, 6, 7, 8][((i / 3) % 7) | 0]!;
   const c = [1, 4, 3, 8, 5, 70, 64, 129][i % 8]!;

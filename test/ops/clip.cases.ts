@@ -12,7 +12,7 @@ const sums = (random: () => number) => random() ** 8;
 
 export default [
   { entry: clip.forward, cases: cases.map((c) => ({ ...c, omit: ['loss_scale'] })), fill: { sums } },
-  // Growing, about to grow, spent; a hyper whose skip is set from the step before.
+  // Loss scale: growing, about to grow, nearly exhausted; a hyper whose skip is set from the previous step.
   ...[
     [1024, 0],
     [1024, 2],

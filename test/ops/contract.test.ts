@@ -1,4 +1,4 @@
-/** Every entry on every backend against the float64 reference, for the cases of test/ops/<op>.cases.ts or those made from the spec. */
+/** Every entry on every backend against the float64 reference, for cases from test/ops/<op>.cases.ts or made from the spec. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
@@ -36,7 +36,7 @@ describe('a mistake in a spec is reported with the op and the tensor', () => {
     return { entry: entry('silu', 'forward', silu.forward.shader, { tensors, ...rest }), cases: [{ m: 2, n: 3 }] };
   };
 
-  it('a size that no case gives', () => {
+  it('a size missing in a case', () => {
     expect(() => outOfBounds(wrong('m nn'))).toThrow(
       /^silu\.forward: tensor y has shape 'm nn', but the case .* gives no nn; correct the shape in src\/ops\/silu\.ts/,
     );

@@ -8,7 +8,7 @@ const cases = Array.from({ length: 26 }, (_, i) => ({
   scale: [1, 0.125, 1 / 96][i % 3]!,
 }));
 
-// Logits up to hundreds, and now and then a target past the end.
+// Logits up to hundreds; some targets lie past the end.
 const targets = (random: () => number, { v }: Record<string, number>) => Math.floor(random() * (v! + 1));
 const logits = (random: () => number, { r }: Record<string, number>) => normal(random) * (r! % 2 ? 3 : 60);
 

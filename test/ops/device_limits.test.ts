@@ -7,7 +7,7 @@ import { all, variants } from './all_cases.js';
 import { type Case, checkCase } from './harness.js';
 import { DEVICES, excess, launches, passesOf, planOf, unreached } from './launches.js';
 
-describe('no launch asks for more than a device has', () => {
+describe('no launch exceeds the limits of a device', () => {
   it.each(Object.entries(DEVICES))('%s', (_name, caps) => {
     expect([...all, ...variants].flatMap(({ entry, cases }) => (cases as Case[]).flatMap((c) => excess(entry, c, caps)))).toEqual(
       [],
@@ -16,11 +16,11 @@ describe('no launch asks for more than a device has', () => {
 });
 
 describe('every kernel of every shader', () => {
-  it('is launched by some case on some device', () => {
+  it('is launched by at least one case on one device', () => {
     expect(unreached([...all, ...variants], Object.values(DEVICES))).toEqual([]);
   });
 
-  it('is missed with its name if no case launches it', () => {
+  it('is reported by name if no case launches it', () => {
     const few = all.filter(({ entry }) => entry.key === 'linear.forward').map((op) => ({ ...op, cases: op.cases.slice(0, 1) }));
     const missed = unreached(few, Object.values(DEVICES));
     expect(missed).toContain('shaders/linear.wgsl: no case launches forward_f16');
@@ -29,7 +29,7 @@ describe('every kernel of every shader', () => {
   });
 });
 
-describe('default limits and no features', () => {
+describe('results on a device with default limits and no features', () => {
   let backend: WebGpuBackend | undefined;
   let most: WebGpuBackend | undefined;
   beforeAll(async () => {

@@ -8,7 +8,7 @@ const cases = Array.from({ length: 24 }, (_, i) => ({
   m: [1, 2, 3, 4, 5, 6, 7, 8, 40][i % 9]!,
 }));
 
-// More ids than a tile of the shader's search, and rows of many ids.
+// More ids than one tile of the shader's search, and rows with many ids.
 const backward = [
   ...cases.map((c) => ({ ...c, v: Math.min(c.v, 30) })),
   { v: 3, d: 5, m: 2050 },
@@ -16,7 +16,7 @@ const backward = [
   { v: 1, d: 65, m: 33 },
 ];
 
-// Now and then an id lies past the table.
+// Some ids lie past the end of the table.
 const fill = { ids: (random: () => number, { v }: Record<string, number>) => Math.floor(random() * (v! + 1)) };
 
 export default [

@@ -1,7 +1,7 @@
 import { gatedNormLinear } from '../../src/ops/gated_norm_linear.js';
 import type { OpCases } from './harness.js';
 
-// One position of up to 4 rows in one group is fused on WebGPU; the rest are the parts.
+// One position of up to 4 rows in one group is fused on WebGPU; other cases run the parts one by one.
 const cases = Array.from({ length: 24 }, (_, i) => {
   const groups = i % 5 === 4 ? 2 : 1;
   const e = groups * [8, 16, 264, 12, 64, 300, 7, 520][i % 8]!;

@@ -1,7 +1,8 @@
 /**
  * The contract of the ops (contract.test.ts) and the cases of all tiles as a program for a machine that has a GPU but neither this
- * repository's packages nor a network: `npm run gpu-contract` bundles it into build/gpu_contract.mjs, which needs npm `webgpu` alone.
- * Runs them with float32 and with float16 factors (matrix units, where AIM_DAWN allows them) and exits with 1 if any value is wrong.
+ * repository's packages nor a network: `npm run gpu-contract` bundles it into build/gpu_contract.mjs, which needs only the npm
+ * package `webgpu`. Runs them with float32 and with float16 factors (matrix units, where AIM_DAWN allows them). Exits with 1 if any value
+ * is wrong.
  */
 import { createBackend } from '../../src/backend/create.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';

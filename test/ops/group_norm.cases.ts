@@ -27,14 +27,14 @@ const sizes: [b: number, s: number, c: number, groups: number][] = [
 
 const normCases = [0, 1].flatMap((swish) => sizes.map(([b, s, c, groups]) => ({ b, s, c, groups, eps: 1e-6, swish })));
 
-// An offset as large as a few deviations, as activations have.
+// A mean of a few standard deviations, as activations have.
 const fill: OpCases['fill'] = { x: (random) => 3 + 4 * (random() - 0.5) };
 
 export default [
   { entry: groupNorm.forward, cases: normCases, fill },
   {
     entry: groupNorm.backward,
-    // Two values normalise to ±1 whatever they are: their gradient is nothing but rounding.
+    // Two values always normalise to ±1, so that their gradient is rounding error only.
     cases: [
       ...normCases.filter(({ s, c, groups }) => (s * c) / groups > 2),
       { b: 1, s: 5, c: 600, groups: 2, eps: 1e-6, swish: 1 },

@@ -31,7 +31,7 @@ export function rng(seed: number): () => number {
 
 export const normal = (random: () => number) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
-/** Float32-rounded inputs of a case, by tensor name. Outputs hold NaN (or a poison integer), so an unwritten element shows. */
+/** Float32-rounded inputs of a case, by tensor name. Outputs hold NaN (or a poison integer) to detect unwritten elements. */
 export function inputs(op: OpCases, c: Case, seed: number) {
   const random = rng(seed);
   const dims = c as Record<string, number>;
@@ -61,8 +61,8 @@ export function inputs(op: OpCases, c: Case, seed: number) {
 }
 
 /**
- * Returns accesses of the reference past the ends of its tensors in the smallest case, as text: then the shape of a tensor in the spec
- * is wrong, or an index of the reference. Composites have no reference of their own.
+ * Returns accesses of the reference past the ends of its tensors in the smallest case, as text. They mean that a shape in the spec
+ * or an index in the reference is wrong. Composites have no reference of their own.
  */
 export function outOfBounds(op: OpCases): string[] {
   const { entry } = op;

@@ -17,14 +17,14 @@ export const DEFAULT_CAPS: GpuCaps = {
   products: 'f32',
 };
 
-/** Bytes that one binding may have by WebGPU's defaults. */
+/** Default limit of WebGPU on the size of one binding, bytes. */
 const BINDING = 2 ** 27;
-/** Workgroups that a dimension of a launch may have. */
+/** Limit on the workgroups in one dimension of a launch. */
 const WORKGROUPS = 65535;
 
 const SUBGROUPS = { features: new Set(['subgroups']), subgroupMinSize: 32, subgroupMaxSize: 32 };
 
-/** Devices for which plans are checked without having them. */
+/** Descriptions of devices; plans for them are checked without the hardware. */
 export const DEVICES: Record<string, GpuCaps> = {
   'default limits': DEFAULT_CAPS,
   '10 storage buffers': { ...DEFAULT_CAPS, maxStorageBuffers: 10 },
@@ -43,7 +43,7 @@ export const DEVICES: Record<string, GpuCaps> = {
 
 /** The plan of a case: a launch, a choice of launches, or undefined if a composite runs as its parts. */
 export function wholePlanOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuPlan | undefined {
-  // A size that only tensors left out have is 0, as in a call.
+  // A dim that only omitted tensors have is 0, as in a call.
   const given = (entry.names as string[]).filter((name) => !c.omit?.includes(name));
   const known = new Set(given.flatMap((name) => (entry.tensors[name] as TensorSpec).shape.split(' ')));
   const dims: Record<string, number> = {};

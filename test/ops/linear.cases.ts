@@ -36,7 +36,7 @@ const square: typeof sizes = [
   [1, 1, 1],
 ];
 
-// m, k, n of a step: few rows and more, by few chunks and many, whole rounds of 32 lanes and parts of one.
+// m, k, n of a step: few and more rows, few and many chunks, full and partial rounds of 32 lanes.
 const steps: typeof sizes = [
   [1, 4, 1],
   [1, 256, 7],
@@ -103,7 +103,7 @@ export const gradients: Gradient[] = [
   },
 ];
 
-/** Enough sums for wide tiles: just over, just under and exactly whole tiles; k that ends within a slice and within a vector. */
+/** Sizes for wide tiles: just over, just under and exactly whole tiles; k that ends within a slice and within a vector. */
 const wide: [entry: AnyEntry, cases: Case[]][] = [
   [
     linear.forward,

@@ -1,7 +1,7 @@
 import { linearConv } from '../../src/ops/linear_conv.js';
 import type { OpCases } from './harness.js';
 
-// One position is fused on WebGPU; more, or a width that is no whole chunks, are the parts.
+// One position is fused on WebGPU; more positions, or partial chunks of the width, run the parts one by one.
 const cases = Array.from({ length: 24 }, (_, i) => {
   const d = [8, 16, 264, 12, 64, 300, 7, 520][i % 8]!;
   const offset = [0, 5, 16][i % 3]!;

@@ -1,7 +1,7 @@
 import { normHead } from '../../src/ops/norm_head.js';
 import type { OpCases } from './harness.js';
 
-// One position of up to 4 rows is fused on WebGPU; the rest are the parts.
+// One position of up to 4 rows is fused on WebGPU; other cases run the parts one by one.
 const cases = Array.from({ length: 24 }, (_, i) => {
   const b = [1, 2, 3, 4, 5, 1][i % 6]!;
   const d = [8, 16, 264, 12, 64, 300, 7, 520][i % 8]!;

@@ -64,7 +64,7 @@ export const gradients: Gradient[] = [
     entry: quantize.forward,
     outputs: [],
     cases: [{ r: 6, d: 5, v: 4, codebook_weight: 1.5, commitment_weight: 0.25, omit: ['distance'] }],
-    // y = z^ + sg(e^ - z^) and two losses; what is stopped (sg) stays as it was at first.
+    // y = z^ + sg(e^ - z^) and two losses; sg stops the gradient, so its argument keeps its first value.
     loss(now, start, { r, d, codebook_weight, commitment_weight }) {
       const codes = Array.from(start.codes!);
       const rows = (x: ArrayLike<number>) => codes.flatMap((_, i) => unitRow(x, i, d!));

@@ -15,18 +15,18 @@ async function errorOf(entry: AnyEntry, c: Case): Promise<unknown> {
   );
 }
 
-it.each(refusals)('refused: %#', async (entry, c, message) => {
+it.each(refusals)('an invalid call is refused with its message: %#', async (entry, c, message) => {
   const error = await errorOf(entry, c);
   expect(error).toBeInstanceOf(ShapeError);
   expect((error as Error).message).toMatch(message);
 });
 
-it('there are refusals with their messages', () => {
+it('the files of cases list invalid calls', () => {
   expect(refusals.length).toBeGreaterThanOrEqual(23);
 });
 
-/** Cases with one size or attribute changed, where the spec's check finds fault with the new one. */
-function faulty(entry: AnyEntry): Case[] {
+/** Cases with one size or attribute changed such that the check of the spec refuses it. */
+function invalidCases(entry: AnyEntry): Case[] {
   const cases = all.filter((op) => op.entry.key === entry.key).flatMap((op) => op.cases);
   const names = [...entry.dimNames, ...entry.attrNames] as string[];
   const wrong: Case[] = [];
@@ -47,13 +47,13 @@ function faulty(entry: AnyEntry): Case[] {
   return wrong;
 }
 
-describe('a spec with a check refuses some sizes or attributes, naming itself and a remedy', () => {
+describe('a spec with a check refuses invalid sizes or attributes, naming the op and a remedy', () => {
   const checked = entries.filter((entry) => entry.check);
-  it('there are such specs', () => {
+  it('at least one spec has a check', () => {
     expect(checked.length).toBeGreaterThanOrEqual(20);
   });
   it.each(checked.map((entry) => [entry.key, entry] as const))('%s', async (key, entry) => {
-    const cases = faulty(entry);
+    const cases = invalidCases(entry);
     expect(cases.length).toBeGreaterThan(0);
     for (const c of cases) {
       const error = await errorOf(entry, c);

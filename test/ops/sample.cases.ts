@@ -13,7 +13,7 @@ const cases = Array.from({ length: 40 }, (_, i) => {
   };
 });
 
-// Every third vocabulary is full of ties; some images are complete (step = t).
+// Every third vocabulary has many ties; some images are complete (step = t).
 export default [
   {
     entry: sample.forward,

@@ -36,7 +36,7 @@ function smallCases({ entry, cases }: OpCases): Case[] {
   return [...kinds.values()].slice(0, 4);
 }
 
-it('every scan has cases with a state', () => {
+it('every recurrent op has cases with a state', () => {
   expect(scans.map(({ op }) => op.entry.op)).toEqual(expect.arrayContaining(['ssd', 'selective_scan']));
   for (const { op, cases } of scans) expect(cases.length, op.entry.key).toBeGreaterThanOrEqual(2);
 });
@@ -139,7 +139,7 @@ for (const [name, make] of Object.entries({ reference: async () => new Reference
   });
 }
 
-it('the blocked form of ssd equals the recurrence', () => {
+it('the blocked computation of ssd equals the recurrence', () => {
   const op = all.find(({ entry }) => entry.key === ssdOp.forward.key)!;
   const cases = op.cases.filter((c) => c.omit?.includes('state') && Number(c.l) <= 64);
   expect(cases.length).toBeGreaterThanOrEqual(4);

@@ -39,7 +39,7 @@ const extra: typeof sizes = [
 ];
 
 export const fill: OpCases['fill'] = {
-  // Mostly the sizes of trained steps, with both ends of the softplus.
+  // Mostly steps of the size in trained models, with both extremes of the softplus.
   dt: (random, _dims, i) => (i % 7 === 0 ? (random() - 0.5) * 60 : normal(random) - 2),
   A_log: (random, { n }, i) => Math.log(1 + (i % n!)) + 0.3 * (random() - 0.5),
 };

@@ -11,7 +11,7 @@ import { DEFAULT_CAPS, DEVICES, passesOf, planOf } from './launches.js';
 
 const MOST = 2 ** 27;
 const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
-/** A launch whose tensors lie at these offsets, each in a buffer of its own. */
+/** A launch whose tensors are at these offsets, each in a separate buffer. */
 const at = (kind: string, ...offsets: number[]): LaunchPlaces => ({
   kind,
   pass: { workgroups: [5], series: true },
@@ -22,7 +22,7 @@ const found = (launches: (LaunchPlaces | undefined)[], most = MOST) =>
   findSeries(launches, most).map(({ members, steps, slot }) => ({ members, steps, slot }));
 
 describe('a series', () => {
-  it('is launches of a kind at even distances, whatever lies between them', () => {
+  it('consists of launches of one kernel at equal distances, with any launches between them', () => {
     const launches = [at('a', 0, 512), at('b', 0), undefined, at('a', 256, 512), at('b', 256), at('a', 512, 512), at('b', 512)];
     expect(found(launches)).toEqual([
       { members: [0, 3, 5], steps: [256, 0], slot: 1 },
@@ -30,7 +30,7 @@ describe('a series', () => {
     ]);
   });
 
-  it('ends where the distance changes, goes back, or is more than can be bound', () => {
+  it('ends if the distance changes, decreases, or exceeds what can be bound', () => {
     const launches = [0, 256, 512, 1024, 1536, 2048, 768, 512, 256].map((offset) => at('a', offset));
     expect(found(launches).map((s) => s.members)).toEqual([
       [0, 1, 2],
@@ -40,13 +40,13 @@ describe('a series', () => {
     expect(found(launches, 768).map((s) => s.members)).toEqual([[0, 1, 2]]);
   });
 
-  it('is of the same buffers, of three launches at least, and of those that say they may be in one', () => {
+  it('needs equal buffers, at least three launches, and launches that allow it', () => {
     const other: LaunchPlaces = { ...at('a', 512), places: [{ buffer: buffers[8]!, offset: 512, size: 256 }] };
     expect(found([at('a', 0), at('a', 256), other])).toEqual([]);
     expect(found([0, 256, 512].map((offset) => ({ ...at('a', offset), pass: { workgroups: [5] } })))).toEqual([]);
   });
 
-  it('has a slot to itself from its first launch to its last', () => {
+  it('occupies its slot from its first to its last launch', () => {
     const kinds = ['a', 'b', 'c', 'd', 'e'];
     const together = [0, 256, 512].flatMap((offset) => kinds.map((kind) => at(kind, offset)));
     expect(found(together).map((s) => s.slot)).toEqual([1, 2, 3, 0]);
@@ -69,14 +69,14 @@ function seriesPasses(caps: GpuCaps): { entry: AnyEntry; c: Case; pass: GpuPass 
   );
 }
 
-it('an entry may be in a series on every device or on none', () => {
+it('whether an entry may be in a series does not depend on the device', () => {
   const keys = (caps: GpuCaps) => [...new Set(seriesPasses(caps).map(({ entry }) => entry.key))].sort();
   const usual = keys(DEFAULT_CAPS);
   expect(usual.length).toBeGreaterThanOrEqual(7);
   for (const [name, caps] of Object.entries(DEVICES)) expect(keys(caps), name).toEqual(usual);
 });
 
-describe('shaders of series', () => {
+describe('shaders for series compile', () => {
   let device: GPUDevice | undefined;
   beforeAll(async () => {
     device = await gpuDevice('all');

@@ -60,7 +60,7 @@ async function failure(be: WebGpuBackend, shader: ShaderFile): Promise<Error> {
 }
 
 describe('a mistake in a shader', () => {
-  it('is reported by file, line and column with the source line', async ({ skip }) => {
+  it('is reported with file, line, column and source line', async ({ skip }) => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const shader = changed(silu.backward.shader, 'dy_at(i) *', 'dz_at(i) *');
@@ -71,7 +71,7 @@ describe('a mistake in a shader', () => {
     expect(message).toMatch(/^the kernel silu\.backward [0-9a-f]{6} does not compile:\n/);
   });
 
-  it('in a library file is reported there', async ({ skip }) => {
+  it('in an included file is reported with the place in that file', async ({ skip }) => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const { head } = silu.backward.shader;
@@ -83,7 +83,7 @@ describe('a mistake in a shader', () => {
     expect(message).toContain(`shaders/lib/silu_slope.wgsl:${placeOf(text, 'q)')} unresolved value 'q'`);
   });
 
-  it('is to use a binding without its accessors', async ({ skip }) => {
+  it('includes using a binding without its accessors', async ({ skip }) => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const { message } = await failure(be, changed(silu.backward.shader, 'dy_at(i) *', 'dy[i] *'));
@@ -110,7 +110,7 @@ describe('a binding line that disagrees with the spec', () => {
     expect(() => kernel(silu.forward, from, to)).toThrow(`shaders/silu.wgsl:${at} ${message}`);
   });
 
-  it('a missing one, and one too many', () => {
+  it('is an error if it is missing or superfluous', () => {
     const at = line('silu.wgsl', '// @entry forward, WG threads');
     expect(() => kernel(silu.forward, '// @in x: f32 [m, n]\n', '')).toThrow(
       `shaders/silu.wgsl:${at} entry forward has no line for x; silu.forward binds it: "// @in x: f32 [m, n]".`,
@@ -120,14 +120,14 @@ describe('a binding line that disagrees with the spec', () => {
     );
   });
 
-  it('a spec with another shape', () => {
+  it('is an error if the shape in the spec differs', () => {
     const spec = { ...silu.forward, tensors: { ...silu.forward.tensors, y: { shape: 'n m', io: 'out' } } } as unknown as AnyEntry;
     const at = line('silu.wgsl', '// @out y: f32 [m, n]');
     expect(() => kernelOf(spec, { workgroups: [1] }, new Set())).toThrow(`shaders/silu.wgsl:${at} says "out y: f32 [m, n]"`);
   });
 });
 
-it('a plan that names what its shader does not have is refused', () => {
+it('a plan that names a section, an entry or an include that its shader does not have is refused', () => {
   const make = (pass: object) => () => kernelOf(linear.forward as unknown as AnyEntry, { workgroups: [1], ...pass }, new Set());
   expect(make({ entry: 'nothing' })).toThrow('shaders/linear.wgsl has no section "// @section nothing"');
   expect(make({ entry: 'tile' })).toThrow('shaders/linear.wgsl has no entry "// @entry tile, SIZE threads"');
@@ -146,7 +146,7 @@ it.each([
   expect(() => parseShader(text, 'x.wgsl')).toThrow(message);
 });
 
-it('the text of a kernel and of a series', () => {
+it('the generated text of a kernel and of a series', () => {
   const kernel = kernelOf(silu.forward as unknown as AnyEntry, { constants: { WG: 256 }, workgroups: [1] }, new Set());
   const { code, places } = assemble(kernel, { series: { slot: 1, x: 3, steps: [64, 0] } });
   const rows = code.split('\n');
@@ -165,7 +165,7 @@ describe('AIM_DEBUG=shaders', () => {
     vi.unstubAllEnvs();
     vi.restoreAllMocks();
   });
-  it('prints what is compiled under a short label', async ({ skip }) => {
+  it('prints the compiled text under a short label', async ({ skip }) => {
     const be = await backend();
     if (!be) return skip(NO_ADAPTER);
     const printed: string[] = [];

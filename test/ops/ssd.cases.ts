@@ -60,7 +60,7 @@ const blocks: typeof sizes = [
 const blockCases = blocks.map(dimsOf);
 const without = (cases: typeof blockCases) => cases.map((c) => ({ ...c, omit: ['state'] }));
 
-// All steps hardly forgetting, forgetting in a few positions, at once, and now and then at once.
+// Decays: nearly 1, to zero within a few positions, to zero at once, and to zero at some positions.
 const decays: OpCases['fill'][] = [
   { zxbcdt: (random) => normal(random) - 6, dt_bias: () => 0, A_log: (random) => random() - 1 },
   { zxbcdt: (random) => normal(random), dt_bias: () => -1, A_log: (random) => Math.log(1 + 4 * random()) },
@@ -115,7 +115,7 @@ export const gradients: Gradient[] = [
     entry: ssd.forward,
     outputs: ['y'],
     cases: [{ ...dimsOf([2, 12, 4, 2, 3, 1, 0]), omit: ['state'] }],
-    // Decays of nothing between ordinary ones.
+    // Zero decays between ordinary ones.
     fill: { zxbcdt: (random) => 10 * normal(random) },
     columns: ({ s, h }) => ({ zxbcdt: [s! - h!, s!] }),
     backward: ssdGradients,

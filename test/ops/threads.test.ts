@@ -28,7 +28,7 @@ describe.each([2, 3])('%i threads', (threads) => {
     several.dispose();
   });
 
-  it('the backend runs on that many threads', () => {
+  it('the backend runs on the requested number of threads', () => {
     expect(several.description).toBe(`wasm (SIMD, ${threads} threads)`);
   });
 

@@ -23,20 +23,20 @@ async function wrongIn(backend: WebGpuBackend, op: VariantCases, products: GpuCa
   return wrong;
 }
 
-it('each variant has cases', () => {
+it('every variant has cases', () => {
   expect(of('tile_wide').length).toBeGreaterThanOrEqual(3);
   expect(of('f16').length).toBeGreaterThanOrEqual(5);
   for (const op of variants) expect(op.cases.length, op.entry.key).toBeGreaterThan(0);
 });
 
-describe('wide tiles, with default limits', () => {
+describe('kernels with wide tiles, with default limits', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
     if (await hasAdapter()) backend = new WebGpuBackend(await sharedDevice('default'), { owned: false });
   });
   afterAll(() => backend?.dispose());
 
-  // Wide tiles need no more than the default limits, but plans choose them only for GPUs that gain from them.
+  // Wide tiles need no more than the default limits, but plans choose them only for GPUs on which they are faster.
   for (const op of of('tile_wide')) {
     it(op.entry.key, async ({ skip }) => {
       if (!backend) return skip(NO_ADAPTER);
@@ -50,7 +50,7 @@ describe('wide tiles, with default limits', () => {
   }
 });
 
-describe('factors rounded to f16', () => {
+describe('kernels with factors rounded to f16', () => {
   let backend: WebGpuBackend | undefined;
   beforeAll(async () => {
     const dawn = ['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia'];

@@ -27,7 +27,7 @@ backward.push({ m: 3, t: 800, l: 801, d: 3, v: 2, p: 801 });
 type Fill = NonNullable<OpCases['fill']>;
 const tokens: Fill[string] = (random, { v }) => Math.floor(random() * (v! + 1));
 
-// Some steps and tokens lie past their ends; a whole sequence (l = t) starts at or near the first row.
+// Some steps and tokens are out of range; a whole sequence (l = t) starts at or near the first row.
 export default [
   {
     entry: tokenEmbedding.forward,

@@ -10,7 +10,7 @@ import { inputs, runCase } from './harness.js';
 
 describe('scratch memory', () => {
   // contract.test.ts shows that the full sizes are enough: it runs on the same backend.
-  it('a quarter of the size that a kernel asks for is an error that names the entry', async () => {
+  it('a kernel that gets a quarter of its scratch memory fails with an error that names the entry', async () => {
     const be = await GuardedWasm.create();
     be.share = 0.25;
     const noticed = new Set<string>();
@@ -31,7 +31,7 @@ describe('scratch memory', () => {
   });
 });
 
-describe('a kernel that does not fit its spec is reported with the place', () => {
+describe('a kernel that does not match its spec is reported with the files to correct', () => {
   let be: WasmBackend;
   beforeAll(async () => {
     be = await wasmBackend();

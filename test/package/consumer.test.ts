@@ -7,9 +7,9 @@ import { build as esbuild } from 'esbuild';
 import { build as vite } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import webpack from 'webpack';
+import { html, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/browser_site.js';
 import { findDeno } from '../platform/deno.js';
-import { run } from '../platform/run.js';
-import { html, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/site.js';
+import { run } from '../platform/run_program.js';
 import { npm, pack } from './pack.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -29,7 +29,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Where the packages lie that a user gets along with this one. */
+/** Paths of the packages that are installed together with this one. */
 function dependencies(): string[] {
   const { packages } = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8')) as {
     packages: Record<string, { dev?: true; optional?: true; peer?: true; devOptional?: true }>;

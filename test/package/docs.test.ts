@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { run } from '../platform/run.js';
+import { run } from '../platform/run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 

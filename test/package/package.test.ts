@@ -9,20 +9,20 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { describe, expect, it } from 'vitest';
 import { findDeno } from '../platform/deno.js';
-import { run } from '../platform/run.js';
+import { run } from '../platform/run_program.js';
 import { pack } from './pack.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const manifest = JSON.parse(readFileSync(`${root}package.json`, 'utf8'));
-/** The whole of what a page loads: script, shaders and WASM, but for what it loads later, to download a model. */
+/** All that a page loads at first: script, shaders and WASM, without the code for downloads, which it loads later. */
 const BUDGET = 80_000;
 
-it('publint has nothing to say', async () => {
+it('publint reports nothing', async () => {
   const { messages } = await publint({ pkgDir: root, strict: true });
   expect(messages.map((m) => formatMessage(m, manifest))).toEqual([]);
 });
 
-it('the types are right for every ES module resolution', async () => {
+it('the types resolve for every ES module resolution', async () => {
   const { file, remove } = pack();
   try {
     const checked = await checkPackage(createPackageFromTarballData(readFileSync(file)), {
@@ -31,7 +31,7 @@ it('the types are right for every ES module resolution', async () => {
     });
     if (!checked.types) throw new Error('the package has no types');
     const here = checked.problems.filter((p) => !('resolutionKind' in p) || ['node16-esm', 'bundler'].includes(p.resolutionKind));
-    // This package is ESM only, so a require() of it is TypeScript's to refuse.
+    // This package is ESM only, so TypeScript must refuse a require() of it.
     expect(here.filter((p) => p.kind !== 'CJSResolvesToESM')).toEqual([]);
     expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './train', './worker']));
   } finally {
@@ -39,7 +39,7 @@ it('the types are right for every ES module resolution', async () => {
   }
 });
 
-it('JSR would take it: every module is there and typed', async ({ skip }) => {
+it('a dry run of publishing to JSR succeeds', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
   const args = ['publish', '--dry-run', '--allow-dirty', '--quiet'];
@@ -47,7 +47,7 @@ it('JSR would take it: every module is there and typed', async ({ skip }) => {
   expect(status, stderr).toBe(0);
 });
 
-it('size is within its budget', async () => {
+it('every entry is within its size budget', async () => {
   const size = (code: string | Uint8Array) => gzipSync(code, { level: 9 }).length;
   const { outputFiles } = await build({
     stdin: { contents: `import { AiM } from './dist/aim.js'; console.log(AiM);`, resolveDir: root },
@@ -68,7 +68,7 @@ it('size is within its budget', async () => {
       `${file('aim.iife.min.js')}; ${file('worker.js')}`,
   );
   expect(whole).toBeLessThanOrEqual(BUDGET);
-  // What only training uses goes when nothing trains.
+  // Code for training only is removed from bundles that do not train.
   expect(outputFiles[0]!.text).not.toContain('"adamw"');
 });
 
@@ -78,13 +78,13 @@ it('only the command contains the float64 references', () => {
   expect(files.filter((name) => readFileSync(`${root}dist/${name}`, 'utf8').includes(text))).toEqual(['cli.js']);
 });
 
-/** What a built module imports of its own. */
+/** The built modules that a built module imports. */
 function chunksOf(name: string): string[] {
   const text = readFileSync(`${root}dist/${name}`, 'utf8');
   return [...new Set([...text.matchAll(/from"\.\/([^"]+)"/g)].map((m) => m[1]!))];
 }
 
-describe('importing touches nothing', () => {
+describe('importing has no side effects', () => {
   it.each(['aim.js', 'train.js', 'worker.js'])('%s', async (name) => {
     const names = ['navigator', 'document', 'window', 'self', 'location', 'Deno', 'Bun', 'Worker', 'WebAssembly', 'fetch'];
     const { status, stderr } = await run(process.execPath, [
@@ -101,7 +101,7 @@ describe('importing touches nothing', () => {
 
   it('aim.iife.min.js', () => {
     const script = readFileSync(`${root}dist/aim.iife.min.js`, 'utf8');
-    // The language and what the PNG writer inside makes at once; no other global of any runtime.
+    // Globals of the language and those that the PNG encoder uses on import; no other global of any runtime.
     const context = { TextEncoder, TextDecoder };
     expect(runInNewContext(`${script}; typeof AiM.fromPretrained + typeof AiM.AimImage`, context)).toBe('functionfunction');
   });

@@ -1,15 +1,15 @@
-/** The cache of downloads in Chromium (pages and workers) and Deno; test/io/cache.test.ts has the many cases, in Node. */
+/** The cache of downloads in Chromium (pages and workers) and Deno; most cases are in test/io/cache.test.ts, in Node. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BrowserContext, ElementHandle, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { CONFIG, Faulty, makeWeights, sha256 } from '../io/faulty.js';
-import { load } from '../io/load.js';
+import { CONFIG, FaultyServer, makeWeights, sha256 } from '../io/faulty_server.js';
+import { load } from '../io/load_checkpoint.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, PATIENCE, serve } from './browser_site.js';
 import { findDeno } from './deno.js';
-import { run } from './run.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, PATIENCE, serve } from './site.js';
+import { run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MIB = 2 ** 20;
@@ -20,11 +20,11 @@ const wanted = await load({ config: CONFIG, weights });
 const GET = 'GET /m/model.safetensors';
 const HEAD = 'HEAD /m/model.safetensors';
 
-let server: Faulty;
+let server: FaultyServer;
 const weightRequests = () => server.take().filter((s) => s.includes('.safetensors'));
 
 beforeEach(async () => {
-  server = await Faulty.start();
+  server = await FaultyServer.start();
   server.open = true;
   server.files['/m/config.json'] = { body: JSON.stringify(CONFIG) };
   server.files['/m/model.safetensors'] = { body: weights, headers: { etag: '"one"' } };
@@ -43,14 +43,14 @@ describe('Chromium, from a server of another origin', () => {
       '/': html('<script type="module" src="/run.js"></script>'),
       '/run.js': {
         body: `import * as io from '/io.js'; import { AiM } from '/dist/aim.js'; import * as worker from '/dist/worker.js';
-          Object.assign(globalThis, { io, AiM, worker, warnings: [], heard: [] });
+          Object.assign(globalThis, { io, AiM, worker, warnings: [], progress: [] });
           globalThis.get = (url, options) => io.load(url, {
-            onWarning: (text) => warnings.push(text), onProgress: (p) => heard.push(p), ...options,
+            onWarning: (text) => warnings.push(text), onProgress: (p) => progress.push(p), ...options,
           }).catch((error) => error.message);
           globalThis.ready = true;`,
         type: 'text/javascript',
       },
-      '/io.js': await moduleText(`${root}test/io/load.ts`),
+      '/io.js': await moduleText(`${root}test/io/load_checkpoint.ts`),
     });
   });
   afterAll(async () => {
@@ -73,7 +73,7 @@ describe('Chromium, from a server of another origin', () => {
   const get = (page: Page, options: object = {}) =>
     page.evaluate(`get(${JSON.stringify(`${server.url}/m`)}, ${JSON.stringify(options)})`);
 
-  it('keeps a model for other pages and offline, and lists and clears it', async () => {
+  it('a cached model is available to other pages and offline, listed, and cleared', async () => {
     const page = await open();
     expect(await get(page, { sha256: sha256(weights) })).toBe(wanted);
     expect(await get(await open())).toBe(wanted);
@@ -89,7 +89,7 @@ describe('Chromium, from a server of another origin', () => {
       { url: `${server.url}/m/config.json`, bytes: 18, complete: true },
       { url: `${server.url}/m/model.safetensors`, bytes: weights.length, complete: true },
     ]);
-    // Three parts and the records of it, of the config, of the card and of the class names that are not there.
+    // Three parts, and records of the weights, the config, the card and the missing class names.
     expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(7);
     expect(await page.evaluate('warnings')).toEqual([]);
     await page.evaluate('io.clearCache()');
@@ -97,7 +97,7 @@ describe('Chromium, from a server of another origin', () => {
     expect(await get(page)).toMatch(/config\.json could not be fetched/);
   });
 
-  it('goes on after a cut without a preflight, and after the page is closed', async () => {
+  it('a download resumes without a preflight request after a broken connection, and after the page was closed', async () => {
     server.cuts = [12 * MIB];
     const page = await open();
     expect(await get(page, { sha256: sha256(weights), cache: false })).toBe(wanted);
@@ -113,30 +113,30 @@ describe('Chromium, from a server of another origin', () => {
     expect(weightRequests()).toEqual([`${GET} bytes=${2 * PART}-`]);
   });
 
-  it('two tabs at once download once', async () => {
+  it('two tabs that load at once download once', async () => {
     server.stalls = [PART + MIB];
     const tabs = [await open(), await open()];
     const both = Promise.all(tabs.map((tab) => get(tab, { sha256: sha256(weights) })));
-    for (const tab of tabs) await tab.waitForFunction('heard.length > 0');
+    for (const tab of tabs) await tab.waitForFunction('progress.length > 0');
     server.goOn();
     expect(await both).toEqual([wanted, wanted]);
     expect(weightRequests()).toEqual([GET]);
-    for (const tab of tabs) expect(await tab.evaluate('heard.length')).toBeGreaterThan(2);
+    for (const tab of tabs) expect(await tab.evaluate('progress.length')).toBeGreaterThan(2);
   });
 
-  it('the second tab goes on when the first is closed', async () => {
+  it('the second tab resumes the download if the first is closed', async () => {
     server.stalls = [2 * PART + MIB];
     const [first, second] = [await open(), await open()];
     void get(first).catch(() => {});
-    await first.waitForFunction('heard.length > 0');
+    await first.waitForFunction('progress.length > 0');
     const pending = get(second, { sha256: sha256(weights) });
-    await second.waitForFunction(`heard.at(-1)?.loaded === ${2 * PART}`);
+    await second.waitForFunction(`progress.at(-1)?.loaded === ${2 * PART}`);
     await first.close();
     expect(await pending).toBe(wanted);
     expect(weightRequests()).toEqual([GET, `${GET} bytes=${2 * PART}-`]);
   });
 
-  it('a full quota: a warning, the model all the same, and nothing left', async () => {
+  it('a full quota gives a warning, loads the model and leaves nothing behind', async () => {
     const page = await open();
     const cdp = await context.newCDPSession(page);
     await cdp.send('Storage.overrideQuotaForOrigin', { origin: site.url, quotaSize: 12 * MIB });
@@ -153,7 +153,7 @@ describe('Chromium, from a server of another origin', () => {
     expect(await page.evaluate('warnings.length')).toBe(1);
   });
 
-  it('a page without storage: a warning, and the model', async () => {
+  it('a page without storage gives a warning and loads the model', async () => {
     const page = await context.newPage();
     await page.goto(site.url);
     const frame = await page.evaluateHandle(`new Promise((done) => {
@@ -164,8 +164,8 @@ describe('Chromium, from a server of another origin', () => {
       document.body.append(frame);
     })`);
     const inside = (await (frame as unknown as ElementHandle).contentFrame())!;
-    // Modules of the site are of another origin than a sandbox; the text is not.
-    const text = (await moduleText(`${root}test/io/load.ts`)).body;
+    // A sandboxed page has another origin than the modules of the site, so the script is inline.
+    const text = (await moduleText(`${root}test/io/load_checkpoint.ts`)).body;
     const source = Buffer.from(text).toString('base64');
     const [values, warnings] = (await inside.evaluate(`(async () => {
       const { load } = await import('data:text/javascript;base64,${source}');
@@ -178,7 +178,7 @@ describe('Chromium, from a server of another origin', () => {
     ]);
   });
 
-  it('AiM on this thread and in a worker share it, by URL and by id', async () => {
+  it('AiM on this thread and in a worker share the cache, by URL and by repository id', async () => {
     const commit = 'c'.repeat(40);
     for (const file of ['config.json', 'model.safetensors']) {
       const body = readFileSync(`${root}test/fixtures/mamba2-adaln/${file}`);
@@ -210,12 +210,12 @@ describe('Chromium, from a server of another origin', () => {
 });
 
 describe('Deno', () => {
-  it('keeps a model in its folder, offline too, and says what it is not allowed', async ({ skip }) => {
+  it('caches a model in a folder, loads it offline, and names missing permissions', async ({ skip }) => {
     const found = findDeno();
     if ('reason' in found) return skip(found.reason);
     const dir = mkdtempSync(join(tmpdir(), 'aim-deno-'));
     try {
-      writeFileSync(join(dir, 'io.mjs'), (await moduleText(`${root}test/io/load.ts`)).body);
+      writeFileSync(join(dir, 'io.mjs'), (await moduleText(`${root}test/io/load_checkpoint.ts`)).body);
       writeFileSync(
         join(dir, 'main.mjs'),
         `import { cachedFiles, load } from './io.mjs';

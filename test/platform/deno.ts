@@ -1,11 +1,11 @@
-/** Runs the Deno of npm package `deno` (which brings the binary; nothing is downloaded). */
+/** Runs Deno from the npm package `deno`, which contains the binary. */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { type Ran, run } from './run.js';
+import { type Ran, run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The binary, or why there is none. */
+/** Path of the binary, or the reason why there is none. */
 export function findDeno(): { deno: string } | { reason: string } {
   try {
     return { deno: createRequire(import.meta.url)('deno/install_api.cjs').runInstall() };
@@ -14,7 +14,7 @@ export function findDeno(): { deno: string } | { reason: string } {
   }
 }
 
-/** Runs a module with leave to read and write files, under the project's deno.json. */
+/** Runs a module with permission to read and write files, with the project's deno.json. */
 export function runDeno(deno: string, script: string, args: string[]): Promise<Ran> {
   return run(deno, [
     'run',

@@ -1,4 +1,4 @@
-/** What goes wrong outside the library ends in a typed error that says what to do, and a model is no worse for it. */
+/** Failures outside the library are typed errors that say what to do, and the model remains usable. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { CheckpointError, OutOfMemoryError } from '../../src/core/errors.js';
 import { parseHeader } from '../../src/io/safetensors.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { fixture } from '../goldens.js';
-import { run } from './run.js';
+import { run } from './run_program.js';
 
 const SMALL = fixture('mamba2-adaln');
 const aimModule = fileURLToPath(new URL('../../dist/aim.js', import.meta.url));
@@ -31,7 +31,7 @@ const failure = (work: Promise<unknown>): Promise<Error> =>
   );
 
 for (const device of ['wasm', 'webgpu'] as const) {
-  it(`weights that are not finite, or overflow, on ${device}`, async ({ skip }) => {
+  it(`weights that are not finite or overflow are an error on ${device}`, async ({ skip }) => {
     if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
     const NORM = 'mamba.backbone.norm_f.weight';
     const nan = await failure(AiM.fromPretrained(await spoilt(NORM, Number.NaN), { device }));
@@ -50,7 +50,7 @@ for (const device of ['wasm', 'webgpu'] as const) {
   });
 }
 
-it('a batch beyond what the device binds is refused, and gives back what it got', async ({ skip }) => {
+it('a batch larger than the device can bind is refused and its memory is freed', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const config = JSON.parse(readFileSync(`${SMALL}/config.json`, 'utf8'));
   const codes = 2 ** 17;
@@ -64,7 +64,7 @@ it('a batch beyond what the device binds is refused, and gives back what it got'
   await aim.dispose();
 });
 
-it('a GPU that runs out of memory says so, and the model works again after it', async ({ skip }) => {
+it('a GPU out of memory is an error that says so, and the model still works afterwards', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const limited = spawnSync('prlimit', ['--version']).status === 0 && process.env.VK_ICD_FILENAMES?.includes('swiftshader');
   if (!limited) return skip('no prlimit, or a GPU whose memory it does not limit (the software adapter has the process’s)');
@@ -98,7 +98,7 @@ it('a GPU that runs out of memory says so, and the model works again after it', 
   });
 });
 
-it('without an adapter the error says what to install; auto takes WASM', async () => {
+it("without an adapter the error says what to install, and device 'auto' uses WASM", async () => {
   const script = `
     import { AiM } from ${JSON.stringify(aimModule)};
     const load = (device) => AiM.fromPretrained(${JSON.stringify(SMALL)}, { device });

@@ -1,4 +1,4 @@
-/** A hand on the GPU devices that the library makes (Dawn), to lose them on purpose. */
+/** Access to the GPU devices that the library creates (Dawn), to lose them on purpose. */
 import { globals } from 'webgpu';
 
 /** Every device made since the import, newest last. */
@@ -15,7 +15,7 @@ export async function withDevices<R>(then: (device: GPUDevice) => void, work: ()
   }
 }
 
-/** What a driver reset does, as far as a program can tell. */
+/** Has the visible effects of a driver reset. */
 export const lose = () => devices.at(-1)!.destroy();
 
 const adapter = (globals as unknown as { GPUAdapter: { prototype: GPUAdapter } }).GPUAdapter.prototype;

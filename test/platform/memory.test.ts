@@ -1,4 +1,4 @@
-/** Loading, drawing (much of it aborted) and disposing again and again leaves memory as it was. */
+/** Repeated loading, drawing (often aborted) and disposing does not increase memory use. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,20 +11,20 @@ import { sum } from '../../src/ops/sum.js';
 import { dawnToggles } from '../../src/platform/runtime.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
 import { hasAdapter, NO_ADAPTER, webgpuBackend } from '../backends.js';
-import type { Cycles, Left, Plan } from './cycles.js';
-import { run } from './run.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
+import type { Cycles, Left, Plan } from './memory_cycles.js';
+import { run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const CYCLES = 200;
-/** The process is warm after this many. */
+/** Cycles after which the process is warm. */
 const WARM = 80;
 
 const dir = mkdtempSync(join(tmpdir(), 'aim-memory-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 const url = (path: string) => JSON.stringify(pathToFileURL(path).href);
-/** Script text: `collect`, which gives the MiB of the process and of the heap. */
+/** Script text: `collect`, which returns the MiB of the process and of the heap. */
 const COLLECT = `
   const collect = async () => {
     for (let n = 0; n < 3; n++) {
@@ -62,7 +62,7 @@ it(`${CYCLES} cycles on WASM`, async () => {
   expect(end![1] - warm![1]).toBeLessThan(3);
 });
 
-/** As small as a model can be: a software GPU is slow. */
+/** A minimal model, because a software GPU is slow. */
 const TINY: AimConfigJson = {
   d_model: 32,
   n_layer: 1,
@@ -73,7 +73,7 @@ const TINY: AimConfigJson = {
   vq_config: { ch: 32, ch_mult: [1], num_res_blocks: 1, z_channels: 32, n_embed: 32, embed_dim: 4 },
 };
 
-/** A checkpoint of it. */
+/** Saves a checkpoint of the TINY model and returns its path. */
 async function saveTiny(dir: string): Promise<string> {
   const aim = await AiM.fromConfig(TINY, { device: 'wasm', seed: 1 });
   const model = [...aim.model.named()].map(([name, { spec }]) => ({
@@ -86,7 +86,7 @@ async function saveTiny(dir: string): Promise<string> {
   return path;
 }
 
-function tell(where: string, memory: string, { loaded, warm, called, most, models, aborted, held }: Cycles, plan: Plan): void {
+function report(where: string, memory: string, { loaded, warm, called, most, models, aborted, held }: Cycles, plan: Plan): void {
   const words = ({ buffers, bytes, memory: n }: Left) =>
     `${buffers} buffers of ${(bytes / 2 ** 10).toFixed(0)} KiB, ${memory} ${n} MiB`;
   const lines = [
@@ -108,27 +108,27 @@ function check({ warm, called, most, models, furthest, aborted, held, disposed }
   expect(models).toHaveLength(plan.models / plan.every);
   for (const { bytes } of models) expect(bytes).toBe(called.bytes);
   expect(aborted).toBeGreaterThanOrEqual(plan.models / 4);
-  // Those of the last model may still be on the stack.
+  // Buffers of the last model may still be on the stack.
   expect(held).toBeLessThan(2 * called.buffers);
   expect(models.at(-1)!.memory - models[0]!.memory).toBeLessThan(growth);
   expect(disposed).toMatchObject({ buffers: 0, bytes: 0 });
 }
 
-it('calls and models on WebGPU, aborted at any moment', async ({ skip }) => {
+it('calls and models on WebGPU, aborted at any moment, leave no memory in use', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const plan = { model: await saveTiny(join(dir, 'run')), calls: 20, models: 200, every: 40 };
-  writeFileSync(join(dir, 'cycles.mjs'), (await moduleText(`${root}test/platform/cycles.ts`)).body);
+  writeFileSync(join(dir, 'cycles.mjs'), (await moduleText(`${root}test/platform/memory_cycles.ts`)).body);
   const done: Cycles = await node(`${COLLECT}
     import * as library from ${url(`${root}dist/aim.js`)};
     import { create } from ${url(`${root}node_modules/webgpu/index.js`)};
     import { cycle } from ${url(join(dir, 'cycles.mjs'))};
     const gpu = create(${JSON.stringify(dawnToggles())});
     console.log(JSON.stringify(await cycle(library, gpu, ${JSON.stringify(plan)}, async () => (await collect())[0])));`);
-  tell('Node', 'process', done, plan);
+  report('Node', 'process', done, plan);
   check(done, plan, 30);
 });
 
-it('calls and models on WebGPU in Chromium', async ({ skip }) => {
+it('calls and models on WebGPU in Chromium leave no memory in use', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const plan = { model: '/tiny', calls: 8, models: 40, every: 8 };
   const site = await serve(
@@ -146,7 +146,7 @@ it('calls and models on WebGPU in Chromium', async ({ skip }) => {
           globalThis.done = cycle(library, navigator.gpu, ${JSON.stringify(plan)}, memory);`,
         type: 'text/javascript',
       },
-      '/cycles.js': await moduleText(`${root}test/platform/cycles.ts`),
+      '/cycles.js': await moduleText(`${root}test/platform/memory_cycles.ts`),
     },
     { '/tiny/': `${await saveTiny(join(dir, 'page'))}/` },
   );
@@ -154,7 +154,7 @@ it('calls and models on WebGPU in Chromium', async ({ skip }) => {
   try {
     const { page } = await openPage(browser, site.url);
     const done: Cycles = await page.evaluate('done');
-    tell('Chromium', 'heap', done, plan);
+    report('Chromium', 'heap', done, plan);
     check(done, plan, 2);
   } finally {
     await browser.close();
@@ -162,23 +162,23 @@ it('calls and models on WebGPU in Chromium', async ({ skip }) => {
   }
 });
 
-it('what a GPU device keeps for later calls is bounded', async ({ skip }) => {
+it('the memory that a GPU device caches for later calls is bounded', async ({ skip }) => {
   const be = await webgpuBackend();
   if (!be) return skip(NO_ADAPTER);
-  const kept = be as unknown as { params: Map<string, GPUBuffer>; spareBytes: number };
+  const internals = be as unknown as { params: Map<string, GPUBuffer>; spareBytes: number };
   const [x, y] = [be.from([1, 2, 3, 4]), be.tensor([1])];
   for (let i = 1; i <= 3000; i++) be.run(sum.forward, { x, y }, { scale: i });
-  // Those dropped may still be bound by work that was not done yet.
+  // Buffers that were removed may still be bound by unfinished work.
   expect((await be.read(y))[0]).toBe(30_000);
-  expect(kept.params.size).toBeLessThanOrEqual(1024);
+  expect(internals.params.size).toBeLessThanOrEqual(1024);
   const MiB = 2 ** 20;
   be.free(be.tensor([8 * MiB]));
   await be.settle();
-  expect(kept.spareBytes).toBe(32 * MiB);
-  // Twelve sizes that never come again.
+  expect(internals.spareBytes).toBe(32 * MiB);
+  // Twelve sizes that are not requested again.
   for (let i = 1; i <= 12; i++) be.free(be.tensor([8 * MiB + 4 * i]));
   await be.settle();
-  expect(kept.spareBytes).toBeLessThanOrEqual(256 * MiB);
+  expect(internals.spareBytes).toBeLessThanOrEqual(256 * MiB);
   be.run(sum.forward, { x, y }, { scale: 1 });
   expect((await be.read(y))[0]).toBe(10);
   be.dispose();

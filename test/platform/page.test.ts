@@ -1,7 +1,7 @@
 /** Pages as users write them: a script tag, and strict Content-Security-Policies. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { type Answer, html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { type Answer, html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 
 const script = (body: Answer['body']): Answer => ({ body, type: 'text/javascript' });
 /** Runs `work` and keeps its result, or the error's code and message, as `done`. */
@@ -60,7 +60,7 @@ beforeAll(async () => {
     '/blob.js': main(WORKER, draw("{ device: 'wasm' }")),
     '/url': page('url', `${POLICY.replace("'self'", "'self' 'wasm-unsafe-eval'")}; worker-src 'self'`),
     '/url.js': main(WORKER, draw("{ device: 'wasm', workerUrl: '/dist/aim.worker.min.js' }")),
-    // A worker is under the policy that its own script comes with.
+    // A worker is subject to the policy of its own script.
     '/strict.js': under(POLICY, script(readFileSync(new URL('../../dist/aim.worker.min.js', import.meta.url)))),
     '/gpu-worker': page('gpu-worker', `${POLICY}; worker-src 'self'`),
     '/gpu-worker.js': main(WORKER, draw("{ device: 'webgpu', workerUrl: '/strict.js' }")),
@@ -77,7 +77,7 @@ beforeEach(({ skip }) => {
   if (NO_CHROMIUM) skip(NO_CHROMIUM);
 });
 
-/** What the page at `path` came to. */
+/** Opens the page at `path` and returns its result. */
 async function visit(path: string): Promise<Record<string, unknown>> {
   const { page } = await openPage(browser!, site!.url + path);
   try {
@@ -87,22 +87,22 @@ async function visit(path: string): Promise<Record<string, unknown>> {
   }
 }
 
-it('a script tag gives AiM, everything else being its static properties', async () => {
+it('a script tag defines AiM with all other exports as static properties', async () => {
   expect(await visit('/tag')).toEqual({ png: 'PNG', width: 32, error: true, image: true, verify: 'function' });
 });
 
-it('without a bundler toPNG() asks for an import map, and runs with it', async () => {
+it('toPNG() without a bundler names the import map that it needs, and runs with it', async () => {
   const { code, message } = await visit('/png');
   expect(code).toBe('ERR_IO');
   expect(message).toContain(importMap('https://cdn.jsdelivr.net/npm/fast-png@8/+esm'));
   expect(await visit('/png-mapped')).toEqual({ png: 'PNG' });
 });
 
-it('a strict policy (no unsafe-eval) is enough for WebGPU', async () => {
+it('WebGPU runs under a strict policy without unsafe-eval', async () => {
   expect(await visit('/gpu')).toEqual({ device: expect.stringMatching(/^webgpu/), size: [8, 8] });
 });
 
-it('so it is in a worker', async () => {
+it('WebGPU runs in a worker under a strict policy without unsafe-eval', async () => {
   expect(await visit('/gpu-worker')).toEqual({ device: expect.stringMatching(/^webgpu/), size: [8, 8] });
   expect((await visit('/wasm-worker')).message).toMatch(/'wasm-unsafe-eval'/);
 });
@@ -114,7 +114,7 @@ it("WASM asks for 'wasm-unsafe-eval', says so, and runs with it", async () => {
   expect((await visit('/wasm-allowed')).device).toMatch(/^wasm/);
 });
 
-it('where blob: workers are forbidden the error tells of workerUrl, which works', async () => {
+it('if blob: workers are forbidden the error names workerUrl, which works', async () => {
   const refused = await visit('/blob');
   expect(refused.code).toBe('ERR_DEVICE');
   expect(refused.message).toMatch(/workerUrl/);

@@ -1,4 +1,4 @@
-/** A GPU device that is lost at any moment: the library makes another and the results are those of an undisturbed run. */
+/** A GPU device that is lost at any moment: the library creates another, and the results equal those of an undisturbed run. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { devices, lose, withDevices } from './gpu.js';
 const SMALL = fixture('mamba2-adaln');
 const options = { count: 4, batchSize: 2, seed: 5, cfgScale: 2 };
 let aim: AiM;
-/** The same weights, on a device that nobody loses. */
+/** The same weights on a device that is not lost. */
 let untouched: AiM;
 let want: Generated;
 let here = false;
@@ -41,34 +41,34 @@ const weights = async (model: AiM) => {
   return Promise.all(names.map(async (name) => [...(await model.model.read(name))]));
 };
 const pixels = ({ images }: Pick<Generated, 'images'>) => images.map((image) => [...image.data]);
-/** Runs with its own device, and with the reason printed where there is none. */
+/** A test on a device of its own; skipped with the reason if there is no adapter. */
 const onGpu = (name: string, work: () => Promise<void>) => it(name, ({ skip }) => (here ? work() : skip(NO_ADAPTER)));
 
-onGpu('drawing goes on, and tells each step once', async () => {
+onGpu('generation continues and reports each step once', async () => {
   const before = aim.model.recoveries;
   const losses = new Set(['0 3', '2 16']);
-  const told: string[] = [];
+  const reported: string[] = [];
   let previews = 0;
   const got = await aim.generate({
     ...options,
     async onStep({ first, step, preview }) {
       if (losses.delete(`${first} ${step}`)) lose();
-      // The device is lost within the preview: the batch is drawn again, and this step is told again.
+      // The device is lost within the preview: the batch is drawn again, and this step is reported again.
       if (first === 2 && step === 5 && previews++ === 0) {
         const work = preview();
         lose();
         await work;
       }
-      told.push(`${first} ${step}`);
+      reported.push(`${first} ${step}`);
     },
   });
   expect(got.tokens).toEqual(want.tokens);
   expect(pixels(got)).toEqual(pixels(want));
-  expect(told).toEqual([0, 2].flatMap((first) => Array.from({ length: 16 }, (_, i) => `${first} ${i + 1}`)));
+  expect(reported).toEqual([0, 2].flatMap((first) => Array.from({ length: 16 }, (_, i) => `${first} ${i + 1}`)));
   expect([losses.size, previews, aim.model.recoveries - before]).toEqual([0, 2, 3]);
 });
 
-onGpu('encoding and decoding go on, also when the device was lost between two calls', async () => {
+onGpu('encoding and decoding continue, also if the device was lost between two calls', async () => {
   const codes = await aim.encode(want.images);
   lose();
   await devices.at(-1)!.lost;
@@ -78,7 +78,7 @@ onGpu('encoding and decoding go on, also when the device was lost between two ca
   expect(pixels({ images: await decoding })).toEqual(pixels(want));
 });
 
-onGpu('two calls at once share the new device', async () => {
+onGpu('two concurrent calls share the new device', async () => {
   const before = [aim.model.recoveries, devices.length];
   const both = Promise.all([aim.generate(options), aim.decode(want.tokens)]);
   lose();
@@ -88,7 +88,7 @@ onGpu('two calls at once share the new device', async () => {
   expect([aim.model.recoveries, devices.length]).toEqual(before.map((n) => n + 1));
 });
 
-onGpu('abort while the device is replaced gives the reason; the model is whole after it', async () => {
+onGpu('abort during the replacement rejects with the reason, and the model still works afterwards', async () => {
   const abort = new AbortController();
   const reason = new Error('enough');
   lose();
@@ -100,7 +100,7 @@ onGpu('abort while the device is replaced gives the reason; the model is whole a
   expect(await weights(aim)).toEqual(await weights(untouched));
 });
 
-onGpu('a device that is lost again and again ends in a DeviceError, and a later call tries anew', async () => {
+onGpu('a device that is lost repeatedly ends in a DeviceError, and a later call tries again', async () => {
   const often = await failure(
     aim.generate({
       ...options,
@@ -124,7 +124,7 @@ onGpu('a device that is lost again and again ends in a DeviceError, and a later 
   expect(await weights(aim)).toEqual(await weights(untouched));
 });
 
-onGpu('dispose() ends a replacement and frees what it has made', async () => {
+onGpu('dispose() ends a replacement and frees what it has allocated', async () => {
   const other = await AiM.fromPretrained(SMALL, { device: 'webgpu' });
   lose();
   const ended = await withDevices(
@@ -140,7 +140,7 @@ onGpu('dispose() ends a replacement and frees what it has made', async () => {
   expect(await running).toBeInstanceOf(AimError);
 });
 
-onGpu('loading goes on', async () => {
+onGpu('loading continues', async () => {
   let losses = 0;
   const onProgress = ({ loaded, total }: Progress) => void (loaded === total && losses++ === 0 && lose());
   const other = await AiM.fromPretrained(SMALL, { device: 'webgpu', onProgress });
@@ -154,7 +154,7 @@ onGpu('loading goes on', async () => {
   expect(never).toBeInstanceOf(DeviceError);
 });
 
-onGpu('fresh weights and parts loaded later come back too', async () => {
+onGpu('fresh weights and parts loaded later are restored too', async () => {
   const other = await AiM.fromConfig(aim.config.json, { device: 'webgpu', seed: 4 });
   await other.loadPart('vqvae.', SMALL);
   const before = await weights(other);
@@ -165,7 +165,7 @@ onGpu('fresh weights and parts loaded later come back too', async () => {
   await other.dispose();
 });
 
-onGpu('weights that are no longer there, or no longer the same, end in a DeviceError', async () => {
+onGpu('weights whose source is missing or has changed end in a DeviceError', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'aim-recovery-'));
   try {
     cpSync(SMALL, dir, { recursive: true });

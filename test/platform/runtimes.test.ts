@@ -1,4 +1,4 @@
-/** The proof of proof.ts with the built library in every runtime, on WASM and on WebGPU; ends with a table. */
+/** The checks of runtime_checks.ts with the built library in every runtime, on WASM and on WebGPU; ends with a table. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,10 +6,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dawnToggles } from '../../src/platform/runtime.js';
 import { DRIVER, NO_ADAPTER } from '../backends.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 import { findDeno, runDeno } from './deno.js';
-import type { Place, Proof } from './proof.js';
-import { type Ran, run } from './run.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { type Ran, run } from './run_program.js';
+import type { Place, RuntimeReport } from './runtime_checks.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const fixtures = `${root}test/fixtures`;
@@ -17,19 +17,19 @@ const device = ['wasm', 'webgpu'] as const;
 let dir: string;
 let script: string;
 
-/** A proof, or null: there is no WebGPU adapter. */
-type Outcome = Proof | null;
+/** A report, or null: there is no WebGPU adapter. */
+type Outcome = RuntimeReport | null;
 const rows: { runtime: string; backend: string; status: string; ms: number | ''; tokens: string; losses: string }[] = [];
-/** Node's on WASM. */
-let baseline: Proof | undefined;
+/** The report of Node on WASM. */
+let baseline: RuntimeReport | undefined;
 
 beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'aim-proof-'));
+  dir = mkdtempSync(join(tmpdir(), 'aim-checks-'));
   script = join(dir, 'main.mjs');
-  writeFileSync(join(dir, 'proof.mjs'), (await moduleText(`${root}test/platform/proof.ts`)).body);
+  writeFileSync(join(dir, 'checks.mjs'), (await moduleText(`${root}test/platform/runtime_checks.ts`)).body);
   writeFileSync(
     script,
-    `${attempt(pathToFileURL(`${root}dist/`).href, './proof.mjs')}
+    `${attempt(pathToFileURL(`${root}dist/`).href, './checks.mjs')}
     const dawn = async () => (await import(${JSON.stringify(pathToFileURL(`${root}node_modules/webgpu/index.js`).href)}))
       .create(${JSON.stringify(dawnToggles())});
     const [device, fixtures] = globalThis.Deno ? Deno.args : process.argv.slice(2);
@@ -46,16 +46,16 @@ afterAll(() => {
   console.log(`runtime × backend: status, ms, images whose tokens equal Node's on WASM, losses in training\n${table.join('\n')}`);
 });
 
-const RUNTIMES: Record<string, { missing(): string; prove(place: Place): Promise<Outcome> }> = {
+const RUNTIMES: Record<string, { missing(): string; checkRuntime(place: Place): Promise<Outcome> }> = {
   Node: {
     missing: () => '',
-    prove: async ({ device }) => outcome(await run(process.execPath, [script, device, fixtures])),
+    checkRuntime: async ({ device }) => outcome(await run(process.execPath, [script, device, fixtures])),
   },
   Deno: {
     missing: () => ('reason' in deno ? deno.reason : ''),
-    prove: async ({ device }) => outcome(await runDeno('deno' in deno ? deno.deno : '', script, [device, fixtures])),
+    checkRuntime: async ({ device }) => outcome(await runDeno('deno' in deno ? deno.deno : '', script, [device, fixtures])),
   },
-  Chromium: { missing: () => NO_CHROMIUM, prove: inChromium },
+  Chromium: { missing: () => NO_CHROMIUM, checkRuntime: inChromium },
 };
 const deno = findDeno();
 
@@ -63,40 +63,43 @@ describe.each(Object.keys(RUNTIMES))('%s', (runtime) => {
   it.for(device)('%s', async (backend, { skip }) => {
     const row = { runtime, backend, status: 'FAILED', ms: '' as number | '', tokens: '', losses: '' };
     rows.push(row);
-    const { missing, prove } = RUNTIMES[runtime]!;
+    const { missing, checkRuntime } = RUNTIMES[runtime]!;
     const without = (reason: string) => {
       Object.assign(row, { status: 'skipped', tokens: reason });
       return skip(reason);
     };
     if (missing()) return without(missing());
-    const proof = await prove({ device: backend, fixtures });
-    if (!proof) {
+    const report = await checkRuntime({ device: backend, fixtures });
+    if (!report) {
       expect(DRIVER, `${runtime} finds no WebGPU adapter though a driver is installed`).toBe('');
       return without(NO_ADAPTER);
     }
-    baseline ??= proof;
+    baseline ??= report;
     const { length } = baseline.tokens;
-    const equal = proof.tokens.filter((t, i) => t.join() === baseline!.tokens[i]!.join()).length;
-    const losses = proof.losses.map((loss) => loss.toFixed(4)).join(' ');
-    Object.assign(row, { ms: proof.ms, tokens: `${equal} of ${length}`, losses });
-    expect(proof.device).toContain(backend);
-    expect(proof.checks.filter((c) => c.wrong)).toEqual([]);
-    // On WebGPU a near tie may fall otherwise, and then the rest of that image does; on WASM nothing may.
+    const equal = report.tokens.filter((t, i) => t.join() === baseline!.tokens[i]!.join()).length;
+    const losses = report.losses.map((loss) => loss.toFixed(4)).join(' ');
+    Object.assign(row, { ms: report.ms, tokens: `${equal} of ${length}`, losses });
+    expect(report.device).toContain(backend);
+    expect(report.checks.filter((c) => c.wrong)).toEqual([]);
+    // On WebGPU a near tie may resolve differently and change the rest of the image. On WASM all tokens must be equal.
     expect(equal).toBeGreaterThanOrEqual(backend === 'wasm' ? length : length * 0.9);
-    const off = proof.losses.map((loss, i) => Math.abs(loss - baseline!.losses[i]!));
+    const off = report.losses.map((loss, i) => Math.abs(loss - baseline!.losses[i]!));
     expect(off).toHaveLength(8);
     expect(Math.max(...off)).toBeLessThanOrEqual(backend === 'wasm' ? 0 : 1e-3);
     row.status = 'ok';
   });
 });
 
-/** Script text: the function `attempt`, which gives an Outcome. An adapter is asked for past the library, whose failures are failures. */
-function attempt(dist: string, proof: string): string {
+/**
+ * Script text: the function `attempt`, which returns an Outcome. The adapter is requested without the library, so that failures of
+ * the library do not pass for a missing adapter.
+ */
+function attempt(dist: string, checks: string): string {
   return `import * as library from ${JSON.stringify(`${dist}aim.js`)};
     import * as training from ${JSON.stringify(`${dist}train.js`)};
-    import { prove } from ${JSON.stringify(proof)};
+    import { checkRuntime } from ${JSON.stringify(checks)};
     const attempt = async (gpu, place) =>
-      place.device === 'webgpu' && !(await gpu?.requestAdapter()) ? null : prove({ ...library, ...training }, place);`;
+      place.device === 'webgpu' && !(await gpu?.requestAdapter()) ? null : checkRuntime({ ...library, ...training }, place);`;
 }
 
 function outcome({ status, stdout, stderr }: Ran): Outcome {
@@ -109,10 +112,10 @@ async function inChromium({ device }: Place): Promise<Outcome> {
   const site = await serve({
     '/': html('<script type="module" src="/run.js"></script>', imports),
     '/run.js': {
-      body: `${attempt('/dist/', '/proof.js')} globalThis.run = (place) => attempt(navigator.gpu, place);`,
+      body: `${attempt('/dist/', '/checks.js')} globalThis.run = (place) => attempt(navigator.gpu, place);`,
       type: 'text/javascript',
     },
-    '/proof.js': await moduleText(`${root}test/platform/proof.ts`),
+    '/checks.js': await moduleText(`${root}test/platform/runtime_checks.ts`),
     '/fast-png.js': await moduleText(`${root}node_modules/fast-png/lib/index.js`),
   });
   const browser = await openChromium();

@@ -12,8 +12,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildStudio } from '../../scripts/studio.mjs';
 import { openCheckpointFolder } from '../../src/train/folder.js';
-import { fileListOf, folderOf, grey, png } from '../data/files.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './site.js';
+import { fileListOf, folderOf, grey, png } from '../data/data_folders.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './browser_site.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
@@ -167,7 +167,7 @@ describe('Generate', () => {
   it('never blocks the page for more than 50 ms while drawing', async () => {
     await visit('?device=wasm');
     await drawn();
-    // On a busy machine any task may take long. A task that is too long by itself is so at every attempt.
+    // On a busy machine any task may take long. A task that is too long in itself is too long in every attempt.
     let long: number[] = [];
     for (let attempt = 0; attempt < 4; attempt++) {
       await page.evaluate(() => {
@@ -404,7 +404,7 @@ describe('Generate', () => {
   });
 });
 
-describe('Files of visitors', () => {
+describe('Files from visitors', () => {
   const model = (file: string) => new Uint8Array(readFileSync(`${MODEL}/${file}`));
   const picture = (light: number) => png(40, 30, (x, y) => grey((x + y) % 8 < 4 ? light : 0)(x, y));
   const openZip = (name: string, files: Record<string, Uint8Array>) =>
@@ -661,7 +661,7 @@ describe('Train', () => {
     for (const [name, data] of Object.entries(whole.tensors)) expect(resumed.tensors[name], name).toEqual(data);
   });
 
-  it('a run that is paused before its last step is not finished', async () => {
+  it('does not show a run as finished that is paused before its last step', async () => {
     await visit('?tab=train&device=wasm&steps=2&batch=8');
     // Pause at once, while the samples before the first step are drawn.
     await page.evaluate(() => {
@@ -682,7 +682,7 @@ describe('Train', () => {
     await expect.poll(points).toBe(2);
   });
 
-  it('an ended run can be downloaded until the next start', async () => {
+  it('offers the checkpoint of an ended run until the next start', async () => {
     await visit('?tab=train&device=wasm&steps=1000&batch=8');
     await page.click('#start');
     await text('#figure-step', /^\d+ of 1,000/);

@@ -1,13 +1,13 @@
-/** WASM threads in each runtime: the same tokens as on one thread, one thread where memory cannot be shared, and an end in order. */
+/** WASM threads in each runtime: tokens equal those of one thread, one thread is used without shared memory, and threads end. */
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type Answer, html, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 import { findDeno } from './deno.js';
-import { type Ran, run } from './run.js';
-import { type Answer, html, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
+import { type Ran, run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Draws with the embedded model on three threads, and on one; `left` leaves the threads without disposing. */
+/** Draws with the embedded model on three threads, and on one; `left`: the script ends without disposing the threads. */
 const work = (library: string, model: string, left = false) => `
   const { AiM } = await import('${library}');
   const drawn = [];

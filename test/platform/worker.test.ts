@@ -8,45 +8,45 @@ import { AiM } from '../../src/aim.js';
 import { DeviceError } from '../../src/core/errors.js';
 import { AiM as RemoteAiM } from '../../src/worker/client.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 import { findDeno, runDeno } from './deno.js';
-import { type Ran, run } from './run.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './site.js';
-import type { WorkerProof } from './worker_proof.js';
+import { type Ran, run } from './run_program.js';
+import type { WorkerReport } from './worker_checks.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const place = { device: 'wasm', fixtures: `${root}test/fixtures` };
-const imports = (dist: string, proof: string) =>
-  `import * as local from '${dist}aim.js'; import * as remote from '${dist}worker.js'; import { proveWorker } from '${proof}';`;
+const imports = (dist: string, checks: string) =>
+  `import * as local from '${dist}aim.js'; import * as remote from '${dist}worker.js'; import { checkWorker } from '${checks}';`;
 let dir: string;
 let script: string;
 
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-worker-'));
   script = join(dir, 'main.mjs');
-  writeFileSync(join(dir, 'proof.mjs'), (await moduleText(`${root}test/platform/worker_proof.ts`)).body);
+  writeFileSync(join(dir, 'checks.mjs'), (await moduleText(`${root}test/platform/worker_checks.ts`)).body);
   writeFileSync(
     script,
-    `${imports(pathToFileURL(`${root}dist/`).href, './proof.mjs')}
-    console.log(JSON.stringify(await proveWorker(local, remote, ${JSON.stringify(place)})));`,
+    `${imports(pathToFileURL(`${root}dist/`).href, './checks.mjs')}
+    console.log(JSON.stringify(await checkWorker(local, remote, ${JSON.stringify(place)})));`,
   );
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-function check(runtime: string, { wrong, longestGap }: WorkerProof): void {
+function check(runtime: string, { wrong, longestGap }: WorkerReport): void {
   console.log(`${runtime}: while the worker drew, the calling thread was never held longer than ${longestGap} ms`);
   expect(wrong).toEqual([]);
 }
 
-function parsed({ status, stdout, stderr }: Ran): WorkerProof {
+function parsed({ status, stdout, stderr }: Ran): WorkerReport {
   expect(status, stderr).toBe(0);
   return JSON.parse(stdout);
 }
 
-it('Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
+it('runs in Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
 
-it('a GPU device that is lost in the worker (Node)', async ({ skip }) => {
+it('replaces a GPU device that is lost in the worker (Node)', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  // The worker's own script, with a hand on its GPU: the device is lost at one submit, or each as soon as it is there.
+  // The script of the worker with access to its GPU: loses the device at one submit, or every device at once.
   const lossy = (name: string, when: string) => {
     const path = join(dir, name);
     writeFileSync(
@@ -90,27 +90,27 @@ it('a GPU device that is lost in the worker (Node)', async ({ skip }) => {
   expect(never.message).toMatch(/the WebGPU device was lost/);
 });
 
-it('Deno', async ({ skip }) => {
+it('runs in Deno', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
   check('Deno', parsed(await runDeno(found.deno, script, [])));
 });
 
-it('Chromium', async ({ skip }) => {
+it('runs in Chromium', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
   const site = await serve({
     '/': html('<script type="module" src="/run.js"></script>'),
     '/run.js': {
-      body: `${imports('/dist/', '/proof.js')}
-        globalThis.proof = proveWorker(local, remote, { device: 'wasm', fixtures: '/fixtures' });`,
+      body: `${imports('/dist/', '/checks.js')}
+        globalThis.report = checkWorker(local, remote, { device: 'wasm', fixtures: '/fixtures' });`,
       type: 'text/javascript',
     },
-    '/proof.js': await moduleText(`${root}test/platform/worker_proof.ts`),
+    '/checks.js': await moduleText(`${root}test/platform/worker_checks.ts`),
   });
   const browser = await openChromium();
   try {
     const { page } = await openPage(browser, site.url);
-    check('Chromium', await page.evaluate('proof'));
+    check('Chromium', await page.evaluate('report'));
   } finally {
     await browser.close();
     await site.close();

@@ -1,4 +1,4 @@
-/** What a run knows of its data: classes by name, the same data when it is resumed, and held-out images of every class. */
+/** What a run records about its data: classes by name, the same data when it is resumed, and held-out images of every class. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,12 +11,12 @@ import { classRows, describeRows } from '../../src/train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../../src/train/folder.js';
 import { spread } from '../../src/train/order.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
-describe('classes of the data', () => {
+describe("assignment of the data's classes to rows of the label embedding", () => {
   const model = ['emoji', 'faenza', 'file', 'moka', 'oxygen', 'web'];
 
-  it('go to the rows of the same names', () => {
+  it('classes are assigned to the rows of the same names', () => {
     const data = ['emoji', 'faenza', 'moka'];
     const found = classRows(data, model, 6);
     expect(found).toEqual({ rows: [0, 1, 3], names: model, renamed: [] });
@@ -24,7 +24,7 @@ describe('classes of the data', () => {
     expect(classRows(['Caf\u00e9'], ['a', 'Cafe\u0301'], 2).rows).toEqual([1]);
   });
 
-  it('that the model does not know take rows without a name, then those that the data does not have', () => {
+  it('new classes are assigned to rows without a name, then to rows whose class the data lacks', () => {
     const data = ['moka', 'new', 'newer'];
     const found = classRows(data, ['emoji', 'moka', '2'], 3);
     expect(found.rows).toEqual([1, 2, 0]);
@@ -107,7 +107,7 @@ describe('a run', () => {
     await fresh.dispose();
   });
 
-  it('is continued on the same data, with another lr, number of steps and evaluation', async () => {
+  it('can be resumed on the same data with another lr, number of steps and evaluation', async () => {
     await resume({});
     await resume({}, { lr: 1e-4, steps: 9, evalEvery: 3 });
     await expect(resume({}, { seed: 8 })).rejects.toThrow(/trained with seed 0, now it is 8/);
@@ -115,7 +115,7 @@ describe('a run', () => {
     await expect(resume({}, {}, true)).resolves.toBeUndefined();
   });
 
-  it('refuses other data unless it is said to have changed', async () => {
+  it('refuses to resume on other data unless the caller declares that the data changed', async () => {
     const labels = data.labels.slice().reverse();
     const fewer = { codes: data.codes.slice(0, 8 * 16), labels: data.labels.slice(0, 8) };
     for (const [changes, message] of [
@@ -130,7 +130,7 @@ describe('a run', () => {
     }
   });
 
-  it('refuses other classes in any case', async () => {
+  it('refuses to resume with other classes even then', async () => {
     for (const changed of [false, true])
       await expect(resume({ classes: ['a', 'b', 'd'] }, {}, changed)).rejects.toThrow(
         /trained on the classes a, b, c, and the data has .*d.*begin a new run from its weights \(--init\)/,
@@ -138,7 +138,7 @@ describe('a run', () => {
     await expect(resume({ classes: ['b', 'a', 'c'] })).rejects.toThrow(/keeps its classes/);
   });
 
-  it('of an earlier version, without a record of its data, is continued', async () => {
+  it('can be resumed if an earlier version saved it without a record of its data', async () => {
     const { data: _, ...state } = saved.state;
     const trainer = new Trainer({ model: aim, data, ...options });
     await trainer.resume({ ...saved, state });
@@ -146,7 +146,7 @@ describe('a run', () => {
   });
 });
 
-it('evaluation takes images of every class', () => {
+it('evaluation uses images of every class', () => {
   const labels = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2];
   expect([...spread(labels, 10)]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   expect([...spread(labels, 99)]).toHaveLength(10);
@@ -163,7 +163,7 @@ it('evaluation takes images of every class', () => {
   expect([...spread(labels, 0)]).toEqual([]);
 });
 
-it('the hash of data changes with every value, their order and their grouping', () => {
+it('the hash of data depends on every value, their order and their grouping', () => {
   const hex = (...lists: number[][]) => lists.reduce((d, list) => d.numbers(list), new Digest()).hex();
   const some = Array.from({ length: 1000 }, (_, i) => i);
   const all = [hex(some), hex([...some].reverse()), hex(some.slice(0, 999)), hex([...some, 0]), hex(some, []), hex([], some)];

@@ -22,9 +22,9 @@ import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js'
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { openCheckpointFolder, type SavedCheckpoint, saveCheckpoint } from '../../src/train/folder.js';
 import { readMetrics } from '../../src/train/metrics.js';
-import { fileListOf } from '../data/files.js';
+import { fileListOf } from '../data/data_folders.js';
 import { fixture } from '../goldens.js';
-import { parts } from './writer.js';
+import { parts } from './checkpoint_writer.js';
 
 let dir: string;
 let run: string;
@@ -33,7 +33,7 @@ let count = 0;
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-run-'));
   program = join(dir, 'writer.mjs');
-  const entry = fileURLToPath(new URL('writer.ts', import.meta.url));
+  const entry = fileURLToPath(new URL('checkpoint_writer.ts', import.meta.url));
   await build({ entryPoints: [entry], bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' });
 });
 beforeEach(() => {
@@ -68,7 +68,7 @@ async function expectWhole(saved: SavedCheckpoint, size: number) {
 }
 
 describe('checkpoint folders', () => {
-  it('come back, newest first, and the oldest are removed', async () => {
+  it('are listed newest first, and the oldest are removed', async () => {
     for (const step of [10, 20, 30, 40]) expect(await save(step, 2)).toBe(`${run}/step-000000${step}`);
     expect(readdirSync(run).sort()).toEqual(['latest', 'step-00000030', 'step-00000040']);
     const saved = await openCheckpointFolder(run);
@@ -88,7 +88,7 @@ describe('checkpoint folders', () => {
     expect([...metadata]).toEqual([['mamba.lm_head.weight', 'mamba.backbone.embeddings.word_embeddings.weight']]);
   });
 
-  it('go on from an earlier step without losing the later ones', async () => {
+  it('can be resumed from an earlier step without losing the later ones', async () => {
     for (const step of [10, 20, 30]) await save(step, 3);
     await save(20, 3);
     expect(readFileSync(`${run}/latest`, 'utf8')).toBe('step-00000020-2\n');
@@ -118,7 +118,7 @@ describe('checkpoint folders', () => {
     ['the state is gone', (path) => rmSync(`${path}/state.json`)],
     ['the config is cut', (path) => truncateSync(`${path}/config.json`, 1)],
     ['the state has no step', (path) => writeFileSync(`${path}/state.json`, '{}')],
-  ])('fall back to the one before when %s', async (_, damage) => {
+  ])('fall back to the previous one when %s', async (_, damage) => {
     for (const step of [1, 2, 3]) await save(step);
     damage(`${run}/step-00000003`);
     await expectWhole(await openCheckpointFolder(run), 100);
@@ -129,7 +129,7 @@ describe('checkpoint folders', () => {
     expect(error.message).toMatch(/every checkpoint of .* is damaged: .*step-00000003.*step-00000001.*Begin a new run\.$/s);
   });
 
-  it('are told from other folders', async () => {
+  it('are distinguished from other folders', async () => {
     await expect(openCheckpointFolder(run)).rejects.toThrow(/there is no folder .*run-\d+; pass/);
     mkdirSync(run);
     await expect(openCheckpointFolder(run)).rejects.toThrow(IoError);
@@ -138,7 +138,7 @@ describe('checkpoint folders', () => {
     expect(readdirSync(run)).toEqual([]);
   });
 
-  it('leave the last one when a save fails or is aborted', async () => {
+  it('keep the previous one when a save fails or is aborted', async () => {
     await save(1);
     const failing = parts(2, 100);
     failing.optimizer = [{ name: 'm', shape: [1], data: () => Promise.reject(new Error('device lost')) }];
@@ -155,7 +155,7 @@ describe('checkpoint folders', () => {
     await expectWhole(await openCheckpointFolder(run), 100);
   });
 
-  it('say so when there is no room, and keep the last one', async ({ skip }) => {
+  it('report a full disk and keep the previous one', async ({ skip }) => {
     if (process.platform === 'win32') return skip('Windows has no ulimit');
     await save(1);
     // 512-byte blocks: far less than a checkpoint takes.
@@ -172,7 +172,7 @@ describe('checkpoint folders', () => {
     await expectWhole(await openCheckpointFolder(run), 100);
   });
 
-  it('say so when the folder may not be written', async ({ skip }) => {
+  it('report a folder without write permission', async ({ skip }) => {
     if (process.getuid?.() === 0) return skip('root may write anywhere');
     await save(1);
     chmodSync(run, 0o555);
@@ -180,7 +180,7 @@ describe('checkpoint folders', () => {
     chmodSync(run, 0o755);
   });
 
-  it('outlive kill -9 at any moment', async () => {
+  it('survive kill -9 at any moment', async () => {
     const moments = 50;
     const size = 200_000;
     let last = 0;
@@ -197,7 +197,7 @@ describe('checkpoint folders', () => {
       const saved = await openCheckpointFolder(run);
       await expectWhole(saved, size);
       const { step } = saved.state;
-      // What was said to be saved is there; at most the one in the making is there as well.
+      // Every save that was reported exists, and at most the one in progress.
       expect(step).toBeGreaterThanOrEqual(Math.max(last, done));
       expect(step).toBeLessThanOrEqual(Math.max(last, done) + 1);
       last = step;
@@ -207,14 +207,14 @@ describe('checkpoint folders', () => {
     // Not all before the first save, nor all between two.
     expect(last).toBeGreaterThan(5);
     expect(at.within).toBeGreaterThan(5);
-    // The next save clears what crashes left.
+    // The next save removes the files that crashes left.
     await saveCheckpoint(run, parts(last + 1, 10), { keep: 1 });
     const [latest, log, checkpoint, ...rest] = readdirSync(run).sort();
     expect([latest, log, rest]).toEqual(['latest', 'metrics.jsonl', []]);
     expect(checkpoint).toMatch(new RegExp(`^step-0*${last + 1}(-2)?$`));
   });
 
-  it('open as models, by the folder of the run too', async () => {
+  it('can be opened as models, also by the folder of the run', async () => {
     const source = await openSource(`${fixture('mamba1-adaln-group')}/model.safetensors`);
     const header = await parseHeader(source);
     const model = [...header.tensors].map(([name, { shape }]) => ({ name, shape, data: () => readFloats(source, header, name) }));
@@ -236,7 +236,7 @@ describe('checkpoint folders', () => {
   });
 });
 
-/** Runs the writer and kills it `delay` ms after it began. `done`: the last step told to be saved; `took`: ms of the first save. */
+/** Runs the writer and kills it after `delay` ms. `done`: the last step reported as saved; `took`: ms of the first save. */
 function killed(folder: string, delay: number): Promise<{ done: number; took: number | undefined }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, 'write', folder], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -23,7 +23,7 @@ async function log(step: number, steps: number[]) {
 const lines = () => readFileSync(path, 'utf8').split('\n').slice(0, -1);
 
 describe('metrics', () => {
-  it('cuts the lines of later steps and goes on', async () => {
+  it('removes the lines of later steps and continues the file', async () => {
     await log(0, [1, 2, 3, 4, 5]);
     expect(await log(3, [4, 5, 6])).toEqual([1, 2, 3].map((step) => ({ step, loss: step / 3 })));
     expect(lines().length).toBe(6);
@@ -45,7 +45,7 @@ describe('metrics', () => {
     }
   });
 
-  it('leaves a file alone that is no log', async () => {
+  it('does not change a file that is not a log', async () => {
     for (const text of ['hello\n', '{"step":1}\nhello\n{"step":2}\n', '[1]\n{"step":1}\n', '{"loss":1}\n']) {
       writeFileSync(path, text);
       await expect(openMetrics(path, 5)).rejects.toThrow(IoError);
@@ -53,7 +53,7 @@ describe('metrics', () => {
     }
   });
 
-  it('writes what JSON has not as null', async () => {
+  it('writes values that JSON cannot represent as null', async () => {
     const file = await openMetrics(path, 0);
     await file.write({ step: 1, loss: Number.NaN, note: 'é' });
     await file.close();
@@ -65,7 +65,7 @@ describe('metrics', () => {
 describe('plotLoss', () => {
   const points = Array.from({ length: 5000 }, (_, i) => ({ step: i + 1, loss: 2 + 1 / (i + 1) }));
 
-  it('draws few points of many, and escapes text', () => {
+  it('reduces many values to few points, and escapes text', () => {
     const svg = plotLoss('A & <B>', 'nats', [
       { name: 'train', points, kind: 'line' },
       {
@@ -84,13 +84,13 @@ describe('plotLoss', () => {
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
   });
 
-  it('takes a logarithmic axis for losses that fall far', () => {
+  it('uses a logarithmic axis for losses that decrease by orders of magnitude', () => {
     const falling = points.map(({ step }) => ({ step, loss: 0.01 + Math.exp(-step / 50) }));
     const svg = plotLoss('t', 'y', [{ name: 'a', points: falling, kind: 'line' }]);
     for (const tick of ['>0.02<', '>0.1<', '>0.5<']) expect(svg).toContain(tick);
   });
 
-  it('draws nothing, one point, equal values and NaN', () => {
+  it('accepts no points, one point, equal values and NaN', () => {
     for (const given of [
       [],
       [{ step: 0, loss: 0 }],

@@ -5,7 +5,7 @@ import { dropLabels, Order, shuffle } from '../../src/train/order.js';
 import { checkSchedule, learningRate, type Schedule } from '../../src/train/schedule.js';
 
 describe('Order', () => {
-  it('takes every item once an epoch but for the rest of the last batch', () => {
+  it('takes every item at most once an epoch and omits only an incomplete last batch', () => {
     const order = new Order({ length: 23, batchSize: 4, seed: 1 });
     expect(order.stepsPerEpoch).toBe(5);
     for (let epoch = 0; epoch < 4; epoch++) {
@@ -18,7 +18,7 @@ describe('Order', () => {
     expect([...one.batch(8)].sort()).toEqual([0, 1, 2]);
   });
 
-  it('gives any step at once what it gives in turn', () => {
+  it('gives the same items for a step in sequential and in random access', () => {
     const options = { length: 101, batchSize: 7, seed: 2 ** 53 - 1 };
     const order = new Order(options);
     const inTurn = Array.from({ length: 60 }, (_, s) => order.batch(s));
@@ -31,7 +31,7 @@ describe('Order', () => {
     expect(inTurn[14]).not.toEqual(inTurn[0]);
   });
 
-  it('is a fair shuffle, fixed for ever', () => {
+  it('is a uniform shuffle whose results are fixed', () => {
     const first = new Float64Array(8);
     for (let epoch = 0; epoch < 8000; epoch++) first[shuffle(8, 5, epoch)[0]!]!++;
     for (const n of first) expect(Math.abs(n - 1000)).toBeLessThan(150);
@@ -61,14 +61,14 @@ describe('Order', () => {
 });
 
 describe('dropLabels', () => {
-  it('drops the share asked for, by seed, step and place alone', () => {
+  it('drops the requested share of labels, depending only on seed, step and position', () => {
     const labels = Uint32Array.from({ length: 20000 }, (_, i) => i % 10);
     const o = { seed: 9, step: 4, rate: 0.1, unconditional: 10 };
     const dropped = dropLabels(labels, o);
     const n = dropped.filter((l) => l === 10).length;
     expect(Math.abs(n - 2000)).toBeLessThan(200);
     expect(dropped.every((l, i) => l === 10 || l === labels[i])).toBe(true);
-    // Accumulated in parts, the same.
+    // Gradient accumulation gives the same.
     const parts = [0, 7000].map((first) => [...dropLabels(labels.slice(first, first ? 20000 : 7000), { ...o, first })]);
     expect(parts.flat()).toEqual([...dropped]);
     expect(dropLabels(labels, { ...o, step: 5 })).not.toEqual(dropped);
@@ -106,7 +106,7 @@ describe('learningRate', () => {
     checkSchedule(s);
     return Array.from({ length: steps + 1 }, (_, i) => learningRate(s, i));
   };
-  it('warms up, then stays or falls to zero', () => {
+  it('warms up, then stays constant or decreases to zero', () => {
     expect(of('constant', 0)).toEqual(new Array(11).fill(2));
     expect(of('constant', 4).slice(0, 5)).toEqual([0.5, 1, 1.5, 2, 2]);
     const linear = of('linear', 2);
@@ -121,7 +121,7 @@ describe('learningRate', () => {
     expect(of('linear', 10).slice(8)).toEqual([1.8, 2, expect.any(Number)]);
   });
 
-  it('refuses what makes no schedule', () => {
+  it('refuses options that define no schedule', () => {
     const good = { kind: 'linear', lr: 1e-3, steps: 10, warmup: 0 } as const;
     for (const bad of [{ kind: 'step' }, { lr: 0 }, { lr: Number.NaN }, { steps: 0 }, { warmup: 11 }, { warmup: -1 }])
       expect(() => checkSchedule({ ...good, ...bad } as Schedule)).toThrow(OptionError);

@@ -1,4 +1,4 @@
-/** A GPU device that is lost in training: the run goes on, and all it gives is what an undisturbed run gives, bit for bit. */
+/** A GPU device that is lost in training: the run continues, and its results equal those of an undisturbed run bit for bit. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { checkpointFiles, openCheckpointFolder, saveCheckpoint } from '../../src
 import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { lose, withDevices } from '../platform/gpu.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const options = { batchSize: 6, steps: 5, evalEvery: 3, evalItems: 8, lr: 3e-3, seed: 5, emaDecay: 0.9 };
 
@@ -33,12 +33,12 @@ async function contents(trainer: Trainer): Promise<Map<string, string>> {
   return files;
 }
 
-/** A run's figures, images and checkpoint; `disturb` is called where a caller has a say, and the device may be gone after it. */
+/** Returns a run's steps, images and checkpoint. `disturb` is called between steps and may lose the device. */
 async function run(disturb: (where: string, trainer: Trainer) => unknown) {
   const { aim, trainer } = await open();
-  const told: unknown[] = [];
+  const steps: unknown[] = [];
   for await (const { step, loss, gradNorm, eval: held } of trainer.run()) {
-    told.push({ step, loss, gradNorm, held });
+    steps.push({ step, loss, gradNorm, held });
     await disturb(`step ${step}`, trainer);
   }
   const drawn = await trainer.withEma(async () => {
@@ -50,10 +50,10 @@ async function run(disturb: (where: string, trainer: Trainer) => unknown) {
   trainer.dispose();
   const { recoveries } = aim.model;
   await aim.dispose();
-  return { told, tokens: drawn.tokens, files, recoveries };
+  return { steps, tokens: drawn.tokens, files, recoveries };
 }
 
-it('training goes on from its beginning, from a copy in memory and from a checkpoint', async ({ skip }) => {
+it('training continues from its beginning, from a copy in memory and from a checkpoint', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const want = await run(() => {});
   const dir = mkdtempSync(join(tmpdir(), 'aim-recovery-'));
@@ -64,7 +64,7 @@ it('training goes on from its beginning, from a copy in memory and from a checkp
       if (LOSSES.includes(where)) lose();
     });
     expect(got.recoveries).toBe(LOSSES.length);
-    expect(got.told).toEqual(want.told);
+    expect(got.steps).toEqual(want.steps);
     expect(got.tokens).toEqual(want.tokens);
     expect([...got.files.keys()]).toEqual([...want.files.keys()]);
     for (const [name, bytes] of want.files) expect(got.files.get(name) === bytes, name).toBe(true);
@@ -73,7 +73,7 @@ it('training goes on from its beginning, from a copy in memory and from a checkp
   }
 });
 
-it('without another device the error names the newest state; trained weights are not taken for those loaded', async ({
+it('without another device the error names the newest state, and trained weights do not pass for loaded ones', async ({
   skip,
 }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
@@ -92,7 +92,7 @@ it('without another device the error names the newest state; trained weights are
     expect(stopped).toBeInstanceOf(DeviceError);
     expect(stopped.message).toMatch(/device was lost/);
     expect(stopped.message).toContain(path);
-    // The run is over; another goes on with a device of its own.
+    // The run has ended; another continues on its own device.
     for await (const { step } of trainer.run()) if (step === 3) break;
     trainer.dispose();
     lose();

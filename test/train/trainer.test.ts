@@ -13,7 +13,7 @@ import type { ImageDataset } from '../../src/data/dataset.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { Trainer, type TrainerOptions, type TrainStep } from '../../src/train/trainer.js';
 import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 /** A trainer on the small data, of 12 images a step. */
 const open = async (aim: AiM, options: Partial<TrainerOptions>) =>
@@ -40,24 +40,24 @@ const near = (got: number[], want: number[], allowed: number) => {
   });
 };
 
-describe('stage 2', () => {
-  it('WASM follows the float64 reference for 50 steps and learns', async () => {
+describe('stage 2 (the AiM model)', () => {
+  it('losses on WASM match the float64 reference for 50 steps and decrease', async () => {
     const want = await losses('reference', { steps: 50, schedule: 'cosine' });
     near(await losses('wasm', { steps: 50, schedule: 'cosine' }), want, 1e-3);
     expect(want.at(-1)!).toBeLessThan(0.85 * want[0]!);
   });
 
-  it('Mamba-1 and adaLN per layer too', async () => {
+  it('losses match the reference with Mamba-1 and adaLN per layer', async () => {
     const config = { ...CONFIG, ssm_cfg: { layer: 'Mamba1' as const }, adaln_group: false };
     near(await losses('wasm', { steps: 10 }, config), await losses('reference', { steps: 10 }, config), 1e-3);
   });
 
-  it('WebGPU follows it too', async ({ skip }) => {
+  it('losses on WebGPU match the float64 reference', async ({ skip }) => {
     if (!(await hasAdapter())) return skip(NO_ADAPTER);
     near(await losses('webgpu', { steps: 6 }), await losses('reference', { steps: 6 }), 1e-3);
   });
 
-  it('a batch in parts is the batch', async () => {
+  it('gradient accumulation gives the same result as the whole batch', async () => {
     const whole = await paramsAfter({ steps: 3 });
     const parts = await paramsAfter({ steps: 3, accumulate: 3 });
     whole.forEach((v, i) => {
@@ -75,7 +75,7 @@ describe('stage 2', () => {
     return values;
   }
 
-  it('a loss scale changes nothing but rounding, and the steps that overflow are skipped', async ({ skip }) => {
+  it('a loss scale changes results by rounding only, and steps that overflow are skipped', async ({ skip }) => {
     const options = { steps: 12, schedule: 'constant' as const };
     const want = await losses('wasm', options);
     near(await losses('wasm', { ...options, lossScale: 1024 }), want, 1e-4);
@@ -97,32 +97,32 @@ describe('stage 2', () => {
     if (!(await hasAdapter())) skip(`without WebGPU: ${NO_ADAPTER}`);
   });
 
-  it('left or aborted at any step, it tells every step once, as if it had never stopped', async () => {
+  it('a run that is left or aborted at any step and continued yields every step once, with the same results', async () => {
     const options = { steps: 7, evalEvery: 3, evalItems: 8 };
-    const tell = ({ step, loss, eval: held }: TrainStep) => ({ step, loss, held });
+    const figures = ({ step, loss, eval: held }: TrainStep) => ({ step, loss, held });
     const began = async () => {
       const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
       return { aim, trainer: await open(aim, options) };
     };
     const whole = await began();
     const want = [];
-    for await (const step of whole.trainer.run()) want.push(tell(step));
+    for await (const step of whole.trainer.run()) want.push(figures(step));
 
     const { aim, trainer } = await began();
-    const got: ReturnType<typeof tell>[] = [];
+    const got: ReturnType<typeof figures>[] = [];
     const signal = AbortSignal.abort(new Error('enough'));
     while (got.length < 7) {
       await expect(trainer.run({ signal }).next()).rejects.toThrow('enough');
       for await (const step of trainer.run()) {
-        got.push(tell(step));
+        got.push(figures(step));
         break;
       }
       if (got.length !== 4) continue;
-      // The step that the device is ahead by, alone.
-      for await (const step of trainer.run({ until: trainer.step })) got.push(tell(step));
+      // Yields only the step that was submitted ahead.
+      for await (const step of trainer.run({ until: trainer.step })) got.push(figures(step));
       expect([trainer.step, got.length]).toEqual([5, 5]);
     }
-    for await (const step of trainer.run()) got.push(tell(step));
+    for await (const step of trainer.run()) got.push(figures(step));
     expect(got).toEqual(want);
     for (const each of [whole, { aim, trainer }]) {
       each.trainer.dispose();
@@ -130,30 +130,30 @@ describe('stage 2', () => {
     }
   });
 
-  it('stops at a gradient that is not finite, with the step and the tensor, and keeps the weights', async () => {
+  it('a gradient that is not finite ends the run, naming step and tensor, and leaves the weights finite', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 12, steps: 9, lr: 1e-3, evalEvery: 0 });
     const norm = aim.model.params.mamba.backbone.norm_f.weight;
     const word = aim.model.params.mamba.backbone.embeddings.word_embeddings.weight;
-    let kept: Float32Array | undefined;
+    let before: Float32Array | undefined;
     const error = await (async () => {
       for await (const { step } of trainer.run()) {
         if (step !== 3) continue;
         aim.model.be.write(norm, Float32Array.of(Number.NaN), 5);
-        kept = Float32Array.from(await aim.model.be.read(word));
+        before = Float32Array.from(await aim.model.be.read(word));
       }
     })().catch((e) => e);
     expect(error).toBeInstanceOf(TrainingError);
     expect(error.message).toMatch(/step [45]: the gradient of mamba\.backbone\..* is not finite.*lower lr/);
-    // One step was under way when the weight was spoilt.
+    // One step had been submitted when the weight was changed.
     expect(trainer.step).toBeLessThanOrEqual(4);
     expect(Float32Array.from(await aim.model.be.read(word)).every(Number.isFinite)).toBe(true);
-    expect(kept).toBeDefined();
+    expect(before).toBeDefined();
     trainer.dispose();
     await aim.dispose();
   });
 
-  it('two runs at once are refused, and an earlier one after a later', async () => {
+  it('a second concurrent run is refused, and so is an earlier run after a later one has started', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
     const trainer = await open(aim, { steps: 4 });
     const [first, second] = [trainer.run(), trainer.run()];
@@ -169,7 +169,7 @@ describe('stage 2', () => {
     await aim.dispose();
   });
 
-  it('refuses what does not fit', async () => {
+  it('refuses data and options that do not fit the model', async () => {
     const aim = await AiM.fromConfig(CONFIG, { device: 'wasm' });
     const data = await codesFor(aim);
     const wrong: [Partial<TrainerOptions>, RegExp][] = [
@@ -201,7 +201,7 @@ describe('stage 2', () => {
   });
 });
 
-it('the tokenizer: WASM follows the reference', async () => {
+it('losses of the tokenizer on WASM match the float64 reference', async () => {
   const size = 8;
   const images: ImageDataset = {
     classes: ['a'],
@@ -277,7 +277,7 @@ describe('aim train', () => {
   const parts = ['model', 'optimizer', 'ema'];
   const bytes = (run: string, part: string) => readFileSync(`${dir}/${run}/step-00000020/${part}.safetensors`);
 
-  it('resumed by another process, it is as if it had never stopped, bit for bit', () => {
+  it('a run resumed by another process is bit-identical to an uninterrupted one', () => {
     const whole = aim(...common('whole'));
     expect(whole.status, whole.stderr).toBe(0);
     // The run of ten steps shares all options but its end; what it saved at step 10 is what an interrupted run would hold.
@@ -304,7 +304,7 @@ describe('aim train', () => {
     ]);
   });
 
-  it('interrupted, it has told every step that it saves', async () => {
+  it('an interrupted run has logged every step that its checkpoint contains', async () => {
     const lines = () => readFileSync(`${dir}/cut/metrics.jsonl`, 'utf8').trim().split('\n').filter(Boolean);
     const child = spawn(process.execPath, [cli, ...common('cut'), '--device', 'wasm'], { stdio: 'ignore' });
     const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
@@ -317,14 +317,14 @@ describe('aim train', () => {
     clearInterval(watch);
     const saved = Number(/\d+/.exec(readFileSync(`${dir}/cut/latest`, 'utf8'))![0]);
     console.log(`interrupted at step ${saved}`);
-    const told = lines().map((l) => JSON.parse(l).step);
-    expect(told).toEqual(Array.from({ length: told.length }, (_, i) => i + 1));
-    // On a busy machine it may have come to an evaluation by then, which is not made up for, or to its end.
-    expect(saved - told.length).toBeLessThanOrEqual(saved % 10 ? 0 : 1);
+    const logged = lines().map((l) => JSON.parse(l).step);
+    expect(logged).toEqual(Array.from({ length: logged.length }, (_, i) => i + 1));
+    // On a busy machine the run may already be at an evaluation, which is not repeated, or at its end.
+    expect(saved - logged.length).toBeLessThanOrEqual(saved % 10 ? 0 : 1);
     expect(saved < 20 ? [130] : [0, 130]).toContain(code);
   });
 
-  it('the checkpoint draws, and exports small', () => {
+  it('a checkpoint can be drawn with, and its export is small', () => {
     expect(aim('generate', `${dir}/whole`, '--out', `${dir}/a.png`).status).toBe(0);
     const { status, stderr } = spawnSync(process.execPath, [cli, 'export', `${dir}/whole`, '--ema', '--out', `${dir}/small`], {
       encoding: 'utf8',
@@ -334,7 +334,7 @@ describe('aim train', () => {
     expect(readFileSync(`${dir}/small/model.safetensors`).length).toBeLessThan(bytes('whole', 'model').length * 0.55);
   });
 
-  it('neither overwrites a run nor resumes with other options', () => {
+  it('refuses to overwrite a run or to resume it with other options', () => {
     const again = aim(...common('whole'));
     expect([again.status, again.stderr]).toEqual([2, expect.stringMatching(/holds a run already; go on with --resume/)]);
     const other = aim(...common('whole'), '--resume', '--batch-size', '5');

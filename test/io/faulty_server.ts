@@ -9,19 +9,19 @@ export interface ServedFile {
   headers?: Record<string, string>;
 }
 
-/** What may be wrong with it; changed while it runs. */
-export class Faulty {
+/** A file server; its public fields configure the faults and may be changed while it runs. */
+export class FaultyServer {
   readonly files: Record<string, ServedFile> = {};
   /** Every request: method, path and range. */
   readonly seen: string[] = [];
   readonly authorizations: (string | undefined)[] = [];
   /** Bytes of bodies sent. */
   sent = 0;
-  /** False: Range headers are not heard. */
+  /** False: Range headers are ignored. */
   ranges = true;
-  /** Of the next answers with more bytes than this: how many bytes until the connection breaks. */
+  /** One number for each of the next answers with more bytes than it: bytes sent before the connection breaks. */
   cuts: number[] = [];
-  /** Of the next answers with more bytes than this: how many bytes, whole MiB, until they wait for `goOn`, or to be left. */
+  /** One number for each of the next answers with more bytes: bytes (whole MiB) sent before the answer waits for `goOn`. */
   stalls: number[] = [];
   /** Wait before each answer and each MiB of a body, ms. */
   delay = 0;
@@ -33,8 +33,8 @@ export class Faulty {
   /** CORS headers for pages of other origins. */
   open = false;
 
-  static async start(): Promise<Faulty> {
-    const faulty = new Faulty();
+  static async start(): Promise<FaultyServer> {
+    const faulty = new FaultyServer();
     const server = await serve((request, response) => void faulty.answer(request, response));
     return Object.assign(faulty, server);
   }

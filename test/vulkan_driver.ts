@@ -1,4 +1,4 @@
-/** The software Vulkan driver that Debian's chromium brings. */
+/** The software Vulkan driver in Debian's chromium package. */
 export const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 /**

@@ -1,7 +1,7 @@
 import { build } from 'esbuild';
 import { expect, it } from 'vitest';
 
-it('the io layer bundles for browsers without a node: module, and loads packages on use only', async () => {
+it('the io code bundles for browsers without node: modules and imports packages only on use', async () => {
   const modules = ['checkpoint/source', 'io/safetensors', 'io/image', 'io/images/index', 'io/npz', 'platform/files'];
   const { outputFiles, metafile } = await build({
     stdin: { contents: modules.map((m) => `export * from './src/${m}.ts';`).join('\n'), resolveDir: process.cwd() },

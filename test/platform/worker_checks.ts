@@ -1,21 +1,21 @@
-/** What `aim-js/worker` promises: the calls of `aim-js` with the same results, errors and listeners, over messages. */
+/** Checks that `aim-js/worker` offers the calls of `aim-js` with the same results, errors and listeners. */
 import type * as Local from '../../src/index.js';
 import type * as Worker from '../../src/worker/client.js';
-import type { Place } from './proof.js';
+import type { Place } from './runtime_checks.js';
 
-export interface WorkerProof {
+export interface WorkerReport {
   /** What was wrong; empty: nothing. */
   wrong: string[];
-  /** Longest time that the caller's thread was not free while the worker drew, ms. */
+  /** Longest time that the caller's thread was blocked while the worker generated, ms. */
   longestGap: number;
 }
 
-export async function proveWorker(
+export async function checkWorker(
   local: typeof Local,
   remote: typeof Worker,
   { device, fixtures }: Place,
   options: Worker.WorkerLoadOptions = {},
-): Promise<WorkerProof> {
+): Promise<WorkerReport> {
   const wrong: string[] = [];
   const expect = (ok: boolean, what: string) => void (ok || wrong.push(what));
   const folder = `${fixtures}/mamba2-adaln`;
@@ -34,7 +34,7 @@ export async function proveWorker(
 
   let progress = 0;
   const aim = await remote.AiM.fromPretrained(folder, { device, onProgress: ({ loaded }) => (progress = loaded), ...options });
-  expect(progress > 0, 'no progress was told');
+  expect(progress > 0, 'no progress was reported');
   expect(aim.backend === device && aim.device.includes(device), `device is ${aim.device}`);
   expect(aim.config.num_tokens === 16 && aim.parameters.model > 0, 'the facts of the model are wrong');
   expect(JSON.stringify(aim.tensors) === wantTensors, 'other tensors');

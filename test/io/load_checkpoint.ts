@@ -1,10 +1,10 @@
-/** Loading as AiM.fromPretrained does, without the model; runs in every runtime. */
+/** Loads a checkpoint as AiM.fromPretrained does, without making the model; runs in every runtime. */
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../../src/checkpoint/source.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 
 export { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 
-/** A checksum of tensors in order. Not SHA-256, which in JavaScript takes most of such a test's time. */
+/** A checksum of tensors in order. SHA-256 in JavaScript would take most of the time of a test. */
 export function checksum(tensors: readonly Float32Array[]): string {
   let [a, b] = [0, 0x811c9dc5];
   for (const tensor of tensors)

@@ -1,7 +1,7 @@
 /** Runs in the page of browser.test.ts and in Node. */
 import { openData } from '../../src/data/open.js';
 
-/** What a data set is, with its images as bytes. */
+/** Description of a data set, with its images as bytes. */
 export async function summary(files: File[]) {
   const data = await openData(files, { size: 16, holdout: 0 });
   if (data.kind === 'codes') throw new Error('not codes');

@@ -1,4 +1,4 @@
-/** Weights and training state restored on another backend, bit for bit; on WASM, without a device that is really lost. */
+/** Weights and training state are restored on another backend bit for bit. Uses WASM only; no device is really lost. */
 import { createHash } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
@@ -8,7 +8,7 @@ import { restore } from '../../src/model/origin.js';
 import { allocate, type ParamTree } from '../../src/model/params.js';
 import type { Placed } from '../../src/model/placed.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const open: { dispose(): unknown }[] = [];
 afterEach(async () => {
@@ -32,7 +32,7 @@ async function begin(): Promise<{ aim: AiM; trainer: Trainer }> {
   return { aim, trainer };
 }
 
-/** Steps until `last` are yielded; the device is then one ahead. */
+/** Runs until step `last` is yielded; one more step is then submitted. */
 async function train(trainer: Trainer, last: number): Promise<number[]> {
   const losses: number[] = [];
   for await (const { step, loss } of trainer.run()) {
@@ -67,9 +67,9 @@ async function expectSame(aim: AiM): Promise<void> {
   expect(await hashes(aim)).toEqual(before);
 }
 
-it('fresh weights', async () => expectSame(await fresh()));
+it('fresh weights are restored bit for bit', async () => expectSame(await fresh()));
 
-it('training from its beginning, from a copy in memory, and with the average in place', async () => {
+it('training is restored from its beginning, from a copy in memory, and with the averaged weights in use', async () => {
   const { aim, trainer } = await begin();
   await train(trainer, 2);
   expect(await hashes(aim)).not.toEqual(await hashes(await fresh()));
@@ -82,7 +82,7 @@ it('training from its beginning, from a copy in memory, and with the average in 
   await expectSame(aim);
 });
 
-it('a run that continues on the other backend gives the same losses', async () => {
+it('a run that continues on another backend gives the same losses', async () => {
   const whole = await begin();
   const want = await train(whole.trainer, 6);
   const { aim, trainer } = await begin();
@@ -91,7 +91,7 @@ it('a run that continues on the other backend gives the same losses', async () =
   expect([...before, ...(await train(trainer, 6))]).toEqual(want);
 });
 
-it('when training is over: the last state that was kept, and an error without one', async () => {
+it('after training the last stored state is restored, and without one it is an error', async () => {
   const { aim, trainer } = await begin();
   await train(trainer, 6);
   await trainer.keep();

@@ -1,4 +1,4 @@
-/** A page for browser tests: the build, the fixtures and scripts of the test's own, served from 127.0.0.1, and Chromium to open it. */
+/** A local site for browser tests (the build, the fixtures and scripts of the test), and Chromium to open its pages. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -6,14 +6,14 @@ import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
 import { build } from 'esbuild';
 import { type Browser, chromium, firefox, type Page, webkit } from 'playwright-core';
-import { WITHOUT_CLEARING } from '../driver.js';
+import { WITHOUT_CLEARING } from '../vulkan_driver.js';
 
 const CHROMIUM = '/usr/bin/chromium';
 /** A browser that Playwright installed (chromium, firefox or webkit), as the CI workflow asks for; by default Debian's Chromium. */
 const INSTALLED = { chromium, firefox, webkit }[process.env.AIM_BROWSER ?? ''];
 export const NO_CHROMIUM = INSTALLED || existsSync(CHROMIUM) ? '' : `no ${CHROMIUM} (install Debian package chromium)`;
 
-/** How long a page may take, ms: a little less than the test, so that the error says what did not come. */
+/** How long a page may take, ms: a little less than the test, so that the error names what is missing. */
 export const PATIENCE = 540_000;
 
 const root = new URL('../../', import.meta.url).pathname;
@@ -50,7 +50,7 @@ export async function serve(answers: Record<string, Answer>, folders: Record<str
     const [prefix, folder] = Object.entries(places).find(([p]) => path.startsWith(p)) ?? [];
     const body = known?.body ?? (prefix && (await readFile(folder + path.slice(prefix.length)).catch(() => undefined)));
     if (body === undefined || body === '') return response.writeHead(404).end();
-    // A reader that goes back asks for the rest of a file.
+    // A reader at an earlier position requests the rest of a file.
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const bytes = Buffer.from(body as Uint8Array);
     response.writeHead(from ? 206 : 200, {

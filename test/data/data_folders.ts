@@ -28,7 +28,7 @@ export function folderOf(files: Files): string {
   return dir;
 }
 
-/** The same as a browser gives a chosen folder. */
+/** The same files as Files of a folder chosen in a browser. */
 export function fileListOf(files: Files, root = 'root'): File[] {
   return Object.entries(files).map(([path, data]) => {
     const file = new File([data as BlobPart], path.split('/').at(-1)!);

@@ -1,4 +1,4 @@
-/** Checkpoints stay sound: what must not be saved or continued from, damaged content, and several writers of one folder. */
+/** Integrity of checkpoints: states that must not be saved or resumed, damaged content, and several writers of one folder. */
 import { spawn } from 'node:child_process';
 import {
   cpSync,
@@ -19,8 +19,8 @@ import { CheckpointError, OptionError, TrainingError } from '../../src/core/erro
 import { openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
 import { lockRun, removeDeadTemporaries } from '../../src/train/lock.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { CONFIG, codesFor } from './tiny.js';
-import { parts } from './writer.js';
+import { parts } from './checkpoint_writer.js';
+import { CONFIG, codesFor } from './tiny_model.js';
 
 const dir = mkdtempSync(join(tmpdir(), 'aim-sound-'));
 let run: string;
@@ -45,7 +45,7 @@ it.each<[string, 'model' | 'optimizer' | 'ema', number]>([
   ['NaN in a weight', 'model', Number.NaN],
   ['infinity in the optimizer', 'optimizer', Number.POSITIVE_INFINITY],
   ['NaN in the average', 'ema', Number.NaN],
-])('%s is not saved, and the checkpoint before stays', async (_, part, value) => {
+])('%s is not saved, and the previous checkpoint remains', async (_, part, value) => {
   await save(1, 1);
   const bad = parts(2, 100);
   bad.state.options = { lr: 0.01 };
@@ -57,7 +57,7 @@ it.each<[string, 'model' | 'optimizer' | 'ema', number]>([
   expect((await openCheckpointFolder(run)).state.step).toBe(1);
 });
 
-it('a negative second moment is not saved either', async () => {
+it('a negative second moment is not saved', async () => {
   const bad = parts(2, 100);
   bad.optimizer = [{ name: 'v.mamba.x', shape: [1], data: Float32Array.of(-1e-9) }];
   await expect(saveCheckpoint(run, bad)).rejects.toThrow(/v\.mamba\.x has -.* at index 0/);
@@ -70,7 +70,7 @@ it.each<[string, () => void]>([
   ['the step of another', () => cpSync(`${run}/step-00000001/state.json`, `${run}/step-00000003/state.json`)],
   ['a config that is no object', () => writeFileSync(`${run}/step-00000003/config.json`, 'null')],
   ['classes that are no names', () => writeFileSync(`${run}/step-00000003/classes.json`, '[1]')],
-])('a run falls back to the checkpoint before one with %s', async (_, damage) => {
+])('a run falls back to the previous checkpoint if the newest has %s', async (_, damage) => {
   for (const step of [1, 2, 3]) await save(step);
   damage();
   expect((await openCheckpointFolder(run)).state.step).toBe(2);
@@ -92,7 +92,7 @@ it('a folder in use by a running process is refused; the lock of an ended one is
   const ended = new Promise((resolve) => other.on('close', resolve));
   const lock = JSON.stringify({ pid: other.pid, host: hostname(), started: '', token: 'x' });
   writeFileSync(`${run}/.lock`, lock);
-  // Also when the owner has been too busy to renew the lock.
+  // The lock also holds if its owner was too busy to renew it.
   utimesSync(`${run}/.lock`, 1, 1);
   const error = await save(1).catch((e) => e);
   expect(error).toBeInstanceOf(OptionError);
@@ -104,7 +104,7 @@ it('a folder in use by a running process is refused; the lock of an ended one is
   expect(names()).toEqual(['latest', 'step-00000001']);
 });
 
-it('this process locks a run once, and saves under its own lock', async () => {
+it('a process locks a run once, and saves under its own lock', async () => {
   mkdirSync(run);
   const release = await lockRun(run);
   await expect(lockRun(run)).rejects.toThrow(/this process trains into it already/);
@@ -132,7 +132,7 @@ it('temporary files are removed only when their process has ended', async () => 
   expect(names()).toEqual([own]);
 });
 
-it('after divergence the remedy of the message works', async () => {
+it('the remedy that the divergence error names works', async () => {
   const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
   const data = await codesFor(aim);
   const options = { batchSize: 6, steps: 6, evalEvery: 0, seed: 5, schedule: 'constant' as const };
@@ -168,7 +168,7 @@ it('after divergence the remedy of the message works', async () => {
   await again.dispose();
 });
 
-it('a checkpoint that is read after training went on is refused', async () => {
+it('reading a checkpoint after training has continued is refused', async () => {
   const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', seed: 3 });
   const trainer = new Trainer({ model: aim, data: await codesFor(aim), batchSize: 6, steps: 6, evalEvery: 0, emaDecay: 0.9 });
   const steps = trainer.run();

@@ -1,4 +1,4 @@
-/** Whole models on devices with less than the one at hand: the goldens, training, and the very images that one with more draws. */
+/** Whole models on devices with lower limits: golden values, training, and images identical to those of a device with more. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { openFile } from '../../src/io/file_source.js';
@@ -8,7 +8,7 @@ import { compareAfter, trainingRun } from '../../src/verify/training.js';
 import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
 import { fixture } from '../goldens.js';
 
-/** A forward pass, a token's steps and drawing by them, and both halves of the tokenizer. */
+/** Golden values of a forward pass, of single steps, of greedy generation, and of encoder and decoder. */
 const MUST_CHECK = [
   'forward.logits',
   'forward.loss',
@@ -33,7 +33,7 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
     for (const aim of Object.values(models)) await aim?.dispose();
   });
 
-  it('the goldens, by default limits', async ({ skip }) => {
+  it('golden values are met with default limits', async ({ skip }) => {
     const aim = models.default;
     if (!aim) return skip(NO_ADAPTER);
     const source = await openFile(`${folder}/expected.safetensors`);
@@ -46,7 +46,7 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
     }
   });
 
-  it('gradients and five steps of AdamW are those of WASM, by default limits', async ({ skip }) => {
+  it('gradients and five AdamW steps with default limits match those of WASM', async ({ skip }) => {
     const aim = models.default;
     if (!aim) return skip(NO_ADAPTER);
     const { num_tokens: T, vocab_size: V } = aim.config;
@@ -73,7 +73,7 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
   });
 
   // Five guided images are ten rows, two are four: those fit the fused kernels of a step, which bind up to 12 buffers.
-  it('images are the same to the bit by default limits, with 10 storage buffers and with all that there is', async ({ skip }) => {
+  it('images are bit-identical with default limits, 10 storage buffers and all that the adapter has', async ({ skip }) => {
     if (!models.default) return skip(NO_ADAPTER);
     const drawn = [];
     for (const aim of Object.values(models)) {

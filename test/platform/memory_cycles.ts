@@ -1,34 +1,34 @@
 /**
- * Draws, and loads, draws and disposes, again and again, much of it aborted at any moment, and counts what that leaves on a GPU
- * device and in memory. Like proof.ts it runs in Node and in a page.
+ * Repeats calls of one model, and loading, drawing and disposing of models, many of them aborted at random moments. Counts the
+ * buffers left on the GPU device and the memory in use. Like runtime_checks.ts it runs in Node and in a page.
  */
 import type * as Library from '../../src/index.js';
 
 export interface Plan {
   /** Path or URL of a small model. */
   model: string;
-  /** Calls of one model, then models. */
+  /** Number of calls of one model, and number of models after them. */
   calls: number;
   models: number;
-  /** Memory is measured after this many models, again and again. */
+  /** Memory is measured after every this many models. */
   every: number;
 }
 
 export interface Left {
   buffers: number;
   bytes: number;
-  /** MiB of what `memory` measures. */
+  /** Result of `memory`, MiB. */
   memory: number;
 }
 
 export interface Cycles {
-  /** One model loaded; then with all it keeps for later calls; then after the calls. */
+  /** With one model loaded; with all its caches filled; after the calls. */
   loaded: Left;
   warm: Left;
   called: Left;
   /** Most buffers between two calls. */
   most: number;
-  /** After each `every` models loaded, used and disposed beside that one; and the furthest from it after any, in buffers. */
+  /** After every `every` models loaded, used and disposed beside that one. `furthest`: largest difference in buffers. */
   models: Left[];
   furthest: number;
   /** Models whose loading or drawing was aborted. */
@@ -48,18 +48,18 @@ export async function cycle(
   const device = await (await gpu.requestAdapter())!.requestDevice();
   const watched = watch(device);
   const left = async (): Promise<Left> => ({ ...watched.count(), memory: await memory() });
-  // The same numbers every time; when an abort falls is as chance will have it.
+  // The numbers are reproducible; the moment at which an abort takes effect is not.
   let seed = 1;
   const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n;
   const unlessAborted = (signal: AbortSignal) => (error: unknown) => {
     if (!signal.aborted) throw error;
   };
 
-  // It stays, and with it the compiled shaders, for which a software GPU takes many seconds.
+  // It is not disposed, so that the compiled shaders stay cached: they take a software GPU many seconds.
   const first = await AiM.fromPretrained(model, { device });
   const { num_tokens: steps } = first.config;
   const loaded = await left();
-  // Every shape and option once, so that what is kept for the next call is there.
+  // Every shape and option once, so that everything cached for later calls exists.
   const options = (i: number) => ({ count: 1 + (i % 3), batchSize: 2, seed: i, temperature: 1 + (i % 2) });
   for (const i of [2, 5]) await first.generate({ ...options(i), onStep: ({ step, preview }) => step === 2 && preview() });
   const one = { count: 1, cfgScale: 1 };

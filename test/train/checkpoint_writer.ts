@@ -3,7 +3,7 @@ import { exists, makeFolder } from '../../src/platform/files.js';
 import { type CheckpointParts, openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
 import { openMetrics } from '../../src/train/metrics.js';
 
-/** Every value tells the step, so that a mixture of two saves would show. */
+/** Every value encodes the step, so that a mixture of two saves is detected. */
 export function parts(step: number, size = 200_000): CheckpointParts {
   const tensor = (name: string, add: number) => ({ name, shape: [size], data: () => new Float32Array(size).fill(step + add) });
   return {

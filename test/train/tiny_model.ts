@@ -16,7 +16,7 @@ export const CONFIG: AimConfigJson = {
   vq_config: { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 32, embed_dim: 4 },
 };
 
-/** Sequences with something to learn: each token follows from the one before and the class, with some noise. */
+/** Learnable sequences: each token depends on the previous one and the class, with some noise. */
 export async function codesFor(aim: AiM, n = 60): Promise<Codes> {
   const part = (count: number, salt: number) => {
     const labels = Uint32Array.from({ length: count }, (_, i) => i % 3);

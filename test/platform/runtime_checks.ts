@@ -1,6 +1,6 @@
 /**
- * The same proof in every runtime: golden values, drawing, encoding and decoding, training, disposing. It uses nothing but the library
- * it is given and the web platform, so that Node, Deno and a page can all run it.
+ * Checks for every runtime: golden values, drawing, encoding and decoding, training, disposing. They use only the given library and
+ * the web platform, so that Node, Deno and a page can run them.
  */
 import type * as Library from '../../src/index.js';
 import type * as Training from '../../src/train.js';
@@ -11,36 +11,36 @@ export interface Place {
   fixtures: string;
 }
 
-export interface Proof {
-  /** The device in words. */
+export interface RuntimeReport {
+  /** Description of the device. */
   device: string;
   ms: number;
-  /** What was checked, and what was wrong with it (empty: nothing). */
+  /** Each check with what was wrong (empty: nothing). */
   checks: { name: string; ms: number; wrong: string }[];
   /** Tokens drawn with fixed seeds, images of all models. */
   tokens: number[][];
-  /** Of a few training steps on fixed data, nats per token. */
+  /** Losses of a few training steps on fixed data, nats per token. */
   losses: number[];
 }
 
 const MODELS = ['mamba2-adaln', 'mamba1-adaln-group'];
 const IMAGES = 3;
 
-export async function prove(
+export async function checkRuntime(
   { AiM, openSource, tokenize, Trainer, verify }: typeof Library & typeof Training,
   { device, fixtures }: Place,
-): Promise<Proof> {
+): Promise<RuntimeReport> {
   const start = performance.now();
-  const proof: Proof = { device: '', ms: 0, checks: [], tokens: [], losses: [] };
+  const report: RuntimeReport = { device: '', ms: 0, checks: [], tokens: [], losses: [] };
   const check = async (name: string, work: () => Promise<string>) => {
     const from = performance.now();
     const wrong = await work().catch((error: Error) => error.stack ?? String(error));
-    proof.checks.push({ name, ms: Math.round(performance.now() - from), wrong });
+    report.checks.push({ name, ms: Math.round(performance.now() - from), wrong });
   };
   for (const model of MODELS) {
     const folder = `${fixtures}/${model}`;
     const aim = await AiM.fromPretrained(folder, { device });
-    proof.device = aim.device;
+    report.device = aim.device;
 
     await check(`${model}: golden values`, async () => {
       const source = await openSource(`${folder}/expected.safetensors`);
@@ -62,11 +62,11 @@ export async function prove(
       return after.code === 'ERR_DISPOSED' ? '' : `generate() after dispose() gave ${after}`;
     });
   }
-  proof.ms = Math.round(performance.now() - start);
-  return proof;
+  report.ms = Math.round(performance.now() - start);
+  return report;
 
   async function drawing(aim: Library.AiM): Promise<void> {
-    // One shape of batch throughout, so that shaders are compiled once.
+    // Every call has the same batch size, so that shaders are compiled once.
     const options = { count: IMAGES, seed: 2024, cfgScale: 2, topK: 40, topP: 0.95 };
     let drawn: Library.Generated;
     let codes: Training.Codes;
@@ -80,7 +80,7 @@ export async function prove(
           if (step === steps / 2) previews += (await preview()).length;
         },
       });
-      proof.tokens = drawn.tokens.map((t) => [...t]);
+      report.tokens = drawn.tokens.map((t) => [...t]);
       const png = await drawn.images[0]!.toPNG();
       if (String.fromCharCode(...png.subarray(1, 4)) !== 'PNG') return 'toPNG() gave no PNG';
       return previews === IMAGES ? '' : `${previews} previews of ${IMAGES} images`;
@@ -132,10 +132,10 @@ export async function prove(
         image: async (i: number) => pixels(i),
       };
       const drawnCodes = await tokenize(aim, { train: images, eval: undefined });
-      // Near ties fall otherwise on other devices; what is learnt is the same everywhere.
+      // Near ties may resolve differently on other devices, but the losses agree.
       codes = { ...drawnCodes, codes: drawnCodes.codes.map((_, i) => (i * 7) % aim.config.vocab_size) };
-      proof.losses = await train(() => {});
-      const { losses } = proof;
+      report.losses = await train(() => {});
+      const { losses } = report;
       return losses.at(-1)! < losses[0]! - 0.1 ? '' : `the loss went ${losses.map((l) => l.toFixed(3)).join(' ')}`;
     });
 
@@ -148,7 +148,7 @@ export async function prove(
           if (step === 5) lose();
         });
         if (aim.model.recoveries - before !== 1) return `${aim.model.recoveries - before} devices were replaced`;
-        return String(losses) === String(proof.losses) ? '' : `the losses were ${losses}, undisturbed ${proof.losses}`;
+        return String(losses) === String(report.losses) ? '' : `the losses were ${losses}, undisturbed ${report.losses}`;
       });
 
     /** The losses of eight steps. */

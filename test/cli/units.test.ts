@@ -1,4 +1,4 @@
-/** The parts of the command that need no process of their own. */
+/** Unit tests of the command-line code, which need no process of their own. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type Command, flag, helpOf, number, parse } from '../../src/cli/command.js';
@@ -11,7 +11,7 @@ import { duration, escaped } from '../../src/cli/terminal.js';
 import { heldOutText } from '../../src/cli/train/run.js';
 import { OptionError } from '../../src/core/errors.js';
 import { lacksVulkan } from '../../src/platform/vulkan.js';
-import { folderOf } from '../data/files.js';
+import { folderOf } from '../data/data_folders.js';
 
 describe('command lines', () => {
   const demo: Command = {
@@ -32,7 +32,7 @@ describe('command lines', () => {
     expect(() => parse(demo, args)).toThrow(message);
   };
 
-  it('have short and long flags, and help from both', () => {
+  it('accept short and long flags, both for help too', () => {
     const { flags, args } = parse(demo, ['-s', '4', '-o=x', 'm', '--deep'])!;
     expect([number(flags, 'seed'), flags.out, flags.deep, args]).toEqual([4, '=x', true, ['m']]);
     expect(parse(demo, ['-h'])).toBeUndefined();
@@ -66,7 +66,7 @@ describe('command lines', () => {
     }
   });
 
-  it('take colours by name and number', () => {
+  it('accept colours by name and number', () => {
     expect(background({})).toBeUndefined();
     expect([background({ background: 'Black' }), background({ background: '#10fF03' })]).toEqual([
       [0, 0, 0],
@@ -76,14 +76,14 @@ describe('command lines', () => {
   });
 });
 
-describe('what is written to a terminal', () => {
-  it('has no control characters of others', () => {
+describe('text for the terminal', () => {
+  it('escapes control characters from outside', () => {
     expect(escaped('a\u001b]0;x\u0007\tb\r\u009b2J\u202ec\n')).toBe('a\\u001b]0;x\\u0007\tb\\u000d\\u009b2J\\u202ec\n');
     expect(JSON.parse(escaped(JSON.stringify({ name: '\u202ex\u009b' })))).toEqual({ name: '\u202ex\u009b' });
     expect(escaped('Größe 日本 👗')).toBe('Größe 日本 👗');
   });
 
-  it('says times as people do', () => {
+  it('shows durations in readable units', () => {
     expect([0, 45, 59.7, 1162, 3600, 7500, 47 * 3600, 260000].map(duration)).toEqual([
       '0 s',
       '45 s',
@@ -96,22 +96,22 @@ describe('what is written to a terminal', () => {
     ]);
   });
 
-  it('counts speed and time left from where a run goes on', () => {
+  it('computes speed and remaining time from the step at which a run was resumed', () => {
     expect(progressText('training', [234, 300, 232, 1], 'steps', 8)).toMatch(/ 234\/300 steps · 0\.25 steps\/s · 4 min left$/);
     expect(progressText('drawing', [0, 6400, 0, 1], 'tokens', 0)).toMatch(/░ 0\/6,400 tokens$/);
     expect(progressText('loading', [5e6, 11e6, 0, 1e6], 'MB', 1)).toMatch(/ 5\/11 MB · 5 MB\/s · 1 s left$/);
     expect(progressText('drawing', [64, 64, 0, 1], 'tokens', 2)).toMatch(/█ 64\/64 tokens · 32 tokens\/s$/);
   });
 
-  it('has each held-out number once', () => {
+  it('shows each held-out value once', () => {
     expect(heldOutText({ loss: 2.5, crossEntropy: 2.5, emaLoss: 2.4 })).toBe('held-out loss 2.5000, emaLoss 2.4000');
   });
 });
 
-describe('sheets', () => {
+describe('sheets of images', () => {
   const flat = (v: number) => ({ width: 2, height: 1, data: new Uint8Array(6).fill(v) });
 
-  it('are about square, without an incomplete row where that is possible', () => {
+  it('are about square, with a complete last row if possible', () => {
     expect([1, 2, 4, 7, 10, 12, 40, 100].map(squareColumns)).toEqual([1, 2, 2, 3, 5, 4, 8, 10]);
   });
 
@@ -124,7 +124,7 @@ describe('sheets', () => {
     expect(row(7)).toEqual([3, 3, 3, 3, ...Array(8).fill(255)]);
   });
 
-  it('have labels below, cut at the image', () => {
+  it('have labels below, cut to the width of the image', () => {
     const image = { width: 8, height: 1, data: new Uint8Array(24) };
     const { width, height, data } = sheet([image], { columns: 1, scale: 1, labels: ['L1?x'] });
     expect([width, height]).toEqual([8, 8]);
@@ -141,7 +141,7 @@ describe('sheets', () => {
   });
 });
 
-it('no Vulkan driver is looked for where one is named', async ({ skip }) => {
+it('the search for a Vulkan driver is skipped if the environment names one', async ({ skip }) => {
   if (process.platform !== 'linux') return skip('only Linux has manifests of Vulkan drivers in folders');
   const { VK_DRIVER_FILES, VK_ICD_FILENAMES } = process.env;
   const dir = folderOf({ 'driver.json': '{}' });

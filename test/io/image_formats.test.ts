@@ -17,7 +17,7 @@ function pixel({ width, height, data }: { width: number; height: number; data: U
 }
 
 describe('the table of formats', () => {
-  it('finds formats by name and by content, and names them in texts', async () => {
+  it('detects formats by name and by content, and names them in messages', async () => {
     expect(formatOfName('a/b.x/PHOTO.JPEG')?.name).toBe('JPEG');
     expect(formatOfName('a.png/b')).toBeUndefined();
     expect(formatOfName('png')).toBeUndefined();
@@ -46,7 +46,7 @@ describe('the table of formats', () => {
   });
 });
 
-describe('images that other programs read', () => {
+describe('images with defects that other programs accept are decoded', () => {
   it.each(['cmyk_noadobe.jpg', 'rgb_adobe0.jpg', 'iccp_bad.png', 'no_iend.png', 'palette4_adam7.png'])('%s', async (name) => {
     const image = await decodeImage(file(name), name);
     expect(pixel(image, 0.08, 0.4)).toEqual([220, 30, 30].map((v) => expect.closeTo(v, -0.5)));
@@ -93,7 +93,7 @@ describe('JPEG', () => {
     });
   });
 
-  it('limits pixels by the header, before decoding', async () => {
+  it('checks the limit on pixels by the header, before decoding', async () => {
     const bytes = components([1, 2, 3], []);
     const at = bytes.findIndex((b, i) => b === 0xff && bytes[i + 1] === 0xc0);
     const sized = (height: number, width: number, length = bytes.length) => {
@@ -128,7 +128,7 @@ describe('JPEG', () => {
     }
   });
 
-  it('encodes what it decodes', async () => {
+  it('decodes what it encodes', async () => {
     const image = await decodePng(file('no_iend.png'));
     const again = await decodeJpeg(await jpeg.encode!(image));
     expect([again.width, again.height]).toEqual([image.width, image.height]);
@@ -153,7 +153,7 @@ describe('PNG', () => {
     return new Uint8Array(Buffer.concat([signature, chunk('IHDR', head), ...extra, idat, chunk('IEND', Buffer.alloc(0))]));
   };
 
-  it('inflates what IHDR asks for and no more', async () => {
+  it('inflates no more than IHDR announces', async () => {
     const bomb = new Uint8Array(200e6);
     bomb.set([0, 1, 2, 3]);
     const bytes = make(bomb);
@@ -162,7 +162,7 @@ describe('PNG', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
   });
 
-  it('passes ancillary chunks by, broken or not, and refuses critical ones that it does not know', async () => {
+  it('ignores ancillary chunks, even damaged ones, and refuses unknown critical chunks', async () => {
     const raw = Uint8Array.of(0, 1, 2, 3);
     const broken = [
       chunk('tIME', new Uint8Array(7), 1),
@@ -217,7 +217,7 @@ describe('BMP', () => {
     expect([...(await decodeImage(bytes, 'x.bmp')).data]).toEqual(want);
   });
 
-  it('refuses what is damaged, too large or compressed', async () => {
+  it('refuses damaged, too large and compressed files', async () => {
     const good = bmp(24, 2, rows24);
     const runs = good.slice();
     runs[30] = 1;

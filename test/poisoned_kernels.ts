@@ -6,7 +6,7 @@ import type { WebGpuBackend } from '../src/backend/webgpu.js';
 import type { Kernel } from '../src/backend/wgsl/kernel.js';
 import { type WgslType, workgroupVariables } from './wgsl_types.js';
 
-/** Makes the kernels of a backend find NaN and other nonsense in their workgroup memory. Counts the kernels that have any. */
+/** Makes the kernels of a backend start with NaN and other garbage in workgroup memory. Counts the kernels that have any. */
 export function poisoned(backend: WebGpuBackend): { kernels: number } {
   const counts = { kernels: 0 };
   backend.pipelines.prologue = (kernel) => {
