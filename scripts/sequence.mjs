@@ -9,8 +9,12 @@ const PROJECTS = ['model', 'ops', 'platform', 'package', 'unit'];
 
 /** Files that take much longer than the others of their project, longest first, as measured on two cores. */
 const LONG = [
+  'test/model/generate.test.ts',
+  'test/model/verify_aim_fmnist.test.ts',
+  'test/model/verify_mamba2_adaln_group.test.ts',
   'test/model/default_limits.test.ts',
-  'test/model/verify.test.ts',
+  'test/model/verify_mamba2_adaln.test.ts',
+  'test/model/verify_mamba1_adaln_group.test.ts',
   'test/ops/contract.test.ts',
   'test/ops/device_limits.test.ts',
   'test/platform/runtimes.test.ts',

@@ -1,4 +1,4 @@
-/** `verify` of every golden checkpoint on every backend, and of float16 weights; which deviations pass and which fail. */
+/** `verify` of float16 weights, and which deviations pass and which fail. Whole checkpoints: verify_golden.ts. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { bytesSource } from '../../src/checkpoint/source.js';
@@ -7,32 +7,8 @@ import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/
 import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
-import { deviceOptions, hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
-import { embedded, fixture, GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
-
-const MUST_CHECK = ['forward.logits', 'forward.loss', 'vq.decoded-from-codes'];
-
-for (const name of GOLDENS) {
-  describe(name, () => {
-    for (const device of ['reference', 'wasm', 'webgpu'] as const) {
-      it(device, async ({ skip }) => {
-        const folder = golden(name);
-        if (!folder) return skip(NO_GOLDENS);
-        if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
-        const aim = await AiM.fromPretrained(folder, await deviceOptions(device));
-        const source = await openFile(`${folder}/expected.safetensors`);
-        try {
-          const { rows } = await verify(aim, source);
-          expect(rows.filter((r) => !r.ok)).toEqual([]);
-          expect(rows.map((r) => r.name)).toEqual(expect.arrayContaining(MUST_CHECK));
-        } finally {
-          await source.close();
-          await aim.dispose();
-        }
-      });
-    }
-  });
-}
+import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
+import { embedded, fixture } from '../goldens.js';
 
 /** Those of a checkpoint's goldens that `wanted` matches; `change` may touch their values. */
 async function goldensOf(

@@ -1,0 +1,3 @@
+import { verifyGolden } from './verify_golden.js';
+
+verifyGolden('aim-fmnist');

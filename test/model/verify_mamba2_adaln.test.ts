@@ -1,0 +1,3 @@
+import { verifyGolden } from './verify_golden.js';
+
+verifyGolden('mamba2-adaln');
