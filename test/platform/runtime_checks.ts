@@ -70,7 +70,7 @@ export async function checkRuntime(
     const options = { count: IMAGES, seed: 2024, cfgScale: 2, topK: 40, topP: 0.95 };
     let drawn: Library.Generated;
     let codes: Training.Codes;
-    const lose = () => (aim as unknown as { be: { device: GPUDevice } }).be.device.destroy();
+    const lose = () => (aim as unknown as { model: { be: { device: GPUDevice } } }).model.be.device.destroy();
 
     await check('drawing', async () => {
       let previews = 0;
