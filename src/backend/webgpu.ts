@@ -88,7 +88,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     this.owned = owned;
     this.series = series;
     this.buffers = new Buffers(device);
-    this.pipelines = new Pipelines(device, (mistake) => this.fail(mistake));
+    // Bound, not an arrow function: see reportLoss.
+    this.pipelines = new Pipelines(device, this.fail.bind(this));
     this.description = `webgpu (${describeAdapter(adapterInfo)})`;
     this.caps = {
       features: device.features as ReadonlySet<string>,
@@ -111,9 +112,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       chunkBytes: Math.min(2 ** 28, this.buffers.largest),
     };
     device.addEventListener('uncapturederror', this.onError);
-    // A user's device may outlive many backends, so its promise must not keep them alive.
-    const self = new WeakRef(this);
-    void device.lost.then((info) => self.deref()?.onLost(info));
+    reportLoss(device, new WeakRef(this));
   }
 
   /** Opens a backend that uses series if the device allows them. */
@@ -121,7 +120,8 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
     return new WebGpuBackend(device, { ...options, series: await allowsGaps(device) });
   }
 
-  private onLost({ message, reason }: GPUDeviceLostInfo): void {
+  /** @internal */
+  onLost({ message, reason }: GPUDeviceLostInfo): void {
     if (this.disposed) return;
     this.lost = true;
     this.failure = new DeviceError(`the WebGPU device was lost (${message || reason}); create the model again.`);
@@ -431,4 +431,13 @@ function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boole
     device.features.has('shader-f16') &&
     configs.some((c) => c.componentType === 'f16' && c.resultComponentType === 'f32' && c.M === 16 && c.N === 16 && c.K === 16)
   );
+}
+
+/**
+ * Calls a backend when its device is lost. A user's device may outlive many backends, so the handler must not keep them alive. Closures
+ * of one scope share what they capture, and the minifier may move this function into the constructor; therefore no arrow function in
+ * the constructor may capture `this`.
+ */
+function reportLoss(device: GPUDevice, backend: WeakRef<WebGpuBackend>): void {
+  void device.lost.then((info) => backend.deref()?.onLost(info));
 }

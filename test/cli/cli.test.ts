@@ -93,7 +93,7 @@ describe('generate', () => {
     refused(['generate', 'a', 'b', '--out', out], /unexpected "b"/);
     refused(['paint'], /no command "paint"/);
     refused(['generate', '--seed', '-1', '--out', out], /--seed is -1; it must be an integer of at least 0/);
-    refused(['generate', '--out', at('x.webp')], /x\.webp, which cannot be written; give a \.png or \.jpg/);
+    refused(['generate', '--out', at('x.webp')], /x\.webp, which cannot be written; give a \.jpg or \.png/);
     refused(['generate', '--out', at('x.npz'), '--scale', '2'], /--labels, --columns and --scale are of pictures/);
     refused(['train'], /train: say what: `aim train model DATA/);
     refused(['generate', '--out', at('no/such/folder.png')], /folder does not exist/);

@@ -165,7 +165,7 @@ it('calls and models on WebGPU in Chromium leave no memory in use', async ({ ski
 it('the memory that a GPU device caches for later calls is bounded', async ({ skip }) => {
   const be = await webgpuBackend();
   if (!be) return skip(NO_ADAPTER);
-  const internals = be as unknown as { params: Map<string, GPUBuffer>; spareBytes: number };
+  const { buffers: internals } = be as unknown as { buffers: { params: Map<string, GPUBuffer>; spareBytes: number } };
   const [x, y] = [be.from([1, 2, 3, 4]), be.tensor([1])];
   for (let i = 1; i <= 3000; i++) be.run(sum.forward, { x, y }, { scale: i });
   // Buffers that were removed may still be bound by unfinished work.
