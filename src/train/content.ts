@@ -1,7 +1,7 @@
 /** Checks of the values in a training state: one that is not finite, or cannot come from training, must neither be saved nor used. */
 import { CheckpointError, TrainingError } from '../core/errors.js';
 import type { NumArray } from '../core/tensor.js';
-import type { NamedTensor, SavedCheckpoint } from './folder.js';
+import type { NamedTensor, SavedCheckpoint } from './saved.js';
 
 /** The second moments of AdamW: averages of squares, which are never negative. */
 const SQUARES = /^v\./;

@@ -22,20 +22,9 @@ import {
 } from '../platform/files.js';
 import { checkContent, checkSavedValues, soundTensors } from './content.js';
 import { withRunLock } from './lock.js';
+import type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
 
-/** A float32 tensor by its checkpoint name. A function is called when the tensor is written, so that not all are in memory. */
-export interface NamedTensor {
-  name: string;
-  shape: readonly number[];
-  data: Float32Array | (() => Float32Array | Promise<Float32Array>);
-}
-
-export interface TrainState {
-  /** Steps done. */
-  step: number;
-  /** Whatever else JSON can hold; numbers are read exactly as they were written. */
-  [name: string]: unknown;
-}
+export type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
 
 export interface CheckpointParts {
   /** config.json */
@@ -129,21 +118,6 @@ async function steps(run: string): Promise<{ name: string; step: number; version
     if (match) found.push({ name, step: Number(match[1]), version: Number(match[2] ?? 1) });
   }
   return found.sort((a, b) => b.step - a.step || b.version - a.version);
-}
-
-export interface SavedCheckpoint {
-  /** Path of its folder, which AiM.fromPretrained takes; the name of the folder where it was opened from File objects. */
-  path: string;
-  config: unknown;
-  classes: string[] | undefined;
-  state: TrainState;
-  /**
-   * The tensors of a part, one after the other in file order. Throws CheckpointError when there is no such part, when the file is
-   * damaged, and for a value that is not finite.
-   */
-  tensors(part: 'model' | 'optimizer' | 'ema'): AsyncGenerator<{ name: string; shape: readonly number[]; data: Float32Array }>;
-  /** True if it has averaged weights. */
-  hasEma: boolean;
 }
 
 /** A checkpoint in memory instead of in a folder: reads every tensor now. */
