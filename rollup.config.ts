@@ -84,6 +84,8 @@ export default only === 'helper' ? builds.slice(0, 1) : builds;
 function types(input: Record<string, string>): RollupOptions {
   return {
     input,
+    // The first entry may export types that only the others use, instead of a chunk of its own for them.
+    preserveEntrySignatures: 'allow-extension',
     output: {
       dir: 'dist',
       entryFileNames: '[name].d.ts',
