@@ -325,7 +325,7 @@ export class Trainer {
    * options `steps`, `lr` and `evalEvery` may differ from those of the run. Throws OptionError when others differ, or when the data
    * is not that of the run; CheckpointError when a tensor does not fit or has a value that is not finite.
    *
-   * @param options.dataChanged accept other images of the same classes. The run then continues, but not as if it had never stopped.
+   * @param options `dataChanged`: accept other images of the same classes. The run then continues, but not as if it had never stopped.
    */
   async resume(saved: SavedCheckpoint, { dataChanged = false }: { dataChanged?: boolean | undefined } = {}): Promise<void> {
     const was = savedIdentity(saved.state.data);
