@@ -76,9 +76,9 @@ for (const [name, make] of Object.entries(makers)) {
     it('kernels do not depend on the first contents of workgroup memory', ({ skip }) => {
       const poison = backend && poisonedKernels.get(backend);
       if (!poison) return skip(name === 'webgpu' ? NO_ADAPTER : 'only WebGPU has workgroup memory');
-      // `npm run check` and runs of single ops may have none.
-      const whole = all.every((op) => !leftOut(op.entry.op));
-      expect(poison.kernels).toBeGreaterThan(whole ? 100 : -1);
+      const missing = all.map((op) => leftOut(op.entry.op)).find(Boolean);
+      if (missing) return skip(missing);
+      expect(poison.kernels).toBeGreaterThan(100);
     });
   });
 }
