@@ -38,12 +38,8 @@ export async function takeLock(
   const { pid } = globalThis.process;
   const owner: Owner = { pid, host: await hostName(), started: await startTime(pid), token: Math.random().toString(36).slice(2) };
   const text = JSON.stringify(owner);
-  try {
-    await fs.writeFile(path, text, { flag: 'wx' });
-  } catch (error) {
-    if ((error as { code?: string }).code === 'EEXIST') return undefined;
-    throw files.fileError(error, path, 'write');
-  }
+  // Complete at once: an empty lock, left by a process that is killed here, would be valid for STALE ms.
+  if (!(await files.createFile(path, text))) return undefined;
   const isOurs = async () => (await fs.readFile(path, 'utf8').catch(() => '')) === text;
   if (takesOver) {
     // Two processes can find the same stale lock, and the second then removes the new lock of the first.
@@ -83,7 +79,7 @@ async function ownerState(text: string): Promise<'running' | 'ended' | 'unknown'
   try {
     owner = JSON.parse(text);
   } catch {
-    // The file is being written, or was written by a version that stored nothing in it.
+    // A version that wrote the owner after creating the file was killed in between.
     return 'unknown';
   }
   if (!owner || !Number.isSafeInteger(owner.pid) || !owner.host || owner.host !== (await hostName())) return 'unknown';

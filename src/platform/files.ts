@@ -119,6 +119,34 @@ export async function writeAtomic(
 }
 
 /**
+ * Creates the file `path` with all of its text, or not at all if the process is killed; a crash can leave a temporary file, named
+ * `….tmp`. False if the file exists. Throws IoError if it cannot be written.
+ */
+export async function createFile(path: string, text: string): Promise<boolean> {
+  const fs = await modules(path);
+  const isThere = (error: unknown) => (error as { code?: string }).code === 'EEXIST';
+  const temporary = temporaryName(path);
+  try {
+    await translate(path, 'write', () => fs.writeFile(temporary, text, { flag: 'wx' }));
+    await fs.link(temporary, path);
+    return true;
+  } catch (error) {
+    if (error instanceof IoError) throw error;
+    if (isThere(error)) return false;
+  } finally {
+    await fs.rm(temporary, { force: true });
+  }
+  // File systems without hard links (FAT, some network shares).
+  try {
+    await fs.writeFile(path, text, { flag: 'wx' });
+    return true;
+  } catch (error) {
+    if (isThere(error)) return false;
+    throw fileError(error, path, 'write');
+  }
+}
+
+/**
  * Creates the folder `path`, which must not exist, completely or not at all: its files are written into a temporary folder
  * beside it and flushed to disk, then that folder is renamed. On failure or abort the temporary folder is removed; a crash
  * leaves it behind, named `….tmp`. Throws IoError with the remedy.

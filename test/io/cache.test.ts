@@ -1,4 +1,5 @@
 /** The cache of downloads and faults of servers, in Node. */
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -55,6 +56,15 @@ const HEAD = 'HEAD /m/model.safetensors';
 /** Answers the first `n` requests for weights only. */
 function breakDown(cut: number) {
   server.cuts = [cut, 0, 0, 0, 0, 0, 0, 0];
+}
+
+/** Undefined if there is no such file. */
+function content(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Loads in another process after the shell command `before`; returns the lines of warnings and of the result of `load`. */
@@ -573,6 +583,26 @@ describe('two loads at once', () => {
     const mine = await Promise.all(Array.from({ length: 4 }, () => store.lock('j')));
     expect(mine.filter(Boolean).length).toBe(1);
     await mine.find(Boolean)!();
+  });
+
+  it('a lock is never there without its owner, so that a killed process leaves none that seems valid', async () => {
+    const store = await folderStore(cacheDir);
+    let seen = 0;
+    let isDone = false;
+    const reader = (async () => {
+      for (; !isDone; await new Promise((resolve) => setImmediate(resolve))) {
+        const text = content(join(cacheDir, 'k.lock'));
+        if (text === undefined) continue;
+        seen++;
+        expect(JSON.parse(text).host).toBe(hostname());
+      }
+    })();
+    const taken = async () => {
+      for (let i = 0; i < 100; i++) await (await store.lock('k'))!();
+    };
+    await Promise.all([reader, taken().finally(() => (isDone = true))]);
+    expect(seen).toBeGreaterThan(10);
+    expect(await readdir(cacheDir)).toEqual([]);
   });
 
   it('waiting for a lock whose owner stores nothing ends after a limit', async () => {
