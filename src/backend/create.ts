@@ -4,9 +4,10 @@ import { DeviceError, OptionError } from '../core/errors.js';
 import { checkOption, type OptionTable } from '../core/options.js';
 import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
 import { lacksVulkan } from '../platform/vulkan.js';
+import { describeAdapter, isSoftware } from './adapter.js';
 import type { Backend } from './backend.js';
 import { WasmBackend } from './wasm.js';
-import { describeAdapter, WebGpuBackend } from './webgpu.js';
+import { WebGpuBackend } from './webgpu.js';
 
 /** 'auto' is WebGPU on real hardware, else WASM. */
 export type DeviceName = 'auto' | 'webgpu' | 'wasm';
@@ -85,14 +86,6 @@ export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } |
     const missing = (error as { code?: string }).code === 'ERR_MODULE_NOT_FOUND';
     return { reason: missing ? 'the npm package `webgpu` is not installed' : `Dawn did not start: ${(error as Error).message}` };
   }
-}
-
-/** True for a software rasteriser. They are offered as adapters too, but 'auto' does not use them. */
-export function isSoftware(info: GPUAdapterInfo): boolean {
-  return (
-    info.isFallbackAdapter ||
-    /swiftshader|llvmpipe|lavapipe|software|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`)
-  );
 }
 
 async function requestAdapter(toggles: string[] | undefined): Promise<{ adapter: GPUAdapter } | { reason: string }> {

@@ -4,6 +4,7 @@ import { floatsToHalves, halvesToFloats } from '../core/half.js';
 import { BYTES, type NumArray, type Tensor } from '../core/tensor.js';
 import type { AnyEntry, GpuCaps } from '../ops/spec.js';
 import { hasHalfTiles } from '../ops/tile.js';
+import { describeAdapter, isSoftware } from './adapter.js';
 import { Backend, type Command, type Cost, type Profile, type Traits } from './backend.js';
 import { Buffers, DUMMY, type GpuStorage } from './buffers.js';
 import { GPU_COPY_DST, GPU_MAP_MODE_READ, GPU_MAP_READ } from './gpu_flags.js';
@@ -98,6 +99,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       maxInvocations: Math.min(device.limits.maxComputeInvocationsPerWorkgroup, device.limits.maxComputeWorkgroupSizeX),
       subgroupMinSize: adapterInfo?.subgroupMinSize ?? 0,
       subgroupMaxSize: adapterInfo?.subgroupMaxSize ?? 0,
+      software: adapterInfo ? isSoftware(adapterInfo) : false,
       matrices: hasMatrices(device, adapterInfo),
       products,
     };
@@ -404,12 +406,6 @@ function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
     set = pipeline;
     groups[slot] = group;
   };
-}
-
-/** A GPU's name for users. */
-export function describeAdapter(info: GPUAdapterInfo | undefined): string {
-  if (!info) return 'unknown adapter';
-  return info.description || [info.vendor, info.architecture, info.device].filter(Boolean).join(' ') || 'unnamed adapter';
 }
 
 /** Bytes to bind for a tensor: rounded up to vectors of four numbers, as allocations are. */

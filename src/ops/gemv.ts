@@ -47,16 +47,18 @@ export function gemvPlan(
   if (k % (half ? 8 : 4) || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
   // With more rows of w in a team, x is read less often. With fewer rows there are more workgroups, which keep a large device
-  // busy.
+  // busy; a processor that plays the GPU is busy with few.
   const few = m <= FUSED_ROWS || !shuffles(caps);
-  const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
+  const gpu = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
   const wg = few ? WG : WG / 2;
   const count = (each: number) => ceilDiv(n, (wg / 32) * each);
-  if (count(usual) > 65535) return undefined;
+  const able = EACH.filter((each) => count(each) <= 65535);
+  const usual = caps.software ? able.at(-1) : gpu;
+  if (usual === undefined || count(usual) > 65535) return undefined;
   const files = either(caps, ['gemv/sums', 'gemv/shuffle'], ['gemv/sums', 'gemv/shared']);
   return {
     choice: 'rows',
-    candidates: EACH.filter((each) => count(each) <= 65535),
+    candidates: able,
     usual,
     plan: (each) => ({
       ...common(files, half, { WG: wg, M: rows, N: n, K: k, R: each }, { vec4: ['x'], ...extra }),
@@ -95,7 +97,7 @@ export function normGemvPlan(
   const able = EACH.filter(
     (each) => bytes(each) <= caps.maxWorkgroupStorage && each * steps <= IN_FLIGHT && n <= 65535 * (WG / 32) * each,
   );
-  const usual = able.findLast((each) => each <= most);
+  const usual = able.findLast((each) => caps.software || each <= most);
   if (usual === undefined) return undefined;
   const files = either(
     caps,

@@ -46,6 +46,8 @@ export interface GpuCaps {
   /** The smallest subgroup size, or 0 if there are no subgroups or their sizes are unknown. */
   subgroupMinSize: number;
   subgroupMaxSize: number;
+  /** True if the device is no GPU but a processor that runs the threads of a workgroup one after the other. */
+  software: boolean;
   /** True if 16×16×16 subgroup matrices of f16 with f32 sums can be used. */
   matrices: boolean;
   /** Type to which matrix products may round their factors. Sums are always f32. */

@@ -13,6 +13,7 @@ export const DEFAULT_CAPS: GpuCaps = {
   maxInvocations: 256,
   subgroupMinSize: 0,
   subgroupMaxSize: 0,
+  software: false,
   matrices: false,
   products: 'f32',
 };
