@@ -102,7 +102,7 @@ fn step(wg: vec3u, lid: u32) {
   }
 }
 
-// @entry step_tile, TILE_THREADS threads
+// @entry step_tile, THREADS threads
 // @in x: f32 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]

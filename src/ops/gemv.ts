@@ -67,14 +67,29 @@ export function gemvPlan(
   };
 }
 
-/** Plans the same product for more rows of x, in tiles that use workgroup memory. Returns undefined if the sizes do not suit. */
-export function gemvTilePlan({ m, n, k }: Record<'m' | 'n' | 'k', number>, half: boolean): GpuPass | undefined {
+/**
+ * Plans the same product for more rows of x by the entry `name`, in tiles that use workgroup memory. Returns undefined if the
+ * sizes do not suit.
+ */
+export function gemvTilePlan(
+  name: string,
+  { m, n, k }: Record<'m' | 'n' | 'k', number>,
+  caps: GpuCaps,
+  half: boolean,
+): GpuChoice<GpuPass> | undefined {
   if (k % (half ? 8 : 4)) return undefined;
   const rows = Math.min(powerOfTwo(ceilDiv(m, 16)), TILE_ROWS);
   return {
-    constants: { HALF: half ? 1 : 0, ROWS: rows },
-    vec4: ['x', 'w'],
-    workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 16 * rows))],
+    choice: 'threads',
+    candidates: [64, 256],
+    // Fewer threads keep more sums each, and read workgroup memory less often.
+    usual: caps.software ? 64 : 256,
+    plan: (threads) => ({
+      entry: name,
+      constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads },
+      vec4: ['x', 'w'],
+      workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 16 * rows))],
+    }),
   };
 }
 

@@ -76,8 +76,7 @@ export const linear = {
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));
       if (few) return few;
-      const more = gemvTilePlan({ m, n, k }, half.has('w'));
-      return more && { ...more, entry: 'step_tile' };
+      return gemvTilePlan('step_tile', { m, n, k }, caps, half.has('w'));
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
     tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },
