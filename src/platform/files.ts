@@ -308,7 +308,9 @@ async function fill(
 
 /** Random, because process ids are reused: a file left by a crash must not be in the way. */
 function temporaryName(target: string): string {
-  return `${target}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
+  // Beside a folder that is written with a separator at its end, not inside it.
+  const path = target.replace(process.platform === 'win32' ? /(?<=[^\\/])[\\/]+$/ : /(?<=[^/])\/+$/, '');
+  return `${path}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
 }
 
 async function openTemporary(fs: Fs, target: string, shown = target): Promise<{ name: string; handle: Handle }> {
