@@ -7,10 +7,20 @@ import { mkdir } from 'node:fs/promises';
 import { age, faults, NAMES, runCommand, soundRuns } from './commands.mjs';
 import { modelHub } from './server.mjs';
 
+/** Memory disks that are mounted, for an end in the middle of a round. */
+const mounts = new Set();
+process.once('exit', () => mounts.forEach(unmount));
+function unmount(folder) {
+  mounts.delete(folder);
+  spawnSync('umount', ['-l', folder]);
+}
+
 /** Mounts a memory disk of `kib` KiB, or sets the size of the one there. False if this system does not allow it. */
 const memoryDisk = (folder, kib, ...more) => {
   const options = ['-t', 'tmpfs', '-o', [...more, `size=${kib}k`].join(','), 'aim-soak', folder];
-  return process.platform === 'linux' && spawnSync('mount', options).status === 0;
+  const mounted = process.platform === 'linux' && spawnSync('mount', options).status === 0;
+  if (mounted) mounts.add(folder);
+  return mounted;
 };
 
 export const fullDisk = {
@@ -30,7 +40,7 @@ export const fullDisk = {
       const most = context.chance(0.7) ? sizes.reduce((a, b) => a + b) * 1.3 : Math.max(...sizes);
       const kib = 4 + context.int(most);
       const mounted = context.chance(0.7) && memoryDisk(place, kib);
-      if (mounted) context.defer(() => spawnSync('umount', ['-l', place]));
+      if (mounted) context.defer(() => unmount(place));
       const { status, output } = await runCommand(name, place, { ...options, ...(!mounted && { blocks: kib }) });
       const said = /the disk is full; free|raise the limit \(ulimit -f\)/.test(output);
       context.count(status === 0 ? `${name} fitted` : `${name} ${mounted ? 'full' : 'limited'}`);

@@ -116,6 +116,12 @@ export function table(results) {
 }
 
 async function main() {
+  // An exit, so that what scenarios have made outside of their folders is removed.
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ])
+    process.once(signal, () => process.exit(code));
   const { values } = parseArgs({
     options: {
       minutes: { type: 'string', default: '30' },

@@ -10,7 +10,7 @@ import { modelHub } from './server.mjs';
 export const killCommands = {
   name: 'kill-commands',
   limit: 600,
-  share: 12,
+  share: 10,
   async run(context) {
     const server = await modelHub(context);
     const { inputs, runs } = await soundRuns(server.url);

@@ -17,8 +17,8 @@ const MOST = 40;
 
 export const memoryCycles = {
   name: 'memory-cycles',
-  limit: 900,
-  share: 5,
+  limit: 1800,
+  share: 4,
   async run(context) {
     const args = [
       '--expose-gc',

@@ -11,7 +11,7 @@ const VALUES = [
 export const mutatedConfig = mutated({
   name: 'config',
   url: import.meta.url,
-  files: 8000,
+  files: 10_000,
   share: 1,
   bases: () => FOLDERS.map((folder) => readFileSync(new URL(`../../test/fixtures/${folder}/config.json`, import.meta.url))),
   damage(tools, base) {

@@ -7,8 +7,8 @@ const isGzip = (bytes) => bytes[0] === 0x1f && bytes[1] === 0x8b;
 export const mutatedIdx = mutated({
   name: 'idx',
   url: import.meta.url,
-  files: 4000,
-  share: 1,
+  files: 5000,
+  share: 3,
   bases() {
     const plain = Buffer.alloc(16 + 3 * 16, 7);
     [0x803, 3, 4, 4].forEach((value, i) => void plain.writeUInt32BE(value, 4 * i));

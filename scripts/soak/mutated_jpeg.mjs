@@ -9,8 +9,8 @@ const SEGMENTS = [0xc0, 0xc1, 0xc2, 0xc4, 0xd8, 0xd9, 0xda, 0xdb, 0xdd, 0xe0, 0x
 export const mutatedJpeg = mutated({
   name: 'jpeg',
   url: import.meta.url,
-  files: 1000,
-  share: 6,
+  files: 2000,
+  share: 7,
   bases: async ({ jpeg }) => [
     ...FILES.map((file) => readFileSync(new URL(`../../test/fixtures/images/${file}`, import.meta.url))),
     await jpeg.encode({ width: 9, height: 7, data: Uint8Array.from({ length: 189 }, (_, i) => i) }),

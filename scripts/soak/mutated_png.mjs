@@ -8,8 +8,8 @@ const FILES = ['iccp_bad.png', 'no_iend.png', 'palette4_adam7.png'];
 export const mutatedPng = mutated({
   name: 'png',
   url: import.meta.url,
-  files: 2000,
-  share: 2,
+  files: 4000,
+  share: 5,
   bases: async ({ encodePng }) => [
     ...FILES.map((file) => readFileSync(new URL(`../../test/fixtures/images/${file}`, import.meta.url))),
     await encodePng({ width: 9, height: 7, data: Uint8Array.from({ length: 189 }, (_, i) => i) }),

@@ -49,8 +49,8 @@ let entries;
 export const mutatedTorch = mutated({
   name: 'torch',
   url: import.meta.url,
-  files: 3000,
-  share: 2,
+  files: 4000,
+  share: 3,
   bases({ torch, encodeText = (text) => new TextEncoder().encode(text) }) {
     const values = torch.storage(
       '0',

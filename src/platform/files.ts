@@ -12,7 +12,7 @@ type Handle = import('node:fs/promises').FileHandle;
 export const MAX_READ = 2 ** 30;
 
 /** Age from which a temporary file outside of a locked folder counts as left by a process that was killed, ms. */
-const ABANDONED = 3_600_000;
+export const ABANDONED = 3_600_000;
 
 /** True where files can be opened by path: Node, Deno and Bun. */
 export function hasFiles(): boolean {
@@ -197,7 +197,7 @@ export function isTemporary(name: string): boolean {
 /**
  * Removes temporary files and folders in `folder` whose process has ended and which nobody has written to for `age` ms. Other
  * machines and containers, whose processes are not seen here, may write into the folder too: unless a lock keeps them away, only the
- * age tells what they left from what they are writing. `of`: only temporaries of this file or folder.
+ * age tells what they left from what they are writing. `of`: only names that begin with this and a dot.
  */
 export async function removeDeadTemporaries(
   folder: string,
@@ -208,7 +208,7 @@ export async function removeDeadTemporaries(
   const now = Date.now();
   const processStart = now - globalThis.process.uptime() * 1000;
   for (const name of await listFolder(folder)) {
-    if (!isTemporary(name) || (of !== undefined && !/^\.\d+-[^.]*\.tmp$/.test(after(name, of)))) continue;
+    if (!isTemporary(name) || (of !== undefined && !name.startsWith(`${of}.`))) continue;
     const written = await fs.stat(`${folder}/${name}`).then(
       ({ mtimeMs }) => mtimeMs,
       () => Number.POSITIVE_INFINITY,
@@ -219,8 +219,6 @@ export async function removeDeadTemporaries(
     if (!alive && written <= now - age) await removeFolder(`${folder}/${name}`);
   }
 }
-
-const after = (name: string, start: string) => (name.startsWith(start) ? name.slice(start.length) : '');
 
 /** True if this machine has a process with this id. */
 export function isRunning(pid: number): boolean {

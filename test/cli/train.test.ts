@@ -106,6 +106,31 @@ describe('a run', () => {
     expect(names('all/samples', /./)).toHaveLength(3);
   });
 
+  it('that is stopped while it evaluates has the step that it saves in its metrics', async () => {
+    const abort = new AbortController();
+    const spy = vi.spyOn(Trainer.prototype, 'evaluate').mockImplementation(async () => {
+      abort.abort(new Error('stopped'));
+      throw abort.signal.reason;
+    });
+    const args = [at('codes.safetensors'), '--init', at('base'), '--out', at('stopped'), '--device', 'wasm', '--batch-size', '6'];
+    const given = parse(trainModel, [...args, '--steps', '4', '--eval-every', '2'])!;
+    const mute = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+    try {
+      await expect(trainModel.run(given, abort.signal)).rejects.toThrow('stopped');
+    } finally {
+      spy.mockRestore();
+      mute.mockRestore();
+    }
+    const steps = () =>
+      readFileSync(at('stopped/metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).step);
+    expect([readFileSync(at('stopped/latest'), 'utf8'), steps()]).toEqual(['step-00000002\n', [1, 2]]);
+    await train('stopped', '--resume');
+    expect(steps()).toEqual([1, 2, 3, 4]);
+  });
+
   it('writes the sample and the plot that a kill prevented, and removes temporary files', async () => {
     cpSync(at('run'), at('killed'), { recursive: true });
     rmSync(at('killed/loss.svg'));

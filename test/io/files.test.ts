@@ -151,7 +151,7 @@ describe('ensureWritable', () => {
   it('removes what killed processes left there long ago, and nothing else', async () => {
     const inside = await fresh('left');
     const dead = 4_194_999; // above the largest process id of Linux
-    const names = [`x.png.${dead}-ab1.tmp`, `x.png.y.${dead}-ab1.tmp`, `x.png.${process.pid}-ab1.tmp`, 'x.png', 'notes.tmp'];
+    const names = [`x.png.${dead}-ab1.tmp`, `y.png.${dead}-ab1.tmp`, `x.png.${process.pid}-ab1.tmp`, 'x.png', 'notes.tmp'];
     const hoursAgo = new Date(Date.now() - 2 * 3_600_000);
     for (const name of [...names, `x.png.${dead}-new.tmp`]) {
       await writeFile(join(inside, name), '');
@@ -161,7 +161,7 @@ describe('ensureWritable', () => {
     await utimes(join(inside, names[2]!), now, now);
     await mkdir(join(inside, `x.png.${dead}-cd2.tmp`));
     await utimes(join(inside, `x.png.${dead}-cd2.tmp`), hoursAgo, hoursAgo);
-    // Of one file: only those of that file. A young one may be another machine's.
+    // Of one file: only its own. A young one may be another machine's.
     await ensureWritable(join(inside, 'x.png'));
     expect(await readdir(inside)).toEqual([...names.slice(1), `x.png.${dead}-new.tmp`].sort());
     await ensureWritable(inside);

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { SCENARIOS, soak, table } from '../../scripts/soak/index.mjs';
 import { mutated } from '../../scripts/soak/mutated.mjs';
+import { mutatedIdx } from '../../scripts/soak/mutated_idx.mjs';
 import { run } from '../platform/run_program.js';
 
 it('a small round of each scenario finds no fault, and the table lists every scenario', async () => {
@@ -40,13 +41,9 @@ it('reports scenarios that throw, hang or find a fault, with their seeds', async
 });
 
 it('a damaged file that hangs, takes memory or throws what is not typed is a finding', async () => {
-  const scenario = SCENARIOS.find(({ name }: { name: string }) => name === 'mutated-idx');
   const url = new URL('./soak_format.mjs', import.meta.url).href;
-  const { findings } = await soak([{ ...scenario, ...mutated({ ...scenario.format, url, files: 3 }) }], {
-    minutes: 1,
-    seed: 1,
-    rounds: 1,
-  });
+  const scenario = mutated({ ...mutatedIdx.format, url, files: 3 });
+  const { findings } = await soak([scenario], { minutes: 1, seed: 1, rounds: 1 });
   expect(findings.map(({ text }: { text: string }) => text.split('\n')[0])).toEqual([
     'file 0 of the round: TypeError: not typed',
     expect.stringMatching(/^file 1 of the round, of 0 bytes: memory rose to \d+ MB$/),

@@ -82,8 +82,8 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       return;
     }
     // The step that the device has computed ahead is logged too. It is not evaluated, which would delay the end.
-    if (signal.aborted && !evaluatesAt(trainer.step, trainer.options))
-      for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
+    if (signal.aborted)
+      for await (const step of trainer.run({ until: trainer.step, evaluate: false })) await write(toMetric(step));
   }
 }
 
