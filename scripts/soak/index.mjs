@@ -4,7 +4,7 @@
  * prints how often each scenario ran, what happened, and every finding with the command that repeats it. It exits with 1 if there is
  * a finding. It needs the built library (`npm run build`).
  *
- *   npm run soak -- [--minutes 30] [--seed 1] [--only NAME] [--rounds N] [--size 1]
+ *   npm run soak -- [--minutes 30] [--seed 1] [--only NAME,NAME] [--rounds N] [--size 1]
  *
  * A scenario is an entry of SCENARIOS: `{ name, limit, share, run(context) }`. `run` does one round. If something is wrong it throws,
  * calls `context.finding(text)`, or takes more than `limit` seconds. After one round of each, the scenario goes next that has had the
@@ -131,10 +131,12 @@ async function main() {
       size: { type: 'string', default: '1' },
     },
   });
-  const scenarios = SCENARIOS.filter(({ name }) => !values.only || name === values.only);
+  const only = values.only?.split(',');
+  const scenarios = SCENARIOS.filter(({ name }) => !only || only.includes(name));
+  const unknown = only?.find((name) => !SCENARIOS.some((s) => s.name === name));
   const [minutes, seed, rounds, size] = [values.minutes, values.seed, values.rounds ?? 'Infinity', values.size].map(Number);
-  if (!scenarios.length)
-    throw new Error(`there is no scenario ${values.only}; use one of ${SCENARIOS.map((s) => s.name).join(', ')}.`);
+  if (unknown !== undefined)
+    throw new Error(`there is no scenario ${unknown}; use one of ${SCENARIOS.map((s) => s.name).join(', ')}.`);
   if (!(minutes > 0) || !Number.isSafeInteger(seed) || !(rounds >= 1) || !(size > 0))
     throw new Error('--minutes, --rounds and --size must be positive numbers, and --seed an integer.');
   const { results, findings } = await soak(scenarios, { minutes, seed, rounds, size, log: (text) => console.log(text) });
