@@ -39,6 +39,7 @@ const PROJECTS: Record<string, Project> = {
       'test/data/browser*.test.ts',
       'test/examples*.test.ts',
       'test/quality*.test.ts',
+      'test/io/soak.test.ts',
       'test/model/threads.test.ts',
     ],
     exclude: ['test/cli/bench.test.ts'],

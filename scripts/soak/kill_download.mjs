@@ -4,6 +4,7 @@ import { faultyHub, makeCheckpoint } from './server.mjs';
 export const killDownload = {
   name: 'kill-download',
   limit: 180,
+  share: 2,
   async run(context) {
     const checkpoint = await makeCheckpoint(context, 9 + context.int(24), 1 + context.int(1000));
     const server = await faultyHub(context, checkpoint.files);

@@ -1,5 +1,6 @@
 /** A hub that answers with random faults. */
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
@@ -97,4 +98,14 @@ export async function makeCheckpoint({ library }, mib, seed) {
       '/m/model.safetensors': { body: Buffer.from(weights), etag: `"${seed}"` },
     },
   };
+}
+
+/** Serves a tiny model under /m/, without faults. */
+export async function modelHub(context) {
+  const files = {};
+  for (const name of ['config.json', 'model.safetensors']) {
+    const body = await readFile(new URL(`../../test/fixtures/mamba2-adaln/${name}`, import.meta.url));
+    files[`/m/${name}`] = { body, etag: `"${name}"` };
+  }
+  return faultyHub(context, files);
 }

@@ -16,6 +16,7 @@ export async function folderStore(folder: string | undefined): Promise<Store> {
   const path = folder ?? environment('AIM_CACHE') ?? (await defaultFolder());
   const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
   const at = (key: string) => files.join(path, key);
+  let cleaned = false;
   return {
     name: path,
     async get(key) {
@@ -24,6 +25,8 @@ export async function folderStore(folder: string | undefined): Promise<Store> {
     },
     async put(key, data) {
       await files.makeFolder(path);
+      if (!cleaned) await files.removeDeadTemporaries(path, { age: files.ABANDONED });
+      cleaned = true;
       await files.writeAtomic(await at(key), data);
     },
     delete: async (key) => fs.rm(await at(key), { force: true }),

@@ -83,20 +83,9 @@ async function ownerState(text: string): Promise<'running' | 'ended' | 'unknown'
     return 'unknown';
   }
   if (!owner || !Number.isSafeInteger(owner.pid) || !owner.host || owner.host !== (await hostName())) return 'unknown';
-  if (!isRunning(owner.pid!)) return 'ended';
+  if (!files.isRunning(owner.pid!)) return 'ended';
   const started = await startTime(owner.pid!);
   return started && owner.started && started !== owner.started ? 'ended' : 'running';
-}
-
-/** True if this machine has a process with this id. */
-export function isRunning(pid: number): boolean {
-  try {
-    globalThis.process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it belongs to another user.
-    return (error as { code?: string }).code !== 'ESRCH';
-  }
 }
 
 /** Empty where it may not be asked for (Deno). */

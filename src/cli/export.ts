@@ -8,9 +8,16 @@ import { openFile } from '../io/file_source.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import { parseClasses } from '../model/classes.js';
 import { type AimConfigJson, parseConfig } from '../model/config.js';
-import { ensureWritable, exists, makeFolder, removeFolder, translate, writeFolderAtomic } from '../platform/files.js';
+import {
+  ensureWritable,
+  exists,
+  makeFolder,
+  removeDeadTemporaries,
+  removeFolder,
+  translate,
+  writeFolderAtomic,
+} from '../platform/files.js';
 import { json, openCheckpointFolder } from '../train/folder.js';
-import { removeDeadTemporaries } from '../train/lock.js';
 import { type Command, choice, type Flags, type Parsed } from './command.js';
 import { withBar } from './model.js';
 import { counted, print, say } from './terminal.js';
@@ -102,10 +109,10 @@ async function writeModel(
   signal: AbortSignal,
 ): Promise<void> {
   await makeFolder(dirname(resolve(out)));
+  await ensureWritable(out);
   if (!(await exists(out))) return writeFolderAtomic(out, list, { signal });
   await removeDeadTemporaries(out);
   const stage = `${out}/export.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
-  await ensureWritable(out);
   try {
     await writeFolderAtomic(stage, list, { signal });
     for (const { name } of list) await translate(`${out}/${name}`, 'write', () => rename(`${stage}/${name}`, `${out}/${name}`));

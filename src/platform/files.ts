@@ -11,6 +11,9 @@ type Handle = import('node:fs/promises').FileHandle;
 /** Most bytes of one read or write call (Node's limit is 2 GiB). */
 export const MAX_READ = 2 ** 30;
 
+/** Age from which a temporary file outside of a locked folder counts as left by a process that was killed, ms. */
+export const ABANDONED = 3_600_000;
+
 /** True where files can be opened by path: Node, Deno and Bun. */
 export function hasFiles(): boolean {
   const { process } = globalThis as { process?: { versions?: { node?: string } } };
@@ -191,6 +194,43 @@ export function isTemporary(name: string): boolean {
   return /\.\d+-[a-z\d]+\.tmp$/.test(name);
 }
 
+/**
+ * Removes temporary files and folders in `folder` whose process has ended and which nobody has written to for `age` ms. Other
+ * machines and containers, whose processes are not seen here, may write into the folder too: unless a lock keeps them away, only the
+ * age tells what they left from what they are writing. `of`: only names that begin with this and a dot.
+ */
+export async function removeDeadTemporaries(
+  folder: string,
+  { of, age = 0 }: { of?: string | undefined; age?: number } = {},
+): Promise<void> {
+  if (!(await exists(folder))) return;
+  const fs = await modules(folder);
+  const now = Date.now();
+  const processStart = now - globalThis.process.uptime() * 1000;
+  for (const name of await listFolder(folder)) {
+    if (!isTemporary(name) || (of !== undefined && !name.startsWith(`${of}.`))) continue;
+    const written = await fs.stat(`${folder}/${name}`).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Number.POSITIVE_INFINITY,
+    );
+    const pid = Number(/\.(\d+)-[a-z\d]+\.tmp$/.exec(name)?.[1]);
+    // Containers give every start the same process id, so a file older than this process is not its own.
+    const alive = pid === globalThis.process.pid ? written >= processStart - 1000 : isRunning(pid);
+    if (!alive && written <= now - age) await removeFolder(`${folder}/${name}`);
+  }
+}
+
+/** True if this machine has a process with this id. */
+export function isRunning(pid: number): boolean {
+  try {
+    globalThis.process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it belongs to another user.
+    return (error as { code?: string }).code !== 'ESRCH';
+  }
+}
+
 /** Flushes the entries of a folder to disk where the system can. */
 export async function syncFolder(path: string): Promise<void> {
   const fs = await modules(path);
@@ -227,15 +267,19 @@ export async function openLines(path: string, keep: number): Promise<LineFile> {
 }
 
 /**
- * Throws IoError unless a file can be written at `path` (or inside it, if it is a folder). Leaves no file behind. Call it
- * before long work whose result goes there.
+ * Throws IoError unless a file can be written at `path` (or inside it, if it is a folder). Leaves no file behind, and removes
+ * temporaries that processes left there when they were killed, after ABANDONED ms. Call it before long work whose result goes there.
  */
 export async function ensureWritable(path: string): Promise<void> {
   const fs = await modules(path);
-  const target = (await isDirectory(path)) ? await join(path, 'check') : path;
+  const inside = await isDirectory(path);
+  const target = inside ? await join(path, 'check') : path;
   const { name, handle } = await openTemporary(fs, target, path);
   await handle.close();
   await fs.rm(name, { force: true });
+  const age = ABANDONED;
+  if (inside) await removeDeadTemporaries(path, { age });
+  else await removeDeadTemporaries(await parent(path), { of: await base(path), age });
 }
 
 /** Writes all data, flushes it to disk and closes the handle. */
@@ -262,7 +306,9 @@ async function fill(
 
 /** Random, because process ids are reused: a file left by a crash must not be in the way. */
 function temporaryName(target: string): string {
-  return `${target}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
+  // Beside a folder that is written with a separator at its end, not inside it.
+  const path = target.replace(process.platform === 'win32' ? /(?<=[^\\/])[\\/]+$/ : /(?<=[^/])\/+$/, '');
+  return `${path}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
 }
 
 async function openTemporary(fs: Fs, target: string, shown = target): Promise<{ name: string; handle: Handle }> {

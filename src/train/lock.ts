@@ -2,9 +2,9 @@
  * Which process writes into the folder of a run. Two writers would delete each other's files, so a run folder has a lock file while
  * a process trains into it or saves a checkpoint there. A lock whose process has ended is taken over.
  */
-import { isRunning, takeLock } from '../cache/lock_file.js';
+import { takeLock } from '../cache/lock_file.js';
 import { OptionError } from '../core/errors.js';
-import { exists, isTemporary, listFolder, modules, readText, removeFolder } from '../platform/files.js';
+import { modules, readText, removeDeadTemporaries } from '../platform/files.js';
 
 /** Begins with a dot, so that a run beside folders of images does not look different. */
 const LOCK = '.lock';
@@ -63,26 +63,6 @@ export async function withRunLock<T>(run: string, work: () => Promise<T>): Promi
   };
   result.then(forget, forget);
   return result;
-}
-
-/** Removes temporary files and folders in `folder` whose process has ended. */
-export async function removeDeadTemporaries(folder: string): Promise<void> {
-  if (!(await exists(folder))) return;
-  const fs = await modules(folder);
-  const processStart = Date.now() - globalThis.process.uptime() * 1000;
-  for (const name of await listFolder(folder)) {
-    if (!isTemporary(name)) continue;
-    const pid = Number(/\.(\d+)-[a-z\d]+\.tmp$/.exec(name)?.[1]);
-    // Containers give every start the same process id, so a file older than this process is not its own.
-    const isOwn = pid === globalThis.process.pid;
-    const alive = isOwn
-      ? await fs.stat(`${folder}/${name}`).then(
-          ({ mtimeMs }) => mtimeMs >= processStart - 1000,
-          () => true,
-        )
-      : isRunning(pid);
-    if (!alive) await removeFolder(`${folder}/${name}`);
-  }
 }
 
 async function ownerOf(run: string): Promise<string> {

@@ -150,7 +150,8 @@ export class Trainer {
   /**
    * Trains to the last step, or to step `until`, and yields each. While a step is being used, the device works on the next one,
    * except at evaluations. Nothing is lost by leaving the loop or by aborting `signal` (which rejects with its reason): another
-   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those). Throws
+   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those;
+   * `evaluate: false` yields them without evaluations). Throws
    * TrainingError, with the step and the tensor, when a gradient is not finite: that step changes no weight, but the steps before
    * may have ruined the weights already. Throws OptionError when another `run` of this trainer is working on a step, or has taken
    * over since.
@@ -158,9 +159,11 @@ export class Trainer {
   async *run({
     signal,
     until = this.options.steps,
+    evaluate = true,
   }: {
     signal?: AbortSignal | undefined;
     until?: number;
+    evaluate?: boolean;
   } = {}): AsyncGenerator<TrainStep, void, undefined> {
     const last = Math.min(until, this.options.steps);
     if (this.busy) throw new OptionError('run() of this trainer is under way; await its step before another begins.');
@@ -173,7 +176,7 @@ export class Trainer {
       if (this.classRows) this.model.classes = [...this.classRows.names];
       if (this.step === 0) await this.attempt(() => this.state.optimizer.resetEma(), signal);
       for (let done = this.step - this.pending.size + 1; done <= last; done++) {
-        const step = await this.oneStep(done, last, signal);
+        const step = await this.oneStep(done, last, evaluate, signal);
         this.busy = false;
         yield step;
         if (this.newest !== self || this.busy)
@@ -186,7 +189,7 @@ export class Trainer {
   }
 
   /** Waits for step `done` and reports it, after submitting the one after it where that may start already. */
-  private async oneStep(done: number, last: number, signal: AbortSignal | undefined): Promise<TrainStep> {
+  private async oneStep(done: number, last: number, evaluate: boolean, signal: AbortSignal | undefined): Promise<TrainStep> {
     const since = performance.now();
     const { steps, evalEvery, evalItems, batchSize } = this.options;
     const evaluates = evaluatesAt(done, this.options);
@@ -216,7 +219,7 @@ export class Trainer {
       tokensPerSecond: perSecond * this.model.config.num_tokens,
       secondsLeft: seconds * (steps - done),
     };
-    if (evaluates && evalEvery > 0 && evalItems > 0) step.eval = await this.evaluate({ signal });
+    if (evaluate && evaluates && evalEvery > 0 && evalItems > 0) step.eval = await this.evaluate({ signal });
     this.pending.delete(done);
     return step;
   }

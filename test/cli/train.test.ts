@@ -1,6 +1,16 @@
 /** `aim train` and `aim export` in this process, on a tiny model; signals and exits are tested with the built command. */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +22,7 @@ import { readSettings } from '../../src/cli/train/flags.js';
 import { trainModel } from '../../src/cli/train/model.js';
 import { trainTokenizer } from '../../src/cli/train/tokenizer.js';
 import { CheckpointError, OptionError, TrainingError } from '../../src/core/errors.js';
-import { encodeCodes } from '../../src/data/codes.js';
+import { encodeCodes, readCodes } from '../../src/data/codes.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { saveCheckpoint } from '../../src/train/folder.js';
@@ -85,6 +95,40 @@ describe('a run', () => {
     await train('run', '--resume', at('other.safetensors'), '--data-changed', '--steps', '6');
     expect(readFileSync(at('run/latest'), 'utf8')).toBe('step-00000006\n');
     await expect(begin('new', '--data-changed')).rejects.toThrow(/--data-changed is for runs that are continued/);
+  });
+
+  it('saves as often without held-out images, where nothing is evaluated', async () => {
+    await writeAtomic(at('all.safetensors'), encodeCodes({ ...(await readCodes(at('codes.safetensors'))), eval: undefined }));
+    const args = ['--init', at('base'), '--batch-size', '6', '--steps', '5', '--eval-every', '2', '--keep', '9'];
+    await train('all', at('all.safetensors'), ...args);
+    const names = (folder: string, pattern: RegExp) => readdirSync(at(folder)).filter((name) => pattern.test(name));
+    expect(names('all', /^step-/)).toEqual(['step-00000002', 'step-00000004', 'step-00000005']);
+    expect(names('all/samples', /./)).toHaveLength(3);
+  });
+
+  it('that is stopped while it evaluates has the step that it saves in its metrics', async () => {
+    const abort = new AbortController();
+    const spy = vi.spyOn(Trainer.prototype, 'evaluate').mockImplementation(async () => {
+      abort.abort(new Error('stopped'));
+      throw abort.signal.reason;
+    });
+    const args = [at('codes.safetensors'), '--init', at('base'), '--out', at('stopped'), '--device', 'wasm', '--batch-size', '6'];
+    const given = parse(trainModel, [...args, '--steps', '4', '--eval-every', '2'])!;
+    const mute = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+    try {
+      await expect(trainModel.run(given, abort.signal)).rejects.toThrow('stopped');
+    } finally {
+      spy.mockRestore();
+      mute.mockRestore();
+    }
+    const steps = () =>
+      readFileSync(at('stopped/metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).step);
+    expect([readFileSync(at('stopped/latest'), 'utf8'), steps()]).toEqual(['step-00000002\n', [1, 2]]);
+    await train('stopped', '--resume');
+    expect(steps()).toEqual([1, 2, 3, 4]);
   });
 
   it('writes the sample and the plot that a kill prevented, and removes temporary files', async () => {
@@ -190,6 +234,16 @@ describe('export', () => {
       await expect(call(exportModel, from, '--out', at('exported'))).rejects.toThrow(CheckpointError);
       expect(existsSync(at('exported'))).toBe(false);
     }
+  });
+
+  it('removes what a killed export of the same folder left', async () => {
+    const left = ['again.4194999-ab1.tmp', 'other.4194999-ab1.tmp'];
+    for (const name of left) {
+      mkdirSync(at(name));
+      utimesSync(at(name), 1, 1);
+    }
+    await call(exportModel, at('base'), '--out', `${at('again')}/`);
+    expect([readdirSync(at('again')).length > 1, ...left.map((name) => existsSync(at(name)))]).toEqual([true, false, true]);
   });
 
   it('omits integer tensors and replaces an earlier export', async () => {

@@ -623,6 +623,15 @@ describe('two loads at once', () => {
   });
 });
 
+it('the first write removes temporary files that killed processes left long ago', async () => {
+  const store = await folderStore(cacheDir);
+  const left = ['k.json.4194999-ab1.tmp', 'k.json.4194999-ab2.tmp'];
+  for (const name of ['other', ...left]) await writeFile(join(cacheDir, name), '');
+  await utimes(join(cacheDir, left[0]!), 1, 1);
+  await store.put('k', new Uint8Array(1));
+  expect(await readdir(cacheDir)).toEqual(['k', left[1], 'other']);
+});
+
 describe('without storage', () => {
   it('a cache folder that cannot be created gives a warning and loads the model', async () => {
     await writeFile(join(folder, 'file'), '');

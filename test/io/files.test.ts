@@ -1,12 +1,20 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { IoError } from '../../src/core/errors.js';
 import { openFile } from '../../src/io/file_source.js';
-import { ensureWritable, exists, fileError, isDirectory, readText, writeAtomic } from '../../src/platform/files.js';
+import {
+  ensureWritable,
+  exists,
+  fileError,
+  isDirectory,
+  readText,
+  writeAtomic,
+  writeFolderAtomic,
+} from '../../src/platform/files.js';
 import { failure, temporaryFolder } from './helpers.js';
 
 const folder = await temporaryFolder();
@@ -133,7 +141,33 @@ describe('writeAtomic', () => {
   });
 });
 
+it('a new folder may be written with a separator at its end', async () => {
+  const inside = await fresh('slash');
+  await writeFolderAtomic(join(inside, 'new/'), [{ name: 'a', data: new Uint8Array(3) }]);
+  expect([await readdir(inside), await readdir(join(inside, 'new'))]).toEqual([['new'], ['a']]);
+});
+
 describe('ensureWritable', () => {
+  it('removes what killed processes left there long ago, and nothing else', async () => {
+    const inside = await fresh('left');
+    const dead = 4_194_999; // above the largest process id of Linux
+    const names = [`x.png.${dead}-ab1.tmp`, `y.png.${dead}-ab1.tmp`, `x.png.${process.pid}-ab1.tmp`, 'x.png', 'notes.tmp'];
+    const hoursAgo = new Date(Date.now() - 2 * 3_600_000);
+    for (const name of [...names, `x.png.${dead}-new.tmp`]) {
+      await writeFile(join(inside, name), '');
+      if (!name.includes('new')) await utimes(join(inside, name), hoursAgo, hoursAgo);
+    }
+    const now = new Date();
+    await utimes(join(inside, names[2]!), now, now);
+    await mkdir(join(inside, `x.png.${dead}-cd2.tmp`));
+    await utimes(join(inside, `x.png.${dead}-cd2.tmp`), hoursAgo, hoursAgo);
+    // Of one file: only its own. A young one may be another machine's.
+    await ensureWritable(join(inside, 'x.png'));
+    expect(await readdir(inside)).toEqual([...names.slice(1), `x.png.${dead}-new.tmp`].sort());
+    await ensureWritable(inside);
+    expect(await readdir(inside)).toEqual([...names.slice(2), `x.png.${dead}-new.tmp`].sort());
+  });
+
   it('accepts a writable path and leaves no file', async () => {
     const inside = await fresh('writable');
     await writeFile(join(inside, 'old'), 'old');

@@ -1,13 +1,16 @@
 /** A short run of `npm run soak`, and proof that it reports what goes wrong. */
 import { expect, it } from 'vitest';
 import { SCENARIOS, soak, table } from '../../scripts/soak/index.mjs';
+import { mutated } from '../../scripts/soak/mutated.mjs';
+import { mutatedIdx } from '../../scripts/soak/mutated_idx.mjs';
 import { run } from '../platform/run_program.js';
 
-it('five seconds find no fault, and the table lists every scenario', async () => {
-  const { status, stdout } = await run(process.execPath, ['scripts/soak/index.mjs', '--minutes', String(5 / 60), '--seed', '7'], {
-    env: { ...process.env, AIM_MUTATIONS: '500' },
-  });
-  for (const { name } of SCENARIOS) expect(stdout).toMatch(new RegExp(`^${name} +[1-9]\\d* rounds`, 'm'));
+it('a small round of each scenario finds no fault, and the table lists every scenario', async () => {
+  // It takes a software GPU minutes to compile kernels for each new device; recovery.test.ts loses some.
+  const names = SCENARIOS.map(({ name }: { name: string }) => name).filter((name: string) => name !== 'lost-device');
+  const args = ['scripts/soak/index.mjs', '--only', names.join(','), '--rounds', '1', '--size', '0.02', '--seed', '7'];
+  const { status, stdout } = await run(process.execPath, args);
+  for (const name of names) expect(stdout).toMatch(new RegExp(`^${name} +1 rounds`, 'm'));
   expect(stdout.trim()).toMatch(/\nno finding$/);
   expect(status).toBe(0);
 });
@@ -26,21 +29,47 @@ it('reports scenarios that throw, hang or find a fault, with their seeds', async
     },
   ];
   const log: string[] = [];
-  const options = { minutes: 1, seed: 3, rounds: 2, log: (text: string) => void log.push(text) };
+  const options = { minutes: 1, seed: 3, rounds: 2, size: 0.5, log: (text: string) => void log.push(text) };
   const { results, findings } = await soak(scenarios, options);
-  expect(findings.map(({ scenario, seed, text }: (typeof findings)[number]) => [scenario, seed, text.split('\n')[0]])).toEqual(
+  const found = findings.map(
+    ({ scenario, seed, text }: (typeof findings)[number]) => `${seed} ${scenario}: ${text.split('\n')[0]}`,
+  );
+  // Scenarios take turns by the time that they have had.
+  expect(found.sort()).toEqual(
     [3, 4].flatMap((seed) => [
-      ['throws', seed, 'Error: wrong'],
-      ['hangs', seed, 'Error: it did not end within 0.05 s'],
-      ['finds', seed, 'odd'],
+      `${seed} finds: odd`,
+      `${seed} hangs: Error: it did not end within 0.05 s`,
+      `${seed} throws: Error: wrong`,
     ]),
   );
-  expect(log[0]).toMatch(/^FINDING in throws: Error: wrong[\s\S]*npm run soak -- --only throws --seed 3 --rounds 1$/);
+  expect(log[0]).toMatch(/^FINDING in throws: Error: wrong[\s\S]*npm run soak -- --only throws --seed 3 --rounds 1 --size 0.5$/);
   expect(table(results)).toMatch(/^finds +2 rounds +0 s {3}tries 2$/m);
 });
 
+it('a damaged file that hangs, takes memory or throws what is not typed is a finding', async () => {
+  const url = new URL('./soak_format.mjs', import.meta.url).href;
+  const scenario = mutated({ ...mutatedIdx.format, url, files: 3 });
+  const { findings } = await soak([scenario], { minutes: 1, seed: 1, rounds: 1 });
+  expect(findings.map(({ text }: { text: string }) => text.split('\n')[0])).toEqual([
+    'file 0 of the round: TypeError: not typed',
+    expect.stringMatching(/^file 1 of the round, of 0 bytes: memory rose to \d+ MB$/),
+    expect.stringMatching(/^file 2 of the round took 5\d\d\d ms$/),
+  ]);
+});
+
+it('shares time as the scenarios ask for', async () => {
+  const scenario = (name: string, share?: number) => ({
+    name,
+    limit: 5,
+    share,
+    run: () => new Promise((done) => setTimeout(done, 20)),
+  });
+  const { results } = await soak([scenario('a', 4), scenario('b')], { minutes: 1 / 60, seed: 1 });
+  expect(results[0].rounds / results[1].rounds).toBeGreaterThan(2);
+});
+
 it('exits with 1 for invalid options', async () => {
-  for (const options of ['--only=nothing', '--minutes=0', '--seed=x']) {
+  for (const options of ['--only=nothing', '--minutes=0', '--seed=x', '--size=0']) {
     const { status, stderr } = await run(process.execPath, ['scripts/soak/index.mjs', options]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/there is no scenario nothing|must be positive/)]);
   }

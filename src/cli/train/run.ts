@@ -2,9 +2,8 @@
 import type { AiM } from '../../aim.js';
 import { AimError, TrainingError } from '../../core/errors.js';
 import type { ImageSplits } from '../../data/dataset.js';
-import { exists, makeFolder, writeAtomic } from '../../platform/files.js';
+import { exists, makeFolder, removeDeadTemporaries, writeAtomic } from '../../platform/files.js';
 import { openCheckpointFolder, saveCheckpoint } from '../../train/folder.js';
-import { removeDeadTemporaries } from '../../train/lock.js';
 import { type Metric, openMetrics } from '../../train/metrics.js';
 import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
 import { progress } from '../progress.js';
@@ -54,8 +53,8 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       await write({ ...toMetric(step), ...(used !== undefined && { codes_in_use: used }) });
       const rate = unit === 'tokens' ? step.tokensPerSecond : step.imagesPerSecond;
       bar.update(step.step, `loss ${step.loss.toFixed(4)} · ${Math.round(rate).toLocaleString('en')} ${unit}/s`);
-      const last = step.step === steps;
-      if (!step.eval && !last) continue;
+      // Without held-out images nothing is evaluated, but the run is saved all the same.
+      if (!evaluatesAt(step.step, trainer.options)) continue;
       await save();
       savedAt = trainer.step;
       await show(step.step);
@@ -83,8 +82,8 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       return;
     }
     // The step that the device has computed ahead is logged too. It is not evaluated, which would delay the end.
-    if (signal.aborted && !evaluatesAt(trainer.step, trainer.options))
-      for await (const step of trainer.run({ until: trainer.step })) await write(toMetric(step));
+    if (signal.aborted)
+      for await (const step of trainer.run({ until: trainer.step, evaluate: false })) await write(toMetric(step));
   }
 }
 

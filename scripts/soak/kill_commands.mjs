@@ -1,0 +1,68 @@
+/**
+ * Commands are killed (SIGKILL) or stopped (SIGTERM) at random moments, some of them when they write. What is on disk after it must
+ * be whole, and the same command must then go on and end with what it gives undisturbed, and leave nothing else.
+ */
+import { watch } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { age, faults, NAMES, runCommand, soundRuns } from './commands.mjs';
+import { modelHub } from './server.mjs';
+
+export const killCommands = {
+  name: 'kill-commands',
+  limit: 600,
+  share: 10,
+  async run(context) {
+    const server = await modelHub(context);
+    const { inputs, runs } = await soundRuns(server.url);
+    const first = context.int(NAMES.length);
+    for (let i = 0; i < context.many(NAMES.length); i++) {
+      const name = NAMES[(first + i) % NAMES.length];
+      const place = `${context.folder}/${name}`;
+      await mkdir(place);
+      const options = { inputs, url: server.url };
+      const check = async (state, what) => {
+        for (const fault of await faults(name, place, runs[name], state, context.library))
+          context.finding(`aim ${name}, ${what}: ${fault}`);
+      };
+      server.delay = 30;
+      for (let n = 1 + context.int(3); n > 0; n--) {
+        const signal = context.pick(['SIGKILL', 'SIGKILL', 'SIGTERM']);
+        const { status, output } = await runCommand(name, place, {
+          ...options,
+          started: (child) => disturb(context, child, place, signal, runs[name].ms),
+        });
+        const expected = signal === 'SIGKILL' ? ['SIGKILL'] : ['SIGTERM', 143];
+        context.count(status === 0 ? `${name} ended before` : `${name} ${signal}`);
+        if (status === 143 && !/aim: interrupted/.test(output)) context.finding(`aim ${name} said after SIGTERM: ${output}`);
+        if (status !== 0 && !expected.includes(status))
+          context.finding(`aim ${name} ended with ${status} after ${signal}: ${output}`);
+        await check(status === 143 ? 'stopped' : 'killed', `after ${signal}`);
+        await age(place, context.library);
+      }
+      server.delay = 0;
+      const { status, output } = await runCommand(name, place, options);
+      if (status !== 0) context.finding(`aim ${name} after kills ended with ${status}: ${output}`);
+      else await check('complete', 'run again after kills');
+    }
+  },
+};
+
+/** Sends the signal at a random moment of the command's time, or when it writes. */
+function disturb(context, child, place, signal, ms) {
+  const kill = () => child.kill(signal);
+  const timers = [setTimeout(kill, context.int(ms))];
+  let watcher;
+  if (context.chance(0.6)) {
+    clearTimeout(timers[0]);
+    let left = 1 + context.int(12);
+    const pause = context.int(15);
+    watcher = watch(place, { recursive: true }, () => {
+      if (--left === 0) timers.push(setTimeout(kill, pause));
+    });
+    watcher.on('error', () => {});
+  }
+  child.once('close', () => {
+    for (const timer of timers) clearTimeout(timer);
+    watcher?.close();
+  });
+}
