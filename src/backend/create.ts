@@ -11,10 +11,25 @@ import { describeAdapter, WebGpuBackend } from './webgpu.js';
 /** 'auto' is WebGPU on real hardware, else WASM. */
 export type DeviceName = 'auto' | 'webgpu' | 'wasm';
 
+/**
+ * A GPUDevice, by what tells it from other objects: the types of WebGPU in TypeScript 6, in Deno and in `@webgpu/types` differ, and
+ * a project need not have any.
+ */
+export interface GpuDevice {
+  /** Where commands are submitted. */
+  readonly queue: object;
+  /** What the device can do. */
+  readonly limits: object;
+  /** Resolves when the device is lost. */
+  readonly lost: Promise<object>;
+  /** Compiles a shader. */
+  createComputePipeline(descriptor: never): object;
+}
+
 /** How to open the device that a model computes on. */
 export interface DeviceOptions {
   /** A device by name, default 'auto', or your own GPUDevice, which the library never destroys. */
-  device?: DeviceName | GPUDevice;
+  device?: DeviceName | GpuDevice;
   /**
    * Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as create() of the npm package `webgpu` takes them.
    * Default: the environment variable AIM_DAWN, split at blanks.
@@ -158,7 +173,8 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
     const module = { ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) };
     return WasmBackend.create({ ...module, threads: threads ?? Math.min(MOST_THREADS, await processors()) });
   };
-  if (typeof device === 'object') return WebGpuBackend.create(device, { owned: false, products: products(precision) });
+  if (typeof device === 'object')
+    return WebGpuBackend.create(device as GPUDevice, { owned: false, products: products(precision) });
   switch (device) {
     case 'wasm':
       return wasm();
