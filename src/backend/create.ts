@@ -79,13 +79,12 @@ const NO_ADAPTER = 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 dri
 
 /** The runtime's WebGPU entry point, or why there is none. */
 export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } | { reason: string }> {
-  if (runtime().name !== 'node') {
-    const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
-    if (gpu) return { gpu };
-    return {
-      reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU',
-    };
-  }
+  // Before npm's package: an Electron page is also Node, and programs may put a GPU of their own there.
+  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (gpu) return { gpu };
+  const { name } = runtime();
+  if (name === 'deno') return { reason: 'this Deno has no WebGPU (version 2 or later has)' };
+  if (name !== 'node' && name !== 'bun') return { reason: 'this browser has no WebGPU' };
   const toggles = dawnToggles(given);
   const key = toggles.join(' ');
   const known = dawn.get(key);
