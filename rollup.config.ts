@@ -5,6 +5,7 @@ import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
+import { portableTypes } from './scripts/portable-types.mjs';
 import { banner, errorsOf, minify } from './scripts/slim.mjs';
 
 /** 'helper' builds the thread helper alone, into build/, and leaves dist as it is. */
@@ -91,8 +92,7 @@ function types(input: Record<string, string>): RollupOptions {
       entryFileNames: '[name].d.ts',
       // What entries share goes into the first: a chunk of types alone has no module, and Deno looks for one.
       manualChunks: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, [file]])),
-      banner: '/// <reference types="@webgpu/types" />',
     },
-    plugins: [dts()],
+    plugins: [dts(), portableTypes()],
   };
 }

@@ -12,7 +12,7 @@ import { type Generated, type GenerateOptions, generate } from './model/generate
 import type { ModelHandle } from './model/handle.js';
 import { LOAD, type LoadOptions, Model } from './model/model.js';
 import { countParams } from './model/params.js';
-import { type EncodeInput, pixelBatches } from './model/pixels.js';
+import { checkCodeList, type EncodeInput, pixelBatches } from './model/pixels.js';
 import { checkSampling, SAMPLING, Sampler, type SamplingOptions } from './model/sampler.js';
 import { tokenizerOf } from './model/tokenizers.js';
 
@@ -43,6 +43,8 @@ const FROM_CONFIG = {
   ...LOAD,
   seed: { type: 'integer', min: 0, default: 0, about: 'seed of the initial weights' },
 } as const satisfies OptionTable<LoadOptions & { seed?: number }>;
+
+const DECODE = { signal: { type: 'signal', about: 'stops the decoding' } } as const;
 
 const PARTS = { type: 'choice', choices: ['vqvae.', 'mamba.'], about: 'the tokenizer, or stage 2' } as const;
 
@@ -174,11 +176,10 @@ export class AiM implements ModelHandle {
    * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
    */
   async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    const { signal } = options;
+    const { signal } = checkOptions<{ signal?: AbortSignal }, typeof DECODE>('decode', options, DECODE);
     const { model } = this;
     model.assertLive();
-    if (!Array.isArray(codes))
-      throw new OptionError(`decode: the codes are ${shown(codes)}; pass a list with the codes of each image.`);
+    checkCodeList(codes);
     for (const code of codes as readonly ArrayLike<number>[]) checkCodeGrid(code, this.config.vocab_size);
     const images: AimImage[] = [];
     for (let at = 0; at < codes.length; ) {
@@ -202,8 +203,10 @@ export class AiM implements ModelHandle {
 
 function checkCodeGrid(code: ArrayLike<number>, vocabulary: number): void {
   const length = code?.length;
+  if (typeof length !== 'number')
+    throw new OptionError(`decode: the codes of an image are ${shown(code)}; pass a list of numbers.`);
   if (!Number.isInteger(Math.sqrt(length)) || length === 0)
     throw new OptionError(`decode: ${length} codes do not fill a square; pass h·w codes with h = w.`);
   const bad = Array.prototype.findIndex.call(code, (c: number) => !(Number.isInteger(c) && c >= 0 && c < vocabulary));
-  if (bad >= 0) throw new OptionError(`decode: code ${bad} is ${code[bad]}; codes go from 0 to ${vocabulary - 1}.`);
+  if (bad >= 0) throw new OptionError(`decode: code ${bad} is ${shown(code[bad])}; codes go from 0 to ${vocabulary - 1}.`);
 }

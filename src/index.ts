@@ -11,7 +11,7 @@ export {
   type StepInfo,
   type TuneOptions,
 } from './aim.js';
-export type { DeviceName } from './backend/create.js';
+export type { DeviceName, GpuDevice } from './backend/create.js';
 export type { TunedKernel } from './backend/tune.js';
 export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from './checkpoint/cached_files.js';
 export {

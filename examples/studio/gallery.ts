@@ -151,7 +151,7 @@ export class Gallery {
 
 async function save({ finished, name, seed }: Tile): Promise<void> {
   if (!finished) return;
-  const png = (await finished.toPNG()) as Uint8Array<ArrayBuffer>;
+  const png = await finished.toPNG();
   download(new Blob([png], { type: 'image/png' }), `${slug(name)}-${seed}.png`);
 }
 

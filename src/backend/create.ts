@@ -12,10 +12,25 @@ import { WebGpuBackend } from './webgpu.js';
 /** 'auto' is WebGPU on real hardware, else WASM. */
 export type DeviceName = 'auto' | 'webgpu' | 'wasm';
 
+/**
+ * A GPUDevice, by what tells it from other objects: the types of WebGPU in TypeScript 6, in Deno and in `@webgpu/types` differ, and
+ * a project need not have any.
+ */
+export interface GpuDevice {
+  /** Where commands are submitted. */
+  readonly queue: object;
+  /** What the device can do. */
+  readonly limits: object;
+  /** Resolves when the device is lost. */
+  readonly lost: Promise<object>;
+  /** Compiles a shader. */
+  createComputePipeline(descriptor: never): object;
+}
+
 /** How to open the device that a model computes on. */
 export interface DeviceOptions {
   /** A device by name, default 'auto', or your own GPUDevice, which the library never destroys. */
-  device?: DeviceName | GPUDevice;
+  device?: DeviceName | GpuDevice;
   /**
    * Node only: Dawn toggles, e.g. `['disable-dawn-features=...']`, as create() of the npm package `webgpu` takes them.
    * Default: the environment variable AIM_DAWN, split at blanks.
@@ -65,13 +80,12 @@ const NO_ADAPTER = 'no WebGPU adapter was found (is a Vulkan, Metal or D3D12 dri
 
 /** The runtime's WebGPU entry point, or why there is none. */
 export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } | { reason: string }> {
-  if (runtime().name !== 'node') {
-    const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
-    if (gpu) return { gpu };
-    return {
-      reason: runtime().name === 'deno' ? 'this Deno has no WebGPU (version 2 or later has)' : 'this browser has no WebGPU',
-    };
-  }
+  // Before npm's package: an Electron page is also Node, and programs may put a GPU of their own there.
+  const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (gpu) return { gpu };
+  const { name } = runtime();
+  if (name === 'deno') return { reason: 'this Deno has no WebGPU (version 2 or later has)' };
+  if (name !== 'node' && name !== 'bun') return { reason: 'this browser has no WebGPU' };
   const toggles = dawnToggles(given);
   const key = toggles.join(' ');
   const known = dawn.get(key);
@@ -151,7 +165,8 @@ export async function createBackend(options: DeviceOptions = {}): Promise<Backen
     const module = { ...(wasmUrl && { wasmUrl }), ...(signal && { signal }) };
     return WasmBackend.create({ ...module, threads: threads ?? Math.min(MOST_THREADS, await processors()) });
   };
-  if (typeof device === 'object') return WebGpuBackend.create(device, { owned: false, products: products(precision) });
+  if (typeof device === 'object')
+    return WebGpuBackend.create(device as GPUDevice, { owned: false, products: products(precision) });
   switch (device) {
     case 'wasm':
       return wasm();

@@ -70,7 +70,6 @@ const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
 /** Most bytes of a local config.json, classes.json or index; downloads have the same limit. */
 const MAX_TEXT = 16 * 2 ** 20;
 /** Names of checkpoints in the folder of a training run (train/folder.ts). */
-const STEP = /^step-\d+(-\d+)?$/;
 
 /** What every kind of checkpoint provides; openCheckpoint adds parsing, abort and close. */
 interface Contents {
@@ -176,8 +175,10 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
     throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
   if (!isFolder && !TORCH.test(path) && !path.endsWith('.safetensors'))
     throw new IoError(`${path} is neither a folder nor a .safetensors, .pt, .pth or .bin file; ${LAYOUT}.`);
-  const latest = isFolder && !isStep ? await latestStep(path) : undefined;
-  if (latest !== undefined) return pathContents(latest, options, true);
+  if (isFolder && !isStep && !(await files.exists(await files.join(path, CONFIG)))) {
+    const step = await (await import('./run.js')).newestStep(path, options);
+    if (step !== undefined) return pathContents(step, options, true);
+  }
   const place = isFolder ? path : await files.parent(path);
   const at = (file: string) => files.join(place, file);
   const [weightsFile, tokenizer] = isFolder ? await folderFiles(path) : [await files.base(path)];
@@ -218,17 +219,6 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
     },
     text: folder.text,
   };
-}
-
-/** The newest checkpoint of the folder of a training run, which its file `latest` names; undefined for other folders. */
-async function latestStep(path: string): Promise<string | undefined> {
-  const latest = await files.join(path, 'latest');
-  if ((await files.exists(await files.join(path, CONFIG))) || !(await files.exists(latest))) return undefined;
-  const step = (await files.readText(latest, { most: 1000 })).trim();
-  if (STEP.test(step)) return files.join(path, step);
-  throw new CheckpointError(
-    `${latest} says ${JSON.stringify(step.slice(0, 80))} instead of the name of a checkpoint (step-…); pass one of the step-… folders in ${path}.`,
-  );
 }
 
 /**

@@ -1,8 +1,9 @@
 /**
- * The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 70 a fault of the program; 130, 143 and 129
- * when ended by Ctrl-C, SIGTERM and SIGHUP.
+ * The `aim` command. Exit status: 0 done, 1 a check failed, 2 bad input or no device, 70 a fault of the program; 128 + its number
+ * when ended by a signal.
  */
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { AimError } from '../core/errors.js';
 import { type Command, helpOf, parse } from './command.js';
 import * as commands from './commands.js';
@@ -10,8 +11,11 @@ import { ignoreClosedPipes, print, say } from './terminal.js';
 
 const COMMANDS: readonly Command[] = Object.values(commands);
 
-/** Each gives work the chance to save; 128 + the signal's number is the exit status. */
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/**
+ * Signals that end a process, each of which gives work the chance to save: Ctrl-C, those of systems that stop a service or a job
+ * (SIGUSR1 and SIGXCPU are the warnings of batch queues before a limit), a terminal that closes, Ctrl-\ and Ctrl-Break.
+ */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGXCPU', 'SIGALRM', 'SIGBREAK'] as const;
 
 function overview(commands: readonly Command[]): string {
   const rows = commands.map(({ name, usage, summary }) => [[name, usage].filter(Boolean).join(' '), summary] as const);
@@ -63,9 +67,11 @@ async function main(argv: string[]): Promise<number> {
   const { command, rest } = called;
   const abort = new AbortController();
   let status = 0;
-  const stops = Object.entries(SIGNALS).map(([name, code]) => {
+  // A system lacks some of them.
+  const known = SIGNALS.filter((name) => name in constants.signals);
+  const stops = known.map((name) => {
     const stop = () => {
-      status = code;
+      status = 128 + constants.signals[name];
       abort.abort(new DOMException('interrupted', 'AbortError'));
       // The same signal again ends the process at once.
       process.removeListener(name, stop);

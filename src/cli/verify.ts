@@ -3,21 +3,19 @@
 import { OptionError } from '../core/errors.js';
 import { greyToRgb, readIdx } from '../data/idx.js';
 import { openFile } from '../io/file_source.js';
-import { exists } from '../platform/files.js';
+import { environment } from '../platform/runtime.js';
 import { type TestSet, type VerifyRow, verify as verifyModel } from '../verify/run.js';
 import { type VerifyMode, verifyMode } from '../verify/tolerance.js';
-import type { Command, Flags, Parsed } from './command.js';
+import { type Command, type Flags, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
 import { COMMON, modelOptions, NUMERICS } from './options.js';
 import { print } from './terminal.js';
-
-const FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 
 const FLAGS: Flags = {
   data: {
     type: 'string',
     value: 'FOLDER',
-    help: `Fashion-MNIST's IDX files, for goldens that name test images (default ${FASHION_MNIST})`,
+    help: "Fashion-MNIST's IDX files, for goldens that name test images (default: environment variable FASHION_MNIST)",
   },
   slow: { type: 'boolean', help: 'also run checks that take minutes on a slow device' },
   json: { type: 'boolean', help: 'print JSON instead of a table' },
@@ -50,11 +48,7 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     if (!flags.json) print(`${folder} on ${aim.device}\n${modeLines(verifyMode(aim))}${HEADER}`);
     const { mode, rows, skipped } = await verifyModel(aim, source, {
-      testSet: await testSet(
-        (flags.data as string | undefined) ?? FASHION_MNIST,
-        aim.config.image_size,
-        flags.data !== undefined,
-      ),
+      testSet: await testSet(string(flags, 'data') ?? environment('FASHION_MNIST'), aim.config.image_size),
       slow: flags.slow === true,
       signal,
       onRow: (row) => !flags.json && print(line(row)),
@@ -99,8 +93,8 @@ function summarise(skipped: { name: string; reason: string }[]) {
   }));
 }
 
-async function testSet(folder: string, size: number, asked: boolean): Promise<TestSet | undefined> {
-  if (!asked && !(await exists(folder))) return undefined;
+async function testSet(folder: string | undefined, size: number): Promise<TestSet | undefined> {
+  if (folder === undefined) return undefined;
   const images = await readIdx(folder, 't10k-images-idx3-ubyte', 3);
   const labels = await readIdx(folder, 't10k-labels-idx1-ubyte', 1);
   return {

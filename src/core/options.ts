@@ -89,9 +89,12 @@ function accepts(spec: OptionSpec, value: unknown): boolean {
     case 'integer':
     case 'number': {
       if (typeof value !== 'number' || !Number.isFinite(value)) return false;
-      if (spec.type === 'integer' && !Number.isSafeInteger(value)) return false;
+      const whole = spec.type === 'integer';
+      // Devices compute in float32, where 1e39 is Infinity, 1e-50 zero and 1 - 1e-12 one.
+      const used = whole ? value : Math.fround(value);
+      if (whole ? !Number.isSafeInteger(value) : !Number.isFinite(used)) return false;
       const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = spec;
-      return (spec.exclusiveMin ? value > min : value >= min) && (spec.exclusiveMax ? value < max : value <= max);
+      return (spec.exclusiveMin ? used > min : value >= min) && (spec.exclusiveMax ? used < max : value <= max);
     }
     case 'choice':
       return spec.choices.includes(value as string);
@@ -176,12 +179,13 @@ function editDistance(a: string, b: string): number {
 /** A value as text for messages. NaN and Infinity keep their names; long values are cut. */
 export function shown(value: unknown): string {
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'number' || value === undefined) return String(value);
   let text: string;
   try {
     text = JSON.stringify(value) ?? String(value);
   } catch {
-    text = String(value);
+    text = 'an object that JSON cannot write';
   }
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -69,7 +69,7 @@ export class AimImage {
   }
 
   /** The bytes of an 8-bit RGB PNG file. Throws like toRGB, and IoError if fast-png is not found (a page without a bundler). */
-  async toPNG(): Promise<Uint8Array> {
+  async toPNG(): Promise<Uint8Array<ArrayBuffer>> {
     const { width, height } = this;
     return encodePng({ width, height, data: this.toRGB() });
   }

@@ -23,10 +23,9 @@ export const isFloats = (data: unknown): data is Float32Array =>
  * that are not multiples of `factor`, and for pixels that are not finite.
  */
 export function* pixelBatches(images: readonly EncodeInput[], factor: number): Generator<PixelBatch> {
-  if (!Array.isArray(images))
-    throw new OptionError(`encode: the images are ${shown(images)}; pass a list of AimImages or of { width, height, data }.`);
+  checkImages(images);
   images.forEach((image, i) => {
-    checkImage(image, i, factor);
+    checkSize(image, i, factor);
   });
   for (let at = 0; at < images.length; ) {
     const { width, height } = images[at]!;
@@ -42,24 +41,37 @@ export function* pixelBatches(images: readonly EncodeInput[], factor: number): G
   }
 }
 
-function checkImage(image: EncodeInput, index: number, factor: number): void {
-  const { width, height, data } = (image ?? {}) as Partial<EncodeInput>;
-  const sized = Number.isInteger(width) && Number.isInteger(height) && ArrayBuffer.isView(data);
-  if (!sized)
-    throw new OptionError(
-      `encode: image ${index} is ${shown(image)}; pass an AimImage or { width, height, data } with RGBA bytes.`,
-    );
-  if (width! < 1 || height! < 1 || width! % factor || height! % factor)
+/** Throws OptionError unless the argument is a list of what may be images. */
+export function checkImages(images: readonly EncodeInput[]): void {
+  if (!Array.isArray(images))
+    throw new OptionError(`encode: the images are ${shown(images)}; pass a list of AimImages or of { width, height, data }.`);
+  images.forEach((image, index) => {
+    const { width, height, data } = (image ?? {}) as Partial<EncodeInput>;
+    if (!(Number.isInteger(width) && Number.isInteger(height) && ArrayBuffer.isView(data)))
+      throw new OptionError(
+        `encode: image ${index} is ${shown(image)}; pass an AimImage or { width, height, data } with RGBA bytes.`,
+      );
+  });
+}
+
+/** Throws OptionError unless the argument is a list. */
+export function checkCodeList(codes: readonly ArrayLike<number>[]): void {
+  if (!Array.isArray(codes))
+    throw new OptionError(`decode: the codes are ${shown(codes)}; pass a list with the codes of each image.`);
+}
+
+function checkSize({ width, height, data }: EncodeInput, index: number, factor: number): void {
+  if (width < 1 || height < 1 || width % factor || height % factor)
     throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);
   const floats = isFloats(data);
-  const length = width! * height! * (floats ? 3 : 4);
-  if (data!.length !== length)
+  const length = width * height * (floats ? 3 : 4);
+  if (data.length !== length)
     throw new OptionError(
-      `encode: ${width}×${height} ${floats ? 'RGB' : 'RGBA'} needs ${length} ${floats ? 'floats' : 'bytes'}, got ${data!.length}.`,
+      `encode: ${width}×${height} ${floats ? 'RGB' : 'RGBA'} needs ${length} ${floats ? 'floats' : 'bytes'}, got ${data.length}.`,
     );
   const bad = floats ? data.findIndex((v) => !Number.isFinite(v)) : -1;
   if (bad >= 0)
-    throw new OptionError(`encode: value ${bad} of image ${index} is ${data![bad]}; pixels must be finite, from -1 to 1.`);
+    throw new OptionError(`encode: value ${bad} of image ${index} is ${data[bad]}; pixels must be finite, from -1 to 1.`);
 }
 
 function rgbaToFloats(data: ArrayLike<number>): Float32Array {

@@ -7,19 +7,10 @@
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
 import { parseJson } from '../core/json.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
+import { LATEST, latestOf, runSteps, STEP, stepsToTry } from '../io/run_folder.js';
 import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
 import type { AimConfig } from '../model/config.js';
-import {
-  exists,
-  isDirectory,
-  listFolder,
-  makeFolder,
-  readText,
-  removeFolder,
-  syncFolder,
-  writeAtomic,
-  writeFolderAtomic,
-} from '../platform/files.js';
+import { exists, isDirectory, makeFolder, removeFolder, syncFolder, writeAtomic, writeFolderAtomic } from '../platform/files.js';
 import { checkContent, checkSavedValues, soundTensors } from './content.js';
 import { withRunLock } from './lock.js';
 import type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
@@ -38,10 +29,7 @@ export interface CheckpointParts {
   state: TrainState;
 }
 
-const LATEST = 'latest';
 const STATE = 'state.json';
-/** `-2` and so on: the same step again, in a run that was continued from an earlier step. */
-const STEP = /^step-(\d{8,})(?:-(\d+))?$/;
 /** The head is the word embedding: the authors' files leave it out and name the pair in their metadata. */
 const HEAD = { name: 'mamba.lm_head.weight', tied: 'mamba.backbone.embeddings.word_embeddings.weight' };
 
@@ -97,7 +85,7 @@ export async function saveCheckpoint(
   const files = checkpointFiles(parts);
   await makeFolder(run);
   return withRunLock(run, async () => {
-    const before = await steps(run);
+    const before = await runSteps(run);
     const base = `step-${String(parts.state.step).padStart(8, '0')}`;
     const again = before.filter((s) => s.step === parts.state.step).map((s) => s.version);
     const name = again.length ? `${base}-${Math.max(...again) + 1}` : base;
@@ -108,16 +96,6 @@ export async function saveCheckpoint(
     for (const old of older.slice(keep - 1)) await removeFolder(`${run}/${old.name}`);
     return `${run}/${name}`;
   });
-}
-
-/** The checkpoints of a run, newest first. */
-async function steps(run: string): Promise<{ name: string; step: number; version: number }[]> {
-  const found = [];
-  for (const name of await listFolder(run)) {
-    const match = STEP.exec(name);
-    if (match) found.push({ name, step: Number(match[1]), version: Number(match[2] ?? 1) });
-  }
-  return found.sort((a, b) => b.step - a.step || b.version - a.version);
 }
 
 /** A checkpoint in memory instead of in a folder: reads every tensor now. */
@@ -154,16 +132,11 @@ export async function openCheckpointFolder(source: FolderSource): Promise<SavedC
   const path = source;
   if (!(await isDirectory(path))) throw new IoError(`there is no folder ${path}; pass the folder of a run or a checkpoint.`);
   if (await exists(`${path}/${STATE}`)) return open(diskFolder(path));
-  const all = await steps(path);
-  if (all.length === 0)
+  const names = await stepsToTry(path, await latestOf(path));
+  if (names.length === 0)
     throw new IoError(`${path} has no checkpoint to resume from (no ${STATE}, no step-… folder); pass the folder of a run.`);
-  const latest = (await exists(`${path}/${LATEST}`)) ? (await readText(`${path}/${LATEST}`)).trim() : '';
   const reasons: string[] = [];
-  const at = Math.max(
-    0,
-    all.findIndex((s) => s.name === latest),
-  );
-  for (const { name } of [...all.slice(at), ...all.slice(0, at)]) {
+  for (const name of names) {
     try {
       const saved = await open(diskFolder(`${path}/${name}`));
       await checkContent(saved);

@@ -49,7 +49,8 @@ export const CHUNK = 10;
 /** Tolerance between float16 weights and the same weights in float32: only the order of float32 sums differs. */
 const STORAGE = 1e-5;
 
-const NO_DATA = 'needs the test images: install Debian package dataset-fashion-mnist or pass --data FOLDER';
+const NO_DATA =
+  'needs the test images: pass the folder with their IDX files (--data FOLDER, or the environment variable FASHION_MNIST)';
 
 interface EncodedImages {
   codes: Uint32Array;

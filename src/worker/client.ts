@@ -10,10 +10,11 @@ import type { TunedKernel } from '../backend/tune.js';
 import { isRepositoryId } from '../checkpoint/folder.js';
 import type { CheckpointSource, Progress } from '../checkpoint/source.js';
 import { DisposedError, OptionError } from '../core/errors.js';
+import { checkOption, type OptionSpec, shown } from '../core/options.js';
 import { warn } from '../io/bytes.js';
 import { AimImage } from '../io/image.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
-import { isFloats } from '../model/pixels.js';
+import { checkCodeList, checkImages } from '../model/pixels.js';
 import { hasFiles } from '../platform/files.js';
 import type { Thread } from '../platform/thread.js';
 import { type Calls, type FromWorker, type ModelFacts, type PlainStep, revivedError, type ToWorker } from './messages.js';
@@ -88,19 +89,16 @@ export class AiM {
   private static async load<K extends 'fromPretrained' | 'fromConfig'>(
     call: K,
     what: Parameters<Calls[K]>[0],
-    { workerUrl, signal, onProgress, onWarning, wasmUrl, ...options }: WorkerLoadOptions,
+    given: WorkerLoadOptions,
   ): Promise<AiM> {
-    signal?.throwIfAborted();
-    if (typeof options.device === 'object')
+    const [{ workerUrl, wasmUrl, ...options }, listeners] = divided(call, given, ['signal', 'onProgress', 'onWarning']);
+    listeners.signal?.throwIfAborted();
+    if (typeof options.device === 'object' && options.device !== null)
       throw new OptionError("a GPUDevice cannot go to a worker; pass device: 'webgpu', or use AiM of 'aim-js' on this thread.");
-    const connection = new Connection(await startThread(workerUrl && absolute(workerUrl)));
+    const connection = new Connection(await startThread(address('workerUrl', workerUrl)));
     try {
-      const plain = wasmUrl ? { ...options, wasmUrl: absolute(wasmUrl) } : options;
-      const facts = await connection.call(call, [what, plain] as unknown as Parameters<Calls[K]>, {
-        signal,
-        onProgress,
-        onWarning,
-      });
+      const plain = wasmUrl === undefined ? options : { ...options, wasmUrl: address('wasmUrl', wasmUrl) };
+      const facts = await connection.call(call, [what, plain] as unknown as Parameters<Calls[K]>, listeners);
       return new AiM(connection, facts as ModelFacts);
     } catch (error) {
       connection.end();
@@ -110,29 +108,28 @@ export class AiM {
 
   /** Draws images; see `generate` of `aim-js`. If `onStep` is async, drawing waits for it. */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
-    const { onStep, signal, ...plain } = options;
-    const drawn = await this.connection.call('generate', [plain], { signal, onStep });
+    const [plain, listeners] = divided('generate', options, ['signal', 'onStep']);
+    const drawn = await this.connection.call('generate', [plain], listeners);
     return { ...drawn, images: drawn.images.map((image) => new AimImage(image)) };
   }
 
   /** Finds the fastest variants of the kernels for this GPU; see `tune` of `aim-js`. */
   async tune(options: TuneOptions = {}): Promise<TunedKernel[]> {
-    const { signal, onProgress, ...plain } = options;
-    return this.connection.call('tune', [plain], { signal, onProgress });
+    const [plain, listeners] = divided('tune', options, ['signal', 'onProgress']);
+    return this.connection.call('tune', [plain], listeners);
   }
 
   /** Encodes images to the codes [T'] of each; see `encode` of `aim-js`. */
   async encode(images: readonly EncodeInput[]): Promise<Uint32Array[]> {
-    const inputs = images.map(({ width, height, data }) =>
-      isFloats(data) ? { width, height, rgb: data } : { width, height, data },
-    );
-    return this.connection.call('encode', [inputs]);
+    checkImages(images);
+    return this.connection.call('encode', [images.map(({ width, height, data }) => ({ width, height, data }))]);
   }
 
   /** Decodes the codes of square token grids to images; see `decode` of `aim-js`. */
   async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    const { signal } = options;
-    return (await this.connection.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
+    const [plain, listeners] = divided('decode', options, ['signal']);
+    checkCodeList(codes);
+    return (await this.connection.call('decode', [codes, plain], listeners)).map((image) => new AimImage(image));
   }
 
   /** Frees the model and ends the worker. Calls still running reject. Later calls throw DisposedError. */
@@ -148,6 +145,29 @@ interface Listeners {
   onProgress?: ((progress: Progress) => void) | undefined;
   onWarning?: ((message: string) => void) | undefined;
   onStep?: ((step: StepInfo) => unknown) | undefined;
+}
+
+const LISTENERS: Record<keyof Listeners, OptionSpec> = {
+  signal: { type: 'signal', about: 'stops the call' },
+  onProgress: { type: 'function', about: 'called with the progress' },
+  onWarning: { type: 'function', about: 'called with warnings' },
+  onStep: { type: 'function', about: 'called after each position of each batch' },
+};
+
+/**
+ * Divides the options of a call into those that go to the worker, which checks them, and the listeners, which stay here. Throws
+ * OptionError where the options are no object or a listener is none.
+ */
+function divided<O extends object, K extends keyof Listeners>(call: string, given: O, listeners: readonly K[]) {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new OptionError(`${call}: the options are ${shown(given)}; pass an object, or nothing.`);
+  const plain = { ...given } as Record<string, unknown>;
+  const heard: Record<string, unknown> = {};
+  for (const name of listeners) {
+    if (plain[name] !== undefined) heard[name] = checkOption(name, plain[name], LISTENERS[name]);
+    delete plain[name];
+  }
+  return [plain as Omit<O, K>, heard as Listeners] as const;
 }
 
 /** A call without an answer yet. */
@@ -189,6 +209,9 @@ class Connection {
       });
     } catch (error) {
       signal?.throwIfAborted();
+      // By its name, because the exception may be of another realm.
+      if ((error as Error | undefined)?.name === 'DataCloneError')
+        throw new OptionError(`${call}: ${(error as Error).message}, so it cannot go to a worker; pass plain values.`);
       throw error;
     } finally {
       signal?.removeEventListener('abort', abort);
@@ -238,6 +261,11 @@ function portable(source: CheckpointSource): CheckpointSource {
   if (typeof source === 'string' || source instanceof URL)
     return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
   return typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;
+}
+
+/** An option that is an absolute or relative URL, as an absolute one. Throws OptionError if it is not valid. */
+function address(name: string, url: string | URL | undefined): string | undefined {
+  return url === undefined ? undefined : absolute(checkOption(name, url, { type: 'url', about: 'an address' }));
 }
 
 /** An absolute URL. Throws OptionError if it is not valid. */

@@ -1,7 +1,7 @@
 /** The script inside the worker. It holds one AiM and receives its calls as messages. */
-import { AiM } from '../aim.js';
+import { AiM, type EncodeInput } from '../aim.js';
 import { DisposedError } from '../core/errors.js';
-import { AimImage } from '../io/image.js';
+import type { AimImage } from '../io/image.js';
 import { runtime } from '../platform/runtime.js';
 import { parentOf } from '../platform/thread.js';
 import { type FromWorker, plainError, plainImage, type Request, type ToWorker } from './messages.js';
@@ -48,11 +48,8 @@ async function answer(request: Request): Promise<void> {
 async function perform(request: Request, call: Running) {
   const { id } = request;
   const { signal } = call.abort;
-  const load = {
-    signal,
-    onWarning: (warning: string) => send({ id, warning }),
-    onProgress: request.listens ? (progress: NonNullable<unknown>) => send({ id, progress } as FromWorker) : undefined,
-  };
+  const onProgress = request.listens ? (progress: NonNullable<unknown>) => send({ id, progress } as FromWorker) : undefined;
+  const load = { signal, onProgress, onWarning: (warning: string) => send({ id, warning }) };
   switch (request.call) {
     case 'fromPretrained':
       return facts(await AiM.fromPretrained(request.args[0], { ...request.args[1], ...load }));
@@ -77,16 +74,11 @@ async function perform(request: Request, call: Running) {
       return (await preview()).map(plainImage);
     }
     case 'tune':
-      return live().tune({ ...request.args[0], ...load });
+      return live().tune({ ...request.args[0], signal, onProgress });
     case 'encode':
-      return live().encode(
-        request.args[0].map((image) => {
-          const { width, height } = image;
-          return 'rgb' in image ? new AimImage({ width, height, data: image.rgb }) : image;
-        }),
-      );
+      return live().encode(request.args[0] as EncodeInput[]);
     case 'decode':
-      return (await live().decode(request.args[0], { signal })).map(plainImage);
+      return (await live().decode(request.args[0], { ...request.args[1], signal })).map(plainImage);
     case 'dispose':
       return live().dispose();
   }

@@ -20,9 +20,8 @@ type Plain<T> = Omit<T, 'onStep' | 'onProgress' | 'onWarning' | 'signal'>;
 
 /** The fields of an AimImage. */
 export type PlainImage = Pick<AimImage, 'width' | 'height' | 'data' | 'label' | 'seed'>;
-/** An image to encode. `rgb` holds the floats of an AimImage, `data` the RGBA bytes of another image. */
-export type PlainInput = Pick<Exclude<EncodeInput, AimImage>, 'width' | 'height'> &
-  ({ rgb: Float32Array } | { data: Uint8ClampedArray | Uint8Array });
+/** An image to encode. */
+export type PlainInput = Pick<EncodeInput, 'width' | 'height' | 'data'>;
 export type PlainGenerated = Omit<Generated, 'images'> & { images: PlainImage[] };
 export type PlainStep = Omit<StepInfo, 'preview'>;
 /** The properties of a loaded model. */
@@ -36,7 +35,7 @@ export interface Calls {
   preview(generate: number): PlainImage[];
   tune(options: Plain<TuneOptions>): TunedKernel[];
   encode(images: PlainInput[]): Uint32Array[];
-  decode(codes: ArrayLike<number>[]): PlainImage[];
+  decode(codes: readonly ArrayLike<number>[], options: object): PlainImage[];
   dispose(): void;
 }
 

@@ -6,9 +6,8 @@ import { nodeThread, type Thread, webThread } from '../platform/thread.js';
 
 /** Starts the worker. Throws DeviceError if the runtime has no workers or refuses to start one. */
 export async function startThread(url: string | undefined): Promise<Thread> {
-  if (runtime().name === 'node') return nodeThread(script, url);
   try {
-    return webThread(script, url);
+    return runtime().name === 'node' ? await nodeThread(script, url) : webThread(script, url);
   } catch (error) {
     throw broken(error as Error);
   }

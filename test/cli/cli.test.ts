@@ -394,7 +394,7 @@ describe('bench', () => {
   it('refuses invalid values and modes that the device does not have', () => {
     refused(['bench', '--suite', 'speed'], /--suite is "speed"; it must be of generate/);
     refused(['bench', '--batch', '0'], /--batch is "0"/);
-    refused(['bench', '--runs', '0.5'], /--runs is 0.5; it must be a positive integer/);
+    refused(['bench', '--runs', '0.5'], /--runs is 0.5; it must be an integer of at least 1/);
     refused(['bench', '--preset', 'aim-xxl'], /--preset is "aim-xxl"; it must be of aim-b/);
     refused(['bench', '--sampling', 'greedy'], /--sampling is "greedy"; it must be of plain, authors/);
     refused(['bench', '--mixer', 'Mamba3'], /--mixer is "Mamba3"; it must be of Mamba1, Mamba2/);

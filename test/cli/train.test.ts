@@ -11,7 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -278,7 +278,7 @@ describe('export', () => {
   });
 });
 
-it('SIGTERM and SIGHUP save a checkpoint of the steps done', async ({ skip }) => {
+it('signals that end a process save a checkpoint of the steps done', async ({ skip }) => {
   if (process.platform === 'win32') return skip('Windows ends processes without these signals');
   const one = async (signal: NodeJS.Signals) => {
     const out = at(signal);
@@ -300,8 +300,10 @@ it('SIGTERM and SIGHUP save a checkpoint of the steps done', async ({ skip }) =>
     const steps = existsSync(`${out}/metrics.jsonl`) ? readFileSync(`${out}/metrics.jsonl`, 'utf8').trim().split('\n').length : 0;
     return { code, text, saved: latest === `step-${String(steps).padStart(8, '0')}`, left: existsSync(`${out}/.lock`) };
   };
-  const [term, hup] = await Promise.all([one('SIGTERM'), one('SIGHUP')]);
+  const signals = ['SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1'] as const;
+  const [term, ...others] = await Promise.all(signals.map(one));
   expect(term).toMatchObject({ code: 143, saved: true, left: false });
-  expect(hup).toMatchObject({ code: 129, saved: true, left: false });
-  expect(term.text).toMatch(/saved .*step-0*[1-9]\d*; go on with --resume\naim: interrupted/);
+  for (const [i, other] of others.entries())
+    expect(other).toMatchObject({ code: 128 + constants.signals[signals[i + 1]!], saved: true, left: false });
+  expect(term!.text).toMatch(/saved .*step-0*[1-9]\d*; go on with --resume\naim: interrupted/);
 });

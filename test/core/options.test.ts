@@ -6,6 +6,7 @@ import { checkOptions, defaultsOf, nearest, type OptionTable } from '../../src/c
 interface Options {
   count?: number;
   share?: number;
+  rate?: number;
   mode?: 'fast' | 'slow';
   name?: string;
   flags?: string[];
@@ -19,6 +20,7 @@ interface Options {
 const TABLE = {
   count: { type: 'integer', min: 1, max: 10, default: 4, about: 'how many' },
   share: { type: 'number', min: 0, exclusiveMin: true, max: 1, default: 1, about: 'which share' },
+  rate: { type: 'number', min: 0, max: 1, exclusiveMax: true, about: 'a rate' },
   mode: { type: 'choice', choices: ['fast', 'slow'], default: 'fast', about: 'how' },
   name: { type: 'string', about: 'a name' },
   flags: { type: 'strings', about: 'some flags' },
@@ -62,6 +64,12 @@ describe('checkOptions', () => {
     [{ count: null }, 'count is null;'],
     [{ count: Number.NaN }, 'count is NaN;'],
     [{ share: Number.POSITIVE_INFINITY }, 'share is Infinity;'],
+    [{ share: 1e39 }, 'share is 1e+39;'],
+    [{ share: 1e-50 }, 'share is 1e-50;'],
+    [{ rate: 1e39 }, 'rate is 1e+39; it must be a finite number of at least 0 and below 1 (a rate).'],
+    [{ rate: 1 - 1e-12 }, 'rate is 0.999999999999;'],
+    [{ count: 2 ** 32 + 1 }, 'count is 4294967297;'],
+    [{ count: 1n }, 'count is 1n;'],
     [{ share: 0 }, 'share is 0; it must be a finite number above 0 and at most 1 (which share).'],
     [{ share: -0 }, 'share is 0;'],
     [{ mode: 'medium' }, `mode is "medium"; it must be 'fast' or 'slow' (how).`],
@@ -74,12 +82,12 @@ describe('checkOptions', () => {
     [{ any: null }, 'any is null;'],
     [{ Count: 3 }, 'draw: there is no option "Count"; did you mean count?'],
     [{ cuont: 3 }, 'did you mean count?'],
-    [{ prefix: 3 }, 'there is no option "prefix"; it takes count, share, mode'],
+    [{ prefix: 3 }, 'there is no option "prefix"; it takes count, share, rate, mode'],
     [null, 'draw: the options are null; pass an object, or nothing.'],
     [[], 'the options are []'],
     [3, 'the options are 3'],
   ] as const)
-    it(`refuses ${JSON.stringify(given)}: ${message}`, () => {
+    it(`refuses ${message}`, () => {
       expect(() => check(given)).toThrow(OptionError);
       expect(() => check(given)).toThrow(message);
     });

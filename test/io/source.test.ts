@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { runInNewContext } from 'node:vm';
@@ -117,10 +117,42 @@ describe('openCheckpoint', () => {
     }
     await writeFile(join(run, 'latest'), 'step-00000004\n');
     await writeFile(join(step, 'latest'), 'step-00000004');
-    expect((await failure(openCheckpoint(run))).message).toMatch(/there is no file .*step-00000004.config\.json/);
+    expect((await failure(openCheckpoint(run))).message).toMatch(/no checkpoint that can be read: .*step-00000004.config\.json/);
     await writeFile(join(step, 'config.json'), configText);
     await writeFile(join(step, 'model.safetensors'), weights);
     expect(await values(run)).toEqual([1, 2, 3]);
+  });
+
+  it.each<[damage: string, file: string, content: string | undefined, reason: RegExp]>([
+    ['weights cut', 'model.safetensors', '\u0001\0', /model\.safetensors has only 2 bytes/],
+    ['weights gone', 'model.safetensors', undefined, /there is no .*model\.safetensors/],
+    ['config emptied', 'config.json', '', /config\.json is not valid JSON/],
+    ['all gone', '.', undefined, /step-00000008 does not exist/],
+  ])('of a run takes the checkpoint before a damaged one, with a warning: %s', async (_, file, content, reason) => {
+    const run = await mkdtemp(join(folder, 'run-'));
+    for (const [step, bytes] of Object.entries({
+      'step-00000004': weights,
+      'step-00000008': 'other',
+      'step-00000012': 'later',
+    })) {
+      await mkdir(join(run, step));
+      await writeFile(join(run, step, 'config.json'), configText);
+      await writeFile(join(run, step, 'model.safetensors'), bytes);
+    }
+    const newest = join(run, 'step-00000008', file);
+    if (content === undefined) await rm(newest, { recursive: true });
+    else await writeFile(newest, content);
+    await writeFile(join(run, 'latest'), 'step-00000008\n');
+    const warnings: string[] = [];
+    const opened = await openCheckpoint(run, { onWarning: (w) => warnings.push(w) });
+    expect(opened.name).toBe(join(run, 'step-00000004'));
+    expect(warnings).toEqual([expect.stringContaining(`${opened.name} is read instead of the newest`)]);
+    expect(warnings[0]).toMatch(reason);
+    await rm(opened.name, { recursive: true });
+    await rm(join(run, 'step-00000012'), { recursive: true });
+    const error = await failure(openCheckpoint(run));
+    expect(error).toBeInstanceOf(CheckpointError);
+    expect(error.message).toMatch(/no checkpoint that can be read/);
   });
 
   it('accepts bytes and URLs of another realm', async () => {

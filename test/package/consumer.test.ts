@@ -79,34 +79,85 @@ it('brings the aim command and its model', async () => {
   expect(JSON.parse(stdout).parameters.model).toBeGreaterThan(0);
 });
 
-/** Each entry and class used as its types allow, and once as they do not. */
+/** Each entry and class used as its types allow, and as they do not. */
 const TYPES = `
 import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
 import { type Codes, Trainer } from 'aim-js/train';
 import { AiM as Remote } from 'aim-js/worker';
-export async function draw(device: GPUDevice): Promise<AimImage[]> {
-  const aim = await AiM.fromPretrained('x', { device, onProgress: ({ loaded }) => loaded.toFixed() });
+export async function draw(): Promise<AimImage[]> {
+  const aim = await AiM.fromPretrained('x', { device: 'wasm', onProgress: ({ loaded }) => loaded.toFixed() });
   const { images }: Generated = await aim.generate({ classes: ['Bag', 3], onStep: async (s) => void (await s.preview()) });
-  const remote: Remote = await Remote.fromPretrained(new URL('https://example.org/model/'), { device: 'webgpu' });
+  const remote: Remote = await Remote.fromPretrained('https://example.org/model/', { device: 'webgpu' });
   await remote.dispose();
   // @ts-expect-error: no such option
   await aim.generate({ steps: 3 });
+  // @ts-expect-error: no device
+  await AiM.fromPretrained('x', { device: {} });
+  // @ts-expect-error: bytes, not any
+  const wrong: number = await images[0]!.toPNG();
+  // @ts-expect-error: bytes, not any
+  const wrong2: number = images[0]!.toRGBA();
   for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
   if (images.length === 0) throw new OptionError('none');
   return images;
 }`;
+/** The API meets the types of browsers. */
+const DOM_TYPES = `
+import { AiM, type AimImage } from 'aim-js';
+export async function show(image: AimImage, canvas: CanvasRenderingContext2D, files: File[]): Promise<Blob> {
+  canvas.putImageData(image.toImageData(), 0, 0);
+  const { signal } = new AbortController();
+  await AiM.fromPretrained(new URL('https://example.org/model/'), { signal });
+  await AiM.fromPretrained(files);
+  // @ts-expect-error: no URL, though it has a href
+  await AiM.fromPretrained({ href: 'x' });
+  return new Blob([await image.toPNG(), image.toRGB(), image.toRGBA()]);
+}`;
+const GPU_TYPES = `
+import { AiM } from 'aim-js';
+export const load = (device: GPUDevice) => AiM.fromPretrained('x', { device });`;
+
+/**
+ * A TypeScript compiler: this project's, or the version asked for, which is downloaded once and kept. Gives the reason where it
+ * cannot be had.
+ */
+function typescript(version: string | undefined): { tsc: string } | { reason: string } {
+  if (!version) return { tsc: `${root}node_modules/typescript/bin/tsc` };
+  const folder = `${root}node_modules/.cache/typescript-${version}`;
+  const tsc = join(folder, 'node_modules/typescript/bin/tsc');
+  if (existsSync(tsc)) return { tsc };
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'package.json'), '{}');
+  try {
+    npm(['install', '--ignore-scripts', '--no-audit', '--no-fund', '--fetch-retries=0', `typescript@${version}`], folder);
+    return { tsc };
+  } catch (error) {
+    return { reason: `TypeScript ${version} could not be downloaded: ${(error as Error).message.slice(0, 200)}` };
+  }
+}
 
 describe('type-checks without skipLibCheck', () => {
-  it.each([
-    ['nodenext', 'nodenext'],
-    ['bundler', 'esnext'],
-  ])('%s', async (moduleResolution, module) => {
-    writeFileSync(at('types.ts'), TYPES);
-    const options = { strict: true, noEmit: true, target: 'es2022', lib: ['es2023', 'dom'], types: [], module, moduleResolution };
+  const modules = `${root}node_modules`;
+  const browser = ['es2022', 'dom', 'dom.iterable'];
+  it.for<[what: string, version: string | undefined, options: { moduleResolution: string; lib: string[]; types: string[] }]>([
+    ['Node', undefined, { moduleResolution: 'nodenext', lib: ['es2022'], types: [`${modules}/@types/node`] }],
+    ['a page', undefined, { moduleResolution: 'bundler', lib: browser, types: [`${modules}/@webgpu/types`] }],
+    ['no platform, old resolution', undefined, { moduleResolution: 'node10', lib: ['es2022'], types: [] }],
+    // The oldest that the README promises, before arrays became generic, and the newest, which has types of WebGPU.
+    ['a page, oldest TypeScript', '5.0.4', { moduleResolution: 'bundler', lib: browser, types: [] }],
+    ['a page, newest TypeScript', '7.0.2', { moduleResolution: 'bundler', lib: browser, types: [] }],
+  ])('%s', async ([, version, { moduleResolution, lib, types }], { skip }) => {
+    const found = typescript(version);
+    if ('reason' in found) return skip(found.reason);
+    const files: Record<string, string> = { 'types.ts': TYPES };
+    if (lib === browser) files['dom_types.ts'] = DOM_TYPES;
+    if (lib === browser && version !== '5.0.4') files['gpu_types.ts'] = GPU_TYPES;
+    for (const [name, text] of Object.entries(files)) writeFileSync(at(name), text);
+    const module = moduleResolution === 'nodenext' ? 'nodenext' : 'esnext';
+    const options = { strict: true, noEmit: true, skipLibCheck: false, target: 'es2022', lib, types, module, moduleResolution };
     // Not tsconfig.json, which Deno would read too.
-    writeFileSync(at('tsc.json'), JSON.stringify({ compilerOptions: options, files: ['types.ts'] }));
-    const tsc = [`${root}node_modules/typescript/bin/tsc`, '-p', 'tsc.json'];
-    const { status, stdout } = await run(process.execPath, tsc, { cwd: dir });
+    writeFileSync(at('tsc.json'), JSON.stringify({ compilerOptions: options, files: Object.keys(files) }));
+    const { status, stdout } = await run(process.execPath, [found.tsc, '-p', 'tsc.json'], { cwd: dir });
     expect(stdout).toBe('');
     expect(status).toBe(0);
   });
@@ -115,7 +166,7 @@ describe('type-checks without skipLibCheck', () => {
 it('type-checks in Deno', async ({ skip }) => {
   const found = findDeno();
   if ('reason' in found) return skip(found.reason);
-  writeFileSync(at('types.ts'), TYPES);
+  writeFileSync(at('types.ts'), TYPES + GPU_TYPES.replace(/^.*import.*$/m, ''));
   const { status, stderr } = await run(found.deno, ['check', '--quiet', '--node-modules-dir=manual', 'types.ts'], { cwd: dir });
   expect(status, stderr).toBe(0);
 });

@@ -44,6 +44,16 @@ function parsed({ status, stdout, stderr }: Ran): WorkerReport {
 
 it('runs in Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
 
+it('a worker that ends, or never starts, rejects its calls (Node)', async () => {
+  const path = join(dir, 'ends.mjs');
+  writeFileSync(path, 'process.exit(3);');
+  const load = (workerUrl: string) =>
+    RemoteAiM.fromPretrained(`${root}test/fixtures/mamba2-adaln`, { device: 'wasm', workerUrl });
+  await expect(load(pathToFileURL(path).href)).rejects.toThrow(/the worker failed: it ended with code 3/);
+  for (const url of [pathToFileURL(path).href, 'nonsense', 'http://[', 'https://example.org/x.js'])
+    await expect(load(url)).rejects.toThrow(DeviceError);
+});
+
 it('replaces a GPU device that is lost in the worker (Node)', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   // The script of the worker with access to its GPU: loses the device at one submit, or every device at once.

@@ -30,6 +30,42 @@ export async function checkWorker(
   const want = await here.generate(drawing);
   const wantCodes = await here.encode(want.images);
   const wantTensors = JSON.stringify(here.tensors);
+  /** What is to be refused, and how: the message of `aim-js`, or where it takes what no worker can, a message of its own. */
+  const odd: [what: string, call: (aim: Local.AiM) => Promise<unknown>, own?: RegExp][] = [];
+  const numbers: unknown[] = [Number.NaN, Infinity, 1e39, 2 ** 53, 1.5, -1, '5', null, true, [], 1n];
+  for (const name of ['topK', 'count', 'seed', 'batchSize'])
+    for (const value of numbers) odd.push([`generate ${name}`, (aim) => aim.generate({ [name]: value })]);
+  for (const name of ['temperature', 'topP', 'cfgScale'])
+    for (const value of numbers.filter((v) => v !== 1.5))
+      odd.push([`generate ${name}`, (aim) => aim.generate({ [name]: value })]);
+  for (const options of [null, 5, 'x', [], { signal: {} }, { onProgress: 3 }, { colour: 1 }] as object[]) {
+    odd.push(['generate', (aim) => aim.generate(options)]);
+    odd.push(['tune', (aim) => aim.tune(options)]);
+    odd.push(['decode', (aim) => aim.decode([], options)]);
+  }
+  odd.push(['onStep', (aim) => aim.generate({ onStep: 3 as never })]);
+  for (const classes of [10, -1, 1.5, 'none', null, Number.NaN, {}, ''])
+    odd.push(['class', (aim) => aim.generate({ classes: [classes as number] })]);
+  for (const images of [
+    null,
+    5,
+    {},
+    [null],
+    [{}],
+    [5],
+    [{ width: 8, height: 8, data: [1] }],
+    [{ width: 8, height: 8, data: new Uint8Array(3) }],
+  ])
+    odd.push(['encode', (aim) => aim.encode(images as never)]);
+  const data = new Float32Array(3 * 64).fill(Number.NaN);
+  odd.push(['encode NaN', (aim) => aim.encode([{ width: 8, height: 8, data } as never])]);
+  for (const codes of [null, 5, {}, [null], [{}], [[]], [[1, 2]], [[1.5]], [[1e9]], [[-1]], [['5']], [new BigUint64Array(1)]])
+    odd.push(['decode', (aim) => aim.decode(codes as never)]);
+  for (const [name, value] of Object.entries<unknown>({ classes: () => 1, topK: Symbol('x'), temperature: () => 1 }))
+    odd.push([`generate ${name}`, (aim) => aim.generate({ [name]: value as never }), /^generate: .*cannot go to a worker/]);
+  const messages: Error[] = [];
+  for (const [, call] of odd) messages.push(await failure(call(here)));
+  expect((await here.tune()).length === 0, 'tune found launches on WASM');
   await here.dispose();
 
   let progress = 0;
@@ -64,6 +100,38 @@ export async function checkWorker(
   expect(got.images[0]!.data.length > 0, 'encode took the image away');
   const { width, height } = got.images[0]!;
   expect((await aim.encode([{ width, height, data: got.images[0]!.toRGBA() }]))[0]!.length === 16, 'encode of bytes differs');
+
+  for (const [i, [what, call, own]] of odd.entries()) {
+    const [a, b] = [messages[i]!, await failure(call(aim as unknown as Local.AiM))];
+    // Only the phrase that ends a message about a listener differs.
+    const start = ({ message }: Error) => message.replace(/ \([^()]*\)\.$/, '');
+    const same = own ? own.test(b.message) : start(a) === start(b);
+    expect(
+      a instanceof local.OptionError && b instanceof remote.OptionError && same,
+      `${what}: aim-js says ${a}, aim-js/worker ${b}`,
+    );
+  }
+  expect((await aim.tune()).length === 0, 'tune in a worker found launches on WASM');
+  const loads: [options: object, message: RegExp][] = [
+    [null as unknown as object, /^fromPretrained: the options are null/],
+    [{ onProgress: 3 }, /^onProgress is 3/],
+    [{ threads: 1.5 }, /^threads is 1.5/],
+    [{ colour: 3 }, /no option "colour"/],
+    [{ workerUrl: 5 }, /^workerUrl is 5/],
+    [{ wasmUrl: 5 }, /^wasmUrl is 5/],
+    [{ device: () => 1 }, /cannot go to a worker/],
+    [{ device: {} }, /GPUDevice cannot go to a worker/],
+    [{ device: null }, /^device is null/],
+  ];
+  for (const [given, message] of loads) {
+    const error = await failure(remote.AiM.fromPretrained(folder, given && { ...options, ...given }));
+    expect(
+      error instanceof remote.OptionError && message.test(error.message),
+      `loading with ${Object.keys(given ?? {})}: ${error}`,
+    );
+  }
+  const nowhere = await failure(remote.AiM.fromPretrained(folder, { workerUrl: 'http://[' }));
+  expect(/^ERR_(DEVICE|OPTION)$/.test(nowhere.code ?? ''), `a wrong workerUrl gave ${nowhere}`);
 
   const refused = await failure(aim.generate({ topP: 7 }));
   expect(

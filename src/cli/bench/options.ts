@@ -4,12 +4,14 @@ import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
 import { PRESETS } from '../../model/config.js';
 import { MIXER_NAMES } from '../../model/mixers.js';
-import { type Flags, number, type Parsed } from '../command.js';
+import { type Flags, flag, number, type Parsed } from '../command.js';
 import { COMMON, commonOptions } from '../options.js';
 import { type Mixer, type Precision, SAMPLING } from './suites.js';
 
 const SUITES = ['generate', 'decode', 'train', 'gemm', 'scaling'] as const;
 const names = <T extends object>(of: T) => Object.keys(of) as (keyof T & string)[];
+
+const RUNS = 5;
 
 export const FLAGS: Flags = {
   suite: { type: 'string', value: 'A,B', help: `of ${SUITES.join(', ')} (default generate; on a GPU all)` },
@@ -31,7 +33,7 @@ export const FLAGS: Flags = {
     value: names(SAMPLING).join(','),
     help: "guidance 1.5 of all tokens; the authors' guidance 5, top-k 600, top-p 0.98 (default plain; on a GPU both)",
   },
-  runs: { type: 'string', value: 'N', help: 'timed runs after a warm-up (default 5)' },
+  runs: flag({ type: 'integer', min: 1, default: RUNS, about: 'timed runs after a warm-up' }),
   profile: { type: 'boolean', help: 'also each op’s share' },
   json: {
     type: 'string',
@@ -60,7 +62,7 @@ export function readOptions({ flags, args }: Parsed) {
     precisions: list<Precision>(flags, 'precision', ['f32', 'mixed']),
     mixers: list<Mixer>(flags, 'mixer', MIXER_NAMES),
     samplings: list(flags, 'sampling', names(SAMPLING)),
-    runs: runs(flags),
+    runs: number(flags, 'runs') ?? RUNS,
     profile: flags.profile === true,
     json: flags.json as string | undefined,
   };
@@ -111,10 +113,4 @@ function counts(flags: Parsed['flags'], name: string): readonly number[] | undef
   if (values.some((n) => !(Number.isInteger(n) && n > 0)))
     throw new OptionError(`--${name} is ${JSON.stringify(flags[name])}; it must be positive integers, e.g. 1,8,16.`);
   return values;
-}
-
-function runs(flags: Parsed['flags']): number {
-  const value = number(flags, 'runs') ?? 5;
-  if (!(Number.isInteger(value) && value > 0)) throw new OptionError(`--runs is ${value}; it must be a positive integer.`);
-  return value;
 }

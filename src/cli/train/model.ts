@@ -10,7 +10,7 @@ export const trainModel: Command = {
   about:
     'Trains stage 2. DATA is a folder of IDX files (Fashion-MNIST), a folder with one sub-folder of images per class (or with\n' +
     'these in its folders train and val, of which val is held out), or the codes of `aim tokenize`. Checkpoints are folders in the\n' +
-    "authors' format together with the state of training. Ctrl-C, SIGTERM and SIGHUP save one; --resume continues from the newest, and\n" +
+    "authors' format together with the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and\n" +
     'then DATA may be left out.',
   flags: trainFlags([], {
     tokenizer: { type: 'string', value: 'MODEL', help: 'whose tokenizer to use (default: the embedded one)' },

@@ -6,8 +6,9 @@ import { CheckpointError, IoError, OptionError } from '../../core/errors.js';
 import { type Codes, tokenize } from '../../data/codes.js';
 import { describeImages, type ImageSplits } from '../../data/dataset.js';
 import { type Data, openData } from '../../data/open.js';
+import { latestOf } from '../../io/run_folder.js';
 import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
-import { ensureWritable, exists, isDirectory, makeFolder, readText } from '../../platform/files.js';
+import { ensureWritable, exists, isDirectory, makeFolder } from '../../platform/files.js';
 import { describeRows } from '../../train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint } from '../../train/folder.js';
 import { lockRun } from '../../train/lock.js';
@@ -35,8 +36,7 @@ export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): 
   const release = await lockRun(out);
   try {
     const saved = await openCheckpointFolder(out);
-    const latest = (await exists(`${out}/latest`)) ? (await readText(`${out}/latest`)).trim() : '';
-    if (basename(saved.path) !== latest)
+    if (basename(saved.path) !== (await latestOf(out)))
       say(`the newest checkpoint of ${out} is damaged or missing; the run continues from ${saved.path}\n`);
     return await begin({ stage, out, parsed, given, saved, signal });
   } finally {

@@ -10,7 +10,7 @@ export const trainTokenizer: Command = {
   about:
     'Trains the tokenizer. DATA is a folder of IDX files (Fashion-MNIST), or a folder with one sub-folder of images per class (or\n' +
     "with these in its folders train and val, of which val is held out). Checkpoints are folders in the authors' format together with\n" +
-    'the state of training. Ctrl-C, SIGTERM and SIGHUP save one; --resume continues from the newest, and then DATA may be left out.',
+    'the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and then DATA may be left out.',
   flags: trainFlags(['labelDropout'], {}),
   run: (parsed, signal) => train('tokenizer', parsed, signal),
 };

@@ -49,9 +49,9 @@ export const png: ImageFormat = {
 };
 
 /** The bytes of an 8-bit RGB PNG file. Throws IoError if fast-png is not found (a page without a bundler). */
-export async function encodePng({ width, height, data }: RgbImage): Promise<Uint8Array> {
+export async function encodePng({ width, height, data }: RgbImage): Promise<Uint8Array<ArrayBuffer>> {
   const { encode } = await import('fast-png').catch(noFastPng);
-  return encode({ width, height, data, depth: 8, channels: 3 });
+  return encode({ width, height, data, depth: 8, channels: 3 }) as Uint8Array<ArrayBuffer>;
 }
 
 /**
