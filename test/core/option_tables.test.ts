@@ -34,7 +34,9 @@ describe('in the library', () => {
         for (const value of [...beyond(spec), '5', '', true, [], [1], {}, 1n, () => 1]) refused(value);
         if (spec.type === 'integer') for (const value of [1.5, 2 ** 53]) refused(value);
       }
-      expect(() => checkOptions('call', { nothingOfTheKind: 1 } as object, specs)).toThrow(/there is no option "nothingOfTheKind"/);
+      expect(() => checkOptions('call', { nothingOfTheKind: 1 } as object, specs)).toThrow(
+        /there is no option "nothingOfTheKind"/,
+      );
     });
 });
 
