@@ -67,11 +67,11 @@ const builds = defineConfig([
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [assets(), compile],
   },
-  // The quality metrics, for scripts.
+  // What `npm run quality` measures with.
   {
-    input: 'src/metrics/index.ts',
+    input: 'src/evaluate/quality.ts',
     external: packages,
-    output: { file: 'build/metrics.js', format: 'es', inlineDynamicImports: true },
+    output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
     plugins: [assets(), compile],
   },
   // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.

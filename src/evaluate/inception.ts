@@ -335,7 +335,7 @@ export function inceptionForward(
 
 /** The shape of a block's output: the branches' channels beside each other, in half the size if the block halves it. */
 function blockShape([b, hi, wi, ci]: readonly number[], branches: readonly Branch[]): number[] {
-  const ends = branches.flatMap(({ steps, ends }) => ends ?? [steps.at(-1)!]);
+  const ends = branches.flatMap(({ steps, ends }): readonly (Conv | Pool)[] => ends ?? [steps.at(-1)!]);
   const channels = ends.reduce((sum, end) => sum + (typeof end === 'string' ? ci! : end.co), 0);
   const halves = ends.some((end) => end === 'halve' || (typeof end === 'object' && end.stride === 2));
   return halves ? [b!, halved(hi!), halved(wi!), channels] : [b!, hi!, wi!, channels];
