@@ -3,7 +3,7 @@
  * `aim-js`, so that a page that only draws does not download it.
  * @module aim-js/evaluate
  */
-export { type DrawnOptions, drawn } from './evaluate/drawn.js';
+export { type Drawer, type DrawnOptions, drawn } from './evaluate/drawn.js';
 export {
   type EvaluateOptions,
   type EvaluateProgress,

@@ -2,7 +2,7 @@
 import { checkOptions, type Filled, type OptionTable } from '../core/options.js';
 import { createSha256, sha256Text } from '../io/sha256.js';
 import { resolveClasses } from '../model/classes.js';
-import { GENERATE, type GenerateOptions, generate } from '../model/generate.js';
+import { GENERATE, type Generated, type GenerateOptions } from '../model/generate.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import { checkSampling } from '../model/sampler.js';
@@ -19,13 +19,18 @@ export const DRAWN = (({ onStep: _, signal: __, ...options }) => ({
   count: { type: 'integer', min: 1, max: 1e6, default: 50000, about: 'number of images to draw' } as const,
 }))(GENERATE) satisfies OptionTable<DrawnOptions>;
 
+/** A model that draws: an AiM of `aim-js`. */
+export interface Drawer extends ModelHandle {
+  generate(options: GenerateOptions): Promise<Generated>;
+}
+
 /**
  * The images of a model as samples for `evaluate`. They are drawn in shards; with a cache, shards of the same weights, options and
  * device are not drawn again. Throws OptionError like `AiM.generate`.
  *
  * @param handle An AiM of `aim-js`, which must not be disposed before the evaluation ends.
  */
-export function drawn(handle: ModelHandle, given: DrawnOptions = {}): ImageSource {
+export function drawn(handle: Drawer, given: DrawnOptions = {}): ImageSource {
   const model = modelOf(handle);
   const checked: Filled<DrawnOptions, typeof DRAWN> = checkOptions<DrawnOptions, typeof DRAWN>('drawn', given, DRAWN);
   const { classes: choice, count, seed, batchSize, ...sampling } = checked;
@@ -46,7 +51,7 @@ export function drawn(handle: ModelHandle, given: DrawnOptions = {}): ImageSourc
       return sha256Text(JSON.stringify(text));
     },
     async images(first, n, { signal, onImages }) {
-      const { images } = await generate(model, {
+      const { images } = await handle.generate({
         ...sampling,
         classes: labels(first, n),
         count: n,

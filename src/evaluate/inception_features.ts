@@ -11,6 +11,8 @@ import { loadInception } from './inception_weights.js';
 
 /** Images at once where work runs beside the host, and elsewhere. The largest tensor takes 5.5 MB an image. */
 const BATCH = { asynchronous: 20, synchronous: 4 };
+/** Most bytes of the images of a batch: WebGPU's default limit of a binding. */
+const IMAGE_BYTES = 2 ** 27;
 
 interface Prepared {
   readonly batch: number;
@@ -70,7 +72,8 @@ export class Inception implements FeatureNetwork {
     { signal, onImages }: Parameters<FeatureNetwork['run']>[1] = {},
   ): Promise<Features> {
     const { be, size, spatial, classes } = this;
-    const batch = Math.min(count, be.traits.asynchronous ? BATCH.asynchronous : BATCH.synchronous);
+    const usual = be.traits.asynchronous ? BATCH.asynchronous : BATCH.synchronous;
+    const batch = Math.max(1, Math.min(count, usual, Math.floor(IMAGE_BYTES / (12 * width * height))));
     const { image, recording, output } = this.prepare(batch, width, height);
     const out = {
       count,
