@@ -38,12 +38,12 @@ const builds = defineConfig([
     plugins: [drawing],
   },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
-  ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts' }).map(([name, input]) => ({
+  ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts', evaluate: 'src/evaluate.ts' }).map(([name, input]) => ({
     input: { [name]: input },
     external: packages,
     output: { dir: 'dist', format: 'es' as const, sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
     plugins: [
-      name === 'train' && errorsOf('./aim.js'),
+      name !== 'aim' && errorsOf('./aim.js'),
       name === 'train' ? library : drawing,
       banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
     ],
@@ -68,15 +68,15 @@ const builds = defineConfig([
     output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [assets(), compile],
   },
-  // The quality metrics, for scripts.
+  // What `npm run quality` measures with.
   {
-    input: 'src/metrics/index.ts',
+    input: 'src/evaluate/quality.ts',
     external: packages,
-    output: { file: 'build/metrics.js', format: 'es', inlineDynamicImports: true },
+    output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
     plugins: [assets(), compile],
   },
-  // Types: those of drawing and training share their classes, as the modules do; a worker's are its own.
-  types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts' }),
+  // Types: those of drawing, training and evaluation share their classes, as the modules do; a worker's are its own.
+  types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),
 ]);
 

@@ -1,4 +1,4 @@
-// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), as a matrix product.
+// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad_y, ox·stride+kx-pad_x, c] (+ residual), as a matrix product.
 // The windows of a block of output pixels are copied into rows of (ky, kx, c), which stay in the cache, and are multiplied with
 // w. w is packed once for all blocks.
 import { begin } from './lib/split';
@@ -18,7 +18,7 @@ function blockBytes(k: i32): usize {
 
 export function conv2d_forward_scratch(
   _b: i32, _hi: i32, _wi: i32, ci: i32, co: i32, kh: i32, kw: i32, _ho: i32, _wo: i32,
-  _stride: i32, _pad: i32, _up: i32,
+  _stride: i32, _padY: i32, _padX: i32, _up: i32,
 ): usize {
   const k = kh * kw * ci;
   return packedBytes(k, co) + blockBytes(k);
@@ -27,7 +27,7 @@ export function conv2d_forward_scratch(
 export function conv2d_forward(
   x: usize, w: usize, bias: usize, residual: usize, y: usize,
   b: i32, hi: i32, wi: i32, ci: i32, co: i32, kh: i32, kw: i32, ho: i32, wo: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
+  stride: i32, padY: i32, padX: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const k = kh * kw * ci, m = b * ho * wo, rowY = <usize>co << 2;
   const columns = scratch + packedBytes(k, co);
@@ -42,7 +42,7 @@ export function conv2d_forward(
     const rows = min(block, last - i), at = <usize>i * rowY;
     for (let r = 0; r < rows; r++) {
       const p = i + r;
-      window(x, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, pad, up);
+      window(x, columns + ((<usize>r * <usize>k) << 2), p / (ho * wo), p / wo % ho, p % wo, hi, wi, ci, kh, kw, stride, padY, padX, up);
     }
     gemmColumns(columns, scratch, bias, residual ? residual + at : 0, y + at, rows, k, co, o0, o1);
   }
@@ -50,7 +50,7 @@ export function conv2d_forward(
 
 export function conv2d_backward_input_scratch(
   co: i32, kh: i32, kw: i32, ci: i32, _b: i32, _ho: i32, _wo: i32, _hi: i32, _wi: i32,
-  _stride: i32, _pad: i32, _up: i32,
+  _stride: i32, _padY: i32, _padX: i32, _up: i32,
 ): usize {
   const k = kh * kw * ci;
   return packedBytes(co, k) + blockBytes(k);
@@ -61,7 +61,7 @@ export function conv2d_backward_input_scratch(
 export function conv2d_backward_input(
   w: usize, dy: usize, dx: usize,
   co: i32, kh: i32, kw: i32, ci: i32, b: i32, ho: i32, wo: i32, hi: i32, wi: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
+  stride: i32, padY: i32, padX: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const k = kh * kw * ci, rowY = <usize>co << 2, rowX = <usize>(wi * ci) << 2;
   const columns = scratch + packedBytes(co, k);
@@ -72,15 +72,15 @@ export function conv2d_backward_input(
   memory.fill(dx + <usize>first * rowX, 0, <usize>(last - first) * rowX);
   for (let n = first / hi; n * hi < last; n++) {
     const top = max(first - n * hi, 0), bottom = min(last - n * hi, hi);
-    // These are the output rows oy that have a tap ky with top·up ≤ oy·stride + ky - pad < bottom·up.
-    const oy0 = min((max(top * up + pad - kh + 1, 0) + stride - 1) / stride, ho), oy1 = min((bottom * up + pad - 1) / stride + 1, ho);
+    // These are the output rows oy that have a tap ky with top·up ≤ oy·stride + ky - padY < bottom·up.
+    const oy0 = min((max(top * up + padY - kh + 1, 0) + stride - 1) / stride, ho), oy1 = min((bottom * up + padY - 1) / stride + 1, ho);
     const end = (n * ho + oy1) * wo;
     for (let i = (n * ho + oy0) * wo; i < end; i += block) {
       const rows = min(block, end - i);
       gemmPacked(dy + <usize>i * rowY, scratch, 0, 0, columns, rows, co, k);
       for (let r = 0; r < rows; r++) {
         const p = i + r;
-        giveBack(dx, columns + ((<usize>r * <usize>k) << 2), n, p / wo % ho, p % wo, top, bottom, hi, wi, ci, kh, kw, stride, pad, up);
+        giveBack(dx, columns + ((<usize>r * <usize>k) << 2), n, p / wo % ho, p % wo, top, bottom, hi, wi, ci, kh, kw, stride, padY, padX, up);
       }
     }
   }
@@ -88,7 +88,7 @@ export function conv2d_backward_input(
 
 export function conv2d_backward_weight_scratch(
   _b: i32, _hi: i32, _wi: i32, ci: i32, _ho: i32, _wo: i32, co: i32, _p: i32, kh: i32, kw: i32,
-  _stride: i32, _pad: i32, _up: i32,
+  _stride: i32, _padY: i32, _padX: i32, _up: i32,
 ): usize {
   return weightGradientBytes(co) + blockBytes(kh * kw * ci);
 }
@@ -97,7 +97,7 @@ export function conv2d_backward_weight_scratch(
 export function conv2d_backward_weight(
   x: usize, dy: usize, dw: usize, dbias: usize,
   b: i32, hi: i32, wi: i32, ci: i32, ho: i32, wo: i32, co: i32, p: i32, kh: i32, kw: i32,
-  stride: i32, pad: i32, up: i32, scratch: usize, part: i32, parts: i32,
+  stride: i32, padY: i32, padX: i32, up: i32, scratch: usize, part: i32, parts: i32,
 ): void {
   const k = kh * kw * ci, m = b * ho * wo, chunk = (m + p - 1) / p;
   const columns = scratch + weightGradientBytes(co);
@@ -110,7 +110,7 @@ export function conv2d_backward_weight(
       const rows = min(block, end - i);
       for (let r = 0; r < rows; r++) {
         const at = i + r;
-        window(x, columns + ((<usize>r * <usize>k) << 2), at / (ho * wo), at / wo % ho, at % wo, hi, wi, ci, kh, kw, stride, pad, up);
+        window(x, columns + ((<usize>r * <usize>k) << 2), at / (ho * wo), at / wo % ho, at % wo, hi, wi, ci, kh, kw, stride, padY, padX, up);
       }
       weightGradient(columns, dy + ((<usize>i * <usize>co) << 2), dw, dbias, rows, k, co, first, last, scratch);
     }
@@ -122,13 +122,13 @@ export function conv2d_backward_weight(
 /** Copies the window of output pixel (n, oy, ox), which has kh·kw·ci numbers. */
 function window(
   x: usize, out: usize, n: i32, oy: i32, ox: i32,
-  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
+  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, padY: i32, padX: i32, up: i32,
 ): void {
   const bytes = <usize>ci << 2;
   for (let ky = 0; ky < kh; ky++) {
-    const vy = oy * stride + ky - pad;
+    const vy = oy * stride + ky - padY;
     for (let kx = 0; kx < kw; kx++) {
-      const vx = ox * stride + kx - pad;
+      const vx = ox * stride + kx - padX;
       const inside = vy >= 0 && vx >= 0 && vy < hi * up && vx < wi * up;
       let from = inside ? x + <usize>((n * hi + vy / up) * wi + vx / up) * bytes : 0;
       const end = out + bytes;
@@ -146,13 +146,13 @@ function window(
 /** The adjoint of `window`: adds a window's values to the pixels that `window` reads, in rows `top` to `bottom` of the image. */
 function giveBack(
   dx: usize, from: usize, n: i32, oy: i32, ox: i32, top: i32, bottom: i32,
-  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, pad: i32, up: i32,
+  hi: i32, wi: i32, ci: i32, kh: i32, kw: i32, stride: i32, padY: i32, padX: i32, up: i32,
 ): void {
   const bytes = <usize>ci << 2;
   for (let ky = 0; ky < kh; ky++) {
-    const vy = oy * stride + ky - pad;
+    const vy = oy * stride + ky - padY;
     for (let kx = 0; kx < kw; kx++) {
-      const vx = ox * stride + kx - pad;
+      const vx = ox * stride + kx - padX;
       const end = from + bytes;
       if (vy >= top * up && vx >= 0 && vy < bottom * up && vx < wi * up) {
         let to = dx + <usize>((n * hi + vy / up) * wi + vx / up) * bytes;

@@ -1,7 +1,7 @@
 /**
  * Writes build/draw.ts and build/train.ts, which export the kernels of assembly/<op>.ts to the two WASM binaries. Kernels are the
  * functions with names that begin with the op's name. `draw` contains what drawing needs. `train` is a separate binary that only
- * training loads. It contains the backward entries, and every kernel of a file that begins with `// @train`.
+ * training and evaluation load. It contains the backward entries, and every kernel of a file that begins with `// @train`.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -7,7 +7,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { Classifier, FEATURES } from './classifier.mjs';
 import { FASHION_MNIST } from './data.mjs';
 import { build, install, root } from './setup.mjs';
 
@@ -47,7 +46,7 @@ async function main() {
   build();
   const { AiM, AimImage, OptionError } = await import('aim-js');
   const { openData } = await import('aim-js/train');
-  const { frechetDistance, moments } = await import('../build/metrics.js');
+  const { Classifier, FEATURES, frechetDistance, moments } = await import('../build/quality.js');
 
   const model = positionals[0] ?? `${root}models/fashion-mnist`;
   const { device, dtype, precision, dawn, positions, against } = values;
@@ -60,7 +59,7 @@ async function main() {
       `${model} draws ${K} classes at ${size}×${size}, ${values.data} has ${data.eval?.classes.length ?? 'no'} classes of test ` +
         'images; pass the data that it was trained on, of sides that are multiples of 4.',
     );
-  const judge = await classifier(data.train);
+  const judge = await classifier(data.train, Classifier);
   const test = await load(data.eval);
 
   note(`drawing ${options.count} images on ${aim.device}`);
@@ -104,16 +103,16 @@ async function main() {
 }
 
 /** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
-async function classifier(train) {
+async function classifier(train, Classifier) {
   const { pixels, labels } = await load(train);
-  const source = readFileSync(new URL('classifier.mjs', import.meta.url));
+  const source = readFileSync(new URL('../src/evaluate/classifier.ts', import.meta.url));
   const key = createHash('sha256').update(source).update(pixels).update(labels).digest('hex').slice(0, 16);
   const file = `${CACHE}/classifier-${key}.f32`;
   const { size, classes } = train;
   if (existsSync(file)) return new Classifier(size, classes.length, new Float32Array(new Uint8Array(readFileSync(file)).buffer));
   note(`training the classifier on ${labels.length} images; it is cached as ${file}`);
   const made = new Classifier(size, classes.length);
-  made.train(pixels, labels, (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`));
+  await made.train(pixels, labels, (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`));
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(`${file}.tmp-${process.pid}`, made.save());
   renameSync(`${file}.tmp-${process.pid}`, file);

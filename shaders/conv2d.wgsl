@@ -1,4 +1,4 @@
-// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual). xv is x with every pixel
+// y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad_y, ox·stride+kx-pad_x, c] (+ residual). xv is x with every pixel
 // repeated UP×UP times, surrounded by zeros. This is a product of pixels × output channels over k = (ky, kx, c).
 
 // The input pixel that the window of output pixel (n, oy, ox) reads at tap t.
@@ -6,9 +6,9 @@ struct Tap { pixel: u32, inside: bool }
 fn tap(n: u32, oy: u32, ox: u32, t: u32) -> Tap {
   let vy = oy * params.stride + t / params.kw;
   let vx = ox * params.stride + t % params.kw;
-  let iy = (vy - params.pad) / UP;
-  let ix = (vx - params.pad) / UP;
-  let inside = vy >= params.pad && vx >= params.pad && iy < params.hi && ix < params.wi;
+  let iy = (vy - params.pad_y) / UP;
+  let ix = (vx - params.pad_x) / UP;
+  let inside = vy >= params.pad_y && vx >= params.pad_x && iy < params.hi && ix < params.wi;
   return Tap((n * params.hi + iy) * params.wi + ix, inside);
 }
 
@@ -28,8 +28,8 @@ fn output_of(i: u32, k: u32) -> u32 {
   let t = k / params.co % taps;
   let copy = k / params.co / taps;
   let at = i / params.wi;
-  let vy = at % params.hi * UP + copy / UP + params.pad - t / params.kw;
-  let vx = i % params.wi * UP + copy % UP + params.pad - t % params.kw;
+  let vy = at % params.hi * UP + copy / UP + params.pad_y - t / params.kw;
+  let vx = i % params.wi * UP + copy % UP + params.pad_x - t % params.kw;
   let oy = vy / params.stride;
   let ox = vx / params.stride;
   // An unsigned number below zero wraps to a large one.
@@ -102,7 +102,7 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 // @section taps
 // @in x: f32 [b, hi, wi, ci]
 // @in w: f32 | f16 [co, kh, kw, ci]
-fn sizes() -> Sizes { return Sizes(params.hi, params.wi, params.ci, params.ho, params.wo, params.co, params.pad); }
+fn sizes() -> Sizes { return Sizes(params.hi, params.wi, params.ci, params.ho, params.wo, params.co, params.pad_y, params.pad_x); }
 fn source4(i: u32) -> vec4f { return x_at(i); }
 fn tap4(o: u32, t: u32, c: u32) -> vec4f {
   if (o >= params.co) { return vec4f(); }
@@ -114,7 +114,7 @@ fn tap4(o: u32, t: u32, c: u32) -> vec4f {
 // @in dy: f32 [b, ho, wo, co]
 // Computes dx from dy with the same patches. The windows are of dy, the taps are in reverse order, and every weight leads from
 // its output channel to its input channel.
-fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad); }
+fn sizes() -> Sizes { return Sizes(params.ho, params.wo, params.co, params.hi, params.wi, params.ci, 2u - params.pad_y, 2u - params.pad_x); }
 fn source4(i: u32) -> vec4f { return dy_at(i) * gradient_scale(); }
 fn tap4(c: u32, t: u32, o: u32) -> vec4f {
   if (c >= params.ci) { return vec4f(); }
@@ -236,7 +236,7 @@ fn few(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in w: f32 | f16 [co, kh, kw, ci]
 // @in dy: f32 [b, ho, wo, co]
 // @out dx: f32 [b, hi, wi, ci]
-// forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[oy·stride+ky-pad, ox·stride+kx-pad, c]
+// forward: y[oy,ox,o] += w[o,ky,kx,c]·xv[oy·stride+ky-pad_y, ox·stride+kx-pad_x, c]
 // ⇒  dx[iy,ix,c] = Σ w[o,ky,kx,c]·dy[oy,ox,o] over the windows and taps that read (iy, ix)
 #include "lib/tile.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {

@@ -4,7 +4,7 @@
 //   fn source4(i: u32) -> vec4f: vector i of the input
 //   fn tap4(o: u32, t: u32, c: u32) -> vec4f: weights of output channel o at tap t for vector c of channels; o may be past the
 //   last
-struct Sizes { hi: u32, wi: u32, ci: u32, ho: u32, wo: u32, co: u32, pad: u32 }
+struct Sizes { hi: u32, wi: u32, ci: u32, ho: u32, wo: u32, co: u32, pad_y: u32, pad_x: u32 }
 struct Place { n: u32, oy: u32, ox: u32 }
 fn place(index: u32) -> Place {
   let z = sizes();
@@ -16,8 +16,8 @@ fn place(index: u32) -> Place {
 // Returns the first vector of input pixel p of the patch's 180, or NONE if the pixel is outside of the input.
 fn pixel(at: Place, p: u32) -> u32 {
   let z = sizes();
-  let vy = at.oy + p / 18u - z.pad;
-  let vx = at.ox + p % 18u - z.pad;
+  let vy = at.oy + p / 18u - z.pad_y;
+  let vx = at.ox + p % 18u - z.pad_x;
   // An unsigned number below zero wraps to a large one.
   if (p >= 180u || vy >= z.hi * UP || vx >= z.wi * UP) { return NONE; }
   return ((at.n * z.hi + vy / UP) * z.wi + vx / UP) * (z.ci / 4u);

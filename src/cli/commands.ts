@@ -2,6 +2,7 @@
 export { bench } from './bench/index.js';
 export { cache } from './cache.js';
 export { convert } from './convert.js';
+export { evaluate } from './evaluate.js';
 export { exportModel } from './export.js';
 export { generate } from './generate.js';
 export { info } from './info.js';

@@ -110,7 +110,7 @@ export async function openFolder(source: FolderSource | Folder, options: ImageFo
 }
 
 /** The folder with the held-out images, beside one named `train`; undefined where the sub-folders are the classes. */
-async function heldOutFolder(folder: Folder): Promise<string | undefined> {
+export async function heldOutFolder(folder: Folder): Promise<string | undefined> {
   const names = (await folder.list()).filter((e) => e.folder).map((e) => e.name);
   const other = HELD_OUT.find((name) => names.includes(name));
   if (!names.includes('train') || other === undefined) return undefined;

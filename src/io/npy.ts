@@ -63,6 +63,8 @@ export interface Npz {
   read(name: string, signal?: AbortSignal): Promise<NpyValue>;
   /** An array of floats as float64, e.g. `mu` [d] or `sigma` [d, d], saved as float32 or float64. */
   floats(name: string, signal?: AbortSignal): Promise<{ shape: number[]; data: Float64Array }>;
+  /** Type and shape of an array, and whether it was saved with compression, so that it can only be read whole. */
+  describe(name: string, signal?: AbortSignal): Promise<{ dtype: NpyType; shape: number[]; compressed: boolean }>;
   /** Rows [first, last) of an array that was saved without compression. A file of many images can be read this way in pieces. */
   rows(name: string, first: number, last: number, signal?: AbortSignal): Promise<NpyValue>;
 }
@@ -90,6 +92,17 @@ export async function openNpz(source: ByteSource, signal?: AbortSignal): Promise
       if (data instanceof Float64Array) return { shape, data };
       if (data instanceof Float32Array) return { shape, data: Float64Array.from(data) };
       throw new CheckpointError(`${shown(name)} holds ${dtype}, not float32 or float64; this is another kind of file.`);
+    },
+    async describe(name, stop) {
+      const entry = find(name);
+      const compressed = entry.method !== 0;
+      if (compressed) {
+        const { dtype, shape } = await npz.read(name, stop);
+        return { dtype, shape, compressed };
+      }
+      const begin = await entryOffset(source, entry, stop);
+      const { dtype, shape } = parseHeader(await source.read(begin, Math.min(entry.size, MAX_HEADER), stop), shown(name));
+      return { dtype, shape, compressed };
     },
     async rows(name, first, last, stop) {
       const entry = find(name);

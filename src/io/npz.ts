@@ -6,9 +6,10 @@ export type NpyArray =
   | { dtype: '|u1'; shape: readonly number[]; data: Uint8Array }
   | { dtype: '<i4'; shape: readonly number[]; data: Int32Array }
   | { dtype: '<i8'; shape: readonly number[]; data: BigInt64Array }
-  | { dtype: '<f4'; shape: readonly number[]; data: Float32Array };
+  | { dtype: '<f4'; shape: readonly number[]; data: Float32Array }
+  | { dtype: '<f8'; shape: readonly number[]; data: Float64Array };
 
-const KINDS = { '|u1': 'Uint8Array', '<i4': 'Int32Array', '<i8': 'BigInt64Array', '<f4': 'Float32Array' };
+const KINDS = { '|u1': 'Uint8Array', '<i4': 'Int32Array', '<i8': 'BigInt64Array', '<f4': 'Float32Array', '<f8': 'Float64Array' };
 /** The size limit of a zip archive without the 64-bit extension. */
 export const MAX_NPZ_BYTES = 2 ** 32 - 2 ** 20;
 

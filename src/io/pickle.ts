@@ -78,15 +78,19 @@ const OPS: Readonly<Record<number, string>> = {
 };
 
 /** The value of a pickle (protocols 0 to 5). Throws CheckpointError with the position of the byte and what was found there. */
-export function readPickle(bytes: Uint8Array, handlers: PickleHandlers): PyValue {
-  return new Machine(bytes, handlers).run();
+export const readPickle = (bytes: Uint8Array, handlers: PickleHandlers) => new Machine(bytes, handlers).run();
+
+/** The values of `count` pickles that follow each other, and where the last ends. Throws like readPickle. */
+export function readPickles(bytes: Uint8Array, count: number, handlers: PickleHandlers): { values: PyValue[]; end: number } {
+  const machine = new Machine(bytes, handlers);
+  return { values: Array.from({ length: count }, () => machine.run()), end: machine.at };
 }
 
 class Machine {
   private readonly view: DataView;
   private readonly stack: Item[] = [];
   private readonly memo = new Map<number, PyValue>();
-  private at = 0;
+  at = 0;
   private op = 0;
 
   constructor(
@@ -97,6 +101,8 @@ class Machine {
   }
 
   run(): PyValue {
+    this.stack.length = 0;
+    this.memo.clear();
     for (;;) {
       this.op = this.at;
       const code = this.take(1)[0]!;

@@ -1,14 +1,14 @@
 /**
- * Reads PyTorch checkpoints (.pt, .pth, .bin as `torch.save` writes them since PyTorch 1.6) as if they were safetensors files.
- * Such a file is a zip archive without compression: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of
- * each storage, and tensors are views of storages (offset, shape, strides). The pickle is never executed (pickle.ts). Only
+ * Reads PyTorch checkpoints (.pt, .pth, .bin as `torch.save` writes them) as if they were safetensors files. Since PyTorch 1.6
+ * such a file is a zip archive without compression: `NAME/data.pkl` describes the objects, `NAME/data/KEY` holds the bytes of
+ * each storage, and tensors are views of storages (offset, shape, strides). Older ones are described at `legacySource`. The pickle is never executed (pickle.ts). Only
  * tensors and plain containers are understood; everything else is left out and listed by name.
  * Source: torch/serialization.py and torch/_utils.py.
  */
 import { CheckpointError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';
 import { DTYPE_BYTES, type Dtype } from './dtype.js';
-import { PyCall, PyDict, PyGlobal, PyList, type PyValue, readPickle } from './pickle.js';
+import { PyCall, PyDict, PyGlobal, PyList, type PyValue, readPickle, readPickles } from './pickle.js';
 import { layoutTensors, TorchReader, type TorchSource, TorchStorage, TorchTensor } from './torch_reader.js';
 import { readEntry, readZip, type ZipEntry } from './zip.js';
 
@@ -68,8 +68,7 @@ export async function asSafetensors(source: ByteSource, options: TorchOptions = 
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
   if (view.getBigUint64(0, true) <= 100_000_000n) return source;
   if (view.getUint32(0, true) === 0x04034b50) return torchSource(source, options);
-  if (LEGACY.every((byte, i) => start[i] === byte))
-    throw new CheckpointError(`${source.name} is in the format from before PyTorch 1.6, which is not read; ${REMEDY}.`);
+  if (LEGACY.every((byte, i) => start[i] === byte)) return legacySource(source, options);
   if (start[0] === 0x80 && start[1]! >= 2 && start[1]! <= 5)
     throw new CheckpointError(`${source.name} is a bare Python pickle, no checkpoint of torch.save; ${REMEDY}.`);
   return source;
@@ -103,6 +102,70 @@ export async function torchSource(source: ByteSource, { part, signal }: TorchOpt
     files.set(storage, entry);
   }
   return new TorchReader(source, layoutTensors(file, source.size, tensors, files), ignored);
+}
+
+/** Bytes of a legacy file that are read for its pickles, as long as they do not end there. */
+const FIRST_READ = 2 ** 20;
+
+/**
+ * Presents a checkpoint from before PyTorch 1.6, such as the FID network's weights, like `torchSource`. Such a file is a sequence of
+ * pickles (magic number, protocol, facts about the machine, the objects, the keys of the storages), and then, for each key, its
+ * number of elements (int64) and their bytes.
+ */
+async function legacySource(source: ByteSource, { part, signal }: TorchOptions): Promise<TorchSource> {
+  const { name: file, size } = source;
+  const storages = new Map<string, TorchStorage>();
+  const handlers = {
+    file,
+    call: (target: string, args: readonly PyValue[]) => rebuild(file, target, args),
+    persistent(id: PyValue) {
+      const found = storage(file, id);
+      if (id instanceof PyList && id.items[5] !== null && id.items[5] !== undefined)
+        throw new CheckpointError(`${file} holds storages that are parts of others, as PyTorch 0.4 saved them; ${REMEDY}.`);
+      if (found instanceof TorchStorage) storages.set(found.key, found);
+      return found;
+    },
+  };
+  let read: ReturnType<typeof readPickles> | undefined;
+  for (let length = Math.min(FIRST_READ, size); !read; length = Math.min(4 * length, size)) {
+    const bytes = await source.read(0, length, signal);
+    try {
+      read = readPickles(bytes, 5, handlers);
+    } catch (error) {
+      // The pickles may be longer than what was read.
+      if (length === size || length >= MAX_PICKLE) throw error;
+    }
+  }
+  const [, protocol, machine, root, keys] = read.values;
+  if (protocol !== 1001 || !(machine instanceof PyDict) || !(keys instanceof PyList))
+    throw bad(file, 'begins like a checkpoint from before PyTorch 1.6, and does not go on like one');
+  if (machine.entries.get('little_endian') !== true)
+    throw new CheckpointError(`${file} was written on a big-endian machine; ${REMEDY} on a common one.`);
+  const { tensors, ignored } = findTensors(file, root!, part);
+  const entries = new Map<string, ZipEntry>();
+  const offsets = new Map<ZipEntry, number>();
+  let at = read.end;
+  for (const key of keys.items) {
+    const known = typeof key === 'string' ? storages.get(key) : undefined;
+    if (!known?.dtype) throw bad(file, `has bytes of a storage ${short(String(key))} that no tensor describes`);
+    const bytes = known.count * DTYPE_BYTES[known.dtype];
+    if (at + 8 + bytes > size) throw bad(file, `ends within the bytes of its storage ${short(known.key)}`);
+    const head = await source.read(at, 8, signal);
+    const count = new DataView(head.buffer, head.byteOffset).getBigInt64(0, true);
+    if (count !== BigInt(known.count))
+      throw bad(file, `has ${count} elements in its storage ${short(known.key)}, of which its description has ${known.count}`);
+    const entry = { name: known.key, method: 0, packed: bytes, size: bytes, crc: 0, header: at };
+    entries.set(known.key, entry);
+    offsets.set(entry, at + 8);
+    at += 8 + bytes;
+  }
+  const files = new Map<TorchStorage, ZipEntry>();
+  for (const [name, { storage }] of tensors) {
+    const entry = entries.get(storage.key);
+    if (!entry) throw bad(file, `has no bytes for the tensor ${short(name)}`);
+    files.set(storage, entry);
+  }
+  return new TorchReader(source, layoutTensors(file, size, tensors, files), ignored, offsets);
 }
 
 /** Checks what kind of archive it is. Returns the folder inside it that contains data.pkl, such as `archive/`. */

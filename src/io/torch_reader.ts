@@ -104,8 +104,6 @@ export function layoutTensors(
 export class TorchReader implements TorchSource {
   readonly name: string;
   readonly size: number;
-  /** The offset of each entry's bytes, once known. */
-  private readonly offsets = new Map<ZipEntry, number>();
   /** The last storage that was read as a whole. */
   private whole: { entry: ZipEntry; bytes: Uint8Array } | undefined;
 
@@ -113,6 +111,8 @@ export class TorchReader implements TorchSource {
     private readonly source: ByteSource,
     private readonly layout: Layout,
     readonly ignored: readonly string[],
+    /** The offset of each entry's bytes, where it is known. */
+    private readonly offsets = new Map<ZipEntry, number>(),
   ) {
     this.name = source.name;
     this.size = layout.size;

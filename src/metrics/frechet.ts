@@ -34,7 +34,7 @@ export class Moments {
   private readonly sum: Float64Array;
   /** Σ (x − c)ᵢ·(x − c)ⱼ for j ≤ i, without the vectors in `waiting`. */
   private readonly products: Float64Array;
-  /** [size, BATCH]: vectors whose products are not added yet. */
+  /** Vectors whose products are not added yet, [size, BATCH]. */
   private readonly waiting: Float64Array;
   private pending = 0;
 

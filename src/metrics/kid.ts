@@ -6,6 +6,7 @@ import { OptionError } from '../core/errors.js';
 import { checkSeed, threefry2x32 } from '../core/random.js';
 import { checkFeatures } from './frechet.js';
 import { addProducts, matrix } from './linear_algebra.js';
+import { last } from './precision_recall.js';
 
 /** Options of `kernelDistance`. */
 export interface KidOptions {
@@ -29,8 +30,18 @@ export function kernelDistance(
   a: ArrayLike<number>,
   b: ArrayLike<number>,
   size: number,
-  { subsets = 100, subsetSize = 1000, seed = 0 }: KidOptions = {},
+  options: KidOptions = {},
 ): { mean: number; std: number } {
+  return last(kernelDistanceSteps(a, b, size, options));
+}
+
+/** The same in steps, one for each subset, between which a caller may stop or show the share done, which is yielded. */
+export function* kernelDistanceSteps(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  size: number,
+  { subsets = 100, subsetSize = 1000, seed = 0 }: KidOptions = {},
+): Generator<number, { mean: number; std: number }> {
   checkFeatures(a, size);
   checkFeatures(b, size);
   for (const [name, value, least] of [
@@ -45,14 +56,17 @@ export function kernelDistance(
   checkSeed(seed);
   const random = (draw: number) => (i: number) => threefry2x32(seed >>> 0, Math.floor(seed / 2 ** 32), draw, i)[0] / 2 ** 32;
   const values: number[] = [];
-  for (let s = 0; s < subsets; s++) {
+  // If a subset is all images of both kinds, every other one is the same in another order.
+  const different = count === n && count === m ? 1 : subsets;
+  for (let s = 0; s < different; s++) {
     const x = pick(a, size, n, count, random(2 * s));
     const y = pick(b, size, m, count, random(2 * s + 1));
     const [xx, yy, xy] = [kernelSum(x, x, count, size), kernelSum(y, y, count, size), kernelSum(x, y, count, size)];
     values.push((xx.all - xx.diagonal + yy.all - yy.diagonal) / (count * (count - 1)) - (2 * xy.all) / count ** 2);
+    yield (s + 1) / different;
   }
-  const mean = values.reduce((sum, v) => sum + v, 0) / subsets;
-  return { mean, std: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / subsets) };
+  const mean = values.reduce((sum, v) => sum + v, 0) / different;
+  return { mean, std: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / different) };
 }
 
 /** `count` different vectors of the n, in random order. */

@@ -22,15 +22,55 @@ export function precisionRecall(
   generated: ArrayLike<number>,
   real: ArrayLike<number>,
   size: number,
+  options: { k?: number } = {},
+): PrecisionRecall {
+  return last(precisionRecallSteps(generated, real, size, options));
+}
+
+export interface PrecisionRecall {
+  precision: number;
+  recall: number;
+  f: number;
+}
+
+/** The same in steps of at most a second or so, between which a caller may stop or show the share done, which is yielded. */
+export function* precisionRecallSteps(
+  generated: ArrayLike<number>,
+  real: ArrayLike<number>,
+  size: number,
   { k = 3 }: { k?: number } = {},
-): { precision: number; recall: number; f: number } {
+): Generator<number, PrecisionRecall> {
   if (!Number.isInteger(k) || k < 1) throw new OptionError(`k is ${k}; it must be an integer of at least 1.`);
   const [a, b] = [vectors(generated, size), vectors(real, size)];
   for (const { count } of [a, b])
     if (count <= k) throw new OptionError(`${count} images have no ${k} neighbours each; give more than ${k} of both kinds.`);
-  const precision = inside(a, b, radii(b, k));
-  const recall = inside(b, a, radii(a, k));
+  // Shares of the time, which is proportional to the pairs.
+  const [aa, ab, bb] = [a.count ** 2, a.count * b.count, b.count ** 2];
+  const all = aa + 2 * ab + bb;
+  const precision = yield* shared(inside(a, b, yield* shared(radii(b, k), 0, bb / all)), bb / all, ab / all);
+  const recall = yield* shared(
+    inside(b, a, yield* shared(radii(a, k), (bb + ab) / all, aa / all)),
+    (bb + ab + aa) / all,
+    ab / all,
+  );
   return { precision, recall, f: precision + recall ? (2 * precision * recall) / (precision + recall) : 0 };
+}
+
+/** Runs a computation in steps to its end. */
+export function last<T>(steps: Generator<number, T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Yields the shares of a part that begins at `from` of the whole and is `size` of it. */
+function* shared<T>(steps: Generator<number, T>, from: number, size: number): Generator<number, T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    yield from + size * step.value;
+  }
 }
 
 interface Vectors {
@@ -50,8 +90,8 @@ function vectors(features: ArrayLike<number>, size: number): Vectors {
   return { data, count, size, squares };
 }
 
-/** Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. */
-function distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): void {
+/** Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. Yields the share done. */
+function* distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): Generator<number, void> {
   const products = new Float64Array(CHUNK * CHUNK);
   for (let i0 = 0; i0 < x.count; i0 += CHUNK) {
     const m = Math.min(CHUNK, x.count - i0);
@@ -62,15 +102,16 @@ function distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square:
       addProducts({ data: products, at: 0, stride: CHUNK }, rows(x, i0), rows(y, j0), m, n, 1, () => [0, x.size]);
       for (let i = 0; i < m; i++)
         for (let j = 0; j < n; j++) visit(i0 + i, j0 + j, x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!);
+      yield (i0 * y.count + m * (j0 + n)) / (x.count * y.count);
     }
   }
 }
 
 /** The squared distance of each vector to its k-th nearest neighbour. */
-function radii(v: Vectors, k: number): Float64Array {
+function* radii(v: Vectors, k: number): Generator<number, Float64Array> {
   // For each vector, its k smallest distances so far, in ascending order.
   const nearest = new Float64Array(v.count * k).fill(Number.POSITIVE_INFINITY);
-  distances(v, v, (i, j, square) => {
+  yield* distances(v, v, (i, j, square) => {
     if (i === j || !(square < nearest[i * k + k - 1]!)) return;
     let at = i * k + k - 1;
     for (; at > i * k && nearest[at - 1]! > square; at--) nearest[at] = nearest[at - 1]!;
@@ -80,9 +121,9 @@ function radii(v: Vectors, k: number): Float64Array {
 }
 
 /** The share of the vectors x that are within the radius of some y. */
-function inside(x: Vectors, y: Vectors, radius: Float64Array): number {
+function* inside(x: Vectors, y: Vectors, radius: Float64Array): Generator<number, number> {
   const found = new Uint8Array(x.count);
-  distances(x, y, (i, j, square) => {
+  yield* distances(x, y, (i, j, square) => {
     if (square <= radius[j]!) found[i] = 1;
   });
   return found.reduce((sum, v) => sum + v, 0) / x.count;

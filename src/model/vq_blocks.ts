@@ -91,7 +91,7 @@ export function convForward(
 ): Tensor {
   const [b, h, w] = x.shape as [number, number, number];
   const y = a.part(CONV, { b, h: (h * up) / stride, w: (w * up) / stride, c: p.weight.shape[0]! }).tensor('conv');
-  be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad, up });
+  be.run(conv2d.forward, { x, w: p.weight, bias: p.bias, residual, y }, { stride, pad_y: pad, pad_x: pad, up });
   return y;
 }
 
@@ -104,7 +104,7 @@ export function convBackward(be: Backend, p: Affine, g: Affine, x: Tensor, dy: T
   convWeightBackward(be, g, x, dy, options);
   // forward: y = w∗x + bias  ⇒  dx = wᵀ∗dy
   const dx = be.tensor(x.shape);
-  be.run(conv2d.backward_input, { w: p.weight, dy, dx }, { stride, pad, up });
+  be.run(conv2d.backward_input, { w: p.weight, dy, dx }, { stride, pad_y: pad, pad_x: pad, up });
   return dx;
 }
 
@@ -121,7 +121,7 @@ export function convWeightBackward(
   const pixels = dy.size / dy.shape[3]!;
   // forward: y = w∗x + bias  ⇒  dw += dy∗x, dbias += Σ dy
   addPartials(be, gradientParts(pixels, g.weight.size), { dw: g.weight, dbias: g.bias }, (to) =>
-    be.run(conv2d.backward_weight, { x, dy, ...to }, { stride, pad, up }),
+    be.run(conv2d.backward_weight, { x, dy, ...to }, { stride, pad_y: pad, pad_x: pad, up }),
   );
 }
 

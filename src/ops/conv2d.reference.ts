@@ -12,8 +12,8 @@ function eachTap(d: Sizes, visit: (at: number, o: number, t: number, pixel: numb
         for (let o = 0; o < d.co; o++, at++)
           for (let ky = 0; ky < d.kh; ky++)
             for (let kx = 0; kx < d.kw; kx++) {
-              const iy = Math.floor((oy * d.stride + ky - d.pad) / d.up);
-              const ix = Math.floor((ox * d.stride + kx - d.pad) / d.up);
+              const iy = Math.floor((oy * d.stride + ky - d.pad_y) / d.up);
+              const ix = Math.floor((ox * d.stride + kx - d.pad_x) / d.up);
               if (iy < 0 || ix < 0 || iy >= d.hi || ix >= d.wi) continue;
               visit(at, o, ky * d.kw + kx, (n * d.hi + iy) * d.wi + ix);
             }

@@ -1,5 +1,5 @@
 /**
- * y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad, ox·stride+kx-pad, c] (+ residual), channels last.
+ * y[b,oy,ox,o] = bias[o] + Σ w[o,ky,kx,c]·xv[b, oy·stride+ky-pad_y, ox·stride+kx-pad_x, c] (+ residual), channels last.
  * xv is x with every pixel repeated up×up times (nearest upsampling), surrounded by zeros. At the right and the bottom there are
  * as many zeros as ho and wo require. Weights are [co, kh, kw, ci]. Use `linear` for 1×1 convolutions.
  */
@@ -7,14 +7,18 @@ import shader from '../../shaders/conv2d.wgsl';
 import { ceilDiv, entry, type GpuCaps, type GpuPass, type GpuPlan, grid } from './spec.js';
 import { HALF_EXTENSIONS, hasMatrixUnits, TILE_SIZE as TILE } from './tile.js';
 
-export type Sizes = Record<'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad' | 'up', number>;
+export type Sizes = Record<
+  'b' | 'hi' | 'wi' | 'ci' | 'co' | 'kh' | 'kw' | 'ho' | 'wo' | 'stride' | 'pad_y' | 'pad_x' | 'up',
+  number
+>;
 
-function check({ hi, wi, kh, kw, ho, wo, stride, pad, up }: Sizes): string | undefined {
+function check({ hi, wi, kh, kw, ho, wo, stride, pad_y, pad_x, up }: Sizes): string | undefined {
   if (stride < 1 || up < 1) return `stride is ${stride} and up ${up}, expected at least 1; pass both.`;
-  if (pad >= kh || pad >= kw) return `pad is ${pad}, expected less than the kernel's ${kh}×${kw}; lower pad.`;
-  for (const [name, n, size] of [
-    ['ho', ho, hi * up],
-    ['wo', wo, wi * up],
+  if (pad_y >= kh || pad_x >= kw)
+    return `pad_y is ${pad_y} and pad_x ${pad_x}, expected less than the kernel's ${kh}×${kw}; lower them.`;
+  for (const [name, n, size, pad] of [
+    ['ho', ho, hi * up, pad_y],
+    ['wo', wo, wi * up, pad_x],
   ] as const) {
     const most = Math.floor((size + pad - 1) / stride) + 1;
     if (n > most)
@@ -98,7 +102,7 @@ export const conv2d = {
       y: { shape: 'b ho wo co', io: 'out' },
     },
     batch: 'b',
-    attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
+    attrs: { stride: 'u32', pad_y: 'u32', pad_x: 'u32', up: 'u32' },
     check,
     webgpu: (d, caps) =>
       patchPlan(d, caps, '') ?? {
@@ -118,7 +122,7 @@ export const conv2d = {
       dy: { shape: 'b ho wo co', io: 'in' },
       dx: { shape: 'b hi wi ci', io: 'out' },
     },
-    attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
+    attrs: { stride: 'u32', pad_y: 'u32', pad_x: 'u32', up: 'u32' },
     check,
     webgpu: (d, caps) =>
       patchPlan(d, caps, '_backward') ?? {
@@ -142,7 +146,7 @@ export const conv2d = {
       dw: { shape: 'p co kh kw ci', io: 'inout' },
       dbias: { shape: 'p co', io: 'inout', optional: true },
     },
-    attrs: { stride: 'u32', pad: 'u32', up: 'u32' },
+    attrs: { stride: 'u32', pad_y: 'u32', pad_x: 'u32', up: 'u32' },
     check,
     webgpu: ({ co, kh, kw, ci, p, up }) => ({
       constants: { A_ALONG_K: 0, B_ALONG_K: 0, TILE, UP: up },

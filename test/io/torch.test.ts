@@ -9,7 +9,7 @@ import { openFile } from '../../src/io/file_source.js';
 import { parseHeader, readFloats, readInts } from '../../src/io/safetensors.js';
 import { asSafetensors, type TorchOptions, torchSource } from '../../src/io/torch.js';
 import { failure, temporaryFolder } from './helpers.js';
-import { Call, Global, Ordered, pickle, storage, TensorView, torchFile, zip } from './torch_file.js';
+import { Call, Global, legacyFile, Ordered, pickle, storage, TensorView, torchFile, zip } from './torch_file.js';
 
 const folder = await temporaryFolder();
 const floats = (n: number, first = 0) => Float32Array.from({ length: n }, (_, i) => first + i);
@@ -192,14 +192,46 @@ describe('refusals', () => {
     }
   });
 
+  it('files from before PyTorch 1.6 are read, and damaged ones refused', async () => {
+    const one = storage('94301', 'FloatStorage', Float32Array.from([1, 2, 3, 4, 5, 6]));
+    const two = storage('94302', 'LongStorage', BigInt64Array.from([7n]));
+    const state = new Ordered([
+      ['b', new TensorView(one, [2], [1], 4)],
+      ['a', new TensorView(one, [2, 2], [1, 2])],
+      ['n', new TensorView(two, [])],
+    ]);
+    const bytes = legacyFile(state, [one, two]);
+    const source = await asSafetensors(bytesSource(bytes, 'old.pth'));
+    const header = await parseHeader(source);
+    expect([...header.tensors.keys()].sort()).toEqual(['a', 'b', 'n']);
+    expect([...(await readFloats(source, header, 'a'))]).toEqual([1, 3, 2, 4]);
+    expect([...(await readFloats(source, header, 'b'))]).toEqual([5, 6]);
+    expect([...(await readInts(source, header, 'n'))]).toEqual([7]);
+    // Descriptions longer than the first read.
+    const long = legacyFile(
+      new Map<string, unknown>([
+        ['w', state],
+        ['note', Array.from({ length: 1200 }, (_, i) => `${i}`.padEnd(1000))],
+      ]),
+      [one, two],
+    );
+    expect([...(await parseHeader(await asSafetensors(bytesSource(long)))).tensors.keys()]).toHaveLength(3);
+    const refuse = async (file: Uint8Array) => (await failure(asSafetensors(bytesSource(file, 'old.pth')))).message;
+    expect(await refuse(bytes.subarray(0, bytes.length - 1))).toMatch(/old\.pth ends within the bytes of its storage 94302/);
+    expect(await refuse(bytes.subarray(0, 15))).toMatch(/old\.pth/);
+    expect(await refuse(legacyFile(state, [{ ...one, count: 5 }, two]))).toMatch(/has 5 elements in its storage 94301/);
+    expect(await refuse(legacyFile(state, [two]))).toMatch(/has no bytes for the tensor/);
+    expect(await refuse(legacyFile(state, [one, two], { little: false }))).toMatch(/big-endian/);
+    expect(await refuse(legacyFile(state, [one, two], { protocol: 1000 }))).toMatch(/does not go on like one/);
+    expect(await refuse(legacyFile({ w: state, f: new Call('os', 'system', ['x']) }, [one, two]))).toMatch(/runs code/);
+  });
+
   it('other archives and formats are refused with a remedy', async () => {
     const refuse = async (bytes: Uint8Array) => {
       const error = await failure(asSafetensors(bytesSource(bytes, 'x.pt')));
       expect(error).toBeInstanceOf(CheckpointError);
       return error.message;
     };
-    const legacy = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
-    expect(await refuse(Uint8Array.from(legacy))).toMatch(/before PyTorch 1\.6.*torch\.save\(model\.state_dict/);
     expect(await refuse(pickle({ a: 1 }))).toMatch(/bare Python pickle/);
     expect(await refuse(zip({ 'a.txt': new Uint8Array(3) }))).toMatch(/without a file data\.pkl/);
     const script = zip({ 'm/data.pkl': pickle({}), 'm/constants.pkl': pickle([]) });

@@ -56,8 +56,8 @@ export function storage(key: string, type: string, data: ArrayBufferView & { len
   return { key, type, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), count: data.length };
 }
 
-/** Pickles a value by protocol 2. */
-export function pickle(value: unknown): Uint8Array {
+/** Pickles a value by protocol 2. Before PyTorch 1.6, storages were described with one more value. */
+export function pickle(value: unknown, legacy = false): Uint8Array {
   const out: number[] = [0x80, 2];
   const memo = new Map<unknown, number>();
   let count = 0;
@@ -131,7 +131,7 @@ export function pickle(value: unknown): Uint8Array {
       out.push(0x28);
       const { type, key, count: length } = value.storage;
       out.push(0x28);
-      for (const part of ['storage', new Global('torch', type), key, 'cpu', length]) save(part);
+      for (const part of ['storage', new Global('torch', type), key, 'cpu', length, ...(legacy ? [null] : [])]) save(part);
       out.push(0x74);
       put();
       out.push(0x51);
@@ -261,4 +261,18 @@ export function torchFile(value: unknown, options: ZipOptions & { folder?: strin
   files[`${folder}/version`] = utf8.encode('3\n');
   files[`${folder}/.data/serialization_id`] = utf8.encode('0636457737946401051300000025273995036293');
   return zip(files, options);
+}
+
+/** A checkpoint as torch.save wrote it before PyTorch 1.6, with the bytes of `storages`. */
+export function legacyFile(
+  value: unknown,
+  storages: readonly Storage[],
+  { protocol = 1001, little = true }: { protocol?: number; little?: boolean } = {},
+): Uint8Array<ArrayBuffer> {
+  const magic = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
+  const machine = { protocol_version: 1001, little_endian: little, type_sizes: { short: 2, int: 4, long: 4 } };
+  const parts: (Uint8Array | number[])[] = [magic, pickle(protocol), pickle(machine), pickle(value, true)];
+  parts.push(pickle(storages.map(({ key }) => key)));
+  for (const { count, bytes } of storages) parts.push(le(count, 8), bytes);
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
 }

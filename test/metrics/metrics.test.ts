@@ -6,11 +6,14 @@ import { bytesSource } from '../../src/io/bytes.js';
 import { parseHeader, readFloats, readInts } from '../../src/io/safetensors.js';
 import {
   frechetDistance,
+  InceptionScore,
   inceptionScore,
   kernelDistance,
+  kernelDistanceSteps,
   Moments,
   moments,
   precisionRecall,
+  precisionRecallSteps,
   resizeForInception,
 } from '../../src/metrics/index.js';
 import { cholesky, eigenvalues } from '../../src/metrics/linear_algebra.js';
@@ -191,6 +194,34 @@ describe('linear algebra', () => {
           expect(Math.abs(sum - S[order[i]! * n + order[j]!]!)).toBeLessThan(1e-11);
         }
       }
+    }
+  });
+});
+
+describe('metrics in pieces', () => {
+  it('Inception Score: any division gives the same bits, and only the announced images are accepted', () => {
+    const logits = numbers(37 * 5).map((v) => 8 * v);
+    const whole = inceptionScore(logits, 5, { splits: 4 });
+    const pieces = new InceptionScore(37, 5, 4);
+    for (const [first, end] of [
+      [0, 1],
+      [1, 20],
+      [20, 20],
+      [20, 37],
+    ] as const)
+      pieces.add(logits.subarray(first * 5, end * 5));
+    expect(pieces.result()).toEqual(whole);
+    expect(whole.mean).toBeGreaterThan(1.1);
+    expect(() => new InceptionScore(38, 5, 4).add(logits).result()).toThrow(/37 images were added and 38 announced/);
+  });
+
+  it('precision, recall and KID report a growing share up to 1', () => {
+    const [a, b] = [numbers(700 * 3, 1), numbers(520 * 3, 2)];
+    for (const steps of [precisionRecallSteps(a, b, 3), kernelDistanceSteps(a, b, 3, { subsets: 4, subsetSize: 50 })]) {
+      const shares = [...steps];
+      expect(shares.length).toBeGreaterThan(3);
+      expect([...shares].sort((x, y) => x - y)).toEqual(shares);
+      expect(shares.at(-1)).toBeCloseTo(1, 12);
     }
   });
 });

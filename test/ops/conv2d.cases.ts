@@ -3,9 +3,9 @@ import type { VariantCases } from './all_cases.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
-/** A 3×3 convolution at the same size, with other sizes and attributes in `more`. */
-const same = (b: number, hi: number, wi: number, ci: number, co: number, more = {}) => {
-  const d = { b, hi, wi, ci, co, kh: 3, kw: 3, ho: hi, wo: wi, stride: 1, pad: 1, up: 1, ...more };
+/** A 3×3 convolution at the same size, with other sizes and attributes in `more`, where `pad` stands for both sides. */
+const same = (b: number, hi: number, wi: number, ci: number, co: number, { pad = 1, ...more }: Record<string, number> = {}) => {
+  const d = { b, hi, wi, ci, co, kh: 3, kw: 3, ho: hi, wo: wi, stride: 1, pad_y: pad, pad_x: pad, up: 1, ...more };
   return d.up > 1 ? { ...d, ho: hi * d.up, wo: wi * d.up } : d;
 };
 /** 3×3, stride 2, one zero row and column at the bottom and the right, as the encoder of the tokenizer downsamples. */
@@ -35,6 +35,11 @@ const convCases = [
   same(2, 6, 6, 4, 8, { kh: 5, kw: 5, pad: 2 }),
   same(1, 7, 4, 3, 4, { kh: 2, kw: 3, pad: 1, ho: 6 }),
   same(1, 6, 6, 4, 4, { stride: 3, ho: 2, wo: 2 }),
+  // Rows and columns alone, and windows that reach over two sides only.
+  same(2, 5, 9, 8, 12, { kh: 1, kw: 7, pad_y: 0, pad_x: 3 }),
+  same(1, 9, 5, 6, 5, { kh: 7, kw: 1, pad_y: 3, pad_x: 0 }),
+  same(1, 8, 8, 16, 8, { kh: 3, kw: 1, pad_x: 0 }),
+  same(1, 7, 8, 4, 6, { pad_x: 0, stride: 2, ho: 4, wo: 3 }),
 ];
 
 /**
@@ -55,6 +60,9 @@ const patchCases = [
   same(1, 6, 7, 8, 8, { pad: 0, ho: 4, wo: 5 }),
   same(1, 6, 7, 8, 8, { pad: 2, ho: 8, wo: 9 }),
   same(1, 6, 7, 8, 8, { ho: 3, wo: 7 }),
+  same(2, 9, 17, 16, 20, { pad_x: 0, wo: 15 }),
+  same(1, 6, 7, 8, 8, { pad_y: 2, ho: 8 }),
+  same(1, 6, 18, 8, 4, { pad_y: 0, ho: 4 }),
   same(2, 9, 17, 20, 3),
   same(1, 16, 16, 64, 4),
   same(1, 4, 5, 12, 2, { up: 2 }),
@@ -89,9 +97,10 @@ export const gradients: Gradient[] = [
       same(2, 4, 3, 2, 3, { up: 2, p: 2 }),
       same(2, 4, 3, 2, 3, { ho: 2, wo: 1, stride: 2, pad: 0, p: 1 }),
       same(2, 4, 3, 2, 3, { ho: 2, wo: 2, stride: 2, pad: 1, p: 1 }),
+      same(2, 3, 4, 2, 3, { kh: 1, kw: 3, pad_y: 0, p: 2 }),
     ],
-    backward(be, { x, w, dy }, { p, stride, pad, up }, grad) {
-      const attrs = { stride: stride!, pad: pad!, up: up! };
+    backward(be, { x, w, dy }, { p, stride, pad_y, pad_x, up }, grad) {
+      const attrs = { stride: stride!, pad_y: pad_y!, pad_x: pad_x!, up: up! };
       be.run(conv2d.backward_input, { w: w!, dy: dy!, dx: grad('x', Number.NaN) }, attrs);
       be.run(conv2d.backward_weight, { x: x!, dy: dy!, dw: grad('w', 0.5, p), dbias: grad('bias', 0.5, p) }, attrs);
     },

@@ -7,7 +7,7 @@ import { DEVICES, passesOf, planOf } from './launches.js';
 
 it.each(Object.entries(DEVICES))('%s', (_name, caps) => {
   const square = (side: number, ci: number, co: number): Case => {
-    return { b: 1, hi: side, wi: side, ci, co, kh: 3, kw: 3, ho: side, wo: side, stride: 1, pad: 1, up: 1 };
+    return { b: 1, hi: side, wi: side, ci, co, kh: 3, kw: 3, ho: side, wo: side, stride: 1, pad_y: 1, pad_x: 1, up: 1 };
   };
   const sizes: Case[] = [
     ...[square(16, 512, 512), square(32, 256, 256), square(64, 128, 3)],

@@ -82,6 +82,7 @@ it('brings the aim command and its model', async () => {
 /** Each entry and class used as its types allow, and as they do not. */
 const TYPES = `
 import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
+import { drawn, type Evaluation, evaluate } from 'aim-js/evaluate';
 import { type Codes, Trainer } from 'aim-js/train';
 import { AiM as Remote } from 'aim-js/worker';
 export async function draw(): Promise<AimImage[]> {
@@ -98,6 +99,9 @@ export async function draw(): Promise<AimImage[]> {
   // @ts-expect-error: bytes, not any
   const wrong2: number = images[0]!.toRGBA();
   for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
+  const { metrics }: Evaluation = await evaluate(drawn(aim, { count: 9, cfgScale: 2 }), 'r.npz', { inception: 'w.pth' });
+  // @ts-expect-error: it may be missing
+  metrics.fid.toFixed();
   if (images.length === 0) throw new OptionError('none');
   return images;
 }`;

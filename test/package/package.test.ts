@@ -35,7 +35,7 @@ it('the types resolve for every module resolution that has ES modules', async ()
     );
     // This package is ESM only, so TypeScript must refuse a require() of it.
     expect(here.filter((p) => p.kind !== 'CJSResolvesToESM')).toEqual([]);
-    expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './train', './worker']));
+    expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './train', './evaluate', './worker']));
   } finally {
     remove();
   }
@@ -87,7 +87,7 @@ function chunksOf(name: string): string[] {
 }
 
 describe('importing has no side effects', () => {
-  it.each(['aim.js', 'train.js', 'worker.js'])('%s', async (name) => {
+  it.each(['aim.js', 'train.js', 'evaluate.js', 'worker.js'])('%s', async (name) => {
     const names = ['navigator', 'document', 'window', 'self', 'location', 'Deno', 'Bun', 'Worker', 'WebAssembly', 'fetch'];
     const { status, stderr } = await run(process.execPath, [
       '--input-type=module',

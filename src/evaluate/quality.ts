@@ -1,0 +1,3 @@
+/** What `npm run quality` measures with. */
+export { frechetDistance, moments } from '../metrics/index.js';
+export { Classifier, FEATURES } from './classifier.js';
