@@ -2,7 +2,7 @@
 import { OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import { AimImage } from '../io/image.js';
-import { resolveClasses } from './classes.js';
+import { findClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
 import type { Model } from './model.js';
 import type { Placed } from './placed.js';
@@ -10,7 +10,10 @@ import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type Sampl
 
 /** Options of `generate`. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. */
+  /**
+   * Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. In a model of 1000
+   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym.
+   */
   classes?: readonly (number | string)[] | number | string;
   /** Number of images. Default: one per given class. */
   count?: number;
@@ -71,7 +74,7 @@ interface Order {
   signal: AbortSignal | undefined;
 }
 
-function checkGenerate(model: Model, given: GenerateOptions | undefined): Order {
+async function checkGenerate(model: Model, given: GenerateOptions | undefined): Promise<Order> {
   const {
     classes: choice,
     count: n,
@@ -81,7 +84,7 @@ function checkGenerate(model: Model, given: GenerateOptions | undefined): Order 
     signal,
     ...sampling
   } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE);
-  const classes = resolveClasses(choice, model.config.num_classes, model.classes);
+  const classes = await findClasses(choice, model.config.num_classes, model.classes);
   const count = n ?? classes.length;
   if (seed > Number.MAX_SAFE_INTEGER - count)
     throw new OptionError(`seed is ${seed}; with ${count} images it must be at most ${Number.MAX_SAFE_INTEGER - count}.`);
@@ -97,7 +100,7 @@ function checkGenerate(model: Model, given: GenerateOptions | undefined): Order 
 
 /** Draws images. See AiM.generate. */
 export async function generate(model: Model, given: GenerateOptions | undefined): Promise<Generated> {
-  const order = checkGenerate(model, given);
+  const order = await checkGenerate(model, given);
   const { labels, seeds, batchSize, signal } = order;
   const result: Generated = { images: [], tokens: [], labels, seeds };
   const samplers = new SamplerCache(model, order.sampling);

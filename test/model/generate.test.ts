@@ -7,6 +7,7 @@ import { aimForward, aimState } from '../../src/model/aim.js';
 import { modulationForward } from '../../src/model/modulation.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
+import { CONFIG } from '../train/tiny_model.js';
 
 const SMALL = fixture('mamba2-adaln');
 /** 100 take minutes on a software adapter, which draws fewer unless AIM_SLOW=1. */
@@ -284,4 +285,16 @@ it('wasmUrl loads the WASM module from a URL', async () => {
   await aim.dispose();
   const bad = await AiM.fromPretrained(SMALL, { device: 'wasm', wasmUrl: 'data:application/wasm;base64,AAAA' }).catch((e) => e);
   expect(bad).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringContaining('could not be started') });
+});
+
+it('a model of 1000 classes without names takes those of ImageNet', async () => {
+  const aim = await AiM.fromConfig({ ...CONFIG, num_classes: 1000 }, { device: 'wasm' });
+  try {
+    const { labels } = await aim.generate({ classes: ['golden retriever', 'toilet paper', 3], batchSize: 3 });
+    expect(labels).toEqual([207, 999, 3]);
+    await expect(aim.generate({ classes: 'retriever' })).rejects.toThrow(OptionError);
+    expect(aim.classes).toBeUndefined();
+  } finally {
+    await aim.dispose();
+  }
 });
