@@ -237,7 +237,11 @@ class Connection {
 function portable(source: CheckpointSource): CheckpointSource {
   if (typeof source === 'string' || source instanceof URL)
     return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
-  return typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;
+  if (typeof source !== 'object' || source === null) return source;
+  if (Symbol.iterator in source) return [...source];
+  const { weights } = source;
+  if (typeof weights !== 'string' && !(weights instanceof URL)) return source;
+  return { ...source, weights: hasFiles() ? String(weights) : absolute(weights) };
 }
 
 /** An absolute URL. Throws OptionError if it is not valid. */
