@@ -142,31 +142,27 @@ async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
   return { options, classes, count, seed };
 }
 
-/** Draws batch by batch, so that images can be written as they come. An image depends on its class, its seed and the options. */
+/** Draws the images and hands each on when its batch is drawn. Returns the seconds that it took. */
 async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sink, signal: AbortSignal): Promise<number> {
-  const batch = options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10);
   const tokens = aim.config.num_tokens;
   const start = performance.now();
   let bar: ReturnType<typeof progress> | undefined;
   try {
-    for (let first = 0; first < count; first += batch) {
-      const n = Math.min(batch, count - first);
-      const { images, labels } = await aim.generate({
-        ...options,
-        classes: Array.from({ length: n }, (_, i) => classes[(first + i) % classes.length]!),
-        count: n,
-        seed: seed + first,
-        batchSize: batch,
-        signal,
-        onStep({ step }) {
-          bar ??= progress('drawing', count * tokens, 'tokens');
-          bar.update(first * tokens + n * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
-        },
-      });
-      for (const [i, image] of images.entries()) {
-        const { width, height } = image;
-        await sink.take({ width, height, data: image.toRGB() }, labels[i]!, first + i);
-      }
+    const images = aim.generateEach({
+      ...options,
+      classes,
+      count,
+      seed,
+      batchSize: options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10),
+      signal,
+      onStep({ step, first, batch }) {
+        bar ??= progress('drawing', count * tokens, 'tokens');
+        bar.update(first * tokens + batch * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
+      },
+    });
+    for await (const { image, label, index } of images) {
+      const { width, height } = image;
+      await sink.take({ width, height, data: image.toRGB() }, label, index);
     }
   } finally {
     bar?.stop();

@@ -64,6 +64,18 @@ export interface Generated {
   seeds: number[];
 }
 
+/** One image of `generateEach`. */
+export interface Drawn {
+  image: AimImage;
+  /** Its codes [T] in raster order. */
+  tokens: Uint32Array;
+  /** Its class number. */
+  label: number;
+  seed: number;
+  /** Its place among all images, from 0. */
+  index: number;
+}
+
 /** The checked options: what to draw, and in which batches. */
 interface Order {
   labels: number[];
@@ -100,24 +112,36 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
 
 /** Draws images. See AiM.generate. */
 export async function generate(model: Model, given: GenerateOptions | undefined): Promise<Generated> {
+  const result: Generated = { images: [], tokens: [], labels: [], seeds: [] };
+  for await (const { image, tokens, label, seed } of generateEach(model, given)) {
+    result.images.push(image);
+    result.tokens.push(tokens);
+    result.labels.push(label);
+    result.seeds.push(seed);
+  }
+  return result;
+}
+
+/** Draws images and yields each. See AiM.generateEach. */
+export async function* generateEach(model: Model, given: GenerateOptions | undefined): AsyncGenerator<Drawn, void, undefined> {
   const order = await checkGenerate(model, given);
   const { labels, seeds, batchSize, signal } = order;
-  const result: Generated = { images: [], tokens: [], labels, seeds };
   const samplers = new SamplerCache(model, order.sampling);
   try {
     for (let first = 0; first < labels.length; first += batchSize) {
       signal?.throwIfAborted();
       const { codes, images } = await drawBatch(model, order, samplers, first);
       const T = model.config.num_tokens;
-      images.forEach(({ width, height, data }, i) => {
-        result.tokens.push(codes.slice(i * T, (i + 1) * T));
-        result.images.push(new AimImage({ width, height, data, label: labels[first + i], seed: seeds[first + i] }));
-      });
+      for (const [i, { width, height, data }] of images.entries()) {
+        const index = first + i;
+        const [label, seed] = [labels[index]!, seeds[index]!];
+        const image = new AimImage({ width, height, data, label, seed });
+        yield { image, tokens: codes.slice(i * T, (i + 1) * T), label, seed, index };
+      }
     }
   } finally {
     samplers.dispose();
   }
-  return result;
 }
 
 /** Caches the sampler of the latest device and batch size, so that batches can share it while both stay the same. */

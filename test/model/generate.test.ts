@@ -298,3 +298,37 @@ it('a model of 1000 classes without names takes those of ImageNet', async () => 
     await aim.dispose();
   }
 });
+
+describe('generateEach', () => {
+  it('yields the images of generate in order, a batch at a time', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    const options = { classes: [1, 4], count: 5, seed: 9, batchSize: 2 };
+    const whole = await aim.generate(options);
+    const drawn: number[] = [];
+    const steps: number[] = [];
+    for await (const { image, tokens, label, seed, index } of aim.generateEach({
+      ...options,
+      onStep: ({ first, step }) => void (step === 1 && steps.push(first)),
+    })) {
+      expect(index).toBe(drawn.length);
+      // The third image is there before the third batch has begun.
+      if (index === 2) expect(steps).toEqual([0, 2]);
+      expect([tokens, label, seed]).toEqual([whole.tokens[index], whole.labels[index], whole.seeds[index]]);
+      expect(image).toEqual(whole.images[index]);
+      drawn.push(index);
+    }
+    expect(drawn).toEqual([0, 1, 2, 3, 4]);
+    await aim.dispose();
+  });
+
+  it('ends when the loop is left, and refuses what generate refuses', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    let batches = 0;
+    const onStep = ({ step }: { step: number }) => void (step === 1 && batches++);
+    for await (const _ of aim.generateEach({ count: 4, batchSize: 1, onStep })) break;
+    expect(batches).toBe(1);
+    await expect(aim.generateEach({ cuont: 1 } as never).next()).rejects.toThrow(/did you mean count/);
+    await aim.dispose();
+    await expect(aim.generateEach().next()).rejects.toThrow(DisposedError);
+  });
+});
