@@ -48,6 +48,8 @@ const FROM_CONFIG = {
   seed: { type: 'integer', min: 0, default: 0, about: 'seed of the initial weights' },
 } as const satisfies OptionTable<LoadOptions & { seed?: number }>;
 
+const DECODE = { signal: { type: 'signal', about: 'stops the decoding' } } as const;
+
 const PARTS = { type: 'choice', choices: ['vqvae.', 'mamba.'], about: 'the tokenizer, or stage 2' } as const;
 
 /** A model on a device: draws images, encodes and decodes them. Created by `fromPretrained` or `fromConfig`. */
@@ -230,8 +232,8 @@ export class AiM implements ModelHandle {
    * Decodes the codes of square token grids, as `encode` and `generate` return them, to images. Throws OptionError for codes out
    * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
    */
-  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    const { signal } = options;
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal | undefined } = {}): Promise<AimImage[]> {
+    const { signal } = checkOptions<{ signal?: AbortSignal | undefined }, typeof DECODE>('decode', options, DECODE);
     const { model } = this;
     model.assertLive();
     if (!Array.isArray(codes))

@@ -6,6 +6,7 @@
 
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
 import { jsonFile, parseJson } from '../core/json.js';
+import { checkOptions } from '../core/options.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
 import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
 import { modelFile } from '../model/save.js';
@@ -22,6 +23,7 @@ import {
 import { writeFolderAtomic } from '../platform/folders.js';
 import { checkContent, checkSavedValues, soundTensors } from './content.js';
 import { withRunLock } from './lock.js';
+import { KEEP, type KeepOptions } from './options.js';
 import type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
 
 export type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
@@ -73,12 +75,8 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
  * names the checkpoint before. Throws IoError with the remedy; OptionError when another process uses the folder, or when training
  * went on before everything was read; TrainingError when a weight or the optimizer's state is not finite.
  */
-export async function saveCheckpoint(
-  run: string,
-  parts: CheckpointParts,
-  { keep = 3, signal }: { keep?: number | undefined; signal?: AbortSignal | undefined } = {},
-): Promise<string> {
-  if (!Number.isSafeInteger(keep) || keep < 1) throw new OptionError(`keep is ${keep}; it must be an integer of at least 1.`);
+export async function saveCheckpoint(run: string, parts: CheckpointParts, options: KeepOptions = {}): Promise<string> {
+  const { keep, signal } = checkOptions<KeepOptions, typeof KEEP>('saveCheckpoint', options, KEEP);
   const files = checkpointFiles(parts);
   await makeFolder(run);
   return withRunLock(run, async () => {

@@ -130,9 +130,9 @@ export class AiM {
   }
 
   /** Decodes the codes of square token grids to images; see `decode` of `aim-js`. */
-  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    const { signal } = options;
-    return (await this.connection.call('decode', [[...codes]], { signal })).map((image) => new AimImage(image));
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal | undefined } = {}): Promise<AimImage[]> {
+    const { signal, ...plain } = options;
+    return (await this.connection.call('decode', [[...codes], plain], { signal })).map((image) => new AimImage(image));
   }
 
   /** Frees the model and ends the worker. Calls still running reject. Later calls throw DisposedError. */
@@ -185,7 +185,7 @@ class Connection {
         this.pending.set(id, { ...listeners, resolve: resolve as Pending['resolve'], reject });
         this.thread.hold(true);
         signal?.addEventListener('abort', abort);
-        this.send({ id, call, args, listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
+        this.send({ id, call, args: args.map(clonable), listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -231,6 +231,12 @@ class Connection {
   private send(message: ToWorker): void {
     this.thread.post(message);
   }
+}
+
+/** Options with texts instead of functions, which cannot be sent: the worker then refuses them by their names. */
+function clonable(value: unknown): unknown {
+  if (Object.prototype.toString.call(value) !== '[object Object]') return value;
+  return Object.fromEntries(Object.entries(value as object).map(([key, v]) => [key, typeof v === 'function' ? 'a function' : v]));
 }
 
 /** The source in a form that can be sent. URLs become absolute, because the worker does not know the page's address. */

@@ -86,7 +86,7 @@ async function perform(request: Request, call: Running) {
         }),
       );
     case 'decode':
-      return (await live().decode(request.args[0], { signal })).map(plainImage);
+      return (await live().decode(request.args[0], { ...request.args[1], signal })).map(plainImage);
     case 'dispose':
       return live().dispose();
   }

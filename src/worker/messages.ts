@@ -36,7 +36,7 @@ export interface Calls {
   preview(generate: number): PlainImage[];
   tune(options: Plain<TuneOptions>): TunedKernel[];
   encode(images: PlainInput[]): Uint32Array[];
-  decode(codes: ArrayLike<number>[]): PlainImage[];
+  decode(codes: ArrayLike<number>[], options: object): PlainImage[];
   dispose(): void;
 }
 
