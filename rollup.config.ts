@@ -55,6 +55,12 @@ const builds = defineConfig([
     output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
     plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
+  // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
+  {
+    input: { embedded: 'src/embedded.ts' },
+    output: { dir: 'dist', format: 'es', sourcemap },
+    plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+  },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {
     input: 'src/global.ts',
@@ -75,8 +81,9 @@ const builds = defineConfig([
     output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
     plugins: [assets(), compile],
   },
-  // Types: those of drawing, training and evaluation share their classes, as the modules do; a worker's are its own.
+  // Types: those of drawing, training and evaluation share their classes, as the modules do; the others' are their own.
   types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
+  types({ embedded: 'build/types/embedded.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),
 ]);
 

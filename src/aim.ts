@@ -8,17 +8,21 @@ import type { Progress } from './core/progress.js';
 import { SOURCE } from './io/bytes.js';
 import type { AimImage } from './io/image.js';
 import type { AimConfig, AimConfigJson } from './model/config.js';
-import { type Generated, type GenerateOptions, generate } from './model/generate.js';
+import { type Drawn, type Generated, type GenerateOptions, generate, generateEach } from './model/generate.js';
 import type { ModelHandle } from './model/handle.js';
+import type { Classes, LikelihoodOptions } from './model/likelihood.js';
 import { LOAD, type LoadOptions, Model } from './model/model.js';
 import { countParams } from './model/params.js';
 import { checkCodeList, type EncodeInput, pixelBatches } from './model/pixels.js';
 import { checkSampling, SAMPLING, Sampler, type SamplingOptions } from './model/sampler.js';
+import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
 
-export type { Generated, GenerateOptions, StepInfo } from './model/generate.js';
+export type { Drawn, Generated, GenerateOptions, StepInfo } from './model/generate.js';
+export type { LikelihoodOptions } from './model/likelihood.js';
 export type { LoadOptions } from './model/model.js';
 export type { EncodeInput } from './model/pixels.js';
+export type { SaveOptions } from './model/save.js';
 
 /** Options of `tune`. */
 export interface TuneOptions extends Pick<SamplingOptions, 'cfgScale'> {
@@ -137,6 +141,59 @@ export class AiM implements ModelHandle {
   }
 
   /**
+   * Draws the images of `generate` and yields each as soon as its batch is drawn; `batchSize: 1` yields them one by one. Leaving the
+   * loop ends the drawing. Throws like `generate`, at the first image.
+   */
+  async *generateEach(options: GenerateOptions = {}): AsyncGenerator<Drawn, void, undefined> {
+    this.model.assertLive();
+    yield* generateEach(this.model, options);
+  }
+
+  /**
+   * The logits of known images (teacher forcing), without guidance: for each image [T, V], row by row, where row t are the logits of
+   * its token t, given its class and its tokens before t. T is `config.num_tokens`, V `config.vocab_size`.
+   *
+   * @param codes The codes [T] of each image, as `encode` and `generate` return them.
+   * @param classes The class of all images, or one for each, as numbers or names; null is the unconditional class of guidance.
+   *
+   * Throws OptionError for codes or classes that this model does not have.
+   */
+  async logits(
+    codes: readonly ArrayLike<number>[],
+    classes: Classes,
+    options: LikelihoodOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>[]> {
+    this.model.assertLive();
+    return (await import('./model/likelihood.js')).logits(this.model, codes, classes, options);
+  }
+
+  /**
+   * The log-likelihood ln p(codes | class) of each image in nats: the sum over its T tokens, at most 0. Divided by −T it is the
+   * cross-entropy in nats per token that training reports, and that divided by ln 2 is bits per token. Arguments and errors are
+   * those of `logits`.
+   */
+  async logLikelihood(codes: readonly ArrayLike<number>[], classes: Classes, options: LikelihoodOptions = {}): Promise<number[]> {
+    this.model.assertLive();
+    return (await import('./model/likelihood.js')).logLikelihood(this.model, codes, classes, options);
+  }
+
+  /**
+   * Writes the model as a checkpoint in the authors' format (config.json, classes.json if it has class names, model.safetensors) into
+   * a folder (Node, Deno), which is created if needed; files of these names are replaced once all are complete. `fromPretrained`,
+   * `aim` and PyTorch load it. Throws IoError, and CheckpointError for a weight that is too large for `dtype`.
+   */
+  async save(folder: string, options: SaveOptions = {}): Promise<void> {
+    this.model.assertLive();
+    await (await import('./model/save.js')).save(this.model, folder, options);
+  }
+
+  /** The files that `save` writes, in memory: a checkpoint for `fromPretrained`, or for a download from a page. Throws like `save`. */
+  async toFiles(options: SaveOptions = {}): Promise<File[]> {
+    this.model.assertLive();
+    return (await import('./model/save.js')).toFiles(this.model, options);
+  }
+
+  /**
    * Measures which variants of the kernels are fastest on this GPU for drawing `batchSize` images at once, and uses them from
    * then on. The result is stored in the cache (`cache`, `cacheDir`) for later loads on the same GPU with the same `dawn`
    * toggles. Affects only speed, never a result. Takes seconds. Returns the new measurements: none on WASM, which has no such
@@ -175,8 +232,8 @@ export class AiM implements ModelHandle {
    * Decodes the codes of square token grids, as `encode` and `generate` return them, to images. Throws OptionError for codes out
    * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
    */
-  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
-    const { signal } = checkOptions<{ signal?: AbortSignal }, typeof DECODE>('decode', options, DECODE);
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal | undefined } = {}): Promise<AimImage[]> {
+    const { signal } = checkOptions<{ signal?: AbortSignal | undefined }, typeof DECODE>('decode', options, DECODE);
     const { model } = this;
     model.assertLive();
     checkCodeList(codes);

@@ -4,10 +4,13 @@
  */
 export {
   AiM,
+  type Drawn,
   type EncodeInput,
   type Generated,
   type GenerateOptions,
+  type LikelihoodOptions,
   type LoadOptions,
+  type SaveOptions,
   type StepInfo,
   type TuneOptions,
 } from './aim.js';

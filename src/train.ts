@@ -2,7 +2,15 @@
  * Data, tokenizing, the trainer and verification. Kept apart from `aim-js`, so that a page that only draws does not download it.
  * @module aim-js/train
  */
-export { type Codes, type CodesPart, encodeCodes, readCodes, type TokenizeOptions, tokenize } from './data/codes.js';
+export {
+  type Codes,
+  type CodesPart,
+  encodeCodes,
+  type ReadOptions,
+  readCodes,
+  type TokenizeOptions,
+  tokenize,
+} from './data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
 export type { DecodeOptions, Rgb } from './io/images/index.js';
@@ -13,6 +21,16 @@ export {
   type SavedCheckpoint,
   saveCheckpoint,
 } from './train/folder.js';
-export { type RunOptions, Trainer, type TrainerOptions, type TrainStep } from './train/trainer.js';
+export type { KeepOptions } from './train/options.js';
+export {
+  type EvaluateOptions,
+  type ResumeOptions,
+  type RunOptions,
+  type StretchOptions,
+  Trainer,
+  type TrainerOptions,
+  type TrainStep,
+  type TuneTrainingOptions,
+} from './train/trainer.js';
 export { type Skipped, type VerifyOptions, type VerifyRow, verify } from './verify/run.js';
 export type { Tolerances, VerifyMode } from './verify/tolerance.js';

@@ -11,6 +11,7 @@
  * can read chunks while more arrive.
  */
 
+import { checkOptions, type OptionTable } from '../core/options.js';
 import type { RemoteOptions } from '../io/bytes.js';
 import { createSha256, sha256Bytes, sha256Text } from '../io/sha256.js';
 import { display } from '../io/url.js';
@@ -190,6 +191,11 @@ export interface CacheOptions extends Pick<RemoteOptions, 'cacheDir'> {
   model?: string | undefined;
 }
 
+const CACHE = {
+  cacheDir: { type: 'string', about: "folder of the cache; by default AIM_CACHE, else aim-js in the user's cache folder" },
+  model: { type: 'string', about: 'only the files of this repository id, or of URLs that start with this' },
+} as const satisfies OptionTable<CacheOptions>;
+
 /** The records of the files that an option asks for, with their keys. */
 async function records(
   store: Store,
@@ -210,6 +216,7 @@ async function records(
  * Throws IoError where there is no cache.
  */
 export async function cachedFiles(options: CacheOptions = {}): Promise<CachedFile[]> {
+  checkOptions<CacheOptions, typeof CACHE>('cachedFiles', options, CACHE);
   const store = await findStore(options);
   const keys = await store.keys();
   const out: CachedFile[] = [];
@@ -230,6 +237,8 @@ export async function cachedFiles(options: CacheOptions = {}): Promise<CachedFil
  * there is no cache.
  */
 export async function clearCache(options: CacheOptions = {}): Promise<void> {
+  // A misspelt `model` must not clear everything.
+  checkOptions<CacheOptions, typeof CACHE>('clearCache', options, CACHE);
   const store = await findStore(options);
   const keys = await store.keys();
   const found = new Set((await records(store, keys, options)).map(([key]) => key));

@@ -36,16 +36,16 @@ type Bytes = Uint8Array | ArrayBuffer;
 /**
  * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file (or a file of
  * PyTorch, .pt, .pth or .bin, which is read without executing it) with config.json beside it; the id `owner/name` of a Hugging Face
- * repository; the files of a dropped folder; or the contents
- * themselves (a `config` string is JSON text). Instead of model.safetensors there may be several files with their
- * model.safetensors.index.json. A local folder (Node, Deno) takes precedence over a repository of the same name; in a browser
- * a folder beside the page is written `./owner/name`.
+ * repository; the files of a dropped folder; or the contents themselves (a `config` string is JSON text, a `weights` string or URL is
+ * the place of the file). Instead of model.safetensors there may be several files with their model.safetensors.index.json. A local
+ * folder (Node, Deno) takes precedence over a repository of the same name; in a browser a folder beside the page is written
+ * `./owner/name`.
  */
 export type CheckpointSource =
   | string
   | URL
   | Iterable<File>
-  | { config: object | Blob | Bytes | string; weights: Blob | Bytes; classes?: readonly string[] };
+  | { config: object | Blob | Bytes | string; weights: string | URL | Blob | Bytes; classes?: readonly string[] };
 
 /** The files of one checkpoint. */
 export interface CheckpointFiles {
@@ -292,15 +292,19 @@ function listContents(list: File[], options: SourceOptions): Contents {
 
 function objectContents(source: Extract<CheckpointSource, { weights: unknown }>, options: SourceOptions): Contents {
   const { config, weights, classes } = source;
-  if (!isBytes(weights) && !isBlob(weights))
-    throw new OptionError('weights must be a Blob, File, Uint8Array or ArrayBuffer with the bytes of a .safetensors file.');
+  const isPlace = typeof weights === 'string' || isUrl(weights);
+  if (!isPlace && !isBytes(weights) && !isBlob(weights))
+    throw new OptionError(
+      'weights must be the bytes of a .safetensors file (Blob, File, Uint8Array or ArrayBuffer), its path or its URL.',
+    );
   const nameOf = (value: unknown) => (isBlob(value) && (value as Partial<File>).name) || undefined;
-  const name = nameOf(weights) ?? 'the weights given';
+  const name = isPlace ? display(String(weights)) : (nameOf(weights) ?? 'the weights given');
   return {
     name,
     configName: nameOf(config) ?? 'the config given',
     configText: objectConfig(config),
     async weights() {
+      if (isPlace) return openSource(weights, options);
       const source = isBytes(weights) ? bytesSource(weights, name) : blobSource(weights, name);
       return reporting(await checked(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
     },

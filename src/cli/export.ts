@@ -1,23 +1,15 @@
 /** `aim export`: writes a checkpoint without its training state, in the precision asked for. */
-import { rename, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { openCheckpoint } from '../checkpoint/source.js';
 import { OptionError } from '../core/errors.js';
+import { jsonFile } from '../core/json.js';
 import { isFloat } from '../io/dtype.js';
 import { openFile } from '../io/file_source.js';
-import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
+import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
 import { parseClasses } from '../model/classes.js';
 import { type AimConfigJson, parseConfig } from '../model/config.js';
-import {
-  ensureWritable,
-  exists,
-  makeFolder,
-  removeDeadTemporaries,
-  removeFolder,
-  translate,
-  writeFolderAtomic,
-} from '../platform/files.js';
-import { json, openCheckpointFolder } from '../train/folder.js';
+import { modelFile, putModel } from '../model/save.js';
+import { exists, removeDeadTemporaries } from '../platform/files.js';
+import { openCheckpointFolder } from '../train/folder.js';
 import { type Command, choice, type Flags, type Parsed } from './command.js';
 import { withBar } from './model.js';
 import { counted, print, say } from './terminal.js';
@@ -80,16 +72,17 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
         );
       const metadata = { format: 'pt', ...Object.fromEntries(header.metadata) };
       const file = async function* () {
-        yield* writeSafetensors(tensors, metadata);
+        yield* modelFile(tensors, metadata);
         // Throws if the hash of what was read is wrong; nothing is then written.
         await weights.finish?.();
       };
       const written = [
         { name: 'model.safetensors', data: file() },
-        { name: 'config.json', data: json(config) },
-        ...(classes ? [{ name: 'classes.json', data: json(classes) }] : []),
+        { name: 'config.json', data: jsonFile(config) },
+        ...(classes ? [{ name: 'classes.json', data: jsonFile(classes) }] : []),
       ];
-      await writeModel(out, written, signal);
+      await removeDeadTemporaries(out);
+      await putModel(out, written, signal);
     } finally {
       await ema?.close();
       await files.close();
@@ -97,28 +90,4 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   });
   print(`${out}\n`);
   return 0;
-}
-
-/**
- * Writes the files of a model so that a crash leaves no part of them: a new folder appears as a whole. In a folder that exists the
- * files are replaced once all of them are complete.
- */
-async function writeModel(
-  out: string,
-  list: { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[],
-  signal: AbortSignal,
-): Promise<void> {
-  await makeFolder(dirname(resolve(out)));
-  await ensureWritable(out);
-  if (!(await exists(out))) return writeFolderAtomic(out, list, { signal });
-  await removeDeadTemporaries(out);
-  const stage = `${out}/export.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;
-  try {
-    await writeFolderAtomic(stage, list, { signal });
-    for (const { name } of list) await translate(`${out}/${name}`, 'write', () => rename(`${stage}/${name}`, `${out}/${name}`));
-    // Names of an earlier model do not belong to this one.
-    if (!list.some(({ name }) => name === 'classes.json')) await rm(`${out}/classes.json`, { force: true });
-  } finally {
-    await removeFolder(stage);
-  }
 }

@@ -5,6 +5,7 @@ import type { OptionSpec } from '../core/options.js';
 import { formatOfName, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
 import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
+import { classNames } from '../model/classes.js';
 import { SAMPLING } from '../model/sampler.js';
 import { ensureWritable, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
 import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
@@ -17,7 +18,12 @@ import { counted, print, say } from './terminal.js';
 const MANY: OptionSpec = { type: 'integer', min: 1, max: 1e6, about: 'number of images' };
 
 const FLAGS: Flags = {
-  class: { type: 'string', short: 'c', value: '9,Bag|all', help: 'class numbers or names, taken in turn (default all)' },
+  class: {
+    type: 'string',
+    short: 'c',
+    value: '9,Bag|all',
+    help: "class numbers or names, taken in turn (default all); models of ImageNet take its names: 'golden retriever'",
+  },
   count: flag(MANY, { short: 'n', help: 'number of images (default: one per class given)' }),
   seed: flag(
     { type: 'integer', min: 0, about: 'of the first image' },
@@ -79,7 +85,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
-    const sink = openSink(target, out, plan, flags, aim);
+    const names = await classNames(aim.config.num_classes, aim.classes);
+    const sink = openSink(target, out, plan, flags, { ...aim.config, names });
     const seconds = await draw(aim, plan, sink, signal);
     await sink.close();
     say(`${counted(plan.count, 'image')} in ${seconds.toFixed(2)} s (${(plan.count / seconds).toPrecision(3)} images/s)\n`);
@@ -135,31 +142,27 @@ async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
   return { options, classes, count, seed };
 }
 
-/** Draws batch by batch, so that images can be written as they come. An image depends on its class, its seed and the options. */
+/** Draws the images and hands each on when its batch is drawn. Returns the seconds that it took. */
 async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sink, signal: AbortSignal): Promise<number> {
-  const batch = options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10);
   const tokens = aim.config.num_tokens;
   const start = performance.now();
   let bar: ReturnType<typeof progress> | undefined;
   try {
-    for (let first = 0; first < count; first += batch) {
-      const n = Math.min(batch, count - first);
-      const { images, labels } = await aim.generate({
-        ...options,
-        classes: Array.from({ length: n }, (_, i) => classes[(first + i) % classes.length]!),
-        count: n,
-        seed: seed + first,
-        batchSize: batch,
-        signal,
-        onStep({ step }) {
-          bar ??= progress('drawing', count * tokens, 'tokens');
-          bar.update(first * tokens + n * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
-        },
-      });
-      for (const [i, image] of images.entries()) {
-        const { width, height } = image;
-        await sink.take({ width, height, data: image.toRGB() }, labels[i]!, first + i);
-      }
+    const images = aim.generateEach({
+      ...options,
+      classes,
+      count,
+      seed,
+      batchSize: options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10),
+      signal,
+      onStep({ step, first, batch }) {
+        bar ??= progress('drawing', count * tokens, 'tokens');
+        bar.update(first * tokens + batch * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
+      },
+    });
+    for await (const { image, label, index } of images) {
+      const { width, height } = image;
+      await sink.take({ width, height, data: image.toRGB() }, label, index);
     }
   } finally {
     bar?.stop();
@@ -173,11 +176,24 @@ interface Sink {
   close(): Promise<void>;
 }
 
-function openSink(target: ImageFormat | 'npz' | 'folder', out: string, plan: Plan, flags: Parsed['flags'], aim: AiM): Sink {
-  if (target === 'npz') return npzSink(out, plan.count, aim.config.image_size);
+/** What the sinks know of the model. */
+interface Subject {
+  image_size: number;
+  num_classes: number;
+  names: readonly string[] | undefined;
+}
+
+function openSink(
+  target: ImageFormat | 'npz' | 'folder',
+  out: string,
+  plan: Plan,
+  flags: Parsed['flags'],
+  subject: Subject,
+): Sink {
+  if (target === 'npz') return npzSink(out, plan.count, subject.image_size);
   const scale = number(flags, 'scale') ?? 1;
-  if (target === 'folder') return folderSink(out, plan, scale, aim.classes);
-  return sheetSink(target, out, plan, { scale, columns: number(flags, 'columns'), labelled: flags.labels === true }, aim);
+  if (target === 'folder') return folderSink(out, plan, scale, subject.names);
+  return sheetSink(target, out, plan, { scale, columns: number(flags, 'columns'), labelled: flags.labels === true }, subject);
 }
 
 /** Throws OptionError where `count` images of size × size are more than an .npz holds. */
@@ -229,13 +245,12 @@ function sheetSink(
   out: string,
   { count, classes }: Plan,
   { scale, columns, labelled }: { scale: number; columns: number | undefined; labelled: boolean },
-  aim: AiM,
+  { image_size: size, num_classes, names }: Subject,
 ): Sink {
-  const size = aim.config.image_size;
   const images: RgbImage[] = [];
   const labels: string[] = [];
-  const named = (label: number) => aim.classes?.[label] ?? String(label);
-  const longest = labelled ? Array.from({ length: aim.config.num_classes }, (_, i) => named(i)) : undefined;
+  const named = (label: number) => names?.[label] ?? String(label);
+  const longest = labelled ? Array.from({ length: num_classes }, (_, i) => named(i)) : undefined;
   const options = { scale, columns: columns ?? usualColumns(count, classes.length) };
   checkSheet(count, size, size, { ...options, labels: longest });
   return {

@@ -5,3 +5,6 @@ export const withoutBom = (text: string): string => text.replace(/^\uFEFF/, '');
 
 /** Parses the text of a JSON file. Throws SyntaxError like JSON.parse. */
 export const parseJson = (text: string): unknown => JSON.parse(withoutBom(text));
+
+/** The bytes of a JSON file. */
+export const jsonFile = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);

@@ -219,17 +219,24 @@ export function encodeCodes(codes: Codes): AsyncGenerator<Uint8Array, void, unde
 /** True for the safetensors header of a codes file. */
 export const isCodes = ({ metadata }: SafetensorsHeader) => metadata.get('format') === FORMAT;
 
+/** Options of `readCodes`. */
+export interface ReadOptions {
+  /** Aborts the reading. */
+  signal?: AbortSignal | undefined;
+}
+
+const READ = { signal: { type: 'signal', about: 'stops the reading' } } as const satisfies OptionTable<ReadOptions>;
+
 /**
  * Reads and checks a codes file. Throws CheckpointError with what is wrong.
  *
  * @param source A path, URL or File, or the bytes of the file.
- * @param options `signal` aborts the reading.
  */
 export async function readCodes(
   source: string | URL | Blob | Uint8Array | ArrayBuffer,
-  options: { signal?: AbortSignal | undefined } = {},
+  options: ReadOptions = {},
 ): Promise<Codes> {
-  const { signal } = options;
+  const { signal } = checkOptions<ReadOptions, typeof READ>('readCodes', options, READ);
   const file = await openSource(source, { signal });
   try {
     const header = await parseHeader(file, { signal });

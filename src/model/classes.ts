@@ -6,6 +6,9 @@ import { shown } from '../core/options.js';
 /** A selection of classes: numbers or names, or 'all'. */
 export type ClassChoice = readonly (number | string)[] | number | string;
 
+/** The number of classes of ImageNet. A model with as many, and without names of its own, draws those. */
+const IMAGENET = 1000;
+
 /** The most classes to list in an error message. */
 const NAMED = 40;
 
@@ -19,6 +22,22 @@ export function parseClasses(text: string | undefined, count: number): string[] 
   if (!Array.isArray(names) || names.length !== count || !names.every((n) => typeof n === 'string'))
     throw new CheckpointError(`classes.json must be a list of ${count} names, one per class; correct it or take it away.`);
   return names;
+}
+
+/** The names of a model's classes: its own, else ImageNet's if it has 1000 classes. */
+export async function classNames(count: number, own: readonly string[] | undefined): Promise<readonly string[] | undefined> {
+  return own ?? (count === IMAGENET ? (await import('./imagenet.js')).IMAGENET_CLASSES : undefined);
+}
+
+/** `resolveClasses`; in a model of 1000 classes without names, strings are ImageNet's names and synonyms, loaded only then. */
+export async function findClasses(
+  classes: ClassChoice | undefined,
+  count: number,
+  own: readonly string[] | undefined,
+): Promise<number[]> {
+  const isName = (one: unknown) => typeof one === 'string' && one !== 'all' && !/^\s*\d+\s*$/.test(one);
+  const known = own || count !== IMAGENET || ![classes].flat().some(isName);
+  return resolveClasses(known ? classes : (await import('./imagenet.js')).imagenetClasses(classes!, isName), count, own);
 }
 
 /**

@@ -2,7 +2,7 @@
 import { OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import { AimImage } from '../io/image.js';
-import { resolveClasses } from './classes.js';
+import { findClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
 import type { Model } from './model.js';
 import type { Placed } from './placed.js';
@@ -10,7 +10,10 @@ import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type Sampl
 
 /** Options of `generate`. */
 export interface GenerateOptions extends SamplingOptions {
-  /** Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. */
+  /**
+   * Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. In a model of 1000
+   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym.
+   */
   classes?: readonly (number | string)[] | number | string;
   /** Number of images. Default: one per given class. */
   count?: number;
@@ -61,6 +64,18 @@ export interface Generated {
   seeds: number[];
 }
 
+/** One image of `generateEach`. */
+export interface Drawn {
+  image: AimImage;
+  /** Its codes [T] in raster order. */
+  tokens: Uint32Array;
+  /** Its class number. */
+  label: number;
+  seed: number;
+  /** Its place among all images, from 0. */
+  index: number;
+}
+
 /** The checked options: what to draw, and in which batches. */
 interface Order {
   labels: number[];
@@ -71,7 +86,7 @@ interface Order {
   signal: AbortSignal | undefined;
 }
 
-function checkGenerate(model: Model, given: GenerateOptions | undefined): Order {
+async function checkGenerate(model: Model, given: GenerateOptions | undefined): Promise<Order> {
   const {
     classes: choice,
     count: n,
@@ -81,7 +96,7 @@ function checkGenerate(model: Model, given: GenerateOptions | undefined): Order 
     signal,
     ...sampling
   } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE);
-  const classes = resolveClasses(choice, model.config.num_classes, model.classes);
+  const classes = await findClasses(choice, model.config.num_classes, model.classes);
   const count = n ?? classes.length;
   if (seed > Number.MAX_SAFE_INTEGER - count)
     throw new OptionError(`seed is ${seed}; with ${count} images it must be at most ${Number.MAX_SAFE_INTEGER - count}.`);
@@ -97,24 +112,36 @@ function checkGenerate(model: Model, given: GenerateOptions | undefined): Order 
 
 /** Draws images. See AiM.generate. */
 export async function generate(model: Model, given: GenerateOptions | undefined): Promise<Generated> {
-  const order = checkGenerate(model, given);
+  const result: Generated = { images: [], tokens: [], labels: [], seeds: [] };
+  for await (const { image, tokens, label, seed } of generateEach(model, given)) {
+    result.images.push(image);
+    result.tokens.push(tokens);
+    result.labels.push(label);
+    result.seeds.push(seed);
+  }
+  return result;
+}
+
+/** Draws images and yields each. See AiM.generateEach. */
+export async function* generateEach(model: Model, given: GenerateOptions | undefined): AsyncGenerator<Drawn, void, undefined> {
+  const order = await checkGenerate(model, given);
   const { labels, seeds, batchSize, signal } = order;
-  const result: Generated = { images: [], tokens: [], labels, seeds };
   const samplers = new SamplerCache(model, order.sampling);
   try {
     for (let first = 0; first < labels.length; first += batchSize) {
       signal?.throwIfAborted();
       const { codes, images } = await drawBatch(model, order, samplers, first);
       const T = model.config.num_tokens;
-      images.forEach(({ width, height, data }, i) => {
-        result.tokens.push(codes.slice(i * T, (i + 1) * T));
-        result.images.push(new AimImage({ width, height, data, label: labels[first + i], seed: seeds[first + i] }));
-      });
+      for (const [i, { width, height, data }] of images.entries()) {
+        const index = first + i;
+        const [label, seed] = [labels[index]!, seeds[index]!];
+        const image = new AimImage({ width, height, data, label, seed });
+        yield { image, tokens: codes.slice(i * T, (i + 1) * T), label, seed, index };
+      }
     }
   } finally {
     samplers.dispose();
   }
-  return result;
 }
 
 /** Caches the sampler of the latest device and batch size, so that batches can share it while both stay the same. */

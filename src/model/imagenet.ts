@@ -5,6 +5,8 @@
  * ("maillot") begin with another synonym. The text takes 22 kB: import this module only where it is needed (`await import`).
  */
 import { OptionError } from '../core/errors.js';
+import { nearest, shown } from '../core/options.js';
+import type { ClassChoice } from './classes.js';
 import text from './imagenet_classes.txt?text';
 
 /** For each class, its names. The usual name is first. */
@@ -45,4 +47,30 @@ export function imagenetClassIndex(name: string): number | undefined {
     throw new OptionError(`${JSON.stringify(name)} is a name of several ImageNet classes: ${classes}; use one of these names.`);
   }
   return found[0];
+}
+
+/** The most names that an error message lists. */
+const LISTED = 8;
+
+/**
+ * `classes` with numbers instead of the items for which `isName` is true. Throws OptionError for a name that ImageNet does not have,
+ * with the classes that have this word, or the one that is spelled alike; and for a synonym of several classes.
+ */
+export function imagenetClasses(classes: ClassChoice, isName: (one: unknown) => boolean): (number | string)[] {
+  return [classes].flat().map((one) => (isName(one) ? imagenetClass(one as string) : (one as number | string)));
+}
+
+function imagenetClass(name: string): number {
+  const index = imagenetClassIndex(name);
+  if (index !== undefined) return index;
+  const key = normal(name);
+  const having = IMAGENET_CLASSES.filter((_, i) =>
+    IMAGENET_SYNONYMS[i]!.some((each) => ` ${normal(each)} `.includes(` ${key} `)),
+  );
+  const near = nearest(key, IMAGENET_SYNONYMS.flat());
+  const list = having.slice(0, LISTED).join(', ') + (having.length > LISTED ? ', …' : '');
+  const hint = having.length && key ? `; these have the word: ${list}` : near ? `; did you mean ${shown(near)}?` : '';
+  throw new OptionError(
+    `ImageNet has no class ${shown(name)}${hint} (or give a number from 0 to ${IMAGENET_CLASSES.length - 1}).`,
+  );
 }

@@ -149,34 +149,6 @@ export async function createFile(path: string, text: string): Promise<boolean> {
   }
 }
 
-/**
- * Creates the folder `path`, which must not exist, completely or not at all: its files are written into a temporary folder
- * beside it and flushed to disk, then that folder is renamed. On failure or abort the temporary folder is removed; a crash
- * leaves it behind, named `….tmp`. Throws IoError with the remedy.
- */
-export async function writeFolderAtomic(
-  path: string,
-  files: Iterable<{ name: string; data: Uint8Array | AsyncIterable<Uint8Array> }>,
-  { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<void> {
-  signal?.throwIfAborted();
-  const fs = await modules(path);
-  const temporary = temporaryName(path);
-  try {
-    await translate(path, 'write', () => fs.mkdir(temporary));
-    for (const { name, data } of files) {
-      const handle = await translate(path, 'write', () => fs.open(`${temporary}/${name}`, 'wx'));
-      await fill(handle, `${path}/${name}`, data, signal);
-    }
-    await syncFolder(temporary);
-    await translate(path, 'write', () => fs.rename(temporary, path));
-  } catch (error) {
-    await fs.rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
-  await syncFolder(await parent(path));
-}
-
 /** Removes a folder; it is renamed first, so that nobody sees it half empty under its name. A missing folder is no error. */
 export async function removeFolder(path: string): Promise<void> {
   const fs = await modules(path);
@@ -283,7 +255,7 @@ export async function ensureWritable(path: string): Promise<void> {
 }
 
 /** Writes all data, flushes it to disk and closes the handle. */
-async function fill(
+export async function fill(
   handle: Handle,
   path: string,
   data: Uint8Array | AsyncIterable<Uint8Array>,
@@ -305,7 +277,7 @@ async function fill(
 }
 
 /** Random, because process ids are reused: a file left by a crash must not be in the way. */
-function temporaryName(target: string): string {
+export function temporaryName(target: string): string {
   // Beside a folder that is written with a separator at its end, not inside it.
   const path = target.replace(process.platform === 'win32' ? /(?<=[^\\/])[\\/]+$/ : /(?<=[^/])\/+$/, '');
   return `${path}.${process.pid}-${Math.random().toString(36).slice(2, 12)}.tmp`;

@@ -5,14 +5,17 @@
  */
 
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
-import { parseJson } from '../core/json.js';
+import { jsonFile, parseJson } from '../core/json.js';
+import { checkOptions } from '../core/options.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
 import { LATEST, latestOf, runSteps, STEP, stepsToTry } from '../io/run_folder.js';
-import { parseHeader, readFloats, type TensorData, writeSafetensors } from '../io/safetensors.js';
-import type { AimConfig } from '../model/config.js';
-import { exists, isDirectory, makeFolder, removeFolder, syncFolder, writeAtomic, writeFolderAtomic } from '../platform/files.js';
+import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
+import { modelFile } from '../model/save.js';
+import { exists, isDirectory, makeFolder, removeFolder, syncFolder, writeAtomic } from '../platform/files.js';
+import { writeFolderAtomic } from '../platform/folders.js';
 import { checkContent, checkSavedValues, soundTensors } from './content.js';
 import { withRunLock } from './lock.js';
+import { KEEP, type KeepOptions } from './options.js';
 import type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
 
 export type { NamedTensor, SavedCheckpoint, TrainState } from './saved.js';
@@ -30,18 +33,6 @@ export interface CheckpointParts {
 }
 
 const STATE = 'state.json';
-/** The head is the word embedding: the authors' files leave it out and name the pair in their metadata. */
-const HEAD = { name: 'mamba.lm_head.weight', tied: 'mamba.backbone.embeddings.word_embeddings.weight' };
-
-/**
- * Tensors that the authors' strict loading asks for and nothing reads: the usage statistic of their own tokenizer (the one
- * that a config without vq_config means), zero as in a model that has not been used.
- */
-export function extraTensors({ json }: AimConfig): NamedTensor[] {
-  if (json.vq_config) return [];
-  const used = 65536;
-  return [{ name: 'vqvae.quantize.codebook_used', shape: [used], data: () => new Float32Array(used) }];
-}
 
 /**
  * The files of one checkpoint, in the order in which they are to be written; nothing here needs a file system. Reading the files of
@@ -54,20 +45,17 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
   const tensors = (list: Iterable<NamedTensor>): AsyncIterable<Uint8Array> => {
     const lr = (state.options as { lr?: unknown } | undefined)?.lr;
     const all = soundTensors(list, state.step, lr).map((t): TensorData => ({ ...t, dtype: 'F32' }));
-    return writeSafetensors(all, all.some((t) => t.name === HEAD.tied) ? { [HEAD.name]: HEAD.tied } : {});
+    return modelFile(all);
   };
   return [
-    { name: 'config.json', data: json(config) },
-    ...(classes ? [{ name: 'classes.json', data: json(classes) }] : []),
+    { name: 'config.json', data: jsonFile(config) },
+    ...(classes ? [{ name: 'classes.json', data: jsonFile(classes) }] : []),
     { name: 'model.safetensors', data: tensors(parts.model) },
     ...(parts.ema ? [{ name: 'ema.safetensors', data: tensors(parts.ema) }] : []),
     { name: 'optimizer.safetensors', data: tensors(parts.optimizer) },
-    { name: STATE, data: json(state) },
+    { name: STATE, data: jsonFile(state) },
   ];
 }
-
-/** The bytes of a JSON file. */
-export const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
 
 /**
  * Writes a checkpoint into the run folder, which is created if it does not exist, and returns the checkpoint's path. Of the
@@ -76,12 +64,8 @@ export const json = (value: unknown) => new TextEncoder().encode(`${JSON.stringi
  * names the checkpoint before. Throws IoError with the remedy; OptionError when another process uses the folder, or when training
  * went on before everything was read; TrainingError when a weight or the optimizer's state is not finite.
  */
-export async function saveCheckpoint(
-  run: string,
-  parts: CheckpointParts,
-  { keep = 3, signal }: { keep?: number | undefined; signal?: AbortSignal | undefined } = {},
-): Promise<string> {
-  if (!Number.isSafeInteger(keep) || keep < 1) throw new OptionError(`keep is ${keep}; it must be an integer of at least 1.`);
+export async function saveCheckpoint(run: string, parts: CheckpointParts, options: KeepOptions = {}): Promise<string> {
+  const { keep, signal } = checkOptions<KeepOptions, typeof KEEP>('saveCheckpoint', options, KEEP);
   const files = checkpointFiles(parts);
   await makeFolder(run);
   return withRunLock(run, async () => {

@@ -1,6 +1,7 @@
 /** The trainer's options: their defaults, their ranges and what the data and the stage of training decide. */
 import { OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
+import type { Progress } from '../core/progress.js';
 import type { Codes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
 import type { ModelHandle } from '../model/handle.js';
@@ -71,6 +72,68 @@ export const TRAINER = {
   evalItems: { type: 'integer', min: 0, about: 'held-out images to evaluate on; by default all' },
   lossScale: { ...lossScale, about: 'first scale of the loss; 0 is none; by default 1024 in mixed precision, else 0' },
 } as const satisfies OptionTable<RunSettings>;
+
+/** Options of `Trainer.run`. */
+export interface StretchOptions {
+  /** Aborts the training; another `run` continues. */
+  signal?: AbortSignal | undefined;
+  /** The last step of this call. Default: that of the run. */
+  until?: number;
+  /** Whether steps are evaluated that `evalEvery` asks for. Default true; false ends soon after a signal. */
+  evaluate?: boolean;
+}
+
+export const STRETCH = {
+  until: { type: 'integer', min: 0, about: 'the last step of this call' },
+  evaluate: { type: 'boolean', default: true, about: 'whether steps are evaluated that evalEvery asks for' },
+  signal: { type: 'signal', about: 'stops the training' },
+} as const satisfies OptionTable<StretchOptions>;
+
+/** Options of `Trainer.tune`. */
+export interface TuneTrainingOptions {
+  /** Called with the number of choices made so far, in the phase 'tune'. */
+  onProgress?: ((progress: Progress) => void) | undefined;
+  /** Aborts the measurements. */
+  signal?: AbortSignal | undefined;
+}
+
+export const TUNE_TRAINING = {
+  onProgress: { type: 'function', about: 'called with the number of choices made so far' },
+  signal: { type: 'signal', about: 'stops the measurements' },
+} as const satisfies OptionTable<TuneTrainingOptions>;
+
+/** Options of `Trainer.evaluate`. */
+export interface EvaluateOptions {
+  /** Aborts the evaluation. */
+  signal?: AbortSignal | undefined;
+}
+
+export const EVALUATE = {
+  signal: { type: 'signal', about: 'stops the evaluation' },
+} as const satisfies OptionTable<EvaluateOptions>;
+
+/** Options of `Trainer.resume`. */
+export interface ResumeOptions {
+  /** Accept other images of the same classes. The run then continues, but not as if it had never stopped. */
+  dataChanged?: boolean | undefined;
+}
+
+export const RESUME = {
+  dataChanged: { type: 'boolean', default: false, about: 'accept other images of the same classes' },
+} as const satisfies OptionTable<ResumeOptions>;
+
+/** Options of `saveCheckpoint`. */
+export interface KeepOptions {
+  /** The newest checkpoints to keep. Default 3. */
+  keep?: number | undefined;
+  /** Aborts the saving; then nothing of it remains. */
+  signal?: AbortSignal | undefined;
+}
+
+export const KEEP = {
+  keep: { type: 'integer', min: 1, default: 3, about: 'the newest checkpoints to keep' },
+  signal: { type: 'signal', about: 'stops the saving' },
+} as const satisfies OptionTable<KeepOptions>;
 
 /** Scale of the loss in mixed precision. Not large, since products scale gradients by the rows they are a mean over, too. */
 const LOSS_SCALE = 1024;

@@ -1,7 +1,7 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and checkpoints from which a run continues exactly. */
 import type { TunedKernel } from '../backend/tune.js';
 import { CheckpointError, DeviceError, OptionError, TrainingError } from '../core/errors.js';
-import type { Progress } from '../core/progress.js';
+import { checkOptions } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
@@ -10,18 +10,40 @@ import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
 import { toCheckpoint } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
+import { extraTensors } from '../model/save.js';
 import { pause } from '../platform/runtime.js';
 import { type ClassRows, classRows } from './classes.js';
 import { divergenceRemedy } from './content.js';
 import { DeviceState, type Figures, type Run, rateOf } from './device_state.js';
-import { type CheckpointParts, extraTensors, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
+import { type CheckpointParts, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
 import { checkIdentity, type DataIdentity, identityOfCodes, identityOfImages, savedIdentity } from './identity.js';
 import type { Slot } from './optimizer.js';
-import { CHANGEABLE, checkSettings, type RunOptions, runOptions, type TrainerOptions } from './options.js';
+import {
+  CHANGEABLE,
+  checkSettings,
+  EVALUATE,
+  type EvaluateOptions,
+  RESUME,
+  type ResumeOptions,
+  type RunOptions,
+  runOptions,
+  STRETCH,
+  type StretchOptions,
+  type TrainerOptions,
+  TUNE_TRAINING,
+  type TuneTrainingOptions,
+} from './options.js';
 import { Order } from './order.js';
 import { modelTask, tokenizerTask } from './task.js';
 
-export type { RunOptions, TrainerOptions } from './options.js';
+export type {
+  EvaluateOptions,
+  ResumeOptions,
+  RunOptions,
+  StretchOptions,
+  TrainerOptions,
+  TuneTrainingOptions,
+} from './options.js';
 
 export interface TrainStep {
   /** Steps done, from 1. */
@@ -137,34 +159,25 @@ export class Trainer {
   }
 
   /** Finds the fastest launches of this training's kernels on this GPU and uses them; see `AiM.tune`. */
-  async tune(
-    options: { onProgress?: ((progress: Progress) => void) | undefined; signal?: AbortSignal | undefined } = {},
-  ): Promise<TunedKernel[]> {
+  async tune(options: TuneTrainingOptions = {}): Promise<TunedKernel[]> {
+    const checked = checkOptions<TuneTrainingOptions, typeof TUNE_TRAINING>('tune', options, TUNE_TRAINING);
     return this.attempt(async () => {
-      const tuned = await this.model.tune(options);
+      const tuned = await this.model.tune(checked);
       this.state.rerecord();
       return tuned;
-    }, options.signal);
+    }, checked.signal);
   }
 
   /**
    * Trains to the last step, or to step `until`, and yields each. While a step is being used, the device works on the next one,
    * except at evaluations. Nothing is lost by leaving the loop or by aborting `signal` (which rejects with its reason): another
-   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those;
-   * `evaluate: false` yields them without evaluations). Throws
-   * TrainingError, with the step and the tensor, when a gradient is not finite: that step changes no weight, but the steps before
-   * may have ruined the weights already. Throws OptionError when another `run` of this trainer is working on a step, or has taken
-   * over since.
+   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those).
+   * Throws TrainingError, with the step and the tensor, when a gradient is not finite: that step changes no weight, but the steps
+   * before may have ruined the weights already. Throws OptionError when another `run` of this trainer is working on a step, or has
+   * taken over since.
    */
-  async *run({
-    signal,
-    until = this.options.steps,
-    evaluate = true,
-  }: {
-    signal?: AbortSignal | undefined;
-    until?: number;
-    evaluate?: boolean;
-  } = {}): AsyncGenerator<TrainStep, void, undefined> {
+  async *run(options: StretchOptions = {}): AsyncGenerator<TrainStep, void, undefined> {
+    const { signal, evaluate, until = Infinity } = checkOptions<StretchOptions, typeof STRETCH>('run', options, STRETCH);
     const last = Math.min(until, this.options.steps);
     if (this.busy) throw new OptionError('run() of this trainer is under way; await its step before another begins.');
     const self = Symbol();
@@ -242,7 +255,8 @@ export class Trainer {
   }
 
   /** Means of the metrics over the held-out images. */
-  async evaluate({ signal }: { signal?: AbortSignal | undefined } = {}): Promise<Record<string, number>> {
+  async evaluate(options: EvaluateOptions = {}): Promise<Record<string, number>> {
+    const { signal } = checkOptions<EvaluateOptions, typeof EVALUATE>('evaluate', options, EVALUATE);
     const evaluate = () => this.attempt((on) => this.state.evaluate(on, signal), signal);
     const plain = await evaluate();
     if (!this.options.emaDecay) return plain;
@@ -327,10 +341,9 @@ export class Trainer {
    * Continues from a checkpoint whose weights `model` already holds: restores the optimizer's state, the average and the step. The
    * options `steps`, `lr` and `evalEvery` may differ from those of the run. Throws OptionError when others differ, or when the data
    * is not that of the run; CheckpointError when a tensor does not fit or has a value that is not finite.
-   *
-   * @param options `dataChanged`: accept other images of the same classes. The run then continues, but not as if it had never stopped.
    */
-  async resume(saved: SavedCheckpoint, { dataChanged = false }: { dataChanged?: boolean | undefined } = {}): Promise<void> {
+  async resume(saved: SavedCheckpoint, options: ResumeOptions = {}): Promise<void> {
+    const { dataChanged } = checkOptions<ResumeOptions, typeof RESUME>('resume', options, RESUME);
     const was = savedIdentity(saved.state.data);
     if (was) checkIdentity(was, await this.identify(), dataChanged);
     this.checkRun(saved, dataChanged);

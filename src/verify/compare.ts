@@ -1,6 +1,5 @@
 /** Compares computed tensors with expected ones and makes the rows of the verification table. */
 import { CheckpointError } from '../core/errors.js';
-import type { NumArray } from '../core/tensor.js';
 import type { Tolerances } from './tolerance.js';
 
 /** The result of one comparison. */
@@ -91,15 +90,6 @@ export function tieRow(
   if (!differ) return row;
   const note = `of two candidates ${widest.toPrecision(2)} apart, a near tie up to ${tie.toPrecision(2)}`;
   return { ...row, ok: widest <= tie, note };
-}
-
-/** −log softmax(logits)[target]. Computed here, independently of the op that it checks. */
-export function crossEntropy(logits: NumArray, target: number): number {
-  let max = Number.NEGATIVE_INFINITY;
-  for (const v of logits) max = Math.max(max, v);
-  let sum = 0;
-  for (const v of logits) sum += Math.exp(v - max);
-  return Math.log(sum) + max - logits[target]!;
 }
 
 /** Squared distance of z [d] and a row of the codebook, both L2-normalised. Independent of the op that it checks. */

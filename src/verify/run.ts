@@ -1,4 +1,5 @@
 /** `aim verify`: compares what a backend computes with the golden values that belong to a checkpoint (expected.safetensors). */
+import { checkOptions, type OptionTable } from '../core/options.js';
 import type { ByteSource } from '../io/bytes.js';
 import { parseHeader } from '../io/safetensors.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
@@ -38,6 +39,7 @@ export async function verify(
   options: VerifyOptions = {},
 ): Promise<{ mode: VerifyMode; rows: VerifyRow[]; skipped: Skipped[] }> {
   const model = modelOf(handle);
+  checkOptions<VerifyOptions, typeof VERIFY>('verify', options, VERIFY);
   bringKernels(model.be);
   const header = await parseHeader(source, { signal: options.signal });
   const names = [...header.tensors.keys()];
@@ -62,6 +64,13 @@ export async function verify(
   }
   return { mode: context.mode, rows, skipped };
 }
+
+const VERIFY = {
+  testSet: { type: 'other', about: 'the data set whose images some goldens refer to by index' },
+  slow: { type: 'boolean', about: 'run also the checks that take minutes on a slow device' },
+  onRow: { type: 'function', about: 'called with each row' },
+  signal: { type: 'signal', about: 'stops the checks' },
+} as const satisfies OptionTable<VerifyOptions>;
 
 const TRAINING = "training keeps float32 weights, so rounded ones are not what it is checked with; use dtype 'f32'";
 

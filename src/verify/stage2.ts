@@ -1,11 +1,9 @@
 /** Checks of stage 2: logits of whole sequences, step-by-step decoding, losses, gradients and AdamW steps. */
 import type { NumArray } from '../core/tensor.js';
-import { Acts } from '../model/acts.js';
-import { aimForward } from '../model/aim.js';
-import { modulationForward, modulationTensors } from '../model/modulation.js';
+import { crossEntropy, forwardLogits } from '../model/likelihood.js';
 import { checkSampling, Sampler } from '../model/sampler.js';
-import { compare, crossEntropy, exactRow, largestOf, tieRow, type VerifyRow } from './compare.js';
-import { CHUNK, type Checked, type Context, type Params } from './context.js';
+import { compare, exactRow, largestOf, tieRow, type VerifyRow } from './compare.js';
+import type { Checked, Context, Params } from './context.js';
 import { compareAfter, type TrainingRun, trainingRun } from './training.js';
 
 /** How the goldens were decoded. */
@@ -20,26 +18,15 @@ export class Stage2Checks {
 
   constructor(private readonly c: Context) {}
 
-  /** Computes logits of whole sequences in chunks of images. Calls `use(index of the first image, logits [n, T, V])` for each. */
-  private async forward(
-    { mamba }: Params,
+  /** Computes logits of whole sequences. Calls `use(index of the first image, logits [k, T, V])` for some images at a time. */
+  private forward(
+    params: Params,
     { tokens, labels, n }: { tokens: NumArray; labels: NumArray; n: number },
     use: (first: number, logits: NumArray) => void,
   ): Promise<void> {
     const { be, config } = this.c.model;
-    const T = config.num_tokens;
-    for (let at = 0; at < n; at += CHUNK) {
-      this.c.options.signal?.throwIfAborted();
-      const k = Math.min(CHUNK, n - at);
-      const t = be.from(tokens.subarray(at * T, (at + k) * T), [k, T], 'u32');
-      const l = be.from(labels.subarray(at, at + k), [k], 'u32');
-      const step = be.from(new Uint32Array(k), [k], 'u32');
-      const a = new Acts(be);
-      const modulation = modulationForward(be, mamba.backbone, config, { labels: l }, a);
-      const logits = aimForward(be, mamba.backbone, config, { tokens: t, step, modulation, length: T, shift: 0 }, a);
-      use(at, await be.read(logits));
-      be.free(t, l, step, logits, ...modulationTensors(modulation));
-    }
+    const sequences = { tokens, labels: labels.subarray(0, n) };
+    return forwardLogits({ be, params }, config, sequences, use, this.c.options.signal);
   }
 
   /** The training run that several rows share. */

@@ -126,7 +126,7 @@ export class AiM {
   }
 
   /** Decodes the codes of square token grids to images; see `decode` of `aim-js`. */
-  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal } = {}): Promise<AimImage[]> {
+  async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal | undefined } = {}): Promise<AimImage[]> {
     const [plain, listeners] = divided('decode', options, ['signal']);
     checkCodeList(codes);
     return (await this.connection.call('decode', [codes, plain], listeners)).map((image) => new AimImage(image));
@@ -205,7 +205,7 @@ class Connection {
         this.pending.set(id, { ...listeners, resolve: resolve as Pending['resolve'], reject });
         this.thread.hold(true);
         signal?.addEventListener('abort', abort);
-        this.send({ id, call, args, listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
+        this.send({ id, call, args: args.map(clonable), listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -256,11 +256,21 @@ class Connection {
   }
 }
 
+/** Options with texts instead of functions, which cannot be sent: the worker then refuses them by their names. */
+function clonable(value: unknown): unknown {
+  if (Object.prototype.toString.call(value) !== '[object Object]') return value;
+  return Object.fromEntries(Object.entries(value as object).map(([key, v]) => [key, typeof v === 'function' ? 'a function' : v]));
+}
+
 /** The source in a form that can be sent. URLs become absolute, because the worker does not know the page's address. */
 function portable(source: CheckpointSource): CheckpointSource {
   if (typeof source === 'string' || source instanceof URL)
     return hasFiles() || isRepositoryId(String(source)) ? String(source) : absolute(source);
-  return typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : source;
+  if (typeof source !== 'object' || source === null) return source;
+  if (Symbol.iterator in source) return [...source];
+  const { weights } = source;
+  if (typeof weights !== 'string' && !(weights instanceof URL)) return source;
+  return { ...source, weights: hasFiles() ? String(weights) : absolute(weights) };
 }
 
 /** An option that is an absolute or relative URL, as an absolute one. Throws OptionError if it is not valid. */

@@ -6,15 +6,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { IoError } from '../../src/core/errors.js';
 import { openFile } from '../../src/io/file_source.js';
-import {
-  ensureWritable,
-  exists,
-  fileError,
-  isDirectory,
-  readText,
-  writeAtomic,
-  writeFolderAtomic,
-} from '../../src/platform/files.js';
+import { ensureWritable, exists, fileError, isDirectory, readText, writeAtomic } from '../../src/platform/files.js';
+import { writeFolderAtomic } from '../../src/platform/folders.js';
 import { failure, temporaryFolder } from './helpers.js';
 
 const folder = await temporaryFolder();

@@ -1,7 +1,7 @@
 /** Class names and numbers. */
 import { describe, expect, it } from 'vitest';
 import { CheckpointError, OptionError } from '../../src/core/errors.js';
-import { type ClassChoice, parseClasses, resolveClasses } from '../../src/model/classes.js';
+import { type ClassChoice, classNames, findClasses, parseClasses, resolveClasses } from '../../src/model/classes.js';
 
 describe('resolveClasses', () => {
   const composed = 'Caf\u00e9';
@@ -59,5 +59,37 @@ describe('classes.json', () => {
 
   it('is refused unless it lists one name per class', () => {
     for (const text of ['["a"]', '["a", 1]', '{', 'null']) expect(() => parseClasses(text, 2)).toThrow(CheckpointError);
+  });
+});
+
+describe('names of a model of 1000 classes without classes.json', () => {
+  const find = (classes: ClassChoice | undefined) => findClasses(classes, 1000, undefined);
+
+  it("are ImageNet's, with their synonyms, beside numbers", async () => {
+    expect(await find(['golden retriever', 'Toilet_Paper', 3, ' 12 '])).toEqual([207, 999, 3, 12]);
+    expect(await find('Golden Retriever')).toEqual([207]);
+    expect(await find(undefined)).toHaveLength(1000);
+    expect((await classNames(1000, undefined))?.[207]).toBe('golden retriever');
+  });
+
+  it('are refused with the classes that are meant', async () => {
+    await expect(find('golden retreiver')).rejects.toThrow(
+      /ImageNet has no class "golden retreiver"; did you mean "golden retriever"\?/,
+    );
+    await expect(find('retriever')).rejects.toThrow(
+      /have the word: flat-coated retriever, curly-coated retriever, golden retriever/,
+    );
+    await expect(find('xyzzyxyzzy')).rejects.toThrow(/no class "xyzzyxyzzy" \(or give a number from 0 to 999\)\.$/);
+    await expect(find([])).rejects.toThrow(/classes is empty/);
+    await expect(find(1000)).rejects.toThrow(OptionError);
+  });
+
+  it('are not those of other models', async () => {
+    await expect(findClasses('golden retriever', 999, undefined)).rejects.toThrow(/no class names/);
+    const own = Array.from({ length: 1000 }, (_, i) => `c${i}`);
+    await expect(findClasses('golden retriever', 1000, own)).rejects.toThrow(/one of c0, c1/);
+    expect(await findClasses('c3', 1000, own)).toEqual([3]);
+    expect(await classNames(1000, own)).toBe(own);
+    expect(await classNames(10, undefined)).toBeUndefined();
   });
 });

@@ -7,6 +7,7 @@ import { aimForward, aimState } from '../../src/model/aim.js';
 import { modulationForward } from '../../src/model/modulation.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
+import { CONFIG } from '../train/tiny_model.js';
 
 const SMALL = fixture('mamba2-adaln');
 /** 100 take minutes on a software adapter, which draws fewer unless AIM_SLOW=1. */
@@ -284,4 +285,50 @@ it('wasmUrl loads the WASM module from a URL', async () => {
   await aim.dispose();
   const bad = await AiM.fromPretrained(SMALL, { device: 'wasm', wasmUrl: 'data:application/wasm;base64,AAAA' }).catch((e) => e);
   expect(bad).toMatchObject({ code: 'ERR_DEVICE', message: expect.stringContaining('could not be started') });
+});
+
+it('a model of 1000 classes without names takes those of ImageNet', async () => {
+  const aim = await AiM.fromConfig({ ...CONFIG, num_classes: 1000 }, { device: 'wasm' });
+  try {
+    const { labels } = await aim.generate({ classes: ['golden retriever', 'toilet paper', 3], batchSize: 3 });
+    expect(labels).toEqual([207, 999, 3]);
+    await expect(aim.generate({ classes: 'retriever' })).rejects.toThrow(OptionError);
+    expect(aim.classes).toBeUndefined();
+  } finally {
+    await aim.dispose();
+  }
+});
+
+describe('generateEach', () => {
+  it('yields the images of generate in order, a batch at a time', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    const options = { classes: [1, 4], count: 5, seed: 9, batchSize: 2 };
+    const whole = await aim.generate(options);
+    const drawn: number[] = [];
+    const steps: number[] = [];
+    for await (const { image, tokens, label, seed, index } of aim.generateEach({
+      ...options,
+      onStep: ({ first, step }) => void (step === 1 && steps.push(first)),
+    })) {
+      expect(index).toBe(drawn.length);
+      // The third image is there before the third batch has begun.
+      if (index === 2) expect(steps).toEqual([0, 2]);
+      expect([tokens, label, seed]).toEqual([whole.tokens[index], whole.labels[index], whole.seeds[index]]);
+      expect(image).toEqual(whole.images[index]);
+      drawn.push(index);
+    }
+    expect(drawn).toEqual([0, 1, 2, 3, 4]);
+    await aim.dispose();
+  });
+
+  it('ends when the loop is left, and refuses what generate refuses', async () => {
+    const aim = await AiM.fromPretrained(SMALL, { device: 'wasm' });
+    let batches = 0;
+    const onStep = ({ step }: { step: number }) => void (step === 1 && batches++);
+    for await (const _ of aim.generateEach({ count: 4, batchSize: 1, onStep })) break;
+    expect(batches).toBe(1);
+    await expect(aim.generateEach({ cuont: 1 } as never).next()).rejects.toThrow(/did you mean count/);
+    await aim.dispose();
+    await expect(aim.generateEach().next()).rejects.toThrow(DisposedError);
+  });
 });

@@ -5,8 +5,8 @@ import { expect, it } from 'vitest';
 import { aimParams } from '../../src/model/aim.js';
 import { parseConfig } from '../../src/model/config.js';
 import { countParams, walk } from '../../src/model/params.js';
+import { extraTensors } from '../../src/model/save.js';
 import { tokenizerOf } from '../../src/model/tokenizers.js';
-import { extraTensors } from '../../src/train/folder.js';
 import { fixture } from '../goldens.js';
 
 it('AiM-B has the tensor names and shapes of the published checkpoint', () => {

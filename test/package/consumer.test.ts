@@ -40,6 +40,12 @@ function dependencies(): string[] {
 
 const APP = `
 import { AiM, OptionError } from 'aim-js';
+export { embedded } from 'aim-js/embedded';
+export async function nameOf(source) {
+  const aim = await AiM.fromPretrained(source, { device: 'wasm' });
+  await aim.dispose();
+  return aim.classes[8];
+}
 export async function app(source) {
   const aim = await AiM.fromPretrained(source, { device: 'wasm' });
   const { images } = await aim.generate({ count: 2, seed: 1 });
@@ -49,16 +55,22 @@ export async function app(source) {
   return { images: images.length, png: String.fromCharCode(...png.subarray(1, 4)), wrong };
 }`;
 const DONE = { images: 2, png: 'PNG', wrong: true };
+const EMBEDDED = { bag: 'Bag', remote: 'Bag' };
 
 it('runs in Node', async () => {
   writeFileSync(at('app.mjs'), APP);
   writeFileSync(
     at('main.mjs'),
-    `import { app } from './app.mjs'; console.log(JSON.stringify(await app(${JSON.stringify(fixture)})));`,
+    `import { app, embedded, nameOf } from './app.mjs';
+    import { AiM } from 'aim-js/worker';
+    const remote = await AiM.fromPretrained(embedded(), { device: 'wasm' });
+    await remote.dispose();
+    const bag = await nameOf(embedded());
+    console.log(JSON.stringify({ ...(await app(${JSON.stringify(fixture)})), bag, remote: remote.classes[8] }));`,
   );
   const { status, stdout, stderr } = await run(process.execPath, ['main.mjs'], { cwd: dir });
   expect(stderr).toBe('');
-  expect(JSON.parse(stdout)).toEqual(DONE);
+  expect(JSON.parse(stdout)).toEqual({ ...DONE, ...EMBEDDED });
   expect(status).toBe(0);
 });
 
@@ -67,7 +79,7 @@ it('runs in Deno', async ({ skip }) => {
   if ('reason' in found) return skip(found.reason);
   const args = ['run', '--quiet', '--cached-only', '--node-modules-dir=manual', `--allow-read`, 'main.mjs'];
   const { stdout, stderr } = await run(found.deno, args, { cwd: dir });
-  expect(JSON.parse(stdout || stderr)).toEqual(DONE);
+  expect(JSON.parse(stdout || stderr)).toEqual({ ...DONE, ...EMBEDDED });
 });
 
 it('brings the aim command and its model', async () => {
@@ -83,6 +95,7 @@ it('brings the aim command and its model', async () => {
 const TYPES = `
 import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
 import { drawn, type Evaluation, evaluate } from 'aim-js/evaluate';
+import { embedded } from 'aim-js/embedded';
 import { type Codes, Trainer } from 'aim-js/train';
 import { AiM as Remote } from 'aim-js/worker';
 export async function draw(): Promise<AimImage[]> {
@@ -90,6 +103,8 @@ export async function draw(): Promise<AimImage[]> {
   const { images }: Generated = await aim.generate({ classes: ['Bag', 3], onStep: async (s) => void (await s.preview()) });
   const remote: Remote = await Remote.fromPretrained('https://example.org/model/', { device: 'webgpu' });
   await remote.dispose();
+  await (await Remote.fromPretrained(embedded())).dispose();
+  await aim.loadPart('vqvae.', embedded());
   // @ts-expect-error: no such option
   await aim.generate({ steps: 3 });
   // @ts-expect-error: no device
@@ -247,11 +262,12 @@ it('builds the Vite example, and its button draws', async ({ skip }) => {
 
 describe('bundles as it is, and the bundle draws', () => {
   it.for(Object.keys(BUNDLERS))('%s', async (name, { skip }) => {
+    const copiesFiles = name !== 'esbuild';
     mkdirSync(at('src'), { recursive: true });
     writeFileSync(at('src/app.js'), APP);
     writeFileSync(
       at('src/main.js'),
-      `import { app } from './app.js';
+      `import { app${copiesFiles ? ', embedded, nameOf' : ''} } from './app.js';
       import { AiM } from 'aim-js/worker';
       async function inWorker(source) {
         const aim = await AiM.fromPretrained(source, { device: 'wasm' });
@@ -259,7 +275,11 @@ describe('bundles as it is, and the bundle draws', () => {
         await aim.dispose();
         return images.length;
       }
-      globalThis.done = Promise.all([app('/fixtures/mamba2-adaln'), inWorker('/fixtures/mamba2-adaln')]);`,
+      globalThis.done = Promise.all([
+        app('/fixtures/mamba2-adaln'),
+        inWorker('/fixtures/mamba2-adaln'),
+        ${copiesFiles ? 'nameOf(embedded()), inWorker(embedded()),' : ''}
+      ]);`,
     );
     const out = `out-${name}`;
     expect(await BUNDLERS[name]!(at('src/main.js'), out)).toEqual([]);
@@ -272,7 +292,7 @@ describe('bundles as it is, and the bundle draws', () => {
     const browser = await openChromium();
     try {
       const { page } = await openPage(browser, site.url);
-      expect(await page.evaluate('done')).toEqual([DONE, 1]);
+      expect(await page.evaluate('done')).toEqual([DONE, 1, ...(copiesFiles ? ['Bag', 1] : [])]);
     } finally {
       await browser.close();
       await site.close();

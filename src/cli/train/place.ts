@@ -1,8 +1,8 @@
 /** run.json in the folder of a run: flags and data that are no options of the trainer, so that --resume needs none of them again. */
 import { resolve } from 'node:path';
 import { OptionError } from '../../core/errors.js';
+import { jsonFile } from '../../core/json.js';
 import { exists, readText, writeAtomic } from '../../platform/files.js';
-import { json } from '../../train/folder.js';
 import type { Parsed } from '../command.js';
 
 const FILE = 'run.json';
@@ -21,7 +21,7 @@ export async function writePlace(out: string, data: string, flags: Parsed['flags
   const given = (names: readonly string[]) =>
     Object.fromEntries(names.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
   const start = given(START);
-  await writeAtomic(`${out}/${FILE}`, json({ data: resolve(data), flags: given([...LASTING, 'keep']), start }));
+  await writeAtomic(`${out}/${FILE}`, jsonFile({ data: resolve(data), flags: given([...LASTING, 'keep']), start }));
 }
 
 /** Throws OptionError for a flag that differs from that of the run and must not. */

@@ -1,0 +1,11 @@
+/** The model that comes with the package, without its weights. */
+import classes from '../../models/fashion-mnist/classes.json?text';
+import config from '../../models/fashion-mnist/config.json?text';
+import type { CheckpointSource } from './source.js';
+
+/** The embedded model with its weights at an address. */
+export const embeddedModel = (weights: string): CheckpointSource => ({
+  config,
+  weights,
+  classes: JSON.parse(classes) as string[],
+});
