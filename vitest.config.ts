@@ -22,7 +22,13 @@ const PROJECTS: Record<string, Project> = {
   ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, builds: 'kernels' },
   /** Whole models, training and the command line's benchmark, in this process. */
   model: {
-    include: ['test/model/**/*.test.ts', 'test/train/trainer*.test.ts', 'test/data/codes.test.ts', 'test/cli/bench.test.ts'],
+    include: [
+      'test/model/**/*.test.ts',
+      'test/evaluate/inception.test.ts',
+      'test/train/trainer*.test.ts',
+      'test/data/codes.test.ts',
+      'test/cli/bench.test.ts',
+    ],
     // It replaces a module, which has to happen before any test loads it.
     exclude: ['test/model/threads.test.ts'],
     seconds: 600,

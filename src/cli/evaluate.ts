@@ -189,6 +189,9 @@ const ROWS: readonly [label: string, metric: MetricName, deviation: MetricName |
   ['own kernel distance', 'ownKernelDistance', 'ownKernelDistanceStd', 6],
 ];
 
+/** Without the sign of a zero: the distance of equal sets can be rounded to just below it. */
+const fixed = (value: number, decimals: number) => value.toFixed(decimals).replace(/^-(0\.?0*)$/, '$1');
+
 function table(samples: string, reference: string, { features, device, metrics, missing, ...sets }: Evaluation): string {
   const lines = [
     `samples: ${samples}, ${counted(sets.samples, 'image')}`,
@@ -200,7 +203,7 @@ function table(samples: string, reference: string, { features, device, metrics, 
   for (const [label, metric, deviation, decimals] of ROWS) {
     const [value, std] = [metrics[metric], deviation && metrics[deviation]];
     if (value !== undefined)
-      lines.push(`${label.padEnd(22)}${value.toFixed(decimals)}${std === undefined ? '' : ` ± ${std.toFixed(decimals)}`}`);
+      lines.push(`${label.padEnd(22)}${fixed(value, decimals)}${std === undefined ? '' : ` ± ${fixed(std, decimals)}`}`);
   }
   const labelOf = (metric: MetricName) => ROWS.find(([, name]) => name === metric)?.[0] ?? metric;
   for (const { metric, reason } of missing) lines.push(`no ${labelOf(metric)}: ${reason}`);
