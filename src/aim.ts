@@ -4,7 +4,6 @@ import type { TunedKernel } from './backend/tune.js';
 import type { CheckpointSource, SourceOptions } from './checkpoint/source.js';
 import { OptionError } from './core/errors.js';
 import { checkOption, checkOptions, type OptionTable, shown } from './core/options.js';
-import type { Progress } from './core/progress.js';
 import { SOURCE } from './io/bytes.js';
 import type { AimImage } from './io/image.js';
 import type { AimConfig, AimConfigJson } from './model/config.js';
@@ -14,34 +13,16 @@ import type { Classes, LikelihoodOptions } from './model/likelihood.js';
 import { LOAD, type LoadOptions, Model } from './model/model.js';
 import { countParams } from './model/params.js';
 import { checkCodeList, type EncodeInput, pixelBatches } from './model/pixels.js';
-import { checkSampling, SAMPLING, Sampler, type SamplingOptions } from './model/sampler.js';
 import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
+import type { TuneOptions } from './model/tune.js';
 
 export type { Drawn, Generated, GenerateOptions, StepInfo } from './model/generate.js';
 export type { LikelihoodOptions } from './model/likelihood.js';
 export type { LoadOptions } from './model/model.js';
 export type { EncodeInput } from './model/pixels.js';
 export type { SaveOptions } from './model/save.js';
-
-/** Options of `tune`. */
-export interface TuneOptions extends Pick<SamplingOptions, 'cfgScale'> {
-  /** Numbers of images that will be drawn at once. Default 1. */
-  batchSize?: number | readonly number[];
-  /** Called with the number of choices made so far, in the phase 'tune'. */
-  onProgress?: ((progress: Progress) => void) | undefined;
-  /** Aborts the measurements. */
-  signal?: AbortSignal | undefined;
-}
-
-const BATCH_SIZE = { type: 'integer', min: 1, max: 4096, about: 'images that will be drawn at once' } as const;
-
-export const TUNE = {
-  cfgScale: SAMPLING.cfgScale,
-  batchSize: { type: 'other', default: 1, about: 'images that will be drawn at once; one number or several' },
-  onProgress: { type: 'function', about: 'called with the number of choices made so far' },
-  signal: { type: 'signal', about: 'stops the measurements' },
-} as const satisfies OptionTable<TuneOptions>;
+export type { TuneOptions } from './model/tune.js';
 
 const FROM_CONFIG = {
   ...LOAD,
@@ -144,9 +125,8 @@ export class AiM implements ModelHandle {
    * Draws the images of `generate` and yields each as soon as its batch is drawn; `batchSize: 1` yields them one by one. Leaving the
    * loop ends the drawing. Throws like `generate`, at the first image.
    */
-  async *generateEach(options: GenerateOptions = {}): AsyncGenerator<Drawn, void, undefined> {
-    this.model.assertLive();
-    yield* generateEach(this.model, options);
+  generateEach(options: GenerateOptions = {}): AsyncGenerator<Drawn, void, undefined> {
+    return generateEach(this.model, options);
   }
 
   /**
@@ -163,7 +143,6 @@ export class AiM implements ModelHandle {
     classes: Classes,
     options: LikelihoodOptions = {},
   ): Promise<Float32Array<ArrayBuffer>[]> {
-    this.model.assertLive();
     return (await import('./model/likelihood.js')).logits(this.model, codes, classes, options);
   }
 
@@ -173,7 +152,6 @@ export class AiM implements ModelHandle {
    * those of `logits`.
    */
   async logLikelihood(codes: readonly ArrayLike<number>[], classes: Classes, options: LikelihoodOptions = {}): Promise<number[]> {
-    this.model.assertLive();
     return (await import('./model/likelihood.js')).logLikelihood(this.model, codes, classes, options);
   }
 
@@ -183,13 +161,11 @@ export class AiM implements ModelHandle {
    * `aim` and PyTorch load it. Throws IoError, and CheckpointError for a weight that is too large for `dtype`.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
-    this.model.assertLive();
     await (await import('./model/save.js')).save(this.model, folder, options);
   }
 
   /** The files that `save` writes, in memory: a checkpoint for `fromPretrained`, or for a download from a page. Throws like `save`. */
   async toFiles(options: SaveOptions = {}): Promise<File[]> {
-    this.model.assertLive();
     return (await import('./model/save.js')).toFiles(this.model, options);
   }
 
@@ -201,15 +177,7 @@ export class AiM implements ModelHandle {
    * stored.
    */
   async tune(options: TuneOptions = {}): Promise<TunedKernel[]> {
-    const { model } = this;
-    model.assertLive();
-    const { batchSize, cfgScale, onProgress, signal } = checkOptions<TuneOptions, typeof TUNE>('tune', options, TUNE);
-    const sampling = checkSampling({ cfgScale });
-    const sizes = [batchSize].flat().map((n) => checkOption('batchSize', n, BATCH_SIZE));
-    return model.attempt(async ({ be, params }) => {
-      for (const n of sizes) new Sampler(be, model.config, params.mamba.backbone, n, sampling).dispose();
-      return model.tune({ onProgress, signal });
-    }, signal);
+    return (await import('./model/tune.js')).tune(this.model, options);
   }
 
   /**

@@ -123,6 +123,7 @@ async function each(
   options: LikelihoodOptions,
   use: (i: number, logits: NumArray) => void,
 ): Promise<void> {
+  model.assertLive();
   const { config } = model;
   const { num_tokens: T, vocab_size: V } = config;
   const { signal } = checkOptions<LikelihoodOptions, typeof LIKELIHOOD>(call, options, LIKELIHOOD);

@@ -52,6 +52,7 @@ export function modelFile(tensors: readonly TensorData[], metadata: Readonly<Rec
 
 /** The files of the model. Tensors are read from the device when they are written. */
 function modelFiles(model: Model, call: string, options: SaveOptions): OutFile[] {
+  model.assertLive();
   const { dtype, signal } = checkOptions<SaveOptions, typeof SAVE>(call, options, SAVE);
   const formatOf = (isHalf: boolean): Dtype => (dtype === 'auto' ? (isHalf ? 'F16' : 'F32') : DTYPES[dtype]);
   const weights = [...model.named()].map(

@@ -17,11 +17,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { AiM } from '../../src/aim.js';
 import { bytesSource } from '../../src/checkpoint/source.js';
 import { decodeJpeg } from '../../src/io/images/jpeg.js';
 import { decodePng } from '../../src/io/images/png.js';
 import { parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { embedded, fixture } from '../goldens.js';
+import { CONFIG } from '../train/tiny_model.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 let dir: string;
@@ -78,6 +80,17 @@ describe('generate', () => {
     const inGrid = new Uint8Array(32 * 32 * 3);
     for (let y = 0; y < 32; y++) inGrid.set(grid.data.subarray((y * 66 + 34) * 3, (y * 66 + 66) * 3), y * 96);
     expect(second.data).toEqual(inGrid);
+  });
+
+  it('takes ImageNet names for a model of 1000 classes without names', async () => {
+    const model = await AiM.fromConfig({ ...CONFIG, num_classes: 1000 }, { device: 'wasm' });
+    await model.save(at('imagenet'));
+    await model.dispose();
+    const args = ['generate', at('imagenet'), '-d', 'wasm', '-c', 'Golden Retriever,3', '-o', at('dogs')];
+    const { status, stderr } = aim(args);
+    expect(status, stderr).toBe(0);
+    expect(readdirSync(at('dogs'))).toEqual(['0-golden-retriever-seed-0.png', '1-tiger-shark-seed-1.png']);
+    refused([...args.slice(0, 4), '-c', 'retriever', '-o', at('none.png')], /these have the word: flat-coated retriever/);
   });
 
   it('refuses bad options', () => {
