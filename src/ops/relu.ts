@@ -10,6 +10,7 @@ export const relu = {
     check: ({ n, s, offset }) =>
       offset + n > s ? `columns ${offset} to ${offset + n} of ${s} are to be written; lower offset or make y wider.` : undefined,
     webgpu: ({ m, n }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * n, 256)) }),
+    flops: ({ m, n }) => m * n,
     bytes: ({ m, n }) => 8 * m * n,
     tolerance: { f32: 0, reason: 'a comparison' },
   }),

@@ -1,6 +1,5 @@
 /** Every number among the options, in the library and on the command line, refuses what is no number in its range. */
 import { describe, expect, it } from 'vitest';
-import { TUNE } from '../../src/aim.js';
 import { DEVICE } from '../../src/backend/create.js';
 import { parse } from '../../src/cli/command.js';
 import * as commands from '../../src/cli/commands.js';
@@ -12,6 +11,7 @@ import { DATA } from '../../src/data/open.js';
 import { SOURCE } from '../../src/io/bytes.js';
 import { GENERATE } from '../../src/model/generate.js';
 import { LOAD } from '../../src/model/model.js';
+import { TUNE } from '../../src/model/tune.js';
 import { TRAINER } from '../../src/train/options.js';
 
 const TABLES: Record<string, OptionTable> = { GENERATE, TUNE, DEVICE, LOAD, SOURCE, TRAINER, TOKENIZE, DATA, IMAGE_FOLDER };

@@ -18,11 +18,12 @@ const folder = await temporaryFolder();
 
 let hub: FaultyServer;
 let store: FaultyServer;
+let cacheDir: string;
 let options: SourceOptions;
 
 beforeEach(async () => {
   [hub, store] = [await FaultyServer.start(), await FaultyServer.start()];
-  const cacheDir = await mkdtemp(join(folder, 'cache-'));
+  cacheDir = await mkdtemp(join(folder, 'cache-'));
   options = { endpoint: hub.url, cacheDir };
 });
 afterEach(async () => {
@@ -68,12 +69,12 @@ describe('a repository id', () => {
     await get();
     push('main', commitTwo, two);
     expect(await get()).toBe(valuesTwo);
-    const cached = await cachedFiles(options);
+    const cached = await cachedFiles({ cacheDir });
     expect(cached.map(({ url }) => url)).toEqual(
       ['config.json', 'model.safetensors'].map((file) => `${hub.url}/ann/model/resolve/main/${file}`),
     );
-    await clearCache({ ...options, model: 'ann/model' });
-    expect(await cachedFiles(options)).toEqual([]);
+    await clearCache({ cacheDir, model: 'ann/model' });
+    expect(await cachedFiles({ cacheDir })).toEqual([]);
   });
 
   it('with a commit needs no second request, and with a branch has the name encoded', async () => {
@@ -111,7 +112,6 @@ describe('a repository id', () => {
 
   it('takes endpoint and token from the environment, or the options', async () => {
     push('main', commitOne, one);
-    const { cacheDir } = options;
     vi.stubEnv('HF_ENDPOINT', `${hub.url}/`);
     vi.stubEnv('HF_TOKEN', 'from-env');
     expect(await load('ann/model', { cacheDir, cache: false })).toBe(valuesOne);
@@ -135,7 +135,7 @@ describe('a repository id', () => {
           'private or gated; .*HF_TOKEN.*There is no local folder ann/model either',
       ),
     );
-    expect(await cachedFiles(options)).toEqual([]);
+    expect(await cachedFiles({ cacheDir })).toEqual([]);
   });
 
   it.each([
