@@ -21,8 +21,8 @@ import type { Store } from './store.js';
 
 export type { Version } from './record.js';
 
-/** Bytes of a chunk; the last one may be shorter. */
-export const CHUNK = 8 * 2 ** 20;
+/** Size of the chunks in which files are stored; the last one may be shorter. Tests make it smaller. */
+export const chunking = { bytes: 8 * 2 ** 20 };
 
 /** A file in the cache. */
 export interface CachedFile {
@@ -105,7 +105,7 @@ export class CacheEntry {
     const checksum = checksums?.[index];
     const isSound =
       bytes &&
-      (size === undefined || bytes.length === Math.min(CHUNK, size - index * CHUNK)) &&
+      (size === undefined || bytes.length === Math.min(chunking.bytes, size - index * chunking.bytes)) &&
       (!checksum || checksum === (await sha256Bytes(bytes)));
     if (isSound) return bytes;
     this.damaged ||= bytes !== undefined || this.record?.complete === true;
@@ -134,7 +134,7 @@ export class CacheEntry {
   /** True if every chunk has a checksum. Records of older versions have none. */
   get isChecked(): boolean {
     const { size = Number.POSITIVE_INFINITY, checksums = [] } = this.record ?? {};
-    return checksums.length * CHUNK >= size && checksums.every(Boolean);
+    return checksums.length * chunking.bytes >= size && checksums.every(Boolean);
   }
 
   /**
@@ -144,7 +144,7 @@ export class CacheEntry {
   async addChecksums(expected: string): Promise<boolean> {
     const hash = createSha256();
     const checksums: string[] = [];
-    for (let at = 0; at < (this.record?.size ?? 0); at += CHUNK) {
+    for (let at = 0; at < (this.record?.size ?? 0); at += chunking.bytes) {
       const bytes = await this.chunk(checksums.length);
       if (!bytes) return false;
       hash.update(bytes);
@@ -225,7 +225,7 @@ export async function cachedFiles(options: CacheOptions = {}): Promise<CachedFil
     if ('generation' in record) {
       const { generation, size, complete } = record;
       const chunks = keys.filter((k) => k.startsWith(`${key}-${generation}-`)).length;
-      out.push({ url, bytes: Math.min(chunks * CHUNK, size ?? Number.POSITIVE_INFINITY), complete });
+      out.push({ url, bytes: Math.min(chunks * chunking.bytes, size ?? Number.POSITIVE_INFINITY), complete });
     } else if (record.text !== undefined) out.push({ url, bytes: record.text.length, complete: true });
     // Else the record notes that the server does not have the file.
   }

@@ -17,7 +17,7 @@
  * example, an error page sent in place of the file is never stored.
  */
 
-import { type CacheEntry, CHUNK } from '../cache/entry.js';
+import { type CacheEntry, chunking } from '../cache/entry.js';
 import { StoreError } from '../cache/store.js';
 import { IoError } from '../core/errors.js';
 import { type ByteSource, checkRange, type SourceOptions, warn } from '../io/bytes.js';
@@ -86,7 +86,7 @@ export class ChunkedSource implements ByteSource {
 
   finish(): Promise<void> {
     return this.enqueue(async () => {
-      while (this.needsAll && this.next * CHUNK < this.size) await this.load(this.next, undefined);
+      while (this.needsAll && this.next * chunking.bytes < this.size) await this.load(this.next, undefined);
       await this.save();
       const verified = await this.verify();
       const { entry } = this;
@@ -131,10 +131,10 @@ export class ChunkedSource implements ByteSource {
     let out: Uint8Array | undefined;
     for (let have = 0; ; ) {
       const at = offset + have;
-      const index = Math.floor(at / CHUNK);
+      const index = Math.floor(at / chunking.bytes);
       while (this.needsAll && this.next < index) await this.load(this.next, signal);
       await this.load(index, signal);
-      const piece = this.bytes.subarray(at - index * CHUNK, at - index * CHUNK + length - have);
+      const piece = this.bytes.subarray(at - index * chunking.bytes, at - index * chunking.bytes + length - have);
       if (piece.length === length) return piece;
       if (piece.length === 0)
         throw new IoError(`the download of ${this.name} ended after ${this.size}, before byte ${offset + length}; try again.`);
@@ -168,16 +168,16 @@ export class ChunkedSource implements ByteSource {
     const { size } = this;
     const total = size === Number.POSITIVE_INFINITY ? undefined : size;
     const phase = entry!.record?.complete ? 'load' : 'download';
-    this.options.onProgress?.({ phase, loaded: index * CHUNK + bytes.length, total });
+    this.options.onProgress?.({ phase, loaded: index * chunking.bytes + bytes.length, total });
     return bytes;
   }
 
   private async fetchChunk(index: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const { entry, origin, name } = this;
-    if (!entry?.damaged) return origin.upTo(index * CHUNK, CHUNK, signal);
+    if (!entry?.damaged) return origin.upTo(index * chunking.bytes, chunking.bytes, signal);
     let bytes: Uint8Array;
     try {
-      bytes = await origin.upTo(index * CHUNK, CHUNK, signal);
+      bytes = await origin.upTo(index * chunking.bytes, chunking.bytes, signal);
     } catch (error) {
       if (!(error instanceof IoError)) throw error;
       throw new IoError(
@@ -204,7 +204,7 @@ export class ChunkedSource implements ByteSource {
       // The other one may have stored the chunk, or all of them, just before.
       const isSame = await this.withStore(() => entry.refreshDownload());
       if (isSame === false) throw new IoError(`${this.name} changed on the server while it was read; start again.`);
-      const bytes = index * CHUNK < this.size ? await this.stored(index) : EMPTY;
+      const bytes = index * chunking.bytes < this.size ? await this.stored(index) : EMPTY;
       if (bytes && entry.record?.complete) await entry.release();
       if (bytes) return bytes;
       if (gotLock) break;

@@ -1,6 +1,6 @@
 /** Files behind URLs, through the cache. */
 
-import { CacheEntry, CHUNK, readText, writeText } from '../cache/entry.js';
+import { CacheEntry, chunking, readText, writeText } from '../cache/entry.js';
 import { openStore } from '../cache/open.js';
 import { type Store, StoreError } from '../cache/store.js';
 import { CheckpointError } from '../core/errors.js';
@@ -171,11 +171,11 @@ async function isSound(entry: CacheEntry, file: RemoteWeights, http: HttpSource,
 async function connect(entry: CacheEntry, http: HttpSource, file: RemoteWeights, options: SourceOptions): Promise<void> {
   const { record } = entry;
   const chunks = record && !record.complete ? await entry.storedChunks() : 0;
-  if (record && chunks * CHUNK >= (record.size ?? Number.POSITIVE_INFINITY) && (await isCurrent(entry, file, options))) {
+  if (record && chunks * chunking.bytes >= (record.size ?? Number.POSITIVE_INFINITY) && (await isCurrent(entry, file, options))) {
     http.version = { etag: record.etag, modified: record.modified, size: record.size };
     return;
   }
-  if (record && (await http.start(chunks * CHUNK, record))) return;
+  if (record && (await http.start(chunks * chunking.bytes, record))) return;
   if (!http.connected) await http.start();
   await entry.begin({ ...http.version, sha256: file.sha256 ?? (await serverHash(http, file)), commit: file.commit });
 }

@@ -57,6 +57,8 @@ export class FaultyServer {
     for (const go of this.held.splice(0)) go();
   }
 
+  /** Bytes sent at a time. */
+  piece = 2 ** 20;
   private readonly held: (() => void)[] = [];
 
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -78,8 +80,8 @@ export class FaultyServer {
     if (request.method === 'HEAD') return void response.end();
     const next = (marks: number[]) => (body.length > marks[0]! ? marks.shift() : undefined);
     const [cut = body.length, stall] = [next(this.cuts), next(this.stalls)];
-    for (let at = 0; at < cut && !response.destroyed; at += 2 ** 20) {
-      const piece = body.subarray(at, Math.min(at + 2 ** 20, cut));
+    for (let at = 0; at < cut && !response.destroyed; at += this.piece) {
+      const piece = body.subarray(at, Math.min(at + this.piece, cut));
       this.sent += piece.length;
       await new Promise<void>((done) => response.write(piece, () => done()));
       if (at + piece.length === stall) await new Promise<void>((go) => this.held.push(go) && response.once('close', go));
@@ -94,9 +96,9 @@ const pause = (ms: number) => (ms ? new Promise((done) => setTimeout(done, ms)) 
 
 export const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex');
 
-/** A safetensors file of `mib` MiB in three tensors, the last not wanted by `load`; another one for each seed. */
-export function makeWeights(mib: number, seed: number): Uint8Array<ArrayBuffer> {
-  const count = (mib * 2 ** 20) / 4 / 2;
+/** A safetensors file of about `size` units (MiB) in three tensors, the last not wanted by `load`; another one for each seed. */
+export function makeWeights(size: number, seed: number, unit = 2 ** 20): Uint8Array<ArrayBuffer> {
+  const count = (size * unit) / 4 / 2;
   const values = (salt: number) => Float32Array.from({ length: count / 2 }, (_, i) => ((i * 7 + salt * 131) % 1009) + seed);
   return encodeSafetensors([
     { name: 'a', dtype: 'F32', shape: [count / 2], data: values(1) },

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { cachedFiles, clearCache } from '../../src/cache/entry.js';
+import { cachedFiles, chunking, clearCache } from '../../src/cache/entry.js';
 import { isRepositoryId } from '../../src/checkpoint/folder.js';
 import { type CheckpointSource, openCheckpoint, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
@@ -11,7 +11,9 @@ import { CONFIG, FaultyServer, makeWeights, sha256 } from './faulty_server.js';
 import { failure, temporaryFolder } from './helpers.js';
 import { checksum, load } from './load_checkpoint.js';
 
-const [one, two] = [makeWeights(9, 1), makeWeights(9, 2)];
+/** An eighth of the usual size of chunks and files takes an eighth of the time. */
+const UNIT = 2 ** 17;
+const [one, two] = [makeWeights(9, 1, UNIT), makeWeights(9, 2, UNIT)];
 const [valuesOne, valuesTwo] = [await load({ config: CONFIG, weights: one }), await load({ config: CONFIG, weights: two })];
 const [commitOne, commitTwo] = ['1'.repeat(40), '2'.repeat(40)];
 const folder = await temporaryFolder();
@@ -19,15 +21,19 @@ const folder = await temporaryFolder();
 let hub: FaultyServer;
 let store: FaultyServer;
 let cacheDir: string;
+const { bytes: usual } = chunking;
 let options: SourceOptions;
 
 beforeEach(async () => {
+  chunking.bytes = 8 * UNIT;
   [hub, store] = [await FaultyServer.start(), await FaultyServer.start()];
+  for (const server of [hub, store]) server.piece = UNIT;
   cacheDir = await mkdtemp(join(folder, 'cache-'));
   options = { endpoint: hub.url, cacheDir };
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
+  chunking.bytes = usual;
   await hub.close();
   await store.close();
 });
@@ -213,9 +219,9 @@ describe('a repository id', () => {
 describe('weights in several files', () => {
   const values = (from: number, n: number) => Float32Array.from({ length: n }, (_, i) => from + i);
   const tensors = [
-    { name: 'a', dtype: 'F32', shape: [3 * 2 ** 20], data: values(0, 3 * 2 ** 20) },
+    { name: 'a', dtype: 'F32', shape: [3 * UNIT], data: values(0, 3 * UNIT) },
     { name: '__proto__', dtype: 'F32', shape: [5], data: values(1, 5) },
-    { name: 'c', dtype: 'F16', shape: [2 ** 20], data: new Float32Array(2 ** 20).fill(2) },
+    { name: 'c', dtype: 'F16', shape: [UNIT], data: new Float32Array(UNIT).fill(2) },
     { name: 'empty', dtype: 'F32', shape: [0], data: new Float32Array(0) },
   ] as const;
   const parts = [encodeSafetensors([tensors[0]]), encodeSafetensors([tensors[1], tensors[2]]), encodeSafetensors([tensors[3]])];
@@ -269,7 +275,7 @@ describe('weights in several files', () => {
     const { dataOffset, tensors: found } = await parseHeader(weights);
     expect([...found.keys()].sort()).toEqual(['__proto__', 'a', 'c', 'empty']);
     const whole = await weights.read(0, weights.size);
-    const data = Buffer.concat([Buffer.from(tensors[0].data.buffer), Buffer.from(parts[1]!.subarray(-20 - 2 ** 21))]);
+    const data = Buffer.concat([Buffer.from(tensors[0].data.buffer), Buffer.from(parts[1]!.subarray(-20 - 2 * UNIT))]);
     expect(Buffer.from(whole.subarray(dataOffset)).equals(data)).toBe(true);
     expect((await failure(weights.read(weights.size - 1, 2))).message).toMatch(/the file is shorter/);
     await checkpoint.close();
@@ -302,7 +308,7 @@ describe('weights in several files', () => {
 
   it('are loaded through connections that break', async () => {
     const url = await asUrl(all);
-    hub.cuts = [9 * 2 ** 20, 2 ** 20];
+    hub.cuts = [9 * UNIT, UNIT];
     expect(await load(url, { ...options, sha256: hashes })).toBe(want);
   });
 
