@@ -56,7 +56,14 @@ const bundled: { plain?: Promise<WebAssembly.Module>; shared?: Promise<WebAssemb
 
 function inflate(base64: string): Promise<ArrayBuffer> {
   const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
+  // The Blob of jsdom, in which many projects run their tests, has no stream().
+  const stream = new ReadableStream<BufferSource>({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
+  return new Response(stream.pipeThrough(new DecompressionStream('deflate'))).arrayBuffer();
 }
 
 /**

@@ -186,6 +186,21 @@ describe('a run', () => {
     const again = call(trainTokenizer, ...args('--resume', '--steps', '3'));
     await expect(again).rejects.toThrow(/not the same/);
   });
+
+  it('names the files that it cannot use, also in skipped.txt', async () => {
+    for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png']) {
+      mkdirSync(at(`partly/${name[0]}`), { recursive: true });
+      writeFileSync(at(`partly/${name}`), png(12, 12, grey(9)));
+    }
+    writeFileSync(at('partly/a/3.png'), png(12, 12, grey(9)).subarray(0, 40));
+    writeFileSync(at('partly/b/notes.txt'), 'no image');
+    const args = ['--out', at('partly-run'), '--device', 'wasm', '--init', at('base'), '--batch-size', '2', '--steps', '3'];
+    const text = await call(trainTokenizer, at('partly'), ...args);
+    expect(text).toMatch(/skipped .*\n {2}\S*notes\.txt: /);
+    expect(text).toMatch(/\n {2}\S*3\.png: .*damaged PNG/);
+    const list = readFileSync(at('partly-run/skipped.txt'), 'utf8').trim().split('\n').sort();
+    expect(list).toEqual([expect.stringMatching(/^\S*a\/3\.png\t/), expect.stringMatching(/^\S*b\/notes\.txt\t/)]);
+  });
 });
 
 describe('options', () => {
