@@ -13,6 +13,7 @@ interface Project {
   seconds: number;
   /** Whether all files of a worker run in one process. They then share GPU devices, and a kernel is compiled once for all. */
   together?: boolean;
+  setup?: string[];
   /** What `npm run build` makes that the tests run. */
   builds: 'kernels' | 'dist';
 }
@@ -33,6 +34,8 @@ const PROJECTS: Record<string, Project> = {
     exclude: ['test/model/threads.test.ts'],
     seconds: 600,
     together: true,
+    // Their waits for the GPU are long. Those of the ops are short and many, and sleeping in them takes more time than it saves.
+    setup: ['test/idle_waits.ts'],
     builds: 'dist',
   },
   /** The built library and commands in Node, Deno and browsers; and what loses GPU devices or measures memory. */
@@ -65,7 +68,7 @@ export default defineConfig({
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     projects: [
-      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, builds }]) => ({
+      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds }]) => ({
         extends: true as const,
         test: {
           name,
@@ -74,6 +77,7 @@ export default defineConfig({
           testTimeout: seconds * PATIENCE,
           hookTimeout: seconds * PATIENCE,
           isolate: !together,
+          setupFiles: setup ?? [],
           globalSetup: [`test/built.${builds}.ts`],
         },
       })),

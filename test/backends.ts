@@ -8,7 +8,6 @@ import { WasmBackend } from '../src/backend/wasm.js';
 import type { WebGpuBackend } from '../src/backend/webgpu.js';
 import { dawnToggles } from '../src/platform/runtime.js';
 import { bringKernels } from '../src/train/kernels.js';
-import './idle_waits.js';
 import { GuardedWasm } from './guarded_wasm.js';
 import { poisoned } from './poisoned_kernels.js';
 

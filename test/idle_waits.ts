@@ -10,17 +10,22 @@ const LONGEST_SLEEP = 1;
 /** Sleeps may add this share to a wait. */
 const SHARE = 1 / 8;
 
+/** A wait on a lost device may never end. After this time it is taken for one. */
+const ENDLESS = 3000;
+
 const { setImmediate } = globalThis;
 const cell = new Int32Array(new SharedArrayBuffer(4));
-let waits = 0;
-/** When the last wait ended or the first one began. */
+/** When each wait began. */
+const waits = new Map<object, number>();
+/** When a wait last began or ended. */
 let since = 0;
 
 function turn(): void {
-  if (waits === 0) return;
-  const elapsed = performance.now() - since;
-  if (elapsed > SHORT) Atomics.wait(cell, 0, 0, Math.min(LONGEST_SLEEP, elapsed * SHARE));
-  setImmediate(turn);
+  const now = performance.now();
+  for (const [wait, begun] of waits) if (now - begun > ENDLESS) waits.delete(wait);
+  if (waits.size === 0) return;
+  if (now - since > SHORT) Atomics.wait(cell, 0, 0, Math.min(LONGEST_SLEEP, (now - since) * SHARE));
+  setImmediate(turn).unref();
 }
 
 type Waiting = Record<string, (...args: unknown[]) => Promise<unknown>>;
@@ -30,12 +35,11 @@ function sleepDuring(type: string, method: string): void {
   const original = prototype[method]!;
   prototype[method] = function (...args) {
     const result = original.apply(this, args);
-    if (waits++ === 0) {
-      since = performance.now();
-      setImmediate(turn);
-    }
+    since = performance.now();
+    if (waits.size === 0) setImmediate(turn).unref();
+    waits.set(result, since);
     const end = () => {
-      waits--;
+      waits.delete(result);
       since = performance.now();
     };
     result.then(end, end);
