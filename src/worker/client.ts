@@ -205,7 +205,7 @@ class Connection {
         this.pending.set(id, { ...listeners, resolve: resolve as Pending['resolve'], reject });
         this.thread.hold(true);
         signal?.addEventListener('abort', abort);
-        this.send({ id, call, args: args.map(clonable), listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
+        this.send({ id, call, args, listens: Boolean(onProgress ?? onStep) } as unknown as ToWorker);
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -254,12 +254,6 @@ class Connection {
   private send(message: ToWorker): void {
     this.thread.post(message);
   }
-}
-
-/** Options with texts instead of functions, which cannot be sent: the worker then refuses them by their names. */
-function clonable(value: unknown): unknown {
-  if (Object.prototype.toString.call(value) !== '[object Object]') return value;
-  return Object.fromEntries(Object.entries(value as object).map(([key, v]) => [key, typeof v === 'function' ? 'a function' : v]));
 }
 
 /** The source in a form that can be sent. URLs become absolute, because the worker does not know the page's address. */

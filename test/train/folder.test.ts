@@ -34,7 +34,17 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'aim-run-'));
   program = join(dir, 'writer.mjs');
   const entry = fileURLToPath(new URL('checkpoint_writer.ts', import.meta.url));
-  await build({ entryPoints: [entry], bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' });
+  // Writing a checkpoint needs no kernel.
+  const loader = { '.wgsl': 'empty' } as const;
+  await build({
+    entryPoints: [entry],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    outfile: program,
+    loader,
+    logLevel: 'error',
+  });
 });
 beforeEach(() => {
   run = join(dir, `run-${++count}`);
