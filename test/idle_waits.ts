@@ -47,5 +47,10 @@ function sleepDuring(type: string, method: string): void {
   };
 }
 
-sleepDuring('GPUBuffer', 'mapAsync');
-sleepDuring('GPUQueue', 'onSubmittedWorkDone');
+// Setup files run once for each test file, also where files share a process.
+const done = globalThis as { idleWaits?: boolean };
+if (!done.idleWaits) {
+  sleepDuring('GPUBuffer', 'mapAsync');
+  sleepDuring('GPUQueue', 'onSubmittedWorkDone');
+  done.idleWaits = true;
+}
