@@ -5,6 +5,7 @@ import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { modelHub } from './server.mjs';
 
 const path = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const CLI = path('dist/cli.js');
@@ -38,7 +39,7 @@ const ARGS = {
   generate: (place) => ['generate', MODEL, '--out', `${place}/images`, '--count', '12', '--batch', '2', ...WASM],
   download: (place, _, url) => ['generate', `${url}/m`, '--out', `${place}/images`, '--count', '2', ...WASM],
 };
-export const NAMES = Object.keys(ARGS);
+const NAMES = Object.keys(ARGS);
 
 /**
  * Runs a program and resolves with its exit status or signal, its output and its duration.
@@ -197,3 +198,23 @@ const metrics = (files) =>
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
+
+/**
+ * The commands of a round, from a random one on, each with a new folder `place`, the options of runCommand and its sound run. `check`
+ * reports what is wrong in the folder.
+ */
+export async function* turns(context) {
+  const server = await modelHub(context);
+  const { inputs, runs } = await soundRuns(server.url);
+  const first = context.int(NAMES.length);
+  for (let i = 0; i < context.many(NAMES.length); i++) {
+    const name = NAMES[(first + i) % NAMES.length];
+    const place = `${context.folder}/${name}`;
+    await mkdir(place);
+    const check = async (state, what) => {
+      for (const fault of await faults(name, place, runs[name], state, context.library))
+        context.finding(`aim ${name}, ${what}: ${fault}`);
+    };
+    yield { server, name, place, options: { inputs, url: server.url }, sound: runs[name], check };
+  }
+}

@@ -3,9 +3,7 @@
  * They must end with a message that says so and leave only whole files, and go on as if nothing had been once there is room.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
-import { age, faults, NAMES, runCommand, soundRuns } from './commands.mjs';
-import { modelHub } from './server.mjs';
+import { age, runCommand, turns } from './commands.mjs';
 
 /** Memory disks that are mounted, for an end in the middle of a round. */
 const mounts = new Set();
@@ -28,15 +26,8 @@ export const fullDisk = {
   limit: 600,
   share: 6,
   async run(context) {
-    const server = await modelHub(context);
-    const { inputs, runs } = await soundRuns(server.url);
-    const first = context.int(NAMES.length);
-    for (let i = 0; i < context.many(NAMES.length); i++) {
-      const name = NAMES[(first + i) % NAMES.length];
-      const place = `${context.folder}/${name}`;
-      await mkdir(place);
-      const options = { inputs, url: server.url };
-      const sizes = [...runs[name].files.values()].map((bytes) => bytes.length / 1024);
+    for await (const { name, place, options, sound, check } of turns(context)) {
+      const sizes = [...sound.files.values()].map((bytes) => bytes.length / 1024);
       const most = context.chance(0.7) ? sizes.reduce((a, b) => a + b) * 1.3 : Math.max(...sizes);
       const kib = 4 + context.int(most);
       const mounted = context.chance(0.7) && memoryDisk(place, kib);
@@ -45,18 +36,13 @@ export const fullDisk = {
       const said = /the disk is full; free|raise the limit \(ulimit -f\)/.test(output);
       context.count(status === 0 ? `${name} fitted` : `${name} ${mounted ? 'full' : 'limited'}`);
       if (status !== 0 && !(status === 2 && said)) context.finding(`aim ${name} with ${kib} KiB ended with ${status}: ${output}`);
-      const check = async (state) => {
-        for (const fault of await faults(name, place, runs[name], state, context.library))
-          context.finding(
-            `aim ${name}, ${state === 'complete' ? 'run again after' : 'with'} ${kib} KiB (${mounted ? 'memory disk' : 'ulimit -f'}): ${fault}`,
-          );
-      };
-      await check('stopped');
+      const limit = `${kib} KiB (${mounted ? 'memory disk' : 'ulimit -f'})`;
+      await check('stopped', `with ${limit}`);
       await age(place, context.library);
       if (mounted) memoryDisk(place, 200_000, 'remount');
       const again = await runCommand(name, place, options);
       if (again.status !== 0) context.finding(`aim ${name} with room again ended with ${again.status}: ${again.output}`);
-      else await check('complete');
+      else await check('complete', `run again after ${limit}`);
     }
   },
 };

@@ -3,33 +3,20 @@
  * be whole, and the same command must then go on and end with what it gives undisturbed, and leave nothing else.
  */
 import { watch } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { age, faults, NAMES, runCommand, soundRuns } from './commands.mjs';
-import { modelHub } from './server.mjs';
+import { age, runCommand, turns } from './commands.mjs';
 
 export const killCommands = {
   name: 'kill-commands',
   limit: 600,
   share: 10,
   async run(context) {
-    const server = await modelHub(context);
-    const { inputs, runs } = await soundRuns(server.url);
-    const first = context.int(NAMES.length);
-    for (let i = 0; i < context.many(NAMES.length); i++) {
-      const name = NAMES[(first + i) % NAMES.length];
-      const place = `${context.folder}/${name}`;
-      await mkdir(place);
-      const options = { inputs, url: server.url };
-      const check = async (state, what) => {
-        for (const fault of await faults(name, place, runs[name], state, context.library))
-          context.finding(`aim ${name}, ${what}: ${fault}`);
-      };
+    for await (const { server, name, place, options, sound, check } of turns(context)) {
       server.delay = 30;
       for (let n = 1 + context.int(3); n > 0; n--) {
         const signal = context.pick(['SIGKILL', 'SIGKILL', 'SIGTERM']);
         const { status, output } = await runCommand(name, place, {
           ...options,
-          started: (child) => disturb(context, child, place, signal, runs[name].ms),
+          started: (child) => disturb(context, child, place, signal, sound.ms),
         });
         const expected = signal === 'SIGKILL' ? ['SIGKILL'] : ['SIGTERM', 143];
         context.count(status === 0 ? `${name} ended before` : `${name} ${signal}`);

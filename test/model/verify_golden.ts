@@ -8,6 +8,18 @@ import { type GOLDENS, golden, NO_GOLDENS } from '../goldens.js';
 
 const MUST_CHECK = ['forward.logits', 'forward.loss', 'vq.decoded-from-codes'];
 
+/** Expects that the model meets all golden values of the folder, those named by `mustCheck` among them. */
+export async function expectGoldens(aim: AiM, folder: string, mustCheck: readonly string[]): Promise<void> {
+  const source = await openFile(`${folder}/expected.safetensors`);
+  try {
+    const { rows } = await verify(aim, source);
+    expect(rows.filter((r) => !r.ok)).toEqual([]);
+    expect(rows.map((r) => r.name)).toEqual(expect.arrayContaining([...mustCheck]));
+  } finally {
+    await source.close();
+  }
+}
+
 export function verifyGolden(name: (typeof GOLDENS)[number]): void {
   describe(name, () => {
     for (const device of ['reference', 'wasm', 'webgpu'] as const) {
@@ -16,15 +28,7 @@ export function verifyGolden(name: (typeof GOLDENS)[number]): void {
         if (!folder) return skip(NO_GOLDENS);
         if (device === 'webgpu' && !(await hasAdapter())) return skip(NO_ADAPTER);
         const aim = await AiM.fromPretrained(folder, await deviceOptions(device));
-        const source = await openFile(`${folder}/expected.safetensors`);
-        try {
-          const { rows } = await verify(aim, source);
-          expect(rows.filter((r) => !r.ok)).toEqual([]);
-          expect(rows.map((r) => r.name)).toEqual(expect.arrayContaining(MUST_CHECK));
-        } finally {
-          await source.close();
-          await aim.dispose();
-        }
+        await expectGoldens(aim, folder, MUST_CHECK).finally(() => aim.dispose());
       });
     }
   });
