@@ -16,11 +16,13 @@ interface Project {
   setup?: string[];
   /** What `npm run build` makes that the tests run. */
   builds: 'kernels' | 'dist';
+  /** Computes on both cores all the time, with two workers. The files of other projects also wait, for pages, files and processes. */
+  computes?: boolean;
 }
 
 const PROJECTS: Record<string, Project> = {
   /** Each op against its reference, on every backend. */
-  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, builds: 'kernels' },
+  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, computes: true, builds: 'kernels' },
   /** Whole models, training and the command line's benchmark, in this process. */
   model: {
     include: [
@@ -34,8 +36,9 @@ const PROJECTS: Record<string, Project> = {
     exclude: ['test/model/threads.test.ts'],
     seconds: 600,
     together: true,
+    computes: true,
     // Their waits for the GPU are long. Those of the ops are short and many, and sleeping in them takes more time than it saves.
-    setup: ['test/idle_waits.ts'],
+    setup: ['test/idle_waits.mjs'],
     builds: 'dist',
   },
   /** The built library and commands in Node, Deno and browsers; and what loses GPU devices or measures memory. */
@@ -59,19 +62,22 @@ const PROJECTS: Record<string, Project> = {
   package: { include: ['test/package/**/*.test.ts'], seconds: 300, builds: 'dist' },
 };
 
+/** Projects that compute run first. */
+const workers = (computes = false) => ({ maxWorkers: computes ? 2 : 3, sequence: { groupOrder: computes ? 0 : 1 } });
+
 export default defineConfig({
   plugins: [assets()],
   test: {
     setupFiles: ['test/setup.ts'],
-    // Dawn keeps native state per process and the machine may have two cores only.
+    // Dawn keeps native state per process.
     pool: 'forks',
-    maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     projects: [
-      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds }]) => ({
+      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds, computes }]) => ({
         extends: true as const,
         test: {
           name,
+          ...workers(computes),
           include,
           exclude: exclude ?? [],
           testTimeout: seconds * PATIENCE,
@@ -85,6 +91,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
+          ...workers(false),
           include: ['test/**/*.test.ts'],
           exclude: Object.values(PROJECTS).flatMap((p) => p.include),
           testTimeout: 20 * PATIENCE,

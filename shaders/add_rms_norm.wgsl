@@ -87,6 +87,43 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   }
 }
 
+// @entry forward_alone, WG threads
+// @in x: f32 [m, l, d]
+// @in res?: f32 [m, l, d]
+// @in gate?: f32 [m, g, d]
+// @in weight: f32 [d]
+// @in modulation?: f32 [m, c, d]
+// @out sum?: f32 [m, l, d]
+// @out y: f32 [m, l, d]
+// For a software GPU: a thread takes a row, without barriers.
+var<private> at: u32;
+var<private> i: u32;
+fn value(q: u32) -> vec4f {
+  var v = x_at(at + q);
+  if (params.has_gate == 1u) { v *= gate_at((i * 3u + 2u) * (params.d / 4u) + q); }
+  if (params.has_res == 1u) { v += res_at(at + q); }
+  return v;
+}
+#include "lib/norm/alone.wgsl"
+fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
+  let row = flat(wg, nwg) * WG + lid;
+  if (row >= params.m * params.l) { return; }
+  let width = params.d / 4u;
+  at = row * width;
+  i = row / params.l;
+  let r = 1.0 / sqrt(sum_of_squares(width) / f32(params.d) + params.eps);
+  for (var q = 0u; q < width; q++) {
+    let v = value(q);
+    if (params.has_sum == 1u) { sum_put(at + q, v); }
+    var u = v * r * weight_at(q);
+    if (params.has_modulation == 1u) {
+      let shift = i * params.c * width + q;
+      u = fma(u, 1.0 + modulation_at(shift + width), modulation_at(shift));
+    }
+    y_put(at + q, u);
+  }
+}
+
 // @entry backward, WG threads
 // @in sum: f32 [m, l, d]
 // @in weight: f32 [d]

@@ -124,6 +124,27 @@ fn step_tile(wg: vec3u, nwg: vec3u, lid: u32) {
   tile((wg.y + wg.z * nwg.y) * TILE_ROWS, wg.x * TILE_COLUMNS, lid);
 }
 
+// @entry step_alone, WG threads
+// @in x: f32 [m, k]
+// @in w: f32 | f16 [n, k]
+// @in bias?: f32 [n]
+// @in residual?: f32 [m, n]
+// @out y: f32 [m, n]
+// For a software GPU.
+#include "lib/linear_epilogue.wgsl"
+#include "lib/gemv/alone.wgsl"
+fn x4(i: u32, q: u32) -> vec4f { return x_at(min(i, params.m - 1u) * (params.k / 4u) + q); }
+fn w4(j: u32, q: u32) -> vec4f { return w_at(j * (params.k / 4u) + q); }
+
+fn step_alone(wg: vec3u, nwg: vec3u, lid: u32) {
+  let at = flat(wg, nwg) * WG + lid;
+  let i = at / params.n * 4u;
+  let j = at % params.n;
+  if (i >= params.m) { return; }
+  let sums = sums_of(i, j);
+  for (var r = 0u; r < 4u; r++) { put(i + r, j, sums[r]); }
+}
+
 // @entry backward_input, TILE_THREADS threads
 // @in w: f32 | f16 [n, k]
 // @in dy: f32 [m, n]

@@ -64,6 +64,30 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   }
 }
 
+// @entry forward_alone, WG threads
+// @in x: f32 [m, l, e]
+// @in z: f32 [m, l, s]
+// @in weight: f32 [e]
+// @out y: f32 [m, l, e]
+// For a software GPU: a thread takes a group of a row, without barriers.
+var<private> x0: u32;
+var<private> z0: u32;
+fn value(q: u32) -> vec4f {
+  let zi = z_at(z0 + q);
+  return x_at(x0 + q) * (zi / (1.0 + exp(-zi)));
+}
+#include "lib/norm/alone.wgsl"
+fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
+  let part = flat(wg, nwg) * WG + lid;
+  if (part >= params.m * params.l * params.groups) { return; }
+  let width = params.e / params.groups / 4u;
+  let ch0 = part % params.groups * width;
+  x0 = part * width;
+  z0 = (part / params.groups * params.s + params.z_offset) / 4u + ch0;
+  let r = 1.0 / sqrt(sum_of_squares(width) / f32(width * 4u) + params.eps);
+  for (var q = 0u; q < width; q++) { y_put(x0 + q, value(q) * r * weight_at(ch0 + q)); }
+}
+
 // @entry backward, WG threads
 // @in x: f32 [m, l, e]
 // @in z: f32 [m, l, s]

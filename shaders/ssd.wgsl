@@ -5,7 +5,8 @@
 // mg = i·ngroups + group; LP is l padded to blocks of 64, NT = LP / 64 blocks, NB = LP / 16 groups of positions.
 //
 // A. The recurrence, position by position, for single steps, sequences with a state, and odd or very long ones.
-//   forward, forward_vec4          walk H forwards (lib/ssd/rows.wgsl); forward_step is one position with subgroups
+//   forward, forward_vec4          walk H forwards (lib/ssd/rows.wgsl); forward_step is one position with subgroups, and
+//                                  forward_alone one position without barriers, which a software GPU is slow at
 //   1. backward_past               walks H forwards again: dC, and what each position takes from its past (lib/ssd/columns.wgsl)
 //   2. backward_future             walks dH backwards: dB, and what each position gives to its future
 //   3. backward_x                  walks dH backwards: dx
@@ -66,6 +67,36 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 #include "lib/ssd/step.wgsl"
 fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
   take_step(flat(wg, nwg) * (WG / 32u) + lid / 32u, lid % 32u, lid);
+}
+
+// @entry forward_alone, WG threads
+// @in xbc: f32 [m, l, c]
+// @in zxbcdt: f32 [m, l, s]
+// @in A_log: f32 [h]
+// @in dt_bias: f32 [h]
+// @in D: f32 [h]
+// @inout state?: f32 [m, h, p, n]
+// @out y: f32 [m, l, e]
+#include "lib/ssd/vec4.wgsl"
+#include "lib/ssd/shared.wgsl"
+fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
+  let row = flat(wg, nwg) * WG + lid;
+  let p = params.headdim;
+  if (row >= params.m * params.h * p) { return; }
+  let i = row / (params.h * p);
+  let head = row / p % params.h;
+  let nv = params.d_state / WIDTH;
+  let group = head / (params.h / params.ngroups) * nv;
+  let dt = dt_at(i, head);
+  let decay = exp(-exp(A_log_at(head)) * dt);
+  let x = xbc_scalar(i * params.c + row % (params.h * p));
+  var sum = V();
+  for (var q = 0u; q < nv; q++) {
+    let H = decay * state_at(row * nv + q) + (dt * x) * xbc_at(B_at(i) + group + q);
+    state_put(row * nv + q, H);
+    sum += H * xbc_at(C_at(i) + group + q);
+  }
+  y_put(row, total(sum) + D_at(head) * x);
 }
 
 // @entry make_steps, WG threads

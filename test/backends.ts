@@ -34,13 +34,20 @@ export async function webgpuBackend(options: DeviceOptions = {}): Promise<Backen
   return createBackend({ ...options, device: await sharedDevice(options.dawn) });
 }
 
-/** The backend of the ops that `npm run check` tests on WebGPU, or of all ops. Kernels start with garbage in workgroup memory. */
-export async function opsBackend(): Promise<Backend | undefined> {
+/**
+ * The backend of the ops that `npm run check` tests on WebGPU, or of all ops. It takes the kernels for real GPUs or, with
+ * `software`, those for software GPUs, whatever the adapter is. Kernels start with garbage in workgroup memory.
+ */
+export async function opsBackend({ software = false } = {}): Promise<Backend | undefined> {
   if (OPS?.length === 0 || !(await findAdapter())) return undefined;
   const backend = (await createBackend({ device: await sharedDevice() })) as WebGpuBackend;
+  takeKernels(backend, software);
   poisonedKernels.set(backend, poisoned(backend));
   return backend;
 }
+
+/** Has a backend take the kernels for software GPUs or those for real ones. */
+export const takeKernels = (backend: WebGpuBackend, software: boolean) => Object.assign(backend.caps, { software });
 
 /** Number of kernels of an `opsBackend` that started with garbage in their workgroup memory. */
 export const poisonedKernels = new WeakMap<Backend, { kernels: number }>();
@@ -117,7 +124,7 @@ export const deviceOptions = async (name: 'reference' | 'wasm' | 'webgpu'): Prom
 /** The backends of the op tests. Each call on WASM gets its own scratch memory with guard words behind it. */
 export const makers: Record<string, () => Promise<Backend | undefined>> = {
   wasm: GuardedWasm.create,
-  webgpu: opsBackend,
+  webgpu: () => opsBackend(),
 };
 
 export const NO_ADAPTER = OPS

@@ -54,7 +54,7 @@ const { env } = process;
 if (!env.VK_ICD_FILENAMES && !env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) env.VK_ICD_FILENAMES = SWIFTSHADER;
 env.XDG_RUNTIME_DIR ??= '/tmp';
 env.AIM_DAWN ??= WITHOUT_CLEARING;
-await import('./test/idle_waits.ts');
+await import('./test/idle_waits.mjs');
 export const { devices } = await import('./test/platform/gpu.ts');
 `;
 

@@ -4,7 +4,7 @@
  * at the end of a layer and the norm and modulation at the start of the next. Source: Zhang and Sennrich 2019 (RMSNorm).
  */
 import shader from '../../shaders/add_rms_norm.wgsl';
-import { squareSums } from './gemv.js';
+import { alone, squareSums } from './gemv.js';
 import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
 export const addRmsNorm = {
@@ -26,11 +26,13 @@ export const addRmsNorm = {
     },
     webgpu({ m, l, d }, caps) {
       if (d % 4) return { constants: { PER: ceilDiv(d, 256) }, workgroups: grid(m * l) };
+      const vec4 = ['x', 'res', 'gate', 'weight', 'modulation', 'sum', 'y'];
+      if (caps.software) return alone('forward_alone', m * l, vec4);
       return {
         entry: 'forward_vec4',
         ...squareSums(caps),
         constants: { WG: 256, PER: ceilDiv(d, 4 * 256) },
-        vec4: ['x', 'res', 'gate', 'weight', 'modulation', 'sum', 'y'],
+        vec4,
         workgroups: grid(m * l),
       };
     },

@@ -7,8 +7,9 @@ export const references: References<typeof causalConv1d> = {
   forward({ x, weight, bias, state, y }, { m, l, s, c, k, offset }) {
     for (let i = 0; i < m; i++) {
       for (let ch = 0; ch < c; ch++) {
-        const past = Array.from({ length: k - 1 }, (_, j) => state?.[(i * c + ch) * (k - 1) + j] ?? 0);
-        const all = [...past, ...Array.from({ length: l }, (_, t) => x[(i * l + t) * s + offset + ch]!)];
+        const all = new Float64Array(k - 1 + l);
+        for (let j = 0; j < k - 1; j++) all[j] = state?.[(i * c + ch) * (k - 1) + j] ?? 0;
+        for (let t = 0; t < l; t++) all[k - 1 + t] = x[(i * l + t) * s + offset + ch]!;
         for (let t = 0; t < l; t++) {
           let u = bias[ch]!;
           for (let j = 0; j < k; j++) u += weight[ch * k + j]! * all[t + j]!;

@@ -29,6 +29,18 @@ export function either(caps: GpuCaps, shuffle: string[], shared: string[]): { in
 /** Library files for sums of squares over a workgroup. They sum in the same order as the kernels of shaders/lib/gemv. */
 export const squareSums = (caps: GpuCaps) => either(caps, ['norm/shuffle'], ['norm/shared']);
 
+/**
+ * The launch of a kernel for software GPUs, in which a thread works without barriers: at one, such a GPU runs all threads of a
+ * workgroup in turn.
+ */
+export const alone = (entry: string, threads: number, vec4: string[], constants: Record<string, number> = {}) => ({
+  entry,
+  constants: { WG: ALONE, ...constants },
+  vec4,
+  workgroups: grid(ceilDiv(threads, ALONE)),
+});
+const ALONE = 64;
+
 /** Constants and vector bindings that a kernel adds to a plan. */
 type Extra = Pick<GpuPass, 'constants' | 'vec4'>;
 
@@ -44,17 +56,16 @@ export function gemvPlan(
   extra: Extra = {},
 ): GpuChoice<GpuPass> | undefined {
   // Without subgroups, the sums of many rows would spend too much time in workgroup memory. `gemvTilePlan` is for those.
-  if (k % (half ? 8 : 4) || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
+  if (k % (half ? 8 : 4) || caps.software || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
   // With more rows of w in a team, x is read less often. With fewer rows there are more workgroups, which keep a large device
-  // busy; a processor that plays the GPU is busy with few.
+  // busy.
   const few = m <= FUSED_ROWS || !shuffles(caps);
-  const gpu = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
+  const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
   const wg = few ? WG : WG / 2;
   const count = (each: number) => ceilDiv(n, (wg / 32) * each);
   const able = EACH.filter((each) => count(each) <= 65535);
-  const usual = caps.software ? able.at(-1) : gpu;
-  if (usual === undefined || count(usual) > 65535) return undefined;
+  if (count(usual) > 65535) return undefined;
   const files = either(caps, ['gemv/sums', 'gemv/shuffle'], ['gemv/sums', 'gemv/shared']);
   return {
     choice: 'rows',
@@ -74,16 +85,15 @@ export function gemvPlan(
 export function gemvTilePlan(
   name: string,
   { m, n, k }: Record<'m' | 'n' | 'k', number>,
-  caps: GpuCaps,
   half: boolean,
 ): GpuChoice<GpuPass> | undefined {
   if (k % (half ? 8 : 4)) return undefined;
   const rows = Math.min(powerOfTwo(ceilDiv(m, 16)), TILE_ROWS);
   return {
     choice: 'threads',
-    candidates: [64, 256],
     // Fewer threads keep more sums each, and read workgroup memory less often.
-    usual: caps.software ? 64 : 256,
+    candidates: [64, 256],
+    usual: 256,
     plan: (threads) => ({
       entry: name,
       constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads },
@@ -106,13 +116,13 @@ export function normGemvPlan(
 ): GpuChoice<GpuPass> | undefined {
   const rows = powerOfTwo(m);
   const chunk = half ? 8 : 4;
-  if (m > FUSED_ROWS || k % chunk || caps.maxInvocations < WG) return undefined;
+  if (m > FUSED_ROWS || k % chunk || caps.software || caps.maxInvocations < WG) return undefined;
   const steps = ceilDiv(k / chunk, 32);
   const bytes = (each: number) => 4 * (rows * k + 2 * WG + rows * (WG / 32) * (each + 1) + (shuffles(caps) ? 0 : 4 * WG));
   const able = EACH.filter(
     (each) => bytes(each) <= caps.maxWorkgroupStorage && each * steps <= IN_FLIGHT && n <= 65535 * (WG / 32) * each,
   );
-  const usual = able.findLast((each) => caps.software || each <= most);
+  const usual = able.findLast((each) => each <= most);
   if (usual === undefined) return undefined;
   const files = either(
     caps,

@@ -1,6 +1,6 @@
 /** y[m,n] = Σₖ x[m,k]·w[n,k] (+ bias[n]) (+ residual[m,n]). Weights are [out, in], as in the checkpoints. */
 import shader from '../../shaders/linear.wgsl';
-import { gemvPlan, gemvTilePlan } from './gemv.js';
+import { alone, gemvPlan, gemvTilePlan } from './gemv.js';
 import { ceilDiv, composite, entry, type GpuCaps, type GpuPass, type GpuPlan, grid, type TensorSpec } from './spec.js';
 import { HALF_EXTENSIONS, halfTileOf, type Tile, tiledPlan } from './tile.js';
 
@@ -76,7 +76,10 @@ export const linear = {
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));
       if (few) return few;
-      return gemvTilePlan('step_tile', { m, n, k }, caps, half.has('w'));
+      const eights = half.has('w');
+      if (caps.software && k % (eights ? 8 : 4) === 0)
+        return { ...alone('step_alone', n * ceilDiv(m, 4), ['x', 'w'], { HALF: eights ? 1 : 0 }), series: true };
+      return gemvTilePlan('step_tile', { m, n, k }, eights);
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
     tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },

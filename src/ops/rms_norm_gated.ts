@@ -3,7 +3,7 @@
  * Mamba-2's norm (Dao and Gu 2024, §7). z is the channels from z_offset on of a wider tensor, the output of in_proj.
  */
 import shader from '../../shaders/rms_norm_gated.wgsl';
-import { squareSums } from './gemv.js';
+import { alone, squareSums } from './gemv.js';
 import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 
 /** Checks the sizes that both entries share. Returns what is wrong with them, or undefined. */
@@ -29,11 +29,13 @@ export const rmsNormGated = {
       const width = e / groups;
       const workgroups = grid(m * l * groups);
       if (width % 4 || s % 4 || z_offset % 4) return { constants: { PER: ceilDiv(width, 256) }, workgroups };
+      const vec4 = ['x', 'z', 'weight', 'y'];
+      if (caps.software) return alone('forward_alone', m * l * groups, vec4);
       return {
         entry: 'forward_vec4',
         ...squareSums(caps),
         constants: { WG: 256, PER: ceilDiv(width, 4 * 256) },
-        vec4: ['x', 'z', 'weight', 'y'],
+        vec4,
         workgroups,
       };
     },

@@ -11,8 +11,8 @@
  * sizes that do not suit, or continue a state are computed position by position.
  */
 import shader from '../../shaders/ssd.wgsl';
-import { shuffles } from './gemv.js';
-import { ceilDiv, entry, type GpuCaps, type GpuChoice, type GpuPasses, grid } from './spec.js';
+import { alone, shuffles } from './gemv.js';
+import { ceilDiv, entry, type GpuCaps, type GpuChoice, type GpuLaunch, type GpuPasses, grid } from './spec.js';
 
 /** The largest headdim for which a backward workgroup has room for the rows. */
 const MAX_HEADDIM = 1024;
@@ -75,12 +75,15 @@ function planRows(name: string, { m, l, h, e, headdim, d_state }: Sizes & { m: n
   };
 }
 
-/** Launch for one position from a state. Returns undefined if subgroups of 32 cannot hold a row of the state. */
+/** Launch for one position from a state, or undefined if there is none that suits. */
 function planStep(
   { m, l, n, h, e, headdim, d_state }: Sizes & Record<'m' | 'l' | 'n', number>,
   caps: GpuCaps,
-): GpuChoice | undefined {
-  if (l !== 1 || n === 0 || d_state < 64 || widthOf(e, d_state) === 1 || headdim % 4 || !shuffles(caps)) return undefined;
+): GpuChoice | GpuLaunch | undefined {
+  if (l !== 1 || n === 0 || widthOf(e, d_state) === 1) return undefined;
+  if (caps.software) return { ...alone('forward_alone', m * h * headdim, ['xbc', 'state']), series: true };
+  // Subgroups of 32 take a row.
+  if (d_state < 64 || headdim % 4 || !shuffles(caps)) return undefined;
   // With more rows for each team, more loads are in flight at once. With few rows in all, many teams are faster.
   const wg = 256;
   return {

@@ -1,9 +1,10 @@
-/** Whole models on devices with lower limits: golden values, training, and images identical to those of a device with more. */
+/** Whole models with the kernels for real GPUs, on devices with lower limits: golden values, training, and images identical to those of a device with more. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
+import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { bringKernels } from '../../src/train/kernels.js';
 import { compareAfter, trainingRun } from '../../src/verify/training.js';
-import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
+import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice, takeKernels } from '../backends.js';
 import { fixture } from '../goldens.js';
 import { expectGoldens } from './verify_golden.js';
 
@@ -25,8 +26,11 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
   const models = {} as Record<keyof typeof GRADES, AiM | undefined>;
   beforeAll(async () => {
     if (!(await hasAdapter())) return;
-    for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[])
-      models[grade] = await AiM.fromPretrained(folder, { device: await sharedDevice(grade) });
+    for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[]) {
+      const aim = await AiM.fromPretrained(folder, { device: await sharedDevice(grade) });
+      takeKernels(aim.model.be as WebGpuBackend, false);
+      models[grade] = aim;
+    }
   });
   afterAll(async () => {
     for (const aim of Object.values(models)) await aim?.dispose();

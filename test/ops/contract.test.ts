@@ -4,9 +4,10 @@ import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import { silu } from '../../src/ops/silu.js';
 import { entry } from '../../src/ops/spec.js';
-import { leftOut, makers, NO_ADAPTER, poisonedKernels } from '../backends.js';
+import { leftOut, makers, NO_ADAPTER, opsBackend, poisonedKernels } from '../backends.js';
 import { all, defaultCases, entries } from './all_cases.js';
-import { checkCase, type OpCases, outOfBounds } from './harness.js';
+import { type Case, checkCase, type OpCases, outOfBounds } from './harness.js';
+import { DEFAULT_CAPS, planOf } from './launches.js';
 
 it('every entry of every op has at least 20 cases', () => {
   for (const e of entries) {
@@ -52,6 +53,41 @@ describe('a mistake in a spec is reported with the op and the tensor', () => {
       expect.stringMatching(
         /^silu\.forward .*: the reference leaves y\[6\] unwritten; is the shape 'm n n' of y in the spec right/,
       ),
+    ]);
+  });
+});
+
+describe('kernels for software GPUs', () => {
+  const caps = { ...DEFAULT_CAPS, software: true };
+  const own = (op: OpCases, c: Case) => {
+    const entryOf = (each: typeof caps) => {
+      const plan = planOf(op.entry, c, each);
+      return plan && 'passes' in plan ? undefined : plan?.entry;
+    };
+    return entryOf(caps) !== undefined && entryOf(caps) !== entryOf(DEFAULT_CAPS);
+  };
+  const ops = all.map((op) => ({ ...op, cases: op.cases.filter((c) => own(op, c)) })).filter((op) => op.cases.length);
+  let backend: Backend | undefined;
+  beforeAll(async () => {
+    backend = await opsBackend({ software: true });
+  });
+  afterAll(() => backend?.dispose());
+
+  it.for(ops.map((op) => [op.entry.key, op] as const))('%s', async ([key, op], { skip }) => {
+    const why = leftOut(key.split('.')[0]!);
+    if (why) return skip(why);
+    if (!backend) return skip(NO_ADAPTER);
+    const wrong: string[] = [];
+    for (const [i, c] of op.cases.entries()) wrong.push(...(await checkCase(backend, op, c, 2000 + i)));
+    expect(wrong).toEqual([]);
+  });
+
+  it('are there for what a step computes', () => {
+    expect(ops.map((op) => op.entry.key).sort()).toEqual([
+      'add_rms_norm.forward',
+      'linear.step',
+      'rms_norm_gated.forward',
+      'ssd.forward',
     ]);
   });
 });

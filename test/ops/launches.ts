@@ -30,6 +30,7 @@ export const DEVICES: Record<string, GpuCaps> = {
   'default limits': DEFAULT_CAPS,
   '10 storage buffers': { ...DEFAULT_CAPS, maxStorageBuffers: 10 },
   'default limits and subgroups': { ...DEFAULT_CAPS, ...SUBGROUPS },
+  'a software GPU': { ...DEFAULT_CAPS, software: true },
   'all of an H100': {
     ...DEFAULT_CAPS,
     ...SUBGROUPS,

@@ -73,7 +73,13 @@ it('whether an entry may be in a series does not depend on the device', () => {
   const keys = (caps: GpuCaps) => [...new Set(seriesPasses(caps).map(({ entry }) => entry.key))].sort();
   const usual = keys(DEFAULT_CAPS);
   expect(usual.length).toBeGreaterThanOrEqual(7);
-  for (const [name, caps] of Object.entries(DEVICES)) expect(keys(caps), name).toEqual(usual);
+  for (const [name, caps] of Object.entries(DEVICES)) {
+    // Composites that run as their parts there have no launch of their own.
+    const planned = new Set(
+      all.filter(({ entry, cases }) => cases.some((c) => planOf(entry, c, caps))).map(({ entry }) => entry.key),
+    );
+    expect(keys(caps), name).toEqual(usual.filter((key) => planned.has(key)));
+  }
 });
 
 describe('shaders for series compile', () => {

@@ -9,6 +9,7 @@ import { AimError, DeviceError, DisposedError } from '../../src/core/errors.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { fixture } from '../goldens.js';
 import { devices, lose, withDevices } from './gpu.js';
+import '../idle_waits.mjs';
 
 const SMALL = fixture('mamba2-adaln');
 const options = { count: 4, batchSize: 2, seed: 5, cfgScale: 2 };

@@ -49,7 +49,10 @@ afterAll(() => {
 const RUNTIMES: Record<string, { missing(): string; checkRuntime(place: Place): Promise<Outcome> }> = {
   Node: {
     missing: () => '',
-    checkRuntime: async ({ device }) => outcome(await run(process.execPath, [script, device, fixtures])),
+    checkRuntime: async ({ device }) => {
+      const waits = device === 'webgpu' ? [`--import=${new URL('../idle_waits.mjs', import.meta.url)}`] : [];
+      return outcome(await run(process.execPath, [...waits, script, device, fixtures]));
+    },
   },
   Deno: {
     missing: () => ('reason' in deno ? deno.reason : ''),

@@ -10,6 +10,7 @@ import { Trainer } from '../../src/train/trainer.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
 import { lose, withDevices } from '../platform/gpu.js';
 import { CONFIG, codesFor } from './tiny_model.js';
+import '../idle_waits.mjs';
 
 const options = { batchSize: 6, steps: 5, evalEvery: 3, evalItems: 8, lr: 3e-3, seed: 5, emaDecay: 0.9 };
 

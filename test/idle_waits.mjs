@@ -1,6 +1,7 @@
 /**
  * Dawn's binding polls for the GPU in a loop that keeps a core busy (its AsyncRunner queues the next poll with setImmediate). With a
- * software GPU that core is better spent on the GPU's own threads, so in long waits tests sleep a little in each turn of that loop.
+ * software GPU that core is better spent on the GPU's own threads, so in long waits tests, and Node processes that they start, sleep
+ * a little in each turn of that loop.
  */
 import { globals } from 'webgpu';
 
@@ -16,11 +17,11 @@ const ENDLESS = 3000;
 const { setImmediate } = globalThis;
 const cell = new Int32Array(new SharedArrayBuffer(4));
 /** When each wait began. */
-const waits = new Map<object, number>();
+const waits = new Map();
 /** When a wait last began or ended. */
 let since = 0;
 
-function turn(): void {
+function turn() {
   const now = performance.now();
   for (const [wait, begun] of waits) if (now - begun > ENDLESS) waits.delete(wait);
   if (waits.size === 0) return;
@@ -28,11 +29,9 @@ function turn(): void {
   setImmediate(turn).unref();
 }
 
-type Waiting = Record<string, (...args: unknown[]) => Promise<unknown>>;
-
-function sleepDuring(type: string, method: string): void {
-  const { prototype } = (globals as unknown as Record<string, { prototype: Waiting }>)[type]!;
-  const original = prototype[method]!;
+function sleepDuring(type, method) {
+  const { prototype } = globals[type];
+  const original = prototype[method];
   prototype[method] = function (...args) {
     const result = original.apply(this, args);
     since = performance.now();
@@ -48,9 +47,8 @@ function sleepDuring(type: string, method: string): void {
 }
 
 // Setup files run once for each test file, also where files share a process.
-const done = globalThis as { idleWaits?: boolean };
-if (!done.idleWaits) {
+if (!globalThis.idleWaits) {
   sleepDuring('GPUBuffer', 'mapAsync');
   sleepDuring('GPUQueue', 'onSubmittedWorkDone');
-  done.idleWaits = true;
+  globalThis.idleWaits = true;
 }
