@@ -24,9 +24,9 @@ const memoryDisk = (folder, kib, ...more) => {
 export const fullDisk = {
   name: 'full-disk',
   limit: 600,
-  share: 6,
+  share: 16,
   async run(context) {
-    for await (const { name, place, options, sound, check } of turns(context)) {
+    for await (const { name, place, options, sound, check, complete } of turns(context)) {
       const sizes = [...sound.files.values()].map((bytes) => bytes.length / 1024);
       const most = context.chance(0.7) ? sizes.reduce((a, b) => a + b) * 1.3 : Math.max(...sizes);
       const kib = 4 + context.int(most);
@@ -40,9 +40,7 @@ export const fullDisk = {
       await check('stopped', `with ${limit}`);
       await age(place, context.library);
       if (mounted) memoryDisk(place, 200_000, 'remount');
-      const again = await runCommand(name, place, options);
-      if (again.status !== 0) context.finding(`aim ${name} with room again ended with ${again.status}: ${again.output}`);
-      else await check('complete', `run again after ${limit}`);
+      await complete(await runCommand(name, place, options), `run again after ${limit}`);
     }
   },
 };

@@ -8,9 +8,9 @@ import { age, runCommand, turns } from './commands.mjs';
 export const killCommands = {
   name: 'kill-commands',
   limit: 600,
-  share: 10,
+  share: 26,
   async run(context) {
-    for await (const { server, name, place, options, sound, check } of turns(context)) {
+    for await (const { server, name, place, options, sound, check, complete } of turns(context)) {
       server.delay = 30;
       for (let n = 1 + context.int(3); n > 0; n--) {
         const signal = context.pick(['SIGKILL', 'SIGKILL', 'SIGTERM']);
@@ -27,9 +27,7 @@ export const killCommands = {
         await age(place, context.library);
       }
       server.delay = 0;
-      const { status, output } = await runCommand(name, place, options);
-      if (status !== 0) context.finding(`aim ${name} after kills ended with ${status}: ${output}`);
-      else await check('complete', 'run again after kills');
+      await complete(await runCommand(name, place, options), 'run again after kills');
     }
   },
 };
