@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelHub } from './server.mjs';
 
@@ -96,13 +96,13 @@ export function aim(args, { cache, blocks, limit = 120_000, started } = {}) {
 export const runCommand = (name, place, { inputs, url, ...options }) =>
   aim(ARGS[name](place, inputs, url), { cache: `${place}/cache`, ...options });
 
-/** Every file below `folder`, by its path there. */
+/** Every file below `folder`, by its path there, with / as separator. */
 export async function contents(folder) {
   const files = new Map();
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
     if (entry.isFile()) {
       const file = join(entry.parentPath ?? entry.path, entry.name);
-      files.set(file.slice(folder.length + 1), await readFile(file));
+      files.set(relative(folder, file).replaceAll(sep, '/'), await readFile(file));
     }
   return files;
 }
@@ -150,7 +150,7 @@ function idx(shape, value) {
 export async function age(place, { isTemporary }) {
   const then = new Date(Date.now() - 5 * 3_600_000);
   for (const name of await readdir(place, { recursive: true }))
-    if (isTemporary(name.split('/').at(-1))) await utimes(join(place, name), then, then).catch(() => {});
+    if (isTemporary(basename(name))) await utimes(join(place, name), then, then).catch(() => {});
 }
 
 /**

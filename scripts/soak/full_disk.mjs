@@ -5,6 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { age, runCommand, turns } from './commands.mjs';
 
+/** True where the size of files can be limited. */
+const LIMITS = process.platform !== 'win32';
+
 /** Memory disks that are mounted, for an end in the middle of a round. */
 const mounts = new Set();
 process.once('exit', () => mounts.forEach(unmount));
@@ -32,6 +35,10 @@ export const fullDisk = {
       const kib = 4 + context.int(most);
       const mounted = context.chance(0.7) && memoryDisk(place, kib);
       if (mounted) context.defer(() => unmount(place));
+      else if (!LIMITS) {
+        context.count('no way to make a small disk');
+        continue;
+      }
       const { status, output } = await runCommand(name, place, { ...options, ...(!mounted && { blocks: kib }) });
       const said = /the disk is full; free|raise the limit \(ulimit -f\)/.test(output);
       context.count(status === 0 ? `${name} fitted` : `${name} ${mounted ? 'full' : 'limited'}`);
