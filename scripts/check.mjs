@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { changedFiles, opsIn } from './changed.mjs';
-import { build, buildKernels, inMemory, install, lint, root, types } from './setup.mjs';
+import { build, buildKernels, inMemory, install, lint, program, root, types } from './setup.mjs';
 
 const start = performance.now();
 const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
@@ -47,7 +47,7 @@ process.exitCode = failed.length ? 1 : 0;
 function tests() {
   return new Promise((resolve) => {
     const args = ['run', '--project=unit', '--project=ops', '--reporter=default', '--reporter=./scripts/reporter.mjs'];
-    const child = spawn(`${root}node_modules/.bin/vitest`, [...args, ...process.argv.slice(2)], {
+    const child = spawn(program('vitest'), [...args, ...process.argv.slice(2)], {
       cwd: root,
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { ...process.env, ...inMemory(), AIM_GPU_OPS: ops.join(' ') },

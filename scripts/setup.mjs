@@ -12,6 +12,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -25,10 +26,13 @@ export function must(command, args) {
   process.exit(status ?? 1);
 }
 
+/** The path of a program of node_modules/.bin; the shell of Windows takes no other separators than its own. */
+export const program = (name) => join(root, 'node_modules', '.bin', name);
+
 /** Runs a program of node_modules/.bin to its end. Resolves to its exit status and all that it printed. */
 export function tool(name, args, env = {}) {
   return new Promise((resolve) => {
-    const child = spawn(`${root}node_modules/.bin/${name}`, args, {
+    const child = spawn(program(name), args, {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { FORCE_COLOR: process.stdout.isTTY ? '1' : '0', ...process.env, ...env },

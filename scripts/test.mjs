@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FASHION_MNIST } from './data.mjs';
-import { build, inMemory, install, lint, root, types } from './setup.mjs';
+import { build, inMemory, install, lint, program, root, types } from './setup.mjs';
 
 const SYSTEM = [
   {
@@ -50,7 +50,7 @@ function vitest() {
   const dir = mkdtempSync(join(tmpdir(), 'aim-test-'));
   const file = join(dir, 'counts.json');
   const { status } = spawnSync(
-    join(root, 'node_modules', '.bin', 'vitest'),
+    program('vitest'),
     ['run', '--reporter=default', '--reporter=./scripts/reporter.mjs', ...process.argv.slice(2)],
     {
       cwd: root,

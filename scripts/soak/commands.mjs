@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelHub } from './server.mjs';
 
@@ -17,7 +17,7 @@ const CHECKPOINT = /^step-\d+(-\d+)?$/;
 const isBegun = (run) => existsSync(run) && readdirSync(run).some((name) => CHECKPOINT.test(name));
 
 /**
- * Their arguments. Each makes its files in the folder `place`; `inputs` is the folder of the sound runs, `url` that of a model. A
+ * Their arguments. Each makes its files in the folder `place`, and `evaluate` prints figures; `inputs` is the folder of the sound runs, `url` that of a model. A
  * training that has been saved is resumed.
  */
 const ARGS = {
@@ -30,19 +30,40 @@ const ARGS = {
     `${place}/codes.safetensors`,
     ...WASM,
   ],
-  train(place, inputs) {
-    const begin = ['--init', MODEL, '--steps', STEPS, '--eval-every', 2, '--batch-size', 4, '--ema-decay', 0.9];
-    const rest = isBegun(`${place}/run`) ? ['--resume'] : begin;
-    return ['train', 'model', `${inputs}/tokenize/codes.safetensors`, '--out', `${place}/run`, ...rest, ...WASM].map(String);
-  },
+  train: (place, inputs) => training('model', `${inputs}/tokenize/codes.safetensors`, place),
+  'train-tokenizer': (place, inputs) => training('tokenizer', `${inputs}/data`, place),
+  evaluate: (place, inputs) => [
+    ...[
+      'evaluate',
+      MODEL,
+      '--reference',
+      `${inputs}/data`,
+      '--features',
+      'own',
+      '--count',
+      '120',
+      '--shard',
+      '4',
+      '--kid-subsets',
+      '5',
+    ],
+    ...['--cache', `${place}/features`, '--json', ...WASM],
+  ],
   export: (place, inputs) => ['export', `${inputs}/train/run`, '--out', `${place}/model`, '--dtype', 'F32'],
   generate: (place) => ['generate', MODEL, '--out', `${place}/images`, '--count', '12', '--batch', '2', ...WASM],
   download: (place, _, url) => ['generate', `${url}/m`, '--out', `${place}/images`, '--count', '2', ...WASM],
 };
 const NAMES = Object.keys(ARGS);
 
+function training(kind, data, place) {
+  const begin = ['--init', MODEL, '--steps', STEPS, '--eval-every', 2, '--batch-size', 4, '--ema-decay', 0.9];
+  const rest = isBegun(`${place}/run`) ? ['--resume'] : begin;
+  return ['train', kind, data, '--out', `${place}/run`, ...rest, ...WASM].map(String);
+}
+
 /**
- * Runs a program and resolves with its exit status or signal, its output and its duration.
+ * Runs `aim` and resolves with its exit status or signal, what it printed (stdout), that together with messages (output), and its
+ * duration.
  *
  * @param {{ cache?: string, blocks?: number, limit?: number, started?: (child: any) => void }} options `cache` is the folder of
  * downloads, `blocks` the most bytes of a file, in units of 1024, `limit` the time in ms.
@@ -59,12 +80,13 @@ export function aim(args, { cache, blocks, limit = 120_000, started } = {}) {
       late = `\n(it had not ended after ${limit / 1000} s)`;
       child.kill('SIGKILL');
     }, limit);
-    let output = '';
+    let [stdout, output] = ['', ''];
+    child.stdout.on('data', (data) => (stdout += data));
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
     child.on('error', fail);
     child.on('close', (code, signal) => {
       clearTimeout(timer);
-      done({ status: late ? 'late' : (code ?? signal), output: output + late, ms: Date.now() - begun });
+      done({ status: late ? 'late' : (code ?? signal), stdout, output: output + late, ms: Date.now() - begun });
     });
     started?.(child);
   });
@@ -74,19 +96,19 @@ export function aim(args, { cache, blocks, limit = 120_000, started } = {}) {
 export const runCommand = (name, place, { inputs, url, ...options }) =>
   aim(ARGS[name](place, inputs, url), { cache: `${place}/cache`, ...options });
 
-/** Every file below `folder`, by its path there. */
+/** Every file below `folder`, by its path there, with / as separator. */
 export async function contents(folder) {
   const files = new Map();
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }))
     if (entry.isFile()) {
       const file = join(entry.parentPath ?? entry.path, entry.name);
-      files.set(file.slice(folder.length + 1), await readFile(file));
+      files.set(relative(folder, file).replaceAll(sep, '/'), await readFile(file));
     }
   return files;
 }
 
 let made;
-/** The undisturbed run of each command, made once: `{ inputs, runs: { NAME: { ms, files } } }`. */
+/** The undisturbed run of each command, made once: `{ inputs, runs: { NAME: { ms, files, stdout } } }`. */
 export function soundRuns(url) {
   made ??= makeSoundRuns(url);
   return made;
@@ -110,9 +132,9 @@ async function makeSoundRuns(url) {
   for (const name of NAMES) {
     const place = `${inputs}/${name}`;
     await mkdir(place);
-    const { status, output, ms } = await runCommand(name, place, { inputs, url });
+    const { status, stdout, output, ms } = await runCommand(name, place, { inputs, url });
     if (status !== 0) throw new Error(`aim ${name} without any fault ended with ${status}: ${output}`);
-    runs[name] = { ms, files: await contents(place) };
+    runs[name] = { ms, stdout, files: await contents(place) };
   }
   return { inputs, runs };
 }
@@ -128,15 +150,16 @@ function idx(shape, value) {
 export async function age(place, { isTemporary }) {
   const then = new Date(Date.now() - 5 * 3_600_000);
   for (const name of await readdir(place, { recursive: true }))
-    if (isTemporary(name.split('/').at(-1))) await utimes(join(place, name), then, then).catch(() => {});
+    if (isTemporary(basename(name))) await utimes(join(place, name), then, then).catch(() => {});
 }
 
 /**
  * Says what is wrong in `place`: files that are not whole, differ from those of the sound run or do not belong there.
  *
  * @param state 'killed': temporary files may be left; 'stopped': none may; 'complete': as after the undisturbed command.
+ * @param stdout What a complete command printed.
  */
-export async function faults(name, place, { files: sound }, state, library) {
+export async function faults(name, place, { files: sound, stdout: figures }, state, library, stdout = '') {
   const files = await contents(place);
   const wrong = [];
   for (const [file, bytes] of files) {
@@ -154,7 +177,8 @@ export async function faults(name, place, { files: sound }, state, library) {
   if (state === 'complete') {
     for (const file of sound.keys())
       if (!files.has(file) && !/^(run\/step-|cache\/)/.test(file)) wrong.push(`${file} is missing`);
-    if (name === 'train') wrong.push(...unlike(files, sound));
+    if (/^train/.test(name)) wrong.push(...unlike(files, sound));
+    if (name === 'evaluate' && stdout !== figures) wrong.push(`the figures are ${stdout}, and of an undisturbed run ${figures}`);
   }
   return wrong;
 }
@@ -201,7 +225,7 @@ const metrics = (files) =>
 
 /**
  * The commands of a round, from a random one on, each with a new folder `place`, the options of runCommand and its sound run. `check`
- * reports what is wrong in the folder.
+ * reports what is wrong in the folder, and `complete` what is wrong with a run that was to end well.
  */
 export async function* turns(context) {
   const server = await modelHub(context);
@@ -211,10 +235,14 @@ export async function* turns(context) {
     const name = NAMES[(first + i) % NAMES.length];
     const place = `${context.folder}/${name}`;
     await mkdir(place);
-    const check = async (state, what) => {
-      for (const fault of await faults(name, place, runs[name], state, context.library))
+    const check = async (state, what, stdout) => {
+      for (const fault of await faults(name, place, runs[name], state, context.library, stdout))
         context.finding(`aim ${name}, ${what}: ${fault}`);
     };
-    yield { server, name, place, options: { inputs, url: server.url }, sound: runs[name], check };
+    const complete = async ({ status, stdout, output }, what) => {
+      if (status === 0) await check('complete', what, stdout);
+      else context.finding(`aim ${name}, ${what}: it ended with ${status}: ${output}`);
+    };
+    yield { server, name, place, options: { inputs, url: server.url }, sound: runs[name], check, complete };
   }
 }

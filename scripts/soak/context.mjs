@@ -92,7 +92,13 @@ export async function createLibrary() {
   const child = join(folder, 'child.mjs');
   await build({ ...common, bundle: false, stdin: { contents: CHILD }, outfile: child });
   const url = pathToFileURL(outfile).href;
-  return { ...(await import(url)), url, gpu, child, close: () => rm(folder, { recursive: true, force: true }) };
+  return {
+    ...(await import(url)),
+    url,
+    gpu: pathToFileURL(gpu).href,
+    child,
+    close: () => rm(folder, { recursive: true, force: true }),
+  };
 }
 
 /** Random choices that a seed repeats. */

@@ -11,7 +11,7 @@ const LOADS = 4;
 export const hub = {
   name: 'hub',
   limit: 240,
-  share: 2,
+  share: 5,
   async run(context) {
     const { library, folder } = context;
     Object.assign(library.timing, { pauses: [1, 2, 4, 8], idle: 300, answer: 300, version: 300 });

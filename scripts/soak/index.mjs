@@ -8,7 +8,8 @@
  *
  * A scenario is an entry of SCENARIOS: `{ name, limit, share, run(context) }`. `run` does one round. If something is wrong it throws,
  * calls `context.finding(text)`, or takes more than `limit` seconds. After one round of each, the scenario goes next that has had the
- * least time for its `share`. `--size 0.1` makes rounds about ten times smaller. context.mjs documents the context.
+ * least time for its `share`; shares are about tens of seconds of half an hour. `--size 0.1` makes rounds about ten times smaller.
+ * context.mjs documents the context.
  */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';

@@ -4,7 +4,7 @@ import { faultyHub, makeCheckpoint } from './server.mjs';
 export const killDownload = {
   name: 'kill-download',
   limit: 180,
-  share: 2,
+  share: 5,
   async run(context) {
     const checkpoint = await makeCheckpoint(context, 9 + context.int(24), 1 + context.int(1000));
     const server = await faultyHub(context, checkpoint.files);

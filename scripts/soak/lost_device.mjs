@@ -8,13 +8,13 @@ import { childLines, tools } from './context.mjs';
 import { modelHub } from './server.mjs';
 
 /** Devices destroyed in a round. */
-const DRAWING = 10;
+const DRAWING = 24;
 const TRAINING = 6;
 
 export const lostDevice = {
   name: 'lost-device',
   limit: 1800,
-  share: 12,
+  share: 30,
   async run(context) {
     const { inputs } = await soundRuns((await modelHub(context)).url);
     const own = [

@@ -18,7 +18,7 @@ const MOST = 40;
 export const memoryCycles = {
   name: 'memory-cycles',
   limit: 1800,
-  share: 4,
+  share: 8,
   async run(context) {
     const args = [
       '--expose-gc',

@@ -5,7 +5,7 @@ export const mutatedCodes = mutated({
   name: 'codes',
   url: import.meta.url,
   files: 8000,
-  share: 1,
+  share: 4,
   async bases({ encodeCodes }) {
     const part = (n) => ({ codes: new Uint32Array(4 * n).fill(3), labels: Uint32Array.from({ length: n }, (_, i) => i % 2) });
     const common = { ...part(6), tokens: 4, classes: ['a', 'b'], fingerprint: '0'.repeat(64) };

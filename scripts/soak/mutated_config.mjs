@@ -12,7 +12,7 @@ export const mutatedConfig = mutated({
   name: 'config',
   url: import.meta.url,
   files: 10_000,
-  share: 1,
+  share: 3,
   bases: () => FOLDERS.map((folder) => readFileSync(new URL(`../../test/fixtures/${folder}/config.json`, import.meta.url))),
   damage(tools, base) {
     if (tools.chance(0.4)) return damaged(tools, base, JSON_TOKENS);

@@ -8,7 +8,7 @@ export const mutatedIdx = mutated({
   name: 'idx',
   url: import.meta.url,
   files: 5000,
-  share: 3,
+  share: 8,
   bases() {
     const plain = Buffer.alloc(16 + 3 * 16, 7);
     [0x803, 3, 4, 4].forEach((value, i) => void plain.writeUInt32BE(value, 4 * i));

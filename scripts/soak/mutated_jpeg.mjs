@@ -10,7 +10,7 @@ export const mutatedJpeg = mutated({
   name: 'jpeg',
   url: import.meta.url,
   files: 2000,
-  share: 7,
+  share: 28,
   bases: async ({ jpeg }) => [
     ...FILES.map((file) => readFileSync(new URL(`../../test/fixtures/images/${file}`, import.meta.url))),
     await jpeg.encode({ width: 9, height: 7, data: Uint8Array.from({ length: 189 }, (_, i) => i) }),

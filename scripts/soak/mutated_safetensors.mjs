@@ -5,7 +5,7 @@ export const safetensors = mutated({
   name: 'safetensors',
   url: import.meta.url,
   files: 20_000,
-  share: 4,
+  share: 15,
   bases: ({ encodeSafetensors }) =>
     [0, 50].map((length) =>
       encodeSafetensors(

@@ -50,7 +50,7 @@ export const mutatedTorch = mutated({
   name: 'torch',
   url: import.meta.url,
   files: 4000,
-  share: 3,
+  share: 10,
   bases({ torch, encodeText = (text) => new TextEncoder().encode(text) }) {
     const values = torch.storage(
       '0',

@@ -6,7 +6,7 @@ import { modelHub } from './server.mjs';
 export const twoRuns = {
   name: 'two-runs',
   limit: 300,
-  share: 3,
+  share: 6,
   async run(context) {
     const server = await modelHub(context);
     const { inputs, runs } = await soundRuns(server.url);

@@ -61,11 +61,12 @@ export async function takeLock(
 async function removeStale(path: string, untilOwnerEnds: boolean): Promise<boolean | undefined> {
   const fs = await importOptional<typeof import('node:fs/promises')>('node:fs/promises');
   try {
-    const { mtimeMs } = await fs.stat(path);
-    const isFresh = Math.abs(Date.now() - mtimeMs) < STALE;
-    const state = await ownerState(await fs.readFile(path, 'utf8'));
+    const info = await fs.stat(path);
+    const isFresh = Math.abs(Date.now() - info.mtimeMs) < STALE;
+    // Reading a named pipe would wait for a writer.
+    const state = await ownerState(info.isFile() ? await fs.readFile(path, 'utf8') : '');
     if (state !== 'ended' && (isFresh || (untilOwnerEnds && state === 'running'))) return undefined;
-    await fs.rm(path, { force: true });
+    await (info.isDirectory() ? fs.rmdir(path) : fs.rm(path, { force: true }));
     return true;
   } catch {
     // There is no lock, or its owner has just released it.

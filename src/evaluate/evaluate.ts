@@ -11,6 +11,7 @@ import { openFile } from '../io/file_source.js';
 import type { Rgb } from '../io/images/index.js';
 import { openNpz } from '../io/npy.js';
 import { frechetDistance, kernelDistanceSteps, precisionRecallSteps } from '../metrics/index.js';
+import { ABANDONED, removeDeadTemporaries } from '../platform/files.js';
 import { pause } from '../platform/runtime.js';
 import type { FeatureNetwork } from './features.js';
 import { type ImageSource, kindOf, npzImages, openNpzImages, openPictures, otherSize } from './images.js';
@@ -186,6 +187,8 @@ export async function evaluate(
         "torch-fidelity); pass them, or features: 'own' for figures that are comparable with nobody else's.",
     );
   signal?.throwIfAborted();
+  // What evaluations left that were killed. A cache that nobody may write to still serves what it holds.
+  if (o.cache !== undefined) await removeDeadTemporaries(o.cache, { age: ABANDONED }).catch(() => {});
   const warnings: string[] = [];
   const onWarning = (message: string) => {
     warnings.push(message);

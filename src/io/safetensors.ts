@@ -43,6 +43,8 @@ export interface ReadOptions {
  * 100,000 tensors.
  */
 const MAX_HEADER = 16 * 2 ** 20;
+/** Most keys of one object. A header of more, shorter ones takes many seconds to parse. */
+const MAX_KEYS = 200_000;
 /** Characters of a header to scan before timers and abort signals get a chance to run. */
 const SCAN_SLICE = 2 ** 20;
 const CHUNK_BYTES = 4 * 2 ** 20;
@@ -52,7 +54,7 @@ const MAX_DEPTH = 3;
 /**
  * Reads and checks the header. Throws CheckpointError with the file and the tensor for anything that the format does not allow
  * (damaged JSON, duplicate keys, unknown dtypes, sizes that do not match, overlaps, gaps, missing or extra bytes), and for a
- * header of more than 16 MiB.
+ * header of more than 16 MiB or 200,000 names.
  */
 export async function parseHeader(
   input: ByteSource | Uint8Array | ArrayBuffer,
@@ -259,6 +261,7 @@ async function scanKeys(file: string, text: string, signal: AbortSignal | undefi
       const key = escaped ? unescaped(file, text.slice(start, i + 1)) : text.slice(start + 1, i);
       if (keys.has(key)) throw bad(file, `has the key ${short(key)} twice${open.length > 1 ? ` in ${short(owner)}` : ''}`);
       keys.add(key);
+      if (keys.size > MAX_KEYS) throw bad(file, `has more than ${MAX_KEYS} names in its header`);
       if (open.length === 1) owner = key;
     }
   }

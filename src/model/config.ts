@@ -69,7 +69,8 @@ function preset(d_model: number, n_layer: number, adaln_group: boolean, num_grou
 export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
   const c = Fields.of(json, name);
   // Saving the checkpoint writes these fields again, so they must survive JSON.stringify.
-  if (!isWritable(json)) throw new CheckpointError(`${name}: its fields are nested too deeply to be written again.`);
+  if (!isWritable(json))
+    throw new CheckpointError(`${name}: its fields are nested too deeply to be written again; remove what is nested.`);
   if ((c.get('d_intermediate') ?? 0) !== 0) c.fail('d_intermediate', '0 (AiM has no MLP blocks)');
   const attention = c.get('attn_layer_idx') ?? [];
   if (!Array.isArray(attention) || attention.length) c.fail('attn_layer_idx', '[] (AiM has no attention layers)');

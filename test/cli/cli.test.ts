@@ -125,6 +125,7 @@ describe('generate', () => {
   });
 
   it('refuses an unwritable place', ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows has no such permissions');
     if (process.getuid?.() === 0) return skip('root may write anywhere');
     mkdirSync(at('locked'));
     chmodSync(at('locked'), 0o500);
@@ -185,7 +186,8 @@ describe('generate', () => {
     refused(['generate', config, '--out', out], /config\.json/);
   });
 
-  it('is interrupted cleanly', async () => {
+  it('is interrupted cleanly', async ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows ends processes without these signals');
     const { spawn } = await import('node:child_process');
     const child = spawn(process.execPath, [cli, 'generate', '--count', '2000', '--device', 'wasm', '--out', at('long.png')]);
     let log = '';
@@ -202,11 +204,12 @@ describe('generate', () => {
     expect(existsSync(at('long.png'))).toBe(false);
   });
 
-  it.each([
+  it.for([
     ['SIGINT', 130],
     ['SIGTERM', 143],
     ['SIGHUP', 129],
-  ] as const)('into a folder, what is drawn before %s stays', async (signal, status) => {
+  ] as const)('into a folder, what is drawn before %s stays', async ([signal, status], { skip }) => {
+    if (process.platform === 'win32') return skip('Windows ends processes without these signals');
     const { spawn } = await import('node:child_process');
     const out = at(`until-${signal}`);
     const child = spawn(process.execPath, [cli, 'generate', '-n', '2000', '-b', '2', '-d', 'wasm', '-o', out]);
@@ -221,7 +224,8 @@ describe('generate', () => {
     expect(readdirSync(out).sort().slice(0, 2)).toEqual(['0000-T-shirt-top-seed-0.png', '0001-Trouser-seed-1.png']);
   });
 
-  it('ends normally if the reader of its output closes the pipe', () => {
+  it('ends normally if the reader of its output closes the pipe', ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows has no bash');
     const shell = (line: string) => spawnSync('bash', ['-o', 'pipefail', '-c', line], { encoding: 'utf8' });
     const command = `"${process.execPath}" "${cli}"`;
     expect(shell(`${command} generate --help | true`)).toMatchObject({ status: 0, stderr: '' });
@@ -389,7 +393,8 @@ describe('bench', () => {
     return { code, log, stdout, saved: JSON.parse(readFileSync(file, 'utf8')) };
   };
 
-  it('writes the measured rows when it is interrupted', async () => {
+  it('writes the measured rows when it is interrupted', async ({ skip }) => {
+    if (process.platform === 'win32') return skip('Windows ends processes without these signals');
     const { code, log, stdout, saved } = await cut('SIGINT', at('interrupted.json'), 1);
     expect(log).toMatch(/aim: interrupted/);
     expect(code).toBe(130);

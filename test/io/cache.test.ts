@@ -1,5 +1,6 @@
 /** The cache of downloads and faults of servers, in Node. */
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -571,6 +572,21 @@ describe('two loads at once', () => {
     const taken = await store.lock('k');
     expect(taken).toBeTypeOf('function');
     await taken!();
+  });
+
+  it('a lock that is no file is judged by its date, and a named pipe does not hold up anybody', async () => {
+    const store = await folderStore(cacheDir);
+    const path = join(cacheDir, 'k.lock');
+    const old = new Date(Date.now() - 60_000);
+    const makers = [() => mkdirSync(path, { recursive: true })];
+    if (process.platform !== 'win32') makers.push(() => void execFileSync('mkfifo', [path]));
+    for (const make of makers) {
+      make();
+      expect(await store.lock('k')).toBeUndefined();
+      await utimes(path, old, old);
+      await (await store.lock('k'))!();
+      expect(existsSync(path)).toBe(false);
+    }
   });
 
   it('a lock dated in the future, or of a process that has ended, is taken over', async () => {

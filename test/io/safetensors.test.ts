@@ -191,11 +191,14 @@ describe('float16 and bfloat16', () => {
 
 describe('refusals of a header', () => {
   const a = { dtype: 'F32', shape: [2], data_offsets: [0, 8] };
+  const manyKeys = Array.from({ length: 200_001 }, (_, i) => `"${i.toString(36)}":"x"`).join();
   const deep = `{"a":${'['.repeat(50)}${']'.repeat(50)}}`;
   const cases: [what: string, bytes: Uint8Array, message: RegExp][] = [
     ['fewer than 8 bytes', new Uint8Array(5), /f\.st has only 5 bytes/],
     ['a header beyond the file', file('{}', 0, 100n), /f\.st is cut off: its header should have 100 bytes, and 98 of them/],
     ['a header above 16 MiB', file('{}', 0, 16_777_217n), /f\.st gives its header 16777217 bytes, more than/],
+    ['a header of too many names', file(`{${manyKeys}}`), /f\.st has more than 200000 names in its header/],
+    ['too many names in metadata', file(`{"__metadata__":{${manyKeys}}}`), /f\.st has more than 200000 names in its header/],
     ['a header of 2^60', file('{}', 0, 1n << 60n), /f\.st gives its header 1152921504606846976 bytes/],
     ['a header of 2^64 - 1', file('{}', 0, (1n << 64n) - 1n), /f\.st gives its header/],
     ['a web page', new TextEncoder().encode('<!DOCTYPE html><html>'), /f\.st is a web page/],

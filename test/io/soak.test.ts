@@ -1,5 +1,9 @@
 /** A short run of `npm run soak`, and proof that it reports what goes wrong. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { faults } from '../../scripts/soak/commands.mjs';
 import { SCENARIOS, soak, table } from '../../scripts/soak/index.mjs';
 import { mutated } from '../../scripts/soak/mutated.mjs';
 import { mutatedIdx } from '../../scripts/soak/mutated_idx.mjs';
@@ -55,6 +59,43 @@ it('a damaged file that hangs, takes memory or throws what is not typed is a fin
     expect.stringMatching(/^file 1 of the round, of 0 bytes: memory rose to \d+ MB$/),
     expect.stringMatching(/^file 2 of the round took 5\d\d\d ms$/),
   ]);
+});
+
+it('what a command leaves must be what an undisturbed one leaves', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'aim-soak-test-'));
+  try {
+    await writeFile(join(place, 'a.json'), '{}');
+    const library = { isTemporary: (name: string) => name.endsWith('.tmp') };
+    const wrong = (state: string, files: Record<string, string>, stdout?: string) => {
+      const sound = { files: new Map(Object.entries(files).map(([name, text]) => [name, Buffer.from(text)])), stdout: 'fid 1' };
+      return faults('evaluate', place, sound, state, library, stdout);
+    };
+    expect(await wrong('complete', { 'a.json': '{}' }, 'fid 1')).toEqual([]);
+    expect(await wrong('complete', { 'a.json': '[]', 'b.json': '' }, 'fid 2')).toEqual([
+      'a.json differs from that of an undisturbed run',
+      'b.json is missing',
+      'the figures are fid 2, and of an undisturbed run fid 1',
+    ]);
+    await writeFile(join(place, 'a.json'), '{');
+    await writeFile(join(place, 'b.tmp'), '');
+    expect(await wrong('killed', {})).toEqual([expect.stringMatching(/^a.json: .*JSON/), 'a.json does not belong there']);
+    expect(await wrong('stopped', { 'a.json': '{' })).toEqual(expect.arrayContaining(['b.tmp is left']));
+  } finally {
+    await rm(place, { recursive: true });
+  }
+});
+
+it('the damage of a file depends on the seed of the round and its number alone', async () => {
+  const url = new URL('./soak_echo.mjs', import.meta.url).href;
+  const echo = async (seed: number, files: number) => {
+    const { findings } = await soak([mutated({ name: 'echo', url, files })], { minutes: 1, seed, rounds: 1 });
+    return findings.map(({ text }: { text: string }) => text).sort();
+  };
+  // 400 files are divided among processes where there is more than one processor, and 4 are not.
+  const many = await echo(5, 400);
+  expect(new Set(many.map((text: string) => text.replace(/^.*: /, ''))).size).toBeGreaterThan(350);
+  expect(many).toEqual(expect.arrayContaining(await echo(5, 4)));
+  expect(await echo(6, 4)).not.toEqual(await echo(5, 4));
 });
 
 it('shares time as the scenarios ask for', async () => {

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, chromium, firefox, type Page, webkit } from 'playwright-core';
 import { WITHOUT_CLEARING } from '../vulkan_driver.js';
@@ -16,7 +17,7 @@ export const NO_CHROMIUM = INSTALLED || existsSync(CHROMIUM) ? '' : `no ${CHROMI
 /** How long a page may take, ms: a little less than the test, so that the error names what is missing. */
 export const PATIENCE = 540_000;
 
-const root = new URL('../../', import.meta.url).pathname;
+const root = fileURLToPath(new URL('../../', import.meta.url));
 const TYPES: Record<string, string> = {
   '.html': 'text/html',
   '.js': 'text/javascript',

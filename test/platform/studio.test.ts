@@ -920,7 +920,8 @@ describe('The server', () => {
   it('survives requests that it cannot answer, and serves nothing from outside its folder', async () => {
     const folder = folderOf({ 'site/index.html': 'the page', 'site/sub/a.txt': 'a', 'secret.txt': 'secret' });
     // A file that can be opened but not read.
-    symlinkSync('/proc/self/mem', `${folder}/site/unreadable`);
+    const hasUnreadable = process.platform === 'linux';
+    if (hasUnreadable) symlinkSync('/proc/self/mem', `${folder}/site/unreadable`);
     const script = `import { serveStudio } from './scripts/studio.mjs';
       console.log((await serveStudio(${JSON.stringify(`${folder}/site`)}, 0)).url);`;
     const { url, kill } = await started(['--input-type=module', '--eval', script]);
@@ -949,7 +950,7 @@ describe('The server', () => {
       ];
       for (const path of [...outside, '/..%5csecret.txt', '/nothing', '/sub', '/sub/', '/index.html/x', `/${'x'.repeat(5000)}`])
         expect(await ask(path), path).toBe('404 not found');
-      expect(await ask('/unreadable')).toMatch(/aborted|hang up/);
+      if (hasUnreadable) expect(await ask('/unreadable')).toMatch(/aborted|hang up/);
       expect(await ask('/')).toBe('200 the page');
       expect(await ask('/sub/a.txt')).toBe('200 a');
       for (const method of ['POST', 'PUT', 'DELETE', 'OPTIONS', 'TRACE'])
