@@ -7,7 +7,7 @@ import type { Parsed } from '../command.js';
 
 const FILE = 'run.json';
 /** Flags of the data and the device on which the results of a step depend. */
-const LASTING = ['holdout', 'flip', 'background', 'precision'] as const;
+const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision'] as const;
 
 /** Flags that say where a new run has its first weights from. A run that is resumed has its weights from its checkpoint. */
 const START = ['init', 'tokenizer'] as const;

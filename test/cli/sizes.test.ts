@@ -1,0 +1,110 @@
+/** `aim train --size` on tiny pictures: one's own data without a config file. */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type Command, parse } from '../../src/cli/command.js';
+import { trainModel } from '../../src/cli/train/model.js';
+import { trainTokenizer } from '../../src/cli/train/tokenizer.js';
+import { OptionError } from '../../src/core/errors.js';
+import { png } from '../data/data_folders.js';
+
+let dir: string;
+const at = (name: string) => join(dir, name);
+const json = (name: string) => JSON.parse(readFileSync(at(name), 'utf8'));
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'aim-cli-sizes-'));
+  for (const [c, name] of ['red', 'blue'].entries()) {
+    mkdirSync(at(`data/${name}`), { recursive: true });
+    for (let i = 0; i < 6; i++)
+      writeFileSync(
+        at(`data/${name}/${i}.png`),
+        png(12, 12, (x, y) => [c ? 20 : 200, (x * i * 9) % 256, c ? 200 : y * 9]),
+      );
+  }
+  writeFileSync(at('data/red/notes.txt'), 'no image');
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Runs a command in this process and gives what it wrote to stderr. */
+async function call(command: Command, ...args: string[]): Promise<string> {
+  let text = '';
+  const mute = (stream: NodeJS.WriteStream) =>
+    vi.spyOn(stream, 'write').mockImplementation((part) => {
+      if (stream === process.stderr) text += part;
+      return true;
+    });
+  const spies = [mute(process.stdout), mute(process.stderr)];
+  try {
+    await command.run(parse(command, [...args, '--device', 'wasm', '--threads', '1'])!, new AbortController().signal);
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+  return text;
+}
+
+const tokenizer = (out: string, ...args: string[]) => call(trainTokenizer, at('data'), '--out', at(out), ...args);
+const model = (out: string, ...args: string[]) => call(trainModel, at('data'), '--out', at(out), ...args);
+
+describe('--size', () => {
+  let said: string;
+  beforeAll(async () => {
+    said = await tokenizer('tok', '--size', '8', '--steps', '2', '--eval-every', '2');
+  });
+
+  it('chooses a tokenizer and says what will be done', () => {
+    expect(json('tok/step-00000002/config.json')).toMatchObject({ num_tokens: 16, vocab_size: 512, num_classes: 2 });
+    expect(json('tok/step-00000002/state.json').options).toMatchObject({ lr: 1e-3, schedule: 'cosine', batchSize: 4, steps: 2 });
+    expect(said).toContain('data: 10 images + 2 held out\n2 classes: blue 5 + 1, red 5 + 1\n');
+    expect(said).toMatch(/skipped 1 file:\n {2}red\/notes\.txt: not a/);
+    expect(said).toContain('images: 8×8 pixels as 4×4 = 16 tokens, each 2×2 pixels and one of 512 codes\n');
+    expect(said).toMatch(/training: tokenizer, [\d.]+ million parameters\nsteps: 2 of 4 images \(1 epoch\); evaluated and saved every 2\n/);
+    expect(said).toMatch(/memory: about \d+ MB on the device\n/);
+  });
+
+  it('chooses a stage-2 model for that tokenizer, and crops of few images', async () => {
+    const args = ['--size', '8', '--preset', 'tiny', '--tokenizer', at('tok'), '--steps', '2', '--eval-every', '2'];
+    const text = await model('model', ...args);
+    expect(json('model/step-00000002/config.json')).toMatchObject({ d_model: 192, n_layer: 6, num_tokens: 16, vocab_size: 512 });
+    expect(json('model/step-00000002/state.json').options).toMatchObject({ lr: 3e-4, schedule: 'cosine', weightDecay: 1 });
+    expect(json('model/run.json').flags).toMatchObject({ augment: '10' });
+    expect(text).toMatch(/steps: 2 of 4 images \(0\.08 epochs over 10 random crops of each image\)/);
+    // The same rows again, without a word about them.
+    await call(trainModel, '--resume', '--out', at('model'), '--steps', '3');
+    expect(readFileSync(at('model/latest'), 'utf8')).toBe('step-00000003\n');
+    for (const [flags, message] of [
+      [['--size', '16'], /--size is 16, but the run draws images of 8 pixels/],
+      [['--preset', 'small'], /--preset small is another architecture than that of the run/],
+      [['--augment', '3'], /was trained with --augment 10/],
+    ] as const)
+      await expect(call(trainModel, '--resume', '--out', at('model'), ...flags)).rejects.toThrow(message);
+  });
+
+  it('says what is missing or does not fit, before anything is made', async () => {
+    const refused: [Promise<string>, RegExp][] = [
+      [tokenizer('no', '--size', '30'), /size is 30, .* 4×4 pixels, .* multiple of 4, such as 28 or 32 \(side = √num_tokens × 2\^/],
+      [tokenizer('no', '--size', '300'), /size is 300; it must be a whole number of pixels from 8 to 256/],
+      [tokenizer('no', '--preset', 'small'), /say the size of the images with --size/],
+      [model('no', '--size', '7', '--tokenizer', at('tok')), /stands for 2×2 pixels/],
+      [model('no', '--size', '8'), /train one by `aim train tokenizer DATA --size 8`, or name/],
+      [model('no', '--preset', 'aim-b'), /with --preset aim-b, stage 2 needs a tokenizer/],
+    ];
+    for (const [call, message] of refused) {
+      const error = await call.catch((e) => e);
+      expect(error).toBeInstanceOf(OptionError);
+      expect(error.message).toMatch(message);
+    }
+    expect(existsSync(at('no'))).toBe(false);
+  });
+
+  it('yields to flags and to a config file', async () => {
+    writeFileSync(at('options.json'), JSON.stringify({ size: 8, lr: 5e-4, model: { d_model: 64, n_layer: 1 } }));
+    await model('file', '--config', at('options.json'), '--tokenizer', at('tok'), '--steps', '1', '--batch-size', '2');
+    expect(json('file/step-00000001/config.json')).toMatchObject({ d_model: 64, n_layer: 1, num_tokens: 16 });
+    expect(json('file/step-00000001/state.json').options).toMatchObject({ lr: 5e-4, batchSize: 2, schedule: 'cosine' });
+    writeFileSync(at('options.json'), JSON.stringify({ size: 8, model: { vq_config: { ch: 64 } } }));
+    const other = model('no', '--config', at('options.json'), '--tokenizer', at('tok'));
+    await expect(other).rejects.toThrow(/another tokenizer than .*tok; leave vq_config and vocab_size out/);
+  });
+});
