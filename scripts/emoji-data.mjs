@@ -159,7 +159,10 @@ function write(all) {
   all.forEach(({ set, code, className, part, svg }, i) => {
     const folder = `${out}/${part}/${className}`;
     mkdirSync(folder, { recursive: true });
-    writeFileSync(`${folder}/${set}-${code}.png`, asIcons ? iconFile(svg, i) : new Resvg(svg, { background: 'white' }).render().asPng());
+    writeFileSync(
+      `${folder}/${set}-${code}.png`,
+      asIcons ? iconFile(svg, i) : new Resvg(svg, { background: 'white' }).render().asPng(),
+    );
     counts[part]++;
     if (process.stderr.isTTY && i % 50 === 0) process.stderr.write(`\r${i}/${total} pictures`);
   });
@@ -199,7 +202,10 @@ function withPalette(pixels, width, height) {
     const key = keyAt(at).join();
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  const palette = [...counts].sort(([, a], [, b]) => b - a).slice(0, 256).map(([key]) => key.split(',').map(Number));
+  const palette = [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 256)
+    .map(([key]) => key.split(',').map(Number));
   const nearest = new Map();
   const indexOf = (at) => {
     const colour = keyAt(at);

@@ -22,7 +22,12 @@ const SIZES: readonly SizeRow[] = [
   { most: 16, vq: { ch: 32, ch_mult: [1, 2], num_res_blocks: 2, z_channels: 64, n_embed: 512 }, lr: 1e-3, batchSize: 64 },
   { most: 32, vq: { ch: 32, ch_mult: [1, 2, 2], num_res_blocks: 2, z_channels: 64, n_embed: 1024 }, lr: 1e-3, batchSize: 64 },
   { most: 64, vq: { ch: 32, ch_mult: [1, 2, 4], num_res_blocks: 2, z_channels: 128, n_embed: 2048 }, lr: 1e-3, batchSize: 64 },
-  { most: 128, vq: { ch: 64, ch_mult: [1, 1, 2, 4], num_res_blocks: 2, z_channels: 256, n_embed: 4096 }, lr: 3e-4, batchSize: 32 },
+  {
+    most: 128,
+    vq: { ch: 64, ch_mult: [1, 1, 2, 4], num_res_blocks: 2, z_channels: 256, n_embed: 4096 },
+    lr: 3e-4,
+    batchSize: 32,
+  },
   {
     most: 256,
     vq: { ch: 128, ch_mult: [1, 1, 2, 2, 4], num_res_blocks: 2, z_channels: 256, n_embed: 16384 },

@@ -59,7 +59,9 @@ describe('--size', () => {
     expect(said).toContain('data: 10 images + 2 held out\n2 classes: blue 5 + 1, red 5 + 1\n');
     expect(said).toMatch(/skipped 1 file:\n {2}red\/notes\.txt: not a/);
     expect(said).toContain('images: 8×8 pixels as 4×4 = 16 tokens, each 2×2 pixels and one of 512 codes\n');
-    expect(said).toMatch(/training: tokenizer, [\d.]+ million parameters\nsteps: 2 of 4 images \(1 epoch\); evaluated and saved every 2\n/);
+    expect(said).toMatch(
+      /training: tokenizer, [\d.]+ million parameters\nsteps: 2 of 4 images \(1 epoch\); evaluated and saved every 2\n/,
+    );
     expect(said).toMatch(/memory: about \d+ MB on the device\n/);
   });
 
@@ -82,16 +84,19 @@ describe('--size', () => {
   });
 
   it('says what is missing or does not fit, before anything is made', async () => {
-    const refused: [Promise<string>, RegExp][] = [
-      [tokenizer('no', '--size', '30'), /size is 30, .* 4×4 pixels, .* multiple of 4, such as 28 or 32 \(side = √num_tokens × 2\^/],
-      [tokenizer('no', '--size', '300'), /size is 300; it must be a whole number of pixels from 8 to 256/],
-      [tokenizer('no', '--preset', 'small'), /say the size of the images with --size/],
-      [model('no', '--size', '7', '--tokenizer', at('tok')), /stands for 2×2 pixels/],
-      [model('no', '--size', '8'), /train one by `aim train tokenizer DATA --size 8`, or name/],
-      [model('no', '--preset', 'aim-b'), /with --preset aim-b, stage 2 needs a tokenizer/],
+    const refused: [() => Promise<string>, RegExp][] = [
+      [
+        () => tokenizer('no', '--size', '30'),
+        /size is 30, .* 4×4 pixels, .* multiple of 4, such as 28 or 32 \(side = √num_tokens × 2\^/,
+      ],
+      [() => tokenizer('no', '--size', '300'), /size is 300; it must be a whole number of pixels from 8 to 256/],
+      [() => tokenizer('no', '--preset', 'small'), /say the size of the images with --size/],
+      [() => model('no', '--size', '9', '--tokenizer', at('tok')), /stands for 2×2 pixels/],
+      [() => model('no', '--size', '8'), /train one by `aim train tokenizer DATA --size 8`, or name/],
+      [() => model('no', '--preset', 'aim-b'), /with --preset aim-b, stage 2 needs a tokenizer/],
     ];
-    for (const [call, message] of refused) {
-      const error = await call.catch((e) => e);
+    for (const [run, message] of refused) {
+      const error = await run().catch((e) => e);
       expect(error).toBeInstanceOf(OptionError);
       expect(error.message).toMatch(message);
     }

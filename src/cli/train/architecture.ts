@@ -2,7 +2,8 @@
 import { openCheckpoint } from '../../checkpoint/source.js';
 import { CheckpointError, OptionError } from '../../core/errors.js';
 import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
-import { tokenizerOf } from '../../model/tokenizers.js';
+import { Fields } from '../../model/fields.js';
+import { parseTokenizer, tokenizerOf } from '../../model/tokenizers.js';
 import { exists } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
 import { DEFAULT_PRESET, isPaper, type PresetName, stage2For, tokenizerFor, tokensOf } from '../../train/recipe.js';
@@ -51,8 +52,9 @@ export async function architectureOf(stage: Stage, given: Given): Promise<Archit
   if (architecture && named === undefined) return { json: architecture as AimConfigJson, tokenizer, chosenFor };
   const of = await configAt(tokenizer, flags);
   const json = { ...withStage2(of, asked), ...architecture } as AimConfigJson;
-  const shape = (c: AimConfigJson) => JSON.stringify(parseConfig({ ...c, num_classes: 1 }).tokenizer);
-  if (shape(json) !== shape(of))
+  const tokenizerIn = ({ vq_config = {} }: AimConfigJson) =>
+    JSON.stringify(parseTokenizer(Fields.of({ vq_config }, 'config.json').object('vq_config')));
+  if (tokenizerIn(json) !== tokenizerIn(of))
     throw new OptionError(
       `the model in --config has another tokenizer than ${tokenizer}; leave vq_config and vocab_size out of it, which are taken from ` +
         'there, or name the tokenizer that it has with --tokenizer.',
@@ -68,7 +70,9 @@ async function tokenizerBase({ size, preset, architecture }: Asked, flags: Parse
   if (architecture) return {};
   if (preset === undefined) return configAt(embeddedModel(), flags);
   if (isPaper(preset)) return PRESETS[preset];
-  throw new OptionError(`--preset ${preset} is a stage-2 model; say the size of the images with --size, which chooses the tokenizer.`);
+  throw new OptionError(
+    `--preset ${preset} is a stage-2 model; say the size of the images with --size, which chooses the tokenizer.`,
+  );
 }
 
 /** The config of a tokenizer's checkpoint with the size and the stage-2 model that are asked for. */

@@ -68,8 +68,8 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     },
     size: flag(RECIPE.size, {
       help:
-        "side of the images in pixels: chooses the tokenizer, and the options below for the number of images, where they are not given " +
-        "(\"chosen\" below); stage 2 takes the tokenizer's own size by default",
+        'side of the images in pixels: chooses the tokenizer, and the options below for the number of images, where they are not given ' +
+        '("chosen" below); stage 2 takes the tokenizer\'s own size by default',
     }),
     preset: flag(RECIPE.preset, { help: 'a stage-2 model: tiny to large for your own pictures, the others are of the paper' }),
     init: {

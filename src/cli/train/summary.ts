@@ -31,7 +31,8 @@ export function describeData(data: Data): string {
   return `${images}\n${counted(classes.length, 'class', 'classes')}: ${each.join(', ')}${more}${one}`;
 }
 
-const labelsOf = ({ length, label }: { length: number; label(i: number): number }) => Uint32Array.from({ length }, (_, i) => label(i));
+const labelsOf = ({ length, label }: { length: number; label(i: number): number }) =>
+  Uint32Array.from({ length }, (_, i) => label(i));
 
 function count(labels: Uint32Array, classes: number): number[] {
   const counts = new Array<number>(classes).fill(0);
