@@ -2,12 +2,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Command, parse } from '../../src/cli/command.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Command } from '../../src/cli/command.js';
 import { trainModel } from '../../src/cli/train/model.js';
 import { trainTokenizer } from '../../src/cli/train/tokenizer.js';
 import { OptionError } from '../../src/core/errors.js';
 import { png } from '../data/data_folders.js';
+import { call } from './in_process.js';
 
 let dir: string;
 const at = (name: string) => join(dir, name);
@@ -27,25 +28,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-/** Runs a command in this process and gives what it wrote to stderr. */
-async function call(command: Command, ...args: string[]): Promise<string> {
-  let text = '';
-  const mute = (stream: NodeJS.WriteStream) =>
-    vi.spyOn(stream, 'write').mockImplementation((part) => {
-      if (stream === process.stderr) text += part;
-      return true;
-    });
-  const spies = [mute(process.stdout), mute(process.stderr)];
-  try {
-    await command.run(parse(command, [...args, '--device', 'wasm', '--threads', '1'])!, new AbortController().signal);
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-  return text;
-}
-
-const tokenizer = (out: string, ...args: string[]) => call(trainTokenizer, at('data'), '--out', at(out), ...args);
-const model = (out: string, ...args: string[]) => call(trainModel, at('data'), '--out', at(out), ...args);
+const train = (command: Command, ...args: string[]) => call(command, ...args, '--device', 'wasm', '--threads', '1');
+const tokenizer = (out: string, ...args: string[]) => train(trainTokenizer, at('data'), '--out', at(out), ...args);
+const model = (out: string, ...args: string[]) => train(trainModel, at('data'), '--out', at(out), ...args);
 
 describe('--size', () => {
   let said: string;
@@ -73,14 +58,14 @@ describe('--size', () => {
     expect(json('model/run.json').flags).toMatchObject({ augment: '10' });
     expect(text).toMatch(/steps: 2 of 4 images \(0\.08 epochs over 10 random crops of each image\)/);
     // The same rows again, without a word about them.
-    await call(trainModel, '--resume', '--out', at('model'), '--steps', '3');
+    await train(trainModel, '--resume', '--out', at('model'), '--steps', '3');
     expect(readFileSync(at('model/latest'), 'utf8')).toBe('step-00000003\n');
     for (const [flags, message] of [
       [['--size', '16'], /--size is 16, but the run draws images of 8 pixels/],
       [['--preset', 'small'], /--preset small is another architecture than that of the run/],
       [['--augment', '3'], /was trained with --augment 10/],
     ] as const)
-      await expect(call(trainModel, '--resume', '--out', at('model'), ...flags)).rejects.toThrow(message);
+      await expect(train(trainModel, '--resume', '--out', at('model'), ...flags)).rejects.toThrow(message);
   });
 
   it('says what is missing or does not fit, before anything is made', async () => {

@@ -43,6 +43,8 @@ const flagName = (option: string) => option.replace(/[A-Z]/g, (c) => `-${c.toLow
 
 const KEEP: OptionSpec = { type: 'integer', min: 1, default: 2, about: 'newest checkpoints to keep' };
 
+const PATIENCE: OptionSpec = { type: 'integer', min: 1, about: 'end after N evaluations in a row without a better one' };
+
 /** The flags of both stages, in the order of the help. */
 export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
   const options = Object.entries(OPTIONS).filter(([key]) => !leaveOut.includes(key as Option));
@@ -55,7 +57,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     },
     resume: {
       type: 'boolean',
-      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every and --keep may change',
+      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --keep, --best and --patience may change',
     },
     'data-changed': {
       type: 'boolean',
@@ -80,6 +82,11 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     ...own,
     ...Object.fromEntries(options.map(([key, texts]) => [flagName(key), flag(TRAINER[key as Option] as OptionSpec, texts)])),
     keep: flag(KEEP),
+    best: {
+      type: 'boolean',
+      help: 'keep the checkpoint with the best evaluation too, which then is what `aim generate`, `aim export` and --tokenizer read (with --size or --preset always)',
+    },
+    patience: flag(PATIENCE),
     holdout: flag(IMAGE_FOLDER.holdout, { value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' }),
     flip: flag(IMAGE_FOLDER.flip, { help: 'class folders: mirror half of the training images' }),
     background: BACKGROUND,

@@ -86,7 +86,16 @@ async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promi
     if (!saved) await assertNoRun(out);
     const aim = await makeModel(stage, architecture, classesOf(data), saved, flags, settings.seed ?? 0, signal);
     try {
-      await trainOn(aim, data, settings, { stage, out, path, flags, crops, saved, signal });
+      await trainOn(aim, data, settings, {
+        stage,
+        out,
+        path,
+        flags,
+        crops,
+        chosen: architecture.chosenFor !== undefined,
+        saved,
+        signal,
+      });
     } finally {
       await aim.dispose();
     }
@@ -101,7 +110,7 @@ async function trainOn(
   aim: AiM,
   data: Data,
   settings: Settings,
-  o: Omit<Start, 'parsed' | 'asked'> & { path: string; flags: Parsed['flags']; crops: number },
+  o: Omit<Start, 'parsed' | 'asked'> & { path: string; flags: Parsed['flags']; crops: number; chosen: boolean },
 ): Promise<void> {
   const { stage, out, path, crops, saved, signal } = o;
   const images = data.kind === 'codes' ? undefined : data;
@@ -117,9 +126,14 @@ async function trainOn(
     const rows = trainer.classRows && describeRows(trainer.classRows, classesOf(data));
     if (rows) say(`${rows}\n`);
     say(`${describeTraining(trainer, aim, crops)}\n`);
-    const flags = crops > 0 ? { ...o.flags, augment: String(crops) } : o.flags;
+    const evaluates = trainer.options.evalEvery > 0 && trainer.options.evalItems > 0;
+    for (const name of ['best', 'patience'])
+      if (o.flags[name] && !evaluates)
+        throw new OptionError(`--${name} compares evaluations, but nothing is held out or evaluated; leave it out.`);
+    const best = o.flags.best === true || (o.chosen && evaluates);
+    const flags = { ...o.flags, ...(crops > 0 && { augment: String(crops) }), ...(best && { best }) };
     await writePlace(out, path, flags);
-    const place = { out, keep: number(flags, 'keep') ?? 2, signal };
+    const place = { out, keep: number(flags, 'keep') ?? 2, best, patience: number(flags, 'patience'), signal };
     await runTraining(trainer, aim, 'codes' in source ? undefined : source, place);
   } finally {
     trainer.dispose();
