@@ -1,5 +1,5 @@
 /** `aim train --size` on tiny pictures: one's own data without a config file. */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -51,11 +51,24 @@ describe('--size', () => {
   });
 
   it('chooses a stage-2 model for that tokenizer, and crops of few images', async () => {
-    const args = ['--size', '8', '--preset', 'tiny', '--tokenizer', at('tok'), '--steps', '2', '--eval-every', '2'];
+    const args = [
+      '--size',
+      '8',
+      '--preset',
+      'tiny',
+      '--tokenizer',
+      at('tok'),
+      '--steps',
+      '2',
+      '--eval-every',
+      '2',
+      '--tensorboard',
+    ];
     const text = await model('model', ...args);
     expect(json('model/step-00000002/config.json')).toMatchObject({ d_model: 192, n_layer: 6, num_tokens: 16, vocab_size: 512 });
     expect(json('model/step-00000002/state.json').options).toMatchObject({ lr: 3e-4, schedule: 'cosine', weightDecay: 1 });
     expect(json('model/run.json').flags).toMatchObject({ augment: '10' });
+    expect(readdirSync(at('model')).filter((name) => name.includes('tfevents'))).toHaveLength(1);
     expect(text).toMatch(/steps: 2 of 4 images \(0\.08 epochs over 10 random crops of each image\)/);
     // The same rows again, without a word about them.
     await train(trainModel, '--resume', '--out', at('model'), '--steps', '3');

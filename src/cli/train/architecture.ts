@@ -35,6 +35,7 @@ export async function architectureOf(stage: Stage, given: Given): Promise<Archit
   const { flags, asked, saved } = given;
   const { size, preset, architecture } = asked;
   const byTable = size !== undefined || preset !== undefined;
+  checkPreset(string(flags, 'preset') as PresetName | undefined, architecture);
   const chosenFor = byTable && !saved ? (preset ?? DEFAULT_PRESET) : undefined;
   const init = string(flags, 'init');
   if (saved || init !== undefined) {
@@ -61,6 +62,17 @@ export async function architectureOf(stage: Stage, given: Given): Promise<Archit
     );
   checkSide(json, size);
   return { json, tokenizer, chosenFor };
+}
+
+/** Throws OptionError where a --preset flag says something else than the model of the --config file. */
+function checkPreset(preset: PresetName | undefined, architecture: Asked['architecture']): void {
+  if (preset === undefined || architecture === undefined) return;
+  const stage2 = stage2For(preset);
+  for (const field of ['d_model', 'n_layer'] as const)
+    if (architecture[field] !== undefined && architecture[field] !== stage2[field])
+      throw new OptionError(
+        `--preset ${preset} has ${field} ${stage2[field]}, and the model in --config ${architecture[field]}; leave one of them out.`,
+      );
 }
 
 /** What a --config file's model is completed with in training a tokenizer. */

@@ -10,6 +10,7 @@ import { PRESET_NAMES, type PresetName, RECIPE, stage2For } from '../../train/re
 import type { TrainerOptions } from '../../train/trainer.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
+import { parseJsonc } from './jsonc.js';
 
 export type Settings = Omit<TrainerOptions, 'model' | 'data'>;
 type Key = keyof typeof TRAINER;
@@ -57,7 +58,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     },
     resume: {
       type: 'boolean',
-      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --keep, --best and --patience may change',
+      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --keep, --best, --patience and --tensorboard may change',
     },
     'data-changed': {
       type: 'boolean',
@@ -66,7 +67,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     config: {
       type: 'string',
       value: 'FILE.json',
-      help: 'options by JSON (names as below in camelCase) and, under "model", a config.json',
+      help: 'options by JSON (names as below in camelCase; comments are allowed) and, under "model", a config.json; `aim init` writes one',
     },
     size: flag(RECIPE.size, {
       help:
@@ -87,6 +88,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
       help: 'keep the checkpoint with the best evaluation too, which then is what `aim generate`, `aim export` and --tokenizer read (with --size or --preset always)',
     },
     patience: flag(PATIENCE),
+    tensorboard: { type: 'boolean', help: 'write the metrics as an event file of TensorBoard too (`tensorboard --logdir RUN`)' },
     holdout: flag(IMAGE_FOLDER.holdout, { value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' }),
     flip: flag(IMAGE_FOLDER.flip, { help: 'class folders: mirror half of the training images' }),
     background: BACKGROUND,
@@ -131,7 +133,7 @@ export async function readSettings(flags: Parsed['flags']): Promise<Asked> {
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   let file: Record<string, unknown>;
   try {
-    file = JSON.parse(await readText(path));
+    file = parseJsonc(await readText(path)) as Record<string, unknown>;
   } catch (error) {
     if (error instanceof SyntaxError)
       throw new OptionError(`${path} is not valid JSON (${error.message}); correct it.`, { cause: error });
@@ -193,7 +195,7 @@ export function checkArchitecture(
       `--size is ${size}, but ${from} draws images of ${parseConfig(weights).image_size} pixels; leave it out, or begin a new run.`,
     );
   // A file with a size or a preset may leave out what follows from them.
-  const rest = size !== undefined || preset !== undefined ? weights : {};
+  const rest = size !== undefined || preset !== undefined ? { ...weights, ...(preset && stage2For(preset)) } : {};
   if (architecture && shape({ ...rest, ...architecture } as AimConfigJson) !== was) refuse('the model in --config');
-  if (preset && shape({ ...weights, ...stage2For(preset) }) !== was) refuse(`--preset ${preset}`);
+  if (!architecture && preset && shape(rest as AimConfigJson) !== was) refuse(`--preset ${preset}`);
 }

@@ -10,7 +10,7 @@ const FILE = 'run.json';
 const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision'] as const;
 
 /** Flags that stay when a run is resumed without them, and may be given again. */
-const KEPT = ['keep', 'best', 'patience'] as const;
+const KEPT = ['keep', 'best', 'patience', 'tensorboard'] as const;
 
 /** Flags that say where a new run has its first weights from. A run that is resumed has its weights from its checkpoint. */
 const START = ['init', 'tokenizer'] as const;

@@ -11,6 +11,7 @@ import { progress } from '../progress.js';
 import { counted, duration, say } from '../terminal.js';
 import { Best, keptBest } from './best.js';
 import { codesInUse, drawSamples, lossPlot } from './samples.js';
+import { openEvents } from './tensorboard.js';
 
 export interface RunPlace {
   out: string;
@@ -19,6 +20,8 @@ export interface RunPlace {
   best: boolean;
   /** Evaluations without a better one after which training ends. */
   patience: number | undefined;
+  /** Whether TensorBoard's event file is written too. */
+  tensorboard: boolean;
   signal: AbortSignal;
 }
 
@@ -31,6 +34,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   const { steps } = trainer.options;
   const log = await openMetrics(`${out}/metrics.jsonl`, trainer.step);
   const history: Metric[] = [...log.kept];
+  const events = place.tensorboard ? await openEvents(out, history) : undefined;
   const key = `eval_${trainer.options.stage === 'model' ? 'loss' : tokenizerOf(aim.config.tokenizer).losses[0]}`;
   const best = place.best ? await keptBest(out, key, history, trainer.step) : new Best(key, history);
   const save = async (isBest = false) => {
@@ -41,6 +45,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   const write = async (metric: Metric) => {
     history.push(metric);
     await log.write(metric);
+    await events?.add(metric);
   };
   const sampleOf = (step: number) => `${out}/samples/step-${String(step).padStart(8, '0')}.png`;
   const show = async (step: number) => {
@@ -90,6 +95,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   } finally {
     bar.stop();
     await log.close();
+    await events?.close();
   }
 
   /** Saves the steps taken since the last checkpoint. A failure is reported, and the first error remains that of the run. */

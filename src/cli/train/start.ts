@@ -133,7 +133,14 @@ async function trainOn(
     const best = o.flags.best === true || (o.chosen && evaluates);
     const flags = { ...o.flags, ...(crops > 0 && { augment: String(crops) }), ...(best && { best }) };
     await writePlace(out, path, flags);
-    const place = { out, keep: number(flags, 'keep') ?? 2, best, patience: number(flags, 'patience'), signal };
+    const place = {
+      out,
+      keep: number(flags, 'keep') ?? 2,
+      best,
+      patience: number(flags, 'patience'),
+      tensorboard: flags.tensorboard === true,
+      signal,
+    };
     await runTraining(trainer, aim, 'codes' in source ? undefined : source, place);
   } finally {
     trainer.dispose();
