@@ -103,8 +103,7 @@ export function configText(stage: Stage, size: number, preset: PresetName): stri
   };
   const { set, chosen } = SHOWN[stage];
   const { ssm_cfg: _, ...stage2 } = stage2For(preset);
-  const model =
-    stage === 'tokenizer' ? tokenizer : { d_model: stage2.d_model, n_layer: stage2.n_layer, ssm_cfg: MAMBA2, ...stage2 };
+  const model = stage === 'tokenizer' ? tokenizer : { ...stage2, ssm_cfg: MAMBA2 };
   const about = {
     tokenizer: [
       `The tokenizer for images of ${size}×${size} pixels: aim train tokenizer DATA --config tokenizer.jsonc`,

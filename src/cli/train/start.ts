@@ -131,7 +131,7 @@ async function trainOn(
       if (o.flags[name] && !evaluates)
         throw new OptionError(`--${name} compares evaluations, but nothing is held out or evaluated; leave it out.`);
     const best = o.flags.best === true || (o.chosen && evaluates);
-    const flags = { ...o.flags, ...(crops > 0 && { augment: String(crops) }), ...(best && { best }) };
+    const flags: Parsed['flags'] = { ...o.flags, ...(crops > 0 && { augment: String(crops) }), ...(best && { best }) };
     await writePlace(out, path, flags);
     const place = {
       out,
