@@ -63,7 +63,7 @@ export const FIELDS = {
   d_model: 'width; expand × d_model must be a multiple of headdim',
   n_layer: 'number of layers',
   ssm_cfg: {
-    layer: 'the mixer: Mamba2, or Mamba1 as in the first paper',
+    layer: 'the mixer: Mamba2 or Mamba1',
     d_state: 'numbers that each channel remembers from one token to the next',
     d_conv: 'tokens that the convolution before the state sees',
     expand: 'channels of the mixer as a multiple of d_model',
@@ -99,12 +99,14 @@ export function configText(stage: Stage, size: number, preset: PresetName): stri
   const option = (key: keyof typeof TRAINER, comment: boolean) => {
     const spec: OptionSpec = TRAINER[key];
     const value = values[key] ?? spec.default;
-    return value === undefined ? [] : [`  ${comment ? '// ' : ''}"${key}": ${JSON.stringify(value)}, // ${TRAINER[key].about}`];
+    // The file says what is, not what else would be.
+    const about = spec.about.replace(/[,;] by default.*/, '');
+    return value === undefined ? [] : [`  ${comment ? '// ' : ''}"${key}": ${JSON.stringify(value)}, // ${about}`];
   };
   const { set, chosen } = SHOWN[stage];
   const { ssm_cfg: _, ...stage2 } = stage2For(preset);
   const model = stage === 'tokenizer' ? tokenizer : { ...stage2, ssm_cfg: MAMBA2 };
-  const about = {
+  const head = {
     tokenizer: [
       `The tokenizer for images of ${size}×${size} pixels: aim train tokenizer DATA --config tokenizer.jsonc`,
       'A flag on the command line wins over this file.',
@@ -116,7 +118,7 @@ export function configText(stage: Stage, size: number, preset: PresetName): stri
     ],
   };
   return [
-    ...about[stage].map((line) => `// ${line}`),
+    ...head[stage].map((line) => `// ${line}`),
     '{',
     `  "size": ${size}, // side of the images in pixels`,
     ...(stage === 'model' ? [`  "preset": ${JSON.stringify(preset)}, // by which options are chosen that are not below`] : []),

@@ -70,9 +70,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
       help: 'options by JSON (names as below in camelCase; comments are allowed) and, under "model", a config.json; `aim init` writes one',
     },
     size: flag(RECIPE.size, {
-      help:
-        'side of the images in pixels: chooses the tokenizer, and the options below for the number of images, where they are not given ' +
-        '("chosen" below); stage 2 takes the tokenizer\'s own size by default',
+      help: 'side of the images in pixels; with it or --preset, what is not given is chosen for these and for the number of images (docs/training.md)',
     }),
     preset: flag(RECIPE.preset, { help: 'a stage-2 model: tiny to large for your own pictures, the others are of the paper' }),
     init: {

@@ -60,10 +60,11 @@ export function describeTraining(trainer: Trainer, aim: AiM, crops: number): str
   const each = crops > 0 ? ` over ${counted(crops, 'random crop')} of each image` : '';
   const warm = warmup ? `, ${n(warmup)} of them warm-up` : '';
   const evaluated = evalEvery ? `; evaluated and saved every ${n(evalEvery)}` : '';
+  const from = trainer.step ? `; ${n(trainer.step)} are done` : '';
   return [
     `images: ${size}×${size} pixels as ${side}×${side} = ${n(num_tokens)} tokens, each ${factor}×${factor} pixels and one of ${n(vocab_size)} codes`,
     `training: ${what}`,
-    `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}`,
+    `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
     `memory: about ${bytes(trainingBytes(aim, options))} on the device`,
   ].join('\n');
