@@ -113,6 +113,10 @@ export function stage2For(preset: PresetName): Stage2Json {
   return { d_model, n_layer, ssm_cfg: { layer: 'Mamba2' }, adaln_group: true, num_groups };
 }
 
+/** The smallest stage-2 model of the table that is at least this wide, else the paper's smallest: by which options are chosen. */
+export const presetLike = (d_model: number): PresetName =>
+  (Object.keys(STAGE2) as (keyof typeof STAGE2)[]).find((name) => d_model <= STAGE2[name].d_model) ?? 'aim-b';
+
 /** How often each image is seen in training, where there are neither very few nor very many, and the least and most images seen in all. */
 const SEEN = {
   tokenizer: { times: 75, least: 8_000, most: 300_000 },

@@ -6,7 +6,7 @@ import { Fields } from '../../model/fields.js';
 import { parseTokenizer, tokenizerOf } from '../../model/tokenizers.js';
 import { exists } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
-import { DEFAULT_PRESET, isPaper, type PresetName, stage2For, tokenizerFor, tokensOf } from '../../train/recipe.js';
+import { DEFAULT_PRESET, isPaper, type PresetName, presetLike, stage2For, tokenizerFor, tokensOf } from '../../train/recipe.js';
 import type { Stage } from '../../train/task.js';
 import { type Parsed, string } from '../command.js';
 import { embeddedModel } from '../model.js';
@@ -36,21 +36,21 @@ export async function architectureOf(stage: Stage, given: Given): Promise<Archit
   const { size, preset, architecture } = asked;
   const byTable = size !== undefined || preset !== undefined;
   checkPreset(string(flags, 'preset') as PresetName | undefined, architecture);
-  const chosenFor = byTable && !saved ? (preset ?? DEFAULT_PRESET) : undefined;
+  const chosenFor = (json: AimConfigJson) => (byTable && !saved ? (preset ?? presetLike(json.d_model)) : undefined);
   const init = string(flags, 'init');
   if (saved || init !== undefined) {
     const weights = (saved?.config as AimConfigJson | undefined) ?? (await configAt(init!, flags));
     checkArchitecture({ weights, from: saved ? 'the run' : init! }, asked);
-    return { json: weights, tokenizer: embeddedModel(), chosenFor };
+    return { json: weights, tokenizer: embeddedModel(), chosenFor: chosenFor(weights) };
   }
   if (stage === 'tokenizer') {
     const json = { ...(await tokenizerBase(asked, flags)), ...architecture } as AimConfigJson;
     checkSide(json, size);
-    return { json, tokenizer: embeddedModel(), chosenFor };
+    return { json, tokenizer: embeddedModel(), chosenFor: chosenFor(json) };
   }
   const named = string(flags, 'tokenizer') ?? (byTable ? await tokenizerRun(asked) : undefined);
   const tokenizer = named ?? embeddedModel();
-  if (architecture && named === undefined) return { json: architecture as AimConfigJson, tokenizer, chosenFor };
+  if (architecture && named === undefined) return { json: architecture as AimConfigJson, tokenizer, chosenFor: undefined };
   const of = await configAt(tokenizer, flags);
   const json = { ...withStage2(of, asked), ...architecture } as AimConfigJson;
   const tokenizerIn = ({ vq_config = {} }: AimConfigJson) =>
@@ -61,7 +61,7 @@ export async function architectureOf(stage: Stage, given: Given): Promise<Archit
         'there, or name the tokenizer that it has with --tokenizer.',
     );
   checkSide(json, size);
-  return { json, tokenizer, chosenFor };
+  return { json, tokenizer, chosenFor: chosenFor(json) };
 }
 
 /** Throws OptionError where a --preset flag says something else than the model of the --config file. */

@@ -8,8 +8,9 @@ import { openCheckpointFolder, saveCheckpoint } from '../../train/folder.js';
 import { type Metric, openMetrics } from '../../train/metrics.js';
 import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
 import { progress } from '../progress.js';
-import { counted, duration, say } from '../terminal.js';
+import { counted, say } from '../terminal.js';
 import { Best, keptBest } from './best.js';
+import { forecast } from './forecast.js';
 import { codesInUse, drawSamples, lossPlot } from './samples.js';
 import { openEvents } from './tensorboard.js';
 
@@ -111,30 +112,6 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     if (signal.aborted)
       for await (const step of trainer.run({ until: trainer.step, evaluate: false })) await write(toMetric(step));
   }
-}
-
-/** Steps measured before the time of a run is foretold: this many, or fewer in as many seconds. */
-const MEASURED = { steps: 20, seconds: 30, least: 3 };
-/** Seconds of a run that is worth a remark on how to shorten it, and what it could be shortened to. */
-const LONG = { from: 2 * 3600, to: 3600 };
-
-/** Returns a function that says once how long the run takes, as soon as enough steps are measured. The first is slow and not counted. */
-function forecast(from: number): (step: TrainStep) => string | undefined {
-  let first: number | undefined;
-  let said = false;
-  return ({ step, steps }) => {
-    const now = performance.now() / 1000;
-    first ??= now;
-    const measured = step - from - 1;
-    if (said || measured < MEASURED.least || (measured < MEASURED.steps && now - first < MEASURED.seconds)) return undefined;
-    said = true;
-    const each = (now - first) / measured;
-    const all = each * (steps - step);
-    if (all < 10) return undefined;
-    const shorter = Math.max(step, Math.floor(LONG.to / each));
-    const advice = all > LONG.from ? `; --steps ${shorter} would take about ${duration(LONG.to)}` : '';
-    return `time: ${Number(each.toPrecision(2))} s a step, so about ${duration(all)} more without evaluations${advice}`;
-  };
 }
 
 /** True if the device is gone, so that nothing can be read from it. */
