@@ -24,7 +24,7 @@ import { type Architecture, architectureOf, RUNS } from './architecture.js';
 import { type Asked, readSettings, resumedSettings, type Settings } from './flags.js';
 import { readPlace, writePlace } from './place.js';
 import { runTraining } from './run.js';
-import { describeData, describeTraining } from './summary.js';
+import { describeData, describeModel, describeTraining } from './summary.js';
 
 export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): Promise<number> {
   const out = string(parsed.flags, 'out') ?? RUNS[stage];
@@ -117,6 +117,7 @@ async function trainOn(
   const skips = skipsOf(images?.train ?? { skipped: [] });
   say(`device: ${aim.device}\ndata: ${describeData(data)}\n`);
   skips.report();
+  say(`${describeModel(aim, stage)}\n`);
   const options = { augment: crops, seed: settings.seed, signal };
   const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, options) : data;
   skips.report();

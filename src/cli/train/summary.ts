@@ -4,6 +4,7 @@ import type { Data } from '../../data/open.js';
 import { aimActivationBytes } from '../../model/aim.js';
 import { tokenizerOf } from '../../model/tokenizers.js';
 import type { RunOptions } from '../../train/options.js';
+import type { Stage } from '../../train/task.js';
 import type { Trainer } from '../../train/trainer.js';
 import { counted } from '../terminal.js';
 
@@ -44,17 +45,22 @@ const n = (value: number) => value.toLocaleString('en');
 const millions = (value: number) => `${(value / 1e6).toPrecision(3)} million`;
 const bytes = (value: number) => (value < 1e9 ? `${Math.ceil(value / 1e6)} MB` : `${(value / 1e9).toFixed(1)} GB`);
 
-/** Image size, tokens, parameters, steps and memory of a training, one line each. */
-export function describeTraining(trainer: Trainer, aim: AiM, crops: number): string {
-  const { options } = trainer;
+/** The size of the images, tokens and parameters, one line each. */
+export function describeModel(aim: AiM, stage: Stage): string {
   const { image_size: size, num_tokens, vocab_size, d_model, n_layer, tokenizer } = aim.config;
   const side = Math.sqrt(num_tokens);
   const factor = tokenizerOf(tokenizer).factor(tokenizer);
   const { model, tokenizer: ofTokenizer } = aim.parameters;
-  const stage2 = options.stage === 'model';
-  const what = stage2
-    ? `stage 2, ${millions(model)} parameters (d_model ${d_model}, ${counted(n_layer, 'layer')}); its tokenizer, ${millions(ofTokenizer)}, stays as it is`
-    : `tokenizer, ${millions(ofTokenizer)} parameters`;
+  const stage2 = `stage 2, ${millions(model)} parameters (d_model ${d_model}, ${counted(n_layer, 'layer')}); its tokenizer, `;
+  return [
+    `images: ${size}×${size} pixels as ${side}×${side} = ${n(num_tokens)} tokens, each ${factor}×${factor} pixels and one of ${n(vocab_size)} codes`,
+    `training: ${stage === 'model' ? `${stage2}${millions(ofTokenizer)}, stays as it is` : `tokenizer, ${millions(ofTokenizer)} parameters`}`,
+  ].join('\n');
+}
+
+/** Steps, learning rate and memory, one line each. */
+export function describeTraining(trainer: Trainer, aim: AiM, crops: number): string {
+  const { options } = trainer;
   const { steps, batchSize, lr, schedule, warmup, evalEvery } = options;
   const epochs = Number((steps / trainer.stepsPerEpoch).toPrecision(2));
   const each = crops > 0 ? ` over ${counted(crops, 'random crop')} of each image` : '';
@@ -62,8 +68,6 @@ export function describeTraining(trainer: Trainer, aim: AiM, crops: number): str
   const evaluated = evalEvery ? `; evaluated and saved every ${n(evalEvery)}` : '';
   const from = trainer.step ? `; ${n(trainer.step)} are done` : '';
   return [
-    `images: ${size}×${size} pixels as ${side}×${side} = ${n(num_tokens)} tokens, each ${factor}×${factor} pixels and one of ${n(vocab_size)} codes`,
-    `training: ${what}`,
     `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
     `memory: about ${bytes(trainingBytes(aim, options))} on the device`,
