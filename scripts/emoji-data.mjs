@@ -1,5 +1,8 @@
 /**
- * `npm run emoji-data [OUT]` makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
+ * `npm run emoji-data -- [OUT] [--icons]` makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
+ *
+ * With `--icons` there are six classes with a margin of 4 pixels, as PNG files of the kinds that people have: of ten pictures six have
+ * colours and alpha, three a palette with transparent entries, and one grey and alpha.
  *
  * It writes class folders into OUT (default out/emoji): `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. About
  * one emoji in ten is held out in all of its drawings, so that no picture in `val` has a version from another set in `train`.
@@ -11,6 +14,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { encode } from 'fast-png';
 import { CLASSES } from './emoji-classes.mjs';
 import { root } from './setup.mjs';
 
@@ -38,8 +43,24 @@ const REFUSED = new Set([
 ]);
 const OTHERS = ['@resvg/resvg-js@2.6.2', 'emojibase-data@17.0.0'];
 
+/** The classes with --icons, each of some of the others. */
+const ICONS = new Map(
+  Object.entries({
+    animal: ['animal', 'animal face'],
+    building: ['building'],
+    clothing: ['clothing'],
+    face: ['happy face', 'sad face', 'silly face', 'neutral face'],
+    hand: ['hand'],
+    weather: ['weather'],
+  }).flatMap(([name, parts]) => parts.map((part) => [part, name])),
+);
+/** Side of the drawing with --icons, so that crops shift it and cut nothing off. */
+const INSIDE = 56;
+
+const { values, positionals } = parseArgs({ options: { icons: { type: 'boolean', default: false } }, allowPositionals: true });
+const { icons: asIcons } = values;
 const packages = `${root}out/emoji-packages`;
-const out = resolve(process.argv[2] ?? `${root}out/emoji`);
+const out = resolve(positionals[0] ?? `${root}out/${asIcons ? 'icons' : 'emoji'}`);
 fetchPackages();
 const require = createRequire(`${packages}/package.json`);
 const { Resvg } = require('@resvg/resvg-js');
@@ -100,10 +121,13 @@ function drawingsOf(set) {
     const { parent, ...changed } = aliases[name] ?? {};
     const icon = icons[parent ?? name];
     if (!e || !icon || REFUSED.has(`${set}/${parent ?? name}`) || Object.keys(changed).length || found.has(e.hexcode)) continue;
-    const className = classOf(e);
+    const part = classOf(e);
+    const className = asIcons ? ICONS.get(part) : part;
     if (!className) continue;
     const [w, h] = [icon.width ?? width, icon.height ?? height];
-    const viewBox = `${icon.left ?? 0} ${icon.top ?? 0} ${w} ${h}`;
+    const around = asIcons ? (SIZE / INSIDE - 1) / 2 : 0;
+    const [left, top] = [(icon.left ?? 0) - w * around, (icon.top ?? 0) - h * around];
+    const viewBox = `${left} ${top} ${w * (1 + 2 * around)} ${h * (1 + 2 * around)}`;
     const spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"';
     // A drawing that is not square is centred.
     const svg = `<svg ${spaces} width="${SIZE}" height="${SIZE}" viewBox="${viewBox}">${icon.body}</svg>`;
@@ -135,7 +159,10 @@ function write(all) {
   all.forEach(({ set, code, className, part, svg }, i) => {
     const folder = `${out}/${part}/${className}`;
     mkdirSync(folder, { recursive: true });
-    writeFileSync(`${folder}/${set}-${code}.png`, new Resvg(svg, { background: 'white' }).render().asPng());
+    writeFileSync(
+      `${folder}/${set}-${code}.png`,
+      asIcons ? iconFile(svg, i) : new Resvg(svg, { background: 'white' }).render().asPng(),
+    );
     counts[part]++;
     if (process.stderr.isTTY && i % 50 === 0) process.stderr.write(`\r${i}/${total} pictures`);
   });
@@ -146,10 +173,58 @@ function write(all) {
   );
 }
 
+/** The i-th picture as a PNG file of one of the three kinds. */
+function iconFile(svg, i) {
+  const picture = new Resvg(svg).render();
+  const kind = 'aapaapapag'[i % 10];
+  if (kind === 'a') return picture.asPng();
+  const { width, height } = picture;
+  // Resvg multiplies colours by alpha.
+  const pixels = Uint8Array.from(picture.pixels);
+  for (let at = 0; at < pixels.length; at += 4) {
+    const alpha = pixels[at + 3];
+    for (let c = 0; c < 3; c++) pixels[at + c] = alpha ? Math.min(255, Math.round((pixels[at + c] * 255) / alpha)) : 0;
+  }
+  if (kind === 'p') return withPalette(pixels, width, height);
+  const data = new Uint8Array(pixels.length / 2);
+  for (let at = 0; at < data.length; at += 2) {
+    const [r, g, b, alpha] = pixels.subarray(2 * at, 2 * at + 4);
+    data.set([Math.round(0.299 * r + 0.587 * g + 0.114 * b), alpha], at);
+  }
+  return encode({ width, height, data, channels: 2, depth: 8 });
+}
+
+/** A PNG file with the 256 most frequent of 16 values for each channel. */
+function withPalette(pixels, width, height) {
+  const keyAt = (at) => [0, 1, 2, 3].map((c) => Math.round(pixels[at + c] / 17) * 17);
+  const counts = new Map();
+  for (let at = 0; at < pixels.length; at += 4) {
+    const key = keyAt(at).join();
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const palette = [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 256)
+    .map(([key]) => key.split(',').map(Number));
+  const nearest = new Map();
+  const indexOf = (at) => {
+    const colour = keyAt(at);
+    const key = colour.join();
+    if (!nearest.has(key)) {
+      const distance = (entry) => entry.reduce((sum, v, c) => sum + (v - colour[c]) ** 2, 0);
+      const distances = palette.map(distance);
+      nearest.set(key, distances.indexOf(Math.min(...distances)));
+    }
+    return nearest.get(key);
+  };
+  const data = Uint8Array.from({ length: width * height }, (_, i) => indexOf(4 * i));
+  return encode({ width, height, data, channels: 1, depth: 8, palette });
+}
+
 function attribution() {
   const lines = Object.keys(SETS).map((set) => {
     const { name, author, license } = json(`@iconify-json/${set}/info.json`);
     return `- ${name} by ${author.name} (${author.url}), ${license.title} (${license.url})`;
   });
-  return `# Attribution\n\nThe pictures are drawings of these sets, made 64×64 pixels large on white:\n\n${lines.join('\n')}\n`;
+  return `# Attribution\n\nThe pictures are drawings of these sets, made 64×64 pixels large${asIcons ? '' : ' on white'}:\n\n${lines.join('\n')}\n`;
 }

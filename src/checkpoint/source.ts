@@ -176,7 +176,7 @@ async function pathContents(path: string, options: SourceOptions, isStep = false
   if (!isFolder && !TORCH.test(path) && !path.endsWith('.safetensors'))
     throw new IoError(`${path} is neither a folder nor a .safetensors, .pt, .pth or .bin file; ${LAYOUT}.`);
   if (isFolder && !isStep && !(await files.exists(await files.join(path, CONFIG)))) {
-    const step = await (await import('./run.js')).newestStep(path, options);
+    const step = await (await import('./run.js')).stepToUse(path, options);
     if (step !== undefined) return pathContents(step, options, true);
   }
   const place = isFolder ? path : await files.parent(path);

@@ -6,6 +6,7 @@ export { evaluate } from './evaluate.js';
 export { exportModel } from './export.js';
 export { generate } from './generate.js';
 export { info } from './info.js';
+export { init } from './init.js';
 export { tokenize } from './tokenize.js';
 export { trainModel } from './train/model.js';
 export { trainTokenizer } from './train/tokenizer.js';

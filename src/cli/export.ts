@@ -4,6 +4,7 @@ import { OptionError } from '../core/errors.js';
 import { jsonFile } from '../core/json.js';
 import { isFloat } from '../io/dtype.js';
 import { openFile } from '../io/file_source.js';
+import { BEST, latestOf, STEP } from '../io/run_folder.js';
 import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
 import { parseClasses } from '../model/classes.js';
 import { type AimConfigJson, parseConfig } from '../model/config.js';
@@ -22,6 +23,10 @@ const FLAGS: Flags = {
     help: 'precision of the file (default F16)',
     spec: { type: 'choice', choices: ['F16', 'BF16', 'F32'], about: 'precision of the file' },
   },
+  newest: {
+    type: 'boolean',
+    help: 'take the newest checkpoint of a run that keeps its best (train --best), which is taken otherwise',
+  },
   ema: { type: 'boolean', help: 'take the moving average of the weights, where the run keeps one' },
 };
 
@@ -34,12 +39,22 @@ export const exportModel: Command = {
   run,
 };
 
+/** The checkpoint to export: of a run the best where it keeps that, else the newest sound one. */
+async function checkpointOf(source: string, newest: boolean): Promise<string> {
+  const best = newest ? undefined : await latestOf(source, BEST);
+  if (best !== undefined && STEP.test(best) && (await exists(`${source}/${best}`))) {
+    say(`${best} has the best evaluation of the run\n`);
+    return `${source}/${best}`;
+  }
+  const isRun = (await exists(`${source}/latest`)) || (await exists(`${source}/state.json`));
+  return isRun ? (await openCheckpointFolder(source)).path : source;
+}
+
 async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const out = flags.out as string | undefined;
   if (!args[0] || !out) throw new OptionError('export: say what and where to: `aim export RUN --out FOLDER`.');
   const dtype = choice(flags, 'dtype', ['F16', 'BF16', 'F32'] as const) ?? 'F16';
-  const isRun = (await exists(`${args[0]}/latest`)) || (await exists(`${args[0]}/state.json`));
-  const path = isRun ? (await openCheckpointFolder(args[0])).path : args[0];
+  const path = await checkpointOf(args[0], flags.newest === true);
   const averaged = `${path}/ema.safetensors`;
   if (flags.ema && !(await exists(averaged))) throw new OptionError(`${path} keeps no moving average; leave --ema out.`);
 

@@ -3,6 +3,8 @@ import { exists, join, listFolder, readText } from '../platform/files.js';
 
 /** Names the newest checkpoint. */
 export const LATEST = 'latest';
+/** Names the checkpoint with the best evaluation, in runs that keep it. */
+export const BEST = 'best';
 /** `-2` and so on: the same step again, in a run that was continued from an earlier step. */
 export const STEP = /^step-(\d{8,})(?:-(\d+))?$/;
 
@@ -16,9 +18,9 @@ export async function runSteps(run: string): Promise<{ name: string; step: numbe
   return found.sort((a, b) => b.step - a.step || b.version - a.version);
 }
 
-/** What the file `latest` of a run says; undefined if there is none. */
-export async function latestOf(run: string): Promise<string | undefined> {
-  const file = await join(run, LATEST);
+/** What the file `latest` (or `best`) of a run says; undefined if there is none. */
+export async function latestOf(run: string, name: typeof LATEST | typeof BEST = LATEST): Promise<string | undefined> {
+  const file = await join(run, name);
   return (await exists(file)) ? (await readText(file, { most: 1000 })).trim() : undefined;
 }
 

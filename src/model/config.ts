@@ -10,10 +10,14 @@ export { VQ_F16 } from './vq_tokenizer.js';
 
 /** The fields of config.json. The names are the authors'. */
 export interface AimConfigJson {
+  /** Width; `expand` × d_model must be a multiple of `headdim`. */
   d_model: number;
+  /** Number of layers. */
   n_layer: number;
+  /** Number of different tokens: `n_embed` of the tokenizer. */
   vocab_size: number;
   num_classes: number;
+  /** Tokens of an image, a square number. The side of an image in pixels is √num_tokens × 2^(ch_mult.length − 1). */
   num_tokens: number;
   /** The mixer's name and its own fields. */
   ssm_cfg?: {
@@ -25,8 +29,10 @@ export interface AimConfigJson {
     ngroups?: number;
     [other: string]: unknown;
   };
+  /** True if layers share the vectors that the class sets (adaLN) in `num_groups` groups; else each layer has its own. */
   adaln_group?: boolean;
   num_groups?: number;
+  /** The tokenizer; by default VQ-f16. */
   vq_config?: Partial<VqConfigJson> & { [other: string]: unknown };
   [other: string]: unknown;
 }
@@ -80,7 +86,8 @@ export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
   const d_model = c.int('d_model');
   const num_tokens = c.int('num_tokens');
   const side = Math.sqrt(num_tokens);
-  if (!Number.isInteger(side)) c.fail('num_tokens', 'a square number (tokens fill a square image)');
+  if (!Number.isInteger(side))
+    c.fail('num_tokens', 'a square number (an image has √num_tokens × 2^(levels of ch_mult − 1) pixels a side)');
   const vocab_size = c.int('vocab_size');
   const tokenizer = parseTokenizer(c.object('vq_config'));
   const codes = tokenizerOf(tokenizer).vocabulary(tokenizer);

@@ -1,14 +1,14 @@
 /**
  * The folder of a run: checkpoints step-00001234, each a folder in the authors' format with the state of training beside, and
  * a file `latest` that names the newest. A checkpoint is written under another name, flushed to disk and then renamed, and
- * `latest` is replaced after that, so a crash at any byte leaves the newest complete one readable.
+ * `latest` is replaced after that, so a crash at any byte leaves the newest complete one readable. A file `best` may name another.
  */
 
 import { CheckpointError, IoError, OptionError } from '../core/errors.js';
 import { jsonFile, parseJson } from '../core/json.js';
 import { checkOptions } from '../core/options.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
-import { LATEST, latestOf, runSteps, STEP, stepsToTry } from '../io/run_folder.js';
+import { BEST, LATEST, latestOf, runSteps, STEP, stepsToTry } from '../io/run_folder.js';
 import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
 import { modelFile } from '../model/save.js';
 import { exists, isDirectory, makeFolder, removeFolder, syncFolder, writeAtomic } from '../platform/files.js';
@@ -59,13 +59,14 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
 
 /**
  * Writes a checkpoint into the run folder, which is created if it does not exist, and returns the checkpoint's path. Of the
- * checkpoints of this and earlier steps, the `keep` newest stay. Checkpoints of later steps, which a run has that was continued from
- * an earlier step, stay until training has passed them. When the save fails or is aborted, nothing of it remains and `latest` still
- * names the checkpoint before. Throws IoError with the remedy; OptionError when another process uses the folder, or when training
- * went on before everything was read; TrainingError when a weight or the optimizer's state is not finite.
+ * checkpoints of this and earlier steps, the `keep` newest stay, and the one that was last saved as the `best`. Checkpoints of later
+ * steps, which a run has that was continued from an earlier step, stay until training has passed them. When the save fails or is
+ * aborted, nothing of it remains and `latest` still names the checkpoint before. Throws IoError with the remedy; OptionError when
+ * another process uses the folder, or when training went on before everything was read; TrainingError when a weight or the optimizer's
+ * state is not finite.
  */
 export async function saveCheckpoint(run: string, parts: CheckpointParts, options: KeepOptions = {}): Promise<string> {
-  const { keep, signal } = checkOptions<KeepOptions, typeof KEEP>('saveCheckpoint', options, KEEP);
+  const { keep, best, signal } = checkOptions<KeepOptions, typeof KEEP>('saveCheckpoint', options, KEEP);
   const files = checkpointFiles(parts);
   await makeFolder(run);
   return withRunLock(run, async () => {
@@ -75,9 +76,11 @@ export async function saveCheckpoint(run: string, parts: CheckpointParts, option
     const name = again.length ? `${base}-${Math.max(...again) + 1}` : base;
     await writeFolderAtomic(`${run}/${name}`, files, { signal });
     await writeAtomic(`${run}/${LATEST}`, new TextEncoder().encode(`${name}\n`));
+    if (best) await writeAtomic(`${run}/${BEST}`, new TextEncoder().encode(`${name}\n`));
     await syncFolder(run);
     const older = before.filter((s) => s.step <= parts.state.step);
-    for (const old of older.slice(keep - 1)) await removeFolder(`${run}/${old.name}`);
+    const staysAsBest = await latestOf(run, BEST);
+    for (const old of older.slice(keep - 1)) if (old.name !== staysAsBest) await removeFolder(`${run}/${old.name}`);
     return `${run}/${name}`;
   });
 }

@@ -126,12 +126,18 @@ export const RESUME = {
 export interface KeepOptions {
   /** The newest checkpoints to keep. Default 3. */
   keep?: number | undefined;
+  /**
+   * True for the best checkpoint of the run so far: the file `best` then names it, so that it stays in the folder, and what reads the
+   * run as a model takes it instead of the newest.
+   */
+  best?: boolean | undefined;
   /** Aborts the saving; then nothing of it remains. */
   signal?: AbortSignal | undefined;
 }
 
 export const KEEP = {
   keep: { type: 'integer', min: 1, default: 3, about: 'the newest checkpoints to keep' },
+  best: { type: 'boolean', default: false, about: 'whether this is the best checkpoint of the run so far' },
   signal: { type: 'signal', about: 'stops the saving' },
 } as const satisfies OptionTable<KeepOptions>;
 

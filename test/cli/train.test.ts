@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { type Command, parse } from '../../src/cli/command.js';
+import { parse } from '../../src/cli/command.js';
 import { exportModel } from '../../src/cli/export.js';
 import { readSettings } from '../../src/cli/train/flags.js';
 import { trainModel } from '../../src/cli/train/model.js';
@@ -29,6 +29,7 @@ import { saveCheckpoint } from '../../src/train/folder.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { grey, png } from '../data/data_folders.js';
 import { CONFIG, codesFor } from '../train/tiny_model.js';
+import { call } from './in_process.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 let dir: string;
@@ -47,23 +48,6 @@ beforeAll(async () => {
   await model.dispose();
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-/** Runs a command in this process and gives what it wrote to stderr. */
-async function call(command: Command, ...args: string[]): Promise<string> {
-  let text = '';
-  const mute = (stream: NodeJS.WriteStream) =>
-    vi.spyOn(stream, 'write').mockImplementation((part) => {
-      if (stream === process.stderr) text += part;
-      return true;
-    });
-  const spies = [mute(process.stdout), mute(process.stderr)];
-  try {
-    await command.run(parse(command, args)!, new AbortController().signal);
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-  return text;
-}
 
 const train = (out: string, ...args: string[]) => call(trainModel, '--out', at(out), '--device', 'wasm', ...args);
 const begin = (out: string, ...args: string[]) =>

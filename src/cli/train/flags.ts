@@ -2,13 +2,15 @@
 import { OptionError } from '../../core/errors.js';
 import { checkOption, type OptionSpec, shown } from '../../core/options.js';
 import { IMAGE_FOLDER } from '../../data/image_folder.js';
-import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
+import { type AimConfigJson, parseConfig } from '../../model/config.js';
 import { readText } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
 import { CHANGEABLE, TRAINER } from '../../train/options.js';
+import { PRESET_NAMES, type PresetName, RECIPE, stage2For } from '../../train/recipe.js';
 import type { TrainerOptions } from '../../train/trainer.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
+import { parseJsonc } from './jsonc.js';
 
 export type Settings = Omit<TrainerOptions, 'model' | 'data'>;
 type Key = keyof typeof TRAINER;
@@ -42,6 +44,8 @@ const flagName = (option: string) => option.replace(/[A-Z]/g, (c) => `-${c.toLow
 
 const KEEP: OptionSpec = { type: 'integer', min: 1, default: 2, about: 'newest checkpoints to keep' };
 
+const PATIENCE: OptionSpec = { type: 'integer', min: 1, about: 'end after N evaluations in a row without a better one' };
+
 /** The flags of both stages, in the order of the help. */
 export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
   const options = Object.entries(OPTIONS).filter(([key]) => !leaveOut.includes(key as Option));
@@ -50,11 +54,11 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
       type: 'string',
       short: 'o',
       value: 'FOLDER',
-      help: 'the run: checkpoints, metrics.jsonl, loss.svg, samples (default run)',
+      help: 'the run: checkpoints, metrics.jsonl, loss.svg, samples (default runs/model or runs/tokenizer)',
     },
     resume: {
       type: 'boolean',
-      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every and --keep may change',
+      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --keep, --best, --patience and --tensorboard may change',
     },
     'data-changed': {
       type: 'boolean',
@@ -63,14 +67,12 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     config: {
       type: 'string',
       value: 'FILE.json',
-      help: 'options by JSON (names as below in camelCase) and, under "model", a config.json',
+      help: 'options by JSON (names as below in camelCase; comments are allowed) and, under "model", a config.json; `aim init` writes one',
     },
-    preset: {
-      type: 'string',
-      value: Object.keys(PRESETS).join('|'),
-      help: "one of the paper's architectures",
-      spec: { type: 'choice', choices: Object.keys(PRESETS), about: 'an architecture' },
-    },
+    size: flag(RECIPE.size, {
+      help: 'side of the images in pixels; with it or --preset, what is not given is chosen for these and for the number of images (docs/training.md)',
+    }),
+    preset: flag(RECIPE.preset, { help: 'a stage-2 model: tiny to large for your own pictures, the others are of the paper' }),
     init: {
       type: 'string',
       value: 'MODEL',
@@ -79,6 +81,12 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     ...own,
     ...Object.fromEntries(options.map(([key, texts]) => [flagName(key), flag(TRAINER[key as Option] as OptionSpec, texts)])),
     keep: flag(KEEP),
+    best: {
+      type: 'boolean',
+      help: 'keep the checkpoint with the best evaluation too, which then is what `aim generate`, `aim export` and --tokenizer read (with --size or --preset always)',
+    },
+    patience: flag(PATIENCE),
+    tensorboard: { type: 'boolean', help: 'write the metrics as an event file of TensorBoard too (`tensorboard --logdir RUN`)' },
     holdout: flag(IMAGE_FOLDER.holdout, { value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' }),
     flip: flag(IMAGE_FOLDER.flip, { help: 'class folders: mirror half of the training images' }),
     background: BACKGROUND,
@@ -87,8 +95,18 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
   };
 }
 
-/** The trainer's options from the flags or, where a flag is not given, from the --config file; and the architecture in that file. */
-export async function readSettings(flags: Parsed['flags']): Promise<{ settings: Settings; architecture?: AimConfigJson }> {
+/** What is to be trained, as far as it is given. */
+export interface Asked {
+  /** The trainer's options. */
+  settings: Settings;
+  /** The object `model` of the --config file. */
+  architecture?: Partial<AimConfigJson>;
+  size?: number | undefined;
+  preset?: PresetName | undefined;
+}
+
+/** Reads the flags and, where a flag is not given, the --config file. */
+export async function readSettings(flags: Parsed['flags']): Promise<Asked> {
   const path = string(flags, 'config');
   const file = path === undefined ? {} : await readConfig(path);
   const settings: Record<string, unknown> = {};
@@ -100,13 +118,20 @@ export async function readSettings(flags: Parsed['flags']): Promise<{ settings: 
   }
   if (settings.steps !== undefined && settings.epochs !== undefined)
     throw new OptionError('epochs and steps are both given; give one of them.');
-  return { settings, ...(file.model !== undefined && { architecture: file.model as AimConfigJson }) };
+  const inFile = (key: keyof typeof RECIPE) =>
+    file[key] === undefined ? undefined : checkOption(`${path}: ${key}`, file[key], RECIPE[key]);
+  return {
+    settings,
+    ...(file.model !== undefined && { architecture: file.model as Partial<AimConfigJson> }),
+    size: number(flags, 'size') ?? (inFile('size') as number | undefined),
+    preset: choice(flags, 'preset', PRESET_NAMES) ?? (inFile('preset') as PresetName | undefined),
+  };
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   let file: Record<string, unknown>;
   try {
-    file = JSON.parse(await readText(path));
+    file = parseJsonc(await readText(path)) as Record<string, unknown>;
   } catch (error) {
     if (error instanceof SyntaxError)
       throw new OptionError(`${path} is not valid JSON (${error.message}); correct it.`, { cause: error });
@@ -114,7 +139,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   }
   if (typeof file !== 'object' || file === null || Array.isArray(file))
     throw new OptionError(`${path} is not a JSON object of options; correct it.`);
-  const known = ['model', ...Object.keys(OPTIONS)];
+  const known = ['model', ...Object.keys(RECIPE), ...Object.keys(OPTIONS)];
   const unknown = Object.keys(file).find((key) => !known.includes(key));
   if (unknown) throw new OptionError(`${path}: there is no option ${unknown}; it takes ${known.join(', ')}.`);
   const { model } = file;
@@ -144,29 +169,31 @@ export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settin
 }
 
 /**
- * Throws OptionError if the flags ask for an architecture other than that of the weights to continue from.
+ * Throws OptionError if another architecture is asked for than that of the weights to continue from.
  *
  * @param weights config.json of the weights, which `from` names for the message.
- * @param architecture that of the --config file.
  */
 export function checkArchitecture(
-  { weights, from }: { weights: unknown; from: string },
-  flags: Parsed['flags'],
-  architecture: AimConfigJson | undefined,
+  { weights, from }: { weights: AimConfigJson; from: string },
+  { architecture, size, preset }: Omit<Asked, 'settings'>,
 ): void {
-  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
-  const asked = [
-    ...(architecture ? [['the model in --config', architecture] as const] : []),
-    ...(preset ? [[`--preset ${preset}`, PRESETS[preset]] as const] : []),
-  ];
+  const refuse = (what: string) => {
+    throw new OptionError(
+      `${what} is another architecture than that of ${from}, which cannot change; leave it out, or begin a new run with fresh weights.`,
+    );
+  };
   const shape = (json: AimConfigJson) => {
     // The number of classes is that of the data.
     const { json: _, ...parsed } = parseConfig({ ...json, num_classes: 1 });
     return JSON.stringify(parsed);
   };
-  for (const [what, json] of asked)
-    if (shape(json) !== shape(weights as AimConfigJson))
-      throw new OptionError(
-        `${what} is another architecture than that of ${from}, which cannot change; leave it out, or begin a new run with fresh weights.`,
-      );
+  const was = shape(weights);
+  if (size !== undefined && parseConfig(weights).image_size !== size)
+    throw new OptionError(
+      `--size is ${size}, but ${from} draws images of ${parseConfig(weights).image_size} pixels; leave it out, or begin a new run.`,
+    );
+  // A file with a size or a preset may leave out what follows from them.
+  const rest = size !== undefined || preset !== undefined ? { ...weights, ...(preset && stage2For(preset)) } : {};
+  if (architecture && shape({ ...rest, ...architecture } as AimConfigJson) !== was) refuse('the model in --config');
+  if (!architecture && preset && shape(rest as AimConfigJson) !== was) refuse(`--preset ${preset}`);
 }

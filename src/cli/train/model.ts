@@ -1,5 +1,7 @@
 /** `aim train model`: trains stage 2 on the codes of images. */
-import type { Command } from '../command.js';
+import { TOKENIZE } from '../../data/codes.js';
+import { type Command, flag } from '../command.js';
+import { RUNS } from './architecture.js';
 import { trainFlags } from './flags.js';
 import { train } from './start.js';
 
@@ -13,7 +15,14 @@ export const trainModel: Command = {
     "authors' format together with the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and\n" +
     'then DATA may be left out.',
   flags: trainFlags([], {
-    tokenizer: { type: 'string', value: 'MODEL', help: 'whose tokenizer to use (default: the embedded one)' },
+    tokenizer: {
+      type: 'string',
+      value: 'MODEL',
+      help: `whose tokenizer to use (default: the embedded one; with --size or --preset, ${RUNS.tokenizer})`,
+    },
+    augment: flag(TOKENIZE.augment, {
+      help: 'class folders: N random crops of each training image (default 0: its centre crop alone; with --size or --preset up to 10)',
+    }),
   }),
   run: (parsed, signal) => train('model', parsed, signal),
 };

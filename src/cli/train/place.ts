@@ -7,7 +7,10 @@ import type { Parsed } from '../command.js';
 
 const FILE = 'run.json';
 /** Flags of the data and the device on which the results of a step depend. */
-const LASTING = ['holdout', 'flip', 'background', 'precision'] as const;
+const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision'] as const;
+
+/** Flags that stay when a run is resumed without them, and may be given again. */
+const KEPT = ['keep', 'best', 'patience', 'tensorboard'] as const;
 
 /** Flags that say where a new run has its first weights from. A run that is resumed has its weights from its checkpoint. */
 const START = ['init', 'tokenizer'] as const;
@@ -21,7 +24,7 @@ export async function writePlace(out: string, data: string, flags: Parsed['flags
   const given = (names: readonly string[]) =>
     Object.fromEntries(names.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
   const start = given(START);
-  await writeAtomic(`${out}/${FILE}`, jsonFile({ data: resolve(data), flags: given([...LASTING, 'keep']), start }));
+  await writeAtomic(`${out}/${FILE}`, jsonFile({ data: resolve(data), flags: given([...LASTING, ...KEPT]), start }));
 }
 
 /** Throws OptionError for a flag that differs from that of the run and must not. */
@@ -60,7 +63,7 @@ export async function readPlace(out: string, given: Parsed): Promise<Given> {
       );
     flags[name] = was;
   }
-  flags.keep ??= saved.flags?.keep;
+  for (const name of KEPT) flags[name] ??= saved.flags?.[name];
   return { flags, args: given.args, data: data ?? (typeof saved.data === 'string' ? saved.data : undefined) };
 }
 

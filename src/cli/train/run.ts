@@ -2,17 +2,27 @@
 import type { AiM } from '../../aim.js';
 import { AimError, TrainingError } from '../../core/errors.js';
 import type { ImageSplits } from '../../data/dataset.js';
+import { tokenizerOf } from '../../model/tokenizers.js';
 import { exists, makeFolder, removeDeadTemporaries, writeAtomic } from '../../platform/files.js';
 import { openCheckpointFolder, saveCheckpoint } from '../../train/folder.js';
 import { type Metric, openMetrics } from '../../train/metrics.js';
 import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
 import { progress } from '../progress.js';
-import { say } from '../terminal.js';
+import { counted, say } from '../terminal.js';
+import { Best, keptBest } from './best.js';
+import { forecast } from './forecast.js';
 import { codesInUse, drawSamples, lossPlot } from './samples.js';
+import { openEvents } from './tensorboard.js';
 
 export interface RunPlace {
   out: string;
   keep: number;
+  /** Whether the checkpoint with the best evaluation stays. */
+  best: boolean;
+  /** Evaluations without a better one after which training ends. */
+  patience: number | undefined;
+  /** Whether TensorBoard's event file is written too. */
+  tensorboard: boolean;
   signal: AbortSignal;
 }
 
@@ -25,14 +35,18 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   const { steps } = trainer.options;
   const log = await openMetrics(`${out}/metrics.jsonl`, trainer.step);
   const history: Metric[] = [...log.kept];
-  const save = async () => {
-    const path = await saveCheckpoint(out, trainer.checkpoint(), { keep });
+  const events = place.tensorboard ? await openEvents(out, history) : undefined;
+  const key = `eval_${trainer.options.stage === 'model' ? 'loss' : tokenizerOf(aim.config.tokenizer).losses[0]}`;
+  const best = place.best ? await keptBest(out, key, history, trainer.step) : new Best(key, history);
+  const save = async (isBest = false) => {
+    const path = await saveCheckpoint(out, trainer.checkpoint(), { keep, best: isBest });
     await trainer.keep(await openCheckpointFolder(path));
     return path;
   };
   const write = async (metric: Metric) => {
     history.push(metric);
     await log.write(metric);
+    await events?.add(metric);
   };
   const sampleOf = (step: number) => `${out}/samples/step-${String(step).padStart(8, '0')}.png`;
   const show = async (step: number) => {
@@ -43,6 +57,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
   const bar = progress('training', steps, 'steps', { from: trainer.step });
   let savedAt = trainer.step;
+  const foresee = forecast(trainer.step);
   try {
     await removeDeadTemporaries(`${out}/samples`);
     // The process may have ended between a checkpoint and its sample.
@@ -50,17 +65,28 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       await show(trainer.step);
     for await (const step of trainer.run({ signal })) {
       const used = step.eval && images && trainer.options.stage === 'tokenizer' ? await codesInUse(aim, images) : undefined;
-      await write({ ...toMetric(step), ...(used !== undefined && { codes_in_use: used }) });
+      const metric = { ...toMetric(step), ...(used !== undefined && { codes_in_use: used }) };
+      await write(metric);
       const rate = unit === 'tokens' ? step.tokensPerSecond : step.imagesPerSecond;
       bar.update(step.step, `loss ${step.loss.toFixed(4)} · ${Math.round(rate).toLocaleString('en')} ${unit}/s`);
+      const expected = foresee(step);
+      if (expected) bar.note(expected);
       // Without held-out images nothing is evaluated, but the run is saved all the same.
       if (!evaluatesAt(step.step, trainer.options)) continue;
-      await save();
+      await save(best.add(metric) && place.best);
       savedAt = trainer.step;
       await show(step.step);
       const codes = used === undefined ? '' : `, ${used} of ${aim.config.vocab_size} codes in use`;
       if (step.eval) bar.note(`step ${step.step}: ${heldOutText(step.eval)}${codes}`);
+      if (place.patience !== undefined && best.since >= place.patience) {
+        bar.note(
+          `stopped at step ${step.step}: none of the last ${counted(best.since, 'evaluation')} was better than step ${best.step}`,
+        );
+        break;
+      }
     }
+    if (place.best && best.value !== undefined)
+      bar.note(`best: step ${best.step}, ${key.replace('eval_', 'held-out ')} ${best.value.toFixed(4)}`);
   } catch (error) {
     bar.stop();
     // After a TrainingError the weights may be ruined, so the checkpoint before stays the newest.
@@ -70,6 +96,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
   } finally {
     bar.stop();
     await log.close();
+    await events?.close();
   }
 
   /** Saves the steps taken since the last checkpoint. A failure is reported, and the first error remains that of the run. */

@@ -1,36 +1,38 @@
 /** Opens the data, the model and the run folder of a training, for both stages. */
 import { basename, dirname, resolve } from 'node:path';
 import { AiM } from '../../aim.js';
-import { openCheckpoint } from '../../checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../../core/errors.js';
-import { type Codes, tokenize } from '../../data/codes.js';
-import { describeImages, type ImageSplits } from '../../data/dataset.js';
+import { type Codes, type TokenizeOptions, tokenize } from '../../data/codes.js';
+import type { ImageSplits } from '../../data/dataset.js';
 import { type Data, openData } from '../../data/open.js';
 import { latestOf } from '../../io/run_folder.js';
-import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
+import { parseConfig } from '../../model/config.js';
 import { ensureWritable, exists, isDirectory, makeFolder } from '../../platform/files.js';
 import { describeRows } from '../../train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint } from '../../train/folder.js';
 import { lockRun } from '../../train/lock.js';
+import { cropsFor, recipe } from '../../train/recipe.js';
 import type { Stage } from '../../train/task.js';
 import { Trainer } from '../../train/trainer.js';
-import { choice, number, type Parsed, string } from '../command.js';
-import { embeddedModel, loadModel, withBar } from '../model.js';
-import { background, commonOptions, modelOptions } from '../options.js';
+import { number, type Parsed, string } from '../command.js';
+import { loadModel, withBar } from '../model.js';
+import { background, modelOptions } from '../options.js';
 import { progress } from '../progress.js';
 import { skipsOf, writeSkips } from '../skips.js';
 import { print, say } from '../terminal.js';
-import { checkArchitecture, readSettings, resumedSettings, type Settings } from './flags.js';
+import { type Architecture, architectureOf, RUNS } from './architecture.js';
+import { type Asked, readSettings, resumedSettings, type Settings } from './flags.js';
 import { readPlace, writePlace } from './place.js';
 import { runTraining } from './run.js';
+import { describeData, describeModel, describeTraining } from './summary.js';
 
 export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): Promise<number> {
-  const out = string(parsed.flags, 'out') ?? 'run';
+  const out = string(parsed.flags, 'out') ?? RUNS[stage];
   const resume = parsed.flags.resume === true;
   if (parsed.flags['data-changed'] && !resume)
     throw new OptionError('--data-changed is for runs that are continued; give it with --resume, or leave it out.');
-  const given = await readSettings(parsed.flags);
-  if (!resume) return begin({ stage, out, parsed, given, saved: undefined, signal });
+  const asked = await readSettings(parsed.flags);
+  if (!resume) return begin({ stage, out, parsed, asked, saved: undefined, signal });
   await assertRun(out);
   // Another process must not save into the folder while this one reads it.
   const release = await lockRun(out);
@@ -38,7 +40,7 @@ export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): 
     const saved = await openCheckpointFolder(out);
     if (basename(saved.path) !== (await latestOf(out)))
       say(`the newest checkpoint of ${out} is damaged or missing; the run continues from ${saved.path}\n`);
-    return await begin({ stage, out, parsed, given, saved, signal });
+    return await begin({ stage, out, parsed, asked, saved, signal });
   } finally {
     await release();
   }
@@ -48,20 +50,19 @@ interface Start {
   stage: Stage;
   out: string;
   parsed: Parsed;
-  given: Awaited<ReturnType<typeof readSettings>>;
+  asked: Asked;
   /** The checkpoint of the run that is continued. The run folder is then locked already. */
   saved: SavedCheckpoint | undefined;
   signal: AbortSignal;
 }
 
-async function begin({ stage, out, parsed, given, saved, signal }: Start): Promise<number> {
+async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promise<number> {
   if (!saved) await assertNoRun(out);
   const { flags, data: path } = saved ? await readPlace(out, parsed) : { flags: parsed.flags, data: parsed.args[0] };
   if (!path) throw new OptionError(`train ${stage}: say on what: \`aim train ${stage} DATA\`.`);
-  const settings = saved ? resumedSettings(given.settings, saved) : given.settings;
   const behind = background(flags);
-  const json = await configOf(flags, given.architecture, saved);
-  const config = parseConfig(json);
+  const architecture = await architectureOf(stage, { flags, asked, saved });
+  const config = parseConfig(architecture.json);
   if (stage === 'tokenizer' && config.vocab_size < 2)
     throw new CheckpointError('the config’s vocabulary has a single code; give it more.');
   const inside = dirname(resolve(out)) === resolve(path);
@@ -75,6 +76,7 @@ async function begin({ stage, out, parsed, given, saved, signal }: Start): Promi
     signal,
   });
   checkData(stage, path, data, flags);
+  const { settings, crops } = settingsOf(stage, { asked, saved, data, flags, architecture, size: config.image_size });
   // Not before the data is open: an empty run folder inside the folder of images would look like a class.
   await makeFolder(out);
   await ensureWritable(out);
@@ -82,9 +84,18 @@ async function begin({ stage, out, parsed, given, saved, signal }: Start): Promi
   try {
     // A run may have been saved since the first look.
     if (!saved) await assertNoRun(out);
-    const aim = await makeModel(stage, json, classesOf(data), saved, flags, settings.seed ?? 0, signal);
+    const aim = await makeModel(stage, architecture, classesOf(data), saved, flags, settings.seed ?? 0, signal);
     try {
-      await trainOn(aim, data, settings, { stage, out, path, flags, saved, signal });
+      await trainOn(aim, data, settings, {
+        stage,
+        out,
+        path,
+        flags,
+        crops,
+        chosen: architecture.chosenFor !== undefined,
+        saved,
+        signal,
+      });
     } finally {
       await aim.dispose();
     }
@@ -99,21 +110,38 @@ async function trainOn(
   aim: AiM,
   data: Data,
   settings: Settings,
-  { stage, out, path, flags, saved, signal }: Omit<Start, 'parsed' | 'given'> & { path: string; flags: Parsed['flags'] },
+  o: Omit<Start, 'parsed' | 'asked'> & { path: string; flags: Parsed['flags']; crops: number; chosen: boolean },
 ): Promise<void> {
+  const { stage, out, path, crops, saved, signal } = o;
   const images = data.kind === 'codes' ? undefined : data;
   const skips = skipsOf(images?.train ?? { skipped: [] });
-  say(`device: ${aim.device}\ndata: ${describe(data)}\n`);
+  say(`device: ${aim.device}\ndata: ${describeData(data)}\n`);
   skips.report();
-  const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, signal) : data;
+  say(`${describeModel(aim, stage)}\n`);
+  const options = { augment: crops, seed: settings.seed, signal };
+  const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, options) : data;
   skips.report();
   const trainer = new Trainer({ model: aim, data: source, ...settings });
   try {
-    if (saved) await trainer.resume(saved, { dataChanged: flags['data-changed'] === true });
+    if (saved) await trainer.resume(saved, { dataChanged: o.flags['data-changed'] === true });
     const rows = trainer.classRows && describeRows(trainer.classRows, classesOf(data));
     if (rows) say(`${rows}\n`);
+    say(`${describeTraining(trainer, aim, crops)}\n`);
+    const evaluates = trainer.options.evalEvery > 0 && trainer.options.evalItems > 0;
+    for (const name of ['best', 'patience'])
+      if (o.flags[name] && !evaluates)
+        throw new OptionError(`--${name} compares evaluations, but nothing is held out or evaluated; leave it out.`);
+    const best = o.flags.best === true || (o.chosen && evaluates);
+    const flags: Parsed['flags'] = { ...o.flags, ...(crops > 0 && { augment: String(crops) }), ...(best && { best }) };
     await writePlace(out, path, flags);
-    const place = { out, keep: number(flags, 'keep') ?? 2, signal };
+    const place = {
+      out,
+      keep: number(flags, 'keep') ?? 2,
+      best,
+      patience: number(flags, 'patience'),
+      tensorboard: flags.tensorboard === true,
+      signal,
+    };
     await runTraining(trainer, aim, 'codes' in source ? undefined : source, place);
   } finally {
     trainer.dispose();
@@ -137,7 +165,7 @@ async function assertNoRun(out: string): Promise<void> {
 function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags']): void {
   if (stage === 'tokenizer' && data.kind === 'codes')
     throw new OptionError(`${path} holds codes; the tokenizer is trained on images.`);
-  const given = (['flip', 'holdout', 'background'] as const).find((name) => flags[name] !== undefined);
+  const given = (['flip', 'holdout', 'background', 'augment'] as const).find((name) => flags[name] !== undefined);
   if (data.kind === 'folder' || !given) return;
   const why =
     data.kind === 'codes'
@@ -146,38 +174,36 @@ function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags'
   throw new OptionError(`--${given} is for class folders, but ${why}: leave it out.`);
 }
 
-/**
- * The config of the model: that of the weights to continue from, else that of the --config file, the preset, the tokenizer or the
- * embedded model. Throws OptionError where weights are to be continued from and the flags ask for another architecture.
- */
-async function configOf(
-  flags: Parsed['flags'],
-  architecture: AimConfigJson | undefined,
-  saved: SavedCheckpoint | undefined,
-): Promise<AimConfigJson> {
-  const read = async (source: string) => {
-    const files = await openCheckpoint(source, commonOptions(flags));
-    try {
-      return (await files.config()) as AimConfigJson;
-    } finally {
-      await files.close();
-    }
-  };
-  const init = string(flags, 'init');
-  if (saved || init !== undefined) {
-    const weights = (saved?.config as AimConfigJson | undefined) ?? (await read(init!));
-    checkArchitecture({ weights, from: saved ? 'the run' : init! }, flags, architecture);
-    return weights;
-  }
-  const preset = choice(flags, 'preset', Object.keys(PRESETS) as (keyof typeof PRESETS)[]);
-  return architecture ?? (preset ? PRESETS[preset] : await read(string(flags, 'tokenizer') ?? embeddedModel()));
+/** The trainer's options, chosen for the data where `aim train` is asked to and none is given, and the random crops of each image. */
+function settingsOf(
+  stage: Stage,
+  o: {
+    asked: Asked;
+    saved: SavedCheckpoint | undefined;
+    data: Data;
+    flags: Parsed['flags'];
+    architecture: Architecture;
+    size: number;
+  },
+): { settings: Settings; crops: number } {
+  const { asked, saved, data, architecture, size } = o;
+  const { chosenFor } = architecture;
+  const codes = data.kind === 'codes' ? data.codes : undefined;
+  const images = codes?.labels.length ?? (data as ImageSplits).train.length;
+  const canCrop = stage === 'model' && !codes && (data as ImageSplits).train.augments;
+  // The crops of a run that is resumed are in its flags.
+  const crops = number(o.flags, 'augment') ?? (canCrop && chosenFor ? cropsFor(images) : 0);
+  if (saved) return { settings: resumedSettings(asked.settings, saved), crops };
+  if (!chosenFor) return { settings: asked.settings, crops };
+  const heldOut = (codes ? codes.eval?.labels.length : (data as ImageSplits).eval?.length) ?? 0;
+  return { settings: recipe(stage, { images, crops, heldOut, size, preset: chosenFor, given: asked.settings }), crops };
 }
 
 const classesOf = (data: Data): readonly string[] => (data.kind === 'codes' ? data.codes.classes : data.train.classes);
 
 async function makeModel(
   stage: Stage,
-  json: AimConfigJson,
+  { json, tokenizer }: Architecture,
   classes: readonly string[],
   saved: SavedCheckpoint | undefined,
   flags: Parsed['flags'],
@@ -197,7 +223,6 @@ async function makeModel(
   }
   const aim = await AiM.fromConfig({ ...json, num_classes: classes.length }, { ...options, seed });
   try {
-    const tokenizer = string(flags, 'tokenizer') ?? embeddedModel();
     if (stage === 'model') await withBar((onProgress) => aim.loadPart('vqvae.', tokenizer, { ...options, onProgress }));
     return aim;
   } catch (error) {
@@ -206,18 +231,11 @@ async function makeModel(
   }
 }
 
-function describe(data: Data): string {
-  if (data.kind !== 'codes') return `${describeImages(data.train)}${data.eval ? `, ${data.eval.length} held out` : ''}`;
-  const { codes } = data;
-  return `${codes.labels.length} images as codes, ${codes.classes.length} classes${codes.eval ? `, ${codes.eval.labels.length} held out` : ''}`;
-}
-
-async function encode(aim: AiM, data: ImageSplits, signal: AbortSignal): Promise<Codes> {
+async function encode(aim: AiM, data: ImageSplits, options: TokenizeOptions): Promise<Codes> {
   let bar: ReturnType<typeof progress> | undefined;
   try {
     return await tokenize(aim, data, {
-      batchSize: 32,
-      signal,
+      ...options,
       onProgress(done, total) {
         bar ??= progress('encoding', total, 'images');
         bar.update(done);

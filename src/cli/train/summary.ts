@@ -1,0 +1,88 @@
+/** What `aim train` prints before it starts. */
+import type { AiM } from '../../aim.js';
+import type { Data } from '../../data/open.js';
+import { aimActivationBytes } from '../../model/aim.js';
+import { tokenizerOf } from '../../model/tokenizers.js';
+import type { RunOptions } from '../../train/options.js';
+import type { Stage } from '../../train/task.js';
+import type { Trainer } from '../../train/trainer.js';
+import { counted } from '../terminal.js';
+
+/** Classes listed with their numbers of images. */
+const SHOWN = 20;
+
+/** `data: 1,791 images, 168 held out; 6 classes: animal 418 (26 held out), …` */
+export function describeData(data: Data): string {
+  const parts =
+    data.kind === 'codes'
+      ? { train: data.codes.labels, held: data.codes.eval?.labels, classes: data.codes.classes }
+      : {
+          train: labelsOf(data.train),
+          held: data.eval && labelsOf(data.eval),
+          classes: data.train.classes,
+        };
+  const { train, held, classes } = parts;
+  const of = count(train, classes.length);
+  const ofHeld = held && count(held, classes.length);
+  const each = classes.slice(0, SHOWN).map((name, i) => `${name} ${n(of[i]!)}${ofHeld ? ` + ${n(ofHeld[i]!)}` : ''}`);
+  const more = classes.length > SHOWN ? `, and ${classes.length - SHOWN} more` : '';
+  const heldText = held ? ` + ${n(held.length)} held out` : ', none held out';
+  const one = classes.length === 1 ? ', so that every image has the same label' : '';
+  const images = `${counted(train.length, 'image')}${data.kind === 'codes' ? ' as codes' : ''}${heldText}`;
+  return `${images}\n${counted(classes.length, 'class', 'classes')}: ${each.join(', ')}${more}${one}`;
+}
+
+const labelsOf = ({ length, label }: { length: number; label(i: number): number }) =>
+  Uint32Array.from({ length }, (_, i) => label(i));
+
+function count(labels: Uint32Array, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) counts[label]!++;
+  return counts;
+}
+
+const n = (value: number) => value.toLocaleString('en');
+const millions = (value: number) => `${(value / 1e6).toPrecision(3)} million`;
+const bytes = (value: number) => (value < 1e9 ? `${Math.ceil(value / 1e6)} MB` : `${(value / 1e9).toFixed(1)} GB`);
+
+/** The size of the images, tokens and parameters, one line each. */
+export function describeModel(aim: AiM, stage: Stage): string {
+  const { image_size: size, num_tokens, vocab_size, d_model, n_layer, tokenizer } = aim.config;
+  const side = Math.sqrt(num_tokens);
+  const factor = tokenizerOf(tokenizer).factor(tokenizer);
+  const { model, tokenizer: ofTokenizer } = aim.parameters;
+  const stage2 = `stage 2, ${millions(model)} parameters (d_model ${d_model}, ${counted(n_layer, 'layer')}); its tokenizer, `;
+  return [
+    `images: ${size}×${size} pixels as ${side}×${side} = ${n(num_tokens)} tokens, each ${factor}×${factor} pixels and one of ${n(vocab_size)} codes`,
+    `training: ${stage === 'model' ? `${stage2}${millions(ofTokenizer)}, stays as it is` : `tokenizer, ${millions(ofTokenizer)} parameters`}`,
+  ].join('\n');
+}
+
+/** Steps, learning rate and memory, one line each. */
+export function describeTraining(trainer: Trainer, aim: AiM, crops: number): string {
+  const { options } = trainer;
+  const { steps, batchSize, lr, schedule, warmup, evalEvery } = options;
+  const epochs = Number((steps / trainer.stepsPerEpoch).toPrecision(2));
+  const each = crops > 0 ? ` over ${counted(crops, 'random crop')} of each image` : '';
+  const warm = warmup ? `, ${n(warmup)} of them warm-up` : '';
+  const evaluated = evalEvery ? `; evaluated and saved every ${n(evalEvery)}` : '';
+  const from = trainer.step ? `; ${n(trainer.step)} are done` : '';
+  return [
+    `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
+    `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
+    `memory: about ${bytes(trainingBytes(aim, options))} on the device`,
+  ].join('\n');
+}
+
+/** Weights, the state of the optimizer, and the activations of a part of a batch; temporary tensors come to it. */
+export function trainingBytes(aim: AiM, { stage, batchSize, accumulate, emaDecay }: RunOptions): number {
+  const { config } = aim;
+  const { model, tokenizer } = aim.parameters;
+  const trained = stage === 'model' ? model : tokenizer;
+  const b = batchSize / accumulate;
+  const activations =
+    stage === 'model'
+      ? aimActivationBytes(config, b)
+      : tokenizerOf(config.tokenizer).activationBytes(config.tokenizer, [b, config.image_size, config.image_size]);
+  return 4 * (model + tokenizer + trained * (3 + (emaDecay ? 1 : 0))) + activations;
+}
