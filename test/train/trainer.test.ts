@@ -350,5 +350,7 @@ describe('aim train', () => {
     expect([data.status, data.stderr]).toEqual([2, expect.stringMatching(/tokenizer is trained on images/)]);
     const batch = aim(...common('y'), '--batch-size', '62');
     expect([batch.status, batch.stderr]).toEqual([2, expect.stringMatching(/only 60 training images/)]);
+    // What is refused leaves no folder.
+    for (const name of ['x', 'y', 'nothing']) expect(existsSync(`${dir}/${name}`), name).toBe(false);
   });
 });

@@ -5,8 +5,8 @@ import { IMAGE_FOLDER } from '../../data/image_folder.js';
 import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
 import { readText } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
-import { CHANGEABLE, TRAINER } from '../../train/options.js';
 import type { TrainerOptions } from '../../train/options.js';
+import { CHANGEABLE, TRAINER } from '../../train/options.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
 
