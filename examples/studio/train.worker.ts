@@ -256,7 +256,7 @@ const progressed = ({ step, steps, loss, imagesPerSecond, tokensPerSecond, secon
 
 /** Draws one image of each of the first ten classes, with the same seeds every time. */
 async function samples(): Promise<{ at: number; cost: number }> {
-  const { step } = trainer;
+  const step = trainer.stepsDone;
   const from = performance.now();
   const classes = Array.from({ length: Math.min(10, aim.classes?.length ?? aim.config.num_classes) }, (_, i) => i);
   const { images } = await aim.generate({ classes, count: 10, seed: SEED, cfgScale: GUIDANCE });
@@ -289,7 +289,7 @@ async function save(): Promise<void> {
 
 /** Posts the weights, for the Generate tab. */
 async function weights(): Promise<void> {
-  const { step } = trainer;
+  const step = trainer.stepsDone;
   const parts = trainer.checkpoint();
   const file = checkpointFiles(parts).find(({ name }) => name === 'model.safetensors')!;
   const chunks: Uint8Array<ArrayBuffer>[] = [];

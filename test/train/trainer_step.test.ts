@@ -62,7 +62,7 @@ async function state(trainer: Trainer): Promise<string> {
 describe('stage 2', () => {
   it('with the batches and rates of run() it gives the same figures and state, mixed and resumed too', async () => {
     const whole = await made();
-    const want = [];
+    const want: { step: number; loss: number; lr: number; gradNorm: number }[] = [];
     for await (const { step, loss, lr, gradNorm } of whole.trainer.run()) want.push({ step, loss, lr, gradNorm });
     const after = await state(whole.trainer);
     await ended(whole);
