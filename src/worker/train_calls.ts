@@ -13,7 +13,7 @@ import {
 import { fileOf } from './files.js';
 import { handFiles, live } from './model_calls.js';
 import type { Call, Handlers } from './serve.js';
-import type { SentData, SentStep, TrainCalls, TrainerFacts } from './train_messages.js';
+import type { SentData, SentStep, TrainCalls, TrainingData } from './train_messages.js';
 
 let trainer: Trainer | undefined;
 
@@ -27,7 +27,9 @@ export const trainCalls: Handlers<keyof TrainCalls> = {
     const opened = sent && (await dataOf(call, sent, options.stage ?? 'model'));
     call.signal.throwIfAborted();
     trainer = new Trainer({ ...options, model: live(), data: opened?.data });
-    return { ...facts(trainer), ...opened?.about };
+    const data = opened?.about ?? { classes: [], images: 0, held: 0, skipped: [] };
+    const { options: all, stepsPerEpoch, stepsDone } = trainer;
+    return { options: all, stepsPerEpoch, stepsDone, data };
   },
   async train(call, options) {
     for await (const step of training().run({ ...options, signal: call.signal }))
@@ -52,16 +54,6 @@ export const trainCalls: Handlers<keyof TrainCalls> = {
     trainer = undefined;
   },
 };
-
-const facts = ({ options, stepsPerEpoch, stepsDone }: Trainer): TrainerFacts => ({
-  options,
-  stepsPerEpoch,
-  stepsDone,
-  classes: [],
-  images: 0,
-  held: 0,
-  skipped: [],
-});
 
 /** The data of a trainer and what the page is told of it. Images for stage 2 are tokenized. */
 async function dataOf(call: Call, sent: SentData, stage: 'model' | 'tokenizer') {
@@ -88,7 +80,7 @@ async function dataOf(call: Call, sent: SentData, stage: 'model' | 'tokenizer') 
   return about(codes, data.train.skipped);
 }
 
-function about(data: Codes | ImageSplits, skipped: TrainerFacts['skipped']) {
+function about(data: Codes | ImageSplits, skipped: TrainingData['skipped']) {
   const [classes, images, held] =
     'train' in data
       ? [data.train.classes, data.train.length, data.eval?.length ?? 0]

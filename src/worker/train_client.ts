@@ -23,6 +23,7 @@ export type {
   TuneTrainingOptions,
 } from '../train.js';
 export * from './exports.js';
+export type { TrainingData } from './train_messages.js';
 export { type DataSource, Trainer, type WorkerTrainerOptions } from './trainer.js';
 
 useScript({ text: script, name: 'aim.train-worker.min.js' });

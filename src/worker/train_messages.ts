@@ -29,16 +29,24 @@ export interface DataReading {
 /** Data in a form that can be sent. */
 export type SentData = Codes | { source: string | SentFile[]; reading: DataReading };
 
+/** What the page knows of the data. */
+export interface TrainingData {
+  /** Names of its classes. */
+  classes: readonly string[];
+  /** Training images; with `augment` each counts as often as it was cropped. */
+  images: number;
+  /** Held-out images. */
+  held: number;
+  /** Files that could not be used. */
+  skipped: readonly { name: string; reason: string }[];
+}
+
 /** What the page knows of a trainer. */
 export interface TrainerFacts {
   options: RunOptions;
   stepsPerEpoch: number;
   stepsDone: number;
-  /** Classes of the data. */
-  classes: readonly string[];
-  images: number;
-  held: number;
-  skipped: readonly { name: string; reason: string }[];
+  data: TrainingData;
 }
 
 /** An item of `train`. */

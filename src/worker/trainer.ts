@@ -21,7 +21,7 @@ import type {
 import { collected, divided } from './connection.js';
 import { sentFiles } from './files.js';
 import { AiM } from './remote.js';
-import type { DataReading, SentData, SentStep, TrainerFacts } from './train_messages.js';
+import type { DataReading, SentData, SentStep, TrainerFacts, TrainingData } from './train_messages.js';
 
 /** Images or a codes file, which the worker opens as `openData` of `aim-js/train` does, at the size of the model. */
 export interface DataSource extends DataReading {
@@ -54,14 +54,14 @@ export class Trainer {
   readonly options: RunOptions;
   /** Steps of one pass over the data; 0 without data. */
   readonly stepsPerEpoch: number;
-  /** The data: its classes, numbers of training and held-out images, and files that could not be used. */
-  readonly data: Pick<TrainerFacts, 'classes' | 'images' | 'held' | 'skipped'>;
+  /** What was found in the data. */
+  readonly data: TrainingData;
   private done: number;
   private disposed = false;
 
   private constructor(
     private readonly aim: AiM,
-    { options, stepsPerEpoch, stepsDone, ...data }: TrainerFacts,
+    { options, stepsPerEpoch, stepsDone, data }: TrainerFacts,
   ) {
     this.options = options;
     this.stepsPerEpoch = stepsPerEpoch;
