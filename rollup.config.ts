@@ -37,6 +37,12 @@ const builds = defineConfig([
     output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
     plugins: [drawing],
   },
+  {
+    input: 'src/worker/train_host.ts',
+    external: packages,
+    output: { file: 'dist/aim.train-worker.min.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [library],
+  },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
   ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts', evaluate: 'src/evaluate.ts' }).map(([name, input]) => ({
     input: { [name]: input },
@@ -48,13 +54,13 @@ const builds = defineConfig([
       banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
     ],
   })),
-  // Drawing served by a worker.
-  {
-    input: { worker: 'src/worker/client.ts' },
+  // Drawing, and training, served by a worker.
+  ...Object.entries({ worker: 'client', 'train-worker': 'train_client' }).map(([name, input]) => ({
+    input: { [name]: `src/worker/${input}.ts` },
     external: packages,
-    output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
+    output: { dir: 'dist', format: 'es' as const, sourcemap, inlineDynamicImports: true },
     plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
-  },
+  })),
   // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
   {
     input: { embedded: 'src/embedded.ts' },
@@ -85,6 +91,7 @@ const builds = defineConfig([
   types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
   types({ embedded: 'build/types/embedded.d.ts' }),
   types({ worker: 'build/types/worker/client.d.ts' }),
+  types({ 'train-worker': 'build/types/worker/train_client.d.ts' }),
 ]);
 
 export default only === 'helper' ? builds.slice(0, 1) : builds;

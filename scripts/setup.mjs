@@ -83,7 +83,7 @@ const BUILDS = {
     sources: ['assembly', 'asconfig.json', 'src/backend/helper.ts', 'src/backend/board.ts', 'src/platform/thread.ts'],
   },
   dist: {
-    last: 'dist/worker.d.ts',
+    last: 'dist/train-worker.d.ts',
     sources: [
       ...['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json'],
       ...['rollup.config.ts', 'scripts/assets.mjs', 'scripts/slim.mjs', 'scripts/build.mjs'],

@@ -14,6 +14,7 @@ export {
 export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
 export type { DecodeOptions, Rgb } from './io/images/index.js';
+export type { CodesBatch, ImagesBatch, TrainBatch } from './train/batch.js';
 export {
   type CheckpointParts,
   checkpointFiles,
@@ -21,16 +22,17 @@ export {
   type SavedCheckpoint,
   saveCheckpoint,
 } from './train/folder.js';
-export type { KeepOptions } from './train/options.js';
-export {
-  type EvaluateOptions,
-  type ResumeOptions,
-  type RunOptions,
-  type StretchOptions,
-  Trainer,
-  type TrainerOptions,
-  type TrainStep,
-  type TuneTrainingOptions,
-} from './train/trainer.js';
+export type {
+  EvaluateOptions,
+  KeepOptions,
+  ResumeOptions,
+  RunOptions,
+  StepOptions,
+  StretchOptions,
+  TrainerOptions,
+  TuneTrainingOptions,
+} from './train/options.js';
+export type { StepResult, TrainStep } from './train/report.js';
+export { Trainer } from './train/trainer.js';
 export { type Skipped, type VerifyOptions, type VerifyRow, verify } from './verify/run.js';
 export type { Tolerances, VerifyMode } from './verify/tolerance.js';

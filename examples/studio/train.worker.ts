@@ -97,7 +97,7 @@ async function open(start: Start): Promise<boolean> {
     images: codes.labels.length,
     held: codes.eval?.labels.length ?? 0,
     skipped,
-    step: trainer.step,
+    step: trainer.stepsDone,
     steps: trainer.options.steps,
     run: saved && {
       own,
@@ -236,12 +236,12 @@ async function train(): Promise<void> {
     if (pauseAsked) break;
   }
   // The device is one step ahead. Report that step too, so that chart, samples and checkpoint are of the same step.
-  for await (const step of trainer.run({ until: trainer.step })) unreported.push(progressed(step));
+  for await (const step of trainer.run({ until: trainer.stepsDone })) unreported.push(progressed(step));
   report();
   await samples();
   going = false;
   while (jobs.length) await jobs.shift()!();
-  post({ type: 'stopped', step: trainer.step, finished: trainer.step >= trainer.options.steps });
+  post({ type: 'stopped', step: trainer.stepsDone, finished: trainer.stepsDone >= trainer.options.steps });
 }
 
 const progressed = ({ step, steps, loss, imagesPerSecond, tokensPerSecond, secondsLeft, eval: held }: TrainStep): Progressed => ({
@@ -256,7 +256,7 @@ const progressed = ({ step, steps, loss, imagesPerSecond, tokensPerSecond, secon
 
 /** Draws one image of each of the first ten classes, with the same seeds every time. */
 async function samples(): Promise<{ at: number; cost: number }> {
-  const { step } = trainer;
+  const step = trainer.stepsDone;
   const from = performance.now();
   const classes = Array.from({ length: Math.min(10, aim.classes?.length ?? aim.config.num_classes) }, (_, i) => i);
   const { images } = await aim.generate({ classes, count: 10, seed: SEED, cfgScale: GUIDANCE });
@@ -269,7 +269,7 @@ const plain = ({ width, height, data }: AimImage): PlainImage => ({ width, heigh
 
 /** Posts a checkpoint folder as `aim train` writes it, in a zip. */
 async function save(): Promise<void> {
-  const folder = `step-${String(trainer.step).padStart(8, '0')}`;
+  const folder = `step-${String(trainer.stepsDone).padStart(8, '0')}`;
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   const zip = new Zip((error, chunk) => {
     if (error) throw error;
@@ -289,7 +289,7 @@ async function save(): Promise<void> {
 
 /** Posts the weights, for the Generate tab. */
 async function weights(): Promise<void> {
-  const { step } = trainer;
+  const step = trainer.stepsDone;
   const parts = trainer.checkpoint();
   const file = checkpointFiles(parts).find(({ name }) => name === 'model.safetensors')!;
   const chunks: Uint8Array<ArrayBuffer>[] = [];

@@ -12,7 +12,8 @@ import {
   type TensorData,
   writeSafetensors,
 } from '../io/safetensors.js';
-import { exists, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
+import { exists, isDirectory, writeAtomic } from '../platform/files.js';
+import { inFolder } from '../platform/folders.js';
 import { type Command, choice, type Flags, type Parsed, string } from './command.js';
 import { withBar } from './model.js';
 import { print } from './terminal.js';
@@ -56,8 +57,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
       if (ignored.length) process.stderr.write(`left out: ${few(ignored)}\n`);
       const config = await configText(files);
       const classes = await files.text('classes.json');
-      await makeFolder(out);
-      await writeAtomic(`${out}/model.safetensors`, stream(weights, header, dtype, signal), { signal });
+      const file = stream(weights, header, dtype, signal);
+      await inFolder(out, () => writeAtomic(`${out}/model.safetensors`, file, { signal }));
       const encoder = new TextEncoder();
       if (config !== undefined) await writeAtomic(`${out}/config.json`, encoder.encode(config));
       else process.stderr.write(`${from} has no config.json: put one into ${out} before it is loaded as a model\n`);

@@ -1,4 +1,5 @@
 /** `aim generate`: draws images into one picture, an .npz file, or a folder of pictures. */
+import { dirname } from 'node:path';
 import type { AiM, GenerateOptions } from '../aim.js';
 import { OptionError } from '../core/errors.js';
 import type { OptionSpec } from '../core/options.js';
@@ -7,7 +8,8 @@ import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
 import { classNames } from '../model/classes.js';
 import { SAMPLING } from '../model/sampler.js';
-import { ensureWritable, isDirectory, makeFolder, writeAtomic } from '../platform/files.js';
+import { ensureWritable, exists, isDirectory, writeAtomic } from '../platform/files.js';
+import { inFolder } from '../platform/folders.js';
 import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
 import { COMMON, modelOptions, NUMERICS } from './options.js';
@@ -79,15 +81,16 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     throw new OptionError('--labels and --columns are of one picture of all images; give --out a picture, or leave them out.');
   if (target === 'npz' && (flags.labels || flags.columns !== undefined || flags.scale !== undefined))
     throw new OptionError('--labels, --columns and --scale are of pictures; leave them out, or give --out a picture.');
-  if (target === 'folder') await makeFolder(out);
-  await ensureWritable(out);
+  await ensureWritable(target === 'folder' ? await nearest(out) : out);
   const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
     const names = await classNames(aim.config.num_classes, aim.classes);
     const sink = openSink(target, out, plan, flags, { ...aim.config, names });
-    const seconds = await draw(aim, plan, sink, signal);
+    const drawn = () => draw(aim, plan, sink, signal);
+    // The folder is made when everything is checked.
+    const seconds = await (target === 'folder' ? inFolder(out, drawn) : drawn());
     await sink.close();
     say(`${counted(plan.count, 'image')} in ${seconds.toFixed(2)} s (${(plan.count / seconds).toPrecision(3)} images/s)\n`);
     print(`${out}\n`);
@@ -95,6 +98,12 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   } finally {
     await aim.dispose();
   }
+}
+
+/** The path, or the nearest folder around it that is there. */
+async function nearest(path: string): Promise<string> {
+  const up = dirname(path);
+  return up === path || (await exists(path)) ? path : nearest(up);
 }
 
 /** The kind of output that --out names: a picture's format, an .npz file or a folder. Throws OptionError for other files. */

@@ -3,7 +3,7 @@ import { OptionError } from '../core/errors.js';
 import { SAMPLING } from '../model/sampler.js';
 import { type Command, type Flags, flag, number, type Parsed } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, commonOptions } from './options.js';
+import { COMMON, modelOptions, NUMERICS } from './options.js';
 import { progress } from './progress.js';
 import { print, say } from './terminal.js';
 
@@ -13,6 +13,7 @@ const FLAGS: Flags = {
     value: 'W',
     help: 'guidance that will be used; what matters is whether it is 1 (default 1.5)',
   }),
+  ...NUMERICS,
   ...COMMON,
 };
 
@@ -22,7 +23,8 @@ export const tune: Command = {
   summary: 'find the fastest kernels for this GPU, once',
   about:
     'Measures which launches of its kernels are the fastest on this GPU for drawing with MODEL, and keeps them beside the downloads.\n' +
-    'Whatever loads the model on this GPU, with the same --dawn flags, uses them from then on. Only speed depends on it.',
+    'Whatever loads the model on this GPU, with the same --dawn flags, uses them from then on. Only speed depends on it. Kernels\n' +
+    'differ with --dtype and --precision: give those that will be used.',
   flags: FLAGS,
   run,
 };
@@ -34,7 +36,7 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   if (batchSize.some((n) => !(Number.isInteger(n) && n > 0)))
     throw new OptionError(`--batch is ${JSON.stringify(flags.batch)}; it must be positive integers, e.g. 1,16.`);
   const cfgScale = number(flags, 'cfg-scale');
-  const aim = await loadModel(args[0], { ...commonOptions(flags), signal });
+  const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
   let bar: ReturnType<typeof progress> | undefined;
   try {
     const tuned = await aim.tune({

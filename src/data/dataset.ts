@@ -68,7 +68,10 @@ export async function inParallel(
   }
 }
 
-/** The images with these indices as one batch [n, size, size, 3]. `mode(k)` applies to the k-th. Rejects with `signal.reason`. */
+/**
+ * The images with these indices as one batch [n, size, size, 3]. `mode(k)` applies to the k-th. Rejects with `signal.reason`; throws
+ * OptionError for an image of another size, which a caller's own data set may give.
+ */
 export async function imageBatch(
   data: ImageDataset,
   index: ArrayLike<number>,
@@ -77,7 +80,15 @@ export async function imageBatch(
 ): Promise<Float32Array> {
   const per = data.size * data.size * 3;
   const out = new Float32Array(index.length * per);
-  await inParallel(index.length, async (k) => out.set(await data.image(index[k]!, mode(k)), k * per), options);
+  const read = async (k: number) => {
+    const image = await data.image(index[k]!, mode(k));
+    if (image?.length !== per)
+      throw new OptionError(
+        `the data set gives ${image?.length ?? 'no'} values for image ${index[k]}; an image is [${data.size}, ${data.size}, 3], which are ${per}.`,
+      );
+    out.set(image, k * per);
+  };
+  await inParallel(index.length, read, options);
   return out;
 }
 

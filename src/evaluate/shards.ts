@@ -27,7 +27,6 @@ const FORMAT = 'aim-js features 1';
 /** Yields the features of the source's images in order, a shard at a time. Rejects with `signal.reason` when aborted. */
 export async function* shardFeatures(source: ImageSource, net: FeatureNetwork, o: ShardOptions): AsyncGenerator<Features> {
   const { shard, cache, signal, onImages } = o;
-  if (cache !== undefined) await makeFolder(cache);
   for (let first = 0; first < source.length; first += shard) {
     signal?.throwIfAborted();
     const count = Math.min(shard, source.length - first);
@@ -52,6 +51,8 @@ export async function* shardFeatures(source: ImageSource, net: FeatureNetwork, o
     images ??= await source.images(first, count, drawing);
     const features = await net.run(images, { signal, onImages: (done) => onImages?.(first + done) });
     images = undefined;
+    // Not before there is something to keep: a call that is refused leaves nothing.
+    if (cache !== undefined) await makeFolder(cache);
     if (file !== undefined) await writeAtomic(file, writeSafetensors(tensorsOf(features, net), { format: FORMAT }), { signal });
     yield features;
   }

@@ -127,7 +127,7 @@ async function each(
   const { config } = model;
   const { num_tokens: T, vocab_size: V } = config;
   const { signal } = checkOptions<LikelihoodOptions, typeof LIKELIHOOD>(call, options, LIKELIHOOD);
-  const sequences = { tokens: checkCodes(call, codes, config), labels: await labelsOf(model, call, codes.length, classes) };
+  const sequences = { tokens: codesOf(call, codes, config), labels: await labelsOf(model, call, codes.length, classes) };
   await model.attempt(
     (on) =>
       forwardLogits(
@@ -143,8 +143,12 @@ async function each(
   );
 }
 
-/** The codes of all images as one array [n·T]. */
-function checkCodes(call: string, codes: readonly ArrayLike<number>[], { num_tokens: T, vocab_size: V }: AimConfig): Uint32Array {
+/** The codes of all images as one array [n·T]. Throws OptionError. */
+export function codesOf(
+  call: string,
+  codes: readonly ArrayLike<number>[],
+  { num_tokens: T, vocab_size: V }: AimConfig,
+): Uint32Array {
   if (!Array.isArray(codes))
     throw new OptionError(`${call}: the codes are ${shown(codes)}; pass a list with those of each image.`);
   const all = new Uint32Array(codes.length * T);
@@ -158,8 +162,8 @@ function checkCodes(call: string, codes: readonly ArrayLike<number>[], { num_tok
   return all;
 }
 
-/** The class number of each of n images; null is the unconditional class. */
-async function labelsOf(model: Model, call: string, n: number, classes: Classes): Promise<number[]> {
+/** The class number of each of n images; null is the unconditional class. Throws OptionError. */
+export async function labelsOf(model: Model, call: string, n: number, classes: Classes): Promise<number[]> {
   const { num_classes, condition } = model.config;
   const list = Array.isArray(classes) ? (classes as (number | string | null)[]) : Array(n).fill(classes);
   if (list.length !== n)

@@ -74,7 +74,8 @@ function checkSize({ width, height, data }: EncodeInput, index: number, factor: 
     throw new OptionError(`encode: value ${bad} of image ${index} is ${data[bad]}; pixels must be finite, from -1 to 1.`);
 }
 
-function rgbaToFloats(data: ArrayLike<number>): Float32Array {
+/** RGB of RGBA bytes, in [-1, 1]. */
+export function rgbaToFloats(data: ArrayLike<number>): Float32Array {
   const out = new Float32Array((data.length / 4) * 3);
   for (let i = 0, j = 0; i < data.length; i += 4) {
     for (let c = 0; c < 3; c++) out[j++] = data[i + c]! / 127.5 - 1;

@@ -50,8 +50,8 @@ export function modelFile(tensors: readonly TensorData[], metadata: Readonly<Rec
   return writeSafetensors(tensors, { ...tied, ...metadata });
 }
 
-/** The files of the model. Tensors are read from the device when they are written. */
-function modelFiles(model: Model, call: string, options: SaveOptions): OutFile[] {
+/** The files of the model. Tensors are read from the device when they are written. `call` is named in errors. */
+export function modelFiles(model: Model, call: string, options: SaveOptions): OutFile[] {
   model.assertLive();
   const { dtype, signal } = checkOptions<SaveOptions, typeof SAVE>(call, options, SAVE);
   const formatOf = (isHalf: boolean): Dtype => (dtype === 'auto' ? (isHalf ? 'F16' : 'F32') : DTYPES[dtype]);

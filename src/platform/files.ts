@@ -57,10 +57,13 @@ export async function isDirectory(path: string): Promise<boolean> {
   return (await kind(path)) === 'folder';
 }
 
-/** Creates a folder and its missing parents. Throws IoError naming the path. */
-export async function makeFolder(path: string): Promise<void> {
+/**
+ * Creates a folder and its missing parents. Returns the path of the outermost one that was created, undefined if the folder was there.
+ * Throws IoError naming the path.
+ */
+export async function makeFolder(path: string): Promise<string | undefined> {
   const fs = await modules(path);
-  await translate(path, 'write', () => fs.mkdir(path, { recursive: true }));
+  return translate(path, 'write', () => fs.mkdir(path, { recursive: true }));
 }
 
 /** The names in a folder, sorted. Throws IoError naming the path. */

@@ -12,6 +12,8 @@ import {
   translate,
 } from './files.js';
 
+import { importOptional } from './runtime.js';
+
 /** A file to write. */
 export interface OutFile {
   name: string;
@@ -69,5 +71,33 @@ export async function putFiles(
     for (const name of remove) await fs.rm(`${path}/${name}`, { force: true });
   } finally {
     await fs.rm(stage, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Creates a folder with its missing parents and runs `work`. If that fails, those created here that are still empty are removed.
+ * Throws IoError naming the path, and what `work` throws.
+ */
+export async function inFolder<R>(path: string, work: () => Promise<R>): Promise<R> {
+  const outermost = await makeFolder(path);
+  try {
+    return await work();
+  } catch (error) {
+    if (outermost !== undefined) await removeEmpty(path, outermost);
+    throw error;
+  }
+}
+
+/** Removes the folder, and those around it up to `outermost`, as far as they are empty. */
+async function removeEmpty(path: string, outermost: string): Promise<void> {
+  const fs = await modules(path);
+  const { resolve, dirname } = await importOptional<typeof import('node:path')>('node:path');
+  for (let at = resolve(path); at.length >= resolve(outermost).length; at = dirname(at)) {
+    try {
+      await fs.rmdir(at);
+    } catch {
+      // It is not empty, so that those around it are not either.
+      return;
+    }
   }
 }

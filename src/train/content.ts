@@ -48,6 +48,19 @@ export function soundTensors(tensors: Iterable<NamedTensor>, step: number, lr: u
   }));
 }
 
+/** The error of step `step`, whose loss or gradients (`culprits`) are not finite. */
+export function diverged(
+  step: number,
+  { culprits, loss, lr }: { culprits: readonly string[]; loss: number; lr: unknown },
+): TrainingError {
+  const more = culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : '';
+  const where = culprits.length ? `the gradient of ${culprits[0]}${more}` : 'the loss';
+  return new TrainingError(
+    `step ${step}: ${where} is not finite (loss ${loss}): training has diverged, and the steps before may have ruined the ` +
+      `weights already. ${divergenceRemedy(lr)}`,
+  );
+}
+
 /** Advice for a training that has diverged, as part of an error message. */
 export function divergenceRemedy(lr: unknown): string {
   const lower = typeof lr === 'number' && lr > 0 ? Number((lr / 10).toPrecision(2)) : 'LR';

@@ -6,10 +6,12 @@ import type { Model } from '../model/model.js';
 import { init, param } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
 import { columns } from '../ops/columns.js';
+import { sliced, type Values } from './batch.js';
 import { bringKernels } from './kernels.js';
 import { Optimizer } from './optimizer.js';
 import type { RunOptions } from './options.js';
 import { type Order, spread } from './order.js';
+import type { OwnStep } from './own_steps.js';
 import { learningRate } from './schedule.js';
 import type { BatchWork, Task } from './task.js';
 
@@ -17,7 +19,8 @@ import type { BatchWork, Task } from './task.js';
 export interface Run {
   readonly model: Model;
   readonly task: Task;
-  readonly order: Order;
+  /** Which items each step takes; undefined without data. */
+  readonly order: Order | undefined;
   readonly options: RunOptions;
 }
 
@@ -91,11 +94,16 @@ export class DeviceState {
     return { flops: first.cost.flops + rest + update.cost.flops };
   }
 
-  /** Submits step `step`, counted from 0. Returns a function that waits for its results. */
-  async advance(step: number): Promise<() => Promise<Figures>> {
+  /** Bytes of a copy of what is trained: weights, moments and their average. */
+  get copyBytes(): number {
+    return this.optimizer.slots.reduce((sum, { param, ema }) => sum + param.size * (ema ? 16 : 12), 0);
+  }
+
+  /** Submits step `step`, counted from 0, with the run's data or `own`. Returns a function that waits for its results. */
+  async advance(step: number, own?: OwnStep): Promise<() => Promise<Figures>> {
     const { be, optimizer } = this;
-    await this.gradients(step);
-    optimizer.prepare(step + 1, rateOf(this.run.options, step));
+    await this.gradients(step, own);
+    optimizer.prepare(step + 1, own?.lr ?? rateOf(this.run.options, step));
     this.recordings.update.replay();
     // The reads are in order with the commands, so the next step does not change what they return.
     const { norm, lossScale } = optimizer;
@@ -109,21 +117,25 @@ export class DeviceState {
   }
 
   /** Computes the mean gradient of a step's batch, one part after the other. */
-  private async gradients(step: number): Promise<void> {
-    const { order, options } = this.run;
+  private async gradients(step: number, own: OwnStep | undefined): Promise<void> {
+    const { order, options, task } = this.run;
     const { batchSize, accumulate, seed } = options;
-    const { first, further } = this.recordings;
-    const items = order.batch(step);
+    const { first: begin, further } = this.recordings;
     const size = batchSize / accumulate;
-    for (let part = 0; part < accumulate; part++) {
-      await this.work.load(items.subarray(part * size, (part + 1) * size), { seed, step, first: part * size });
-      (part === 0 ? first : further!).replay();
+    const items = own ? undefined : order!.batch(step);
+    for (let first = 0; first < batchSize; first += size) {
+      const place = { seed, step, first };
+      const values = own
+        ? sliced(own.values, first, first + size)
+        : await task.items(items!.subarray(first, first + size), place);
+      this.work.load(values, place);
+      (first === 0 ? begin : further!).replay();
     }
   }
 
   /** Names of the parameters whose gradient at step `step` is not finite. Computes the gradient again. */
-  async badGradients(step: number): Promise<string[]> {
-    await this.gradients(step);
+  async badGradients(step: number, own?: OwnStep): Promise<string[]> {
+    await this.gradients(step, own);
     const names: string[] = [];
     for (const { name, grad } of this.optimizer.slots) {
       const values = await this.be.read(grad);
@@ -132,38 +144,47 @@ export class DeviceState {
     return names;
   }
 
-  /** The held-out images to evaluate on, spread over all classes; the same ones each time. */
-  private evalItems(): Uint32Array {
-    const { task, options } = this.run;
-    const labels = Uint32Array.from({ length: task.evalLength }, (_, i) => task.evalLabel(i));
-    return spread(labels, options.evalItems);
-  }
-
-  /** Means of the metrics over the held-out images. Rejects with `signal.reason` when aborted. */
+  /** Means of the metrics over the held-out images: the same ones each time, spread over all classes. Rejects with `signal.reason`. */
   async evaluate(on: Placed, signal?: AbortSignal): Promise<Record<string, number>> {
     const { task, options } = this.run;
-    const { evalItems, batchSize } = options;
-    const size = Math.min(evalItems, batchSize);
-    const items = this.evalItems();
+    const labels = Uint32Array.from({ length: task.evalLength }, (_, i) => task.evalLabel(i));
+    const items = spread(labels, options.evalItems);
+    return this.means(on, items.length, (from, to) => task.evalItems(items.subarray(from, to)), signal);
+  }
+
+  /** Means of the metrics over the images of `values`. Rejects with `signal.reason` when aborted. */
+  async evaluateOwn(on: Placed, values: Values, signal?: AbortSignal): Promise<Record<string, number>> {
+    return this.means(on, values.count, async (from, to) => sliced(values, from, to), signal);
+  }
+
+  /** Means of the metrics over n images, of which `take` makes images `from` to `to` − 1. */
+  private async means(
+    on: Placed,
+    n: number,
+    take: (from: number, to: number) => Promise<Values>,
+    signal: AbortSignal | undefined,
+  ): Promise<Record<string, number>> {
+    const size = Math.min(n, this.run.options.batchSize);
     const sums: Record<string, number> = {};
-    const add = async (work: BatchWork, n: number) => {
-      for (const [name, value] of Object.entries(await this.read(work))) sums[name] = (sums[name] ?? 0) + (value * n) / evalItems;
+    const add = async (work: BatchWork, count: number) => {
+      for (const [name, value] of Object.entries(await this.read(work))) sums[name] = (sums[name] ?? 0) + (value * count) / n;
     };
+    const { task } = this.run;
     const work = task.open(on, size);
     const { recording } = on.be.record(() => work.evaluate());
     try {
       let at = 0;
-      for (; at + size <= evalItems; at += size) {
+      for (; at + size <= n; at += size) {
         signal?.throwIfAborted();
-        await work.loadEval(items.subarray(at, at + size));
+        work.load(await take(at, at + size));
         recording.replay();
         await add(work, size);
       }
-      if (at < evalItems) {
-        const rest = task.open(on, evalItems - at);
-        await rest.loadEval(items.subarray(at));
+      if (at < n) {
+        const rest = task.open(on, n - at);
+        rest.load(await take(at, n));
         rest.evaluate();
-        await add(rest, evalItems - at);
+        await add(rest, n - at);
         rest.dispose();
       }
     } finally {

@@ -1,10 +1,11 @@
 /** The trainer's options: their defaults, their ranges and what the data and the stage of training decide. */
 import { OptionError } from '../core/errors.js';
-import { checkOptions, type OptionTable } from '../core/options.js';
+import { checkOption, checkOptions, type OptionTable, shown } from '../core/options.js';
 import type { Progress } from '../core/progress.js';
 import type { Codes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
 import type { ModelHandle } from '../model/handle.js';
+import type { TrainBatch } from './batch.js';
 import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
 import { checkSchedule, type Schedule } from './schedule.js';
 import type { Stage } from './task.js';
@@ -12,19 +13,24 @@ import type { Stage } from './task.js';
 export interface TrainerOptions extends OptimizerOptions {
   /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */
   model: ModelHandle;
-  /** Codes train stage 2, images the tokenizer. */
-  data: Codes | ImageSplits;
+  /**
+   * Codes train stage 2, images the tokenizer. Both may be the caller's own: see `Codes` and `ImageDataset`. Left out, there is no
+   * `run`, and `step` takes the caller's batches.
+   */
+  data?: Codes | ImageSplits | undefined;
+  /** Without data: what is trained, stage 2 ('model') or the 'tokenizer'. */
+  stage?: Stage | undefined;
   /** Images per step. Default 32. */
   batchSize?: number;
   /** Parts that a step's batch is cut into, to save memory; must divide it. Default 1. */
   accumulate?: number;
   /** Passes over the data. Default 1. */
   epochs?: number;
-  /** Steps in all, instead of epochs. */
+  /** Steps in all, instead of epochs. Without data there is by default no end (2^53 − 1). */
   steps?: number;
   /** Highest learning rate. Default 1e-4 · batchSize / 256 for the model (paper), 1e-4 for the tokenizer. */
   lr?: number;
-  /** Default 'linear' (to zero) for the model, 'constant' for the tokenizer. */
+  /** Default 'linear' (to zero) for the model, 'constant' for the tokenizer, and where training has no end. */
   schedule?: Schedule['kind'];
   /** Steps of warm-up. Default 0. */
   warmup?: number;
@@ -42,7 +48,7 @@ export interface TrainerOptions extends OptimizerOptions {
 export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
 
 /** Options of a run without the model and the data. */
-export type RunSettings = Omit<TrainerOptions, 'model' | 'data'>;
+export type RunSettings = Omit<TrainerOptions, 'model' | 'data' | 'stage'>;
 
 /** The options that a resumed run must share with the one it continues. */
 export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & { stage: Stage };
@@ -89,6 +95,16 @@ export const STRETCH = {
   signal: { type: 'signal', about: 'stops the training' },
 } as const satisfies OptionTable<StretchOptions>;
 
+/** Options of `Trainer.step`. */
+export interface StepOptions {
+  /** Learning rate of this step. Default: that of the schedule. */
+  lr?: number | undefined;
+}
+
+export const STEP = {
+  lr: { type: 'number', min: 0, about: 'learning rate of this step; by default that of the schedule' },
+} as const satisfies OptionTable<StepOptions>;
+
 /** Options of `Trainer.tune`. */
 export interface TuneTrainingOptions {
   /** Called with the number of choices made so far, in the phase 'tune'. */
@@ -104,11 +120,14 @@ export const TUNE_TRAINING = {
 
 /** Options of `Trainer.evaluate`. */
 export interface EvaluateOptions {
+  /** Images to evaluate on instead of the held-out ones. */
+  batch?: TrainBatch | undefined;
   /** Aborts the evaluation. */
   signal?: AbortSignal | undefined;
 }
 
 export const EVALUATE = {
+  batch: { type: 'other', about: 'images to evaluate on instead of the held-out ones' },
   signal: { type: 'signal', about: 'stops the evaluation' },
 } as const satisfies OptionTable<EvaluateOptions>;
 
@@ -147,10 +166,28 @@ const LOSS_SCALE = 1024;
 /** Checks the options that a table can check. Throws OptionError. */
 export const checkSettings = (given: RunSettings) => checkOptions<RunSettings, typeof TRAINER>('Trainer', given, TRAINER);
 
+const STAGE = { type: 'choice', choices: ['model', 'tokenizer'], about: 'what is trained' } as const;
+
+/** The stage that data trains, or without data the one asked for. Throws OptionError. */
+export function stageOf(data: TrainerOptions['data'], wanted: Stage | undefined): Stage {
+  if (wanted !== undefined) checkOption('stage', wanted, STAGE);
+  if (data === undefined) {
+    if (wanted) return wanted;
+    throw new OptionError("Trainer: give it data, or say by stage 'model' or 'tokenizer' what step(batch) trains.");
+  }
+  const isObject = typeof data === 'object' && data !== null;
+  if (!isObject || !('codes' in data || 'train' in data))
+    throw new OptionError(`Trainer: the data is ${shown(data)}; pass codes, or { train, eval } with images.`);
+  const stage = 'codes' in data ? 'model' : 'tokenizer';
+  if (wanted !== undefined && wanted !== stage)
+    throw new OptionError(`Trainer: stage is ${wanted}, and this data trains the ${stage}; leave stage out.`);
+  return stage;
+}
+
 /** Properties of the data and the device on which the defaults of a run depend. */
 export interface RunFacts {
   stage: Stage;
-  /** Steps of one pass over the data. */
+  /** Steps of one pass over the data; 0 without data. */
   stepsPerEpoch: number;
   /** Held-out images. */
   evalLength: number;
@@ -165,13 +202,19 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     throw new OptionError('epochs and steps are both given; give one of them.');
   const { stage, stepsPerEpoch } = facts;
   const { batchSize, accumulate } = settings;
+  if (epochs !== undefined && stepsPerEpoch === 0)
+    throw new OptionError('epochs are passes over the data, and there is none; give steps.');
+  const end = given.steps ?? (stepsPerEpoch ? Math.round((epochs ?? 1) * stepsPerEpoch) : undefined);
+  const schedule = given.schedule ?? (stage === 'model' && end !== undefined ? 'linear' : 'constant');
+  if (end === undefined && schedule !== 'constant')
+    throw new OptionError(`schedule ${schedule} needs an end, and without data there is none; give steps.`);
   const options: RunOptions = {
     stage,
     batchSize,
     accumulate,
-    steps: given.steps ?? Math.round((epochs ?? 1) * stepsPerEpoch),
+    steps: end ?? Number.MAX_SAFE_INTEGER,
     lr: given.lr ?? (stage === 'model' ? (1e-4 * batchSize) / 256 : 1e-4),
-    schedule: given.schedule ?? (stage === 'model' ? 'linear' : 'constant'),
+    schedule,
     warmup: settings.warmup,
     seed: settings.seed,
     labelDropout: settings.labelDropout,

@@ -3,7 +3,7 @@ import { OptionError } from '../core/errors.js';
 import { imageRandom } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Codes, CodesPart } from '../data/codes.js';
-import { type ImageDataset, type ImageSplits, imageBatch } from '../data/dataset.js';
+import { type ImageSplits, imageBatch } from '../data/dataset.js';
 import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
 import { conditionOf } from '../model/conditions.js';
@@ -13,6 +13,7 @@ import { mapParams, type ParamTree } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
 import type { TokenizerParams } from '../model/tokenizer.js';
 import { tokenizerOf } from '../model/tokenizers.js';
+import { codesValues, imagesValues, type TrainBatch, type Values } from './batch.js';
 import { dropLabels } from './order.js';
 
 export type Stage = 'model' | 'tokenizer';
@@ -29,10 +30,8 @@ export interface BatchPlace {
 export interface BatchWork {
   /** [1] each, overwritten by `gradient` and `evaluate`; their sum is what is minimised. */
   readonly metrics: Readonly<Record<string, Tensor>>;
-  /** Puts items of the training set on the device, with random crops or dropped labels. */
-  load(items: Uint32Array, place: BatchPlace): Promise<void>;
-  /** Puts items of the evaluation set on the device. */
-  loadEval(items: Uint32Array): Promise<void>;
+  /** Puts images on the device; with a place they are trained on there, so that labels may be dropped. */
+  load(values: Values, place?: BatchPlace): void;
   /** Adds the gradient of the mean loss, times lossScale[0], to `grads`. */
   gradient(grads: ReadonlyMap<string, Tensor>, lossScale?: Tensor): void;
   evaluate(): void;
@@ -41,13 +40,17 @@ export interface BatchWork {
 
 export interface Task {
   readonly stage: Stage;
-  /** Unit in which speed is reported. */
-  readonly unit: 'tokens' | 'images';
-  readonly unitsPerItem: number;
+  /** Training and held-out images; 0 without data. */
   readonly length: number;
   readonly evalLength: number;
   /** Class of a held-out image. */
   evalLabel(item: number): number;
+  /** Items of the training set, with random crops. */
+  items(items: Uint32Array, place: BatchPlace): Promise<Values>;
+  /** Items of the evaluation set. */
+  evalItems(items: Uint32Array): Promise<Values>;
+  /** Checks a batch of the caller's own and copies it; `call` is named in errors. Throws OptionError. */
+  own(call: string, batch: TrainBatch): Promise<Values>;
   /** Checkpoint names of the trained parameters begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
   open(on: Placed, batch: number): BatchWork;
@@ -59,25 +62,32 @@ const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Te
 
 /**
  * Stage 2 on codes. Each label is dropped with probability `labelDropout`, for classifier-free guidance. `rows` are the model's class
- * numbers of the data's classes; without it they are the same.
+ * numbers of the data's classes; without it they are the same. Throws OptionError for data that is not of its own size and range.
  */
 export function modelTask(
-  { config, tree: specs }: Model,
-  codes: Codes,
+  model: Model,
+  codes: Codes | undefined,
   { labelDropout, rows }: { labelDropout: number; rows?: readonly number[] | undefined },
 ): Task {
+  const { config, tree: specs } = model;
   const T = config.num_tokens;
-  const classOf = (part: CodesPart, item: number) => {
-    const label = part.labels[item]!;
-    return rows?.[label] ?? label;
+  if (codes) checkPart('data', codes, codes);
+  if (codes?.eval) checkPart('data.eval', codes.eval, codes);
+  const values = (part: CodesPart, items: Uint32Array): Values => {
+    const data = new Uint32Array(items.length * T);
+    items.forEach((item, i) => {
+      data.set(part.codes.subarray(item * T, (item + 1) * T), i * T);
+    });
+    return { count: items.length, data, labels: items.map((item) => rows?.[part.labels[item]!] ?? part.labels[item]!) };
   };
   return {
     stage: 'model',
-    unit: 'tokens',
-    unitsPerItem: T,
-    length: codes.labels.length,
-    evalLength: codes.eval?.labels.length ?? 0,
-    evalLabel: (item) => codes.eval!.labels[item]!,
+    length: codes?.labels.length ?? 0,
+    evalLength: codes?.eval?.labels.length ?? 0,
+    evalLabel: (item) => codes!.eval!.labels[item]!,
+    items: async (items) => values(codes!, items),
+    evalItems: async (items) => values(codes!.eval!, items),
+    own: (call, batch) => codesValues(model, call, batch),
     prefix: 'mamba.',
     open({ be, params }, b) {
       const condition = conditionOf(config.condition);
@@ -89,26 +99,12 @@ export function modelTask(
       };
       be.zero(batch.step);
       const p = params.mamba.backbone;
-      const put = (part: CodesPart, items: Uint32Array, labels: Uint32Array) => {
-        const tokens = new Uint32Array(b * T);
-        items.forEach((item, i) => {
-          tokens.set(part.codes.subarray(item * T, (item + 1) * T), i * T);
-        });
-        be.write(batch.tokens, tokens);
-        condition.write(be, config.condition, batch.condition, [...labels]);
-      };
       return {
         metrics: { crossEntropy: batch.loss },
-        async load(items, { seed, step, first }) {
-          const labels = items.map((i) => classOf(codes, i));
-          put(codes, items, dropLabels(labels, { seed, step, first, rate: labelDropout, unconditional: config.num_classes }));
-        },
-        async loadEval(items) {
-          put(
-            codes.eval!,
-            items,
-            items.map((i) => classOf(codes.eval!, i)),
-          );
+        load({ data, labels }, place) {
+          const dropped = place && { ...place, rate: labelDropout, unconditional: config.num_classes };
+          be.write(batch.tokens, data);
+          condition.write(be, config.condition, batch.condition, [...(dropped ? dropLabels(labels!, dropped) : labels!)]);
         },
         gradient(grads, lossScale) {
           const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
@@ -121,8 +117,32 @@ export function modelTask(
   };
 }
 
+/** Throws OptionError unless codes [n, T] and labels [n] have their sizes and ranges: those of a file do, a caller's may not. */
+function checkPart(name: string, { codes, labels }: CodesPart, { classes, tokens, vocabulary }: Codes): void {
+  if (!isUint32(codes) || !isUint32(labels))
+    throw new OptionError(
+      `${name}: codes and labels must be Uint32Arrays; convert them with Uint32Array.from (of what openData returns, pass its codes).`,
+    );
+  if (codes.length !== labels.length * tokens)
+    throw new OptionError(
+      `${name} has ${codes.length} codes and ${labels.length} labels; with ${tokens} tokens an image there must be ${labels.length * tokens} codes.`,
+    );
+  const beyond = (values: Uint32Array, limit: number, what: string) => {
+    for (let i = 0; i < values.length; i++)
+      if (values[i]! >= limit) throw new OptionError(`${name}: ${what} ${i} is ${values[i]}; it must be from 0 to ${limit - 1}.`);
+  };
+  beyond(codes, vocabulary, 'code');
+  beyond(labels, classes.length, 'label');
+}
+
+/** True for a Uint32Array, also from another realm. */
+const isUint32 = (data: unknown): boolean =>
+  ArrayBuffer.isView(data) && (data as Partial<Uint32Array>)[Symbol.toStringTag] === 'Uint32Array';
+
 /** The tokenizer on images: reconstruction, codebook and commitment losses. */
-export function tokenizerTask({ config, tree: specs }: Model, { train, eval: held }: ImageSplits): Task {
+export function tokenizerTask(model: Model, images: ImageSplits | undefined): Task {
+  const { config, tree: specs } = model;
+  const { train, eval: held } = images ?? {};
   const size = config.image_size;
   for (const data of [train, held]) {
     if (data && data.size !== size)
@@ -130,11 +150,15 @@ export function tokenizerTask({ config, tree: specs }: Model, { train, eval: hel
   }
   return {
     stage: 'tokenizer',
-    unit: 'images',
-    unitsPerItem: 1,
-    length: train.length,
+    length: train?.length ?? 0,
     evalLength: held?.length ?? 0,
     evalLabel: (item) => held!.label(item),
+    items: async (items, { seed, step, first }) => ({
+      count: items.length,
+      data: await imageBatch(train!, items, (k) => ({ kind: 'train', random: imageRandom(seed, step, first + k) })),
+    }),
+    evalItems: async (items) => ({ count: items.length, data: await imageBatch(held!, items, () => ({ kind: 'eval' })) }),
+    own: (call, batch) => imagesValues(model, call, batch),
     prefix: 'vqvae.',
     open({ be, params }, b) {
       const image = be.tensor([b, size, size, 3]);
@@ -148,14 +172,9 @@ export function tokenizerTask({ config, tree: specs }: Model, { train, eval: hel
         if (grads) tokenizer.lossBackward(be, params.vqvae, grads, config.tokenizer, a, lossScale);
         a.free();
       };
-      const put = async (data: ImageDataset, items: Uint32Array, random?: (k: number) => () => number) => {
-        const pixels = await imageBatch(data, items, (k) => (random ? { kind: 'train', random: random(k) } : { kind: 'eval' }));
-        be.write(image, pixels);
-      };
       return {
         metrics,
-        load: (items, { seed, step, first }) => put(train, items, (k) => imageRandom(seed, step, first + k)),
-        loadEval: (items) => put(held!, items),
+        load: ({ data }) => be.write(image, data),
         gradient: (grads, lossScale) => run(gradTree(specs.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
         evaluate: () => run(),
         dispose: () => be.free(image, ...Object.values(metrics)),

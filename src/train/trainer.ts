@@ -1,25 +1,22 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and checkpoints from which a run continues exactly. */
 import type { TunedKernel } from '../backend/tune.js';
-import { CheckpointError, DeviceError, OptionError, TrainingError } from '../core/errors.js';
+import { DeviceError, DisposedError, OptionError } from '../core/errors.js';
 import { checkOptions } from '../core/options.js';
-import type { Tensor } from '../core/tensor.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
-import { toCheckpoint } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
-import { extraTensors } from '../model/save.js';
 import { pause } from '../platform/runtime.js';
+import type { TrainBatch } from './batch.js';
+import { checkpointParts, checkRun, withNewestState } from './checkpoint.js';
 import { type ClassRows, classRows } from './classes.js';
-import { divergenceRemedy } from './content.js';
+import { diverged } from './content.js';
 import { DeviceState, type Figures, type Run, rateOf } from './device_state.js';
-import { type CheckpointParts, heldCheckpoint, type NamedTensor, type SavedCheckpoint } from './folder.js';
+import { type CheckpointParts, heldCheckpoint, type SavedCheckpoint } from './folder.js';
 import { checkIdentity, type DataIdentity, identityOfCodes, identityOfImages, savedIdentity } from './identity.js';
-import type { Slot } from './optimizer.js';
 import {
-  CHANGEABLE,
   checkSettings,
   EVALUATE,
   type EvaluateOptions,
@@ -27,53 +24,19 @@ import {
   type ResumeOptions,
   type RunOptions,
   runOptions,
+  STEP,
   STRETCH,
+  type StepOptions,
   type StretchOptions,
+  stageOf,
   type TrainerOptions,
   TUNE_TRAINING,
   type TuneTrainingOptions,
 } from './options.js';
 import { Order } from './order.js';
+import { type OwnStep, OwnSteps } from './own_steps.js';
+import { evaluatesAt, isRuined, type StepResult, stepResult, type TrainStep } from './report.js';
 import { modelTask, tokenizerTask } from './task.js';
-
-export type {
-  EvaluateOptions,
-  ResumeOptions,
-  RunOptions,
-  StretchOptions,
-  TrainerOptions,
-  TuneTrainingOptions,
-} from './options.js';
-
-export interface TrainStep {
-  /** Steps done, from 1. */
-  step: number;
-  steps: number;
-  epoch: number;
-  /** The loss on the step's batch: cross-entropy in nats per token, or the tokenizer's sum of losses. */
-  loss: number;
-  /** All metrics, `loss` among them. */
-  metrics: Readonly<Record<string, number>>;
-  lr: number;
-  /** Global norm of the gradient before clipping. */
-  gradNorm: number;
-  /** The scale of the loss in mixed precision, after this step. */
-  lossScale?: number;
-  /** The gradient overflowed at the scale before: this step changed no weight. */
-  skipped?: true;
-  /** Mean speed of the steps of this run so far, without evaluations. */
-  imagesPerSecond: number;
-  /** imagesPerSecond × tokens per image. */
-  tokensPerSecond: number;
-  /** Seconds that the rest should take. */
-  secondsLeft: number;
-  /** Means over the held-out images, at evaluations; with an average of weights also its loss, `emaLoss`. */
-  eval?: Readonly<Record<string, number>>;
-}
-
-/** True if the next step must not start before this one is yielded: it evaluates, or it is the last. */
-export const evaluatesAt = (step: number, { steps, evalEvery }: Pick<RunOptions, 'steps' | 'evalEvery'>) =>
-  (evalEvery > 0 && step % evalEvery === 0) || step === steps;
 
 /** Models with a trainer that is not disposed of yet. */
 const inTraining = new WeakSet<Model>();
@@ -88,18 +51,20 @@ const inTraining = new WeakSet<Model>();
  */
 export class Trainer {
   readonly options: RunOptions;
+  /** Steps of one pass over the data; 0 without data. */
   readonly stepsPerEpoch: number;
   private readonly model: Model;
   private readonly handle: ModelHandle;
-  private readonly data: Codes | ImageSplits;
+  private readonly data: Codes | ImageSplits | undefined;
   private readonly codes: Codes | undefined;
   /** Which class of the model each class of the data is; undefined for the tokenizer, which knows no classes. */
   readonly classRows: ClassRows | undefined;
   private readonly plan: Run;
   /** Progress of the run, from which the model restores its weights: steps taken and the newest known state. */
   private readonly origin: TrainingOrigin;
-  /** Results of steps that were submitted but not yet yielded by `run`, by step. */
+  /** Results of steps that were submitted but not yet reported, by step. */
   private readonly pending = new Map<number, () => Promise<Figures>>();
+  private readonly own = new OwnSteps();
   /** Identifies the data; computed when it is needed for the first time. */
   private identity: DataIdentity | undefined;
   /** Changes with each step that begins, so that a checkpoint notices that the weights are no longer its own. */
@@ -110,37 +75,39 @@ export class Trainer {
   private state: DeviceState;
   /** Time of the steps yielded so far, without evaluations and what the caller does between steps. */
   private readonly worked = { steps: 0, ms: 0 };
-  /** The newest call of `run`, and whether it is working on a step at the moment. */
+  /** The newest call of `run`, and the method that is working on a step at the moment. */
   private newest: symbol | undefined;
-  private busy = false;
+  private busy: 'run' | 'step' | undefined;
+  private begun = false;
   private disposed = false;
 
   /**
    * Throws OptionError for unknown options, options out of range, data that does not fit the model, and a model that another
-   * trainer, which is not disposed of, is training.
+   * trainer, which is not disposed of, is training. Without `data`, `stage` says what is trained, and `step` takes the batches.
    */
-  constructor({ model: handle, data, ...given }: TrainerOptions) {
+  constructor({ model: handle, data, stage: wanted, ...given }: TrainerOptions) {
     const settings = checkSettings(given);
     const model = modelOf(handle);
     if (inTraining.has(model))
       throw new OptionError('this model has a trainer already; call dispose() of that one before another is made.');
-    const isCodes = 'codes' in data;
+    const stage = stageOf(data, wanted);
     this.model = model;
     this.handle = handle;
     this.data = data;
-    this.codes = isCodes ? data : undefined;
+    this.codes = data && 'codes' in data ? data : undefined;
     const { num_classes } = model.config;
+    const names = this.codes?.classes;
     // More classes than the model has are refused by checkCodes.
-    if (isCodes && data.classes.length <= num_classes) this.classRows = classRows(data.classes, model.classes, num_classes);
-    const task = isCodes
-      ? modelTask(model, data, { labelDropout: settings.labelDropout, rows: this.classRows?.rows })
-      : tokenizerTask(model, data);
-    const { stage } = task;
-    const order = new Order({ length: task.length, batchSize: settings.batchSize, seed: settings.seed });
-    this.stepsPerEpoch = order.stepsPerEpoch;
+    if (names && names.length <= num_classes) this.classRows = classRows(names, model.classes, num_classes);
+    const task =
+      stage === 'model'
+        ? modelTask(model, this.codes, { labelDropout: settings.labelDropout, rows: this.classRows?.rows })
+        : tokenizerTask(model, data as ImageSplits | undefined);
+    const order = data && new Order({ length: task.length, batchSize: settings.batchSize, seed: settings.seed });
+    this.stepsPerEpoch = order?.stepsPerEpoch ?? 0;
     const facts = {
       stage,
-      stepsPerEpoch: order.stepsPerEpoch,
+      stepsPerEpoch: this.stepsPerEpoch,
       evalLength: task.evalLength,
       mixed: model.be.traits.roundsProducts,
     };
@@ -154,7 +121,7 @@ export class Trainer {
   }
 
   /** Steps taken: the device's weights are those after this many. */
-  get step(): number {
+  get stepsDone(): number {
     return this.origin.step;
   }
 
@@ -171,34 +138,95 @@ export class Trainer {
   /**
    * Trains to the last step, or to step `until`, and yields each. While a step is being used, the device works on the next one,
    * except at evaluations. Nothing is lost by leaving the loop or by aborting `signal` (which rejects with its reason): another
-   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.step` yields only those).
+   * `run` continues and first yields the steps that were taken but not yielded (`until: trainer.stepsDone` yields only those).
    * Throws TrainingError, with the step and the tensor, when a gradient is not finite: that step changes no weight, but the steps
    * before may have ruined the weights already. Throws OptionError when another `run` of this trainer is working on a step, or has
-   * taken over since.
+   * taken over since, and for a trainer without data.
    */
   async *run(options: StretchOptions = {}): AsyncGenerator<TrainStep, void, undefined> {
     const { signal, evaluate, until = Infinity } = checkOptions<StretchOptions, typeof STRETCH>('run', options, STRETCH);
+    if (!this.data)
+      throw new OptionError('run: this trainer has no data; pass data when it is made, or take steps with step(batch).');
     const last = Math.min(until, this.options.steps);
-    if (this.busy) throw new OptionError('run() of this trainer is under way; await its step before another begins.');
+    this.assertFree();
     const self = Symbol();
     this.newest = self;
-    this.busy = true;
+    this.busy = 'run';
     try {
+      await this.begin(signal);
+      for (let done = Math.min(this.stepsDone + 1, ...this.pending.keys()); done <= last; done++) {
+        // A step that `step` has taken and reported.
+        if (done <= this.stepsDone && !this.pending.has(done)) continue;
+        const step = await this.oneStep(done, last, evaluate, signal);
+        this.busy = undefined;
+        yield step;
+        this.assertFree();
+        if (this.newest !== self) throw new OptionError('another run() of this trainer has begun since; continue with that one.');
+        this.busy = 'run';
+      }
+    } finally {
+      if (this.newest === self && this.busy === 'run') this.busy = undefined;
+    }
+  }
+
+  /**
+   * Takes one step on a batch of the caller's own, of `batchSize` images, instead of the trainer's data. It counts like a step of
+   * `run`, which it may alternate with: the steps of `run` take the items that belong to their numbers, and random numbers depend on
+   * those alone. The optimizer, the average of weights, clipping, `accumulate` and checkpoints are the same. The learning rate is that
+   * of the schedule unless `lr` is given; beyond the last step of the run it must be.
+   *
+   * Batches are held in memory until `keep` or `resume` provides a newer state, in case the GPU device is lost; when they exceed 64 MiB
+   * and the state, `keep` is called.
+   *
+   * Throws OptionError for a batch whose shapes or values do not fit, and while another step is under way; TrainingError as `run` does.
+   * A refused batch changes nothing.
+   */
+  async step(batch: TrainBatch, options: StepOptions = {}): Promise<StepResult> {
+    const { lr } = checkOptions<StepOptions, typeof STEP>('step', options, STEP);
+    this.assertFree();
+    this.busy = 'step';
+    try {
+      const { task, options: run } = this.plan;
+      await this.begin();
+      const values = await task.own('step', batch);
+      if (values.count !== run.batchSize)
+        throw new OptionError(
+          `step: the batch has ${values.count} images, and batchSize of this trainer is ${run.batchSize}; give as many.`,
+        );
+      // Their loss may show that training has been ruined.
+      for (const done of [...this.pending.keys()]) await this.soundFigures(done);
+      const taken = this.stepsDone;
+      if (lr === undefined && taken >= run.steps)
+        throw new OptionError(
+          `step: all ${run.steps} steps of the schedule are taken; give lr, or make a trainer with more steps.`,
+        );
+      const own = { values, lr: lr ?? rateOf(run, taken) };
+      await this.attempt(() => this.take(own));
+      const figures = await this.soundFigures(taken + 1);
+      this.pending.delete(taken + 1);
+      await this.boundOwn();
+      return stepResult(taken + 1, own.lr, figures);
+    } finally {
+      this.busy = undefined;
+    }
+  }
+
+  /** What comes before the first step: checks the data against the model, and starts the average at the weights as they are. */
+  private async begin(signal?: AbortSignal): Promise<void> {
+    if (this.averaged) throw new OptionError('training cannot go on inside withEma(); take steps before or afterwards.');
+    if (this.busy === 'run' || !this.begun) {
       if (this.codes) await checkCodes(this.handle, this.codes);
       await this.identify();
       if (this.classRows) this.model.classes = [...this.classRows.names];
-      if (this.step === 0) await this.attempt(() => this.state.optimizer.resetEma(), signal);
-      for (let done = this.step - this.pending.size + 1; done <= last; done++) {
-        const step = await this.oneStep(done, last, evaluate, signal);
-        this.busy = false;
-        yield step;
-        if (this.newest !== self || this.busy)
-          throw new OptionError('another run() of this trainer has begun since; continue with that one.');
-        this.busy = true;
-      }
-    } finally {
-      if (this.newest === self) this.busy = false;
     }
+    if (this.stepsDone === 0) await this.attempt(() => this.state.optimizer.resetEma(), signal);
+    this.begun = true;
+  }
+
+  /** Throws OptionError while a step is under way, and DisposedError after `dispose`. */
+  private assertFree(): void {
+    if (this.disposed) throw new DisposedError('this Trainer');
+    if (this.busy) throw new OptionError(`${this.busy}() of this trainer is under way; await its step before another begins.`);
   }
 
   /** Waits for step `done` and reports it, after submitting the one after it where that may start already. */
@@ -206,47 +234,54 @@ export class Trainer {
     const since = performance.now();
     const { steps, evalEvery, evalItems, batchSize } = this.options;
     const evaluates = evaluatesAt(done, this.options);
-    while (this.step < Math.min(evaluates ? done : done + 1, last)) {
+    while (this.stepsDone < Math.min(evaluates ? done : done + 1, last)) {
       signal?.throwIfAborted();
       await this.attempt(() => this.take(), signal);
       if (!this.state.be.traits.asynchronous) await pause();
     }
-    const { metrics, gradNorm, lossScale } = await this.attempt(() => this.pending.get(done)!(), signal);
-    const skipped = !Number.isFinite(gradNorm);
-    const hopeless = lossScale === undefined || lossScale < 1;
-    if (!Number.isFinite(metrics.loss) || (skipped && hopeless)) await this.fail(done - 1, metrics.loss!);
+    const figures = await this.soundFigures(done, signal);
     this.worked.ms += performance.now() - since;
     const seconds = this.worked.ms / 1000 / ++this.worked.steps;
     const perSecond = batchSize / seconds;
     const step: TrainStep = {
-      step: done,
+      ...stepResult(done, this.own.get(done - 1)?.lr ?? rateOf(this.options, done - 1), figures),
       steps,
       epoch: done / this.stepsPerEpoch,
-      loss: metrics.loss!,
-      metrics,
-      lr: rateOf(this.options, done - 1),
-      gradNorm,
-      ...(lossScale !== undefined && { lossScale }),
-      ...(skipped && { skipped }),
       imagesPerSecond: perSecond,
       tokensPerSecond: perSecond * this.model.config.num_tokens,
       secondsLeft: seconds * (steps - done),
     };
-    if (evaluate && evaluates && evalEvery > 0 && evalItems > 0) step.eval = await this.evaluate({ signal });
+    // Not after a step() since: the weights are not those of this step any more.
+    const held = evaluate && evaluates && evalEvery > 0 && evalItems > 0 && this.stepsDone === done;
+    if (held) step.eval = await this.evaluate({ signal });
     this.pending.delete(done);
     return step;
   }
 
   /** Submits the next step. */
-  private async take(): Promise<void> {
+  private async take(own?: OwnStep): Promise<void> {
     this.version++;
     this.stepping = true;
     try {
-      const figures = await this.state.advance(this.step);
+      const figures = await this.state.advance(this.stepsDone, own);
+      if (own) this.own.set(this.stepsDone, own);
       this.pending.set(++this.origin.step, figures);
     } finally {
       this.stepping = false;
     }
+  }
+
+  /** The results of step `done`. Throws TrainingError if training cannot go on after it. */
+  private async soundFigures(done: number, signal?: AbortSignal): Promise<Figures> {
+    const figures = await this.attempt(() => this.pending.get(done)!(), signal);
+    if (isRuined(figures)) await this.fail(done - 1, figures.metrics.loss!);
+    return figures;
+  }
+
+  /** Keeps the batches of `step` from taking more memory than the state that makes them unnecessary. */
+  private async boundOwn(): Promise<void> {
+    if (!this.model.replaceable) return this.own.forget(this.stepsDone);
+    if (this.own.exceeds(this.state.copyBytes)) await this.keep();
   }
 
   /** Floating-point operations of one step on the device. */
@@ -254,10 +289,17 @@ export class Trainer {
     return this.state.cost;
   }
 
-  /** Means of the metrics over the held-out images. */
+  /**
+   * Means of the metrics over the held-out images of the data, or over the images of `batch`, of which there may be any number.
+   * Throws OptionError for a batch that does not fit, and where there is neither.
+   */
   async evaluate(options: EvaluateOptions = {}): Promise<Record<string, number>> {
-    const { signal } = checkOptions<EvaluateOptions, typeof EVALUATE>('evaluate', options, EVALUATE);
-    const evaluate = () => this.attempt((on) => this.state.evaluate(on, signal), signal);
+    const { signal, batch } = checkOptions<EvaluateOptions, typeof EVALUATE>('evaluate', options, EVALUATE);
+    const values = batch && (await this.plan.task.own('evaluate', batch));
+    if (values ? values.count === 0 : this.options.evalItems === 0)
+      throw new OptionError('evaluate: there are no held-out images; give a batch of some.');
+    const evaluate = () =>
+      this.attempt((on) => (values ? this.state.evaluateOwn(on, values, signal) : this.state.evaluate(on, signal)), signal);
     const plain = await evaluate();
     if (!this.options.emaDecay) return plain;
     const { loss } = await this.withEma(evaluate);
@@ -280,14 +322,13 @@ export class Trainer {
   }
 
   /**
-   * Everything a checkpoint holds, after `this.step` steps. Tensors are read when they are written, so the checkpoint must be saved
+   * Everything a checkpoint holds, after `stepsDone` steps. Tensors are read when they are written, so the checkpoint must be saved
    * before training goes on: afterwards reading them throws OptionError.
    */
   checkpoint(): CheckpointParts {
-    const { model, options, step, version } = this;
-    const { slots } = this.state.optimizer;
+    const { model, options, stepsDone: step, version } = this;
     const assertCurrent = () => {
-      if (this.version !== version || this.stepping || this.step !== step)
+      if (this.version !== version || this.stepping || this.stepsDone !== step)
         throw new OptionError(
           `training went on while the checkpoint of step ${step} was being read; await saveCheckpoint before the next step.`,
         );
@@ -299,41 +340,24 @@ export class Trainer {
       assertCurrent();
       return result;
     };
-    // The tensors are looked up when they are read, because a lost device takes the present ones with it.
-    const values = (of: (state: DeviceState) => Tensor) =>
-      current(() => this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state)))));
-    const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
-      name: `${prefix}${s.name}`,
-      shape: s.spec.shape,
-      data: async () => toCheckpoint(s.spec, await values(({ optimizer }) => which(optimizer.slots[i]!))),
-    });
-    const lossScale = { name: 'loss_scale', shape: [2], data: () => values(({ optimizer }) => optimizer.lossScale!) };
-    const weights = [...model.named()].map(
-      ([name, { spec }]): NamedTensor => ({
-        name,
-        shape: spec.shape,
-        data: async () => toCheckpoint(spec, await current(() => model.read(name))),
-      }),
-    );
     if (this.codes) this.identity ??= identityOfCodes(this.codes);
-    const data = this.identity;
-    return {
-      config: model.config.json,
+    return checkpointParts({
+      model,
+      options,
+      step,
       classes: this.classRows?.names ?? model.classes,
-      model: [...weights, ...extraTensors(model.config)],
-      optimizer: [
-        ...slots.map(slot('m.', (s) => s.m)),
-        ...slots.map(slot('v.', (s) => s.v)),
-        ...(options.lossScale ? [lossScale] : []),
-      ],
-      ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
-      state: { step, options, ...(data && { data }) },
-    };
+      data: this.identity,
+      slots: this.state.optimizer.slots,
+      current,
+      values: (of) =>
+        current(() => this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state.optimizer))))),
+    });
   }
 
   /** Computes what identifies the data, once. For images this lists all files, so `run` and `resume` call it, and `checkpoint` does not. */
-  private async identify(): Promise<DataIdentity> {
-    this.identity ??= 'codes' in this.data ? identityOfCodes(this.data) : await identityOfImages(this.data);
+  private async identify(): Promise<DataIdentity | undefined> {
+    const { data } = this;
+    if (data) this.identity ??= 'codes' in data ? identityOfCodes(data) : await identityOfImages(data);
     return this.identity;
   }
 
@@ -345,13 +369,15 @@ export class Trainer {
   async resume(saved: SavedCheckpoint, options: ResumeOptions = {}): Promise<void> {
     const { dataChanged } = checkOptions<ResumeOptions, typeof RESUME>('resume', options, RESUME);
     const was = savedIdentity(saved.state.data);
-    if (was) checkIdentity(was, await this.identify(), dataChanged);
-    this.checkRun(saved, dataChanged);
+    const now = await this.identify();
+    if (was && now) checkIdentity(was, now, dataChanged);
+    checkRun(saved, this.options, dataChanged);
     await this.attempt(() => this.state.load(saved));
     this.origin.checkpoint = saved;
     this.origin.step = saved.state.step;
     this.version++;
     this.pending.clear();
+    this.own.forget(Infinity);
   }
 
   /**
@@ -360,9 +386,11 @@ export class Trainer {
    * the library cannot replace the device). Until this is called, it is the state in which training began or was resumed.
    */
   async keep(saved?: SavedCheckpoint): Promise<void> {
-    if (saved) this.checkRun(saved, true);
+    if (saved) checkRun(saved, this.options, true);
     else if (!this.model.replaceable) return;
-    this.origin.checkpoint = saved ?? (await heldCheckpoint(this.checkpoint()));
+    const kept = saved ?? (await heldCheckpoint(this.checkpoint()));
+    this.origin.checkpoint = kept;
+    this.own.forget(kept.state.step);
   }
 
   /** Frees what training needs; the model stays. */
@@ -389,7 +417,7 @@ export class Trainer {
     let before: (() => Promise<Figures>) | undefined;
     for (let taken = checkpoint?.state.step ?? 0; taken < step; taken++) {
       signal?.throwIfAborted();
-      const figures = await state.advance(taken);
+      const figures = await state.advance(taken, this.own.get(taken));
       if (this.pending.has(taken + 1)) this.pending.set(taken + 1, figures);
       // No further ahead of the device than training itself.
       await before?.();
@@ -405,46 +433,17 @@ export class Trainer {
     try {
       return await this.model.attempt(work, signal);
     } catch (error) {
-      if (!(error instanceof DeviceError)) throw error;
-      const { checkpoint } = this.origin;
-      const newest = checkpoint
-        ? `The newest state known is of step ${checkpoint.state.step}: ${checkpoint.path}.`
-        : 'No checkpoint of this run is known.';
-      throw new DeviceError(`${error.message} ${newest}`, { cause: error });
+      throw error instanceof DeviceError ? withNewestState(error, this.origin.checkpoint) : error;
     }
-  }
-
-  private checkRun({ path, state }: SavedCheckpoint, dataChanged: boolean): void {
-    const was = state.options as RunOptions | undefined | null;
-    if (typeof was !== 'object' || was === null)
-      throw new CheckpointError(`${path}: its state.json has no options; it is not a checkpoint of this trainer.`);
-    for (const key of Object.keys(this.options) as (keyof RunOptions)[]) {
-      // Changed data may have fewer held-out images.
-      if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
-      if (JSON.stringify(was[key]) !== JSON.stringify(this.options[key]))
-        throw new OptionError(
-          `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(this.options[key])}; ` +
-            'resume with the same options, or begin a new run from its weights.',
-        );
-    }
-    if (this.options.steps < state.step)
-      throw new OptionError(
-        `the run is at step ${state.step} already, and ${this.options.steps} steps are asked for; ask for more steps.`,
-      );
   }
 
   /** Finds out which gradients of the step after `step` are not finite, and throws. The step itself changed nothing. */
   private async fail(step: number, loss: number): Promise<never> {
-    const culprits = await this.state.badGradients(step);
-    this.origin.step = Math.min(this.step, step);
+    const culprits = await this.state.badGradients(step, this.own.get(step));
+    this.own.delete(step);
+    this.origin.step = Math.min(this.stepsDone, step);
     this.version++;
     this.pending.clear();
-    const where = culprits.length
-      ? `the gradient of ${culprits[0]}${culprits.length > 1 ? ` (and ${culprits.length - 1} more)` : ''}`
-      : 'the loss';
-    throw new TrainingError(
-      `step ${step + 1}: ${where} is not finite (loss ${loss}): training has diverged, and the steps before may have ruined the ` +
-        `weights already. ${divergenceRemedy(this.options.lr)}`,
-    );
+    throw diverged(step + 1, { culprits, loss, lr: this.options.lr });
   }
 }

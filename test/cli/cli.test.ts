@@ -21,7 +21,8 @@ import { AiM } from '../../src/aim.js';
 import { bytesSource } from '../../src/checkpoint/source.js';
 import { decodeJpeg } from '../../src/io/images/jpeg.js';
 import { decodePng } from '../../src/io/images/png.js';
-import { parseHeader, readFloats } from '../../src/io/safetensors.js';
+import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
+import { folderOf, idx } from '../data/data_folders.js';
 import { embedded, fixture } from '../goldens.js';
 import { CONFIG } from '../train/tiny_model.js';
 
@@ -99,6 +100,9 @@ describe('generate', () => {
     refused(['generate', '--count', '0', '--out', out], /--count is 0/);
     refused(['generate', '--count', 'many', '--out', out], /--count is "many"/);
     refused(['generate', '--class', 'Hat', '--out', out], /no class "Hat"/);
+    // A folder is not made either, nor those around it.
+    refused(['generate', '--class', 'Hat', '--out', at('new/folder')], /no class "Hat"/);
+    refused(['generate', at('absent'), '--out', at('new/other')], /no folder or file/);
     refused(['generate', '--device', 'tpu', '--out', out], /--device is "tpu"/);
     refused(['generate', '--colour', 'red', '--out', out], /--colour/);
     refused(['generate', '--dtype', 'int8', '--out', out], /--dtype is "int8"; it must be one of auto, f32, f16/);
@@ -234,6 +238,15 @@ describe('generate', () => {
   });
 });
 
+describe('tune', () => {
+  it('takes the number formats that are to be tuned', () => {
+    const { status, stderr } = aim(['tune', '-d', 'wasm', '--dtype', 'f16', '--precision', 'mixed']);
+    expect(status, stderr).toBe(0);
+    expect(stderr).toMatch(/has nothing to tune/);
+    refused(['tune', '-d', 'wasm', '--dtype', 'int8'], /--dtype is "int8"/);
+  });
+});
+
 describe('verify', () => {
   it('passes with correct golden values and fails with wrong ones', async () => {
     const good = aim(['verify', fixture('mamba2-adaln'), '--device', 'wasm']);
@@ -268,6 +281,44 @@ describe('verify', () => {
     refused(['verify'], /which folder/);
     refused(['verify', at('absent')], /no folder or file/);
     refused(['verify', fixture('mamba2-adaln'), '--dtype', 'bf16'], /--dtype is "bf16"/);
+  });
+
+  it('checks golden values of test images with --data, and says so without', async () => {
+    const n = 3;
+    const pixels = Uint8Array.from({ length: n * 64 }, (_, i) => (i * 89 + (i >> 3)) % 256);
+    const labels = [7, 0, 4];
+    const data = folderOf({
+      't10k-images-idx3-ubyte': idx([n, 8, 8], pixels),
+      't10k-labels-idx1-ubyte': idx([n], labels),
+    });
+    const model = await AiM.fromPretrained(fixture('mamba2-adaln'), { device: 'wasm' });
+    const rgba = (i: number) =>
+      Uint8Array.from({ length: 256 }, (_, k) => (k % 4 === 3 ? 255 : pixels[i * 64 + Math.floor(k / 4)]!));
+    const codes = await model.encode(labels.map((_, i) => ({ width: 8, height: 8, data: rgba(i) })));
+    const sum = (await model.logLikelihood(codes, labels)).reduce((a, b) => a + b);
+    const loss = -sum / (n * model.config.num_tokens);
+    await model.dispose();
+    cpSync(fixture('mamba2-adaln'), at('data'), { recursive: true });
+    const golden = (value: number) => {
+      const tensor = { dtype: 'F32' as const, shape: [], data: Float32Array.of(value) };
+      writeFileSync(
+        at('data/expected.safetensors'),
+        encodeSafetensors([{ name: `forward.loss.first-${n}-test-images`, ...tensor }]),
+      );
+    };
+    const verify = (...args: string[]) => aim(['verify', at('data'), '--device', 'wasm', ...args], { FASHION_MNIST: undefined });
+    golden(loss);
+    expect(verify('--data', data)).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/forward\.loss\.first-3-test-images .* ok\n1 ok, 0 failed, 0 not checked/),
+    });
+    expect(verify()).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/not checked: forward.*\n0 ok, 0 failed, 1 not checked/),
+    });
+    expect(verify('--data', at('absent'))).toMatchObject({ status: 2, stderr: expect.stringMatching(/absent/) });
+    golden(loss + 0.01);
+    expect(verify('--data', data)).toMatchObject({ status: 1, stdout: expect.stringMatching(/FAILED/) });
   });
 });
 

@@ -97,6 +97,7 @@ import { AiM, type AimImage, type Generated, OptionError } from 'aim-js';
 import { drawn, type Evaluation, evaluate } from 'aim-js/evaluate';
 import { embedded } from 'aim-js/embedded';
 import { type Codes, Trainer } from 'aim-js/train';
+import { AiM as Trained, Trainer as RemoteTrainer } from 'aim-js/train-worker';
 import { AiM as Remote } from 'aim-js/worker';
 export async function draw(): Promise<AimImage[]> {
   const aim = await AiM.fromPretrained('x', { device: 'wasm', onProgress: ({ loaded }) => loaded.toFixed() });
@@ -114,6 +115,14 @@ export async function draw(): Promise<AimImage[]> {
   // @ts-expect-error: bytes, not any
   const wrong2: number = images[0]!.toRGBA();
   for await (const { loss } of new Trainer({ model: aim, data: {} as Codes }).run()) loss.toFixed();
+  const own = new Trainer({ model: aim, stage: 'model', batchSize: 1 });
+  (await own.step({ codes: [[1]], classes: [null] }, { lr: 1 })).gradNorm.toFixed();
+  const trained = await Trained.fromPretrained(embedded());
+  const inWorker = await RemoteTrainer.open({ model: trained, data: { from: 'images' }, steps: 3 });
+  for await (const { loss } of inWorker.run()) loss.toFixed();
+  const kept: File[] = await inWorker.checkpoint();
+  // @ts-expect-error: a model of another worker
+  await RemoteTrainer.open({ model: remote });
   const { metrics }: Evaluation = await evaluate(drawn(aim, { count: 9, cfgScale: 2 }), 'r.npz', { inception: 'w.pth' });
   // @ts-expect-error: it may be missing
   metrics.fid.toFixed();

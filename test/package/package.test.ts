@@ -26,8 +26,8 @@ it('the types resolve for every module resolution that has ES modules', async ()
   const { file, remove } = pack();
   try {
     const checked = await checkPackage(createPackageFromTarballData(readFileSync(file)), {
-      // A script for `new Worker`, not a module to import.
-      excludeEntrypoints: ['./aim.worker.min.js'],
+      // Scripts for `new Worker`, not modules to import.
+      excludeEntrypoints: ['./aim.worker.min.js', './aim.train-worker.min.js'],
     });
     if (!checked.types) throw new Error('the package has no types');
     const here = checked.problems.filter(
@@ -35,7 +35,9 @@ it('the types resolve for every module resolution that has ES modules', async ()
     );
     // This package is ESM only, so TypeScript must refuse a require() of it.
     expect(here.filter((p) => p.kind !== 'CJSResolvesToESM')).toEqual([]);
-    expect(Object.keys(checked.entrypoints)).toEqual(expect.arrayContaining(['.', './train', './evaluate', './worker']));
+    expect(Object.keys(checked.entrypoints)).toEqual(
+      expect.arrayContaining(['.', './train', './evaluate', './worker', './train-worker']),
+    );
   } finally {
     remove();
   }
@@ -87,7 +89,7 @@ function chunksOf(name: string): string[] {
 }
 
 describe('importing has no side effects', () => {
-  it.each(['aim.js', 'train.js', 'evaluate.js', 'worker.js'])('%s', async (name) => {
+  it.each(['aim.js', 'train.js', 'evaluate.js', 'worker.js', 'train-worker.js'])('%s', async (name) => {
     const names = ['navigator', 'document', 'window', 'self', 'location', 'Deno', 'Bun', 'Worker', 'WebAssembly', 'fetch'];
     const { status, stderr } = await run(process.execPath, [
       '--input-type=module',

@@ -8,6 +8,7 @@ import { AiM } from '../../src/aim.js';
 import { DeviceError } from '../../src/core/errors.js';
 import { AiM as RemoteAiM } from '../../src/worker/client.js';
 import { hasAdapter, NO_ADAPTER } from '../backends.js';
+import { png } from '../data/data_folders.js';
 import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 import { findDeno, runDeno } from './deno.js';
 import { type Ran, run } from './run_program.js';
@@ -17,6 +18,11 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const place = { device: 'wasm', fixtures: `${root}test/fixtures` };
 const imports = (dist: string, checks: string) =>
   `import * as local from '${dist}aim.js'; import * as remote from '${dist}worker.js'; import { checkWorker } from '${checks}';`;
+/** Pictures of 8×8 in two class folders, with their paths. */
+const PICTURES = Array.from({ length: 12 }, (_, i) => [
+  `pictures/${i % 2 ? 'cat' : 'dog'}/${i}.png`,
+  [...png(8, 8, (x, y) => [(x * 37 + i * 11) % 256, (y * 53 + i * 7) % 256, 20 * i])],
+]);
 let dir: string;
 let script: string;
 
@@ -43,6 +49,46 @@ function parsed({ status, stdout, stderr }: Ran): WorkerReport {
 }
 
 it('runs in Node', async () => check('Node', parsed(await run(process.execPath, [script]))));
+
+const training = (dist: string) =>
+  `import * as aim from '${dist}aim.js'; import * as train from '${dist}train.js'; import * as remote from '${dist}train-worker.js';
+  const pictures = ${JSON.stringify(PICTURES)}.map(([path, bytes]) => {
+    const file = new File([Uint8Array.from(bytes)], path.split('/').at(-1));
+    Object.defineProperty(file, 'webkitRelativePath', { value: path });
+    return file;
+  });`;
+
+it('trains in Node', async () => {
+  const path = join(dir, 'train.mjs');
+  writeFileSync(join(dir, 'train_checks.mjs'), (await moduleText(`${root}test/platform/train_worker_checks.ts`)).body);
+  writeFileSync(
+    path,
+    `${training(pathToFileURL(`${root}dist/`).href)} import { checkTraining } from './train_checks.mjs';
+    console.log(JSON.stringify(await checkTraining({ ...aim, ...train }, remote, pictures)));`,
+  );
+  check('Node, training', parsed(await run(process.execPath, [path])));
+});
+
+it('trains in Chromium', async ({ skip }) => {
+  if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const site = await serve({
+    '/': html('<script type="module" src="/run.js"></script>'),
+    '/run.js': {
+      body: `${training('/dist/')} import { checkTraining } from '/checks.js';
+        globalThis.report = checkTraining({ ...aim, ...train }, remote, pictures);`,
+      type: 'text/javascript',
+    },
+    '/checks.js': await moduleText(`${root}test/platform/train_worker_checks.ts`),
+  });
+  const browser = await openChromium();
+  try {
+    const { page } = await openPage(browser, site.url);
+    check('Chromium, training', await page.evaluate('report'));
+  } finally {
+    await browser.close();
+    await site.close();
+  }
+});
 
 it('a worker that ends, or never starts, rejects its calls (Node)', async () => {
   const path = join(dir, 'ends.mjs');

@@ -63,9 +63,25 @@ export async function checkWorker(
     odd.push(['decode', (aim) => aim.decode(codes as never)]);
   for (const [name, value] of Object.entries<unknown>({ classes: () => 1, topK: Symbol('x'), temperature: () => 1 }))
     odd.push([`generate ${name}`, (aim) => aim.generate({ [name]: value as never }), /^generate: .*cannot go to a worker/]);
+  const known = want.tokens;
+  for (const codes of [null, 5, [[1]], [[...known[0]!.slice(1), 1e6]]])
+    for (const call of ['logits', 'logLikelihood'] as const) odd.push([call, (aim) => aim[call](codes as never, 0)]);
+  for (const classes of [10, [1], 'none', {}])
+    for (const call of ['logits', 'logLikelihood'] as const) odd.push([call, (aim) => aim[call](known, classes as never)]);
+  for (const options of [null, 5, [], { signal: 3 }, { colour: 1 }, { dtype: 'f8' }] as never[]) {
+    odd.push(['logits', (aim) => aim.logits(known, 0, options)]);
+    odd.push(['toFiles', (aim) => aim.toFiles(options)]);
+    odd.push(['generateEach', (aim) => aim.generateEach(options).next()]);
+  }
+  odd.push(['generateEach', (aim) => aim.generateEach({ count: 0 }).next()]);
   const messages: Error[] = [];
   for (const [, call] of odd) messages.push(await failure(call(here)));
   expect((await here.tune()).length === 0, 'tune found launches on WASM');
+  const wantLogits = await here.logits(known, [0, 1, null]);
+  const wantLikelihood = await here.logLikelihood(known, 2);
+  const bytesOf = async (files: File[]) =>
+    Promise.all(files.map(async (file) => `${file.name} ${new Uint8Array(await file.arrayBuffer()).join()}`));
+  const wantFiles = (await bytesOf(await here.toFiles({ dtype: 'f16' }))).join('\n');
   await here.dispose();
 
   let progress = 0;
@@ -111,6 +127,39 @@ export async function checkWorker(
       `${what}: aim-js says ${a}, aim-js/worker ${b}`,
     );
   }
+  const logits = await aim.logits(known, [0, 1, null]);
+  expect(logits.length === 3 && logits.every((one, i) => String(one) === String(wantLogits[i])), 'logits differ');
+  expect(String(await aim.logLikelihood(known, 2)) === String(wantLikelihood), 'logLikelihood differs');
+  expect(known[0]!.length === 16, 'logits took the codes away');
+  expect((await bytesOf(await aim.toFiles({ dtype: 'f16' }))).join('\n') === wantFiles, 'toFiles differs');
+  const drawn: string[] = [];
+  const seen: number[] = [];
+  for await (const { image, tokens, label, seed, index } of aim.generateEach({
+    ...drawing,
+    batchSize: 2,
+    onStep: ({ step, first }) => void (step === 16 && seen.push(first)),
+  })) {
+    drawn.push(String([index, label, seed, tokens, image.toRGB()]));
+    // The second batch is not drawn before its first image is asked for.
+    expect(seen.join() === (index < 2 ? '0' : '0,2'), `batches ${seen} were drawn at image ${index}`);
+    expect(image instanceof remote.AimImage, 'generateEach gives other images');
+  }
+  const wantDrawn = want.images.map((image, i) => String([i, want.labels[i], want.seeds[i], want.tokens[i], image.toRGB()]));
+  expect(drawn.join('\n') === wantDrawn.join('\n'), 'generateEach differs from generate');
+  for await (const { index } of aim.generateEach({ count: 1000, batchSize: 1 })) if (index === 1) break;
+  const stop = new AbortController();
+  const why = new Error('enough');
+  const aborted = await failure(
+    (async () => {
+      for await (const { index } of aim.generateEach({ count: 1000, batchSize: 1, signal: stop.signal }))
+        if (index === 1) stop.abort(why);
+    })(),
+  );
+  expect(aborted === why, `an aborted generateEach gave ${aborted}`);
+  expect((await failure(aim.toFiles({ signal: AbortSignal.abort(why) }))) === why, 'an aborted toFiles');
+  expect((await failure(aim.logits(known, 0, { signal: AbortSignal.abort(why) }))) === why, 'aborted logits');
+  const unsaved = await failure(aim.save('/dev/null/none'));
+  expect(/^ERR_(IO|OPTION)$/.test(unsaved.code ?? ''), `save into nowhere gave ${unsaved}`);
   expect((await aim.tune()).length === 0, 'tune in a worker found launches on WASM');
   const loads: [options: object, message: RegExp][] = [
     [null as unknown as object, /^fromPretrained: the options are null/],

@@ -141,7 +141,7 @@ it('the remedy that the divergence error names works', async () => {
   const diverge = async () => {
     for await (const { step } of trainer.run()) {
       if (step !== 2) continue;
-      for await (const _ of trainer.run({ until: trainer.step })) void _;
+      for await (const _ of trainer.run({ until: trainer.stepsDone })) void _;
       await saveCheckpoint(run, trainer.checkpoint());
       const { weight } = aim.model.params.mamba.backbone.norm_f;
       aim.model.be.write(weight, Float32Array.of(Number.NaN), 5);

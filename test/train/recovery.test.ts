@@ -105,3 +105,29 @@ it('without another device the error names the newest state, and trained weights
     rmSync(dir, { recursive: true, force: true });
   }
 });
+
+it('steps on batches of the caller are taken again after a loss', async ({ skip }) => {
+  if (!(await hasAdapter())) return skip(NO_ADAPTER);
+  const steps = async (disturb: (where: number, trainer: Trainer) => unknown) => {
+    const { aim, trainer } = await open();
+    const { codes, labels } = await codesFor(aim);
+    const figures: unknown[] = [];
+    for (let i = 0; i < 3; i++) {
+      const items = Array.from({ length: 6 }, (_, k) => i * 6 + k);
+      const batch = { codes: items.map((k) => codes.slice(k * 16, (k + 1) * 16)), classes: items.map((k) => labels[k]!) };
+      figures.push(await trainer.step(batch, { lr: 1e-3 * (i + 1) }));
+      await disturb(i, trainer);
+    }
+    for await (const { loss, gradNorm } of trainer.run({ until: 4 })) figures.push({ loss, gradNorm });
+    trainer.dispose();
+    await aim.dispose();
+    return figures;
+  };
+  const want = await steps(() => {});
+  const got = await steps(async (i, trainer) => {
+    // From the beginning, and from a copy that already has the first two.
+    if (i === 1) await trainer.keep();
+    lose();
+  });
+  expect(got).toEqual(want);
+});

@@ -11,7 +11,9 @@ import { uniform } from '../../src/core/random.js';
 import { encodeCodes } from '../../src/data/codes.js';
 import type { ImageDataset } from '../../src/data/dataset.js';
 import { writeAtomic } from '../../src/platform/files.js';
-import { Trainer, type TrainerOptions, type TrainStep } from '../../src/train/trainer.js';
+import type { TrainerOptions } from '../../src/train/options.js';
+import type { TrainStep } from '../../src/train/report.js';
+import { Trainer } from '../../src/train/trainer.js';
 import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
 import { CONFIG, codesFor } from './tiny_model.js';
 
@@ -119,8 +121,8 @@ describe('stage 2 (the AiM model)', () => {
       }
       if (got.length !== 4) continue;
       // Yields only the step that was submitted ahead.
-      for await (const step of trainer.run({ until: trainer.step })) got.push(figures(step));
-      expect([trainer.step, got.length]).toEqual([5, 5]);
+      for await (const step of trainer.run({ until: trainer.stepsDone })) got.push(figures(step));
+      expect([trainer.stepsDone, got.length]).toEqual([5, 5]);
     }
     for await (const step of trainer.run()) got.push(figures(step));
     expect(got).toEqual(want);
@@ -146,7 +148,7 @@ describe('stage 2 (the AiM model)', () => {
     expect(error).toBeInstanceOf(TrainingError);
     expect(error.message).toMatch(/step [45]: the gradient of mamba\.backbone\..* is not finite.*lower lr/);
     // One step had been submitted when the weight was changed.
-    expect(trainer.step).toBeLessThanOrEqual(4);
+    expect(trainer.stepsDone).toBeLessThanOrEqual(4);
     expect(Float32Array.from(await aim.model.be.read(word)).every(Number.isFinite)).toBe(true);
     expect(before).toBeDefined();
     trainer.dispose();
@@ -349,5 +351,7 @@ describe('aim train', () => {
     expect([data.status, data.stderr]).toEqual([2, expect.stringMatching(/tokenizer is trained on images/)]);
     const batch = aim(...common('y'), '--batch-size', '62');
     expect([batch.status, batch.stderr]).toEqual([2, expect.stringMatching(/only 60 training images/)]);
+    // What is refused leaves no folder.
+    for (const name of ['x', 'y', 'nothing']) expect(existsSync(`${dir}/${name}`), name).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 /** How long a run of training takes. */
-import type { TrainStep } from '../../train/trainer.js';
+import type { TrainStep } from '../../train/report.js';
 import { duration } from '../terminal.js';
 
 /** Steps measured before the time of a run is foretold: this many, or fewer in as many seconds. */

@@ -6,7 +6,8 @@ import { tokenizerOf } from '../../model/tokenizers.js';
 import { exists, makeFolder, removeDeadTemporaries, writeAtomic } from '../../platform/files.js';
 import { openCheckpointFolder, saveCheckpoint } from '../../train/folder.js';
 import { type Metric, openMetrics } from '../../train/metrics.js';
-import { evaluatesAt, type Trainer, type TrainStep } from '../../train/trainer.js';
+import { evaluatesAt, type TrainStep } from '../../train/report.js';
+import type { Trainer } from '../../train/trainer.js';
 import { progress } from '../progress.js';
 import { counted, say } from '../terminal.js';
 import { Best, keptBest } from './best.js';
@@ -33,11 +34,11 @@ export interface RunPlace {
 export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplits | undefined, place: RunPlace): Promise<void> {
   const { out, keep, signal } = place;
   const { steps } = trainer.options;
-  const log = await openMetrics(`${out}/metrics.jsonl`, trainer.step);
+  const log = await openMetrics(`${out}/metrics.jsonl`, trainer.stepsDone);
   const history: Metric[] = [...log.kept];
   const events = place.tensorboard ? await openEvents(out, history) : undefined;
   const key = `eval_${trainer.options.stage === 'model' ? 'loss' : tokenizerOf(aim.config.tokenizer).losses[0]}`;
-  const best = place.best ? await keptBest(out, key, history, trainer.step) : new Best(key, history);
+  const best = place.best ? await keptBest(out, key, history, trainer.stepsDone) : new Best(key, history);
   const save = async (isBest = false) => {
     const path = await saveCheckpoint(out, trainer.checkpoint(), { keep, best: isBest });
     await trainer.keep(await openCheckpointFolder(path));
@@ -55,14 +56,14 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     await writeAtomic(sampleOf(step), await trainer.withEma(() => drawSamples(trainer, aim, images)));
   };
   const unit = trainer.options.stage === 'model' ? 'tokens' : 'images';
-  const bar = progress('training', steps, 'steps', { from: trainer.step });
-  let savedAt = trainer.step;
-  const foresee = forecast(trainer.step);
+  const bar = progress('training', steps, 'steps', { from: trainer.stepsDone });
+  let savedAt = trainer.stepsDone;
+  const foresee = forecast(trainer.stepsDone);
   try {
     await removeDeadTemporaries(`${out}/samples`);
     // The process may have ended between a checkpoint and its sample.
-    if (trainer.step > 0 && evaluatesAt(trainer.step, trainer.options) && !(await exists(sampleOf(trainer.step))))
-      await show(trainer.step);
+    if (trainer.stepsDone > 0 && evaluatesAt(trainer.stepsDone, trainer.options) && !(await exists(sampleOf(trainer.stepsDone))))
+      await show(trainer.stepsDone);
     for await (const step of trainer.run({ signal })) {
       const used = step.eval && images && trainer.options.stage === 'tokenizer' ? await codesInUse(aim, images) : undefined;
       const metric = { ...toMetric(step), ...(used !== undefined && { codes_in_use: used }) };
@@ -74,7 +75,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
       // Without held-out images nothing is evaluated, but the run is saved all the same.
       if (!evaluatesAt(step.step, trainer.options)) continue;
       await save(best.add(metric) && place.best);
-      savedAt = trainer.step;
+      savedAt = trainer.stepsDone;
       await show(step.step);
       const codes = used === undefined ? '' : `, ${used} of ${aim.config.vocab_size} codes in use`;
       if (step.eval) bar.note(`step ${step.step}: ${heldOutText(step.eval)}${codes}`);
@@ -91,7 +92,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     bar.stop();
     // After a TrainingError the weights may be ruined, so the checkpoint before stays the newest.
     const sound = signal.aborted || (error instanceof AimError && !(error instanceof TrainingError));
-    if (sound && trainer.step > savedAt && !(await lost(aim))) await rescue();
+    if (sound && trainer.stepsDone > savedAt && !(await lost(aim))) await rescue();
     throw error;
   } finally {
     bar.stop();
@@ -110,7 +111,7 @@ export async function runTraining(trainer: Trainer, aim: AiM, images: ImageSplit
     }
     // The step that the device has computed ahead is logged too. It is not evaluated, which would delay the end.
     if (signal.aborted)
-      for await (const step of trainer.run({ until: trainer.step, evaluate: false })) await write(toMetric(step));
+      for await (const step of trainer.run({ until: trainer.stepsDone, evaluate: false })) await write(toMetric(step));
   }
 }
 

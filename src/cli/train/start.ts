@@ -7,7 +7,8 @@ import type { ImageSplits } from '../../data/dataset.js';
 import { type Data, openData } from '../../data/open.js';
 import { latestOf } from '../../io/run_folder.js';
 import { parseConfig } from '../../model/config.js';
-import { ensureWritable, exists, isDirectory, makeFolder } from '../../platform/files.js';
+import { ensureWritable, exists, isDirectory } from '../../platform/files.js';
+import { inFolder } from '../../platform/folders.js';
 import { describeRows } from '../../train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint } from '../../train/folder.js';
 import { lockRun } from '../../train/lock.js';
@@ -78,30 +79,31 @@ async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promi
   checkData(stage, path, data, flags);
   const { settings, crops } = settingsOf(stage, { asked, saved, data, flags, architecture, size: config.image_size });
   // Not before the data is open: an empty run folder inside the folder of images would look like a class.
-  await makeFolder(out);
-  await ensureWritable(out);
-  const release = saved ? undefined : await lockRun(out);
-  try {
-    // A run may have been saved since the first look.
-    if (!saved) await assertNoRun(out);
-    const aim = await makeModel(stage, architecture, classesOf(data), saved, flags, settings.seed ?? 0, signal);
+  await inFolder(out, async () => {
+    await ensureWritable(out);
+    const release = saved ? undefined : await lockRun(out);
     try {
-      await trainOn(aim, data, settings, {
-        stage,
-        out,
-        path,
-        flags,
-        crops,
-        chosen: architecture.chosenFor !== undefined,
-        saved,
-        signal,
-      });
+      // A run may have been saved since the first look.
+      if (!saved) await assertNoRun(out);
+      const aim = await makeModel(stage, architecture, classesOf(data), saved, flags, settings.seed ?? 0, signal);
+      try {
+        await trainOn(aim, data, settings, {
+          stage,
+          out,
+          path,
+          flags,
+          crops,
+          chosen: architecture.chosenFor !== undefined,
+          saved,
+          signal,
+        });
+      } finally {
+        await aim.dispose();
+      }
     } finally {
-      await aim.dispose();
+      await release?.();
     }
-  } finally {
-    await release?.();
-  }
+  });
   print(`${out}\n`);
   return 0;
 }

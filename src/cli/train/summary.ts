@@ -66,7 +66,7 @@ export function describeTraining(trainer: Trainer, aim: AiM, crops: number): str
   const each = crops > 0 ? ` over ${counted(crops, 'random crop')} of each image` : '';
   const warm = warmup ? `, ${n(warmup)} of them warm-up` : '';
   const evaluated = evalEvery ? `; evaluated and saved every ${n(evalEvery)}` : '';
-  const from = trainer.step ? `; ${n(trainer.step)} are done` : '';
+  const from = trainer.stepsDone ? `; ${n(trainer.stepsDone)} are done` : '';
   return [
     `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,

@@ -1,0 +1,82 @@
+/** What a checkpoint of a trainer holds, and whether a run can be continued from one. */
+import { CheckpointError, DeviceError, OptionError } from '../core/errors.js';
+import type { Tensor } from '../core/tensor.js';
+import type { Model } from '../model/model.js';
+import type { TrainingOrigin } from '../model/origin.js';
+import { toCheckpoint } from '../model/params.js';
+import { extraTensors } from '../model/save.js';
+import type { CheckpointParts, NamedTensor, SavedCheckpoint } from './folder.js';
+import type { DataIdentity } from './identity.js';
+import type { Optimizer, Slot } from './optimizer.js';
+import { CHANGEABLE, type RunOptions } from './options.js';
+
+/** A run at one step, as `checkpointParts` sees it. */
+export interface RunState {
+  readonly model: Model;
+  readonly options: RunOptions;
+  readonly classes: readonly string[] | undefined;
+  readonly step: number;
+  readonly data: DataIdentity | undefined;
+  readonly slots: readonly Slot[];
+  /** Runs `read` and throws OptionError if the run is not at this step any more. */
+  current<R>(read: () => Promise<R>): Promise<R>;
+  /** The values of a tensor of the optimizer: the present one, because a lost device takes the others with it. */
+  values(of: (optimizer: Optimizer) => Tensor): Promise<Float32Array>;
+}
+
+/** See Trainer.checkpoint. */
+export function checkpointParts({ model, options, classes, step, data, slots, current, values }: RunState): CheckpointParts {
+  const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
+    name: `${prefix}${s.name}`,
+    shape: s.spec.shape,
+    data: async () => toCheckpoint(s.spec, await values((optimizer) => which(optimizer.slots[i]!))),
+  });
+  const lossScale = { name: 'loss_scale', shape: [2], data: () => values((optimizer) => optimizer.lossScale!) };
+  const weights = [...model.named()].map(
+    ([name, { spec }]): NamedTensor => ({
+      name,
+      shape: spec.shape,
+      data: async () => toCheckpoint(spec, await current(() => model.read(name))),
+    }),
+  );
+  return {
+    config: model.config.json,
+    classes,
+    model: [...weights, ...extraTensors(model.config)],
+    optimizer: [
+      ...slots.map(slot('m.', (s) => s.m)),
+      ...slots.map(slot('v.', (s) => s.v)),
+      ...(options.lossScale ? [lossScale] : []),
+    ],
+    ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
+    state: { step, options, ...(data && { data }) },
+  };
+}
+
+/** Throws OptionError unless the run of a checkpoint can be continued with these options. */
+export function checkRun({ path, state }: SavedCheckpoint, options: RunOptions, dataChanged: boolean): void {
+  const was = state.options as RunOptions | undefined | null;
+  if (typeof was !== 'object' || was === null)
+    throw new CheckpointError(`${path}: its state.json has no options; it is not a checkpoint of this trainer.`);
+  for (const key of Object.keys(options) as (keyof RunOptions)[]) {
+    // Changed data may have fewer held-out images.
+    if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
+    if (JSON.stringify(was[key]) !== JSON.stringify(options[key]))
+      throw new OptionError(
+        `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(options[key])}; ` +
+          'resume with the same options, or begin a new run from its weights.',
+      );
+  }
+  if (options.steps < state.step)
+    throw new OptionError(
+      `the run is at step ${state.step} already, and ${options.steps} steps are asked for; ask for more steps.`,
+    );
+}
+
+/** The error of a device that cannot be replaced, with the state from which the run can be continued. */
+export function withNewestState(error: DeviceError, checkpoint: TrainingOrigin['checkpoint']): DeviceError {
+  const newest = checkpoint
+    ? `The newest state known is of step ${checkpoint.state.step}: ${checkpoint.path}.`
+    : 'No checkpoint of this run is known.';
+  return new DeviceError(`${error.message} ${newest}`, { cause: error });
+}
