@@ -31,7 +31,7 @@ fn moments(wg: vec3u, lid: u32) {
     let at = wg.z * COLUMNS + column;
     if (lid >= SPAN * ROWS || at >= pixel) { break; }
     for (var p = pixels.x + lid / SPAN; p < pixels.y; p += DEPTH * ROWS) {
-      var v: array<vec4f, DEPTH>;
+      var v = array<vec4f, DEPTH>();
       var sum = vec4f();
       let inside = min(DEPTH, (pixels.y - p + ROWS - 1u) / ROWS);
       for (var q = 0u; q < DEPTH; q++) {

@@ -27,7 +27,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var code: array<u32, ROWS>;
   for (var n = 0u; n < ROWS; n++) { best[n] = 3e38; }
   for (var v = lid; v < params.v; v += 256u) {
-    var e: array<f32, D>;
+    var e = array<f32, D>();
     var square = 0.0;
     for (var j = 0u; j < D; j++) {
       e[j] = codebook_at(v * D + j);

@@ -161,28 +161,28 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
       BC[o] = v;
     }
     workgroupBarrier();
-    var h: Four;
+    var h = Four();
     for (var r = 0u; r < 4u; r++) {
       h[r] = vec4f();
       for (var k = 0u; k < 4u; k++) {
         if (r < channels && k < own && chunk > 1u) { h[r][k] = states_at((i * params.k + chunk - 1u) * en + jk + r * n + k); }
       }
     }
-    var starts: array<Four, 4>;
+    var starts = array<Four, 4>();
     for (var t = 0u; t < Q; t++) {
       if (t % 4u == 0u) { starts[t / 4u] = h; }
       h = next(h, A, t * GROUPS + group, BC[t * 2u * LANES + lane]);
     }
     for (var quarter = 4u; quarter > 0u; quarter--) {
       let first = quarter * 4u - 4u;
-      var g: Four;
+      var g = Four();
       for (var t = 0u; t < 4u; t++) {
         g[t] = vec4f();
         let at = (row0 + first + t) * params.e + j0 + group * 4u;
         for (var r = 0u; r < 4u; r++) { if (first + t < len && r < channels) { g[t][r] = ddt_at(at + r); } }
       }
       h = starts[quarter - 1u];
-      var before: array<Four, 4>;
+      var before = array<Four, 4>();
       for (var t = 0u; t < 4u; t++) {
         before[t] = h;
         h = next(h, A, (first + t) * GROUPS + group, BC[(first + t) * 2u * LANES + lane]);

@@ -380,7 +380,7 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
   var dS: Block;
   for (var head = head0 + split * share; head < head0 + min((split + 1u) * share, heads); head++) {
     let mh = i * params.h + head;
-    var dM: Block;
+    var dM = Block();
     for (var k = 0u; k < p4; k += 4u) {
       let at = head * p4 + k + k4;
       let live = k + k4 < p4;
@@ -464,7 +464,7 @@ fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
   let live = first + v4 < n4;
   var sum: Block;
   for (var u0 = select(t0, 0u, to_C); u0 < select(LP, t0 + BLOCK, to_C); u0 += DEPTH) {
-    var a: mat4x4f;
+    var a = mat4x4f();
     if (to_C) {
       let t = t0 + v4 * 4u;
       let u = u0 + k4 * 4u;

@@ -20,8 +20,8 @@ fn gradient(part: u32, lid: u32) {
   }
   for (var j = j0; j < j1; j++) {
     let at = (i * params.l + j) * width;
-    var s: array<V, PER>;
-    var g: array<V, PER>;
+    var s = array<V, PER>();
+    var g = array<V, PER>();
     var both = vec2f();
     for (var q = 0u; q < PER; q++) {
       let ch = q * WG + lid;

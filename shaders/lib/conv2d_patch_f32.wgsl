@@ -39,7 +39,7 @@ fn convolve(slab: u32, index: u32, lid: u32) {
       }
       workgroupBarrier();
       for (var q = 0u; q < 2u; q++) {
-        var a: array<vec4f, 10>;
+        var a = array<vec4f, 10>();
         for (var r = 0u; r < 10u; r++) { a[r] = pixels[(column + kx + r * 18u) * 2u + q]; }
         for (var ky = 0u; ky < 3u; ky++) {
           let b = ky * 128u + four * 2u + (q ^ swap);

@@ -12,8 +12,8 @@ fn gradient(tile: u32, lid: u32) {
   for (var row = part * span; row < row1; row++) {
     let at = row * (params.e / WIDTH) + ch0;
     let z0 = (row * params.s + params.z_offset) / WIDTH + ch0;
-    var v: array<V, PER>;
-    var dn: array<V, PER>;
+    var v = array<V, PER>();
+    var dn = array<V, PER>();
     var both = vec2f();
     for (var q = 0u; q < PER; q++) {
       let ch = q * WG + lid;

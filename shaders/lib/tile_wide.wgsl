@@ -46,7 +46,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
     next_b0 = b4(j0 + b0.x, k + 8u + b0.y * 4u);
     next_b1 = b4(j0 + b1.x, k + 8u + b1.y * 4u);
     {
-      var b: array<vec4f, 16>;
+      var b = array<vec4f, 16>();
       for (var c = 0u; c < 16u; c++) { b[c] = tile_b[c][tj][sj]; }
       for (var r = 0u; r < 8u; r++) {
         let a = tile_a[r][ti][si];
@@ -54,7 +54,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
       }
     }
     {
-      var b: array<vec4f, 16>;
+      var b = array<vec4f, 16>();
       for (var c = 0u; c < 16u; c++) { b[c] = tile_b[c][tj][1u - sj]; }
       for (var r = 0u; r < 8u; r++) {
         let a = tile_a[r][ti][1u - si];

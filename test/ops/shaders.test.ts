@@ -1,5 +1,5 @@
 /** Mistakes in a shader, and differences between a shader and a spec, are reported with their places in shaders/. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseShader } from '../../scripts/wgsl.mjs';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
@@ -181,6 +181,32 @@ describe('AIM_DEBUG=shaders', () => {
     expect(printed[0]).toMatch(/^\/\/ silu\.backward [0-9a-f]{6}\n/);
     expect(printed[0]).toContain('fn backward(wg: vec3u, nwg: vec3u, lid: u32) {');
   });
+});
+
+/** Names of the variables that a shader declares in a loop without a value. */
+function withoutValue(text: string): string[] {
+  const found: string[] = [];
+  const blocks: boolean[] = [];
+  let loop = false;
+  for (const [token, name] of text.replace(/\/\/.*/g, '').matchAll(/\b(?:for|while|loop)\b|[{}]|\bvar\s+(\w+)\s*:[^;={}]*;/g)) {
+    if (token === '{') {
+      blocks.push(loop || blocks.at(-1) === true);
+      loop = false;
+    } else if (token === '}') blocks.pop();
+    else if (name === undefined) loop = true;
+    else if (blocks.at(-1)) found.push(name);
+  }
+  return found;
+}
+
+it('variables in loops have a value: Dawn clears them once, not each time around', () => {
+  expect(
+    withoutValue('fn f() { var a: f32; for (var i = 0u; i < 2u; i++) { if (true) { var b: array<f32, 2>; } var c = 0.0; } }'),
+  ).toEqual(['b']);
+  const folder = new URL('../../shaders/', import.meta.url);
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.wgsl'));
+  expect(files.length).toBeGreaterThan(50);
+  for (const file of files) expect(withoutValue(readFileSync(new URL(file, folder), 'utf8')), file).toEqual([]);
 });
 
 it('workgroup memory is computed from declarations: constants, aliases and nested arrays', () => {

@@ -56,6 +56,10 @@ const blocks: typeof sizes = [
   [2, 130, 4, 16, 16, 2, 5],
   [1, 200, 1, 8, 68, 1, 2],
   [1, 1030, 1, 4, 4, 1, 1],
+  // So many sequences that a workgroup takes several heads: two, an odd number of heads, and all of a group.
+  [300, 5, 4, 4, 4, 1, 1],
+  [300, 3, 5, 4, 4, 1, 0],
+  [450, 3, 4, 4, 4, 2, 0],
 ];
 const blockCases = blocks.map(dimsOf);
 const without = (cases: typeof blockCases) => cases.map((c) => ({ ...c, omit: ['state'] }));

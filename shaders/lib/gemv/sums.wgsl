@@ -36,7 +36,7 @@ fn accumulate(v: Chunks, step: u32, lane: u32) {
   let c = step * 32u + lane;
   if (LINE % 32u != 0u && c >= LINE) { return; }
   for (var part = 0u; part < E / 4u; part++) {
-    var a: array<vec4f, R>;
+    var a = array<vec4f, R>();
     for (var r = 0u; r < R; r++) {
       if (part == 0u) { a[r] = low(v[r]); } else { a[r] = high(v[r]); }
     }

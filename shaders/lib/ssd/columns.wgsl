@@ -36,7 +36,7 @@ fn walk(tile: u32, lid: u32) {
       weight[o] = weight_of(xy);
     }
     workgroupBarrier();
-    var minus: array<V, T * KV>;
+    var minus = array<V, T * KV>();
     for (var t = 0u; t < len; t++) {
       for (var k = 0u; k < KV; k++) { minus[t * KV + k] = V(); }
       if (!live) { continue; }
@@ -46,7 +46,7 @@ fn walk(tile: u32, lid: u32) {
       let gain = gain_at(row, head);
       let query = query_at(row) + group + lane;
       let first = key_at(row) + group + lane;
-      var key: array<V, KV>;
+      var key = array<V, KV>();
       for (var k = 0u; k < KV; k++) {
         key[k] = V();
         if (k * LANES + lane < nv) { key[k] = gain * xbc_at(first + k * LANES); }
