@@ -1,4 +1,5 @@
 /** Tests by what they need and how long they may take. Every test file is in exactly one project: in `unit` unless another takes it. */
+import { accessSync, constants, statfsSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import { assets } from './scripts/assets.mjs';
 import { LongestFirst } from './scripts/sequence.mjs';
@@ -62,6 +63,24 @@ const PROJECTS: Record<string, Project> = {
   package: { include: ['test/package/**/*.test.ts'], seconds: 300, builds: 'dist' },
 };
 
+/** Room that tests need for temporary files, bytes. */
+const ROOM = 4e9;
+
+/**
+ * Environment that puts temporary files into memory if the system has a file system for that: tests then do not wait for a disk. Not
+ * for tests that run Deno, which opens files below /dev with all permissions only.
+ */
+function inMemory(): Record<string, string> {
+  const folder = '/dev/shm';
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    accessSync(folder, constants.W_OK);
+    return process.env.TMPDIR || bavail * bsize < ROOM ? {} : { TMPDIR: folder };
+  } catch {
+    return {};
+  }
+}
+
 /** Projects that compute run first. */
 const workers = (computes = false) => ({ maxWorkers: computes ? 2 : 3, sequence: { groupOrder: computes ? 0 : 1 } });
 
@@ -91,6 +110,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
+          env: inMemory(),
           ...workers(false),
           include: ['test/**/*.test.ts'],
           exclude: Object.values(PROJECTS).flatMap((p) => p.include),

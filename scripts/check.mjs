@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { changedFiles, opsIn } from './changed.mjs';
-import { build, buildKernels, inMemory, install, lint, program, root, types } from './setup.mjs';
+import { build, buildKernels, install, lint, program, root, types } from './setup.mjs';
 
 const start = performance.now();
 const seconds = () => `${((performance.now() - start) / 1000).toFixed(1)} s`;
@@ -50,7 +50,7 @@ function tests() {
     const child = spawn(program('vitest'), [...args, ...process.argv.slice(2)], {
       cwd: root,
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, ...inMemory(), AIM_GPU_OPS: ops.join(' ') },
+      env: { ...process.env, AIM_GPU_OPS: ops.join(' ') },
       shell: process.platform === 'win32',
     });
     child.on('error', (error) => resolve({ status: 1, text: `${error.message}\n` }));

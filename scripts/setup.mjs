@@ -1,17 +1,6 @@
 /** Prepares a fresh clone so that `dist` can run. Installs packages and builds, each only if it is out of date. */
 import { spawn, spawnSync } from 'node:child_process';
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statfsSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -44,21 +33,6 @@ export function tool(name, args, env = {}) {
     child.on('error', (error) => resolve({ status: 1, text: `${error.message}\n` }));
     child.on('close', (status) => resolve({ status: status ?? 1, text }));
   });
-}
-
-/** Room that tests need for temporary files, bytes. */
-const ROOM = 4e9;
-
-/** Environment that puts temporary files into memory if the system has a file system for that: tests then do not wait for a disk. */
-export function inMemory() {
-  const folder = '/dev/shm';
-  try {
-    const { bavail, bsize } = statfsSync(folder);
-    accessSync(folder, constants.W_OK);
-    return process.env.TMPDIR || bavail * bsize < ROOM ? {} : { TMPDIR: folder };
-  } catch {
-    return {};
-  }
 }
 
 /** Installs the locked packages if node_modules does not contain them. */

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { FASHION_MNIST } from './data.mjs';
-import { build, inMemory, install, lint, program, root, types } from './setup.mjs';
+import { build, install, lint, program, root, types } from './setup.mjs';
 
 const SYSTEM = [
   {
@@ -55,7 +55,7 @@ function vitest() {
     {
       cwd: root,
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, ...inMemory(), AIM_TEST_COUNTS: file },
+      env: { ...process.env, AIM_TEST_COUNTS: file },
       shell: process.platform === 'win32',
     },
   );

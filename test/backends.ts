@@ -46,8 +46,10 @@ export async function opsBackend({ software = false } = {}): Promise<Backend | u
   return backend;
 }
 
-/** Has a backend take the kernels for software GPUs or those for real ones. */
-export const takeKernels = (backend: WebGpuBackend, software: boolean) => Object.assign(backend.caps, { software });
+/** Has a backend take the kernels for software GPUs or those for real ones, if it is WebGPU. */
+export function takeKernels(backend: Backend, software: boolean): void {
+  if ('caps' in backend) Object.assign((backend as WebGpuBackend).caps, { software });
+}
 
 /** Number of kernels of an `opsBackend` that started with garbage in their workgroup memory. */
 export const poisonedKernels = new WeakMap<Backend, { kernels: number }>();

@@ -1,7 +1,6 @@
 /** Whole models with the kernels for real GPUs, on devices with lower limits: golden values, training, and images identical to those of a device with more. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { bringKernels } from '../../src/train/kernels.js';
 import { compareAfter, trainingRun } from '../../src/verify/training.js';
 import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice, takeKernels } from '../backends.js';
@@ -28,7 +27,7 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
     if (!(await hasAdapter())) return;
     for (const grade of Object.keys(GRADES) as (keyof typeof GRADES)[]) {
       const aim = await AiM.fromPretrained(folder, { device: await sharedDevice(grade) });
-      takeKernels(aim.model.be as WebGpuBackend, false);
+      takeKernels(aim.model.be, false);
       models[grade] = aim;
     }
   });

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { AimConfigJson } from '../../src/model/config.js';
 import { checkSampling, Sampler } from '../../src/model/sampler.js';
-import { gpuDevice, NO_ADAPTER } from '../backends.js';
+import { gpuDevice, NO_ADAPTER, takeKernels } from '../backends.js';
 
 const LAYERS = 9;
 const STEPS = 3;
@@ -66,6 +66,7 @@ describe.each([
       if (!device) return;
       change(device);
       const aim = await AiM.fromConfig(config(mixer), { device, seed: 5 });
+      takeKernels(aim.model.be, false);
       made.push({ device, aim, counts: counting(device) });
     }
   });

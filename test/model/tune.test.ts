@@ -6,10 +6,15 @@ import type { Question } from '../../src/backend/tuning.js';
 import type { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { cachedFiles, clearCache } from '../../src/checkpoint/cached_files.js';
 import { Trainer } from '../../src/train/trainer.js';
-import { hasAdapter, NO_ADAPTER, sharedDevice } from '../backends.js';
+import { hasAdapter, NO_ADAPTER, sharedDevice, takeKernels } from '../backends.js';
 import { CONFIG, codesFor } from '../train/tiny_model.js';
 
-const make = async (options: LoadOptions = {}) => AiM.fromConfig(CONFIG, { device: await sharedDevice(), ...options });
+/** With the kernels for real GPUs, which give something to choose. */
+async function make(options: LoadOptions = {}): Promise<AiM> {
+  const aim = await AiM.fromConfig(CONFIG, { device: await sharedDevice(), ...options });
+  takeKernels(aim.model.be, false);
+  return aim;
+}
 const choicesOf = (aim: AiM) => new Map((aim.model.be as WebGpuBackend).tuning.choices);
 
 beforeEach(async ({ skip }) => {
