@@ -3,7 +3,6 @@
 import { DeviceError, OptionError } from '../core/errors.js';
 import { checkOption, type OptionTable } from '../core/options.js';
 import { dawnToggles, importOptional, processors, runtime } from '../platform/runtime.js';
-import { lacksVulkan } from '../platform/vulkan.js';
 import { describeAdapter, isSoftware } from './adapter.js';
 import type { Backend } from './backend.js';
 import { WasmBackend } from './wasm.js';
@@ -90,7 +89,7 @@ export async function findGpu(given?: readonly string[]): Promise<{ gpu: GPU } |
   const key = toggles.join(' ');
   const known = dawn.get(key);
   if (known) return { gpu: known };
-  if (await lacksVulkan()) return { reason: NO_ADAPTER };
+  if (await (await import('../platform/vulkan.js')).lacksVulkan()) return { reason: NO_ADAPTER };
   try {
     const { create } = await importOptional<{ create(flags: string[]): GPU }>('webgpu');
     const gpu = create(toggles);

@@ -1,7 +1,7 @@
 /** Opens the cache: a folder in Node, Deno and Bun, the Cache API in browsers. */
 import { AimError, IoError } from '../core/errors.js';
 import type { RemoteOptions } from '../io/bytes.js';
-import * as files from '../platform/files.js';
+import { hasFiles } from '../platform/runtime.js';
 import { browserStore } from './browser.js';
 import { folderStore } from './folder.js';
 import { type Store, StoreError } from './store.js';
@@ -22,7 +22,7 @@ export async function findStore({ cacheDir }: Pick<RemoteOptions, 'cacheDir'>): 
       throw new StoreError(full ? `${name} is full; free some with clearCache().` : (error as Error).message, { cause: error });
     }
   };
-  const store = await guard('', () => (files.hasFiles() ? folderStore(cacheDir) : browserStore()));
+  const store = await guard('', () => (hasFiles() ? folderStore(cacheDir) : browserStore()));
   const { name } = store;
   return {
     name,

@@ -3,7 +3,7 @@ import type { Version } from '../cache/entry.js';
 import { IoError } from '../core/errors.js';
 import type { SourceOptions } from '../io/bytes.js';
 import { display } from '../io/url.js';
-import { hasFiles } from '../platform/files.js';
+import { hasFiles } from '../platform/runtime.js';
 import { checkAnswer, HttpError, isMissing, isPage, networkError, safeCause } from './http_error.js';
 import { abortable, retrying, timing, within } from './wait.js';
 

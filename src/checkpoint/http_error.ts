@@ -1,8 +1,7 @@
 /** What can go wrong between here and a server, in words for the user. Messages never hold tokens, passwords or queries. */
 import { IoError } from '../core/errors.js';
 import { display, withoutSecrets } from '../io/url.js';
-import { hasFiles } from '../platform/files.js';
-import { environment, runtime } from '../platform/runtime.js';
+import { environment, hasFiles, runtime } from '../platform/runtime.js';
 
 interface HttpErrorOptions extends ErrorOptions {
   retryAfter?: number | undefined;

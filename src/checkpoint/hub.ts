@@ -2,8 +2,7 @@
 import { IoError, OptionError } from '../core/errors.js';
 import { type ByteSource, type SourceOptions, warn } from '../io/bytes.js';
 import { display } from '../io/url.js';
-import { hasFiles } from '../platform/files.js';
-import { environment } from '../platform/runtime.js';
+import { environment, hasFiles } from '../platform/runtime.js';
 import { type CheckpointFolder, CLASSES, CONFIG, givenHash, WEIGHTS } from './folder.js';
 import type { TextFile } from './http.js';
 import { HttpError } from './http_error.js';

@@ -11,9 +11,9 @@ import {
   type SourceOptions,
   withRead,
 } from '../io/bytes.js';
-import { openFile } from '../io/file_source.js';
 import { display } from '../io/url.js';
-import * as files from '../platform/files.js';
+import { hasFiles } from '../platform/runtime.js';
+import { type Contents, few, LAYOUT, MAX_TEXT, understood } from './contents.js';
 import {
   type CheckpointFolder,
   CLASSES,
@@ -64,21 +64,8 @@ export interface CheckpointFiles {
   close(): Promise<void>;
 }
 
-/** The files that torch.save is usually given; what they hold is known by their first bytes. */
-const TORCH = /\.(pt|pth|bin)$/i;
-const LAYOUT = `a checkpoint is a folder with ${CONFIG} and ${WEIGHTS}`;
-/** Most bytes of a local config.json, classes.json or index; downloads have the same limit. */
-const MAX_TEXT = 16 * 2 ** 20;
-/** Names of checkpoints in the folder of a training run (train/folder.ts). */
-
-/** What every kind of checkpoint provides; openCheckpoint adds parsing, abort and close. */
-interface Contents {
-  name: string;
-  configName: string;
-  configText: (() => Promise<string>) | { parsed: object };
-  weights: () => Promise<ByteSource>;
-  text: (file: string) => Promise<string | undefined>;
-}
+/** Local files, which only runtimes that have files load. */
+const byPath = () => import('./local.js');
 
 /** Opens bytes in memory, a Blob or File, an http(s) URL, or a path (Node, Deno). Throws IoError or OptionError. */
 export async function openSource(source: string | URL | Blob | Bytes, options: SourceOptions = {}): Promise<ByteSource> {
@@ -88,7 +75,7 @@ export async function openSource(source: string | URL | Blob | Bytes, options: S
   if (isBlob(source)) return local(blobSource(source));
   if (isBytes(source)) return local(bytesSource(source));
   const place = await locate(source);
-  return place.url ? (await downloads()).openUrl(place.url, options) : local(await openFile(place.path));
+  return place.url ? (await downloads()).openUrl(place.url, options) : local(await (await byPath()).openFile(place.path));
 }
 
 /**
@@ -128,10 +115,10 @@ export async function openCheckpoint(source: CheckpointSource, options: SourceOp
 async function resolve(source: CheckpointSource, options: SourceOptions): Promise<Contents> {
   if (typeof source === 'string' || isUrl(source)) {
     const text = String(source);
-    if (isRepositoryId(text) && !(files.hasFiles() && (await files.exists(text))))
+    if (isRepositoryId(text) && !(hasFiles() && (await (await byPath()).exists(text))))
       return remoteContents(await (await downloads()).hubFolder(text, options), options);
     const place = await locate(source);
-    return place.url ? urlContents(place.url, options) : pathContents(place.path, options);
+    return place.url ? urlContents(place.url, options) : (await byPath()).pathContents(place.path, options);
   }
   if (typeof source === 'object' && source !== null) {
     if (Symbol.iterator in source) return listContents([...source], options);
@@ -154,7 +141,7 @@ async function locate(source: string | URL): Promise<{ url: URL } | { url?: neve
     }
   }
   if (text === '') throw new OptionError('the path of the checkpoint is empty; pass a folder, a file or a URL.');
-  if (files.hasFiles()) return { path: /^file:/i.test(text) ? await files.urlPath(new URL(text)) : text };
+  if (hasFiles()) return { path: /^file:/i.test(text) ? await (await byPath()).urlPath(new URL(text)) : text };
   let url: URL;
   try {
     url = new URL(text, globalThis.location?.href);
@@ -167,73 +154,6 @@ async function locate(source: string | URL): Promise<{ url: URL } | { url?: neve
         'model by a web server (for instance `npx serve`) and open http://localhost:…, or pass File objects.',
     );
   return { url };
-}
-
-async function pathContents(path: string, options: SourceOptions, isStep = false): Promise<Contents> {
-  const isFolder = await files.isDirectory(path);
-  if (!isFolder && !(await files.exists(path)))
-    throw new IoError(`there is no folder or file ${path}; pass a checkpoint that exists (${LAYOUT}).`);
-  if (!isFolder && !TORCH.test(path) && !path.endsWith('.safetensors'))
-    throw new IoError(`${path} is neither a folder nor a .safetensors, .pt, .pth or .bin file; ${LAYOUT}.`);
-  if (isFolder && !isStep && !(await files.exists(await files.join(path, CONFIG)))) {
-    const step = await (await import('./run.js')).stepToUse(path, options);
-    if (step !== undefined) return pathContents(step, options, true);
-  }
-  const place = isFolder ? path : await files.parent(path);
-  const at = (file: string) => files.join(place, file);
-  const [weightsFile, tokenizer] = isFolder ? await folderFiles(path) : [await files.base(path)];
-  const folder: CheckpointFolder = {
-    name: path,
-    async text(file) {
-      return (await files.exists(await at(file))) ? files.readText(await at(file), { most: MAX_TEXT }) : undefined;
-    },
-    async open(file, { sha256, onProgress }) {
-      if (!(await files.exists(await at(file)))) return undefined;
-      return reporting(await checked(await openFile(await at(file)), sha256), onProgress);
-    },
-    async missing(file) {
-      throw new IoError(
-        `there is no file ${await at(file)} (its folder holds ${few(await files.listFolder(place))}); ${LAYOUT}.`,
-      );
-    },
-  };
-  const there = async (file: string) => files.exists(await at(file));
-  // A tokenizer of PyTorch comes without a config.json and needs none.
-  if (!(await there(CONFIG)) && !TORCH.test(path)) await folder.missing(CONFIG);
-  if (!(await there(weightsFile)) && !(await there(INDEX))) await folder.missing(weightsFile);
-  return {
-    name: path,
-    configName: await at(CONFIG),
-    configText: async () =>
-      (await there(CONFIG)) ? files.readText(await at(CONFIG), { most: MAX_TEXT }) : folder.missing(CONFIG),
-    async weights() {
-      if (tokenizer === undefined) return folderWeights(folder, options, weightsFile);
-      const { joinShards, sharedProgress } = await downloads();
-      const progress = sharedProgress(2, options.onProgress);
-      const open = async (i: number) => {
-        const own = { ...options, onProgress: progress(i) };
-        const source = await folderWeights(folder, own, i ? tokenizer : weightsFile);
-        return understood(source, options.signal);
-      };
-      return joinShards(2, open, path, options);
-    },
-    text: folder.text,
-  };
-}
-
-/**
- * The file with the weights in a folder: model.safetensors (or its index) if there, else the only one of PyTorch. Beside that
- * may be the tokenizer's, whose name begins with vq, as in the older releases of the authors (aim_b.bin and vq_f16.pt).
- */
-async function folderFiles(path: string): Promise<[string, string?]> {
-  const names = await files.listFolder(path);
-  if (names.includes(WEIGHTS) || names.includes(INDEX)) return [WEIGHTS];
-  const found = names.filter((name) => TORCH.test(name) && !/^(optimizer|scheduler|training_args|rng_state)/.test(name));
-  const [vq, others] = [found.filter((name) => /^vq/i.test(name)), found.filter((name) => !/^vq/i.test(name))];
-  if (vq.length === 1 && others.length === 1) return [others[0]!, vq[0]!];
-  if (found.length > 1)
-    throw new IoError(`${path} has several files of weights (${few(found)}) and no ${WEIGHTS}; pass the path of one of them.`);
-  return [found[0] ?? WEIGHTS];
 }
 
 async function urlContents(url: URL, options: SourceOptions): Promise<Contents> {
@@ -320,42 +240,6 @@ function objectConfig(config: unknown): Contents['configText'] {
   throw new OptionError('config must be the parsed config.json, its text, its bytes or a File of it.');
 }
 
-/**
- * The source as safetensors. A PyTorch checkpoint is known by its first bytes, which the first read looks at, and is read by a
- * module that is loaded only then.
- */
-function understood(source: ByteSource, signal: AbortSignal | undefined): ByteSource & { readonly ignored: readonly string[] } {
-  let opened: (ByteSource & { readonly ignored?: readonly string[] }) | undefined;
-  let opening: Promise<void> | undefined;
-  const open = async () => {
-    const start = source.size >= 8 ? await source.read(0, 8, signal) : [];
-    const isTorch = (start[0] === 0x50 && start[1] === 0x4b) || (start[0] === 0x80 && start[1]! <= 5);
-    opened = isTorch ? await (await import('../io/torch.js')).asSafetensors(source, { signal }) : source;
-  };
-  return {
-    name: source.name,
-    get size() {
-      return (opened ?? source).size;
-    },
-    /** Tensors and other objects of a PyTorch checkpoint that have no place in safetensors; known after the first read. */
-    get ignored() {
-      return opened?.ignored ?? [];
-    },
-    async read(offset, length, own) {
-      if (!opened) {
-        opening ??= open().finally(() => {
-          opening = undefined;
-        });
-        await opening;
-      }
-      return opened!.read(offset, length, own);
-    },
-    finish: async () => (opened ?? source).finish?.(),
-    rest: async () => (opened ?? source).rest?.(),
-    close: async () => (opened ?? source).close(),
-  };
-}
-
 /** Wraps a source so that `signal` stops it as well as the signal of each read. */
 function stoppable(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   if (!signal) return source;
@@ -388,9 +272,4 @@ async function blobText(blob: Blob): Promise<string> {
 /** True for URL objects of any realm. */
 function isUrl(value: unknown): value is URL {
   return Object.prototype.toString.call(value) === '[object URL]';
-}
-
-function few(names: readonly string[]): string {
-  if (names.length === 0) return 'nothing';
-  return names.slice(0, 5).join(', ') + (names.length > 5 ? `, and ${names.length - 5} more` : '');
 }

@@ -2,7 +2,8 @@
 import { IoError, OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import { formatOfName, readableFormats } from '../io/images/index.js';
-import { exists, hasFiles, isDirectory } from '../platform/files.js';
+import { exists, isDirectory } from '../platform/files.js';
+import { hasFiles } from '../platform/runtime.js';
 import { type Codes, readCodes } from './codes.js';
 import type { ImageSplits } from './dataset.js';
 import { type FolderSource, openFolderSource } from './folder.js';

@@ -4,6 +4,7 @@
  */
 import { IoError, OptionError } from '../core/errors.js';
 import { withoutBom } from '../core/json.js';
+import { hasFiles } from './runtime.js';
 
 type Fs = typeof import('node:fs/promises');
 type Handle = import('node:fs/promises').FileHandle;
@@ -13,12 +14,6 @@ export const MAX_READ = 2 ** 30;
 
 /** Age from which a temporary file outside of a locked folder counts as left by a process that was killed, ms. */
 export const ABANDONED = 3_600_000;
-
-/** True where files can be opened by path: Node, Deno and Bun. */
-export function hasFiles(): boolean {
-  const { process } = globalThis as { process?: { versions?: { node?: string } } };
-  return typeof process?.versions?.node === 'string';
-}
 
 /**
  * A UTF-8 text file without its byte order mark. Throws IoError naming the path: if it cannot be read, is no regular file, or

@@ -61,3 +61,9 @@ export function pause(): Promise<void> {
     }
   });
 }
+
+/** True where files can be opened by path: Node, Deno and Bun. */
+export function hasFiles(): boolean {
+  const { process } = globalThis as { process?: { versions?: { node?: string } } };
+  return typeof process?.versions?.node === 'string';
+}

@@ -6,7 +6,7 @@ import { DisposedError, OptionError } from '../core/errors.js';
 import { checkOption, type OptionSpec, shown } from '../core/options.js';
 import { warn } from '../io/bytes.js';
 import { AimImage } from '../io/image.js';
-import { hasFiles } from '../platform/files.js';
+import { hasFiles } from '../platform/runtime.js';
 import { hasWorkerThreads, type Thread } from '../platform/thread.js';
 import { type SentFile, sentFiles } from './files.js';
 import { type Calls, type FilePiece, type FromWorker, type PlainStep, revivedError, type ToWorker } from './messages.js';

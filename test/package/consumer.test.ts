@@ -120,7 +120,7 @@ export async function draw(): Promise<AimImage[]> {
   const trained = await Trained.fromPretrained(embedded());
   const inWorker = await RemoteTrainer.open({ model: trained, data: { from: 'images' }, steps: 3 });
   for await (const { loss } of inWorker.run()) loss.toFixed();
-  const kept: File[] = await inWorker.checkpoint();
+  const kept: number = (await inWorker.checkpoint()).length;
   // @ts-expect-error: a model of another worker
   await RemoteTrainer.open({ model: remote });
   const { metrics }: Evaluation = await evaluate(drawn(aim, { count: 9, cfgScale: 2 }), 'r.npz', { inception: 'w.pth' });
