@@ -1,10 +1,9 @@
 /** Whole models with the kernels for real GPUs, on devices with lower limits: golden values, training, and images identical to those of a device with more. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { bringKernels } from '../../src/train/kernels.js';
-import { compareAfter, trainingRun } from '../../src/verify/training.js';
 import { GRADES, hasAdapter, NO_ADAPTER, sharedDevice, takeKernels } from '../backends.js';
 import { fixture } from '../goldens.js';
+import { expectSameTraining } from './same_training.js';
 import { expectGoldens } from './verify_golden.js';
 
 /** Golden values of a forward pass, of single steps, of greedy generation, and of encoder and decoder. */
@@ -16,9 +15,6 @@ const MUST_CHECK = [
   'vq.codes',
   'vq.decoded-from-codes',
 ];
-
-const largest = (values: ArrayLike<number>) =>
-  Array.prototype.reduce.call(values, (m, v) => Math.max(m as number, Math.abs(v)), 0) as number;
 
 describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
   const folder = fixture(name);
@@ -44,27 +40,8 @@ describe.each(['mamba1-adaln-group', 'mamba2-adaln'])('%s', (name) => {
   it('gradients and five AdamW steps with default limits match those of WASM', async ({ skip }) => {
     const aim = models.default;
     if (!aim) return skip(NO_ADAPTER);
-    const { num_tokens: T, vocab_size: V } = aim.config;
-    const tokens = Uint32Array.from({ length: 2 * T }, (_, i) => (i * 31) % V);
     const wasm = await AiM.fromPretrained(folder, { device: 'wasm' });
-    bringKernels(wasm.model.be);
-    const [got, want] = [
-      await trainingRun(aim.model, { params: aim.model.params, tokens, labels: Uint32Array.of(1, 4) }),
-      await trainingRun(wasm.model, { params: wasm.model.params, tokens, labels: Uint32Array.of(1, 4) }),
-    ];
-    await wasm.dispose();
-    got.losses.forEach((loss, i) => {
-      expect(Math.abs(loss / want.losses[i]! - 1)).toBeLessThan(1e-4);
-    });
-    const wrong: string[] = [];
-    for (const [param, grad] of want.grads) {
-      const worst = largest(grad.map((g, i) => g - got.grads.get(param)![i]!));
-      if (!(worst <= 1e-3 * largest(grad))) wrong.push(`gradient of ${param}: ${worst} off, of ${largest(grad)}`);
-      const { share, maxAbs } = compareAfter(got.after.get(param)!, want.after.get(param)!, grad, 1e-6);
-      if (!(share <= 1)) wrong.push(`${param} after the steps: ${maxAbs} off`);
-    }
-    expect(want.grads.size).toBeGreaterThan(20);
-    expect(wrong).toEqual([]);
+    await expectSameTraining(aim, wasm, [1, 4]).finally(() => wasm.dispose());
   });
 
   // Five guided images are ten rows, two are four: those fit the fused kernels of a step, which bind up to 12 buffers.
