@@ -20,6 +20,10 @@ const LONG = [
   'test/platform/runtimes.test.ts',
   'test/platform/studio.test.ts',
   'test/platform/memory.test.ts',
+  'test/cli/cli.test.ts',
+  'test/train/recovery.test.ts',
+  'test/train/folder.test.ts',
+  'test/io/soak.test.ts',
   'test/package/consumer.test.ts',
 ];
 
