@@ -81,8 +81,12 @@ function inMemory(): Record<string, string> {
   }
 }
 
-/** Projects that compute run first. */
-const workers = (computes = false) => ({ maxWorkers: computes ? 2 : 3, sequence: { groupOrder: computes ? 0 : 1 } });
+/** Groups run one after the other: projects that compute, then those that wait, then the unit tests, whose times are short. */
+const GROUPS = {
+  computing: { maxWorkers: 2, sequence: { groupOrder: 0 } },
+  waiting: { maxWorkers: 3, sequence: { groupOrder: 1 } },
+  unit: { maxWorkers: 2, sequence: { groupOrder: 2 } },
+};
 
 export default defineConfig({
   plugins: [assets()],
@@ -96,7 +100,7 @@ export default defineConfig({
         extends: true as const,
         test: {
           name,
-          ...workers(computes),
+          ...(computes ? GROUPS.computing : GROUPS.waiting),
           include,
           exclude: exclude ?? [],
           testTimeout: seconds * PATIENCE,
@@ -111,11 +115,11 @@ export default defineConfig({
         test: {
           name: 'unit',
           env: inMemory(),
-          ...workers(false),
+          ...GROUPS.unit,
           include: ['test/**/*.test.ts'],
           exclude: Object.values(PROJECTS).flatMap((p) => p.include),
-          testTimeout: 20 * PATIENCE,
-          hookTimeout: 20 * PATIENCE,
+          testTimeout: 30 * PATIENCE,
+          hookTimeout: 30 * PATIENCE,
         },
       },
     ],
