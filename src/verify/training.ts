@@ -30,6 +30,7 @@ export async function trainingRun(
     params,
     tokens,
     labels,
+    steps = STEPS,
     signal,
   }: {
     /** The parameters, all float32. */
@@ -38,6 +39,8 @@ export async function trainingRun(
     tokens: NumArray;
     /** [b] */
     labels: NumArray;
+    /** Number of AdamW steps; those of the goldens are five. */
+    steps?: number;
     signal?: AbortSignal | undefined;
   },
 ): Promise<TrainingRun> {
@@ -66,7 +69,7 @@ export async function trainingRun(
   const acts = new Acts(be, true);
   const run: TrainingRun = { grads: new Map(), losses: [], after: new Map() };
   try {
-    for (let step = 1; step <= STEPS; step++) {
+    for (let step = 1; step <= steps; step++) {
       signal?.throwIfAborted();
       optimizer.zeroGrad();
       aimLoss(be, params.mamba.backbone, config, batch, acts, grads);

@@ -3,6 +3,7 @@ import { it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { AimConfigJson } from '../../src/model/config.js';
 import { hasAdapter, NO_ADAPTER, sharedDevice, takeKernels } from '../backends.js';
+import { openGates } from './open_gates.js';
 import { expectSameTraining } from './same_training.js';
 
 const SEQUENCES = 240;
@@ -15,18 +16,6 @@ const config = (ssm_cfg: object): AimConfigJson => ({
   num_tokens: 4,
   vq_config: { ch: 32, ch_mult: [1, 2], num_res_blocks: 1, z_channels: 32, n_embed: 16, embed_dim: 8 },
 });
-
-/** Gives parameters that start at zero, gates among them, values: behind a closed gate every gradient is zero. */
-async function openGates({ model }: AiM): Promise<void> {
-  for (const [, { tensor }] of model.named({ be: model.be, params: model.params }, 'mamba.')) {
-    const values = await model.be.read(tensor);
-    if (values.every((v) => v === 0))
-      model.be.write(
-        tensor,
-        values.map((_, i) => Math.sin(i * 12.9898) / 2),
-      );
-  }
-}
 
 it.for([
   // Eight heads, of which a workgroup takes two.

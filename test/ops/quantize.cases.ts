@@ -21,7 +21,8 @@ const sizes: [r: number, d: number, v: number][] = [
   [2, 3, 40],
   [20, 12, 100],
   [100, 8, 60],
-  [1, 1, 1],
+  // One dimension: rows are 1 or -1, and not all distances are zero.
+  [6, 1, 1],
   [8, 31, 9],
   [17, 6, 300],
   [3, 8, 4096],
