@@ -82,14 +82,17 @@ function pick(features: ArrayLike<number>, size: number, n: number, count: numbe
   return out;
 }
 
+/** Sums of the kernel over all pairs, and over those of a vector with itself. For one set, half of the products are computed. */
 function kernelSum(x: Float64Array, y: Float64Array, count: number, size: number): { all: number; diagonal: number } {
   const products = new Float64Array(count * count);
-  addProducts(matrix(products, count), matrix(x, size), matrix(y, size), count, count, 1, () => [0, size]);
+  const half = x === y;
+  const range = (i: number, j: number) => (half && j > i ? undefined : ([0, size] as const));
+  addProducts(matrix(products, count), matrix(x, size), matrix(y, size), count, count, 1, range);
   let [all, diagonal] = [0, 0];
   for (let i = 0; i < count; i++) {
-    for (let j = 0; j < count; j++) {
+    for (let j = 0; j < (half ? i + 1 : count); j++) {
       const value = (products[i * count + j]! / size + 1) ** 3;
-      all += value;
+      all += half && j < i ? 2 * value : value;
       if (i === j) diagonal += value;
     }
   }

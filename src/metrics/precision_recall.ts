@@ -44,15 +44,24 @@ export function* precisionRecallSteps(
   const [a, b] = [vectors(generated, size), vectors(real, size)];
   for (const { count } of [a, b])
     if (count <= k) throw new OptionError(`${count} images have no ${k} neighbours each; give more than ${k} of both kinds.`);
-  // Shares of the time, which is proportional to the pairs.
-  const [aa, ab, bb] = [a.count ** 2, a.count * b.count, b.count ** 2];
-  const all = aa + 2 * ab + bb;
-  const precision = yield* shared(inside(a, b, yield* shared(radii(b, k), 0, bb / all)), bb / all, ab / all);
-  const recall = yield* shared(
-    inside(b, a, yield* shared(radii(a, k), (bb + ab) / all, aa / all)),
-    (bb + ab + aa) / all,
+  // Shares of the time, which is proportional to the pairs whose distance is computed.
+  const [aa, bb, ab] = [a.count ** 2 / 2, b.count ** 2 / 2, a.count * b.count];
+  const all = aa + bb + ab;
+  const radiusA = yield* shared(radii(a, k), 0, aa / all);
+  const radiusB = yield* shared(radii(b, k), aa / all, bb / all);
+  const [insideB, insideA] = [new Uint8Array(a.count), new Uint8Array(b.count)];
+  yield* shared(
+    distances(a, b, (i, j, square) => {
+      if (square <= radiusB[j]!) insideB[i] = 1;
+      if (square <= radiusA[i]!) insideA[j] = 1;
+    }),
+    (aa + bb) / all,
     ab / all,
   );
+  const [precision, recall] = [insideB, insideA].map((found) => found.reduce((sum, v) => sum + v, 0) / found.length) as [
+    number,
+    number,
+  ];
   return { precision, recall, f: precision + recall ? (2 * precision * recall) / (precision + recall) : 0 };
 }
 
@@ -90,19 +99,30 @@ function vectors(features: ArrayLike<number>, size: number): Vectors {
   return { data, count, size, squares };
 }
 
-/** Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. Yields the share done. */
+/**
+ * Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. Within one set the distance of a pair is computed once. Yields the
+ * share done.
+ */
 function* distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): Generator<number, void> {
   const products = new Float64Array(CHUNK * CHUNK);
   for (let i0 = 0; i0 < x.count; i0 += CHUNK) {
     const m = Math.min(CHUNK, x.count - i0);
-    for (let j0 = 0; j0 < y.count; j0 += CHUNK) {
+    const end = x === y ? i0 + m : y.count;
+    for (let j0 = 0; j0 < end; j0 += CHUNK) {
       const n = Math.min(CHUNK, y.count - j0);
+      const twice = x === y && j0 < i0;
       products.fill(0);
       const rows = (v: Vectors, first: number) => ({ data: v.data, at: first * v.size, stride: v.size });
       addProducts({ data: products, at: 0, stride: CHUNK }, rows(x, i0), rows(y, j0), m, n, 1, () => [0, x.size]);
-      for (let i = 0; i < m; i++)
-        for (let j = 0; j < n; j++) visit(i0 + i, j0 + j, x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!);
-      yield (i0 * y.count + m * (j0 + n)) / (x.count * y.count);
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          const square = x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!;
+          visit(i0 + i, j0 + j, square);
+          if (twice) visit(j0 + j, i0 + i, square);
+        }
+      }
+      const before = x === y ? i0 ** 2 + m * Math.min(2 * (j0 + n), i0 + end) : i0 * y.count + m * (j0 + n);
+      yield before / (x.count * y.count);
     }
   }
 }
@@ -118,13 +138,4 @@ function* radii(v: Vectors, k: number): Generator<number, Float64Array> {
     nearest[at] = square;
   });
   return Float64Array.from({ length: v.count }, (_, i) => nearest[i * k + k - 1]!);
-}
-
-/** The share of the vectors x that are within the radius of some y. */
-function* inside(x: Vectors, y: Vectors, radius: Float64Array): Generator<number, number> {
-  const found = new Uint8Array(x.count);
-  yield* distances(x, y, (i, j, square) => {
-    if (square <= radius[j]!) found[i] = 1;
-  });
-  return found.reduce((sum, v) => sum + v, 0) / x.count;
 }
