@@ -134,15 +134,18 @@ fn step_tile(wg: vec3u, nwg: vec3u, lid: u32) {
 #include "lib/linear_epilogue.wgsl"
 #include "lib/gemv/alone.wgsl"
 fn x4(i: u32, q: u32) -> vec4f { return x_at(min(i, params.m - 1u) * (params.k / 4u) + q); }
-fn w4(j: u32, q: u32) -> vec4f { return w_at(j * (params.k / 4u) + q); }
+fn w4(j: u32, q: u32) -> vec4f { return w_at(min(j, params.n - 1u) * (params.k / 4u) + q); }
 
 fn step_alone(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
-  let i = at / params.n * 4u;
-  let j = at % params.n;
+  let across = (params.n + 3u) / 4u;
+  let i = at / across * 4u;
+  let j = at % across * 4u;
   if (i >= params.m) { return; }
   let sums = sums_of(i, j);
-  for (var r = 0u; r < 4u; r++) { put(i + r, j, sums[r]); }
+  for (var c = 0u; c < 4u; c++) {
+    for (var r = 0u; r < 4u; r++) { put(i + r, j + c, sums[c][r]); }
+  }
 }
 
 // @entry backward_input, TILE_THREADS threads

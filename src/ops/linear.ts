@@ -78,7 +78,7 @@ export const linear = {
       if (few) return few;
       const eights = half.has('w');
       if (caps.software && k % (eights ? 8 : 4) === 0)
-        return { ...alone('step_alone', n * ceilDiv(m, 4), ['x', 'w'], { HALF: eights ? 1 : 0 }), series: true };
+        return { ...alone('step_alone', ceilDiv(n, 4) * ceilDiv(m, 4), ['x', 'w'], { HALF: eights ? 1 : 0 }), series: true };
       return gemvTilePlan('step_tile', { m, n, k }, eights);
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
