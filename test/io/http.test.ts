@@ -345,13 +345,15 @@ describe('temporary faults', () => {
   });
 
   it('a server that never answers or stalls in a small file is an error', async () => {
-    Object.assign(timing, { answer: 50, idle: 50, pauses: [1] });
+    Object.assign(timing, { answer: 50, pauses: [1] });
     const { url, seen } = await start((request, response) => {
       if (request.url!.includes('body')) response.write('{');
     });
     expect((await failure((await openCheckpoint(`${url}/never`)).config())).message).toMatch(
       /config\.json did not answer within 0\.05 s/,
     );
+    // A busy machine may not answer that soon.
+    Object.assign(timing, { answer: 10_000, idle: 50 });
     expect((await failure((await openCheckpoint(`${url}/body`)).config())).message).toMatch(
       /config\.json stalled for 0\.05 s; try again/,
     );
