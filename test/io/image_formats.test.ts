@@ -112,6 +112,10 @@ describe('JPEG', () => {
     const lossless = bytes.slice();
     lossless[at + 1] = 0xc3;
     await expect(decodeJpeg(lossless, 'x.jpg')).rejects.toThrow(/JPEG file of kind SOF3 .* save it as/);
+    // A second header within the pixels, of 44,970×41,610 pixels: jpeg-js would fill the memory for minutes.
+    const header = [0xff, 0xc2, 0, 0, 57, 0xaf, 0xea, 0xa2, 0x8a, 40];
+    const second = Uint8Array.from([...bytes.subarray(0, -6), ...header, ...bytes.subarray(-6)]);
+    await expect(decodeJpeg(second, 'x.jpg')).rejects.toThrow(/x\.jpg is a damaged JPEG file: it has two frame headers/);
   });
 
   it('says that jpeg-js is missing, not that the file is damaged', async () => {

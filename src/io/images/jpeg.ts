@@ -51,12 +51,13 @@ interface Frame {
   adobe: number | undefined;
 }
 
-/** Reads the markers up to the frame header (SOF) and on to the first scan. */
+/** Reads the markers up to the first scan, and looks for a second frame header (SOF) up to the end: jpeg-js would take its size. */
 function parseFrame(bytes: Uint8Array, name: string): Frame {
   const uint16 = (at: number) => (bytes[at]! << 8) | bytes[at + 1]!;
   let frame: Pick<Frame, 'width' | 'height' | 'components'> | undefined;
   let jfif = false;
   let adobe: number | undefined;
+  let scanned = false;
   for (let at = 2; at + 4 <= bytes.length; ) {
     const marker = bytes[at + 1]!;
     // Skip fill bytes and bytes between segments.
@@ -64,12 +65,13 @@ function parseFrame(bytes: Uint8Array, name: string): Frame {
       at++;
       continue;
     }
-    // Stop at the first scan (SOS) or at the end.
-    if (marker === 0xda || marker === 0xd9) break;
+    if (marker === 0xd9) break;
+    scanned ||= marker === 0xda;
     const [from, length] = [at + 4, uint16(at + 2)];
-    if (marker === 0xe0 && hasText(bytes, from, 'JFIF\0')) jfif = true;
-    else if (marker === 0xee && length >= 14 && hasText(bytes, from, 'Adobe')) adobe = bytes[from + 11];
+    if (!scanned && marker === 0xe0 && hasText(bytes, from, 'JFIF\0')) jfif = true;
+    else if (!scanned && marker === 0xee && length >= 14 && hasText(bytes, from, 'Adobe')) adobe = bytes[from + 11];
     else if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
+      if (frame) throw damaged('JPEG', name, 'it has two frame headers');
       if (marker > 0xc2) throw unsupported(name, `kind SOF${marker - 0xc0} (lossless, hierarchical or arithmetic coding)`);
       if (bytes[from] !== 8) throw unsupported(name, `${bytes[from]} bits per sample`);
       const count = bytes[from + 5]!;
