@@ -12,18 +12,19 @@ interface Project {
   exclude?: string[];
   /** For one test or hook, in seconds. A software GPU that shares two cores with another worker is slow. */
   seconds: number;
-  /** Whether all files of a worker run in one process. They then share GPU devices, and a kernel is compiled once for all. */
+  /**
+   * Whether all files of a worker run in one process. They then share GPU devices, and a kernel is compiled once for all. Such
+   * projects compute all the time; the files of others also wait, for pages, files and processes.
+   */
   together?: boolean;
   setup?: string[];
   /** What `npm run build` makes that the tests run. */
   builds: 'kernels' | 'dist';
-  /** Computes on both cores all the time, with two workers. The files of other projects also wait, for pages, files and processes. */
-  computes?: boolean;
 }
 
 const PROJECTS: Record<string, Project> = {
   /** Each op against its reference, on every backend. */
-  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, computes: true, builds: 'kernels' },
+  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, builds: 'kernels' },
   /** Whole models, training and the command line's benchmark, in this process. */
   model: {
     include: [
@@ -37,7 +38,6 @@ const PROJECTS: Record<string, Project> = {
     exclude: ['test/model/threads.test.ts'],
     seconds: 600,
     together: true,
-    computes: true,
     // Their waits for the GPU are long. Those of the ops are short and many, and sleeping in them takes more time than it saves.
     setup: ['test/idle_waits.mjs'],
     builds: 'dist',
@@ -96,11 +96,11 @@ export default defineConfig({
     pool: 'forks',
     sequence: { sequencer: LongestFirst },
     projects: [
-      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds, computes }]) => ({
+      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds }]) => ({
         extends: true as const,
         test: {
           name,
-          ...(computes ? GROUPS.computing : GROUPS.waiting),
+          ...(together ? GROUPS.computing : GROUPS.waiting),
           include,
           exclude: exclude ?? [],
           testTimeout: seconds * PATIENCE,

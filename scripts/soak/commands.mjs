@@ -17,8 +17,8 @@ const CHECKPOINT = /^step-\d+(-\d+)?$/;
 const isBegun = (run) => existsSync(run) && readdirSync(run).some((name) => CHECKPOINT.test(name));
 
 /**
- * Their arguments. Each makes its files in the folder `place`, and `evaluate` prints figures; `inputs` is the folder of the sound runs, `url` that of a model. A
- * training that has been saved is resumed.
+ * Their arguments. Each makes its files in the folder `place`, and `evaluate` prints figures; `inputs` is the folder of the sound
+ * runs, `url` that of a model. A training that has been saved is resumed.
  */
 const ARGS = {
   tokenize: (place, inputs) => [

@@ -9,8 +9,8 @@ import { exists, join, readText } from '../platform/files.js';
 import { CONFIG, WEIGHTS } from './folder.js';
 
 /**
- * The path of the checkpoint that `best` names, where the run keeps that, else of the one that `latest` names or, if that is damaged, of the newest sound one before it, with a warning; undefined
- * if the folder is no run. A file that is missing, cut or no longer readable counts as damage. Throws CheckpointError if `latest`
+ * The path of the checkpoint that `best` names, where the run keeps that, else of the one that `latest` names or, if that is damaged,
+ * of the newest sound one before it, with a warning; undefined if the folder is no run. A file that is missing, cut or no longer readable counts as damage. Throws CheckpointError if `latest`
  * names no checkpoint, or if all are damaged.
  */
 export async function stepToUse(run: string, options: RemoteOptions): Promise<string | undefined> {

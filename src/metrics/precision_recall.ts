@@ -58,10 +58,8 @@ export function* precisionRecallSteps(
     (aa + bb) / all,
     ab / all,
   );
-  const [precision, recall] = [insideB, insideA].map((found) => found.reduce((sum, v) => sum + v, 0) / found.length) as [
-    number,
-    number,
-  ];
+  const share = (found: Uint8Array) => found.reduce((sum, v) => sum + v, 0) / found.length;
+  const [precision, recall] = [share(insideB), share(insideA)];
   return { precision, recall, f: precision + recall ? (2 * precision * recall) / (precision + recall) : 0 };
 }
 
@@ -105,6 +103,7 @@ function vectors(features: ArrayLike<number>, size: number): Vectors {
  */
 function* distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): Generator<number, void> {
   const products = new Float64Array(CHUNK * CHUNK);
+  let done = 0;
   for (let i0 = 0; i0 < x.count; i0 += CHUNK) {
     const m = Math.min(CHUNK, x.count - i0);
     const end = x === y ? i0 + m : y.count;
@@ -121,8 +120,8 @@ function* distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square
           if (twice) visit(j0 + j, i0 + i, square);
         }
       }
-      const before = x === y ? i0 ** 2 + m * Math.min(2 * (j0 + n), i0 + end) : i0 * y.count + m * (j0 + n);
-      yield before / (x.count * y.count);
+      done += twice ? 2 * m * n : m * n;
+      yield done / (x.count * y.count);
     }
   }
 }

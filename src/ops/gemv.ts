@@ -58,8 +58,7 @@ export function gemvPlan(
   // Without subgroups, the sums of many rows would spend too much time in workgroup memory. `gemvTilePlan` is for those.
   if (k % (half ? 8 : 4) || caps.software || (m > TEAM_ROWS && !shuffles(caps))) return undefined;
   const rows = Math.min(powerOfTwo(m), TEAM_ROWS);
-  // With more rows of w in a team, x is read less often. With fewer rows there are more workgroups, which keep a large device
-  // busy.
+  // With more rows of w in a team, x is read less often. With fewer there are more workgroups, which keep a large device busy.
   const few = m <= FUSED_ROWS || !shuffles(caps);
   const usual = few ? (n >= 2048 ? 2 : 1) : m * n >= 24576 ? 8 : m * n >= 8192 ? 2 : 1;
   const wg = few ? WG : WG / 2;

@@ -76,10 +76,10 @@ export const linear = {
     webgpu({ m, n, k }, caps, half) {
       const few = gemvPlan({ m, n, k }, caps, half.has('w'));
       if (few) return few;
-      const eights = half.has('w');
-      if (caps.software && k % (eights ? 8 : 4) === 0)
-        return { ...alone('step_alone', ceilDiv(n, 4) * ceilDiv(m, 4), ['x', 'w'], { HALF: eights ? 1 : 0 }), series: true };
-      return gemvTilePlan('step_tile', { m, n, k }, eights);
+      const tile = gemvTilePlan('step_tile', { m, n, k }, half.has('w'));
+      if (!tile || !caps.software) return tile;
+      const constants = { HALF: half.has('w') ? 1 : 0 };
+      return { ...alone('step_alone', ceilDiv(n, 4) * ceilDiv(m, 4), ['x', 'w'], constants), series: true };
     },
     flops: ({ m, n, k }) => 2 * m * n * k,
     tolerance: { f32: 2e-6, reason: 'k products summed in f32, in another order' },

@@ -11,7 +11,6 @@ import {
   temporaryName,
   translate,
 } from './files.js';
-
 import { importOptional } from './runtime.js';
 
 /** A file to write. */

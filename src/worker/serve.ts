@@ -71,7 +71,7 @@ export class Call {
 }
 
 /** Answers the calls of the page. */
-export async function serve(handlers: Omit<Handlers, 'preview'> | Omit<Partial<Handlers>, 'preview'>): Promise<void> {
+export async function serve(handlers: Omit<Partial<Handlers>, 'preview'>): Promise<void> {
   const port = await parentOf(runtime().name === 'node');
   const running = new Map<number, Call>();
   const table: Partial<Handlers> = {

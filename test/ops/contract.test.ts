@@ -9,6 +9,13 @@ import { all, defaultCases, entries } from './all_cases.js';
 import { type Case, checkCase, type OpCases, outOfBounds } from './harness.js';
 import { DEFAULT_CAPS, planOf } from './launches.js';
 
+/** Expects the values of all cases to be those of the reference. The seeds of the inputs begin at `seed`. */
+async function expectRight(backend: Backend, op: OpCases, seed: number): Promise<void> {
+  const wrong: string[] = [];
+  for (const [i, c] of op.cases.entries()) wrong.push(...(await checkCase(backend, op, c, seed + i)));
+  expect(wrong).toEqual([]);
+}
+
 it('every entry of every op has at least 20 cases', () => {
   for (const e of entries) {
     const count = all.filter((c) => c.entry.key === e.key).reduce((n, c) => n + c.cases.length, 0);
@@ -77,9 +84,7 @@ describe('kernels for software GPUs', () => {
     const why = leftOut(key.split('.')[0]!);
     if (why) return skip(why);
     if (!backend) return skip(NO_ADAPTER);
-    const wrong: string[] = [];
-    for (const [i, c] of op.cases.entries()) wrong.push(...(await checkCase(backend, op, c, 2000 + i)));
-    expect(wrong).toEqual([]);
+    await expectRight(backend, op, 2000);
   });
 
   it('are there for what a step computes', () => {
@@ -104,9 +109,7 @@ for (const [name, make] of Object.entries(makers)) {
         const why = name === 'webgpu' && leftOut(op.entry.key.split('.')[0]!);
         if (why) return skip(why);
         if (!backend) return skip(NO_ADAPTER);
-        const wrong: string[] = [];
-        for (const [i, c] of op.cases.entries()) wrong.push(...(await checkCase(backend, op, c, 1000 + i)));
-        expect(wrong).toEqual([]);
+        await expectRight(backend, op, 1000);
       });
     }
     it('kernels do not depend on the first contents of workgroup memory', ({ skip }) => {

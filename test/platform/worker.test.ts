@@ -71,23 +71,9 @@ it('trains in Node', async () => {
 
 it('trains in Chromium', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
-  const site = await serve({
-    '/': html('<script type="module" src="/run.js"></script>'),
-    '/run.js': {
-      body: `${training('/dist/')} import { checkTraining } from '/checks.js';
-        globalThis.report = checkTraining({ ...aim, ...train }, remote, pictures);`,
-      type: 'text/javascript',
-    },
-    '/checks.js': await moduleText(`${root}test/platform/train_worker_checks.ts`),
-  });
-  const browser = await openChromium();
-  try {
-    const { page } = await openPage(browser, site.url);
-    check('Chromium, training', await page.evaluate('report'));
-  } finally {
-    await browser.close();
-    await site.close();
-  }
+  const script = `${training('/dist/')} import { checkTraining } from '/checks.js';
+    globalThis.report = checkTraining({ ...aim, ...train }, remote, pictures);`;
+  await checkInChromium('Chromium, training', script, 'train_worker_checks.ts');
 });
 
 it('a worker that ends, or never starts, rejects its calls (Node)', async () => {
@@ -154,21 +140,24 @@ it('runs in Deno', async ({ skip }) => {
 
 it('runs in Chromium', async ({ skip }) => {
   if (NO_CHROMIUM) return skip(NO_CHROMIUM);
+  const script = `${imports('/dist/', '/checks.js')}
+    globalThis.report = checkWorker(local, remote, { device: 'wasm', fixtures: '/fixtures' });`;
+  await checkInChromium('Chromium', script, 'worker_checks.ts');
+});
+
+/** Runs a script, which imports the checks of a file as /checks.js and sets `report`, in a page. */
+async function checkInChromium(name: string, body: string, checks: string): Promise<void> {
   const site = await serve({
     '/': html('<script type="module" src="/run.js"></script>'),
-    '/run.js': {
-      body: `${imports('/dist/', '/checks.js')}
-        globalThis.report = checkWorker(local, remote, { device: 'wasm', fixtures: '/fixtures' });`,
-      type: 'text/javascript',
-    },
-    '/checks.js': await moduleText(`${root}test/platform/worker_checks.ts`),
+    '/run.js': { body, type: 'text/javascript' },
+    '/checks.js': await moduleText(`${root}test/platform/${checks}`),
   });
   const browser = await openChromium();
   try {
     const { page } = await openPage(browser, site.url);
-    check('Chromium', await page.evaluate('report'));
+    check(name, await page.evaluate('report'));
   } finally {
     await browser.close();
     await site.close();
   }
-});
+}
