@@ -9,7 +9,7 @@ import { AiM } from 'aim-js';
 import { decode as decodePng } from 'fast-png';
 import { unzipSync, zipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { buildStudio } from '../../scripts/studio.mjs';
 import { openCheckpointFolder } from '../../src/train/folder.js';
 import { fileListOf, folderOf, grey, png } from '../data/data_folders.js';
@@ -742,7 +742,15 @@ describe('Train', () => {
     expect(await page.locator('#announcer').textContent()).toMatch(/another data set/);
     const choose = async (folder: string) => {
       expect(await page.evaluate(() => document.activeElement?.id)).toBe('open-data');
-      const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.keyboard.press('Enter')]);
+      // Chromium ignores the key as long as it takes the last dialog for open, which may be a moment after its files were set.
+      const chooser = await vi.waitUntil(
+        async () => {
+          const opened = page.waitForEvent('filechooser', { timeout: 3000 }).catch(() => undefined);
+          await page.keyboard.press('Enter');
+          return opened;
+        },
+        { timeout: 120_000 },
+      );
       await chooser.setFiles(folder);
     };
     await choose(other);
