@@ -5,7 +5,7 @@ import type { SourceOptions } from '../io/bytes.js';
 import { display } from '../io/url.js';
 import { hasFiles } from '../platform/runtime.js';
 import { checkAnswer, HttpError, isMissing, isPage, networkError, safeCause } from './http_error.js';
-import { abortable, retrying, timing, within } from './wait.js';
+import { abortable, Pace, retrying, timing, within } from './wait.js';
 
 const REDIRECTS = 20;
 /** Most bytes of config.json, classes.json, README.md or an index of shards. */
@@ -75,15 +75,18 @@ async function readBody(
 ): Promise<string> {
   const reader = (response.body ?? new Blob().stream()).getReader();
   const decoder = new TextDecoder();
+  const pace = new Pace();
   let text = '';
   for (let bytes = 0; ; ) {
     let next: ReadableStreamReadResult<Uint8Array>;
     try {
-      next = await within(
-        timing.idle,
-        control,
-        () => stalled(url),
-        () => reader.read(),
+      next = await pace.wait(() =>
+        within(
+          pace.left,
+          control,
+          () => stalled(url),
+          () => reader.read(),
+        ),
       );
     } catch (error) {
       if (error instanceof HttpError) throw error;
@@ -92,6 +95,7 @@ async function readBody(
     }
     if (next.done) return text + decoder.decode();
     bytes += next.value.length;
+    pace.reached(bytes);
     if (bytes > MAX_TEXT)
       throw new IoError(`${display(url)} has more than ${MAX_TEXT} bytes, too many for such a file; check the address.`);
     text += decoder.decode(next.value, { stream: true });

@@ -15,7 +15,7 @@ import { display } from '../io/url.js';
 import type { Origin } from './chunked_source.js';
 import { bodyLength, type HttpOptions, isEncoded, request, sameVersion, stalled, versionOf } from './http.js';
 import { checkAnswer, HttpError, safeCause } from './http_error.js';
-import { abortable, delay, pauseBefore, retrying, SLOW, timing, within } from './wait.js';
+import { abortable, delay, Pace, pauseBefore, retrying, SLOW, within } from './wait.js';
 
 const EMPTY = new Uint8Array(0);
 
@@ -38,9 +38,7 @@ export class HttpSource implements Origin {
   private failures = 0;
   private failure: unknown;
   private failedAt = 0;
-  /** The offset from which on the current connection has delivered less than SLOW bytes, and how long that was waited for, ms. */
-  private slowFrom = 0;
-  private waited = 0;
+  private readonly pace = new Pace();
   /** Checksum of the bytes from 0 on, for servers that send neither ETag nor Last-Modified. */
   private readonly prefix = new Checksum();
   /** The same for a stream that was opened again at byte 0, until it has reached the length of `prefix`. */
@@ -158,8 +156,7 @@ export class HttpSource implements Origin {
         this.repeated = this.at === 0 && this.prefix.length > 0 ? new Checksum() : undefined;
         this.total ??= version.size ?? bodyLength(response);
         this.sha256 ??= sha256;
-        this.waited = 0;
-        this.slowFrom = this.at;
+        this.pace.restart(this.at);
         this.reader = (response.body ?? new Blob().stream()).getReader();
         return version;
       } catch (error) {
@@ -196,22 +193,21 @@ export class HttpSource implements Origin {
         { cause },
       );
     };
-    const left = Math.max(1, timing.idle - this.waited);
-    const start = Date.now();
     const next = await abortable(this.control, [this.options.signal, signal], async () => {
       try {
-        return await within(
-          left,
-          this.control,
-          () => stalled(this.url),
-          () => reader.read(),
+        return await this.pace.wait(() =>
+          within(
+            this.pace.left,
+            this.control,
+            () => stalled(this.url),
+            () => reader.read(),
+          ),
         );
       } catch (error) {
         if (this.closed) throw new IoError(`${this.name} was closed while it was read; open it again.`);
         throw error instanceof HttpError ? error : broke('broke', safeCause(error, this.options.headers));
       }
     });
-    this.waited += Date.now() - start;
     if (next.done) {
       if (this.size !== Number.POSITIVE_INFINITY && position < this.size) throw broke('ended');
       this.version.size = position;
@@ -226,10 +222,7 @@ export class HttpSource implements Origin {
 
   /** Notes that the stream has reached a byte, and reports it. */
   private advance(reached: number): void {
-    if (reached - this.slowFrom >= SLOW) {
-      this.waited = 0;
-      this.slowFrom = reached;
-    }
+    this.pace.reached(reached);
     if (reached <= this.loaded) return;
     this.loaded = reached;
     if (reached - this.failedAt >= SLOW) this.failures = 0;

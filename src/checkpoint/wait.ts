@@ -22,6 +22,36 @@ export const timing = {
 /** See `timing.idle`. */
 export const SLOW = 16 * 1024;
 
+/** Watches the pace of a download, so that a connection that delivers next to nothing is given up like one that delivers nothing. */
+export class Pace {
+  /** The offset from which on less than SLOW bytes have come, and how long that was waited for, ms. */
+  private from = 0;
+  private waited = 0;
+
+  /** Begins again at an offset, with a new connection. */
+  restart(at: number): void {
+    this.from = at;
+    this.waited = 0;
+  }
+
+  /** How long the next piece may take, ms. */
+  get left(): number {
+    return Math.max(1, timing.idle - this.waited);
+  }
+
+  /** Counts the time that `read` takes. */
+  async wait<T>(read: () => Promise<T>): Promise<T> {
+    const start = Date.now();
+    const result = await read();
+    this.waited += Date.now() - start;
+    return result;
+  }
+
+  reached(at: number): void {
+    if (at - this.from >= SLOW) this.restart(at);
+  }
+}
+
 type Signals = readonly (AbortSignal | undefined)[];
 
 /** Waits for `ms`; rejects with the reason of the first of `signals` that is aborted. */

@@ -344,10 +344,13 @@ describe('temporary faults', () => {
     }
   });
 
-  it('a server that never answers or stalls in a small file is an error', async () => {
+  it('a server that never answers, or stalls or trickles in a small file is an error', async () => {
     Object.assign(timing, { answer: 50, pauses: [1] });
     const { url, seen } = await start((request, response) => {
-      if (request.url!.includes('body')) response.write('{');
+      if (!request.url!.includes('body')) return;
+      const timer = setInterval(() => response.write('{'), request.url!.includes('trickle') ? 5 : 1e6);
+      response.write('{');
+      response.once('close', () => clearInterval(timer));
     });
     expect((await failure((await openCheckpoint(`${url}/never`)).config())).message).toMatch(
       /config\.json did not answer within 0\.05 s/,
@@ -357,7 +360,10 @@ describe('temporary faults', () => {
     expect((await failure((await openCheckpoint(`${url}/body`)).config())).message).toMatch(
       /config\.json stalled for 0\.05 s; try again/,
     );
-    expect(seen.length).toBe(4);
+    expect((await failure((await openCheckpoint(`${url}/body/trickle`)).config())).message).toMatch(
+      /config\.json stalled for 0\.05 s; try again/,
+    );
+    expect(seen.length).toBe(6);
   });
 
   it.each([true, false])(
