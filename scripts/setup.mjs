@@ -129,7 +129,10 @@ export async function unlessPassed(name, work) {
 /** Runs the linter and formatter on all files. */
 export const lint = () => unlessPassed('lint', () => tool('biome', ['check', '--error-on-warnings', '.']));
 
-/** Runs the type checker, which saves its results for the next run. */
+/**
+ * Runs the type checker, which saves its results for the next run. `tsc` is the native one of the package typescript-native, which
+ * takes a quarter of the time; where npm links that of the package typescript instead, the results are the same.
+ */
 export const types = () =>
   unlessPassed('types', () =>
     tool('tsc', ['-p', '.', '--incremental', '--tsBuildInfoFile', 'node_modules/.cache/aim-js/types.tsbuildinfo']),

@@ -6,13 +6,13 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { SWIFTSHADER, WITHOUT_CLEARING } from './vulkan_driver.js';
+import { SWIFTSHADER, WITHOUT_CHECKS, WITHOUT_CLEARING } from './vulkan_driver.js';
 
 if (!process.env.VK_ICD_FILENAMES && !process.env.VK_DRIVER_FILES && existsSync(SWIFTSHADER)) {
   process.env.VK_ICD_FILENAMES = SWIFTSHADER;
 }
 process.env.XDG_RUNTIME_DIR ??= '/tmp';
-process.env.AIM_DAWN ??= WITHOUT_CLEARING;
+process.env.AIM_DAWN ??= `${WITHOUT_CLEARING} ${WITHOUT_CHECKS}`;
 
 const cache = mkdtempSync(join(tmpdir(), 'aim-cache-'));
 process.env.AIM_CACHE = cache;

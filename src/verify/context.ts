@@ -80,6 +80,12 @@ export class Context {
     this.allowed = this.mode.allowed;
   }
 
+  /** Whether checks that take minutes on this device are shortened or left out. */
+  get shortened(): boolean {
+    const { name, description } = this.model.be;
+    return !this.options.slow && (name === 'reference' || /swiftshader|llvmpipe/i.test(description));
+  }
+
   has(name: string): boolean {
     return this.header.tensors.has(name);
   }

@@ -11,7 +11,7 @@ import { CONFIG } from '../train/tiny_model.js';
 
 const SMALL = fixture('mamba2-adaln');
 /** 100 take minutes on a software adapter, which draws fewer unless AIM_SLOW=1. */
-const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 8);
+const seeds = (device: 'wasm' | 'webgpu') => (device === 'wasm' || process.env.AIM_SLOW ? 100 : 4);
 
 const same = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   a.length === b.length && Array.prototype.every.call(a, (v, i) => v === b[i]);

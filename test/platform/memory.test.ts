@@ -16,9 +16,9 @@ import type { Cycles, Left, Plan } from './memory_cycles.js';
 import { run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const CYCLES = 200;
+const CYCLES = 100;
 /** Cycles after which the process is warm. */
-const WARM = 80;
+const WARM = 40;
 
 const dir = mkdtempSync(join(tmpdir(), 'aim-memory-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -116,7 +116,7 @@ function check({ warm, called, most, models, furthest, aborted, held, disposed }
 
 it('calls and models on WebGPU, aborted at any moment, leave no memory in use', async ({ skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
-  const plan = { model: await saveTiny(join(dir, 'run')), calls: 20, models: 200, every: 40 };
+  const plan = { model: await saveTiny(join(dir, 'run')), calls: 20, models: 100, every: 20 };
   writeFileSync(join(dir, 'cycles.mjs'), (await moduleText(`${root}test/platform/memory_cycles.ts`)).body);
   const done: Cycles = await node(`${COLLECT}
     import * as library from ${url(`${root}dist/aim.js`)};

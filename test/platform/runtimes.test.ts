@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dawnToggles } from '../../src/platform/runtime.js';
 import { DRIVER, NO_ADAPTER } from '../backends.js';
+import { WITHOUT_CLEARING } from '../vulkan_driver.js';
 import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from './browser_site.js';
 import { findDeno, runDeno } from './deno.js';
 import { type Ran, run } from './run_program.js';
@@ -31,7 +31,7 @@ beforeAll(async () => {
     script,
     `${attempt(pathToFileURL(`${root}dist/`).href, './checks.mjs')}
     const dawn = async () => (await import(${JSON.stringify(pathToFileURL(`${root}node_modules/webgpu/index.js`).href)}))
-      .create(${JSON.stringify(dawnToggles())});
+      .create(${JSON.stringify([WITHOUT_CLEARING])});
     const [device, fixtures] = globalThis.Deno ? Deno.args : process.argv.slice(2);
     console.log(JSON.stringify(await attempt(globalThis.Deno ? navigator.gpu : await dawn(), { device, fixtures })));`,
   );
