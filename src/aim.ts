@@ -17,7 +17,7 @@ import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
 import type { TuneOptions } from './model/tune.js';
 
-export type { Drawn, Generated, GenerateOptions, StepInfo } from './model/generate.js';
+export type { ClassMix, Drawn, Generated, GenerateOptions, SeedMix, StartFrom, StepInfo } from './model/generate.js';
 export type { LikelihoodOptions } from './model/likelihood.js';
 export type { LoadOptions } from './model/model.js';
 export type { EncodeInput } from './model/pixels.js';
