@@ -13,6 +13,7 @@ export const mix = {
       y: { shape: 'm d', io: 'out' },
     },
     batch: 'm',
+    flops: ({ m, d }) => 4 * m * d,
     webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * d, 256)) }),
     tolerance: { f32: 3e-7, reason: 'three roundings' },
   }),

@@ -136,7 +136,7 @@ describe('a picture', () => {
   it('that does not fit is refused', async () => {
     const image = picture(size, size, motif);
     const codes = new Uint32Array(16);
-    const nan = { width: 2, height: 2, data: new Float32Array(12).fill(Number.NaN) };
+    const nan = new AimImage({ width: 2, height: 2, data: new Float32Array(12).fill(Number.NaN) });
     const wrong: [GenerateOptions['from'], RegExp, typeof OptionError | typeof IoError][] = [
       [[], /from is empty/, OptionError],
       [{ image, rows: 5 }, /^from: rows is 5; this model has 4 rows of 4 tokens/, OptionError],
