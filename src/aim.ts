@@ -113,8 +113,9 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Draws images. Each image depends only on the checkpoint, its class, its own seed and the sampling options.
-   * Throws OptionError for values out of range and unknown options. Rejects with `signal.reason` when aborted.
+   * Draws images. Each image depends only on the checkpoint, its class, its own seed, what it starts from and the sampling options.
+   * Throws OptionError for values out of range and unknown options, and IoError for a picture to start from that cannot be read.
+   * Rejects with `signal.reason` when aborted.
    */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.model.assertLive();

@@ -32,7 +32,8 @@ const BETWEEN = {
 
 /** A value as a point that is no way off it, or the point that is given. Throws OptionError, naming the option. */
 export function between<T>(option: string, given: T | Between<T>): Between<T> {
-  if (typeof given !== 'object' || given === null) return { from: given as T, to: given as T, at: 0 };
+  // Whoever uses the value refuses lists, with a better message.
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return { from: given as T, to: given as T, at: 0 };
   const point = checkOptions<Between<T>, typeof BETWEEN>(option, given as Between<T>, BETWEEN);
   if (point.from === undefined || point.to === undefined || point.at === undefined)
     throw new OptionError(`${option}: ${shown(given)} is no point between two; give from, to and at.`);

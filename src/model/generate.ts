@@ -7,7 +7,15 @@ import { findClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
 import type { Model } from './model.js';
 import type { Placed } from './placed.js';
-import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
+import {
+  checkSampling,
+  drawTokens,
+  SAMPLING,
+  Sampler,
+  type SamplerAbilities,
+  type Sampling,
+  type SamplingOptions,
+} from './sampler.js';
 import type { StartFrom } from './start_from.js';
 
 export type { ClassMix, SeedMix } from './between.js';
@@ -101,6 +109,8 @@ export interface Drawn {
 interface Order {
   classes: Between<number>[];
   seeds: Between<number>[];
+  /** Whether some image lies between two classes, or between two seeds. */
+  can: Required<SamplerAbilities>;
   /** The codes that each image starts with; undefined if none starts from something. */
   kept: Uint32Array[] | undefined;
   batchSize: number;
@@ -125,9 +135,11 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
   if (starts?.length === 0) throw new OptionError('from is empty; give a picture or codes to start from, or leave it out.');
   const count = n ?? Math.max(classes.length, Array.isArray(seed) ? seed.length : 0, starts?.length ?? 0);
   const inTurn = <T>(list: readonly T[]) => Array.from({ length: count }, (_, i) => list[i % list.length]!);
+  const seeds = Array.isArray(seed) ? inTurn(seedPoints(seed)) : seedsFrom(seed as number | SeedMix, count);
   const order = {
     classes: inTurn(classes),
-    seeds: Array.isArray(seed) ? inTurn(seedPoints(seed)) : seedsFrom(seed as number | SeedMix, count),
+    seeds,
+    can: { mixes: classes.some(isBetween), noise: seeds.some(isBetween) },
     batchSize: Math.min(count, batchSize ?? model.be.traits.defaultBatch),
     sampling: checkSampling(sampling),
     onStep,
@@ -142,7 +154,7 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
 async function classPoints(model: Model, choice: GenerateOptions['classes']): Promise<Between<number>[]> {
   const find = (names: Parameters<typeof findClasses>[0]) => findClasses(names, model.config.num_classes, model.classes);
   const points = choice === undefined || choice === 'all' ? [] : [choice].flat().map((one) => between('classes', one));
-  if (points.every(({ at }) => at === 0)) {
+  if (points.every(({ from, to }) => from === to)) {
     const all = await find(points.length ? points.map(({ from }) => from) : (choice as 'all'));
     return all.map((label) => between('classes', label));
   }
@@ -220,8 +232,7 @@ class SamplerCache {
   get({ be, params }: Placed, count: number): Sampler {
     if (this.sampler?.be === be && this.sampler.count === count) return this.sampler;
     this.dispose();
-    const { sampling, classes, seeds } = this.order;
-    const can = { mixes: classes.some(isBetween), noise: seeds.some(isBetween) };
+    const { sampling, can } = this.order;
     this.sampler = new Sampler(be, this.model.config, params.mamba.backbone, count, sampling, can);
     return this.sampler;
   }
@@ -247,7 +258,7 @@ function drawBatch(
   const part = <V>(list: readonly V[]) => list.slice(first, first + batch);
   const [classes, seeds, kept] = [part(order.classes), part(order.seeds), order.kept && part(order.kept)];
   const mix = { values: classes.map(({ to }) => to), shares: classes.map(({ at }) => at) };
-  const noise = order.seeds.some(isBetween) ? seeds.map((seed) => noiseBetween(seed, T)) : undefined;
+  const noise = order.can.noise ? seeds.map((seed) => noiseBetween(seed, T)) : undefined;
   const keptCounts = seeds.map((_, i) => kept?.[i]?.length ?? 0);
   const fromOf = ({ from }: Between<number>) => from;
   let reported = 0;

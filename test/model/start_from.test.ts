@@ -174,7 +174,9 @@ describe('a picture', () => {
       expect(error).toBeInstanceOf(type);
     }
     const odd: [GenerateOptions, RegExp][] = [
-      [{ classes: { from: 0, to: 99, at: 0.5 } }, /no class 99/],
+      [{ classes: { from: 0, to: 99, at: 0 } }, /no class 99/],
+      [{ classes: [[1]] as never }, /no class \[1\]/],
+      [{ seed: [[1]] as never }, /seed is \[1\]/],
       [{ classes: [{ from: 0, to: 1, at: 1.5 }] }, /at is 1.5/],
       [{ classes: { from: 0, at: 0.5 } as never }, /give from, to and at/],
       [{ classes: { from: 'all', to: 1, at: 0.5 } }, /no class "all"/],
