@@ -25,20 +25,20 @@ export type { StartFrom } from './start_from.js';
 export interface GenerateOptions extends SamplingOptions {
   /**
    * Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. In a model of 1000
-   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'Sandal', to: 'Bag', at: 0.5 }` is
-   * a point between two.
+   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'Sandal', to: 'Bag', at: 0.5 }`
+   * is a point between two.
    */
   classes?: readonly (number | string | ClassMix)[] | number | string | ClassMix;
   /** Number of images. Default: as many as the longest of the lists `classes`, `seed` and `from` has; one per given class. */
   count?: number;
   /**
-   * Image i is drawn with seed + i, so any image can be drawn again by itself. Default 0. A list holds the seeds themselves, used in
-   * turn; `[7]` is 7 for every image. `{ from: 7, to: 8, at: 0.5 }` is a point between the random numbers of two seeds.
+   * Image i is drawn with seed + i, so any image can be drawn again by itself. Default 0. A list holds the seeds themselves, used
+   * in turn; `[7]` is 7 for every image. `{ from: 7, to: 8, at: 0.5 }` is a point between the random numbers of two seeds.
    */
   seed?: number | SeedMix | readonly (number | SeedMix)[];
   /**
-   * What images start from: the first rows of a picture or of codes are kept, the rest is drawn. One for all images, or several, used in
-   * turn. Kept tokens come back exactly, and those after them are the ones that a drawing with the same first tokens would have.
+   * What images start from: the first rows of a picture or of codes are kept, the rest is drawn. One for all images, or several, used
+   * in turn. Kept tokens come back exactly, and those after them are the ones that a drawing with the same first tokens has.
    */
   from?: StartFrom | readonly StartFrom[];
   /** Images to draw at once. Affects speed and memory, never an image. The default depends on the backend. */
@@ -76,8 +76,8 @@ export interface StepInfo {
   /** Number of images in all. */
   count: number;
   /**
-   * Decodes the tokens so far to images, in which the part that is not drawn yet is grey. What is kept of `from` is there at the first
-   * step.
+   * Decodes the tokens so far to images, in which the part that is not drawn yet is grey. What is kept of `from` is there at the
+   * first step.
    */
   preview(): Promise<AimImage[]>;
 }

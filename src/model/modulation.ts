@@ -84,8 +84,8 @@ function embeddings(
 }
 
 /**
- * Computes the modulation of the m sequences whose conditions are in `inputs`. `second` is for drawing only: modulationBackward does not
- * know it.
+ * Computes the modulation of the m sequences whose conditions are in `inputs`. `second` is for drawing only: modulationBackward
+ * does not know it.
  */
 export function modulationForward(
   be: Backend,

@@ -73,7 +73,7 @@ export interface SamplerAbilities {
 
 /** What `Sampler.start` may be given besides conditions and seeds; one entry for each sequence. */
 export interface StartWith {
-  /** The second condition and its share, of a sampler that `mixes`. */
+  /** The second condition and its share; a sampler that `mixes` needs them. */
   mix?: { values: readonly unknown[]; shares: readonly number[] } | undefined;
   /** T random words in place of those of the seed; a sampler with `noise` needs them. */
   noise?: readonly Uint32Array[] | undefined;
@@ -168,8 +168,8 @@ export class Sampler {
   /**
    * Starts new images with a condition for each (for labels: a class number in [0, K)) and seeds, integers in [0, 2^53).
    *
-   * Kept tokens pass through the same steps as drawn ones: `draw` leaves them as they are. So what follows them is, to the bit, what
-   * follows when the same tokens were drawn. One pass over all of them at once would be faster, but rounds its sums differently.
+   * Kept tokens pass through the same steps as drawn ones: `draw` leaves them as they are. So what follows them is, to the bit,
+   * what follows when the same tokens were drawn. One pass over all of them would be faster, but rounds its sums differently.
    */
   start(values: readonly unknown[], seeds: readonly number[], { mix, noise, kept }: StartWith = {}): void {
     const { be, config } = this;
@@ -177,7 +177,7 @@ export class Sampler {
     const unconditional = this.guided ? values.map(() => this.kind.unconditional(config.condition)) : [];
     this.kind.write(be, config.condition, this.inputs, [...values, ...unconditional]);
     if (this.second) {
-      const { values: others, shares } = mix ?? { values, shares: values.map(() => 0) };
+      const { values: others, shares } = mix!;
       this.kind.write(be, config.condition, this.second.other, [...others, ...unconditional]);
       be.write(this.second.share, Float32Array.from([...shares, ...unconditional.map(() => 0)]));
     }
