@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { generate } from '../../src/cli/generate.js';
-import { decodePng, encodePng } from '../../src/io/images/png.js';
+import { decodePng } from '../../src/io/images/png.js';
+import { encodePng } from '../../src/io/images/png_encode.js';
 import { fixture } from '../goldens.js';
 import { call } from './in_process.js';
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM, type GenerateOptions } from '../../src/aim.js';
 import { IoError, OptionError } from '../../src/core/errors.js';
 import { AimImage } from '../../src/io/image.js';
-import { encodePng } from '../../src/io/images/png.js';
+import { encodePng } from '../../src/io/images/png_encode.js';
 import { noiseBetween } from '../../src/model/between.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { fixture } from '../goldens.js';
