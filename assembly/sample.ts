@@ -14,7 +14,7 @@ export function sample_forward_scratch(_b: i32, v: i32, _t: i32, _temperature: f
 }
 
 export function sample_forward(
-  logits: usize, seed: usize, step: usize, tokens: usize,
+  logits: usize, seed: usize, kept: usize, noise: usize, step: usize, tokens: usize,
   b: i32, v: i32, t: i32, temperature: f32, top_k: i32, top_p: f32, scratch: usize,
 ): void {
   const row = (<usize>v) << 2;
@@ -22,6 +22,8 @@ export function sample_forward(
   for (let i = 0; i < b; i++, logits += row, seed += 8, step += 4, tokens += (<usize>t) << 2) {
     const at = load<u32>(step);
     if (at >= <u32>t) continue;
+    store<u32>(step, at + 1);
+    if (kept && at < load<u32>(kept + (<usize>i << 2))) continue;
     const most = keysOf(logits, keys, row);
     const least = top_k > 0 && top_k < v ? cutAt(scratch, keys, 0, row, top_k) : 0;
     const end = pack(keys, ids, row, least);
@@ -33,7 +35,9 @@ export function sample_forward(
       sum = 0;
       for (let q: usize = 0; q < end; q += 4) sum += load<u32>(keys + q) >= cut ? load<u32>(weights + q) : 0;
     }
-    const r = threefry2x32(load<u32>(seed), load<u32>(seed, 4), at, 0) >> 32;
+    const r: u64 = noise
+      ? load<u32>(noise + ((<usize>i * t + at) << 2))
+      : threefry2x32(load<u32>(seed), load<u32>(seed, 4), at, 0) >> 32;
     const target = <u32>((r * <u64>sum) >> 32);
     let q: usize = 0;
     for (let run: u32 = 0; ; q += 4) {
@@ -41,7 +45,6 @@ export function sample_forward(
       if (run > target) break;
     }
     store<u32>(tokens + (<usize>at << 2), load<u32>(ids + q));
-    store<u32>(step, at + 1);
   }
 }
 

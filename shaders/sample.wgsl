@@ -8,6 +8,8 @@
 // @entry forward, WG threads
 // @in logits: f32 [b, v]
 // @in seed: u32 [b, 2]
+// @in kept?: u32 [b]
+// @in noise?: u32 [b, t]
 // @inout step: u32 [b]
 // @inout tokens: u32 [b, t]
 // A workgroup takes one image, and a thread takes PER neighbouring logits, as integer keys in the order of the logits. Both cuts
@@ -128,7 +130,9 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   }
 
   // The running sum passes the goal among the tokens of one thread, which finds the token.
-  let goal = mul_high(threefry2x32(vec2u(seed_at(2u * image), seed_at(2u * image + 1u)), vec2u(at, 0u)).x, sums.all);
+  var word = threefry2x32(vec2u(seed_at(2u * image), seed_at(2u * image + 1u)), vec2u(at, 0u)).x;
+  if (params.has_noise == 1u && at < params.t) { word = noise_at(image * params.t + at); }
+  let goal = mul_high(word, sums.all);
   var run = sums.upto - own;
   if (run <= goal && run + own > goal) {
     var at_q = 0u;
@@ -140,7 +144,10 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   workgroupBarrier();
   if (lid == 0u && group == image && at < params.t) {
-    tokens_put(image * params.t + at, drawn);
+    // A kept token is there already. To leave earlier would end barriers that all threads of a workgroup must reach.
+    var keep = false;
+    if (params.has_kept == 1u) { keep = at < kept_at(image); }
+    if (!keep) { tokens_put(image * params.t + at, drawn); }
     step_put(image, at + 1u);
   }
 }

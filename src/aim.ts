@@ -17,7 +17,7 @@ import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
 import type { TuneOptions } from './model/tune.js';
 
-export type { Drawn, Generated, GenerateOptions, StepInfo } from './model/generate.js';
+export type { ClassMix, Drawn, Generated, GenerateOptions, SeedMix, StartFrom, StepInfo } from './model/generate.js';
 export type { LikelihoodOptions } from './model/likelihood.js';
 export type { LoadOptions } from './model/model.js';
 export type { EncodeInput } from './model/pixels.js';
@@ -113,8 +113,9 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Draws images. Each image depends only on the checkpoint, its class, its own seed and the sampling options.
-   * Throws OptionError for values out of range and unknown options. Rejects with `signal.reason` when aborted.
+   * Draws images. Each image depends only on the checkpoint, its class, its own seed, what it starts from and the sampling options.
+   * Throws OptionError for values out of range and unknown options, and IoError for a picture to start from that cannot be read.
+   * Rejects with `signal.reason` when aborted.
    */
   async generate(options: GenerateOptions = {}): Promise<Generated> {
     this.model.assertLive();

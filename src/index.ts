@@ -4,6 +4,7 @@
  */
 export {
   AiM,
+  type ClassMix,
   type Drawn,
   type EncodeInput,
   type Generated,
@@ -11,6 +12,8 @@ export {
   type LikelihoodOptions,
   type LoadOptions,
   type SaveOptions,
+  type SeedMix,
+  type StartFrom,
   type StepInfo,
   type TuneOptions,
 } from './aim.js';
@@ -27,5 +30,6 @@ export {
 } from './checkpoint/source.js';
 export * from './core/errors.js';
 export { AimImage } from './io/image.js';
+export type { Rgb } from './io/images/index.js';
 export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
 export type { SamplingOptions } from './model/sampler.js';

@@ -37,7 +37,7 @@ export { bytesSource } from './src/io/bytes.ts';
 export { crc32 } from './src/io/zip.ts';
 export { asSafetensors } from './src/io/torch.ts';
 export { decodeImage } from './src/io/images/index.ts';
-export { encodePng } from './src/io/images/png.ts';
+export { encodePng } from './src/io/images/png_encode.ts';
 export { jpeg } from './src/io/images/jpeg.ts';
 export { readIdx } from './src/data/idx.ts';
 export { encodeCodes, readCodes } from './src/data/codes.ts';

@@ -1,18 +1,20 @@
 /** `aim generate`: draws images into one picture, an .npz file, or a folder of pictures. */
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AiM, GenerateOptions } from '../aim.js';
 import { OptionError } from '../core/errors.js';
-import type { OptionSpec } from '../core/options.js';
-import { formatOfName, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
+import { checkOption, type OptionSpec } from '../core/options.js';
+import { decodeImage, formatOfName, type ImageFormat, type RgbImage, writableExtensions } from '../io/images/index.js';
 import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
 import { classNames } from '../model/classes.js';
 import { SAMPLING } from '../model/sampler.js';
-import { ensureWritable, exists, isDirectory, writeAtomic } from '../platform/files.js';
+import { START_FROM } from '../model/start_from.js';
+import { assertRegularFile, ensureWritable, exists, isDirectory, translate, writeAtomic } from '../platform/files.js';
 import { inFolder } from '../platform/folders.js';
 import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, modelOptions, NUMERICS } from './options.js';
+import { BACKGROUND, background, COMMON, modelOptions, NUMERICS } from './options.js';
 import { progress } from './progress.js';
 import { checkSheet, sheet, squareColumns } from './sheet.js';
 import { counted, print, say } from './terminal.js';
@@ -30,6 +32,23 @@ const FLAGS: Flags = {
   seed: flag(
     { type: 'integer', min: 0, about: 'of the first image' },
     { value: 'S', short: 's', help: 'image i is drawn with seed S + i (default 0)' },
+  ),
+  from: {
+    type: 'string',
+    short: 'f',
+    value: 'FILE',
+    help: 'a picture of any size, whose upper --rows are kept (cropped to a square); the rest is drawn',
+  },
+  rows: flag(START_FROM.rows, { help: 'with --from: rows of tokens that are kept, from 0 to all' }),
+  background: BACKGROUND,
+  mix: { type: 'string', value: 'A,B', help: 'a strip of pictures from class A to class B, all of one seed' },
+  'to-seed': flag(
+    { type: 'integer', min: 0, about: 'of the last picture of a strip' },
+    { value: 'S', help: 'a strip of pictures from the random numbers of --seed to those of S' },
+  ),
+  strip: flag(
+    { type: 'integer', min: 2, max: 1000, default: 8, about: 'pictures in a strip' },
+    { help: 'pictures in a strip of --mix or --to-seed (default 8); --count is then the number of strips' },
   ),
   'cfg-scale': flag(SAMPLING.cfgScale, {
     value: 'W',
@@ -92,7 +111,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     // The folder is made when everything is checked.
     const seconds = await (target === 'folder' ? inFolder(out, drawn) : drawn());
     await sink.close();
-    say(`${counted(plan.count, 'image')} in ${seconds.toFixed(2)} s (${(plan.count / seconds).toPrecision(3)} images/s)\n`);
+    const { count } = plan.options;
+    say(`${counted(count, 'image')} in ${seconds.toFixed(2)} s (${(count / seconds).toPrecision(3)} images/s)\n`);
     print(`${out}\n`);
     return 0;
   } finally {
@@ -118,23 +138,21 @@ async function targetOf(out: string): Promise<ImageFormat | 'npz' | 'folder'> {
 }
 
 interface Plan {
-  options: GenerateOptions;
-  /** Class numbers or names, taken in turn. */
-  classes: readonly (number | string)[];
-  count: number;
-  seed: number;
+  options: GenerateOptions & { count: number };
+  /** Images in a row of the picture, if nothing else is asked for. */
+  columns: number;
 }
 
 /** All that is drawn. Throws OptionError now, not after the first images. */
 async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
-  const list = string(flags, 'class')
-    ?.split(',')
-    .map((c) => c.trim());
+  const list = listed(flags, 'class');
   const all = list === undefined || (list.length === 1 && list[0] === 'all');
   const classes = all ? Array.from({ length: aim.config.num_classes }, (_, i) => i) : list;
   const count = number(flags, 'count') ?? classes.length;
   const seed = number(flags, 'seed') ?? 0;
+  const strip = stripOf(flags, classes, seed);
   const given = {
+    from: await startOf(flags),
     cfgScale: number(flags, 'cfg-scale'),
     temperature: number(flags, 'temperature'),
     topK: number(flags, 'top-k'),
@@ -142,26 +160,76 @@ async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
     positions: choice(flags, 'positions', ['trained', 'authors'] as const),
     batchSize: number(flags, 'batch'),
   };
-  const options = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
+  const plain = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
+  const options = { ...plain, ...(strip?.options ?? { classes, seed, count }) };
   // Stopped before its first batch, it checks everything and draws nothing.
   const checked = new Error('checked');
-  await aim.generate({ ...options, classes, count, seed, signal: AbortSignal.abort(checked) }).catch((error) => {
+  await aim.generate({ ...options, signal: AbortSignal.abort(checked) }).catch((error) => {
     if (error !== checked) throw error;
   });
-  return { options, classes, count, seed };
+  return { options, columns: strip?.columns ?? usualColumns(count, classes.length) };
+}
+
+/** A list separated by commas. */
+const listed = (flags: Parsed['flags'], name: string) =>
+  string(flags, name)
+    ?.split(',')
+    .map((c) => c.trim());
+
+/** What --from and --rows keep. */
+async function startOf(flags: Parsed['flags']): Promise<GenerateOptions['from']> {
+  const [path, rows] = [string(flags, 'from'), number(flags, 'rows')];
+  if ((path === undefined) !== (rows === undefined))
+    throw new OptionError('--from FILE and --rows N belong together: the picture, and how many of its rows of tokens are kept.');
+  const behind = background(flags);
+  if (path === undefined) {
+    if (behind) throw new OptionError('--background is behind a picture that is given by --from; leave it out.');
+    return undefined;
+  }
+  await assertRegularFile(path);
+  // Its pixels, not its bytes, so that errors name the file.
+  const { width, height, data } = await decodeImage(await translate(path, 'read', () => readFile(path)), path, {
+    background: behind,
+  });
+  const rgba = new Uint8Array(width * height * 4).fill(255);
+  for (let i = 0; i < width * height; i++) rgba.set(data.subarray(3 * i, 3 * i + 3), 4 * i);
+  return { image: { width, height, data: rgba }, rows: rows! };
+}
+
+/** The classes and seeds of --count strips; undefined if none is asked for. */
+function stripOf(flags: Parsed['flags'], classes: readonly (number | string)[], seed: number) {
+  const [ends, to, length] = [listed(flags, 'mix'), number(flags, 'to-seed'), number(flags, 'strip') ?? 8];
+  if (ends === undefined && to === undefined) {
+    if (flags.strip !== undefined)
+      throw new OptionError('--strip needs the two ends of the strip: give --mix A,B or --to-seed S.');
+    return undefined;
+  }
+  if (ends && ends.length !== 2)
+    throw new OptionError(`--mix is ${JSON.stringify(flags.mix)}; give two classes, as in --mix 7,9.`);
+  if (ends && flags.class !== undefined) throw new OptionError('--mix names the classes; leave --class out.');
+  const strips = number(flags, 'count') ?? (ends ? 1 : classes.length);
+  checkOption('the number of images, --count times --strip', strips * length, MANY);
+  const points = Array.from({ length: strips * length }, (_, i) => ({
+    strip: Math.floor(i / length),
+    at: (i % length) / (length - 1),
+  }));
+  const options = {
+    classes: points.map(({ strip, at }) => (ends ? { from: ends[0]!, to: ends[1]!, at } : classes[strip % classes.length]!)),
+    seed: points.map(({ strip, at }) => (to === undefined ? seed + strip : { from: seed + strip, to: to + strip, at })),
+    count: points.length,
+  };
+  return { options, columns: length };
 }
 
 /** Draws the images and hands each on when its batch is drawn. Returns the seconds that it took. */
-async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sink, signal: AbortSignal): Promise<number> {
+async function draw(aim: AiM, { options }: Plan, sink: Sink, signal: AbortSignal): Promise<number> {
+  const { count } = options;
   const tokens = aim.config.num_tokens;
   const start = performance.now();
   let bar: ReturnType<typeof progress> | undefined;
   try {
     const images = aim.generateEach({
       ...options,
-      classes,
-      count,
-      seed,
       batchSize: options.batchSize ?? (aim.backend === 'webgpu' ? 64 : 10),
       signal,
       onStep({ step, first, batch }) {
@@ -169,9 +237,9 @@ async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sin
         bar.update(first * tokens + batch * step, `${first.toLocaleString('en')} of ${counted(count, 'image')} drawn`);
       },
     });
-    for await (const { image, label, index } of images) {
+    for await (const { image, label, seed, index } of images) {
       const { width, height } = image;
-      await sink.take({ width, height, data: image.toRGB() }, label, index);
+      await sink.take({ width, height, data: image.toRGB() }, { label, seed, index });
     }
   } finally {
     bar?.stop();
@@ -181,7 +249,7 @@ async function draw(aim: AiM, { options, classes, count, seed }: Plan, sink: Sin
 
 /** Receives the images one by one. It stores them as bytes, because floats take four times as much memory. */
 interface Sink {
-  take(image: RgbImage, label: number, index: number): Promise<void>;
+  take(image: RgbImage, drawn: { label: number; seed: number; index: number }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -199,9 +267,9 @@ function openSink(
   flags: Parsed['flags'],
   subject: Subject,
 ): Sink {
-  if (target === 'npz') return npzSink(out, plan.count, subject.image_size);
+  if (target === 'npz') return npzSink(out, plan.options.count, subject.image_size);
   const scale = number(flags, 'scale') ?? 1;
-  if (target === 'folder') return folderSink(out, plan, scale, subject.names);
+  if (target === 'folder') return folderSink(out, plan.options.count, scale, subject.names);
   return sheetSink(target, out, plan, { scale, columns: number(flags, 'columns'), labelled: flags.labels === true }, subject);
 }
 
@@ -222,9 +290,9 @@ function npzSink(out: string, count: number, size: number): Sink {
   const data = new Uint8Array(count * bytes);
   const labels = new Int32Array(count);
   return {
-    async take(image, label, i) {
-      data.set(image.data, i * bytes);
-      labels[i] = label;
+    async take(image, { label, index }) {
+      data.set(image.data, index * bytes);
+      labels[index] = label;
     },
     async close() {
       const npz = await encodeNpz({
@@ -236,13 +304,13 @@ function npzSink(out: string, count: number, size: number): Sink {
   };
 }
 
-function folderSink(out: string, { count, seed }: Plan, scale: number, classes: readonly string[] | undefined): Sink {
+function folderSink(out: string, count: number, scale: number, classes: readonly string[] | undefined): Sink {
   const format = png;
   const digits = String(count - 1).length;
   return {
-    async take(image, label, i) {
+    async take(image, { label, seed, index }) {
       const name = classes?.[label]?.replace(/[^\p{L}\p{N}_-]+/gu, '-') ?? `class-${label}`;
-      const file = `${String(i).padStart(digits, '0')}-${name}-seed-${seed + i}.${format.extensions[0]}`;
+      const file = `${String(index).padStart(digits, '0')}-${name}-seed-${seed}.${format.extensions[0]}`;
       await writeAtomic(`${out}/${file}`, await format.encode!(scale === 1 ? image : sheet([image], { columns: 1, scale })));
     },
     async close() {},
@@ -252,7 +320,7 @@ function folderSink(out: string, { count, seed }: Plan, scale: number, classes: 
 function sheetSink(
   format: ImageFormat,
   out: string,
-  { count, classes }: Plan,
+  { options: { count }, columns: usual }: Plan,
   { scale, columns, labelled }: { scale: number; columns: number | undefined; labelled: boolean },
   { image_size: size, num_classes, names }: Subject,
 ): Sink {
@@ -260,10 +328,10 @@ function sheetSink(
   const labels: string[] = [];
   const named = (label: number) => names?.[label] ?? String(label);
   const longest = labelled ? Array.from({ length: num_classes }, (_, i) => named(i)) : undefined;
-  const options = { scale, columns: columns ?? usualColumns(count, classes.length) };
+  const options = { scale, columns: columns ?? usual };
   checkSheet(count, size, size, { ...options, labels: longest });
   return {
-    async take(image, label) {
+    async take(image, { label }) {
       images.push(image);
       labels.push(named(label));
     },

@@ -7,10 +7,10 @@ import { IoError, OptionError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
 import { checkBackground, MAX_PIXELS } from '../io/images/format.js';
 import { type DecodeOptions, decodeImage, formatOfName, type RgbImage, readableFormats } from '../io/images/index.js';
+import { cropSquare, resizeShorter } from '../io/resize.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext, inParallel } from './dataset.js';
 import { Digest } from './digest.js';
 import { type Folder, type FolderSource, openFolderSource, readFile } from './folder.js';
-import { cropSquare, resizeShorter } from './resize.js';
 
 /** How images of a folder are read. */
 export interface ImageFolderOptions extends DecodeOptions {

@@ -1,21 +1,26 @@
 /** Images that a model draws when they are compared, shard by shard. */
 import { checkOptions, type Filled, type OptionTable } from '../core/options.js';
 import { createSha256, sha256Text } from '../io/sha256.js';
-import { resolveClasses } from '../model/classes.js';
-import { GENERATE, type Generated, type GenerateOptions } from '../model/generate.js';
+import { type ClassChoice, resolveClasses } from '../model/classes.js';
+import { GENERATE, type Generated, type GenerateOptions, SEED } from '../model/generate.js';
 import { type ModelHandle, modelOf } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import { checkSampling } from '../model/sampler.js';
 import type { ImageSource } from './images.js';
 
 /** What `drawn` draws: as `AiM.generate`, in turn of all classes if none are given. */
-export interface DrawnOptions extends Omit<GenerateOptions, 'onStep' | 'signal'> {
+export interface DrawnOptions extends Omit<GenerateOptions, 'classes' | 'seed' | 'from' | 'onStep' | 'signal'> {
+  /** Class numbers or names, used in turn. 'all' (the default) means every class. */
+  classes?: ClassChoice;
+  /** Image i is drawn with seed + i. Default 0. */
+  seed?: number;
   /** Number of images. Default 50000, as in the literature. */
   count?: number;
 }
 
-export const DRAWN = (({ onStep: _, signal: __, ...options }) => ({
+export const DRAWN = (({ from: _, onStep: __, signal: ___, ...options }) => ({
   ...options,
+  seed: { ...SEED, default: 0 },
   count: { type: 'integer', min: 1, max: 1e6, default: 50000, about: 'number of images to draw' } as const,
 }))(GENERATE) satisfies OptionTable<DrawnOptions>;
 

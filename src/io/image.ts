@@ -1,6 +1,6 @@
 /** Images of the decoder's floats, and their conversion to bytes: byte = round((v + 1)·127.5), clamped to 0..255. */
 import { CheckpointError, OptionError, ShapeError } from '../core/errors.js';
-import { encodePng } from './images/png.js';
+import { encodePng } from './images/png_encode.js';
 
 /** The fields of a new AimImage. */
 export interface AimImageInit {

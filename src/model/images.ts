@@ -82,12 +82,15 @@ export async function decodeTensor(
 
 const codesOnDevice = (be: Backend, codes: Uint32Array) => be.from(codes, [codes.length], 'u32');
 
-/** Makes the patches of the tokens from `step` on grey, because they are not drawn yet. Changes the images. */
-export function greyFrom(images: readonly AimImage[], step: number, tokens: number): void {
+/**
+ * Makes the patches of the tokens from `step` on grey, because they are not drawn yet, but for the first `kept[i]` of image i. Changes
+ * the images.
+ */
+export function greyFrom(images: readonly AimImage[], step: number, tokens: number, kept: readonly number[]): void {
   const side = Math.sqrt(tokens);
-  for (const { width, data } of images) {
+  for (const [i, { width, data }] of images.entries()) {
     const patch = width / side;
-    for (let t = step; t < tokens; t++) {
+    for (let t = Math.max(step, kept[i]!); t < tokens; t++) {
       const [y0, x0] = [Math.floor(t / side) * patch, (t % side) * patch];
       for (let y = y0; y < y0 + patch; y++) data.fill(0, (y * width + x0) * 3, (y * width + x0 + patch) * 3);
     }

@@ -2,6 +2,7 @@
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { groupModulation } from '../ops/group_modulation.js';
+import { mix } from '../ops/mix.js';
 import { silu } from '../ops/silu.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { arenaSizes, packed } from './arena.js';
@@ -56,10 +57,46 @@ export function modulationBytes(c: AimConfig, m: number): number {
   return activationBytes(spec, { m, ...dims }) + activationBytes(ACTS, { m, d: c.d_model }) + vectors;
 }
 
-/** Computes the modulation of the m sequences whose conditions are in `inputs`. */
-export function modulationForward(be: Backend, p: ModulationParams, c: AimConfig, inputs: ConditionInputs, a: Acts): Modulation {
+/** A second condition of each of m sequences, for drawing between two. */
+export interface MixInputs {
+  other: ConditionInputs;
+  /** [m], in [0, 1]: the share of the second condition. */
+  share: Tensor;
+}
+
+/** The embeddings [m, d] of m conditions or, with `second`, their linear interpolation with those of a second one. */
+function embeddings(
+  be: Backend,
+  p: ModulationParams,
+  c: AimConfig,
+  inputs: ConditionInputs,
+  a: Acts,
+  second: MixInputs | undefined,
+): Tensor {
+  const embed = (of: ConditionInputs) => conditionOf(c.condition).forward(be, p, c.condition, of, a.child('condition'));
+  const x = embed(inputs);
+  if (!second) return x;
+  const z = embed(second.other);
+  const y = be.tensor(x.shape);
+  be.run(mix.forward, { x, z, share: second.share, y });
+  be.free(x, z);
+  return y;
+}
+
+/**
+ * Computes the modulation of the m sequences whose conditions are in `inputs`. `second` is for drawing only: modulationBackward
+ * does not know it.
+ */
+export function modulationForward(
+  be: Backend,
+  p: ModulationParams,
+  c: AimConfig,
+  inputs: ConditionInputs,
+  a: Acts,
+  second?: MixInputs,
+): Modulation {
   const d = c.d_model;
-  const first = conditionOf(c.condition).forward(be, p, c.condition, inputs, a.child('condition'));
+  const first = embeddings(be, p, c, inputs, a, second);
   const m = first.shape[0]!;
   const act = a.part(ACTS, { m, d });
   act.input('embedding', first);

@@ -25,7 +25,8 @@ export const isFloats = (data: unknown): data is Float32Array =>
 export function* pixelBatches(images: readonly EncodeInput[], factor: number): Generator<PixelBatch> {
   checkImages(images);
   images.forEach((image, i) => {
-    checkSize(image, i, factor);
+    checkSize(image, factor);
+    checkData(`encode: image ${i}`, image);
   });
   for (let at = 0; at < images.length; ) {
     const { width, height } = images[at]!;
@@ -60,18 +61,21 @@ export function checkCodeList(codes: readonly ArrayLike<number>[]): void {
     throw new OptionError(`decode: the codes are ${shown(codes)}; pass a list with the codes of each image.`);
 }
 
-function checkSize({ width, height, data }: EncodeInput, index: number, factor: number): void {
+function checkSize({ width, height }: EncodeInput, factor: number): void {
   if (width < 1 || height < 1 || width % factor || height % factor)
     throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);
+}
+
+/** Throws OptionError, beginning with `name`, unless the data fits the sides and is finite. */
+export function checkData(name: string, { width, height, data }: EncodeInput): void {
   const floats = isFloats(data);
   const length = width * height * (floats ? 3 : 4);
   if (data.length !== length)
     throw new OptionError(
-      `encode: ${width}×${height} ${floats ? 'RGB' : 'RGBA'} needs ${length} ${floats ? 'floats' : 'bytes'}, got ${data.length}.`,
+      `${name} of ${width}×${height} ${floats ? 'RGB' : 'RGBA'} needs ${length} ${floats ? 'floats' : 'bytes'}, got ${data.length}.`,
     );
   const bad = floats ? data.findIndex((v) => !Number.isFinite(v)) : -1;
-  if (bad >= 0)
-    throw new OptionError(`encode: value ${bad} of image ${index} is ${data[bad]}; pixels must be finite, from -1 to 1.`);
+  if (bad >= 0) throw new OptionError(`${name} has ${data[bad]} as value ${bad}; pixels must be finite, from -1 to 1.`);
 }
 
 /** RGB of RGBA bytes, in [-1, 1]. */

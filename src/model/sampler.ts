@@ -12,7 +12,7 @@ import { type AimParams, aimForward, aimState } from './aim.js';
 import type { Condition, ConditionInputs } from './condition.js';
 import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
-import { modulationForward } from './modulation.js';
+import { type MixInputs, modulationForward } from './modulation.js';
 
 /** How tokens are drawn from the logits. */
 export interface SamplingOptions {
@@ -63,6 +63,24 @@ export function checkSampling(options: SamplingOptions): Sampling {
   return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
 
+/** What a sampler can do besides drawing from a condition and a seed. Each costs memory and kernels, so it is asked for. */
+export interface SamplerAbilities {
+  /** Interpolate between two conditions. */
+  mixes?: boolean;
+  /** Take random words from the caller. */
+  noise?: boolean;
+}
+
+/** What `Sampler.start` may be given besides conditions and seeds; one entry for each sequence. */
+export interface StartWith {
+  /** The second condition and its share; a sampler that `mixes` needs them. */
+  mix?: { values: readonly unknown[]; shares: readonly number[] } | undefined;
+  /** T random words in place of those of the seed; a sampler with `noise` needs them. */
+  noise?: readonly Uint32Array[] | undefined;
+  /** The first tokens of the sequence, which are kept. */
+  kept?: readonly Uint32Array[] | undefined;
+}
+
 /** Draws `count` sequences of tokens at a time with fixed sampling options. */
 export class Sampler {
   /** u32 [count, T], filled from the left. */
@@ -73,7 +91,11 @@ export class Sampler {
   readonly step: Tensor;
   private readonly kind: Condition;
   private readonly inputs: ConditionInputs = {};
+  private readonly second: MixInputs | undefined;
   private readonly seed: Tensor;
+  /** u32 [count]: the number of tokens that are kept. */
+  private readonly kept: Tensor;
+  private readonly noise: Tensor | undefined;
   private readonly state: ReturnType<typeof aimState>;
   private readonly condition: Recording;
   private readonly forward: Recording;
@@ -89,6 +111,7 @@ export class Sampler {
    * @param params The parameters of stage 2 (`mamba.backbone`), which are only read.
    * @param count The number of sequences to draw at a time.
    * @param s Checked sampling options.
+   * @param can What else `start` is given.
    */
   constructor(
     readonly be: Backend,
@@ -96,6 +119,7 @@ export class Sampler {
     params: AimParams,
     readonly count: number,
     s: Sampling,
+    can: SamplerAbilities = {},
   ) {
     this.guided = s.cfgScale !== 1;
     this.kind = conditionOf(config.condition);
@@ -104,10 +128,13 @@ export class Sampler {
       this.tokens = be.tensor([count, config.num_tokens], 'u32');
       this.step = be.tensor([count], 'u32');
       this.seed = be.tensor([count, 2], 'u32');
+      this.kept = be.tensor([count], 'u32');
+      if (can.noise) this.noise = be.tensor([count, config.num_tokens], 'u32');
       this.inputs = this.kind.inputs(be, config.condition, m);
+      if (can.mixes) this.second = { other: this.kind.inputs(be, config.condition, m), share: be.tensor([m]) };
       this.state = aimState(be, config, m);
 
-      const conditioned = be.record(() => modulationForward(be, params, config, this.inputs, new Acts(be)));
+      const conditioned = be.record(() => modulationForward(be, params, config, this.inputs, new Acts(be), this.second));
       this.condition = conditioned.recording;
       const stepped = be.record(() => {
         const logits = aimForward(be, params, config, {
@@ -126,7 +153,7 @@ export class Sampler {
       this.draw = be.record(() => {
         be.run(
           sample.forward,
-          { logits: this.logits, seed: this.seed, step: this.step, tokens: this.tokens },
+          { logits: this.logits, seed: this.seed, kept: this.kept, noise: this.noise, step: this.step, tokens: this.tokens },
           // The op takes 32 bits, so limit k to the vocabulary, which means all tokens.
           { temperature: s.temperature, top_k: Math.min(s.topK, config.vocab_size), top_p: s.topP },
         );
@@ -138,14 +165,36 @@ export class Sampler {
     }
   }
 
-  /** Starts new images with a condition for each (for labels: a class number in [0, K)) and seeds, integers in [0, 2^53). */
-  start(values: readonly unknown[], seeds: readonly number[]): void {
+  /**
+   * Starts new images with a condition for each (for labels: a class number in [0, K)) and seeds, integers in [0, 2^53).
+   *
+   * Kept tokens pass through the same steps as drawn ones: `draw` leaves them as they are. So what follows them is, to the bit,
+   * what follows when the same tokens were drawn. One pass over all of them would be faster, but rounds its sums differently.
+   */
+  start(values: readonly unknown[], seeds: readonly number[], { mix, noise, kept }: StartWith = {}): void {
     const { be, config } = this;
+    const { num_tokens: T } = config;
     const unconditional = this.guided ? values.map(() => this.kind.unconditional(config.condition)) : [];
     this.kind.write(be, config.condition, this.inputs, [...values, ...unconditional]);
+    if (this.second) {
+      const { values: others, shares } = mix!;
+      this.kind.write(be, config.condition, this.second.other, [...others, ...unconditional]);
+      be.write(this.second.share, Float32Array.from([...shares, ...unconditional.map(() => 0)]));
+    }
     be.write(this.seed, Uint32Array.from(seeds.flatMap((s) => [s >>> 0, Math.floor(s / 2 ** 32)])));
+    for (const [i, words] of (noise ?? []).entries()) be.write(this.noise!, words, i * T);
     be.zero(this.step);
     be.zero(this.tokens);
+    be.zero(this.kept);
+    if (kept) {
+      const tokens = new Uint32Array(this.count * T);
+      for (const [i, one] of kept.entries()) tokens.set(one, i * T);
+      be.write(this.tokens, tokens);
+      be.write(
+        this.kept,
+        Uint32Array.from(kept, (one) => one.length),
+      );
+    }
     for (const arena of this.state.arenas) be.zero(arena);
     this.condition.replay();
   }
@@ -170,7 +219,9 @@ export class Sampler {
   /** Frees all tensors and recordings. */
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
-    this.be.free(this.tokens, this.step, this.seed, ...Object.values(this.inputs), ...(this.state?.arenas ?? []));
+    const { second } = this;
+    this.be.free(this.tokens, this.step, this.seed, this.kept, this.noise, second?.share);
+    this.be.free(...Object.values(this.inputs), ...Object.values(second?.other ?? {}), ...(this.state?.arenas ?? []));
   }
 }
 

@@ -22,6 +22,7 @@ export { references as group_modulation } from './group_modulation.reference.js'
 export { references as group_norm } from './group_norm.reference.js';
 export { references as guide } from './guide.reference.js';
 export { references as linear } from './linear.reference.js';
+export { references as mix } from './mix.reference.js';
 export { references as mse } from './mse.reference.js';
 export { references as pool2d } from './pool2d.reference.js';
 export { references as quantize } from './quantize.reference.js';

@@ -8,10 +8,12 @@ const FLOAT_MAX = (2 - 2 ** -23) * 2 ** 127;
 const finite = (x: number) => (Number.isNaN(x) ? -FLOAT_MAX : Math.min(Math.max(x, -FLOAT_MAX), FLOAT_MAX));
 
 export const references: References<typeof sample> = {
-  forward({ logits, seed, step, tokens }, { b, v, t, temperature, top_k, top_p }) {
+  forward({ logits, seed, kept, noise, step, tokens }, { b, v, t, temperature, top_k, top_p }) {
     for (let i = 0; i < b; i++) {
       const at = step[i]!;
       if (at >= t) continue;
+      step[i] = at + 1;
+      if (kept && at < kept[i]!) continue;
       const x = Array.from(logits.subarray(i * v, (i + 1) * v), finite);
       const order = x.map((_, j) => j).sort((p, q) => x[q]! - x[p]!);
       const most = x[order[0]!]!;
@@ -26,12 +28,11 @@ export const references: References<typeof sample> = {
         for (let held = 0; held < need; ) held += w[order[++last]!]!;
         for (let j = 0; j < v; j++) if (x[j]! < x[order[last]!]!) w[j] = 0;
       }
-      const [r] = threefry2x32(seed[2 * i]!, seed[2 * i + 1]!, at, 0);
+      const r = noise ? noise[i * t + at]! : threefry2x32(seed[2 * i]!, seed[2 * i + 1]!, at, 0)[0];
       const target = Number((BigInt(r) * BigInt(sum())) >> 32n);
       let token = 0;
       for (let run = w[0]!; run <= target; ) run += w[++token]!;
       tokens[i * t + at] = token;
-      step[i] = at + 1;
     }
   },
 };

@@ -1,10 +1,11 @@
 /**
  * tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to the top_k largest logits and then to the fewest most probable
- * tokens that together have top_p of the remaining probability. Ties at either cut stay. Images with step ≥ t are left alone.
+ * tokens that together have top_p of the remaining probability. Ties at either cut stay. Images with step ≥ t are left alone. The
+ * first kept[b] tokens of an image are there already and stay: only the step advances.
  *
  * Probabilities become integers w = round(p·2³⁰), so that every sum is exact in any order, and backends agree up to the rounding
- * of exp. If r is the first word of Threefry(seed[b], (step[b], 0)), the draw is the first token for which the running sum of w
- * exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, and NaN as the smallest.
+ * of exp. If r is noise[b, step[b]] or, without noise, the first word of Threefry(seed[b], (step[b], 0)), the draw is the first
+ * token for which the running sum of w exceeds ⌊r·Σw / 2³²⌋. Infinite logits count as the largest finite ones, and NaN as the smallest.
  */
 import shader from '../../shaders/sample.wgsl';
 import { either } from './gemv.js';
@@ -18,6 +19,8 @@ export const sample = {
     tensors: {
       logits: { shape: 'b v', io: 'in' },
       seed: { shape: 'b 2', io: 'in', dtype: 'u32' },
+      kept: { shape: 'b', io: 'in', dtype: 'u32', optional: true },
+      noise: { shape: 'b t', io: 'in', dtype: 'u32', optional: true },
       step: { shape: 'b', io: 'inout', dtype: 'u32' },
       tokens: { shape: 'b t', io: 'inout', dtype: 'u32' },
     },

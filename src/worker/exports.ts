@@ -1,11 +1,14 @@
 /** What `aim-js/worker` and `aim-js/train-worker` have in common. */
 export type {
+  ClassMix,
   Drawn,
   EncodeInput,
   Generated,
   GenerateOptions,
   LikelihoodOptions,
   SaveOptions,
+  SeedMix,
+  StartFrom,
   StepInfo,
   TuneOptions,
 } from '../aim.js';
@@ -15,6 +18,7 @@ export { type CachedFile, type CacheOptions, cachedFiles, clearCache } from '../
 export type { CheckpointSource, Progress, RemoteOptions, SourceOptions } from '../checkpoint/source.js';
 export * from '../core/errors.js';
 export { AimImage } from '../io/image.js';
+export type { Rgb } from '../io/images/index.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
 export type { SamplingOptions } from '../model/sampler.js';
 export { AiM, type WorkerLoadOptions } from './remote.js';

@@ -11,10 +11,22 @@ import { DATA } from '../../src/data/open.js';
 import { SOURCE } from '../../src/io/bytes.js';
 import { GENERATE } from '../../src/model/generate.js';
 import { LOAD } from '../../src/model/model.js';
+import { START_FROM } from '../../src/model/start_from.js';
 import { TUNE } from '../../src/model/tune.js';
 import { TRAINER } from '../../src/train/options.js';
 
-const TABLES: Record<string, OptionTable> = { GENERATE, TUNE, DEVICE, LOAD, SOURCE, TRAINER, TOKENIZE, DATA, IMAGE_FOLDER };
+const TABLES: Record<string, OptionTable> = {
+  GENERATE,
+  TUNE,
+  DEVICE,
+  LOAD,
+  SOURCE,
+  TRAINER,
+  TOKENIZE,
+  DATA,
+  IMAGE_FOLDER,
+  START_FROM,
+};
 const isNumber = (spec: OptionSpec | undefined) => spec?.type === 'integer' || spec?.type === 'number';
 /** Beyond the range of this option, or of every option. */
 const beyond = (spec: OptionSpec): number[] => {

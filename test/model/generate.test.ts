@@ -218,8 +218,8 @@ describe('encode refuses unusable images and states the reason', () => {
   const floats = (value: number) => ({ width: 4, height: 4, data: new Float32Array(48).fill(value) });
   const bytes = (width: number, height: number, length: number) => ({ width, height, data: new Uint8Array(length) });
   for (const [image, message] of [
-    [floats(Number.NaN), /value 0 of image 0 is NaN; pixels must be finite/],
-    [floats(Number.POSITIVE_INFINITY), /is Infinity/],
+    [floats(Number.NaN), /image 0 has NaN as value 0; pixels must be finite/],
+    [floats(Number.POSITIVE_INFINITY), /has Infinity/],
     [bytes(1e9, 1e9, 16), /1000000000×1000000000 RGBA needs .* bytes, got 16/],
     [bytes(0, 4, 0), /multiples of/],
     [bytes(4, 4, 48), /4×4 RGBA needs 64 bytes, got 48/],

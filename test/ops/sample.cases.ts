@@ -10,6 +10,7 @@ const cases = Array.from({ length: 40 }, (_, i) => {
     temperature: [1, 0.7, 0.1, 3][i % 4]!,
     top_k: [0, 1, 5, v, 300, v + 3][(i >> 1) % 6]!,
     top_p: [1, 0.98, 0.5, 1, 1e-6, 0.9][(i * 5) % 6]!,
+    omit: [['kept', 'noise'], ['noise'], [], ['kept']][(i >> 1) % 4]!,
   };
 });
 
@@ -22,6 +23,8 @@ export default [
       logits: (random, { v }) => (v! % 3 ? 3 * normal(random) : Math.round(2 * normal(random)) / 2),
       seed: (random) => Math.floor(random() * 2 ** 32),
       step: (random, { t }) => Math.floor(random() * (t! + 1)),
+      kept: (random, { t }) => Math.floor(random() * (t! + 2)),
+      noise: (random) => Math.floor(random() * 2 ** 32),
       tokens: (random) => Math.floor(random() * 2 ** 32),
     },
   },

@@ -29,6 +29,16 @@ export async function checkWorker(
   const here = await local.AiM.fromPretrained(folder, { device });
   const want = await here.generate(drawing);
   const wantCodes = await here.encode(want.images);
+  const more: Local.GenerateOptions = {
+    classes: [{ from: 1, to: 4, at: 0.5 }, 2],
+    seed: [{ from: 3, to: 8, at: 0.25 }],
+    from: [
+      { image: want.images[0]!, rows: 1 },
+      { codes: wantCodes[1]!, tokens: 5 },
+      { image: await want.images[2]!.toPNG(), rows: 2 },
+    ],
+  };
+  const wantMore = (await here.generate(more)).tokens.join('\n');
   const wantTensors = JSON.stringify(here.tensors);
   /** What is to be refused, and how: the message of `aim-js`, or where it takes what no worker can, a message of its own. */
   const odd: [what: string, call: (aim: Local.AiM) => Promise<unknown>, own?: RegExp][] = [];
@@ -57,6 +67,15 @@ export async function checkWorker(
     [{ width: 8, height: 8, data: new Uint8Array(3) }],
   ])
     odd.push(['encode', (aim) => aim.encode(images as never)]);
+  for (const from of [
+    5,
+    {},
+    [],
+    { codes: [1e9], tokens: 1 },
+    { image: want.images[0], rows: 9 },
+    { image: new Uint8Array(3), rows: 1 },
+  ])
+    odd.push(['from', (aim) => aim.generate({ from: from as never })]);
   const data = new Float32Array(3 * 64).fill(Number.NaN);
   odd.push(['encode NaN', (aim) => aim.encode([{ width: 8, height: 8, data } as never])]);
   for (const codes of [null, 5, {}, [null], [{}], [[]], [[1, 2]], [[1.5]], [[1e9]], [[-1]], [['5']], [new BigUint64Array(1)]])
@@ -105,6 +124,7 @@ export async function checkWorker(
   expect(steps.join() === Array.from({ length: 16 }, (_, i) => i + 1).join(), `steps were ${steps}`);
   expect(previews === 3, `${previews} previews of 3 images`);
   expect(String(got.tokens) === String(want.tokens), 'other tokens than without a worker');
+  expect((await aim.generate(more)).tokens.join('\n') === wantMore, 'other tokens from pictures, or between classes and seeds');
   expect(String(got.images.map((i) => i.toRGB())) === String(want.images.map((i) => i.toRGB())), 'other images');
   expect(got.images[2]!.seed === 13 && got.labels.join() === want.labels.join(), 'seeds or labels are wrong');
 

@@ -1,6 +1,6 @@
 /**
  * PNG (w3.org/TR/png-3). Decoded here and not by fast-png, which inflates without limit, reads ancillary chunks that are not
- * needed, and misreads interlaced images below 8 bits. Encoded by fast-png.
+ * needed, and misreads interlaced images below 8 bits. png_encode.ts encodes.
  */
 import { IoError } from '../../core/errors.js';
 import { inflated, joined } from '../inflate.js';
@@ -14,6 +14,7 @@ import {
   type RgbImage,
   uint32,
 } from './format.js';
+import { encodePng } from './png_encode.js';
 
 const SIGNATURE = '\x89PNG\r\n\x1a\n';
 /** Samples per pixel by colour type: grey, unused, RGB, palette, grey + alpha, unused, RGBA. */
@@ -47,12 +48,6 @@ export const png: ImageFormat = {
   decode: decodePng,
   encode: encodePng,
 };
-
-/** The bytes of an 8-bit RGB PNG file. Throws IoError if fast-png is not found (a page without a bundler). */
-export async function encodePng({ width, height, data }: RgbImage): Promise<Uint8Array<ArrayBuffer>> {
-  const { encode } = await import('fast-png').catch(noFastPng);
-  return encode({ width, height, data, depth: 8, channels: 3 }) as Uint8Array<ArrayBuffer>;
-}
 
 /**
  * Decodes a PNG of any kind to RGB bytes. 16-bit values are rounded to 8 bits, and transparent pixels are composited over
@@ -244,14 +239,4 @@ function crc32(bytes: Uint8Array): number {
   let c = 0xffffffff;
   for (let i = 0; i < bytes.length; i++) c = CRC[(c ^ bytes[i]!) & 255]! ^ (c >>> 8);
   return (c ^ 0xffffffff) >>> 0;
-}
-
-/** Loads fast-png. Bundlers, Node and Deno find the package by its name; a page needs an import map. */
-function noFastPng(cause: unknown): never {
-  throw new IoError(
-    'PNG needs the package fast-png, which was not found; in a page without bundler say where it is, before any module script: ' +
-      '<script type="importmap">{"imports":{"fast-png":"https://cdn.jsdelivr.net/npm/fast-png@8/+esm"}}</script>, or use the ' +
-      'script-tag build, dist/aim.iife.min.js, which has it inside; elsewhere install fast-png.',
-    { cause },
-  );
 }

@@ -3,7 +3,7 @@
  * when enlarging; when shrinking, the triangle is widened by the ratio to prevent aliasing, like Pillow's BILINEAR.
  */
 import { IoError } from '../core/errors.js';
-import type { RgbImage } from '../io/images/index.js';
+import type { RgbImage } from './images/index.js';
 
 /** For each output position: the first source position and the weights, whose sum is 1. */
 function taps(from: number, to: number): { first: number; weights: Float64Array }[] {
