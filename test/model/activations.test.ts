@@ -96,7 +96,7 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   it('backward of the mixer names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
-    blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
+    blockForward(be, p.layers[0]!, c, 0, stream, [modulation], a);
     const mixer = mixerOf(c.mixer);
     const u = a.part(activations({ u: 'm l d' }), { m, l, d }).tensor('u');
     const { mixer: mp } = p.layers[0]!;
@@ -110,9 +110,10 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   it('backward of a block names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
-    blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
+    blockForward(be, p.layers[0]!, c, 0, stream, [modulation], a);
     const run = () => {
-      const t = { dres: tensor(be, [m, l, d]), modulation, dmodulation: be.from(new Float64Array(m * 3 * d), [m, 3, d]) };
+      const dmodulation = [be.from(new Float64Array(m * 3 * d), [m, 3, d])];
+      const t = { dres: tensor(be, [m, l, d]), modulation: [modulation], dmodulation };
       blockBackward(be, p.layers[0]!, g.layers[0]!, c, 0, t, a);
     };
     expect(withoutEach(a, run, (_map, name) => !name.startsWith('mixer.')).sort()).toEqual(['out', 'res', 'u']);

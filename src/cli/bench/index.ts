@@ -31,6 +31,8 @@ const STEP = [
 ];
 
 type Preset = keyof typeof PRESETS;
+/** False for a model whose layers all have attention. */
+const hasMixer = (name: Preset) => 'ssm_cfg' in PRESETS[name];
 type Placement = { dtype?: 'f32' | 'f16'; precision?: 'f32' | 'mixed' };
 
 /** A model to be measured. */
@@ -110,8 +112,11 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   };
   const preset = (name: Preset, layer: Mixer): Subject => ({
     name,
-    open: (how) => random({ ...PRESETS[name], ssm_cfg: { layer } }, how),
+    open: (how) => random(hasMixer(name) ? { ...PRESETS[name], ssm_cfg: { layer } } : PRESETS[name], how),
   });
+  /** The preset with each mixer; a Transformer, which has none, once. */
+  const withEach = (name: Preset, mixers: readonly Mixer[]) =>
+    (hasMixer(name) ? mixers : mixers.slice(0, 1)).map((layer) => preset(name, layer));
   const use = async <R>({ open }: Subject, how: Placement, work: (aim: Model) => Promise<R>): Promise<R> => {
     const aim = await open(how);
     try {
@@ -124,7 +129,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   const own = p.loads ? [loaded] : [];
 
   if (suites.includes('generate')) {
-    const drawn = p.presets.flatMap((name) => p.drawn.mixers.map((layer) => preset(name, layer)));
+    const drawn = p.presets.flatMap((name) => withEach(name, p.drawn.mixers));
     for (const dtype of p.weights)
       for (const subject of [...own, ...drawn])
         await use(subject, { dtype }, async (aim) => {
@@ -149,7 +154,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   }
   if (suites.includes('train')) {
     const name = p.presets[0] ?? 'aim-b';
-    const trained = model === undefined ? p.trained.mixers.map((layer) => preset(name, layer)) : [loaded];
+    const trained = model === undefined ? withEach(name, p.trained.mixers) : [loaded];
     for (const precision of p.precisions)
       for (const subject of trained)
         await use(subject, { precision }, async (aim) => {

@@ -18,7 +18,7 @@ export const FLAGS: Flags = {
   preset: {
     type: 'string',
     value: 'A,B',
-    help: `the paper's models with random weights: ${names(PRESETS).join(', ')} (default on a GPU, without MODEL, aim-b, aim-l, aim-xl)`,
+    help: `the paper's models and a Transformer, with random weights: ${names(PRESETS).join(', ')} (default on a GPU, without MODEL, aim-b, aim-l, aim-xl)`,
   },
   batch: { type: 'string', value: 'N,N', help: 'images at once (default 1,8,16; on wasm 10; in training 32)' },
   weights: { type: 'string', value: 'f32,f16', help: 'how weights lie on a GPU (default both)' },

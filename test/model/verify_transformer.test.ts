@@ -1,0 +1,4 @@
+import { verifyGolden } from './verify_golden.js';
+
+// The tokenizer is no other than in the other checkpoints.
+verifyGolden('transformer', ['forward.logits', 'adamw.losses', 'grad.mamba.backbone.layers.2.mlp.fc1.weight'], /^(?!.*vq)/);
