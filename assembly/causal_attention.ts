@@ -17,8 +17,8 @@ export function causal_attention_forward(
   const g = (n - h) / 2, head = <usize>c << 2;
   const row = <usize>n * head, stored = <usize>g * head;
   const last = begin(m * h, 1, part + 1, parts);
-  for (let of = begin(m * h, 1, part, parts); of < last; of++) {
-    const i = of / h, e = of % h, served = e * g / h;
+  for (let unit = begin(m * h, 1, part, parts); unit < last; unit++) {
+    const i = unit / h, e = unit % h, served = e * g / h;
     const past = step ? <i32>min(load<u32>(step + (<usize>(i % b) << 2)), <u32>(t - l)) : 0;
     const own = qkv + <usize>i * <usize>l * row;
     const ownKey = own + <usize>(h + served) * head, ownValue = ownKey + stored;
@@ -28,7 +28,7 @@ export function causal_attention_forward(
       for (let j = 0; j < past; j++) store<f32>(scratch + (<usize>j << 2), dot(query, keys + before + <usize>j * stored, c));
       for (let j = 0; j <= a; j++) store<f32>(scratch + (<usize>(past + j) << 2), dot(query, ownKey + <usize>j * row, c));
       const total = softmax(scratch, past + a + 1, scale);
-      if (lse) store<f32>(lse + (<usize>(of * l + a) << 2), total);
+      if (lse) store<f32>(lse + (<usize>(unit * l + a) << 2), total);
       const out = y + <usize>((i * l + a) * h + e) * head;
       memory.fill(out, 0, head);
       mix(out, scratch, values + before, stored, past, head);
@@ -79,8 +79,8 @@ export function causal_attention_backward(
   const g = (n - h) / 2, group = h / g, head = <usize>c << 2;
   const row = <usize>n * head, value = <usize>g * head;
   const last = begin(m * g, 1, part + 1, parts);
-  for (let of = begin(m * g, 1, part, parts); of < last; of++) {
-    const i = of / g, served = of % g;
+  for (let unit = begin(m * g, 1, part, parts); unit < last; unit++) {
+    const i = unit / g, served = unit % g;
     const base = <usize>i * <usize>l * row, first = base + <usize>(h + served) * head;
     for (let j = 0; j < l; j++) {
       const key = dqkv + first + <usize>j * row;

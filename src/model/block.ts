@@ -9,8 +9,7 @@ import { type Acts, activationBytes, activations } from './acts.js';
 import { normBackward } from './backward.js';
 import type { AimConfig } from './config.js';
 import type { Branch, LayerInput, Past } from './mixer.js';
-import { layerMixer } from './mixers.js';
-import { mlp } from './mlp.js';
+import { layerMixer, mlpBranch } from './mixers.js';
 import { layerModulationParams } from './modulation.js';
 import { normParams, type ParamTree } from './params.js';
 
@@ -27,7 +26,7 @@ function branchesOf(c: AimConfig, i: number): LayerBranch[] {
   const { mixer, config } = layerMixer(c, i);
   const branches: LayerBranch[] = [{ norm: 'norm', part: 'mixer', branch: mixer as Branch, config }];
   if (c.mlp_hidden)
-    branches.push({ norm: 'norm2', part: 'mlp', branch: mlp as Branch, config: { d_model: c.d_model, hidden: c.mlp_hidden } });
+    branches.push({ norm: 'norm2', part: 'mlp', branch: mlpBranch(), config: { d_model: c.d_model, hidden: c.mlp_hidden } });
   return branches;
 }
 
@@ -78,15 +77,18 @@ export function blockForward(
   past?: Past,
 ): Stream {
   const [m, l, d] = stream.x.shape as [number, number, number];
-  return branchesOf(c, i).reduce((before, { norm, part, branch, config }, k) => {
+  let { x, res, gate } = stream;
+  for (const [k, { norm, part, branch, config }] of branchesOf(c, i).entries()) {
     const own = actsOf(a, part);
     const act = own.part(ACTS, { m, l, d });
-    const res = act.tensor('res');
-    const input = { ...before, weight: p[norm]!.weight, modulation: modulation[k]!, sum: res, u: act.forBackward('u') };
-    const x = branch.forward(be, p[part]!, config, input, own.child(part), past);
+    const sum = act.tensor('res');
+    const vectors = modulation[k]!;
+    const input = { x, res, gate, weight: p[norm]!.weight, modulation: vectors, sum, u: act.forBackward('u') };
+    x = branch.forward(be, p[part]!, config, input, own.child(part), past);
     act.input('out', x);
-    return { x, res, gate: modulation[k]! };
-  }, stream);
+    [res, gate] = [sum, vectors];
+  }
+  return { x, res, gate };
 }
 
 /**

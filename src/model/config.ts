@@ -3,7 +3,6 @@ import { CheckpointError } from '../core/errors.js';
 import { type AnyConditionConfig, parseCondition } from './conditions.js';
 import { Fields } from './fields.js';
 import { type LayerMixers, type MixerName, parseMixers } from './mixers.js';
-import { hiddenWidth } from './mlp.js';
 import { type AnyTokenizerConfig, parseTokenizer, tokenizerOf } from './tokenizers.js';
 import type { VqConfigJson } from './vq_tokenizer.js';
 
@@ -131,7 +130,8 @@ export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
     num_tokens,
     adaln_groups: c.flag('adaln_group', false) ? c.int('num_groups', { fallback: 1 }) : 0,
     ...parseMixers(c, d_model, n_layer),
-    mlp_hidden: hiddenWidth(c.int('d_intermediate', { fallback: 0, least: 0 })),
+    // The authors' code rounds it up.
+    mlp_hidden: 128 * Math.ceil(c.int('d_intermediate', { fallback: 0, least: 0 }) / 128),
     condition,
     tokenizer,
     image_size: side * tokenizerOf(tokenizer).factor(tokenizer),

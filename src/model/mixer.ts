@@ -17,6 +17,13 @@ export interface MixerConfig {
   readonly d_model: number;
 }
 
+/** The sizes of a gated MLP. */
+export interface MlpConfig {
+  readonly d_model: number;
+  /** Numbers between its two products. */
+  readonly hidden: number;
+}
+
 /**
  * The input of a residual branch of a layer: u = RMSNorm(sum)·weight·(1 + scale) + shift, where sum = res + gate·x. The branch computes it, because
  * some mixers fuse it with their first product. Others call `layerNorm`.

@@ -2,9 +2,9 @@
  * The table of mixers, by the name in `ssm_cfg.layer`. A new one is a file and a line in mixer_list.ts. Layers that
  * `attn_layer_idx` lists have attention instead.
  */
-import { type AttentionConfig, attention } from './attention.js';
+import { type AttentionConfig, attentionSummary, parseAttention } from './attention_config.js';
 import type { Fields } from './fields.js';
-import type { Mixer, MixerConfig } from './mixer.js';
+import type { Branch, Mixer, MixerConfig } from './mixer.js';
 import * as list from './mixer_list.js';
 
 export const MIXERS = { ...list };
@@ -15,8 +15,36 @@ export type AnyMixerConfig = ReturnType<(typeof MIXERS)[MixerName]['parse']> | A
 
 export const MIXER_NAMES = Object.keys(MIXERS) as MixerName[];
 
+type ExtraLayers = typeof import('./extra_layers.js');
+let extra: ExtraLayers | undefined;
+
+/** Makes attention and the MLP available. */
+export function haveLayers(layers: ExtraLayers): void {
+  extra = layers;
+}
+
+/** Loads the code of layers that this model has and most models do not have. Call it before anything else is done with the model. */
+export async function bringLayers({
+  attention,
+  mlp_hidden,
+}: {
+  attention: object | undefined;
+  mlp_hidden: number;
+}): Promise<void> {
+  if (attention || mlp_hidden) haveLayers(await import('./extra_layers.js'));
+}
+
+function extraLayers(): ExtraLayers {
+  if (!extra) throw new Error('the model has attention or an MLP, whose code is not loaded; await bringLayers(config) first.');
+  return extra;
+}
+
+/** The gated MLP, which follows a layer's mixer. */
+export const mlpBranch = () => extraLayers().mlp as Branch;
+
 /** The mixer that a configuration belongs to. */
-export const mixerOf = ({ layer }: MixerConfig): Mixer => (layer === 'Attention' ? attention : MIXERS[layer as MixerName]);
+export const mixerOf = ({ layer }: MixerConfig): Mixer =>
+  layer === 'Attention' ? extraLayers().attention : MIXERS[layer as MixerName];
 
 /** Reads `ssm_cfg`. A file that names no mixer means Mamba1, as in the authors' code. */
 const parseMixer = (ssm: Fields, d_model: number) =>
@@ -39,7 +67,7 @@ export function parseMixers(c: Fields, d_model: number, n_layer: number): LayerM
   if (!Array.isArray(listed) || !listed.every(isLayer))
     c.fail('attn_layer_idx', `a list of layers from 0 to ${n_layer - 1}, whose mixer is attention`);
   const attn_layer_idx = [...new Set(listed as number[])].sort((a, b) => a - b);
-  const heads = attn_layer_idx.length ? attention.parse(c.object('attn_cfg'), d_model) : undefined;
+  const heads = attn_layer_idx.length ? parseAttention(c.object('attn_cfg'), d_model) : undefined;
   // Where every layer has attention, ssm_cfg says nothing.
   const mixer = heads && attn_layer_idx.length === n_layer ? heads : parseMixer(c.object('ssm_cfg'), d_model);
   return { mixer, attn_layer_idx, attention: heads };
@@ -52,9 +80,10 @@ export function layerMixer({ mixer, attn_layer_idx, attention: heads }: LayerMix
 }
 
 /** The mixers of a model in words, e.g. ['Mamba2 × 3, d_state 128', 'Attention × 1, 4 heads of 16']. */
-export function mixerSummaries(c: LayerMixers & { n_layer: number }): string[] {
-  const { mixer, attention: heads, attn_layer_idx } = c;
-  const line = (config: MixerConfig, n: number) => `${config.layer} × ${n}, ${mixerOf(config).summary(config)}`;
-  const others = c.n_layer - attn_layer_idx.length;
-  return [...(others ? [line(mixer, others)] : []), ...(heads ? [line(heads, attn_layer_idx.length)] : [])];
+export function mixerSummaries({ mixer, attention, attn_layer_idx, n_layer }: LayerMixers & { n_layer: number }): string[] {
+  const others = n_layer - attn_layer_idx.length;
+  return [
+    ...(others ? [`${mixer.layer} × ${others}, ${mixerOf(mixer).summary(mixer)}`] : []),
+    ...(attention ? [`${attention.layer} × ${attn_layer_idx.length}, ${attentionSummary(attention)}`] : []),
+  ];
 }

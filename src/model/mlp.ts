@@ -6,19 +6,9 @@ import { gatedSilu } from '../ops/gated_silu.js';
 import { type Acts, activations } from './acts.js';
 import { linearBackward } from './backward.js';
 import { linearForward } from './layers.js';
-import { type Branch, type LayerInput, layerNorm } from './mixer.js';
+import { type Branch, type LayerInput, layerNorm, type MlpConfig } from './mixer.js';
 import { linearParams, type Tensors } from './params.js';
 import { drawsOnly, TRAINING } from './training_only.js';
-
-/** The sizes of an MLP. */
-export interface MlpConfig {
-  readonly d_model: number;
-  /** Numbers between the two products. */
-  readonly hidden: number;
-}
-
-/** The width of `d_intermediate` in the authors' code, which rounds it up to a multiple of 128. */
-export const hiddenWidth = (d_intermediate: number) => 128 * Math.ceil(d_intermediate / 128);
 
 const params = (c: MlpConfig, layers: number) => ({
   fc1: linearParams(2 * c.hidden, c.d_model),

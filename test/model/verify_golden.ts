@@ -38,7 +38,7 @@ export async function expectGoldens(aim: AiM, folder: string, mustCheck: readonl
     expect(rows.filter((r) => !r.ok)).toEqual([]);
     expect(rows.map((r) => r.name)).toEqual(expect.arrayContaining([...mustCheck]));
   } finally {
-    await source.close?.();
+    await source.close();
   }
 }
 
