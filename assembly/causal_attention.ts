@@ -21,40 +21,38 @@ export function causal_attention_forward(
     const i = unit / h, e = unit % h, served = e * g / h;
     const past = step ? <i32>min(load<u32>(step + (<usize>(i % b) << 2)), <u32>(t - l)) : 0;
     const own = qkv + <usize>i * <usize>l * row;
-    const ownKey = own + <usize>(h + served) * head, ownValue = ownKey + stored;
-    const before = (<usize>i * <usize>t * <usize>g + <usize>served) * head;
-    for (let a = 0; a < l; a++) {
-      const query = own + <usize>a * row + <usize>e * head;
-      for (let j = 0; j < past; j++) store<f32>(scratch + (<usize>j << 2), dot(query, keys + before + <usize>j * stored, c));
-      for (let j = 0; j <= a; j++) store<f32>(scratch + (<usize>(past + j) << 2), dot(query, ownKey + <usize>j * row, c));
-      const total = softmax(scratch, past + a + 1, scale);
-      if (lse) store<f32>(lse + (<usize>(unit * l + a) << 2), total);
-      const out = y + <usize>((i * l + a) * h + e) * head;
-      memory.fill(out, 0, head);
-      mix(out, scratch, values + before, stored, past, head);
-      mix(out, scratch + (<usize>past << 2), ownValue, row, a + 1, head);
-    }
-    // The first of the heads that share keys and values stores them. The others do not read these positions from the cache.
-    if (keys && e % (h / g) == 0) {
+    let key = own + <usize>(h + served) * head, value = key + stored, stride = row;
+    if (keys) {
+      // Heads that share keys and values store the same, each before it reads them.
+      const before = (<usize>i * <usize>t * <usize>g + <usize>served) * head, first = before + <usize>past * stored;
       for (let a = 0; a < l; a++) {
-        const at = before + <usize>(past + a) * stored;
-        memory.copy(keys + at, ownKey + <usize>a * row, head);
-        memory.copy(values + at, ownValue + <usize>a * row, head);
+        memory.copy(keys + first + <usize>a * stored, key + <usize>a * row, head);
+        memory.copy(values + first + <usize>a * stored, value + <usize>a * row, head);
       }
+      key = keys + before;
+      value = values + before;
+      stride = stored;
+    }
+    for (let a = 0; a < l; a++) {
+      const query = own + <usize>a * row + <usize>e * head, seen = past + a + 1;
+      for (let j = 0; j < seen; j++) store<f32>(scratch + (<usize>j << 2), dot(query, key + <usize>j * stride, c));
+      const total = softmax(scratch, seen, scale);
+      if (lse) store<f32>(lse + (<usize>(unit * l + a) << 2), total);
+      mix(y + <usize>((i * l + a) * h + e) * head, scratch, value, stride, seen, head);
     }
   }
 }
 
-/** y += Σⱼ p[j]·x[j] over n rows of `bytes` bytes, which are `stride` bytes apart. */
+/** y = Σⱼ p[j]·x[j] over n rows of `bytes` bytes, which are `stride` bytes apart. */
 function mix(y: usize, p: usize, x: usize, stride: usize, n: i32, bytes: usize): void {
   let q: usize = 0;
   for (; q + 16 <= bytes; q += 16) {
-    let sum = v128.load(y + q), at = x + q;
+    let sum = f32x4.splat(0), at = x + q;
     for (let j = 0; j < n; j++, at += stride) sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(p + (<usize>j << 2)), v128.load(at)));
     v128.store(y + q, sum);
   }
   for (; q < bytes; q += 4) {
-    let sum = load<f32>(y + q), at = x + q;
+    let sum: f32 = 0, at = x + q;
     for (let j = 0; j < n; j++, at += stride) sum += load<f32>(p + (<usize>j << 2)) * load<f32>(at);
     store<f32>(y + q, sum);
   }
