@@ -2,7 +2,7 @@
 import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
-import { PRESETS } from '../../model/config.js';
+import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { MIXER_NAMES } from '../../model/mixers.js';
 import { type Flags, flag, number, type Parsed } from '../command.js';
 import { COMMON, commonOptions } from '../options.js';
@@ -67,6 +67,12 @@ export function readOptions({ flags, args }: Parsed) {
     json: flags.json as string | undefined,
   };
 }
+
+export type Preset = keyof typeof PRESETS;
+
+/** The preset with each of the mixers; a Transformer, which takes none, once. */
+export const variants = (name: Preset, mixers: readonly Mixer[]): AimConfigJson[] =>
+  'ssm_cfg' in PRESETS[name] ? mixers.map((layer) => ({ ...PRESETS[name], ssm_cfg: { layer } })) : [PRESETS[name]];
 
 export type Plan = ReturnType<typeof plan>;
 
