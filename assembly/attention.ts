@@ -153,7 +153,7 @@ export function attention_backward_key(
 }
 
 /** Computes softmax(x·scale) in place and returns log Σ exp(x·scale). */
-function softmax(x: usize, n: i32, scale: f32): f32 {
+export function softmax(x: usize, n: i32, scale: f32): f32 {
   const end = x + (<usize>n << 2);
   let most = load<f32>(x);
   for (let p = x + 4; p < end; p += 4) most = max(most, load<f32>(p));

@@ -1,8 +1,8 @@
-// y[m,3,d] = groups[m,group,3,d] + table[1,3,d]
+// y[m,r,d] = groups[m,group,r,d] + table[1,r,d]
 import { addTo } from './lib/math';
 
-export function group_modulation_forward(groups: usize, table: usize, y: usize, m: i32, g: i32, d: i32, group: i32): void {
-  const row = <usize>d * 12;
+export function group_modulation_forward(groups: usize, table: usize, y: usize, m: i32, g: i32, r: i32, d: i32, group: i32): void {
+  const row = (<usize>r * <usize>d) << 2;
   groups += <usize>group * row;
   for (let i = 0; i < m; i++, y += row, groups += <usize>g * row) {
     let q: usize = 0;
@@ -12,8 +12,8 @@ export function group_modulation_forward(groups: usize, table: usize, y: usize, 
 }
 
 // forward: y[m] = groups[m,group] + table  ⇒  dgroups[m,group] += dy[m], dtable += Σ dy
-export function group_modulation_backward(dy: usize, dgroups: usize, dtable: usize, m: i32, d: i32, g: i32, group: i32): void {
-  const row = <usize>d * 12;
+export function group_modulation_backward(dy: usize, dgroups: usize, dtable: usize, m: i32, r: i32, d: i32, g: i32, group: i32): void {
+  const row = (<usize>r * <usize>d) << 2;
   dgroups += <usize>group * row;
   for (let i = 0; i < m; i++, dy += row, dgroups += <usize>g * row) {
     addTo(dgroups, dy, row);

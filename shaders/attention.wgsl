@@ -85,7 +85,10 @@ fn mix(wg: vec3u, lid: u32) {
 // @out y: f32 [b, s, c]
 // The softmax is computed block by block with a running maximum.
 #include "lib/attention_blocks.wgsl"
-fn fetch(which: u32, at: u32) -> f32 {
+var<private> first: u32;
+fn rows(which: u32) -> u32 { return params.s; }
+fn fetch(which: u32, row: u32, e: u32) -> f32 {
+  let at = (first + row) * params.c + e;
   if (which == Q) { return q_at(at); }
   return k_at(at);
 }
@@ -94,6 +97,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
+  first = base;
   let i0 = wg.x * 16u;
   let key = lid % 64u;
   let four = lid / 64u;
@@ -102,7 +106,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var mass = vec4f();
   var sums: array<vec4f, 4 * CHANNELS>;
   for (var j0 = 0u; j0 < params.s; j0 += 64u) {
-    let score = products(Q, K, base, i0, j0, lid) * scale;
+    let score = products(Q, K, i0, j0, lid) * scale;
     let inside = j0 + key < params.s;
     weights[lid] = select(vec4f(LEAST), score, inside);
     // New maxima are computed over eight keys each, then over the results.
@@ -168,7 +172,10 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dpᵢⱼ = dy[i]·v[j];  p = softmax(s)  ⇒  dsᵢⱼ = pᵢⱼ·(dpᵢⱼ - dy[i]·y[i])
 // forward: s = q·k·c^-½  ⇒  dq[i] = Σⱼ dsᵢⱼ·k[j]·c^-½
 #include "lib/attention_blocks.wgsl"
-fn fetch(which: u32, at: u32) -> f32 {
+var<private> first: u32;
+fn rows(which: u32) -> u32 { return params.s; }
+fn fetch(which: u32, row: u32, e: u32) -> f32 {
+  let at = (first + row) * params.c + e;
   if (which == Q) { return q_at(at); }
   if (which == K) { return k_at(at); }
   if (which == V) { return v_at(at); }
@@ -181,6 +188,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
+  first = base;
   let i0 = wg.x * 16u;
   let key = lid % 64u;
   let four = lid / 64u;
@@ -189,7 +197,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   var most = vec4f(LEAST);
   var mass = vec4f();
   for (var j0 = 0u; j0 < params.s; j0 += 64u) {
-    let score = products(Q, K, base, i0, j0, lid) * scale;
+    let score = products(Q, K, i0, j0, lid) * scale;
     if (j0 + key < params.s) {
       let m = max(most, score);
       mass = mass * exp(most - m) + exp(score - m);
@@ -227,8 +235,8 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   var sums: array<vec4f, 4 * CHANNELS>;
   for (var j0 = 0u; j0 < params.s; j0 += 64u) {
-    let p = exp(products(Q, K, base, i0, j0, lid) * scale - total);
-    let dp = products(DY, V, base, i0, j0, lid);
+    let p = exp(products(Q, K, i0, j0, lid) * scale - total);
+    let dp = products(DY, V, i0, j0, lid);
     weights[lid] = p * (dp - outer) * scale;
     workgroupBarrier();
     for (var j = 0u; j < min(64u, params.s - j0); j++) {
@@ -264,7 +272,10 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
 // forward: y[i] = Σⱼ pᵢⱼ·v[j]  ⇒  dv[j] = Σᵢ pᵢⱼ·dy[i]
 // forward: s = q·k·c^-½  ⇒  dk[j] = Σᵢ dsᵢⱼ·q[i]·c^-½, with p and ds as in backward_query
 #include "lib/attention_blocks.wgsl"
-fn fetch(which: u32, at: u32) -> f32 {
+var<private> first: u32;
+fn rows(which: u32) -> u32 { return params.s; }
+fn fetch(which: u32, row: u32, e: u32) -> f32 {
+  let at = (first + row) * params.c + e;
   if (which == Q) { return q_at(at); }
   if (which == K) { return k_at(at); }
   if (which == V) { return v_at(at); }
@@ -275,13 +286,14 @@ fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
   let batch = wg.y + wg.z * nwg.y;
   if (batch >= params.b) { return; }
   let base = batch * params.s;
+  first = base;
   let j0 = wg.x * 16u;
   let scale = inverseSqrt(f32(params.c));
   var of_k: array<vec4f, 4 * CHANNELS>;
   var of_v: array<vec4f, 4 * CHANNELS>;
   for (var i0 = 0u; i0 < params.s; i0 += 64u) {
-    let score = products(K, Q, base, j0, i0, lid) * scale;
-    let dp = products(V, DY, base, j0, i0, lid);
+    let score = products(K, Q, j0, i0, lid) * scale;
+    let dp = products(V, DY, j0, i0, lid);
     let i = min(i0 + lid % 64u, params.s - 1u);
     let p = exp(score - stats_at(base * 2u + i));
     weights[lid] = p;

@@ -9,7 +9,14 @@ export const embedded = `${root}models/fashion-mnist`;
 /** Path of the full set beside the project, if it exists. */
 export const SHARED_GOLDENS = `${root}../shared/goldens`;
 
-export const GOLDENS = ['mamba1-adaln-group', 'mamba2-adaln', 'mamba2-adaln-group', 'aim-fmnist'] as const;
+export const GOLDENS = [
+  'mamba1-adaln-group',
+  'mamba2-adaln',
+  'mamba2-adaln-group',
+  'hybrid-attention',
+  'transformer',
+  'aim-fmnist',
+] as const;
 
 /** The folder of a golden checkpoint, or undefined if it is in the full set only and that is missing. */
 export function golden(name: (typeof GOLDENS)[number]): string | undefined {

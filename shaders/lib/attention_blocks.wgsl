@@ -1,5 +1,6 @@
 // Attention block by block. A workgroup takes 16 rows (queries, or keys in backward_key) and processes the rows of the other
-// tensor 64 at a time. A thread computes four products with one of the 64 rows, then sums its channels for all 16 rows.
+// tensor 64 at a time. A thread computes four products with one of the 64 rows, then sums its channels for several of the 16 rows.
+// The includer defines rows(which), the number of rows of a tensor, and fetch(which, row, e), channel e of a row.
 const Q = 0u;
 const K = 1u;
 const V = 2u;
@@ -10,21 +11,21 @@ var<workgroup> many: array<vec4f, 320>;
 var<workgroup> weights: array<vec4f, 256>;
 var<workgroup> partial: array<vec4f, 256>;
 
-fn load4(which: u32, base: u32, row: u32, e: u32) -> vec4f {
+fn load4(which: u32, row: u32, e: u32) -> vec4f {
   var value: vec4f;
-  if (row >= params.s) { return value; }
+  if (row >= rows(which)) { return value; }
   for (var n = 0u; n < 4u; n++) {
-    if (e + n < params.c) { value[n] = fetch(which, (base + row) * params.c + e + n); }
+    if (e + n < params.c) { value[n] = fetch(which, row, e + n); }
   }
   return value;
 }
 
 // Returns the products of rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
-fn products(a: u32, b: u32, base: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
+fn products(a: u32, b: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
   var sum = vec4f();
   for (var e = 0u; e < params.c; e += 16u) {
-    if (lid < 64u) { few[lid] = load4(a, base, i0 + lid / 4u, e + lid % 4u * 4u); }
-    many[lid / 4u * 5u + lid % 4u] = load4(b, base, j0 + lid / 4u, e + lid % 4u * 4u);
+    if (lid < 64u) { few[lid] = load4(a, i0 + lid / 4u, e + lid % 4u * 4u); }
+    many[lid / 4u * 5u + lid % 4u] = load4(b, j0 + lid / 4u, e + lid % 4u * 4u);
     workgroupBarrier();
     for (var n = 0u; n < 4u; n++) {
       let m = many[lid % 64u * 5u + n];

@@ -1,6 +1,6 @@
 /** `aim info`: runtime, adapters, the backend chosen, and what a model consists of. */
 import { adapterSummary } from '../backend/create.js';
-import { mixerOf } from '../model/mixers.js';
+import { mixerSummaries } from '../model/mixers.js';
 import { runtime } from '../platform/runtime.js';
 import type { Command, Flags, Parsed } from './command.js';
 import { embeddedModel, loadModel } from './model.js';
@@ -57,9 +57,10 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     ['  on the device', `${(info.deviceBytes / 2 ** 20).toFixed(1)} MiB`],
     ['  image', `${config.image_size}×${config.image_size} from ${config.num_tokens} tokens of ${config.vocab_size}`],
     [
-      '  mixer',
-      `${config.mixer.layer} × ${config.n_layer}, d_model ${config.d_model}, ${mixerOf(config.mixer).summary(config.mixer)}`,
+      '  layers',
+      `${config.n_layer} of d_model ${config.d_model}${config.mlp_hidden ? `, each with an MLP of ${config.mlp_hidden}` : ''}`,
     ],
+    ...mixerSummaries(config).map((line): [string, string] => ['  mixer', line]),
     ['  adaLN', config.adaln_groups ? `${config.adaln_groups} groups` : 'per layer'],
     ['  classes', info.classes ? info.classes.map((name, i) => `${i} ${name}`).join(', ') : String(config.num_classes)],
   );

@@ -70,6 +70,17 @@ export const FIELDS = {
     headdim: 'channels of a head, which share one decay',
     ngroups: 'groups of heads with their own input and output matrices',
   },
+  attn_layer_idx: 'layers, from 0, whose mixer is attention',
+  attn_cfg: {
+    num_heads: 'heads of their attention',
+    num_heads_kv: 'heads of keys and values, a divisor of num_heads, which is the default',
+    head_dim: 'channels of a head; d_model / num_heads by default',
+    causal: 'must be true: a token sees those before it',
+    qkv_proj_bias: 'true: the first projection has a bias',
+    out_proj_bias: 'true: the second projection has a bias',
+    softmax_scale: 'factor of the scores; 1/√head_dim by default',
+  },
+  d_intermediate: 'width of a gated MLP after every mixer, rounded up to a multiple of 128; 0: there is none',
   adaln_group: 'true: layers share the vectors that the class sets (adaLN) in num_groups groups; false: each layer has its own',
   num_groups: 'number of those groups',
 } as const;
@@ -105,7 +116,7 @@ export function configText(stage: Stage, size: number, preset: PresetName): stri
   };
   const { set, chosen } = SHOWN[stage];
   const { ssm_cfg: _, ...stage2 } = stage2For(preset);
-  const model = stage === 'tokenizer' ? tokenizer : { ...stage2, ssm_cfg: MAMBA2 };
+  const model = stage === 'tokenizer' ? tokenizer : { ...stage2, ...(stage2.attn_layer_idx ? {} : { ssm_cfg: MAMBA2 }) };
   const head = {
     tokenizer: [
       `The tokenizer for images of ${size}×${size} pixels: aim train tokenizer DATA --config tokenizer.jsonc`,

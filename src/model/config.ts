@@ -2,7 +2,7 @@
 import { CheckpointError } from '../core/errors.js';
 import { type AnyConditionConfig, parseCondition } from './conditions.js';
 import { Fields } from './fields.js';
-import { type AnyMixerConfig, type MixerName, parseMixer } from './mixers.js';
+import { type LayerMixers, type MixerName, parseMixers } from './mixers.js';
 import { type AnyTokenizerConfig, parseTokenizer, tokenizerOf } from './tokenizers.js';
 import type { VqConfigJson } from './vq_tokenizer.js';
 
@@ -29,6 +29,24 @@ export interface AimConfigJson {
     ngroups?: number;
     [other: string]: unknown;
   };
+  /** Layers, from 0, whose mixer is attention. */
+  attn_layer_idx?: number[];
+  /** Their attention. `causal` must be true. */
+  attn_cfg?: {
+    num_heads?: number;
+    /** Heads of keys and values, by default as many as `num_heads`, which must be a multiple. */
+    num_heads_kv?: number;
+    /** By default d_model / num_heads. */
+    head_dim?: number;
+    qkv_proj_bias?: boolean;
+    out_proj_bias?: boolean;
+    /** By default 1/√head_dim. */
+    softmax_scale?: number;
+    causal?: boolean;
+    [other: string]: unknown;
+  };
+  /** Above 0: every layer has a gated MLP of this width, rounded up to a multiple of 128. */
+  d_intermediate?: number;
   /** True if layers share the vectors that the class sets (adaLN) in `num_groups` groups; else each layer has its own. */
   adaln_group?: boolean;
   num_groups?: number;
@@ -38,7 +56,7 @@ export interface AimConfigJson {
 }
 
 /** The configuration of a model. Names follow config.json. */
-export interface AimConfig {
+export interface AimConfig extends LayerMixers {
   d_model: number;
   n_layer: number;
   /** V, the number of the tokenizer's codes. */
@@ -49,7 +67,8 @@ export interface AimConfig {
   num_tokens: number;
   /** 0: every layer has its own adaLN. G ≥ 1: G groups share it, and layer i uses group i mod G. */
   adaln_groups: number;
-  mixer: AnyMixerConfig;
+  /** Width of the gated MLP that follows every layer's mixer; 0 if there is none. */
+  mlp_hidden: number;
   condition: AnyConditionConfig;
   tokenizer: AnyTokenizerConfig;
   /** Side of a drawn image in pixels. */
@@ -58,13 +77,24 @@ export interface AimConfig {
   json: AimConfigJson;
 }
 
-/** The models of the paper by name (Table 1), with Mamba-2 mixers as in the authors' released models. */
+/**
+ * The models of the paper by name (Table 1), with Mamba-2 mixers as in the authors' released models, and a Transformer with as many
+ * parameters as AiM-B to compare with: attention and a gated MLP in each layer.
+ */
 export const PRESETS = {
   'aim-b': preset(768, 24, false, 1),
   'aim-l': preset(1024, 48, true, 4),
   'aim-xl': preset(1536, 48, true, 4),
   'aim-1b': preset(2048, 48, true, 4),
+  'transformer-b': transformer(768, 12, 12, 2304),
 } as const satisfies Record<string, AimConfigJson>;
+
+function transformer(d_model: number, n_layer: number, num_heads: number, d_intermediate: number) {
+  const attn_layer_idx = Array.from({ length: n_layer }, (_, i) => i);
+  const attn_cfg = { num_heads, causal: true, qkv_proj_bias: false, out_proj_bias: false };
+  const { ssm_cfg: _, ...stage2 } = preset(d_model, n_layer, false, 1);
+  return { ...stage2, attn_layer_idx, attn_cfg, d_intermediate };
+}
 
 function preset(d_model: number, n_layer: number, adaln_group: boolean, num_groups: number) {
   const shape = { vocab_size: 16384, num_classes: 1000, num_tokens: 256, ssm_cfg: { layer: 'Mamba2' as const } };
@@ -77,9 +107,6 @@ export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
   // Saving the checkpoint writes these fields again, so they must survive JSON.stringify.
   if (!isWritable(json))
     throw new CheckpointError(`${name}: its fields are nested too deeply to be written again; remove what is nested.`);
-  if ((c.get('d_intermediate') ?? 0) !== 0) c.fail('d_intermediate', '0 (AiM has no MLP blocks)');
-  const attention = c.get('attn_layer_idx') ?? [];
-  if (!Array.isArray(attention) || attention.length) c.fail('attn_layer_idx', '[] (AiM has no attention layers)');
   if (c.get('rms_norm') === false) c.fail('rms_norm', 'true');
   if (c.get('tie_embeddings') === false) c.fail('tie_embeddings', 'true');
 
@@ -92,8 +119,6 @@ export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
   const tokenizer = parseTokenizer(c.object('vq_config'));
   const codes = tokenizerOf(tokenizer).vocabulary(tokenizer);
   if (codes !== vocab_size) c.fail('vocab_size', `the tokenizer's number of codes, ${codes}`);
-  const grouped = c.get('adaln_group');
-  if (grouped !== undefined && typeof grouped !== 'boolean') c.fail('adaln_group', 'true or false');
   const n_layer = c.int('n_layer', { most: 4096 });
   const condition = parseCondition(c);
 
@@ -103,8 +128,10 @@ export function parseConfig(json: unknown, name = 'config.json'): AimConfig {
     vocab_size,
     num_classes: condition.num_classes,
     num_tokens,
-    adaln_groups: grouped ? c.int('num_groups', { fallback: 1 }) : 0,
-    mixer: parseMixer(c.object('ssm_cfg'), d_model),
+    adaln_groups: c.flag('adaln_group', false) ? c.int('num_groups', { fallback: 1 }) : 0,
+    ...parseMixers(c, d_model, n_layer),
+    // The authors' code rounds it up.
+    mlp_hidden: 128 * Math.ceil(c.int('d_intermediate', { fallback: 0, least: 0 }) / 128),
     condition,
     tokenizer,
     image_size: side * tokenizerOf(tokenizer).factor(tokenizer),

@@ -30,6 +30,19 @@ export class Fields {
       return this.fail(field, `an integer from ${least} to ${most}`);
     return value;
   }
+  /** A finite number above 0, or `fallback` if the field is missing or null. */
+  positive(field: string, fallback: number): number {
+    const value = this.values[field] ?? fallback;
+    if (typeof value !== 'number' || !(value > 0 && value < Number.POSITIVE_INFINITY))
+      return this.fail(field, 'a number above 0');
+    return value;
+  }
+  /** True or false, or `fallback` if the field is missing or null. */
+  flag(field: string, fallback: boolean): boolean {
+    const value = this.values[field] ?? fallback;
+    if (typeof value !== 'boolean') return this.fail(field, 'true or false');
+    return value;
+  }
   /** One of the names in `choices`, or `fallback` if the field is missing or null. */
   choice<N extends string>(field: string, choices: readonly N[], fallback: N): N {
     const value = this.values[field] ?? fallback;

@@ -17,20 +17,27 @@ export interface MixerConfig {
   readonly d_model: number;
 }
 
+/** The sizes of a gated MLP. */
+export interface MlpConfig {
+  readonly d_model: number;
+  /** Numbers between its two products. */
+  readonly hidden: number;
+}
+
 /**
- * The input of a layer: u = RMSNorm(sum)·weight·(1 + scale) + shift, where sum = res + gate·x. The mixer computes it, because
- * some mixers fuse it with their first product. Other mixers call `layerNorm`.
+ * The input of a residual branch of a layer: u = RMSNorm(sum)·weight·(1 + scale) + shift, where sum = res + gate·x. The branch computes it, because
+ * some mixers fuse it with their first product. Others call `layerNorm`.
  */
 export interface LayerInput {
-  /** [m, l, d] output of the previous layer; for layer 0 the embedded tokens. */
+  /** [m, l, d] output of the previous branch; for the first of layer 0 the embedded tokens. */
   x: Tensor;
-  /** [m, l, d] residual sum of the previous layer; undefined for layer 0, whose sum is x. */
+  /** [m, l, d] residual sum of the previous branch; undefined for the first, whose sum is x. */
   res: Tensor | undefined;
-  /** [m, 3, d] adaLN vectors of the previous layer, of which the third is its gate; undefined for layer 0. */
+  /** [m, 3, d] adaLN vectors of the previous branch, of which the third is its gate; undefined for the first. */
   gate: Tensor | undefined;
-  /** [d] weight of this layer's RMSNorm. */
+  /** [d] weight of this branch's RMSNorm. */
   weight: Tensor;
-  /** [m, 3, d] adaLN vectors of this layer: shift, scale, gate. */
+  /** [m, 3, d] adaLN vectors of this branch: shift, scale, gate. */
   modulation: Tensor;
   /** [m, l, d] output: receives res + gate·x. */
   sum: Tensor;
@@ -47,20 +54,16 @@ export interface Past<S extends string = string> {
 }
 
 /**
- * One mixer. `C` is its configuration, `P` its tree of tensors (parameters or gradients), and `S` the names of its states.
- * Its backward follows the conventions of backward.ts.
+ * What a residual branch of a layer computes: a mixer, or the MLP. `C` is its configuration, `P` its tree of tensors (parameters or
+ * gradients), and `S` the names of its states. Its backward follows the conventions of backward.ts.
  */
-export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = object, S extends string = string> {
-  /** Reads `ssm_cfg`. Throws CheckpointError with the name of an invalid field. */
-  parse(ssm: Fields, d_model: number): C;
-  /** Parameters below `layers.N.mixer`. Their initialisation depends on the model's number of `layers`. */
+export interface Branch<C = unknown, P extends object = object, S extends string = string> {
+  /** Parameters below `layers.N.mixer` or `layers.N.mlp`. Their initialisation depends on the model's number of `layers`. */
   params(c: C, layers: number): ParamTree;
-  /** Shapes of a layer's states for m sequences of at most `positions` positions. States are zero before position 0. */
-  state(c: C, m: number, positions: number): Readonly<Record<S, readonly number[]>>;
   /** The declared activations, with the sizes of all dimensions except m (sequences) and l (positions). */
   activations(c: C): { spec: ActivationSpec<string, never>; dims: Readonly<Record<string, number>> };
   /**
-   * Computes the layer's output [m, l, d] before its gate. Frees input.x and input.res (`inputDone`). Continues from `past` or,
+   * Computes the branch's output [m, l, d] before its gate. Frees input.x and input.res (`inputDone`). Continues from `past` or,
    * if it is undefined, starts at position 0.
    */
   forward(be: Backend, p: P, c: C, input: LayerInput, a: Acts, past?: Past<S>): Tensor;
@@ -69,6 +72,15 @@ export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = o
    * activations of a forward pass that started at position 0.
    */
   backward(be: Backend, p: P, g: P, c: C, u: Tensor, dout: Tensor, a: Acts): Tensor;
+}
+
+/** One mixer. */
+export interface Mixer<C extends MixerConfig = MixerConfig, P extends object = object, S extends string = string>
+  extends Branch<C, P, S> {
+  /** Reads `ssm_cfg` (attention: `attn_cfg`). Throws CheckpointError with the name of an invalid field. */
+  parse(fields: Fields, d_model: number): C;
+  /** Shapes of a layer's states for m sequences of at most `positions` positions. States are zero before position 0. */
+  state(c: C, m: number, positions: number): Readonly<Record<S, readonly number[]>>;
   /** A short description of the configuration, e.g. 'd_state 128'. */
   summary(c: C): string;
 }

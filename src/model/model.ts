@@ -22,6 +22,7 @@ import { type AimConfig, type AimConfigJson, parseConfig } from './config.js';
 import { decodeTensor, encodeChunk, imagesAtOnce } from './images.js';
 import { widened } from './layers.js';
 import { checkShapes, loadTensors, openWeights, type PlacedParam, type Weights } from './load.js';
+import { bringLayers } from './mixers.js';
 import { fill, initialValues, type Origin, type ParamValues, type Part, restore, withOrigin } from './origin.js';
 import { allocate, type ParamTree, replace, walk, zip } from './params.js';
 import type { ModelTree, Placed } from './placed.js';
@@ -106,6 +107,7 @@ export class Model {
     let model: Model | undefined;
     try {
       const config = parseConfig(await files.config(), `${files.name}: config.json`);
+      await bringLayers(config);
       const tree = treeOf(config);
       const weights = await openWeights(files, signal);
       // Compare before allocating memory: the config may ask for far more than the file has.
@@ -135,6 +137,7 @@ export class Model {
 
   private static async made(json: AimConfigJson, options: LoadOptions, origin: Origin, values: ParamValues): Promise<Model> {
     const config = parseConfig(json);
+    await bringLayers(config);
     const model = await Model.open(config, treeOf(config), options, () => options.dtype === 'f16');
     try {
       await model.attempt((on) => fill(model, on, values));

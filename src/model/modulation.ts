@@ -1,6 +1,7 @@
 /** adaLN: computes the vectors by which the condition modulates every layer and the head. Runs once per image, not per token. */
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
+import { columns } from '../ops/columns.js';
 import { groupModulation } from '../ops/group_modulation.js';
 import { mix } from '../ops/mix.js';
 import { silu } from '../ops/silu.js';
@@ -17,8 +18,8 @@ import { init, linearBiasParams, type ParamTree, param } from './params.js';
 export interface Modulation {
   /** [m, d]: the condition's embedding, which is the first row of each sequence. */
   first: Tensor;
-  /** For each layer [m, 3, d]: shift, scale, gate. */
-  layers: Tensor[];
+  /** For each layer [m, 3, d]: shift, scale, gate of its mixer and, if it has an MLP, another three of that. */
+  layers: Tensor[][];
   /** [m, 2, d], for the head: shift, scale. */
   final: Tensor;
 }
@@ -34,27 +35,32 @@ export interface ModulationParams {
   final_layer: { adaLN_modulation: { 1: WeightBias } };
 }
 
+/** Residual branches of each layer: the mixer, and the MLP if there is one. */
+const branches = (c: Pick<AimConfig, 'mlp_hidden'>) => (c.mlp_hidden ? 2 : 1);
+/** adaLN vectors of a layer: the shifts of all branches, then their scales, then their gates. */
+const vectors = (c: Pick<AimConfig, 'mlp_hidden'>) => 3 * branches(c);
+
 /** Parameters of the groups that share adaLN vectors, if the model has groups. */
-export const groupParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
-  adaln_groups ? { adaln_group: { 1: linearBiasParams(adaln_groups * 3 * d_model, d_model) } } : {};
+export const groupParams = (c: AimConfig): ParamTree =>
+  c.adaln_groups ? { adaln_group: { 1: linearBiasParams(c.adaln_groups * vectors(c) * c.d_model, c.d_model) } } : {};
 
 /** A layer's own adaLN parameters: an offset to the vectors of its group or, without groups, a projection. */
-export const layerModulationParams = ({ adaln_groups, d_model }: AimConfig): ParamTree =>
-  adaln_groups
-    ? { scale_shift_table: param([1, 3, d_model], init.normal(1 / Math.sqrt(d_model))) }
-    : { adaLN_modulation: { 1: linearBiasParams(3 * d_model, d_model, init.zeros) } };
+export const layerModulationParams = (c: AimConfig): ParamTree =>
+  c.adaln_groups
+    ? { scale_shift_table: param([1, vectors(c), c.d_model], init.normal(1 / Math.sqrt(c.d_model))) }
+    : { adaLN_modulation: { 1: linearBiasParams(vectors(c) * c.d_model, c.d_model, init.zeros) } };
 
 /** All tensors of a modulation, for freeing them. */
-export const modulationTensors = ({ first, layers, final }: Modulation) => [first, ...layers, final];
+export const modulationTensors = ({ first, layers, final }: Modulation) => [first, ...layers.flat(), final];
 
 const ACTS = activations({ silu: 'm d', final: 'm 2 d' }, ['embedding']);
-const vectorShapes = (c: AimConfig, m: number) => Array<number[]>(c.n_layer).fill([m, 3, c.d_model]);
+const vectorShapes = (c: AimConfig, m: number) => Array<number[]>(c.n_layer * branches(c)).fill([m, 3, c.d_model]);
 
 /** Bytes that modulationForward saves for backward, for m sequences. */
 export function modulationBytes(c: AimConfig, m: number): number {
   const { spec, dims } = conditionOf(c.condition).activations(c.condition, c.d_model);
-  const vectors = 4 * arenaSizes(vectorShapes(c, m)).reduce((sum, size) => sum + size, 0);
-  return activationBytes(spec, { m, ...dims }) + activationBytes(ACTS, { m, d: c.d_model }) + vectors;
+  const bytes = 4 * arenaSizes(vectorShapes(c, m)).reduce((sum, size) => sum + size, 0);
+  return activationBytes(spec, { m, ...dims }) + activationBytes(ACTS, { m, d: c.d_model }) + bytes;
 }
 
 /** A second condition of each of m sequences, for drawing between two. */
@@ -104,14 +110,21 @@ export function modulationForward(
   be.run(silu.forward, { x: first, y: s });
   const project = (w: WeightBias, y: Tensor) =>
     linearForward(be, be.reshape(s, [m, 1, d]), w.weight, be.reshape(y, [m, 1, y.size / m]), w.bias);
-  const groups = p.adaln_group && be.tensor([m, c.adaln_groups, 3, d]);
+  const r = vectors(c);
+  const groups = p.adaln_group && be.tensor([m, c.adaln_groups, r, d]);
   if (groups) project(p.adaln_group![1], groups);
   const arena = (n: number, shape: readonly number[]) => a.tensor(`layers.${n}`, shape);
-  const layers = packed(be, vectorShapes(c, m), 'f32', arena).tensors;
-  layers.forEach((y, i) => {
+  const own = packed(be, vectorShapes(c, m), 'f32', arena).tensors;
+  const layers = Array.from({ length: c.n_layer }, (_, i) => own.slice(i * branches(c), (i + 1) * branches(c)));
+  layers.forEach((ofBranches, i) => {
     const layer = p.layers[i]!;
+    const y = ofBranches.length === 1 ? ofBranches[0]! : be.tensor([m, r, d]);
     if (groups) be.run(groupModulation.forward, { groups, table: layer.scale_shift_table!, y }, { group: i % c.adaln_groups });
     else project(layer.adaLN_modulation![1], y);
+    if (ofBranches.length === 1) return;
+    for (const [k, to] of ofBranches.entries())
+      be.run(columns.forward, { x: be.reshape(y, [3 * m, branches(c) * d]), y: be.reshape(to, [3 * m, d]) }, { offset: k * d });
+    be.free(y);
   });
   const final = act.tensor('final');
   project(p.final_layer.adaLN_modulation[1], final);
@@ -123,7 +136,7 @@ export function modulationForward(
 /** Allocates the gradient of a modulation: zeros for the layers and the head, unspecified values for `first`. */
 export const modulationGradient = (be: Backend, { first, layers, final }: Modulation): Modulation => ({
   first: be.tensor(first.shape),
-  layers: layers.map((t) => zeros(be, t.shape)),
+  layers: layers.map((ofBranches) => ofBranches.map((t) => zeros(be, t.shape))),
   final: zeros(be, final.shape),
 });
 
@@ -147,18 +160,33 @@ export function modulationBackward(
     linearBackward(be, { x: s, w: w.weight, dy, dx: term, dw: dw.weight, dbias: dw.bias });
     addTo(be, ds, term);
   };
+  /** The gradient [m, r, d] of a layer's vectors. `use` must not keep it. */
+  const joined = (ofBranches: readonly Tensor[], use: (dy: Tensor) => void) => {
+    if (ofBranches.length === 1) return use(ofBranches[0]!);
+    const dy = be.tensor([m, vectors(c), d]);
+    // forward: the vectors of a branch are columns of y [3·m, branches·d]
+    for (const [k, from] of ofBranches.entries())
+      be.run(
+        columns.backward,
+        { dy: be.reshape(from, [3 * m, d]), dx: be.reshape(dy, [3 * m, branches(c) * d]) },
+        { offset: k * d },
+      );
+    use(dy);
+    be.free(dy);
+  };
   project(dmodulation.final, p.final_layer.adaLN_modulation[1], g.final_layer.adaLN_modulation[1]);
   if (p.adaln_group && g.adaln_group) {
-    const dgroups = zeros(be, [m, c.adaln_groups, 3, d]);
-    dmodulation.layers.forEach((dy, i) => {
+    const dgroups = zeros(be, [m, c.adaln_groups, vectors(c), d]);
+    dmodulation.layers.forEach((ofBranches, i) => {
       // forward: vectors = groups[i mod G] + scale_shift_table
-      be.run(groupModulation.backward, { dy, dgroups, dtable: g.layers[i]!.scale_shift_table! }, { group: i % c.adaln_groups });
+      const dtable = g.layers[i]!.scale_shift_table!;
+      joined(ofBranches, (dy) => be.run(groupModulation.backward, { dy, dgroups, dtable }, { group: i % c.adaln_groups }));
     });
     project(dgroups, p.adaln_group[1], g.adaln_group[1]);
     be.free(dgroups);
   } else {
-    for (const [i, dy] of dmodulation.layers.entries())
-      project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]);
+    for (const [i, ofBranches] of dmodulation.layers.entries())
+      joined(ofBranches, (dy) => project(dy, p.layers[i]!.adaLN_modulation![1], g.layers[i]!.adaLN_modulation![1]));
   }
   // forward: s = SiLU(embedding). The embedding is also the first row of the sequence, so both gradients are added.
   be.run(silu.backward, { x: embedding, dy: ds, dx: term });

@@ -10,6 +10,7 @@
 export { references as adamw } from './adamw.reference.js';
 export { references as add_rms_norm } from './add_rms_norm.reference.js';
 export { references as attention } from './attention.reference.js';
+export { references as causal_attention } from './causal_attention.reference.js';
 export { references as causal_conv1d } from './causal_conv1d.reference.js';
 export { references as clip } from './clip.reference.js';
 export { references as codebook_lookup } from './codebook_lookup.reference.js';
@@ -18,6 +19,7 @@ export { references as conv2d } from './conv2d.reference.js';
 export { references as cross_entropy } from './cross_entropy.reference.js';
 export { references as ema } from './ema.reference.js';
 export { references as embedding } from './embedding.reference.js';
+export { references as gated_silu } from './gated_silu.reference.js';
 export { references as group_modulation } from './group_modulation.reference.js';
 export { references as group_norm } from './group_norm.reference.js';
 export { references as guide } from './guide.reference.js';

@@ -43,7 +43,10 @@ export const MOST_SIZE = SIZES.at(-1)!.most;
 /** Fields of config.json that only the tokenizer decides. */
 export type TokenizerJson = Pick<AimConfigJson, 'vocab_size' | 'num_tokens' | 'vq_config'>;
 /** Fields of config.json that only stage 2 decides. */
-export type Stage2Json = Pick<AimConfigJson, 'd_model' | 'n_layer' | 'ssm_cfg' | 'adaln_group' | 'num_groups'>;
+export type Stage2Json = Pick<
+  AimConfigJson,
+  'd_model' | 'n_layer' | 'ssm_cfg' | 'attn_layer_idx' | 'attn_cfg' | 'd_intermediate' | 'adaln_group' | 'num_groups'
+>;
 
 const rowOf = (size: number) => SIZES.find(({ most }) => size <= most)!;
 /** Pixels along a side of the square that one token stands for. */
@@ -106,8 +109,8 @@ export function tokensOf(size: number, factor: number): number {
 /** The fields of config.json of a stage-2 model. */
 export function stage2For(preset: PresetName): Stage2Json {
   if (isPaper(preset)) {
-    const { d_model, n_layer, ssm_cfg, adaln_group, num_groups } = PRESETS[preset];
-    return { d_model, n_layer, ssm_cfg, adaln_group, num_groups };
+    const { vocab_size: _v, num_classes: _k, num_tokens: _t, ...stage2 } = PRESETS[preset];
+    return stage2;
   }
   const { d_model, n_layer, num_groups } = STAGE2[preset];
   return { d_model, n_layer, ssm_cfg: { layer: 'Mamba2' }, adaln_group: true, num_groups };

@@ -2,8 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { bench } from '../../src/cli/bench/index.js';
 import { exponent, timing } from '../../src/cli/bench/measure.js';
-import { plan, readOptions } from '../../src/cli/bench/options.js';
+import { plan, readOptions, variants } from '../../src/cli/bench/options.js';
 import { parse } from '../../src/cli/command.js';
+import { parseConfig } from '../../src/model/config.js';
 import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
 
 const asked = (...argv: string[]) => readOptions(parse(bench, argv)!);
@@ -46,6 +47,11 @@ describe('the default benchmark plan', () => {
     expect(plan(asked('some/model'), be)).toMatchObject({ loads: true, presets: [] });
     be.dispose();
   });
+});
+
+it('presets are measured with each mixer, a Transformer once', () => {
+  expect(variants('aim-b', ['Mamba2', 'Mamba1']).map((json) => parseConfig(json).mixer.layer)).toEqual(['Mamba2', 'Mamba1']);
+  expect(variants('transformer-b', ['Mamba2', 'Mamba1']).map((json) => parseConfig(json).mixer.layer)).toEqual(['Attention']);
 });
 
 it('the median of an even number of runs is the mean of the middle two', () => {

@@ -7,8 +7,9 @@ import { type AimParams, aimActivationBytes, aimLoss, aimParams } from '../../sr
 import { blockBackward, blockForward } from '../../src/model/block.js';
 import { conditionOf } from '../../src/model/conditions.js';
 import { type AimConfig, parseConfig } from '../../src/model/config.js';
+import * as layers from '../../src/model/extra_layers.js';
 import { headLoss } from '../../src/model/head.js';
-import { MIXER_NAMES, mixerOf } from '../../src/model/mixers.js';
+import { haveLayers, MIXER_NAMES, mixerOf } from '../../src/model/mixers.js';
 import { modulationBackward, modulationForward, modulationGradient } from '../../src/model/modulation.js';
 import { allocate, type ParamTree, toDevice, zip } from '../../src/model/params.js';
 import { tokenizerOf } from '../../src/model/tokenizers.js';
@@ -82,8 +83,11 @@ function withoutEach(a: Acts, backward: () => void, of: (map: 'made' | 'referenc
   return tried;
 }
 
-describe.each(MIXER_NAMES)('%s', (layer) => {
-  const c = config(layer);
+haveLayers(layers);
+const attending = { attn_layer_idx: [0, 1, 2], attn_cfg: { num_heads: 2, causal: true } };
+
+describe.each([...MIXER_NAMES, 'Attention'])('%s', (layer) => {
+  const c = layer === 'Attention' ? config('Mamba1', attending) : config(layer);
   const { p, g } = weights<AimParams>(aimParams(c));
   const tensor = (be: Backend, shape: number[]) =>
     be.from(
@@ -96,7 +100,7 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   it('backward of the mixer names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
-    blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
+    blockForward(be, p.layers[0]!, c, 0, stream, [modulation], a);
     const mixer = mixerOf(c.mixer);
     const u = a.part(activations({ u: 'm l d' }), { m, l, d }).tensor('u');
     const { mixer: mp } = p.layers[0]!;
@@ -110,22 +114,23 @@ describe.each(MIXER_NAMES)('%s', (layer) => {
   it('backward of a block names each activation that was not saved', () => {
     const a = new Acts(be, true);
     const stream = { x: tensor(be, [m, l, d]), res: undefined, gate: undefined };
-    blockForward(be, p.layers[0]!, c, 0, stream, modulation, a);
+    blockForward(be, p.layers[0]!, c, 0, stream, [modulation], a);
     const run = () => {
-      const t = { dres: tensor(be, [m, l, d]), modulation, dmodulation: be.from(new Float64Array(m * 3 * d), [m, 3, d]) };
+      const dmodulation = [be.from(new Float64Array(m * 3 * d), [m, 3, d])];
+      const t = { dres: tensor(be, [m, l, d]), modulation: [modulation], dmodulation };
       blockBackward(be, p.layers[0]!, g.layers[0]!, c, 0, t, a);
     };
     expect(withoutEach(a, run, (_map, name) => !name.startsWith('mixer.')).sort()).toEqual(['out', 'res', 'u']);
   });
 
   it('a training step saves as many bytes as the parts declare', () => {
-    for (const change of [{}, { adaln_group: true, num_groups: 2 }]) {
-      const c = config(layer, change);
-      const { p, g } = weights<AimParams>(aimParams(c));
+    for (const change of [{}, { adaln_group: true, num_groups: 2, d_intermediate: 128 }]) {
+      const changed = parseConfig({ ...c.json, ...change });
+      const { p, g } = weights<AimParams>(aimParams(changed));
       for (const b of [1, 3]) {
         const a = new Acts(be, true);
-        aimLoss(be, p, c, batch(c, b), a, g);
-        expect(a.bytes).toBe(aimActivationBytes(c, b));
+        aimLoss(be, p, changed, batch(changed, b), a, g);
+        expect(a.bytes).toBe(aimActivationBytes(changed, b));
         a.free();
         expect(a.bytes).toBe(0);
       }

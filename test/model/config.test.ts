@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CheckpointError } from '../../src/core/errors.js';
 import { quoted } from '../../src/core/quote.js';
 import { parseConfig } from '../../src/model/config.js';
+import { mixerSummaries } from '../../src/model/mixers.js';
 
 const GOOD = {
   d_model: 32,
@@ -22,6 +23,9 @@ const refusal = (change: object): Error => {
   }
   throw new Error(`accepted: ${Object.keys(change)}`);
 };
+
+/** A model with attention in layer 1. */
+const attending = (change: object) => ({ attn_layer_idx: [1], attn_cfg: { num_heads: 4, causal: true, ...change } });
 
 /** [[[…]]] */
 const nested = (depth: number) => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
@@ -46,6 +50,27 @@ describe('a config is parsed', () => {
     expect(parseConfig(GOOD)).toMatchObject({ image_size: 8, num_classes: 10, condition: { type: 'label', num_classes: 10 } });
   });
 
+  it('with attention in some layers or in all, and an MLP', () => {
+    const attention = {
+      layer: 'Attention',
+      d_model: 32,
+      num_heads: 4,
+      num_heads_kv: 2,
+      head_dim: 8,
+      qkv_proj_bias: true,
+      out_proj_bias: false,
+      softmax_scale: 8 ** -0.5,
+    };
+    const some = parseConfig({ ...GOOD, ...attending({ num_heads_kv: 2, out_proj_bias: false }), d_intermediate: 129 });
+    expect(some).toMatchObject({ mixer: { layer: 'Mamba2' }, attn_layer_idx: [1], attention, mlp_hidden: 256 });
+    expect(mixerSummaries(some)).toEqual(['Mamba2 × 1, d_state 8', 'Attention × 1, 4 heads of 8, 2 of keys and values']);
+    // Then ssm_cfg is not read.
+    const all = parseConfig({ ...GOOD, ...attending({ head_dim: 5, softmax_scale: 2 }), attn_layer_idx: [1, 0], ssm_cfg: 3 });
+    expect(all.mixer).toMatchObject({ layer: 'Attention', head_dim: 5, softmax_scale: 2, num_heads_kv: 4 });
+    expect(all).toMatchObject({ attn_layer_idx: [0, 1], mlp_hidden: 0 });
+    expect(mixerSummaries(all)).toEqual(['Attention × 2, 4 heads of 5']);
+  });
+
   it.each([[undefined], [null], [[]]])('with attn_layer_idx %j', (attn_layer_idx) => {
     expect(parseConfig({ ...GOOD, attn_layer_idx }).n_layer).toBe(2);
   });
@@ -60,9 +85,19 @@ describe('an invalid config is refused with the name of the field', () => {
     [{ ssm_cfg: { layer: 'Mamba1', d_state: 65 } }, /ssm_cfg\.d_state is 65, expected an integer from 1 to 64/],
     [{ ssm_cfg: { layer: 'Mamba2', headdim: 24 } }, /d_inner|expand·d_model = 64 must divide into heads of headdim 24/],
     [{ ssm_cfg: 3 }, /ssm_cfg is 3, expected an object/],
-    [{ attn_layer_idx: [1] }, /attn_layer_idx is \[1\], expected \[\]/],
-    [{ attn_layer_idx: 1 }, /attn_layer_idx is 1, expected \[\]/],
-    [{ d_intermediate: 128 }, /d_intermediate is 128, expected 0/],
+    [{ attn_layer_idx: [2] }, /attn_layer_idx is \[2\], expected a list of layers from 0 to 1/],
+    [{ attn_layer_idx: 1 }, /attn_layer_idx is 1, expected a list/],
+    [attending({ causal: false }), /attn_cfg\.causal is false, expected true/],
+    [attending({ num_heads: undefined }), /attn_cfg\.num_heads is missing, expected an integer/],
+    [attending({ num_heads: 3 }), /attn_cfg\.num_heads is 3, expected a divisor of d_model, which is 32/],
+    [attending({ num_heads_kv: 3 }), /attn_cfg\.num_heads_kv is 3, expected a divisor of num_heads, which is 4/],
+    [attending({ head_dim: 257 }), /attn_cfg\.head_dim is 257, expected an integer from 1 to 256/],
+    [attending({ softmax_scale: 0 }), /attn_cfg\.softmax_scale is 0, expected a number above 0/],
+    [attending({ qkv_proj_bias: 1 }), /attn_cfg\.qkv_proj_bias is 1, expected true or false/],
+    [attending({ rotary_emb_dim: 8 }), /attn_cfg\.rotary_emb_dim is 8, expected 0/],
+    [attending({ mlp_dim: 64 }), /attn_cfg\.mlp_dim is 64, expected 0/],
+    [attending({ d_conv: 4 }), /attn_cfg\.d_conv is 4, expected 0/],
+    [{ d_intermediate: -1 }, /d_intermediate is -1, expected an integer from 0/],
     [{ vq_config: { ...GOOD.vq_config, type: 'fsq' } }, /vq_config\.type is "fsq", expected "vq"/],
     [{ vq_config: { ...GOOD.vq_config, ch: 8 } }, /ch × ch_mult must be multiples of 32/],
     [{ vq_config: { ...GOOD.vq_config, ch_mult: [] } }, /vq_config\.ch_mult is \[\], expected 1 to 8 positive integers/],

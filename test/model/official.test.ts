@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
 import { aimParams } from '../../src/model/aim.js';
-import { parseConfig } from '../../src/model/config.js';
+import { PRESETS, parseConfig } from '../../src/model/config.js';
+import * as layers from '../../src/model/extra_layers.js';
+import { haveLayers } from '../../src/model/mixers.js';
 import { countParams, walk } from '../../src/model/params.js';
 import { extraTensors } from '../../src/model/save.js';
 import { tokenizerOf } from '../../src/model/tokenizers.js';
@@ -19,4 +21,10 @@ it('AiM-B has the tensor names and shapes of the published checkpoint', () => {
   const theirs = Object.fromEntries(Object.entries<{ shape: number[] }>(tensors).map(([name, { shape }]) => [name, shape]));
   expect(ours).toEqual(theirs);
   expect(countParams(tree.mamba)).toBe(147_622_080);
+});
+
+it('the Transformer to compare with has about as many parameters as AiM-B', () => {
+  haveLayers(layers);
+  const count = countParams(aimParams(parseConfig(PRESETS['transformer-b'])));
+  expect(Math.abs(count / 147_622_080 - 1)).toBeLessThan(0.02);
 });

@@ -1,34 +1,12 @@
 /** `verify` of float16 weights, and which deviations pass and which fail. Whole checkpoints: verify_golden.ts. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
-import { bytesSource } from '../../src/checkpoint/source.js';
-import { openFile } from '../../src/io/file_source.js';
-import { encodeSafetensors, parseHeader, readFloats, readInts } from '../../src/io/safetensors.js';
 import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
 import { embedded, fixture } from '../goldens.js';
-
-/** Those of a checkpoint's goldens that `wanted` matches; `change` may touch their values. */
-async function goldensOf(
-  folder: string,
-  wanted: RegExp,
-  change: (name: string, data: Float32Array | Int32Array) => void = () => {},
-) {
-  const file = await openFile(`${folder}/expected.safetensors`);
-  const header = await parseHeader(file);
-  const tensors = [];
-  for (const [name, { shape, dtype }] of header.tensors) {
-    if (!wanted.test(name)) continue;
-    const floats = dtype === 'F32';
-    const data = floats ? await readFloats(file, header, name) : Int32Array.from(await readInts(file, header, name));
-    change(name, data);
-    tensors.push({ name, shape, dtype: floats ? ('F32' as const) : ('I32' as const), data });
-  }
-  await file.close();
-  return bytesSource(encodeSafetensors(tensors));
-}
+import { goldensOf } from './verify_golden.js';
 
 describe('weights rounded to float16', () => {
   const folder = fixture('mamba2-adaln');

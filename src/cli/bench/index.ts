@@ -8,7 +8,7 @@ import { dawnToggles } from '../../platform/runtime.js';
 import type { Command, Parsed } from '../command.js';
 import { loadModel } from '../model.js';
 import { copyBandwidth, gemmCeiling } from './measure.js';
-import { ABOUT, type Asked, FLAGS, type Plan, plan, readOptions } from './options.js';
+import { ABOUT, type Asked, FLAGS, type Plan, type Preset, plan, readOptions, variants } from './options.js';
 import { Report } from './report.js';
 import { scaling } from './scaling.js';
 import { type Context, decoding, fewRows, generation, type Measured, type Mixer, product, round, training } from './suites.js';
@@ -30,7 +30,6 @@ const STEP = [
   { n: 16384, k: 768 },
 ];
 
-type Preset = keyof typeof PRESETS;
 type Placement = { dtype?: 'f32' | 'f16'; precision?: 'f32' | 'mixed' };
 
 /** A model to be measured. */
@@ -108,10 +107,8 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
     name: model ?? 'fashion-mnist',
     open: async (how) => (await loadModel(model, { ...options, ...how })).model,
   };
-  const preset = (name: Preset, layer: Mixer): Subject => ({
-    name,
-    open: (how) => random({ ...PRESETS[name], ssm_cfg: { layer } }, how),
-  });
+  const subjects = (name: Preset, mixers: readonly Mixer[]): Subject[] =>
+    variants(name, mixers).map((json) => ({ name, open: (how) => random(json, how) }));
   const use = async <R>({ open }: Subject, how: Placement, work: (aim: Model) => Promise<R>): Promise<R> => {
     const aim = await open(how);
     try {
@@ -124,7 +121,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   const own = p.loads ? [loaded] : [];
 
   if (suites.includes('generate')) {
-    const drawn = p.presets.flatMap((name) => p.drawn.mixers.map((layer) => preset(name, layer)));
+    const drawn = p.presets.flatMap((name) => subjects(name, p.drawn.mixers));
     for (const dtype of p.weights)
       for (const subject of [...own, ...drawn])
         await use(subject, { dtype }, async (aim) => {
@@ -137,7 +134,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   }
   if (suites.includes('decode')) {
     // The paper's models share one tokenizer.
-    const first = p.presets.slice(0, 1).map((name) => preset(name, 'Mamba2'));
+    const first = p.presets.slice(0, 1).flatMap((name) => subjects(name, ['Mamba2']));
     for (const precision of p.precisions)
       for (const subject of [...own, ...first])
         await use(subject, { precision, ...(precision === 'mixed' && { dtype: 'f16' }) }, async (aim) => {
@@ -149,7 +146,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
   }
   if (suites.includes('train')) {
     const name = p.presets[0] ?? 'aim-b';
-    const trained = model === undefined ? p.trained.mixers.map((layer) => preset(name, layer)) : [loaded];
+    const trained = model === undefined ? subjects(name, p.trained.mixers) : [loaded];
     for (const precision of p.precisions)
       for (const subject of trained)
         await use(subject, { precision }, async (aim) => {

@@ -2,7 +2,7 @@
 import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
-import { PRESETS } from '../../model/config.js';
+import { type AimConfigJson, PRESETS } from '../../model/config.js';
 import { MIXER_NAMES } from '../../model/mixers.js';
 import { type Flags, flag, number, type Parsed } from '../command.js';
 import { COMMON, commonOptions } from '../options.js';
@@ -18,7 +18,7 @@ export const FLAGS: Flags = {
   preset: {
     type: 'string',
     value: 'A,B',
-    help: `the paper's models with random weights: ${names(PRESETS).join(', ')} (default on a GPU, without MODEL, aim-b, aim-l, aim-xl)`,
+    help: `the paper's models and a Transformer, with random weights: ${names(PRESETS).join(', ')} (default on a GPU, without MODEL, aim-b, aim-l, aim-xl)`,
   },
   batch: { type: 'string', value: 'N,N', help: 'images at once (default 1,8,16; on wasm 10; in training 32)' },
   weights: { type: 'string', value: 'f32,f16', help: 'how weights lie on a GPU (default both)' },
@@ -67,6 +67,12 @@ export function readOptions({ flags, args }: Parsed) {
     json: flags.json as string | undefined,
   };
 }
+
+export type Preset = keyof typeof PRESETS;
+
+/** The preset with each of the mixers; a Transformer, which takes none, once. */
+export const variants = (name: Preset, mixers: readonly Mixer[]): AimConfigJson[] =>
+  'ssm_cfg' in PRESETS[name] ? mixers.map((layer) => ({ ...PRESETS[name], ssm_cfg: { layer } })) : [PRESETS[name]];
 
 export type Plan = ReturnType<typeof plan>;
 

@@ -24,8 +24,15 @@ function axes(base: AimConfigJson, batch: number): Record<string, Map<number, Po
     batch: along(BATCHES, (n) => ({ json: base, batch: n })),
     tokens: along(TOKENS, (n) => ({ json: { ...base, num_tokens: n }, batch })),
     width: along(times(base.d_model, WIDTHS), (n) => ({ json: { ...base, d_model: n }, batch })),
-    depth: along(times(base.n_layer, DEPTHS), (n) => ({ json: { ...base, n_layer: n }, batch })),
+    depth: along(times(base.n_layer, DEPTHS), (n) => ({ json: { ...base, ...layersOf(base, n) }, batch })),
   };
+}
+
+/** n layers with the pattern of attention that the base has. */
+function layersOf({ attn_layer_idx, n_layer }: AimConfigJson, n: number): Pick<AimConfigJson, 'n_layer' | 'attn_layer_idx'> {
+  if (!attn_layer_idx) return { n_layer: n };
+  const layers = Array.from({ length: n }, (_, i) => i);
+  return { n_layer: n, attn_layer_idx: layers.filter((i) => attn_layer_idx.includes(i % n_layer)) };
 }
 
 /** The work that is timed, and its batch size on every axis except `batch`. */

@@ -1,0 +1,79 @@
+// Attention of one position, for one head of queries. A thread scores one key of every WG. The weighted values are summed by threads
+// that take one vector of channels (`column`) of every WG / COLUMNS keys. No barrier depends on the position, for series.
+const LEAST = -3e38;
+var<workgroup> query: array<V, COLUMNS>;
+var<workgroup> weights: array<f32, WG>;
+var<workgroup> sums: array<V, WG>;
+var<workgroup> lanes: array<f32, WG>;
+
+fn together(value: f32, lid: u32, largest: bool) -> f32 {
+  workgroupBarrier();
+  lanes[lid] = value;
+  for (var n = WG / 2u; n > 0u; n /= 2u) {
+    workgroupBarrier();
+    if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[lid + n], max(lanes[lid], lanes[lid + n]), largest); }
+  }
+  workgroupBarrier();
+  return lanes[0];
+}
+
+fn attend(at: u32, lid: u32) {
+  if (at >= params.m * params.h) { return; }
+  let i = at / params.h;
+  let head = at % params.h;
+  let g = (params.n - params.h) / 2u;
+  let served = head * g / params.h;
+  let width = params.c / WIDTH;
+  let own = i * params.n * width;
+  let own_key = own + (params.h + served) * width;
+  let own_value = own_key + g * width;
+  var past = 0u;
+  if (params.has_step == 1u) { past = min(step_at(i % params.b), params.t - 1u); }
+  let cache = (i * params.t * g + served) * width;
+  if (lid < width) { query[lid] = qkv_at(own + head * width + lid) * params.scale; }
+  workgroupBarrier();
+  let column = lid % COLUMNS;
+  var most = LEAST;
+  var mass = 0.0;
+  var sum = V();
+  for (var j0 = 0u; j0 < max(params.t, 1u); j0 += WG) {
+    let j = j0 + lid;
+    var score = LEAST;
+    if (j <= past) {
+      var product = V();
+      if (j < past) {
+        for (var e = 0u; e < width; e++) { product += query[e] * keys_at(cache + j * g * width + e); }
+      } else {
+        for (var e = 0u; e < width; e++) { product += query[e] * qkv_at(own_key + e); }
+      }
+      score = total(product);
+    }
+    let m = max(most, together(score, lid, true));
+    let shrink = exp(most - m);
+    let p = select(0.0, exp(score - m), j <= past);
+    mass = mass * shrink + p;
+    weights[lid] = p;
+    workgroupBarrier();
+    sum *= shrink;
+    if (column < width) {
+      for (var q = lid / COLUMNS; q < WG && j0 + q <= past; q += WG / COLUMNS) {
+        if (j0 + q < past) { sum += weights[q] * values_at(cache + (j0 + q) * g * width + column); }
+        else { sum += weights[q] * qkv_at(own_value + column); }
+      }
+    }
+    most = m;
+  }
+  sums[lid] = sum;
+  let all = together(mass, lid, false);
+  if (lid < width) {
+    var y = V();
+    for (var q = lid; q < WG; q += COLUMNS) { y += sums[q]; }
+    y_put(at * width + lid, y / all);
+    // The first of the heads that share keys and values stores them. Other workgroups do not read this position.
+    if (params.has_keys == 1u && head % (params.h / g) == 0u) {
+      keys_put(cache + past * g * width + lid, qkv_at(own_key + lid));
+      values_put(cache + past * g * width + lid, qkv_at(own_value + lid));
+    }
+  }
+  if (params.has_lse == 1u && lid == 0u) { lse_put(at, most + log(all)); }
+}
