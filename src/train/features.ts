@@ -92,9 +92,9 @@ export class PerceptualLoss {
 
   /**
    * y [1] = scale·(the mean over images of the distance between image and truth, both [b, H, W, 3] in about [-1, 1]). Recordable.
-   * The result goes to `backward` or `free`. `onFeatures` sees the features of `image` that are compared.
+   * The result goes to `backward` or `free`.
    */
-  forward(image: Tensor, truth: Tensor, y: Tensor, scale = 1, onFeatures?: (features: Tensor) => void): Comparison {
+  forward(image: Tensor, truth: Tensor, y: Tensor, scale = 1): Comparison {
     const { be } = this;
     const kept: Tensor[] = [];
     this.pass(truth, (x, layer) => {
@@ -105,7 +105,6 @@ export class PerceptualLoss {
     const pass = this.pass(image, () => true);
     const compared = this.compared(pass);
     const terms = compared.map(({ features, lin }, i) => {
-      onFeatures?.(features);
       const distances = be.tensor([rows(be, features).shape[0]!]);
       be.run(featureDistance.forward, { x: rows(be, features), truth: rows(be, kept[i]!), weight: lin, y: distances });
       const mean = be.tensor([1]);
