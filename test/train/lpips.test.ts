@@ -62,6 +62,8 @@ beforeAll(async () => {
 describe('the distance', () => {
   for (const [name, make] of Object.entries(BACKENDS)) {
     it(`has the values and the gradient of LlamaGen's, on ${name}`, async ({ skip }) => {
+      if (name !== 'wasm' && !process.env.AIM_SLOW)
+        return skip('takes a minute on a software GPU and on the reference; AIM_SLOW=1 runs it');
       const want = await goldens('lpips');
       if (typeof want === 'string') return skip(want);
       const be = await make();
@@ -89,6 +91,43 @@ describe('the distance', () => {
       be.dispose();
     });
   }
+});
+
+it('a small network has the same distance and gradient on every backend', async ({ skip }) => {
+  const layer = (co: number, ci: number, compared: 'equal' | Float32Array, more = {}) => {
+    const weight = Float32Array.from(noise(`weight ${ci}`, co * 9 * ci), (u) => u / 2);
+    const bias = new Float32Array(co).fill(0.1);
+    return { kind: 'conv' as const, shape: [co, 3, 3, ci] as const, weight, bias, stride: 1, pad: 1, compared, ...more };
+  };
+  const small: FeatureNetwork = {
+    name: 'own_features',
+    id: '',
+    input: { weight: new Float32Array(3).fill(1 / 6), bias: Float32Array.of(0.5) },
+    layers: [
+      layer(8, 1, 'equal', { stride: 2 }),
+      { kind: 'pool' },
+      layer(5, 8, Float32Array.of(1, 0, 2, 1, 3)),
+      { kind: 'pool' },
+    ],
+  };
+  const [image, truth] = ['image', 'truth'].map((name) => noise(name, 2 * 17 * 17 * 3));
+  const found: { y: number; gradient: ArrayLike<number> }[] = [];
+  for (const make of Object.values(BACKENDS)) {
+    const be = await make();
+    if (!be) return skip(NO_ADAPTER);
+    const loss = new PerceptualLoss(be, small);
+    const [x, t, y, scale] = [be.from(image!, [2, 17, 17, 3]), be.from(truth!, [2, 17, 17, 3]), be.tensor([1]), be.from([8, 0])];
+    const comparison = loss.forward(x, t, y, 0.7);
+    found.push({ y: (await be.read(y))[0]!, gradient: Float64Array.from(await be.read(loss.backward(comparison, 0.7, scale))) });
+    loss.dispose();
+    be.dispose();
+  }
+  const [reference, ...others] = found;
+  for (const { y, gradient } of others) {
+    expect(Math.abs(y / reference!.y - 1)).toBeLessThan(1e-5);
+    expect(off(gradient, reference!.gradient)).toBeLessThan(1e-4);
+  }
+  expect(others).toHaveLength(2);
 });
 
 /** The first 8 channels of features [1, h, w, c]. */

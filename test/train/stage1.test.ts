@@ -87,8 +87,10 @@ async function bytesOf(trainer: Trainer): Promise<Record<string, string>> {
 
 describe('training with all losses', () => {
   it('has the metrics of the float64 reference, on the loss and beside it', async () => {
-    const [want, got] = [await metricsOf(await begin(ALL, 'reference')), await metricsOf(await begin(ALL))];
-    const first = ['loss', 'l1', 'codebook', 'commitment', 'lpips', 'mse', 'codesRestarted', 'gradNorm'];
+    // With larger steps, or with codes that restart at features, the rounding of float32 soon makes another code the nearest somewhere.
+    const run = async (device: 'wasm' | 'reference') => metricsOf(await begin({ ...ALL, lr: 2e-4, restartCodes: 0 }, device), 4);
+    const [want, got] = [await run('reference'), await run('wasm')];
+    const first = ['loss', 'l1', 'codebook', 'commitment', 'lpips', 'mse', 'gradNorm'];
     const further = ['generator', 'discriminator', 'discWeight', 'discGradNorm'];
     expect(Object.keys(got[1]!).sort()).toEqual([...first].sort());
     expect(Object.keys(got[2]!).sort()).toEqual([...first, ...further].sort());
@@ -99,9 +101,6 @@ describe('training with all losses', () => {
       }
     const { l1, codebook, commitment, lpips, generator, loss } = got[3]!;
     expect(Math.abs(l1! + codebook! + commitment! + lpips! + generator! - loss!)).toBeLessThan(1e-5);
-    // Of 32 codes and 64 positions in a batch, some are not used.
-    expect(want[1]!.codesRestarted).toBeGreaterThan(0);
-    expect(want[0]!.codesRestarted).toBe(0);
   });
 
   it('is resumed bit for bit, before and after the discriminator has begun', async () => {
@@ -154,6 +153,14 @@ describe('training with all losses', () => {
     (trainer as unknown as { model: AiM['model'] }).model.be.write(tensor, Float32Array.of(Number.NaN));
     await expect(metricsOf(trainer)).rejects.toThrow(TrainingError);
   });
+});
+
+it('codes that are not used for two steps restart, and the losses of the codebook fall', async () => {
+  const [plain, restarting] = [await metricsOf(await begin({}), 3), await metricsOf(await begin({ restartCodes: 2 }), 3)];
+  // Of 32 codes and 64 positions in a batch, some are not used.
+  expect(restarting.map(({ codesRestarted }) => codesRestarted! > 0)).toEqual([false, true, true]);
+  expect(restarting[1]!.loss).toBe(plain[1]!.loss);
+  expect(restarting[2]!.codebook!).toBeLessThan(0.8 * plain[2]!.codebook!);
 });
 
 it('without anything chosen the steps are those of before', async () => {
