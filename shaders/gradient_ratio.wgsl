@@ -1,4 +1,4 @@
-// y = scale·min(most, A/(B + eps)) with the norms A = √Σa/s and B = √Σb/s
+// y = scale·min(most, A/(B + eps)) with the norms A = √Σa/s and B = √Σb/s, or scale if they are not finite
 // @entry forward, 256 threads
 // @in a: f32 [p]
 // @in b: f32 [q]
@@ -13,5 +13,7 @@ fn forward(lid: u32) {
   own = 0.0;
   for (var i = lid; i < params.q; i += 256u) { own += b_at(i); }
   let second = sqrt(workgroup_sum(own, lid)) / scale_of(1.0);
-  if (lid == 0u) { y_put(0, params.scale * min(params.most, first / (second + params.eps))); }
+  // The bits are tested, since compilers may assume that floats are finite.
+  let finite = (bitcast<u32>(first + second) & 0x7f800000u) != 0x7f800000u;
+  if (lid == 0u) { y_put(0, params.scale * select(1.0, min(params.most, first / (second + params.eps)), finite)); }
 }

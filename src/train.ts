@@ -15,6 +15,7 @@ export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
 export type { DecodeOptions, Rgb } from './io/images/index.js';
 export type { CodesBatch, ImagesBatch, TrainBatch } from './train/batch.js';
+export type { DiscriminatorName } from './train/discriminators.js';
 export type { FeatureLayer, FeatureNetwork } from './train/features.js';
 export {
   type CheckpointParts,

@@ -9,6 +9,7 @@ export const references: References<typeof gradientRatio> = {
       for (let i = 0; i < n; i++) all += sums[i]!;
       return Math.sqrt(all) / (loss_scale?.[0] ?? 1);
     };
-    y[0] = scale * Math.min(most, norm(a, p) / (norm(b, q) + eps));
+    const [first, second] = [norm(a, p), norm(b, q)];
+    y[0] = scale * (Number.isFinite(first + second) ? Math.min(most, first / (second + eps)) : 1);
   },
 };

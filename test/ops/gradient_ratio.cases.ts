@@ -9,6 +9,13 @@ const cases = [
 ].flatMap((c) => [c, { ...c, omit: ['loss_scale'] }]);
 const sums = (random: () => number) => random();
 
-export default [{ entry: gradientRatio.forward, cases, fill: { a: sums, b: sums, loss_scale: () => 1024 } }] satisfies OpCases[];
+const loss_scale = () => 8;
+
+export default [
+  { entry: gradientRatio.forward, cases, fill: { a: sums, b: sums, loss_scale } },
+  // Norms that are not finite.
+  { entry: gradientRatio.forward, cases: cases.slice(0, 3), fill: { a: sums, b: () => Number.POSITIVE_INFINITY, loss_scale } },
+  { entry: gradientRatio.forward, cases: cases.slice(0, 3), fill: { a: () => Number.NaN, b: sums, loss_scale } },
+] satisfies OpCases[];
 
 export const refused: Refusal[] = [[gradientRatio.forward, { p: 1, q: 1, eps: 0 }, /eps is 0/]];
