@@ -43,3 +43,26 @@ function scale(to: usize, bytes: usize, count: f32): void {
   for (; to + 16 <= end; to += 16) v128.store(to, f32x4.div(v128.load(to), by));
   for (; to < end; to += 4) store<f32>(to, load<f32>(to) / count);
 }
+
+// forward: y = the first largest x of a window  ⇒  dx of that pixel += dy
+export function pool2d_backward(
+  x: usize, dy: usize, dx: usize, b: i32, hi: i32, wi: i32, c: i32, ho: i32, wo: i32, size: i32, stride: i32, pad: i32,
+): void {
+  const pixel = <usize>c << 2;
+  memory.fill(dx, 0, <usize>(b * hi * wi) * pixel);
+  for (let p = 0; p < b * ho * wo; p++) {
+    const ox = p % wo, oy = p / wo % ho, n = p / wo / ho;
+    const top = max(oy * stride - pad, 0), left = max(ox * stride - pad, 0);
+    const bottom = min(oy * stride - pad + size, hi), right = min(ox * stride - pad + size, wi);
+    for (let j: usize = 0; j < pixel; j += 4) {
+      let most = <usize>((n * hi + top) * wi + left) * pixel + j;
+      for (let iy = top; iy < bottom; iy++) {
+        for (let ix = left; ix < right; ix++) {
+          const at = <usize>((n * hi + iy) * wi + ix) * pixel + j;
+          if (load<f32>(x + at) > load<f32>(x + most)) most = at;
+        }
+      }
+      store<f32>(dx + most, load<f32>(dx + most) + load<f32>(dy + <usize>p * pixel + j));
+    }
+  }
+}

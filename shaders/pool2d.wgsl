@@ -28,3 +28,39 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let value = select(most, sum / f32((bottom - top) * (right - left)), params.mean == 1u);
   y_put(at * params.s + params.offset + c, value);
 }
+
+// @entry backward, WG threads
+// @in x: f32 [b, hi, wi, c]
+// @in dy: f32 [b, ho, wo, c]
+// @out dx: f32 [b, hi, wi, c]
+// forward: y = the first largest x of a window  ⇒  dx of that pixel += dy
+// A thread looks at every window of its pixel and asks if the pixel is the one that the window took.
+fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
+  let i = flat(wg, nwg) * WG + lid;
+  if (i >= params.b * params.hi * params.wi * params.c) { return; }
+  let c = i % params.c;
+  let at = i / params.c;
+  let n = at / params.wi / params.hi;
+  // Rows and columns are those of the padded image.
+  let py = at / params.wi % params.hi + params.pad;
+  let px = at % params.wi + params.pad;
+  let own = x_at(i);
+  // The first window that reaches (py, px), and the end of those that begin at or before it.
+  let oy0 = (max(py + 1u, params.size) - params.size + params.stride - 1u) / params.stride;
+  let ox0 = (max(px + 1u, params.size) - params.size + params.stride - 1u) / params.stride;
+  var sum = 0.0;
+  for (var oy = oy0; oy < min(py / params.stride + 1u, params.ho); oy++) {
+    for (var ox = ox0; ox < min(px / params.stride + 1u, params.wo); ox++) {
+      var taken = true;
+      for (var y = max(oy * params.stride, params.pad); y < min(oy * params.stride + params.size, params.hi + params.pad); y++) {
+        for (var x = max(ox * params.stride, params.pad); x < min(ox * params.stride + params.size, params.wi + params.pad); x++) {
+          let v = x_at(((n * params.hi + y - params.pad) * params.wi + x - params.pad) * params.c + c);
+          let before = y < py || (y == py && x < px);
+          if (v > own || (before && v == own)) { taken = false; }
+        }
+      }
+      if (taken) { sum += dy_at(((n * params.ho + oy) * params.wo + ox) * params.c + c); }
+    }
+  }
+  dx_put(i, sum);
+}

@@ -15,6 +15,8 @@ export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
 export type { DecodeOptions, Rgb } from './io/images/index.js';
 export type { CodesBatch, ImagesBatch, TrainBatch } from './train/batch.js';
+export type { DiscriminatorName } from './train/discriminators.js';
+export type { FeatureLayer, FeatureNetwork } from './train/features.js';
 export {
   type CheckpointParts,
   checkpointFiles,
@@ -22,6 +24,7 @@ export {
   type SavedCheckpoint,
   saveCheckpoint,
 } from './train/folder.js';
+export { openLpips, type WeightsSource } from './train/lpips.js';
 export type {
   EvaluateOptions,
   KeepOptions,
@@ -33,6 +36,7 @@ export type {
   TuneTrainingOptions,
 } from './train/options.js';
 export type { StepResult, TrainStep } from './train/report.js';
+export type { Stage1Options } from './train/stage1.js';
 export { Trainer } from './train/trainer.js';
 export { type Skipped, type VerifyOptions, type VerifyRow, verify } from './verify/run.js';
 export type { Tolerances, VerifyMode } from './verify/tolerance.js';

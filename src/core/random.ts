@@ -31,14 +31,20 @@ export function threefry2x32(key0: number, key1: number, ctr0: number, ctr1: num
  * The uses of random numbers in training. Different streams never use the same counter. A seed has 53 bits, so bits 56 to 63 of
  * the key are free for the stream.
  */
-const STREAMS = { order: 1, dropout: 2, image: 3 };
+const STREAMS = { order: 1, dropout: 2, image: 3, codes: 4 };
 /** One of the independent sequences of random numbers of a training run. */
 export type Stream = keyof typeof STREAMS;
 
 /** Two random 32-bit words at position (a, b) of a stream. */
 export function randomWords(seed: number, stream: Stream, a: number, b: number): [number, number] {
-  return threefry2x32(seed >>> 0, Math.floor(seed / 2 ** 32) ^ (STREAMS[stream] << 24), a, b);
+  return threefry2x32(...streamKey(seed, stream), a, b);
 }
+
+/** The key of a stream for Threefry, as two words. */
+export const streamKey = (seed: number, stream: Stream): [number, number] => [
+  seed >>> 0,
+  (Math.floor(seed / 2 ** 32) ^ (STREAMS[stream] << 24)) >>> 0,
+];
 
 /** A uniform random number in [0, 1) with 53 bits, at position (a, b) of a stream. */
 export function uniform(seed: number, stream: Stream, a: number, b: number): number {

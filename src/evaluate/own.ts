@@ -13,6 +13,7 @@ import { exists, makeFolder, writeAtomic } from '../platform/files.js';
 import { pause } from '../platform/runtime.js';
 import { Classifier, FEATURES } from './classifier.js';
 import type { FeatureNetwork } from './features.js';
+import { greyOfFloats } from './own_features.js';
 
 /** Another way of training gets another number. */
 const FORMAT = 'aim-js own features 1';
@@ -98,14 +99,6 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
     }
     return made;
   }
-}
-
-/** RGB in [-1, 1] as grey bytes. */
-function greyOfFloats(rgb: Float32Array): Uint8ClampedArray {
-  return Uint8ClampedArray.from(
-    { length: rgb.length / 3 },
-    (_, i) => ((rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3 + 1) * 127.5,
-  );
 }
 
 function greyOfBytes(rgb: Uint8Array): Uint8ClampedArray {

@@ -44,14 +44,25 @@ export interface Tokenizer<C extends TokenizerConfig = TokenizerConfig, P extend
   decode(be: Backend, p: P, c: C, codes: Tensor, grid: readonly [b: number, h: number, w: number], a?: Acts): Tensor;
   /** Names of the losses, with that of the reconstruction first. Training minimises their sum. */
   readonly losses: readonly string[];
-  /** Computes the losses [1] by name, the codes u32 [positions] and the decoded images. Saves activations in `a`. */
+  /**
+   * Computes the losses [1] by name, the codes u32 [positions], the features that were quantised to them [b, h, w, features], and the
+   * decoded images. Saves activations in `a`.
+   */
   lossForward(
     be: Backend,
     p: P,
     c: C,
     image: Tensor,
     a: Acts,
-  ): { losses: Readonly<Record<string, Tensor>>; codes: Tensor; decoded: Tensor };
-  /** Adds the gradients of the losses' sum (times lossScale[0]) to g, using the activations that lossForward saved in `a`. */
-  lossBackward(be: Backend, p: P, g: P, c: C, a: Acts, lossScale?: Tensor): void;
+  ): { losses: Readonly<Record<string, Tensor>>; codes: Tensor; features: Tensor; decoded: Tensor };
+  /**
+   * Adds the gradients of the losses' sum (times lossScale[0]) to g, using the activations that lossForward saved in `a`. `ddecoded`,
+   * the gradient of the decoded images, takes the place of that of the reconstruction loss; it is freed.
+   */
+  lossBackward(be: Backend, p: P, g: P, c: C, a: Acts, lossScale?: Tensor, ddecoded?: Tensor): void;
+  /**
+   * The gradient of the weight of the decoder's last layer, given that of the decoded images, by which losses are weighed against each
+   * other. Uses the activations that lossForward saved in `a`.
+   */
+  lastGradient(be: Backend, p: P, c: C, a: Acts, ddecoded: Tensor): Tensor;
 }

@@ -12,7 +12,7 @@ import { groupNorm } from '../ops/group_norm.js';
 import { gradientParts } from '../ops/sum_rows.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { addPartials, linearBackward } from './backward.js';
-import { addTo, linearForward } from './layers.js';
+import { addTo, linearForward, zeros } from './layers.js';
 import { convParams, init, numbered, type ParamTree, param } from './params.js';
 
 /** Number of groups of every GroupNorm. */
@@ -324,6 +324,18 @@ export function outBackward(be: Backend, p: OutParams, g: OutParams, dy: Tensor,
   const dx = normConvBackward(be, normConv(p), normConv(g), a.saved(OUT).x, dy);
   be.free(dy);
   return dx;
+}
+
+/** The gradient of conv_out's weight alone, for the gradient dy of outForward's output, which is not freed. */
+export function outWeightGradient(be: Backend, p: OutParams, dy: Tensor, a: Acts): Tensor {
+  // forward: y = conv_out(n), n = swish(norm_out(x))  ⇒  dw = dy∗n
+  const x = groupNormForward(be, p.norm_out, a.saved(OUT).x, 1);
+  const gradient = zeros(be, p.conv_out.weight.shape);
+  addPartials(be, gradientParts(dy.size / dy.shape[3]!, gradient.size), { dw: gradient }, (to) =>
+    be.run(conv2d.backward_weight, { x, dy, ...to }, { stride: 1, pad_y: 1, pad_x: 1, up: 1 }),
+  );
+  be.free(x);
+  return gradient;
 }
 
 /** The number of images and the height and width of an activation. */

@@ -36,6 +36,7 @@ import {
   type OutParams,
   outBackward,
   outForward,
+  outWeightGradient,
   UP,
 } from './vq_blocks.js';
 
@@ -270,8 +271,8 @@ type VqLosses = {
   commitment: Tensor;
 };
 
-/** image [b, H, W, 3] → losses, codes u32 [b·h·w] and the decoded image. `a` must be a new Acts(be, true). */
-function lossForward(be: Backend, p: VqParams, image: Tensor, a: Acts): { losses: VqLosses; codes: Tensor; decoded: Tensor } {
+/** image [b, H, W, 3] → losses, codes u32 [b·h·w], features and the decoded image. `a` must be a new Acts(be, true). */
+function lossForward(be: Backend, p: VqParams, image: Tensor, a: Acts) {
   const act = a.part(VQ_LOSS, {});
   act.input('image', image);
   const z = encodeForward(be, p, image, a.child('encoder'));
@@ -283,27 +284,29 @@ function lossForward(be: Backend, p: VqParams, image: Tensor, a: Acts): { losses
   act.input('decoded', decoded);
   const partials = be.tensor([mseParts(image.size)]);
   be.run(mse.forward, { x: flat(be, decoded), truth: flat(be, image), parts: partials });
-  const losses = { mse: act.tensor('mse'), codebook: act.tensor('codebook'), commitment: act.tensor('commitment') };
+  const losses: VqLosses = { mse: act.tensor('mse'), codebook: act.tensor('codebook'), commitment: act.tensor('commitment') };
   be.run(sum.forward, { x: partials, y: losses.mse }, { scale: 1 / image.size });
   be.run(sum.forward, { x: distance, y: losses.codebook }, { scale: 1 / (distance.size * d) });
   be.run(sum.forward, { x: distance, y: losses.commitment }, { scale: COMMITMENT / (distance.size * d) });
   be.free(distance, partials);
-  return { losses, codes, decoded };
+  return { losses, codes, features: z, decoded };
 }
 
-/** Adds the gradient of the sum of the three losses (times loss_scale[0]) to g. */
-function lossBackward(be: Backend, p: VqParams, g: VqParams, a: Acts, loss_scale?: Tensor): void {
-  const { image, decoded, z } = a.saved(VQ_LOSS);
-  const { codes } = a.saved(QUANTIZER);
+/** The gradient of decoded by mse. */
+function mseBackward(be: Backend, a: Acts, loss_scale: Tensor | undefined): Tensor {
+  const { image, decoded } = a.saved(VQ_LOSS);
   // forward: mse = mean((decoded - image)²)
-  const ddecoded = be.tensor(decoded.shape);
-  be.run(
-    mse.backward,
-    { x: flat(be, decoded), truth: flat(be, image), loss_scale, dx: flat(be, ddecoded) },
-    { scale: 1 / image.size },
-  );
+  const dx = be.tensor(decoded.shape);
+  be.run(mse.backward, { x: flat(be, decoded), truth: flat(be, image), loss_scale, dx: flat(be, dx) }, { scale: 1 / image.size });
+  return dx;
+}
+
+/** Adds the gradient of the sum of the three losses (times loss_scale[0]) to g. `given` is another gradient of decoded than mse's. */
+function lossBackward(be: Backend, p: VqParams, g: VqParams, a: Acts, loss_scale?: Tensor, given?: Tensor): void {
+  const { z } = a.saved(VQ_LOSS);
+  const { codes } = a.saved(QUANTIZER);
   // forward: decoded = decode(z_q)
-  const dz_q = decodeBackward(be, p, g, ddecoded, a.child('decoder'));
+  const dz_q = decodeBackward(be, p, g, given ?? mseBackward(be, a, loss_scale), a.child('decoder'));
   // forward: z_q = z + sg(row - z), codebook = mean((row - sg z)²), commitment = 0.25·mean((z - sg row)²), all normalised
   const dz = be.tensor(z.shape);
   be.run(
@@ -357,5 +360,8 @@ export const vqTokenizer: Tokenizer<VqConfig, VqParams> = {
   decode: (be, p, _c, codes, grid, a = new Acts(be)) => decodeForward(be, p, codes, grid, a),
   losses: ['mse', 'codebook', 'commitment'],
   lossForward: TRAINING ? (be, p, _c, image, a) => lossForward(be, p, image, a) : drawsOnly,
-  lossBackward: TRAINING ? (be, p, g, _c, a, lossScale) => lossBackward(be, p, g, a, lossScale) : drawsOnly,
+  lossBackward: TRAINING ? (be, p, g, _c, a, lossScale, ddecoded) => lossBackward(be, p, g, a, lossScale, ddecoded) : drawsOnly,
+  lastGradient: TRAINING
+    ? (be, p, _c, a, ddecoded) => outWeightGradient(be, p.decoder, ddecoded, a.child('decoder').child('out'))
+    : drawsOnly,
 };

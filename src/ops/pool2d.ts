@@ -35,4 +35,14 @@ export const pool2d = {
     wasmParts: true,
     tolerance: { f32: 1e-6, reason: 'size² values summed in f32' },
   }),
+
+  /** Gradient of the largest value: dy goes to the pixel that has it, the first one in the order of rows if several do. */
+  backward: entry('pool2d', 'backward', shader, {
+    tensors: { x: { shape: 'b hi wi c', io: 'in' }, dy: { shape: 'b ho wo c', io: 'in' }, dx: { shape: 'b hi wi c', io: 'out' } },
+    attrs: { size: 'u32', stride: 'u32', pad: 'u32' },
+    check: (d) => check({ ...d, s: d.c, offset: 0, mean: 0 }),
+    webgpu: ({ b, hi, wi, c }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(b * hi * wi * c, 256)) }),
+    flops: ({ b, ho, wo, c, size }) => b * ho * wo * c * size * size,
+    tolerance: { f32: 1e-6, reason: 'at most size² values summed in f32' },
+  }),
 };

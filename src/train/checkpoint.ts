@@ -5,10 +5,12 @@ import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
 import { toCheckpoint } from '../model/params.js';
 import { extraTensors } from '../model/save.js';
+import type { DeviceState } from './device_state.js';
 import type { CheckpointParts, NamedTensor, SavedCheckpoint } from './folder.js';
 import type { DataIdentity } from './identity.js';
-import type { Optimizer, Slot } from './optimizer.js';
+import type { Slot } from './optimizer.js';
 import { CHANGEABLE, type RunOptions } from './options.js';
+import { BEFORE_STAGE1 } from './stage1.js';
 
 /** A run at one step, as `checkpointParts` sees it. */
 export interface RunState {
@@ -17,21 +19,29 @@ export interface RunState {
   readonly classes: readonly string[] | undefined;
   readonly step: number;
   readonly data: DataIdentity | undefined;
-  readonly slots: readonly Slot[];
+  readonly device: DeviceState;
   /** Runs `read` and throws OptionError if the run is not at this step any more. */
   current<R>(read: () => Promise<R>): Promise<R>;
-  /** The values of a tensor of the optimizer: the present one, because a lost device takes the others with it. */
-  values(of: (optimizer: Optimizer) => Tensor): Promise<Float32Array>;
+  /** The values of a tensor on the device: the present one, because a lost device takes the others with it. */
+  values(of: (device: DeviceState) => Tensor): Promise<Float32Array>;
 }
 
 /** See Trainer.checkpoint. */
-export function checkpointParts({ model, options, classes, step, data, slots, current, values }: RunState): CheckpointParts {
+export function checkpointParts({ model, options, classes, step, data, device, current, values }: RunState): CheckpointParts {
+  const { slots } = device.optimizer;
   const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
     name: `${prefix}${s.name}`,
     shape: s.spec.shape,
-    data: async () => toCheckpoint(s.spec, await values((optimizer) => which(optimizer.slots[i]!))),
+    data: async () => toCheckpoint(s.spec, await values(({ optimizer }) => which(optimizer.slots[i]!))),
   });
-  const lossScale = { name: 'loss_scale', shape: [2], data: () => values((optimizer) => optimizer.lossScale!) };
+  const lossScale = { name: 'loss_scale', shape: [2], data: () => values(({ optimizer }) => optimizer.lossScale!) };
+  const beside = device.task.saved.map(
+    ([name, { spec }], i): NamedTensor => ({
+      name,
+      shape: spec.shape,
+      data: async () => toCheckpoint(spec, await values(({ task }) => task.saved[i]![1].tensor)),
+    }),
+  );
   const weights = [...model.named()].map(
     ([name, { spec }]): NamedTensor => ({
       name,
@@ -47,6 +57,7 @@ export function checkpointParts({ model, options, classes, step, data, slots, cu
       ...slots.map(slot('m.', (s) => s.m)),
       ...slots.map(slot('v.', (s) => s.v)),
       ...(options.lossScale ? [lossScale] : []),
+      ...beside,
     ],
     ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
     state: { step, options, ...(data && { data }) },
@@ -61,9 +72,10 @@ export function checkRun({ path, state }: SavedCheckpoint, options: RunOptions, 
   for (const key of Object.keys(options) as (keyof RunOptions)[]) {
     // Changed data may have fewer held-out images.
     if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
-    if (JSON.stringify(was[key]) !== JSON.stringify(options[key]))
+    const before = was[key] ?? BEFORE_STAGE1[key];
+    if (JSON.stringify(before) !== JSON.stringify(options[key]))
       throw new OptionError(
-        `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(options[key])}; ` +
+        `the run was trained with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(options[key])}; ` +
           'resume with the same options, or begin a new run from its weights.',
       );
   }

@@ -13,7 +13,7 @@ import type { RunOptions } from './options.js';
 import { type Order, spread } from './order.js';
 import type { OwnStep } from './own_steps.js';
 import { learningRate } from './schedule.js';
-import type { BatchWork, Task } from './task.js';
+import type { BatchWork, Figured, Phase, PlacedTask, Task } from './task.js';
 
 /** The parts of a run that do not depend on the device. */
 export interface Run {
@@ -31,7 +31,13 @@ export interface Figures {
   gradNorm: number;
   /** The scale of the loss after the step, in mixed precision. */
   lossScale: number | undefined;
+  /** A gradient beside the model's, such as a discriminator's, is not finite, and no smaller scale of its loss can help. */
+  ruinedBeside: boolean;
 }
+
+/** True if an optimizer's gradient is not finite, and no smaller scale of its loss can help. */
+export const isStuck = ({ gradNorm, lossScale }: Pick<Figures, 'gradNorm' | 'lossScale'>) =>
+  !Number.isFinite(gradNorm) && (lossScale === undefined || lossScale < 1);
 
 /** The learning rate of step `step`, counted from 0. */
 export function rateOf({ schedule: kind, lr, steps, warmup }: RunOptions, step: number): number {
@@ -41,7 +47,11 @@ export function rateOf({ schedule: kind, lr, steps, warmup }: RunOptions, step: 
 export class DeviceState {
   readonly be: Backend;
   readonly optimizer: Optimizer;
+  /** The task on this device, with what it keeps beside the model. */
+  readonly task: PlacedTask;
   private readonly work: BatchWork;
+  /** The phase of the steps that are recorded. */
+  private phase: Phase = 'first';
   private recordings: { first: Recording; further: Recording | undefined; update: Recording };
 
   constructor(
@@ -58,21 +68,26 @@ export class DeviceState {
       trained.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
       options,
     );
-    this.work = task.open(on, options.batchSize / options.accumulate);
+    this.task = task.place(on, this.optimizer, options);
+    this.work = this.task.open(options.batchSize / options.accumulate);
     this.recordings = this.record();
   }
 
   private record(): DeviceState['recordings'] {
-    const { be, optimizer, work } = this;
+    const { be, optimizer, work, task, phase } = this;
     const grads = new Map(optimizer.slots.map((s) => [s.name, s.grad]));
-    const gradient = () => work.gradient(grads, optimizer.lossScale);
+    const gradient = () => work.gradient(grads, optimizer.lossScale, phase);
     return {
       first: be.record(() => {
         optimizer.zeroGrad();
+        task.zeroGrad(phase);
         gradient();
       }).recording,
       further: this.run.options.accumulate > 1 ? be.record(gradient).recording : undefined,
-      update: be.record(() => optimizer.update()).recording,
+      update: be.record(() => {
+        optimizer.update();
+        task.update(phase);
+      }).recording,
     };
   }
 
@@ -96,23 +111,35 @@ export class DeviceState {
 
   /** Bytes of a copy of what is trained: weights, moments and their average. */
   get copyBytes(): number {
-    return this.optimizer.slots.reduce((sum, { param, ema }) => sum + param.size * (ema ? 16 : 12), 0);
+    const own = this.optimizer.slots.reduce((sum, { param, ema }) => sum + param.size * (ema ? 16 : 12), 0);
+    return this.task.saved.reduce((sum, [, { tensor }]) => sum + 4 * tensor.size, own);
   }
 
   /** Submits step `step`, counted from 0, with the run's data or `own`. Returns a function that waits for its results. */
   async advance(step: number, own?: OwnStep): Promise<() => Promise<Figures>> {
     const { be, optimizer } = this;
     await this.gradients(step, own);
-    optimizer.prepare(step + 1, own?.lr ?? rateOf(this.run.options, step));
+    const lr = own?.lr ?? rateOf(this.run.options, step);
+    optimizer.prepare(step + 1, lr);
+    this.task.prepare(step, lr);
     this.recordings.update.replay();
     // The reads are in order with the commands, so the next step does not change what they return.
-    const { norm, lossScale } = optimizer;
-    const reads = Promise.all([this.read(this.work), be.read(norm), lossScale && be.read(lossScale)]);
+    const { losses, others } = this.work.figures(this.phase);
+    const beside = this.task.others(this.phase);
+    const state = async ({ norm, lossScale }: Optimizer) => {
+      const [[gradNorm], scale] = await Promise.all([be.read(norm), lossScale && be.read(lossScale)]);
+      return { gradNorm: gradNorm!, lossScale: scale?.[0] };
+    };
+    const reads = Promise.all([
+      this.read({ losses, others: { ...others, ...beside.figures } }),
+      state(optimizer),
+      ...beside.optimizers.map(state),
+    ]);
     // A failure is reported to whoever awaits the results; if nobody does, it has no effect.
     reads.catch(() => {});
     return async () => {
-      const [metrics, [gradNorm], scale] = await reads;
-      return { metrics, gradNorm: gradNorm!, lossScale: scale?.[0] };
+      const [metrics, own, ...rest] = await reads;
+      return { metrics, ...own, ruinedBeside: rest.some(isStuck) };
     };
   }
 
@@ -120,6 +147,11 @@ export class DeviceState {
   private async gradients(step: number, own: OwnStep | undefined): Promise<void> {
     const { order, options, task } = this.run;
     const { batchSize, accumulate, seed } = options;
+    const phase = this.task.phase(step);
+    if (phase !== this.phase) {
+      this.phase = phase;
+      this.rerecord();
+    }
     const { first: begin, further } = this.recordings;
     const size = batchSize / accumulate;
     const items = own ? undefined : order!.batch(step);
@@ -137,7 +169,8 @@ export class DeviceState {
   async badGradients(step: number, own?: OwnStep): Promise<string[]> {
     await this.gradients(step, own);
     const names: string[] = [];
-    for (const { name, grad } of this.optimizer.slots) {
+    const all = [this.optimizer, ...this.task.others(this.phase).optimizers];
+    for (const { name, grad } of all.flatMap(({ slots }) => slots)) {
       const values = await this.be.read(grad);
       if (!Array.prototype.every.call(values, Number.isFinite)) names.push(name);
     }
@@ -145,21 +178,20 @@ export class DeviceState {
   }
 
   /** Means of the metrics over the held-out images: the same ones each time, spread over all classes. Rejects with `signal.reason`. */
-  async evaluate(on: Placed, signal?: AbortSignal): Promise<Record<string, number>> {
+  async evaluate(signal?: AbortSignal): Promise<Record<string, number>> {
     const { task, options } = this.run;
     const labels = Uint32Array.from({ length: task.evalLength }, (_, i) => task.evalLabel(i));
     const items = spread(labels, options.evalItems);
-    return this.means(on, items.length, (from, to) => task.evalItems(items.subarray(from, to)), signal);
+    return this.means(items.length, (from, to) => task.evalItems(items.subarray(from, to)), signal);
   }
 
   /** Means of the metrics over the images of `values`. Rejects with `signal.reason` when aborted. */
-  async evaluateOwn(on: Placed, values: Values, signal?: AbortSignal): Promise<Record<string, number>> {
-    return this.means(on, values.count, async (from, to) => sliced(values, from, to), signal);
+  async evaluateOwn(values: Values, signal?: AbortSignal): Promise<Record<string, number>> {
+    return this.means(values.count, async (from, to) => sliced(values, from, to), signal);
   }
 
   /** Means of the metrics over n images, of which `take` makes images `from` to `to` − 1. */
   private async means(
-    on: Placed,
     n: number,
     take: (from: number, to: number) => Promise<Values>,
     signal: AbortSignal | undefined,
@@ -167,11 +199,12 @@ export class DeviceState {
     const size = Math.min(n, this.run.options.batchSize);
     const sums: Record<string, number> = {};
     const add = async (work: BatchWork, count: number) => {
-      for (const [name, value] of Object.entries(await this.read(work))) sums[name] = (sums[name] ?? 0) + (value * count) / n;
+      for (const [name, value] of Object.entries(await this.read(work.figures())))
+        sums[name] = (sums[name] ?? 0) + (value * count) / n;
     };
-    const { task } = this.run;
-    const work = task.open(on, size);
-    const { recording } = on.be.record(() => work.evaluate());
+    const { task } = this;
+    const work = task.open(size);
+    const { recording } = this.be.record(() => work.evaluate());
     try {
       let at = 0;
       for (; at + size <= n; at += size) {
@@ -181,7 +214,7 @@ export class DeviceState {
         await add(work, size);
       }
       if (at < n) {
-        const rest = task.open(on, n - at);
+        const rest = task.open(n - at);
         rest.load(await take(at, n));
         rest.evaluate();
         await add(rest, n - at);
@@ -194,13 +227,14 @@ export class DeviceState {
     return sums;
   }
 
-  private async read(work: BatchWork): Promise<Record<string, number>> {
-    const reads = Object.entries(work.metrics).map(async ([name, t]) => [name, (await this.be.read(t))[0]!] as const);
-    const figures = await Promise.all(reads);
-    return { loss: figures.reduce((sum, [, v]) => sum + v, 0), ...Object.fromEntries(figures) };
+  private async read({ losses, others }: Figured): Promise<Record<string, number>> {
+    const read = (tensors: Figured['losses']) =>
+      Promise.all(Object.entries(tensors).map(async ([name, t]) => [name, (await this.be.read(t))[0]!] as const));
+    const [figures, rest] = await Promise.all([read(losses), read(others)]);
+    return { loss: figures.reduce((sum, [, v]) => sum + v, 0), ...Object.fromEntries([...figures, ...rest]) };
   }
 
-  /** Reads the optimizer's state and the average of weights from a checkpoint; the weights are on the device already. */
+  /** Reads the state beside the weights, and their average, from a checkpoint; the weights are on the device already. */
   async load(saved: SavedTensors): Promise<void> {
     const { be, optimizer } = this;
     const { slots, lossScale } = optimizer;
@@ -210,6 +244,7 @@ export class DeviceState {
         [`v.${s.name}`, { spec: s.spec, tensor: s.v }],
       ]),
     );
+    for (const [name, placed] of this.task.saved) targets.set(name, placed);
     if (lossScale) targets.set('loss_scale', { spec: param([2], init.zeros), tensor: lossScale });
     await fillSaved(be, saved, 'optimizer', targets);
     if (this.run.options.emaDecay)
@@ -234,6 +269,7 @@ export class DeviceState {
   dispose(): void {
     this.disposeRecordings();
     this.work.dispose();
+    this.task.dispose();
     this.optimizer.dispose();
   }
 }

@@ -6,11 +6,13 @@ import type { Codes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
 import type { ModelHandle } from '../model/handle.js';
 import type { TrainBatch } from './batch.js';
+import type { FeatureNetwork } from './features.js';
 import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
 import { checkSchedule, type Schedule } from './schedule.js';
+import { checkStage1, STAGE1, type Stage1Options } from './stage1.js';
 import type { Stage } from './task.js';
 
-export interface TrainerOptions extends OptimizerOptions {
+export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */
   model: ModelHandle;
   /**
@@ -20,6 +22,8 @@ export interface TrainerOptions extends OptimizerOptions {
   data?: Codes | ImageSplits | undefined;
   /** Without data: what is trained, stage 2 ('model') or the 'tokenizer'. */
   stage?: Stage | undefined;
+  /** The tokenizer's perceptual loss: a network of features (`openLpips`). Default none. */
+  perceptual?: FeatureNetwork | undefined;
   /** Images per step. Default 32. */
   batchSize?: number;
   /** Parts that a step's batch is cut into, to save memory; must divide it. Default 1. */
@@ -47,16 +51,21 @@ export interface TrainerOptions extends OptimizerOptions {
 /** Options that may differ when a run is resumed; with others it would be another run. */
 export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
 
-/** Options of a run without the model and the data. */
-export type RunSettings = Omit<TrainerOptions, 'model' | 'data' | 'stage'>;
+/** Options of a run without the model, the data and the network of the perceptual loss. */
+export type RunSettings = Omit<TrainerOptions, 'model' | 'data' | 'stage' | 'perceptual'>;
 
 /** The options that a resumed run must share with the one it continues. */
-export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & { stage: Stage };
+export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & {
+  stage: Stage;
+  /** `none`, or the network of the perceptual loss: its name and the hash of its weights. */
+  perceptual: string;
+};
 
 const { default: _, ...lossScale } = OPTIMIZER.lossScale;
 
 export const TRAINER = {
   ...OPTIMIZER,
+  ...STAGE1,
   batchSize: { type: 'integer', min: 1, default: 32, about: 'images per step' },
   epochs: { type: 'number', min: 0, exclusiveMin: true, about: 'passes over the data; by default 1' },
   steps: { type: 'integer', min: 1, about: 'steps in all, instead of epochs' },
@@ -193,6 +202,10 @@ export interface RunFacts {
   evalLength: number;
   /** Matrix products round their factors to float16. */
   mixed: boolean;
+  /** See RunOptions. */
+  perceptual: string;
+  /** Side of the images in pixels. */
+  size: number;
 }
 
 /** All options of a run, defaults filled in. Throws OptionError for options that do not fit each other. */
@@ -226,10 +239,20 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     clipNorm: settings.clipNorm,
     emaDecay: settings.emaDecay,
     lossScale: given.lossScale ?? (facts.mixed ? LOSS_SCALE : 0),
+    loss: settings.loss,
+    perceptual: facts.perceptual,
+    perceptualWeight: settings.perceptualWeight,
+    discriminator: settings.discriminator,
+    discStart: settings.discStart,
+    discWeight: settings.discWeight,
+    discChannels: settings.discChannels,
+    adaptive: settings.adaptive,
+    restartCodes: settings.restartCodes,
   };
   checkSchedule({ kind: options.schedule, lr: options.lr, steps: options.steps, warmup: options.warmup });
   if (batchSize % accumulate)
     throw new OptionError(`accumulate is ${accumulate}; it must divide the batch of ${batchSize} images.`);
   checkAdam(options);
+  checkStage1(options, facts.size);
   return options;
 }

@@ -128,6 +128,8 @@ const SEEN = {
 
 /** Evaluations of a run, each with a checkpoint and a sheet of samples. */
 const EVALUATIONS = 16;
+/** When a discriminator begins: LlamaGen's step, but not after this share of the steps. */
+const DISC_START = { most: 20_000, share: 0.25 };
 /** Random crops of each image that stage 2 trains on, and the number of rows from which on there are fewer. */
 const CROPS = { most: 10, rows: 20_000 };
 
@@ -160,8 +162,11 @@ export function recipe(stage: Stage, { images, crops = 0, heldOut, size, preset,
   if (given.steps === undefined && given.epochs === undefined) chosen.steps = Math.max(1, Math.round(seen / batchSize));
   const perEpoch = Math.floor((images * Math.max(1, crops)) / batchSize);
   const steps = given.steps ?? chosen.steps ?? Math.max(1, Math.round(given.epochs! * perEpoch));
-  if (stage === 'tokenizer') Object.assign(chosen, { lr: row.lr, schedule: 'cosine' });
-  else if (!isPaper(preset)) Object.assign(chosen, { lr: STAGE2[preset].lr, schedule: 'cosine', weightDecay: 1 });
+  if (stage === 'tokenizer') {
+    Object.assign(chosen, { lr: row.lr, schedule: 'cosine' });
+    if (given.discriminator && given.discriminator !== 'none')
+      chosen.discStart = Math.min(DISC_START.most, Math.floor(steps * DISC_START.share));
+  } else if (!isPaper(preset)) Object.assign(chosen, { lr: STAGE2[preset].lr, schedule: 'cosine', weightDecay: 1 });
   chosen.warmup = Math.min(200, Math.floor(steps / 20));
   chosen.evalEvery = Math.max(1, Math.round(steps / EVALUATIONS));
   chosen.evalItems = Math.min(heldOut, 1024);

@@ -1,5 +1,5 @@
 /** What training reports of its steps. */
-import type { Figures } from './device_state.js';
+import { type Figures, isStuck } from './device_state.js';
 import type { RunOptions } from './options.js';
 
 /** The result of one step. */
@@ -39,10 +39,8 @@ export const evaluatesAt = (step: number, { steps, evalEvery }: Pick<RunOptions,
   (evalEvery > 0 && step % evalEvery === 0) || step === steps;
 
 /** True if training cannot go on after a step: its loss or gradient is not finite, and no smaller scale of the loss can help. */
-export function isRuined({ metrics, gradNorm, lossScale }: Figures): boolean {
-  const hopeless = lossScale === undefined || lossScale < 1;
-  return !Number.isFinite(metrics.loss) || (!Number.isFinite(gradNorm) && hopeless);
-}
+export const isRuined = (figures: Figures): boolean =>
+  !Number.isFinite(figures.metrics.loss) || isStuck(figures) || figures.ruinedBeside;
 
 export function stepResult(step: number, lr: number, { metrics, gradNorm, lossScale }: Figures): StepResult {
   return {

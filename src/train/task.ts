@@ -1,19 +1,17 @@
-/** The two kinds of training: stage 2 on codes, and the tokenizer on images. */
+/** What is trained: the interface of tasks, and stage 2 on codes. The tokenizer on images is in tokenizer_task.ts. */
 import { OptionError } from '../core/errors.js';
-import { imageRandom } from '../core/random.js';
 import type { Tensor } from '../core/tensor.js';
 import type { Codes, CodesPart } from '../data/codes.js';
-import { type ImageSplits, imageBatch } from '../data/dataset.js';
 import { Acts } from '../model/acts.js';
 import { type AimParams, aimLoss } from '../model/aim.js';
 import { conditionOf } from '../model/conditions.js';
-import { copyNumber } from '../model/layers.js';
+import type { PlacedParam } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { mapParams, type ParamTree } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
-import type { TokenizerParams } from '../model/tokenizer.js';
-import { tokenizerOf } from '../model/tokenizers.js';
-import { codesValues, imagesValues, type TrainBatch, type Values } from './batch.js';
+import { codesValues, type TrainBatch, type Values } from './batch.js';
+import type { Optimizer } from './optimizer.js';
+import type { RunOptions } from './options.js';
 import { dropLabels } from './order.js';
 
 export type Stage = 'model' | 'tokenizer';
@@ -26,15 +24,44 @@ export interface BatchPlace {
   first: number;
 }
 
+/** The figures of a batch, [1] each. */
+export interface Figured {
+  /** Their sum is what is minimised. */
+  readonly losses: Readonly<Record<string, Tensor>>;
+  /** What is reported beside them. */
+  readonly others: Readonly<Record<string, Tensor>>;
+}
+
 /** Device tensors for batches of one size and the work on them. `gradient` and `evaluate` are recordable. */
 export interface BatchWork {
-  /** [1] each, overwritten by `gradient` and `evaluate`; their sum is what is minimised. */
-  readonly metrics: Readonly<Record<string, Tensor>>;
+  /** What `gradient` overwrites in this phase, or, without a phase, `evaluate`. */
+  figures(phase?: Phase): Figured;
   /** Puts images on the device; with a place they are trained on there, so that labels may be dropped. */
   load(values: Values, place?: BatchPlace): void;
   /** Adds the gradient of the mean loss, times lossScale[0], to `grads`. */
-  gradient(grads: ReadonlyMap<string, Tensor>, lossScale?: Tensor): void;
+  gradient(grads: ReadonlyMap<string, Tensor>, lossScale: Tensor | undefined, phase: Phase): void;
   evaluate(): void;
+  dispose(): void;
+}
+
+/** A stretch of the steps of a run, in which all take the same recorded work. */
+export type Phase = 'first' | 'adversarial';
+
+/** A task on one device, with what it trains or keeps there beside the model. `update` and `zeroGrad` are recordable. */
+export interface PlacedTask {
+  open(batch: number): BatchWork;
+  /** The phase of step `step`, counted from 0. */
+  phase(step: number): Phase;
+  /** Tensors beside the model's that checkpoints hold, by their names in the file of the optimizer. */
+  readonly saved: readonly [string, PlacedParam][];
+  /** Optimizers beside the model's, and the figures of each step that `update` overwrites, [1] each. */
+  others(phase: Phase): { optimizers: readonly Optimizer[]; figures: Readonly<Record<string, Tensor>> };
+  /** Zeroes gradients beside the model's. */
+  zeroGrad(phase: Phase): void;
+  /** Sets what `update` uses for a step, counted from 0. */
+  prepare(step: number, lr: number): void;
+  /** What follows the update of the model. */
+  update(phase: Phase): void;
   dispose(): void;
 }
 
@@ -53,11 +80,11 @@ export interface Task {
   own(call: string, batch: TrainBatch): Promise<Values>;
   /** Checkpoint names of the trained parameters begin with this. */
   readonly prefix: 'mamba.' | 'vqvae.';
-  open(on: Placed, batch: number): BatchWork;
+  place(on: Placed, optimizer: Optimizer, options: RunOptions): PlacedTask;
 }
 
 /** A tree like that of the parameters, with the gradient of each in its place. */
-const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
+export const gradTree = (tree: ParamTree, prefix: string, grads: ReadonlyMap<string, Tensor>) =>
   mapParams(tree, (_spec, name) => grads.get(`${prefix}${name}`)!);
 
 /**
@@ -69,8 +96,7 @@ export function modelTask(
   codes: Codes | undefined,
   { labelDropout, rows }: { labelDropout: number; rows?: readonly number[] | undefined },
 ): Task {
-  const { config, tree: specs } = model;
-  const T = config.num_tokens;
+  const T = model.config.num_tokens;
   if (codes) checkPart('data', codes, codes);
   if (codes?.eval) checkPart('data.eval', codes.eval, codes);
   const values = (part: CodesPart, items: Uint32Array): Values => {
@@ -89,31 +115,44 @@ export function modelTask(
     evalItems: async (items) => values(codes!.eval!, items),
     own: (call, batch) => codesValues(model, call, batch),
     prefix: 'mamba.',
-    open({ be, params }, b) {
-      const condition = conditionOf(config.condition);
-      const batch = {
-        tokens: be.tensor([b, T], 'u32'),
-        condition: condition.inputs(be, config.condition, b),
-        step: be.tensor([b], 'u32'),
-        loss: be.tensor([1]),
-      };
-      be.zero(batch.step);
-      const p = params.mamba.backbone;
-      return {
-        metrics: { crossEntropy: batch.loss },
-        load({ data, labels }, place) {
-          const dropped = place && { ...place, rate: labelDropout, unconditional: config.num_classes };
-          be.write(batch.tokens, data);
-          condition.write(be, config.condition, batch.condition, [...(dropped ? dropLabels(labels!, dropped) : labels!)]);
-        },
-        gradient(grads, lossScale) {
-          const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
-          aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
-        },
-        evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
-        dispose: () => be.free(batch.tokens, ...Object.values(batch.condition), batch.step, batch.loss),
-      };
+    place: (on) => ({ ...NOTHING_BESIDE, open: (b) => openCodes(model, on, b, labelDropout) }),
+  };
+}
+
+/** A task without anything beside the model. */
+const NOTHING_BESIDE: Omit<PlacedTask, 'open'> = {
+  phase: () => 'first',
+  saved: [],
+  others: () => ({ optimizers: [], figures: {} }),
+  zeroGrad() {},
+  prepare() {},
+  update() {},
+  dispose() {},
+};
+
+function openCodes({ config, tree: specs }: Model, { be, params }: Placed, b: number, labelDropout: number): BatchWork {
+  const condition = conditionOf(config.condition);
+  const batch = {
+    tokens: be.tensor([b, config.num_tokens], 'u32'),
+    condition: condition.inputs(be, config.condition, b),
+    step: be.tensor([b], 'u32'),
+    loss: be.tensor([1]),
+  };
+  be.zero(batch.step);
+  const p = params.mamba.backbone;
+  return {
+    figures: () => ({ losses: { crossEntropy: batch.loss }, others: {} }),
+    load({ data, labels }, place) {
+      const dropped = place && { ...place, rate: labelDropout, unconditional: config.num_classes };
+      be.write(batch.tokens, data);
+      condition.write(be, config.condition, batch.condition, [...(dropped ? dropLabels(labels!, dropped) : labels!)]);
     },
+    gradient(grads, lossScale) {
+      const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
+      aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
+    },
+    evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
+    dispose: () => be.free(batch.tokens, ...Object.values(batch.condition), batch.step, batch.loss),
   };
 }
 
@@ -138,47 +177,3 @@ function checkPart(name: string, { codes, labels }: CodesPart, { classes, tokens
 /** True for a Uint32Array, also from another realm. */
 const isUint32 = (data: unknown): boolean =>
   ArrayBuffer.isView(data) && (data as Partial<Uint32Array>)[Symbol.toStringTag] === 'Uint32Array';
-
-/** The tokenizer on images: reconstruction, codebook and commitment losses. */
-export function tokenizerTask(model: Model, images: ImageSplits | undefined): Task {
-  const { config, tree: specs } = model;
-  const { train, eval: held } = images ?? {};
-  const size = config.image_size;
-  for (const data of [train, held]) {
-    if (data && data.size !== size)
-      throw new OptionError(`the images are cut to ${data.size} pixels, this tokenizer takes ${size}; open them with that size.`);
-  }
-  return {
-    stage: 'tokenizer',
-    length: train?.length ?? 0,
-    evalLength: held?.length ?? 0,
-    evalLabel: (item) => held!.label(item),
-    items: async (items, { seed, step, first }) => ({
-      count: items.length,
-      data: await imageBatch(train!, items, (k) => ({ kind: 'train', random: imageRandom(seed, step, first + k) })),
-    }),
-    evalItems: async (items) => ({ count: items.length, data: await imageBatch(held!, items, () => ({ kind: 'eval' })) }),
-    own: (call, batch) => imagesValues(model, call, batch),
-    prefix: 'vqvae.',
-    open({ be, params }, b) {
-      const image = be.tensor([b, size, size, 3]);
-      const tokenizer = tokenizerOf(config.tokenizer);
-      const metrics = Object.fromEntries(tokenizer.losses.map((name) => [name, be.tensor([1])]));
-      /** Forward, and backward if `grads` is given; frees the activations. */
-      const run = (grads?: TokenizerParams, lossScale?: Tensor) => {
-        const a = new Acts(be, true);
-        const { losses } = tokenizer.lossForward(be, params.vqvae, config.tokenizer, image, a);
-        for (const [name, y] of Object.entries(metrics)) copyNumber(be, losses[name]!, y);
-        if (grads) tokenizer.lossBackward(be, params.vqvae, grads, config.tokenizer, a, lossScale);
-        a.free();
-      };
-      return {
-        metrics,
-        load: ({ data }) => be.write(image, data),
-        gradient: (grads, lossScale) => run(gradTree(specs.vqvae, 'vqvae.', grads) as unknown as TokenizerParams, lossScale),
-        evaluate: () => run(),
-        dispose: () => be.free(image, ...Object.values(metrics)),
-      };
-    },
-  };
-}

@@ -11,32 +11,28 @@ import type { Placed } from '../model/placed.js';
 import { pause } from '../platform/runtime.js';
 import type { TrainBatch } from './batch.js';
 import { checkpointParts, checkRun, withNewestState } from './checkpoint.js';
-import { type ClassRows, classRows } from './classes.js';
+import type { ClassRows } from './classes.js';
 import { diverged } from './content.js';
 import { DeviceState, type Figures, type Run, rateOf } from './device_state.js';
 import { type CheckpointParts, heldCheckpoint, type SavedCheckpoint } from './folder.js';
 import { checkIdentity, type DataIdentity, identityOfCodes, identityOfImages, savedIdentity } from './identity.js';
 import {
-  checkSettings,
   EVALUATE,
   type EvaluateOptions,
   RESUME,
   type ResumeOptions,
   type RunOptions,
-  runOptions,
   STEP,
   STRETCH,
   type StepOptions,
   type StretchOptions,
-  stageOf,
   type TrainerOptions,
   TUNE_TRAINING,
   type TuneTrainingOptions,
 } from './options.js';
-import { Order } from './order.js';
 import { type OwnStep, OwnSteps } from './own_steps.js';
+import { planOf } from './plan.js';
 import { evaluatesAt, isRuined, type StepResult, stepResult, type TrainStep } from './report.js';
-import { modelTask, tokenizerTask } from './task.js';
 
 /** Models with a trainer that is not disposed of yet. */
 const inTraining = new WeakSet<Model>();
@@ -85,37 +81,23 @@ export class Trainer {
    * Throws OptionError for unknown options, options out of range, data that does not fit the model, and a model that another
    * trainer, which is not disposed of, is training. Without `data`, `stage` says what is trained, and `step` takes the batches.
    */
-  constructor({ model: handle, data, stage: wanted, ...given }: TrainerOptions) {
-    const settings = checkSettings(given);
+  constructor({ model: handle, ...options }: TrainerOptions) {
     const model = modelOf(handle);
     if (inTraining.has(model))
       throw new OptionError('this model has a trainer already; call dispose() of that one before another is made.');
-    const stage = stageOf(data, wanted);
+    const { rows, ...plan } = planOf(model, options);
+    const { data } = options;
     this.model = model;
     this.handle = handle;
     this.data = data;
     this.codes = data && 'codes' in data ? data : undefined;
-    const { num_classes } = model.config;
-    const names = this.codes?.classes;
-    // More classes than the model has are refused by checkCodes.
-    if (names && names.length <= num_classes) this.classRows = classRows(names, model.classes, num_classes);
-    const task =
-      stage === 'model'
-        ? modelTask(model, this.codes, { labelDropout: settings.labelDropout, rows: this.classRows?.rows })
-        : tokenizerTask(model, data as ImageSplits | undefined);
-    const order = data && new Order({ length: task.length, batchSize: settings.batchSize, seed: settings.seed });
-    this.stepsPerEpoch = order?.stepsPerEpoch ?? 0;
-    const facts = {
-      stage,
-      stepsPerEpoch: this.stepsPerEpoch,
-      evalLength: task.evalLength,
-      mixed: model.be.traits.roundsProducts,
-    };
-    this.options = runOptions(settings, facts);
-    this.plan = { model, task, order, options: this.options };
+    this.classRows = rows;
+    this.stepsPerEpoch = plan.order?.stepsPerEpoch ?? 0;
+    this.options = plan.options;
+    this.plan = plan;
     model.widen();
     this.state = new DeviceState(model.on, this.plan);
-    this.origin = { from: 'training', part: task.prefix, step: 0, checkpoint: undefined, trainer: this };
+    this.origin = { from: 'training', part: plan.task.prefix, step: 0, checkpoint: undefined, trainer: this };
     model.remember(this.origin);
     inTraining.add(model);
   }
@@ -299,7 +281,7 @@ export class Trainer {
     if (values ? values.count === 0 : this.options.evalItems === 0)
       throw new OptionError('evaluate: there are no held-out images; give a batch of some.');
     const evaluate = () =>
-      this.attempt((on) => (values ? this.state.evaluateOwn(on, values, signal) : this.state.evaluate(on, signal)), signal);
+      this.attempt(() => (values ? this.state.evaluateOwn(values, signal) : this.state.evaluate(signal)), signal);
     const plain = await evaluate();
     if (!this.options.emaDecay) return plain;
     const { loss } = await this.withEma(evaluate);
@@ -347,10 +329,9 @@ export class Trainer {
       step,
       classes: this.classRows?.names ?? model.classes,
       data: this.identity,
-      slots: this.state.optimizer.slots,
+      device: this.state,
       current,
-      values: (of) =>
-        current(() => this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state.optimizer))))),
+      values: (of) => current(() => this.attempt(async () => Float32Array.from(await this.state.be.read(of(this.state))))),
     });
   }
 

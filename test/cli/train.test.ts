@@ -171,6 +171,44 @@ describe('a run', () => {
     await expect(again).rejects.toThrow(/not the same/);
   });
 
+  it('of the tokenizer with further losses keeps what they need, and says what they are', async () => {
+    for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png']) {
+      mkdirSync(at(`losses/${name[0]}`), { recursive: true });
+      writeFileSync(at(`losses/${name}`), png(12, 12, grey(name.charCodeAt(0))));
+    }
+    const args = (...more: string[]) => ['--out', at('losses-run'), '--device', 'wasm', ...more];
+    const disc = [
+      '--discriminator',
+      'patchgan',
+      '--disc-channels',
+      '2',
+      '--disc-start',
+      '1',
+      '--adaptive',
+      '--restart-codes',
+      '2',
+    ];
+    const chosen = ['--batch-size', '2', '--steps', '2', '--perceptual', 'own', ...disc];
+    const text = await call(trainTokenizer, at('losses'), ...args('--init', at('base'), ...chosen));
+    expect(text).toMatch(
+      /\nlosses: l2, own_features × 1, discriminator patchgan \(.* parameters\) × 0.5, adaptive from step 1\n/,
+    );
+    expect(text).toMatch(/\ncodes restart after 2 steps without use\n/);
+    await call(trainTokenizer, ...args('--resume', '--steps', '3'));
+    const lines = readFileSync(at('losses-run/metrics.jsonl'), 'utf8').trim().split('\n');
+    const [first, , third] = lines.map((line) => JSON.parse(line));
+    expect(first).not.toHaveProperty('discriminator');
+    for (const name of ['own_features', 'generator', 'discriminator', 'discWeight', 'codesRestarted', 'eval_own_features'])
+      expect(third[name], name).toEqual(expect.any(Number));
+    const refused: [string[], RegExp][] = [
+      [['--perceptual', 'none'], /was trained with --perceptual own; leave --perceptual out/],
+      [['--disc-weight', '1'], /trained with discWeight 0.5, now it is 1; leave --disc-weight out/],
+      [['--lpips', 'x.pth'], /--lpips gives the weights of LPIPS, and --perceptual is own/],
+    ];
+    for (const [more, message] of refused)
+      await expect(call(trainTokenizer, ...args('--resume', '--steps', '4', ...more))).rejects.toThrow(message);
+  });
+
   it('names the files that it cannot use, also in skipped.txt', async () => {
     for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png']) {
       mkdirSync(at(`partly/${name[0]}`), { recursive: true });

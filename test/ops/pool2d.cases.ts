@@ -1,5 +1,6 @@
 import { pool2d } from '../../src/ops/pool2d.js';
 import type { Refusal } from './all_cases.js';
+import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
 /** Windows of 3×3 pixels at stride 1 in the same size, with other sizes and attributes in `more`. */
@@ -26,7 +27,21 @@ const shapes = [
   same(1, 3, 3, 2, { size: 1, pad: 0 }),
 ];
 
-export default [{ entry: pool2d.forward, cases: shapes.flatMap((c) => [c, { ...c, mean: 1 }]) }] satisfies OpCases[];
+export default [
+  { entry: pool2d.forward, cases: shapes.flatMap((c) => [c, { ...c, mean: 1 }]) },
+  // Whole numbers, so that several pixels of a window are the largest.
+  { entry: pool2d.backward, cases: shapes, fill: { x: (random) => Math.floor(4 * random()) } },
+] satisfies OpCases[];
+
+export const gradients: Gradient[] = [
+  {
+    entry: pool2d.forward,
+    outputs: ['y'],
+    cases: [same(1, 5, 4, 2, { size: 2, pad: 0, stride: 2, ho: 3, wo: 2 }), same(2, 3, 4, 1)],
+    backward: (be, { x, dy }, { size, stride, pad }, grad) =>
+      be.run(pool2d.backward, { x: x!, dy: dy!, dx: grad('x', Number.NaN) }, { size, stride, pad }),
+  },
+];
 
 export const refused: Refusal[] = [
   [pool2d.forward, same(1, 4, 4, 2, { pad: 3 }), /pad is 3/],

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { forecast } from '../../src/cli/train/forecast.js';
 import { OptionError } from '../../src/core/errors.js';
 import { PRESETS, parseConfig } from '../../src/model/config.js';
-import { checkSettings, runOptions } from '../../src/train/options.js';
+import { checkSettings, type RunSettings, runOptions } from '../../src/train/options.js';
 import { cropsFor, PRESET_NAMES, presetLike, recipe, stage2For, tokenizerFor, tokensOf } from '../../src/train/recipe.js';
 
 describe('the tokenizer for a size', () => {
@@ -43,8 +43,16 @@ describe('the options for a number of images', () => {
     const chosen = recipe(stage, { ...facts, images, ...more });
     const rows = images * Math.max(1, more.crops ?? 0);
     const stepsPerEpoch = Math.floor(rows / (chosen.batchSize ?? 32));
-    return runOptions(checkSettings(chosen), { stage, stepsPerEpoch, evalLength: 100, mixed: false });
+    const ofRun = { stage, stepsPerEpoch, evalLength: 100, mixed: false, perceptual: 'none', size: 64 };
+    return runOptions(checkSettings(chosen), ofRun);
   };
+
+  it('a discriminator begins after a quarter of the steps, at most at that of LlamaGen', () => {
+    const start = (given: RunSettings) =>
+      options('tokenizer', 1000, { given: { discriminator: 'patchgan', ...given } }).discStart;
+    expect([start({ steps: 400 }), start({ steps: 1e6 }), start({ steps: 400, discStart: 7 })]).toEqual([100, 20_000, 7]);
+    expect(options('tokenizer', 1000)).toMatchObject({ discriminator: 'none', loss: 'l2', perceptual: 'none', restartCodes: 0 });
+  });
 
   it('suits a trainer, whether there are one or a million', () => {
     for (const stage of ['tokenizer', 'model'] as const)

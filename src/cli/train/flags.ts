@@ -8,6 +8,7 @@ import type { SavedCheckpoint } from '../../train/folder.js';
 import type { TrainerOptions } from '../../train/options.js';
 import { CHANGEABLE, TRAINER } from '../../train/options.js';
 import { PRESET_NAMES, type PresetName, RECIPE, stage2For } from '../../train/recipe.js';
+import { BEFORE_STAGE1, STAGE1 } from '../../train/stage1.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
 import { parseJsonc } from './jsonc.js';
@@ -32,9 +33,20 @@ const OPTIONS = {
   evalEvery: { help: 'evaluate, sample and save every N steps; 0 never (default: every epoch)' },
   evalItems: {},
   lossScale: {},
+  loss: { help: 'reconstruction loss: l2 (mean squared error) or l1 (default l2)' },
+  perceptualWeight: { value: 'W' },
+  discriminator: { help: 'train the tokenizer against a discriminator, PatchGAN with hinge loss (default none)' },
+  discStart: { help: 'steps before the discriminator is trained and used (default 20000; with --size a quarter of the steps)' },
+  discWeight: { value: 'W' },
+  discChannels: { value: 'C' },
+  adaptive: {},
+  restartCodes: {},
 } satisfies Partial<Record<Key, Partial<Pick<Flag, 'value' | 'help' | 'short'>>>>;
 
 type Option = keyof typeof OPTIONS;
+
+/** The options that only the tokenizer has. */
+export const TOKENIZER_ONLY = Object.keys(STAGE1) as (keyof typeof STAGE1)[];
 
 /** Options that may differ when a run is resumed. */
 const FREE: readonly string[] = [...CHANGEABLE, 'epochs'];
@@ -105,6 +117,11 @@ export interface Asked {
   preset?: PresetName | undefined;
 }
 
+function givenBy(flags: Parsed['flags'], name: string, { type }: OptionSpec): unknown {
+  if (type === 'boolean') return flags[name];
+  return type === 'choice' ? string(flags, name) : number(flags, name);
+}
+
 /** Reads the flags and, where a flag is not given, the --config file. */
 export async function readSettings(flags: Parsed['flags']): Promise<Asked> {
   const path = string(flags, 'config');
@@ -112,7 +129,7 @@ export async function readSettings(flags: Parsed['flags']): Promise<Asked> {
   const settings: Record<string, unknown> = {};
   for (const key of Object.keys(OPTIONS) as Option[]) {
     const spec: OptionSpec = TRAINER[key];
-    const given = spec.type === 'choice' ? string(flags, flagName(key)) : number(flags, flagName(key));
+    const given = givenBy(flags, flagName(key), spec);
     if (given !== undefined) settings[key] = given;
     else if (file[key] !== undefined) settings[key] = checkOption(`${path}: ${key}`, file[key], spec);
   }
@@ -157,9 +174,10 @@ export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settin
   const settings: Record<string, unknown> = Object.fromEntries(Object.entries(was).filter(([key]) => key in TRAINER));
   for (const [key, value] of Object.entries(given)) {
     // There may have been fewer held-out images than were asked for, so the trainer compares this option.
-    if (!FREE.includes(key) && key !== 'evalItems' && JSON.stringify(was[key]) !== JSON.stringify(value))
+    const before = was[key] ?? BEFORE_STAGE1[key];
+    if (!FREE.includes(key) && key !== 'evalItems' && JSON.stringify(before) !== JSON.stringify(value))
       throw new OptionError(
-        `the run was trained with ${key} ${JSON.stringify(was[key])}, now it is ${JSON.stringify(value)}; leave --${flagName(key)} ` +
+        `the run was trained with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}; leave --${flagName(key)} ` +
           'out, or begin a new run from its weights (--init).',
       );
     settings[key] = value;

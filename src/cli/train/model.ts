@@ -2,7 +2,7 @@
 import { TOKENIZE } from '../../data/codes.js';
 import { type Command, flag } from '../command.js';
 import { RUNS } from './architecture.js';
-import { trainFlags } from './flags.js';
+import { TOKENIZER_ONLY, trainFlags } from './flags.js';
 import { train } from './start.js';
 
 export const trainModel: Command = {
@@ -14,7 +14,7 @@ export const trainModel: Command = {
     'these in its folders train and val, of which val is held out), or the codes of `aim tokenize`. Checkpoints are folders in the\n' +
     "authors' format together with the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and\n" +
     'then DATA may be left out.',
-  flags: trainFlags([], {
+  flags: trainFlags(TOKENIZER_ONLY, {
     tokenizer: {
       type: 'string',
       value: 'MODEL',

@@ -7,10 +7,10 @@ import type { Parsed } from '../command.js';
 
 const FILE = 'run.json';
 /** Flags of the data and the device on which the results of a step depend. */
-const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision'] as const;
+const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision', 'perceptual'] as const;
 
 /** Flags that stay when a run is resumed without them, and may be given again. */
-const KEPT = ['keep', 'best', 'patience', 'tensorboard'] as const;
+const KEPT = ['keep', 'best', 'patience', 'tensorboard', 'lpips'] as const;
 
 /** Flags that say where a new run has its first weights from. A run that is resumed has its weights from its checkpoint. */
 const START = ['init', 'tokenizer'] as const;
@@ -21,8 +21,19 @@ export interface Given extends Parsed {
 }
 
 export async function writePlace(out: string, data: string, flags: Parsed['flags']): Promise<void> {
+  const { lpips } = flags;
+  // Paths that hold in another folder too.
+  const placed: Parsed['flags'] = {
+    ...flags,
+    ...(typeof lpips === 'string' && {
+      lpips: lpips
+        .split(',')
+        .map((file) => resolve(file))
+        .join(),
+    }),
+  };
   const given = (names: readonly string[]) =>
-    Object.fromEntries(names.flatMap((name) => (flags[name] === undefined ? [] : [[name, flags[name]]])));
+    Object.fromEntries(names.flatMap((name) => (placed[name] === undefined ? [] : [[name, placed[name]]])));
   const start = given(START);
   await writeAtomic(`${out}/${FILE}`, jsonFile({ data: resolve(data), flags: given([...LASTING, ...KEPT]), start }));
 }

@@ -23,6 +23,7 @@ import { skipsOf, writeSkips } from '../skips.js';
 import { print, say } from '../terminal.js';
 import { type Architecture, architectureOf, RUNS } from './architecture.js';
 import { type Asked, readSettings, resumedSettings, type Settings } from './flags.js';
+import { perceptualOf } from './perceptual.js';
 import { readPlace, writePlace } from './place.js';
 import { runTraining } from './run.js';
 import { describeData, describeModel, describeTraining } from './summary.js';
@@ -123,12 +124,16 @@ async function trainOn(
   const options = { augment: crops, seed: settings.seed, signal };
   const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, options) : data;
   skips.report();
-  const trainer = new Trainer({ model: aim, data: source, ...settings });
+  const perceptual =
+    stage === 'tokenizer' && images
+      ? await perceptualOf(o.flags, { out, train: images.train, resumed: saved !== undefined, signal })
+      : undefined;
+  const trainer = new Trainer({ model: aim, data: source, perceptual, ...settings });
   try {
     if (saved) await trainer.resume(saved, { dataChanged: o.flags['data-changed'] === true });
     const rows = trainer.classRows && describeRows(trainer.classRows, classesOf(data));
     if (rows) say(`${rows}\n`);
-    say(`${describeTraining(trainer, aim, crops)}\n`);
+    say(`${describeTraining(trainer, aim, { crops, perceptual })}\n`);
     const evaluates = trainer.options.evalEvery > 0 && trainer.options.evalItems > 0;
     for (const name of ['best', 'patience'])
       if (o.flags[name] && !evaluates)

@@ -2,7 +2,10 @@
 import type { AiM } from '../../aim.js';
 import type { Data } from '../../data/open.js';
 import { aimActivationBytes } from '../../model/aim.js';
+import { countParams } from '../../model/params.js';
 import { tokenizerOf } from '../../model/tokenizers.js';
+import { DISCRIMINATORS } from '../../train/discriminators.js';
+import { comparisonBytes, type FeatureNetwork } from '../../train/features.js';
 import type { RunOptions } from '../../train/options.js';
 import type { Stage } from '../../train/task.js';
 import type { Trainer } from '../../train/trainer.js';
@@ -58,8 +61,30 @@ export function describeModel(aim: AiM, stage: Stage): string {
   ].join('\n');
 }
 
-/** Steps, learning rate and memory, one line each. */
-export function describeTraining(trainer: Trainer, aim: AiM, crops: number): string {
+/** `losses: l1, lpips × 1, discriminator patchgan (2.77 million parameters) × 0.5 from step 20,000`, or nothing for the usual ones. */
+function describeLosses(o: RunOptions, size: number): string[] {
+  const [network] = o.perceptual.split(' ');
+  const of = o.discriminator === 'none' ? undefined : DISCRIMINATORS[o.discriminator].trees(size, o.discChannels);
+  const adaptive = o.adaptive ? ', adaptive' : '';
+  const parts = [
+    ...(o.perceptual === 'none' ? [] : [`${network} × ${o.perceptualWeight}`]),
+    ...(of
+      ? [
+          `discriminator ${o.discriminator} (${millions(countParams(of.params))} parameters) × ${o.discWeight}${adaptive} from step ${n(o.discStart)}`,
+        ]
+      : []),
+  ];
+  const restarts = o.restartCodes ? [`codes restart after ${counted(o.restartCodes, 'step')} without use`] : [];
+  const chosen = parts.length > 0 || o.loss !== 'l2';
+  return [...(chosen ? [`losses: ${[o.loss, ...parts].join(', ')}`] : []), ...restarts];
+}
+
+/** Steps, learning rate, what is chosen of losses, and memory, one line each. */
+export function describeTraining(
+  trainer: Trainer,
+  aim: AiM,
+  { crops, perceptual }: { crops: number; perceptual: FeatureNetwork | undefined },
+): string {
   const { options } = trainer;
   const { steps, batchSize, lr, schedule, warmup, evalEvery } = options;
   const epochs = Number((steps / trainer.stepsPerEpoch).toPrecision(2));
@@ -70,12 +95,14 @@ export function describeTraining(trainer: Trainer, aim: AiM, crops: number): str
   return [
     `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
-    `memory: about ${bytes(trainingBytes(aim, options))} on the device`,
+    ...describeLosses(options, aim.config.image_size),
+    `memory: about ${bytes(trainingBytes(aim, options, perceptual))} on the device`,
   ].join('\n');
 }
 
 /** Weights, the state of the optimizer, and the activations of a part of a batch; temporary tensors come to it. */
-export function trainingBytes(aim: AiM, { stage, batchSize, accumulate, emaDecay }: RunOptions): number {
+export function trainingBytes(aim: AiM, options: RunOptions, perceptual?: FeatureNetwork): number {
+  const { stage, batchSize, accumulate, emaDecay, discriminator, discChannels } = options;
   const { config } = aim;
   const { model, tokenizer } = aim.parameters;
   const trained = stage === 'model' ? model : tokenizer;
@@ -84,5 +111,8 @@ export function trainingBytes(aim: AiM, { stage, batchSize, accumulate, emaDecay
     stage === 'model'
       ? aimActivationBytes(config, b)
       : tokenizerOf(config.tokenizer).activationBytes(config.tokenizer, [b, config.image_size, config.image_size]);
-  return 4 * (model + tokenizer + trained * (3 + (emaDecay ? 1 : 0))) + activations;
+  const compared = perceptual ? comparisonBytes(perceptual, b, config.image_size) : 0;
+  const against = discriminator === 'none' ? {} : DISCRIMINATORS[discriminator].trees(config.image_size, discChannels).params;
+  const weights = model + tokenizer + trained * (3 + (emaDecay ? 1 : 0)) + 4 * countParams(against);
+  return 4 * weights + activations + compared;
 }

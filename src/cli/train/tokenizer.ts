@@ -1,6 +1,7 @@
 /** `aim train tokenizer`: trains the tokenizer on images. */
 import type { Command } from '../command.js';
 import { trainFlags } from './flags.js';
+import { perceptualFlags } from './perceptual.js';
 import { train } from './start.js';
 
 export const trainTokenizer: Command = {
@@ -11,6 +12,6 @@ export const trainTokenizer: Command = {
     'Trains the tokenizer. DATA is a folder of IDX files (Fashion-MNIST), or a folder with one sub-folder of images per class (or\n' +
     "with these in its folders train and val, of which val is held out). Checkpoints are folders in the authors' format together with\n" +
     'the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and then DATA may be left out.',
-  flags: trainFlags(['labelDropout'], {}),
+  flags: trainFlags(['labelDropout'], perceptualFlags),
   run: (parsed, signal) => train('tokenizer', parsed, signal),
 };

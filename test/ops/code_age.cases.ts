@@ -1,0 +1,19 @@
+import { codeAge } from '../../src/ops/code_age.js';
+import type { OpCases } from './harness.js';
+
+const sizes = [
+  [1, 1],
+  [5, 3],
+  [64, 257],
+  [300, 256],
+  [2, 600],
+];
+
+export default [
+  {
+    entry: codeAge.forward,
+    cases: sizes.map(([r, v]) => ({ r: r!, v: v! })),
+    // Some codes do not exist.
+    fill: { codes: (random, d) => Math.floor(1.2 * d.v! * random()), age: (random) => Math.floor(9 * random()) },
+  },
+] satisfies OpCases[];
