@@ -82,7 +82,7 @@ function configuration({ config }: AiM): Facts {
     ['Mixer', mixer.layer.replace(/(?=\d)/, '-')],
     ['Layers', String(config.n_layer)],
     ['d_model', String(config.d_model)],
-    ['d_state', String(mixer.d_state)],
+    ['d_state', 'd_state' in mixer ? String(mixer.d_state) : '–'],
     ['Heads', 'nheads' in mixer ? `${mixer.nheads} of ${mixer.headdim}` : '–'],
     ['adaLN', config.adaln_groups ? `${config.adaln_groups} ${config.adaln_groups === 1 ? 'group' : 'groups'}` : 'per layer'],
     ['Classes', String(config.num_classes)],

@@ -109,7 +109,11 @@ async function open(start: Start): Promise<boolean> {
   return true;
 }
 
-const shapeOf = ({ config: { d_model, n_layer, mixer } }: AiM) => ({ d_model, n_layer, d_state: mixer.d_state });
+const shapeOf = ({ config: { d_model, n_layer, mixer } }: AiM) => ({
+  d_model,
+  n_layer,
+  d_state: 'd_state' in mixer ? mixer.d_state : 0,
+});
 
 type Found = { codes: Codes; skipped: number; own: boolean };
 

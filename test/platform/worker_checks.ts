@@ -67,14 +67,7 @@ export async function checkWorker(
     [{ width: 8, height: 8, data: new Uint8Array(3) }],
   ])
     odd.push(['encode', (aim) => aim.encode(images as never)]);
-  for (const from of [
-    5,
-    {},
-    [],
-    { codes: [1e9], tokens: 1 },
-    { image: want.images[0], rows: 9 },
-    { image: new Uint8Array(3), rows: 1 },
-  ])
+  for (const from of [5, {}, [], { codes: [1e9], tokens: 1 }, { image: want.images[0], rows: 9 }])
     odd.push(['from', (aim) => aim.generate({ from: from as never })]);
   const data = new Float32Array(3 * 64).fill(Number.NaN);
   odd.push(['encode NaN', (aim) => aim.encode([{ width: 8, height: 8, data } as never])]);
