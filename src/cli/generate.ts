@@ -7,12 +7,11 @@ import { formatOfName, type ImageFormat, type RgbImage, writableExtensions } fro
 import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
 import { classNames } from '../model/classes.js';
-import { SAMPLING } from '../model/sampler.js';
 import { ensureWritable, exists, isDirectory, writeAtomic } from '../platform/files.js';
 import { inFolder } from '../platform/folders.js';
-import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
+import { type Command, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { COMMON, modelOptions, NUMERICS } from './options.js';
+import { COMMON, modelOptions, NUMERICS, SAMPLES, samplingOptions } from './options.js';
 import { progress } from './progress.js';
 import { checkSheet, sheet, squareColumns } from './sheet.js';
 import { counted, print, say } from './terminal.js';
@@ -31,14 +30,7 @@ const FLAGS: Flags = {
     { type: 'integer', min: 0, about: 'of the first image' },
     { value: 'S', short: 's', help: 'image i is drawn with seed S + i (default 0)' },
   ),
-  'cfg-scale': flag(SAMPLING.cfgScale, {
-    value: 'W',
-    help: 'classifier-free guidance; 1 is off (default 1.5); far above 3 many models draw noise',
-  }),
-  temperature: flag(SAMPLING.temperature, { value: 'T' }),
-  'top-k': flag(SAMPLING.topK, { value: 'K' }),
-  'top-p': flag(SAMPLING.topP, { value: 'P' }),
-  positions: flag(SAMPLING.positions),
+  ...SAMPLES,
   batch: flag(
     { type: 'integer', min: 1, max: 4096, about: 'images drawn at once' },
     { value: 'B', short: 'b', help: 'images drawn at once; changes speed and memory only' },
@@ -134,15 +126,8 @@ async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
   const classes = all ? Array.from({ length: aim.config.num_classes }, (_, i) => i) : list;
   const count = number(flags, 'count') ?? classes.length;
   const seed = number(flags, 'seed') ?? 0;
-  const given = {
-    cfgScale: number(flags, 'cfg-scale'),
-    temperature: number(flags, 'temperature'),
-    topK: number(flags, 'top-k'),
-    topP: number(flags, 'top-p'),
-    positions: choice(flags, 'positions', ['trained', 'authors'] as const),
-    batchSize: number(flags, 'batch'),
-  };
-  const options = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
+  const batchSize = number(flags, 'batch');
+  const options: GenerateOptions = { ...samplingOptions(flags), ...(batchSize !== undefined && { batchSize }) };
   // Stopped before its first batch, it checks everything and draws nothing.
   const checked = new Error('checked');
   await aim.generate({ ...options, classes, count, seed, signal: AbortSignal.abort(checked) }).catch((error) => {

@@ -100,14 +100,15 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
   }
 }
 
-/** RGB in [-1, 1] as grey bytes. */
-function greyOfFloats(rgb: Float32Array): Uint8ClampedArray {
+/** RGB in [-1, 1] as grey bytes, as the classifier takes them. */
+export function greyOfFloats(rgb: Float32Array): Uint8ClampedArray {
   return Uint8ClampedArray.from(
     { length: rgb.length / 3 },
     (_, i) => ((rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3 + 1) * 127.5,
   );
 }
 
-function greyOfBytes(rgb: Uint8Array): Uint8ClampedArray {
+/** RGB bytes as grey bytes. */
+export function greyOfBytes(rgb: Uint8Array): Uint8ClampedArray {
   return Uint8ClampedArray.from({ length: rgb.length / 3 }, (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3);
 }
