@@ -1,7 +1,7 @@
 /** The experiments by name. docs/paper.md has the paper's figures beside them. */
 
 import { AiM } from '../../aim.js';
-import { parseConfig, VQ_F16 } from '../../model/config.js';
+import { type AimConfigJson, VQ_F16 } from '../../model/config.js';
 import { SAMPLING, type SamplingOptions } from '../../model/sampler.js';
 import { plotLoss, type Series } from '../../train/plot.js';
 import { generation } from '../bench/suites.js';
@@ -128,8 +128,8 @@ const ablation: Experiment = {
   },
 };
 
-/** Models whose time is compared, by name: fields of config.json besides those of the size. */
-const TIMED: Record<string, object> = { AiM: { ssm_cfg: { layer: 'Mamba2' }, adaln_group: true, num_groups: 4 } };
+/** Models whose time is compared, by name: fields of config.json that differ from those of an AiM of the size. */
+const TIMED: Record<string, (size: Size) => Partial<AimConfigJson>> = { AiM: () => ({}) };
 const BATCH = 16;
 
 const speed: Experiment = {
@@ -140,8 +140,8 @@ const speed: Experiment = {
     Object.entries(TIMED).flatMap(([model, fields]) =>
       tokens.map((num_tokens) => ({
         name: `${model}-${num_tokens}`,
-        settings: { fields, base, num_tokens, runs },
-        run: (m) => timeOf(m, model, fields, base, num_tokens, runs),
+        settings: { base, change: fields(base), num_tokens, runs },
+        run: (m) => timeOf(m, { model, change: fields(base), size: base, num_tokens, runs }),
       })),
     ),
   plot: (rows) => plotLoss(`Time of a batch of ${BATCH}`, 'ms', series(rows, 'model', 'tokens', 'ms'), 'tokens of an image'),
@@ -150,14 +150,18 @@ const speed: Experiment = {
   ],
 };
 
-async function timeOf(m: Material, model: string, fields: object, size: Size, num_tokens: number, runs: number): Promise<Result> {
+interface Timed {
+  model: string;
+  change: Partial<AimConfigJson>;
+  size: Size;
+  num_tokens: number;
+  runs: number;
+}
+
+async function timeOf(m: Material, { model, change, size, num_tokens, runs }: Timed): Promise<Result> {
   // The tokenizer is not timed, so it is as small as can be.
   const vq_config = { ...VQ_F16, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, z_channels: 32, n_embed: 512 };
-  const { d_model, n_layer } = size;
-  const json = { ...fields, d_model, n_layer, num_tokens, num_classes: 10, vocab_size: 512, vq_config };
-  const headdim = Math.min(64, d_model / 2);
-  Object.assign(json, { ssm_cfg: { ...(json as { ssm_cfg?: object }).ssm_cfg, headdim } });
-  parseConfig(json);
+  const json = { ...m.config({ vocab_size: 512, num_tokens, vq_config }, 10, size), ...change };
   const aim = await AiM.fromConfig(json, m.options.load);
   try {
     const context = { runs, signal: m.signal, copy: 0, ceilings: {}, profile: false };

@@ -73,6 +73,7 @@ export class Material {
   data(): Promise<{ train: ImageDataset; eval: ImageDataset; idx: boolean; id: string }> {
     return this.once('data', async () => {
       const { path, size, scale, signal } = this.options;
+      if (size % 4) throw new OptionError(`paper: size is ${size}; the judge needs images whose side is a multiple of 4.`);
       const data = await openData(path, { size, signal });
       if (data.kind === 'codes') throw new OptionError(`paper: ${path} holds codes; pass a folder of images.`);
       const { eval: held } = data;
@@ -118,7 +119,7 @@ export class Material {
     size: Size,
   ): AimConfigJson {
     const { d_model, n_layer } = size;
-    const headdim = Math.min(64, d_model / 2);
+    const headdim = [64, 32, 16].find((p) => d_model % p === 0) ?? 8;
     return {
       ...tokenizer,
       d_model,
