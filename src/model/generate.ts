@@ -6,7 +6,7 @@ import { findClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
 import type { Model } from './model.js';
 import type { Placed } from './placed.js';
-import { checkSampling, drawTokens, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
+import { checkSampling, drawTokens, guidanceModule, SAMPLING, Sampler, type Sampling, type SamplingOptions } from './sampler.js';
 
 /** Options of `generate`. */
 export interface GenerateOptions extends SamplingOptions {
@@ -126,7 +126,7 @@ export async function generate(model: Model, given: GenerateOptions | undefined)
 export async function* generateEach(model: Model, given: GenerateOptions | undefined): AsyncGenerator<Drawn, void, undefined> {
   const order = await checkGenerate(model, given);
   const { labels, seeds, batchSize, signal } = order;
-  const samplers = new SamplerCache(model, order.sampling);
+  const samplers = new SamplerCache(model, order.sampling, await guidanceModule(order.sampling));
   try {
     for (let first = 0; first < labels.length; first += batchSize) {
       signal?.throwIfAborted();
@@ -151,12 +151,13 @@ class SamplerCache {
   constructor(
     private readonly model: Model,
     private readonly sampling: Sampling,
+    private readonly kinds: Awaited<ReturnType<typeof guidanceModule>>,
   ) {}
 
   get({ be, params }: Placed, count: number): Sampler {
     if (this.sampler?.be === be && this.sampler.count === count) return this.sampler;
     this.dispose();
-    this.sampler = new Sampler(be, this.model.config, params.mamba.backbone, count, this.sampling);
+    this.sampler = new Sampler(be, this.model.config, params.mamba.backbone, count, this.sampling, this.kinds);
     return this.sampler;
   }
 

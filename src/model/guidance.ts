@@ -1,13 +1,7 @@
-/**
- * Classifier-free guidance: how strong it is at each position, and what it is applied to. All schedules go from 1, which is none, to
- * the scale w: at position t of T it is 1 + (w − 1)·f(x) with x = t / (T − 1).
- */
-import type { Backend } from '../backend/backend.js';
+/** Options of classifier-free guidance: how strong it is at each position, and what it is applied to. */
 import { OptionError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
-import { guide } from '../ops/guide.js';
-import { guideProbabilities } from '../ops/guide_probabilities.js';
 
 /** How guidance works on the images that are drawn. */
 export interface GuidanceOptions {
@@ -60,7 +54,7 @@ export const GUIDANCE = {
   },
 } as const satisfies OptionTable<GuidanceOptions>;
 
-type Checked = Required<GuidanceOptions>;
+export type Checked = Required<GuidanceOptions>;
 
 /** Throws OptionError where guidance acts at no position. */
 export function checkGuidance({ cfgStart, cfgEnd }: Checked): void {
@@ -70,35 +64,14 @@ export function checkGuidance({ cfgStart, cfgEnd }: Checked): void {
     );
 }
 
-/** The scale of each of `count` positions. Undefined if it is the same for all. */
-export function guidanceScales(o: Checked, count: number): Float32Array | undefined {
-  const { cfgScale, cfgSchedule, cfgPower, cfgStart, cfgEnd } = o;
-  if (cfgSchedule === 'constant' && cfgStart === 0 && cfgEnd === 1) return undefined;
-  const wave = (x: number) => (1 - Math.cos(Math.PI * x)) / 2;
-  const share = { constant: () => 1, linear: (x: number) => x, cosine: wave, 'power-cosine': (x: number) => wave(x ** cfgPower) };
-  return Float32Array.from({ length: count }, (_, t) => {
-    const acts = t >= cfgStart * count && t < cfgEnd * count;
-    // A single position is the last.
-    return acts ? 1 + (cfgScale - 1) * share[cfgSchedule](count > 1 ? t / (count - 1) : 1) : 1;
-  });
-}
-
 /** Guidance of a recorded step. */
 export interface Guidance {
-  /** The scale w of every position, unless there are `scales`. */
+  /** The scale w of logits, unless there is `guide`. */
   scale: number;
-  on: Checked['cfgOn'];
-  /** [T]: the scale of each position. */
-  scales?: Tensor | undefined;
-  /** u32 [b]: the position of each image, with `scales`. */
-  step?: Tensor | undefined;
+  /** Writes the guided logits y [b, V] of the logits [2b, V] of b conditional and b unconditional rows. */
+  guide?: ((logits: Tensor, y: Tensor) => void) | undefined;
 }
 
-/** Guided logits y [b, V] of the logits [2b, V] of b conditional and b unconditional rows. */
-export function guidanceForward(be: Backend, logits: Tensor, { scale, on, scales, step }: Guidance, y: Tensor): void {
-  const op = on === 'logits' ? guide : guideProbabilities;
-  be.run(op.forward, { logits, scales, step, y }, { scale });
-}
-
-/** Whether a head can guide by itself: with one scale, on logits. */
-export const isPlain = ({ on, scales }: Guidance) => on === 'logits' && !scales;
+/** Whether guidance is the same at all positions, and on logits. */
+export const isPlain = ({ cfgScale, cfgSchedule, cfgStart, cfgEnd, cfgOn }: Checked) =>
+  cfgScale === 1 || (cfgSchedule === 'constant' && cfgStart === 0 && cfgEnd === 1 && cfgOn === 'logits');

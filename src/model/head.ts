@@ -7,7 +7,7 @@ import { type Acts, activationBytes, activations } from './acts.js';
 import { linearBackward, normBackward } from './backward.js';
 import type { Stream } from './block.js';
 import type { AimConfig } from './config.js';
-import { type Guidance, guidanceForward, isPlain } from './guidance.js';
+import type { Guidance } from './guidance.js';
 import { flat, linearForward, meanOf, NORM_EPS } from './layers.js';
 import { init, linearBiasParams, normParams, type Tensors } from './params.js';
 
@@ -36,7 +36,7 @@ const norms = (p: HeadParams, { x, res, gate }: Stream, modulation: Tensor) => {
 
 /**
  * Logits [m, l, V] of the next tokens. With `guidance`, [m/2, l, V]: u + (c − u)·w for the logits c of the first and u of the
- * second half of the sequences. Guidance on probabilities, or by position, is for l = 1.
+ * second half of the sequences. With `guidance.guide`, l is 1.
  * @param modulation [m, 2, d]: shift and scale.
  */
 export function headLogits(
@@ -50,11 +50,11 @@ export function headLogits(
   const [m, l] = stream.x.shape as [number, number];
   const y = a.part(LOGITS, { m: guidance ? m / 2 : m, l, v: c.vocab_size }).tensor('logits');
   const w = p.embeddings.word_embeddings.weight;
-  const plain = !guidance || isPlain(guidance);
-  const logits = plain ? y : be.tensor([m, l, c.vocab_size]);
+  const guide = guidance?.guide;
+  const logits = guide ? be.tensor([m, l, c.vocab_size]) : y;
   be.run(normHead.forward, { ...norms(p, stream, modulation), w, y: logits }, { eps: NORM_EPS, scale: guidance?.scale ?? 1 });
-  if (!plain) {
-    guidanceForward(be, be.reshape(logits, [m, c.vocab_size]), guidance, be.reshape(y, [m / 2, c.vocab_size]));
+  if (guide) {
+    guide(be.reshape(logits, [m, c.vocab_size]), be.reshape(y, [m / 2, c.vocab_size]));
     be.free(logits);
   }
   a.done(stream.x, stream.res);

@@ -12,7 +12,7 @@ import { type AimParams, aimForward, aimState } from './aim.js';
 import type { Condition, ConditionInputs } from './condition.js';
 import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
-import { checkGuidance, GUIDANCE, type GuidanceOptions, guidanceScales } from './guidance.js';
+import { checkGuidance, GUIDANCE, type GuidanceOptions, isPlain } from './guidance.js';
 import { modulationForward } from './modulation.js';
 
 /** How tokens are drawn from the logits. */
@@ -69,6 +69,12 @@ export function checkSampling(options: SamplingOptions): Sampling {
   return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
 
+type GuidanceModule = typeof import('./guidance_by_position.js');
+
+/** What a Sampler needs besides for guidance of any kind but one scale on logits. A chunk of its own, because few pages ask for it. */
+export const guidanceModule = async (s: Sampling): Promise<GuidanceModule | undefined> =>
+  isPlain(s) ? undefined : import('./guidance_by_position.js');
+
 /** Draws `count` sequences of tokens at a time with fixed sampling options. */
 export class Sampler {
   /** u32 [count, T], filled from the left. */
@@ -81,7 +87,7 @@ export class Sampler {
   private readonly inputs: ConditionInputs = {};
   private readonly seed: Tensor;
   /** [T]: guidance by position, if it is not the same for all. */
-  private readonly scales: Tensor | undefined;
+  private scales: Tensor | undefined;
   private readonly state: ReturnType<typeof aimState>;
   private readonly condition: Recording;
   private readonly forward: Recording;
@@ -97,6 +103,7 @@ export class Sampler {
    * @param params The parameters of stage 2 (`mamba.backbone`), which are only read.
    * @param count The number of sequences to draw at a time.
    * @param s Checked sampling options.
+   * @param kinds The result of `guidanceModule(s)`, undefined for the usual guidance.
    */
   constructor(
     readonly be: Backend,
@@ -104,6 +111,7 @@ export class Sampler {
     params: AimParams,
     readonly count: number,
     s: Sampling,
+    kinds?: GuidanceModule,
   ) {
     this.guided = s.cfgScale !== 1;
     this.kind = conditionOf(config.condition);
@@ -114,8 +122,7 @@ export class Sampler {
       this.seed = be.tensor([count, 2], 'u32');
       this.inputs = this.kind.inputs(be, config.condition, m);
       this.state = aimState(be, config, m);
-      const scales = this.guided ? guidanceScales(s, config.num_tokens) : undefined;
-      this.scales = scales && be.from(scales);
+      const guide = isPlain(s) ? undefined : this.guideBy(kinds!, s);
 
       const conditioned = be.record(() => modulationForward(be, params, config, this.inputs, new Acts(be)));
       this.condition = conditioned.recording;
@@ -126,9 +133,7 @@ export class Sampler {
           modulation: conditioned.result,
           length: 1,
           shift: s.positions === 'authors' ? 1 : 0,
-          guidance: this.guided
-            ? { scale: s.cfgScale, on: s.cfgOn, ...(this.scales && { scales: this.scales, step: this.step }) }
-            : undefined,
+          guidance: this.guided ? { scale: s.cfgScale, guide } : undefined,
           state: this.state.layers,
         });
         return be.reshape(logits, [count, config.vocab_size]);
@@ -153,6 +158,13 @@ export class Sampler {
       this.dispose();
       throw error;
     }
+  }
+
+  private guideBy({ guidanceScales, guideForward }: GuidanceModule, s: Sampling) {
+    const { be, step } = this;
+    const scales = be.from(guidanceScales(s, this.config.num_tokens));
+    this.scales = scales;
+    return (logits: Tensor, y: Tensor) => guideForward(be, s.cfgOn, { logits, scales, step, y });
   }
 
   /** Starts new images with a condition for each (for labels: a class number in [0, K)) and seeds, integers in [0, 2^53). */

@@ -21,7 +21,7 @@ export { references as embedding } from './embedding.reference.js';
 export { references as group_modulation } from './group_modulation.reference.js';
 export { references as group_norm } from './group_norm.reference.js';
 export { references as guide } from './guide.reference.js';
-export { references as guide_probabilities } from './guide_probabilities.reference.js';
+export { references as guide_by_position } from './guide_by_position.reference.js';
 export { references as linear } from './linear.reference.js';
 export { references as mse } from './mse.reference.js';
 export { references as pool2d } from './pool2d.reference.js';

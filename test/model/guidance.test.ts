@@ -4,8 +4,9 @@ import { AiM, type GenerateOptions } from '../../src/aim.js';
 import { ReferenceBackend } from '../../src/backend/reference.js';
 import { OptionError } from '../../src/core/errors.js';
 import { defaultsOf } from '../../src/core/options.js';
-import { GUIDANCE, type GuidanceOptions, guidanceScales } from '../../src/model/guidance.js';
-import { checkSampling, Sampler } from '../../src/model/sampler.js';
+import { GUIDANCE, type GuidanceOptions } from '../../src/model/guidance.js';
+import { guidanceScales } from '../../src/model/guidance_by_position.js';
+import { checkSampling, guidanceModule, Sampler } from '../../src/model/sampler.js';
 import { fixture } from '../goldens.js';
 
 let [aim, reference]: AiM[] = [];
@@ -21,11 +22,12 @@ afterAll(async () => {
 
 const scales = (o: GuidanceOptions, count: number) => {
   const found = guidanceScales({ ...defaultsOf(GUIDANCE), ...o } as Required<GuidanceOptions>, count);
-  return found && Array.from(found, (v) => Math.round(v * 1e4) / 1e4);
+  return Array.from(found, (v) => Math.round(v * 1e4) / 1e4);
 };
 
-it('schedules go from 1 to the scale, and an interval has no guidance outside', () => {
-  expect(scales({ cfgScale: 3 }, 5)).toBeUndefined();
+it('schedules go from 1 to the scale, and an interval has no guidance outside', async () => {
+  expect(scales({ cfgScale: 3 }, 3)).toEqual([3, 3, 3]);
+  expect(await guidanceModule(checkSampling({ cfgScale: 3 }))).toBeUndefined();
   expect(scales({ cfgScale: 3, cfgSchedule: 'linear' }, 5)).toEqual([1, 1.5, 2, 2.5, 3]);
   expect(scales({ cfgScale: 3, cfgSchedule: 'cosine' }, 5)).toEqual([1, 1.2929, 2, 2.7071, 3]);
   // 1 − cos(π·x²) at x = 1/4, 1/2, 3/4.
@@ -64,7 +66,8 @@ it('before the interval no token is guided; min-p of 1 takes the most likely', a
 it('guidance on probabilities is Eq. 11 of the paper, after which temperature and cuts come', async () => {
   const { be, params } = aim!.model;
   const logits = async (o: GuidanceOptions, values: number[]) => {
-    const sampler = new Sampler(be, aim!.config, params.mamba.backbone, 1, checkSampling(o));
+    const s = checkSampling(o);
+    const sampler = new Sampler(be, aim!.config, params.mamba.backbone, 1, s, await guidanceModule(s));
     sampler.start(values, [0]);
     sampler.logitsOnly();
     const got = Float64Array.from(await be.read(sampler.logits));
@@ -81,5 +84,7 @@ it('guidance on probabilities is Eq. 11 of the paper, after which temperature an
   const u = softmax(await logits({ cfgScale: 1 }, [aim!.config.num_classes]));
   const got = await logits({ cfgScale: 3, cfgOn: 'probabilities' }, [3]);
   const want = c.map((p, i) => Math.max(0, u[i]! + (p - u[i]!) * 3));
-  got.forEach((l, i) => expect(Math.exp(l)).toBeCloseTo(want[i]!, 6));
+  got.forEach((l, i) => {
+    expect(Math.exp(l)).toBeCloseTo(want[i]!, 6);
+  });
 });
