@@ -1,21 +1,23 @@
-// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k and top_p, with integer weights w = round(p·2³⁰).
-// Both cuts are found by radix selection on integer keys in the order of the logits. It makes histograms of 11, 11 and 10 bits,
-// highest bits first, of counts (top_k) or weights (top_p). The entries that pass top_k are packed together, so that all later
-// loops are short.
+// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k, top_p and min_p, with integer weights w = round(p·2³⁰).
+// The cuts of top_k and top_p are found by radix selection on integer keys in the order of the logits. It makes histograms of 11,
+// 11 and 10 bits, highest bits first, of counts (top_k) or weights (top_p). The entries that pass top_k are packed together, so that
+// all later loops are short.
 import { exp4, hsum } from './lib/math';
 import { threefry2x32 } from './lib/threefry';
 
 const BINS: usize = 2048;
 const ONE: f32 = 1073741824;
+// Tokens that are less probable than this have no weight.
+const NO_MIN_P: f32 = -100;
 
 /** Bytes for the bins, and for the keys, ids and weights of a row. */
-export function sample_forward_scratch(_b: i32, v: i32, _t: i32, _temperature: f32, _topK: i32, _topP: f32): usize {
+export function sample_forward_scratch(_b: i32, v: i32, _t: i32, _temperature: f32, _topK: i32, _topP: f32, _logMinP: f32): usize {
   return (BINS + 3 * <usize>v) << 2;
 }
 
 export function sample_forward(
   logits: usize, seed: usize, kept: usize, noise: usize, step: usize, tokens: usize,
-  b: i32, v: i32, t: i32, temperature: f32, top_k: i32, top_p: f32, scratch: usize,
+  b: i32, v: i32, t: i32, temperature: f32, top_k: i32, top_p: f32, log_min_p: f32, scratch: usize,
 ): void {
   const row = (<usize>v) << 2;
   const keys = scratch + (BINS << 2), ids = keys + row, weights = ids + row;
@@ -29,9 +31,15 @@ export function sample_forward(
     const end = pack(keys, ids, row, least);
     const total = weigh(keys, weights, end, most, temperature);
     let cut: u32 = 0, sum = total;
+    if (log_min_p > NO_MIN_P) {
+      const least = f32x4.extract_lane(value4(i32x4.splat(most)), 0) + temperature * log_min_p;
+      cut = <u32>i32x4.extract_lane(key4(f32x4.splat(least)), 0);
+    }
     if (top_p < 1) {
       const need = max<u32>(<u32>ceil<f64>(<f64>top_p * <f64>total), 1);
-      cut = cutAt(scratch, keys, weights, end, need);
+      cut = max<u32>(cut, cutAt(scratch, keys, weights, end, need));
+    }
+    if (cut) {
       sum = 0;
       for (let q: usize = 0; q < end; q += 4) sum += load<u32>(keys + q) >= cut ? load<u32>(weights + q) : 0;
     }

@@ -1,12 +1,13 @@
 /**
  * `npm run build` makes WASM modules (assembly/ to build/), type declarations (src/ to build/types) and bundles (to dist/).
- * `node scripts/build.mjs kernels` makes only build/aim.wasm, build/train.wasm and build/helper.js, which tests of sources use.
+ * `node scripts/build.mjs kernels` makes only build/{aim,train,metrics}.wasm and build/helper.js, which tests of sources use.
  */
 import { tool } from './setup.mjs';
 
 const only = process.argv[2];
 await import('./kernels.mjs');
-const steps = ['draw', 'train'].map((target) => tool('asc', [`build/${target}.ts`, '--target', target]));
+const modules = { draw: 'build/draw.ts', train: 'build/train.ts', metrics: 'assembly/metrics/products.ts' };
+const steps = Object.entries(modules).map(([target, file]) => tool('asc', [file, '--target', target]));
 if (only !== 'kernels') steps.push(tool('tsc', ['-p', 'tsconfig.build.json']));
 for (const step of steps) ended(await step);
 const part = only === 'kernels' ? ['--environment', 'AIM_BUILD:helper'] : [];

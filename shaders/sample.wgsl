@@ -1,4 +1,4 @@
-// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k and top_p, with integer weights w = round(p·2³⁰).
+// tokens[b, step[b]++] ~ softmax(logits[b] / temperature), cut to top_k, top_p and min_p, with integer weights w = round(p·2³⁰).
 #optional "lib/sample/by_four.wgsl"
 #optional "lib/sample/by_one.wgsl"
 #optional "lib/sample/shuffle.wgsl"
@@ -12,8 +12,9 @@
 // @in noise?: u32 [b, t]
 // @inout step: u32 [b]
 // @inout tokens: u32 [b, t]
-// A workgroup takes one image, and a thread takes PER neighbouring logits, as integer keys in the order of the logits. Both cuts
-// are found by radix selection on the keys: four histograms of 8 bits, highest bits first, of counts (top_k) or weights (top_p).
+// A workgroup takes one image, and a thread takes PER neighbouring logits, as integer keys in the order of the logits. The cuts of
+// top_k and top_p are found by radix selection on the keys: four histograms of 8 bits, highest bits first, of counts (top_k) or
+// weights (top_p).
 struct Cut {
   key: u32,
   // The sum over all keys ≥ key.
@@ -25,6 +26,8 @@ struct Scan {
   all: u32,
 }
 const LOWEST = 0x00800000u;
+// Tokens that are less probable than this have no weight.
+const NO_MIN_P = -100.0;
 
 // This thread's keys, which are 0 past the vocabulary, and its weights, which are 0 for tokens that are cut.
 var<private> keys: array<u32, PER>;
@@ -119,11 +122,14 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     own += weights[q];
   }
   var sums = scan(own, lid);
-  if (params.top_p < 1.0) {
-    let cut = cut_at(clamp(u32(ceil(params.top_p * f32(sums.all))), 1u, sums.all), true, lid);
+  if (params.top_p < 1.0 || params.log_min_p > NO_MIN_P) {
+    var cut = key_of(most_value + params.temperature * params.log_min_p);
+    if (params.top_p < 1.0) {
+      cut = max(cut, cut_at(clamp(u32(ceil(params.top_p * f32(sums.all))), 1u, sums.all), true, lid).key);
+    }
     own = 0u;
     for (var q = 0u; q < PER; q++) {
-      if (keys[q] < cut.key) { weights[q] = 0u; }
+      if (keys[q] < cut) { weights[q] = 0u; }
       own += weights[q];
     }
     sums = scan(own, lid);

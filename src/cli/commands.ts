@@ -7,6 +7,7 @@ export { exportModel } from './export.js';
 export { generate } from './generate.js';
 export { info } from './info.js';
 export { init } from './init.js';
+export { paper } from './paper/index.js';
 export { tokenize } from './tokenize.js';
 export { trainModel } from './train/model.js';
 export { trainTokenizer } from './train/tokenizer.js';

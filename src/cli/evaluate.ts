@@ -12,7 +12,7 @@ import {
 import { kindOf } from '../evaluate/images.js';
 import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { BACKGROUND, background, COMMON, commonOptions, modelOptions, NUMERICS } from './options.js';
+import { BACKGROUND, background, COMMON, commonOptions, modelOptions, NUMERICS, SAMPLES, samplingOptions } from './options.js';
 import { type Progress, progress } from './progress.js';
 import { counted, print, say } from './terminal.js';
 
@@ -21,11 +21,7 @@ const DRAWING = {
   count: flag(DRAWN.count, { short: 'n', help: 'images that MODEL draws (default 50000, as in the literature)' }),
   class: { type: 'string', short: 'c', value: '9,Bag|all', help: 'classes that MODEL draws, in turn (default all)' },
   seed: flag(DRAWN.seed, { value: 'S', short: 's', help: 'image i is drawn with seed S + i (default 0)' }),
-  'cfg-scale': flag(DRAWN.cfgScale, { value: 'W' }),
-  temperature: flag(DRAWN.temperature, { value: 'T' }),
-  'top-k': flag(DRAWN.topK, { value: 'K' }),
-  'top-p': flag(DRAWN.topP, { value: 'P' }),
-  positions: flag(DRAWN.positions),
+  ...SAMPLES,
   batch: flag(DRAWN.batchSize, { value: 'B', short: 'b' }),
   ...NUMERICS,
 } satisfies Flags;
@@ -135,11 +131,7 @@ function drawingOptions(flags: Parsed['flags']) {
     classes: list?.length === 1 && list[0] === 'all' ? undefined : list,
     count: number(flags, 'count'),
     seed: number(flags, 'seed'),
-    cfgScale: number(flags, 'cfg-scale'),
-    temperature: number(flags, 'temperature'),
-    topK: number(flags, 'top-k'),
-    topP: number(flags, 'top-p'),
-    positions: choice(flags, 'positions', ['trained', 'authors'] as const),
+    ...samplingOptions(flags),
     batchSize: number(flags, 'batch'),
   });
 }

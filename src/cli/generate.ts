@@ -8,13 +8,12 @@ import { decodeImage, formatOfName, type ImageFormat, type RgbImage, writableExt
 import { png } from '../io/images/png.js';
 import { encodeNpz, MAX_NPZ_BYTES } from '../io/npz.js';
 import { classNames } from '../model/classes.js';
-import { SAMPLING } from '../model/sampler.js';
 import { START_FROM } from '../model/start_from.js';
 import { assertRegularFile, ensureWritable, exists, isDirectory, translate, writeAtomic } from '../platform/files.js';
 import { inFolder } from '../platform/folders.js';
-import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
+import { type Command, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { BACKGROUND, background, COMMON, modelOptions, NUMERICS } from './options.js';
+import { BACKGROUND, background, COMMON, modelOptions, NUMERICS, SAMPLES, samplingOptions } from './options.js';
 import { progress } from './progress.js';
 import { checkSheet, sheet, squareColumns } from './sheet.js';
 import { counted, print, say } from './terminal.js';
@@ -50,14 +49,7 @@ const FLAGS: Flags = {
     { type: 'integer', min: 2, max: 1000, default: 8, about: 'pictures in a strip' },
     { help: 'pictures in a strip of --mix or --to-seed (default 8); --count is then the number of strips' },
   ),
-  'cfg-scale': flag(SAMPLING.cfgScale, {
-    value: 'W',
-    help: 'classifier-free guidance; 1 is off (default 1.5); far above 3 many models draw noise',
-  }),
-  temperature: flag(SAMPLING.temperature, { value: 'T' }),
-  'top-k': flag(SAMPLING.topK, { value: 'K' }),
-  'top-p': flag(SAMPLING.topP, { value: 'P' }),
-  positions: flag(SAMPLING.positions),
+  ...SAMPLES,
   batch: flag(
     { type: 'integer', min: 1, max: 4096, about: 'images drawn at once' },
     { value: 'B', short: 'b', help: 'images drawn at once; changes speed and memory only' },
@@ -151,17 +143,13 @@ async function planOf(aim: AiM, flags: Parsed['flags']): Promise<Plan> {
   const count = number(flags, 'count') ?? classes.length;
   const seed = number(flags, 'seed') ?? 0;
   const strip = stripOf(flags, classes, seed);
-  const given = {
-    from: await startOf(flags),
-    cfgScale: number(flags, 'cfg-scale'),
-    temperature: number(flags, 'temperature'),
-    topK: number(flags, 'top-k'),
-    topP: number(flags, 'top-p'),
-    positions: choice(flags, 'positions', ['trained', 'authors'] as const),
-    batchSize: number(flags, 'batch'),
+  const [from, batchSize] = [await startOf(flags), number(flags, 'batch')];
+  const options = {
+    ...samplingOptions(flags),
+    ...(from && { from }),
+    ...(batchSize !== undefined && { batchSize }),
+    ...(strip?.options ?? { classes, seed, count }),
   };
-  const plain = Object.fromEntries(Object.entries(given).filter(([, v]) => v !== undefined));
-  const options = { ...plain, ...(strip?.options ?? { classes, seed, count }) };
   // Stopped before its first batch, it checks everything and draws nothing.
   const checked = new Error('checked');
   await aim.generate({ ...options, signal: AbortSignal.abort(checked) }).catch((error) => {

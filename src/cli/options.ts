@@ -4,6 +4,7 @@ import { DEVICE } from '../backend/create.js';
 import { ReferenceBackend } from '../backend/reference.js';
 import { OptionError } from '../core/errors.js';
 import type { Rgb } from '../io/images/index.js';
+import { SAMPLING, type SamplingOptions } from '../model/sampler.js';
 import { choice, type Flags, flag, number, type Parsed, string } from './command.js';
 
 export const COMMON: Flags = {
@@ -35,6 +36,24 @@ export const NUMERICS = {
   }),
 } satisfies Flags;
 
+/** How tokens are drawn. */
+export const SAMPLES = {
+  'cfg-scale': flag(SAMPLING.cfgScale, {
+    value: 'W',
+    help: 'classifier-free guidance; 1 is off (default 1.5); far above 3 many models draw noise',
+  }),
+  'cfg-schedule': flag(SAMPLING.cfgSchedule),
+  'cfg-power': flag(SAMPLING.cfgPower, { value: 'A' }),
+  'cfg-start': flag(SAMPLING.cfgStart, { value: 'X' }),
+  'cfg-end': flag(SAMPLING.cfgEnd, { value: 'X' }),
+  'cfg-on': flag(SAMPLING.cfgOn),
+  temperature: flag(SAMPLING.temperature, { value: 'T' }),
+  'top-k': flag(SAMPLING.topK, { value: 'K' }),
+  'top-p': flag(SAMPLING.topP, { value: 'P' }),
+  'min-p': flag(SAMPLING.minP, { value: 'P' }),
+  positions: flag(SAMPLING.positions),
+} satisfies Flags;
+
 export const BACKGROUND: Flags[string] = {
   type: 'string',
   value: 'COLOUR',
@@ -51,6 +70,16 @@ export function background(flags: Parsed['flags']): Rgb | undefined {
   const colour = hex ? hex.slice(1).map((h) => Number.parseInt(h, 16)) : COLOURS[text.toLowerCase()];
   if (!colour) throw new OptionError(`--background is ${JSON.stringify(text)}; it must be white, black, grey or #rrggbb.`);
   return colour as unknown as Rgb;
+}
+
+/** The flags of SAMPLES that are given, as options of `generate`. */
+export function samplingOptions(flags: Parsed['flags']): SamplingOptions {
+  const given = Object.entries(SAMPLING).flatMap(([option, { type }]) => {
+    const name = option.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+    const value = type === 'choice' ? string(flags, name) : number(flags, name);
+    return value === undefined ? [] : [[option, value]];
+  });
+  return Object.fromEntries(given);
 }
 
 /** The flags of COMMON as options of `fromPretrained`. */

@@ -101,6 +101,7 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
   }
 }
 
-function greyOfBytes(rgb: Uint8Array): Uint8ClampedArray {
+/** RGB bytes as grey bytes. */
+export function greyOfBytes(rgb: Uint8Array): Uint8ClampedArray {
   return Uint8ClampedArray.from({ length: rgb.length / 3 }, (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3);
 }

@@ -3,7 +3,8 @@
  * (Heusel et al. 2017). For Inception features this is the FID. Computed in float64; covariances divide by n − 1.
  */
 import { OptionError, ShapeError } from '../core/errors.js';
-import { addProducts, cholesky, eigenvalues, matrix } from './linear_algebra.js';
+import { cholesky, eigenvalues } from './linear_algebra.js';
+import { addProducts, matrix } from './products.js';
 
 /** Mean [d] and covariance [d, d] of feature vectors, and their number, which published statistics usually omit. */
 export interface Gaussian {
@@ -19,7 +20,7 @@ export interface MetricOptions {
 }
 
 /** Number of vectors whose products are added at once. */
-const BATCH = 64;
+const BATCH = 256;
 
 /**
  * Accumulates the sums from which mean and covariance follow: n, Σ (x − c) and Σ (x − c)(x − c)ᵀ in float64. c is the first

@@ -3,11 +3,7 @@
  * images, it is no further away than that image's k-th nearest neighbour in the set.
  */
 import { OptionError } from '../core/errors.js';
-import { checkFeatures } from './frechet.js';
-import { addProducts } from './linear_algebra.js';
-
-/** Distances are computed for this many images times this many images at a time (2 MiB). */
-const CHUNK = 512;
+import { CHUNK, last, productChunks, shared, type Vectors, vectorsOf } from './chunks.js';
 
 /**
  * The precision (share of generated images inside the real set), the recall (share of real images inside the generated set) and
@@ -41,7 +37,7 @@ export function* precisionRecallSteps(
   { k = 3 }: { k?: number } = {},
 ): Generator<number, PrecisionRecall> {
   if (!Number.isInteger(k) || k < 1) throw new OptionError(`k is ${k}; it must be an integer of at least 1.`);
-  const [a, b] = [vectors(generated, size), vectors(real, size)];
+  const [a, b] = [measured(generated, size), measured(real, size)];
   for (const { count } of [a, b])
     if (count <= k) throw new OptionError(`${count} images have no ${k} neighbours each; give more than ${k} of both kinds.`);
   // Shares of the time, which is proportional to the pairs whose distance is computed.
@@ -63,71 +59,34 @@ export function* precisionRecallSteps(
   return { precision, recall, f: precision + recall ? (2 * precision * recall) / (precision + recall) : 0 };
 }
 
-/** Runs a computation in steps to its end. */
-export function last<T>(steps: Generator<number, T>): T {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
-}
-
-/** Yields the shares of a part that begins at `from` of the whole and is `size` of it. */
-function* shared<T>(steps: Generator<number, T>, from: number, size: number): Generator<number, T> {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    yield from + size * step.value;
-  }
-}
-
-interface Vectors {
-  data: Float64Array;
-  count: number;
-  size: number;
+interface Measured extends Vectors {
   /** |x|² of each vector. */
   squares: Float64Array;
 }
 
-function vectors(features: ArrayLike<number>, size: number): Vectors {
-  checkFeatures(features, size);
-  const data = Float64Array.from(features);
-  const count = data.length / size;
-  const squares = new Float64Array(count);
-  for (let i = 0; i < data.length; i++) squares[Math.floor(i / size)]! += data[i]! ** 2;
-  return { data, count, size, squares };
+function measured(features: ArrayLike<number>, size: number): Measured {
+  const v = vectorsOf(features, size);
+  const squares = new Float64Array(v.count);
+  for (let i = 0, at = 0; i < v.count; i++) for (let f = 0; f < size; f++) squares[i]! += v.data[at++]! ** 2;
+  return { ...v, squares };
 }
 
-/**
- * Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. Within one set the distance of a pair is computed once. Yields the
- * share done.
- */
-function* distances(x: Vectors, y: Vectors, visit: (i: number, j: number, square: number) => void): Generator<number, void> {
-  const products = new Float64Array(CHUNK * CHUNK);
-  let done = 0;
-  for (let i0 = 0; i0 < x.count; i0 += CHUNK) {
-    const m = Math.min(CHUNK, x.count - i0);
-    const end = x === y ? i0 + m : y.count;
-    for (let j0 = 0; j0 < end; j0 += CHUNK) {
-      const n = Math.min(CHUNK, y.count - j0);
-      const twice = x === y && j0 < i0;
-      products.fill(0);
-      const rows = (v: Vectors, first: number) => ({ data: v.data, at: first * v.size, stride: v.size });
-      addProducts({ data: products, at: 0, stride: CHUNK }, rows(x, i0), rows(y, j0), m, n, 1, () => [0, x.size]);
-      for (let i = 0; i < m; i++) {
-        for (let j = 0; j < n; j++) {
-          const square = x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!;
-          visit(i0 + i, j0 + j, square);
-          if (twice) visit(j0 + j, i0 + i, square);
-        }
+/** Calls `visit(i, j, |x_i − y_j|²)` for all pairs, chunk by chunk. Yields the share done. */
+function* distances(x: Measured, y: Measured, visit: (i: number, j: number, square: number) => void): Generator<number, void> {
+  for (const { i0, j0, m, n, products, twice, done } of productChunks(x, y)) {
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        const square = x.squares[i0 + i]! + y.squares[j0 + j]! - 2 * products[i * CHUNK + j]!;
+        visit(i0 + i, j0 + j, square);
+        if (twice) visit(j0 + j, i0 + i, square);
       }
-      done += twice ? 2 * m * n : m * n;
-      yield done / (x.count * y.count);
     }
+    yield done;
   }
 }
 
 /** The squared distance of each vector to its k-th nearest neighbour. */
-function* radii(v: Vectors, k: number): Generator<number, Float64Array> {
+function* radii(v: Measured, k: number): Generator<number, Float64Array> {
   // For each vector, its k smallest distances so far, in ascending order.
   const nearest = new Float64Array(v.count * k).fill(Number.POSITIVE_INFINITY);
   yield* distances(v, v, (i, j, square) => {

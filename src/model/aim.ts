@@ -11,6 +11,7 @@ import { type BlockParams, blockBackward, blockBytes, blockForward, blockParams,
 import type { ConditionInputs } from './condition.js';
 import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
+import type { Guidance } from './guidance.js';
 import { type HeadParams, headBytes, headLogits, headLoss, headParams } from './head.js';
 import type { Past } from './mixer.js';
 import { layerMixer } from './mixers.js';
@@ -86,8 +87,8 @@ export interface AimInput {
   length: number;
   /** 1 reproduces an off-by-one error in the position rows of the authors' generation code; else 0. */
   shift: 0 | 1;
-  /** Scale w of classifier-free guidance on the logits; m is then 2b. */
-  guidance?: number | undefined;
+  /** Classifier-free guidance; m is then 2b. */
+  guidance?: Guidance | undefined;
   /** State to continue from; it receives the new state. If omitted, the computation starts from zero. */
   state?: AimState['layers'];
 }

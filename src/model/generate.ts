@@ -10,6 +10,7 @@ import type { Placed } from './placed.js';
 import {
   checkSampling,
   drawTokens,
+  guidanceModule,
   SAMPLING,
   Sampler,
   type SamplerAbilities,
@@ -109,8 +110,8 @@ export interface Drawn {
 interface Order {
   classes: Between<number>[];
   seeds: Between<number>[];
-  /** Whether some image lies between two classes, or between two seeds. */
-  can: Required<SamplerAbilities>;
+  /** Whether some image lies between two classes, or between two seeds; and guidance by position. */
+  can: SamplerAbilities;
   /** The codes that each image starts with; undefined if none starts from something. */
   kept: Uint32Array[] | undefined;
   batchSize: number;
@@ -135,13 +136,14 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
   if (starts?.length === 0) throw new OptionError('from is empty; give a picture or codes to start from, or leave it out.');
   const count = n ?? Math.max(classes.length, Array.isArray(seed) ? seed.length : 0, starts?.length ?? 0);
   const inTurn = <T>(list: readonly T[]) => Array.from({ length: count }, (_, i) => list[i % list.length]!);
+  const checked = checkSampling(sampling);
   const seeds = Array.isArray(seed) ? inTurn(seedPoints(seed)) : seedsFrom(seed as number | SeedMix, count);
   const order = {
     classes: inTurn(classes),
     seeds,
-    can: { mixes: classes.some(isBetween), noise: seeds.some(isBetween) },
+    can: { mixes: classes.some(isBetween), noise: seeds.some(isBetween), guidance: await guidanceModule(checked) },
     batchSize: Math.min(count, batchSize ?? model.be.traits.defaultBatch),
-    sampling: checkSampling(sampling),
+    sampling: checked,
     onStep,
     signal,
   };

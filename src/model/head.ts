@@ -7,6 +7,7 @@ import { type Acts, activationBytes, activations } from './acts.js';
 import { linearBackward, normBackward } from './backward.js';
 import type { Stream } from './block.js';
 import type { AimConfig } from './config.js';
+import type { Guidance } from './guidance.js';
 import { flat, linearForward, meanOf, NORM_EPS } from './layers.js';
 import { init, linearBiasParams, normParams, type Tensors } from './params.js';
 
@@ -34,8 +35,8 @@ const norms = (p: HeadParams, { x, res, gate }: Stream, modulation: Tensor) => {
 };
 
 /**
- * Logits [m, l, V] of the next tokens. With `guidance` w, [m/2, l, V]: u + (c − u)·w for the logits c of the first and u of the
- * second half of the sequences.
+ * Logits [m, l, V] of the next tokens. With `guidance`, [m/2, l, V]: u + (c − u)·w for the logits c of the first and u of the
+ * second half of the sequences. With `guidance.guide`, l is 1.
  * @param modulation [m, 2, d]: shift and scale.
  */
 export function headLogits(
@@ -43,13 +44,19 @@ export function headLogits(
   p: HeadParams,
   c: AimConfig,
   stream: Stream,
-  { modulation, guidance }: { modulation: Tensor; guidance: number | undefined },
+  { modulation, guidance }: { modulation: Tensor; guidance: Guidance | undefined },
   a: Acts,
 ): Tensor {
   const [m, l] = stream.x.shape as [number, number];
-  const y = a.part(LOGITS, { m: guidance === undefined ? m : m / 2, l, v: c.vocab_size }).tensor('logits');
+  const y = a.part(LOGITS, { m: guidance ? m / 2 : m, l, v: c.vocab_size }).tensor('logits');
   const w = p.embeddings.word_embeddings.weight;
-  be.run(normHead.forward, { ...norms(p, stream, modulation), w, y }, { eps: NORM_EPS, scale: guidance ?? 1 });
+  const guide = guidance?.guide;
+  const logits = guide ? be.tensor([m, l, c.vocab_size]) : y;
+  be.run(normHead.forward, { ...norms(p, stream, modulation), w, y: logits }, { eps: NORM_EPS, scale: guidance?.scale ?? 1 });
+  if (guide) {
+    guide(be.reshape(logits, [m, c.vocab_size]), be.reshape(y, [m / 2, c.vocab_size]));
+    be.free(logits);
+  }
   a.done(stream.x, stream.res);
   return y;
 }

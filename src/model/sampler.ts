@@ -5,25 +5,29 @@
 import type { Backend, Recording } from '../backend/backend.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import type { Tensor } from '../core/tensor.js';
-import { sample } from '../ops/sample.js';
+import { NO_MIN_P, sample } from '../ops/sample.js';
 import { pause } from '../platform/runtime.js';
 import { Acts } from './acts.js';
 import { type AimParams, aimForward, aimState } from './aim.js';
 import type { Condition, ConditionInputs } from './condition.js';
 import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
+import { checkGuidance, GUIDANCE, type GuidanceOptions, isPlain } from './guidance.js';
 import { type MixInputs, modulationForward } from './modulation.js';
 
 /** How tokens are drawn from the logits. */
-export interface SamplingOptions {
-  /** Classifier-free guidance w on the logits, u + (c − u)·w. 1 turns it off, which halves the work. Default 1.5. */
-  cfgScale?: number;
+export interface SamplingOptions extends GuidanceOptions {
   /** Divides the logits. 0 always takes the most likely token. Default 1. */
   temperature?: number;
   /** Draw only from the k most likely tokens. 0 keeps all. Default 0. */
   topK?: number;
   /** Draw only from the smallest set of most likely tokens whose probabilities sum to p, in (0, 1]. 1 keeps all. Default 1. */
   topP?: number;
+  /**
+   * Draw only from tokens at least this many times as probable as the most likely one, in [0, 1] (min-p, Nguyen et al. 2024). 0 keeps
+   * all. Default 0.
+   */
+  minP?: number;
   /** Position rows as in training, or with the off-by-one error of the authors' decoder. Default 'trained'. */
   positions?: 'trained' | 'authors';
 }
@@ -31,13 +35,7 @@ export interface SamplingOptions {
 export type Sampling = Required<SamplingOptions>;
 
 export const SAMPLING = {
-  cfgScale: {
-    type: 'number',
-    min: 0,
-    max: 1e6,
-    default: 1.5,
-    about: 'classifier-free guidance on the logits; 1 is off and twice as fast',
-  },
+  ...GUIDANCE,
   temperature: { type: 'number', min: 0, max: 1e6, default: 1, about: 'divides the logits; 0 is greedy' },
   topK: { type: 'integer', min: 0, default: 0, about: 'keep the k most likely tokens; 0 keeps all' },
   topP: {
@@ -47,6 +45,13 @@ export const SAMPLING = {
     max: 1,
     default: 1,
     about: 'keep the most likely tokens whose probabilities sum to this; 1 keeps all',
+  },
+  minP: {
+    type: 'number',
+    min: 0,
+    max: 1,
+    default: 0,
+    about: 'keep tokens at least this many times as probable as the most likely; 0 keeps all',
   },
   positions: {
     type: 'choice',
@@ -59,6 +64,7 @@ export const SAMPLING = {
 /** Fills in defaults. Throws OptionError with the option, its value and what is accepted. */
 export function checkSampling(options: SamplingOptions): Sampling {
   const sampling = checkOptions<SamplingOptions, typeof SAMPLING>('sampling', options, SAMPLING);
+  checkGuidance(sampling);
   // A very small temperature would overflow the scaled logits. Greedy sampling has the same effect.
   return sampling.temperature < 1e-4 ? { ...sampling, temperature: 1, topK: 1 } : sampling;
 }
@@ -69,6 +75,8 @@ export interface SamplerAbilities {
   mixes?: boolean;
   /** Take random words from the caller. */
   noise?: boolean;
+  /** The result of `guidanceModule` for the sampling options: guidance of any kind but one scale on logits. */
+  guidance?: GuidanceModule | undefined;
 }
 
 /** What `Sampler.start` may be given besides conditions and seeds; one entry for each sequence. */
@@ -80,6 +88,12 @@ export interface StartWith {
   /** The first tokens of the sequence, which are kept. */
   kept?: readonly Uint32Array[] | undefined;
 }
+
+type GuidanceModule = typeof import('./guidance_by_position.js');
+
+/** What a Sampler needs besides for guidance of any kind but one scale on logits. A chunk of its own, because few pages ask for it. */
+export const guidanceModule = async (s: Sampling): Promise<GuidanceModule | undefined> =>
+  isPlain(s) ? undefined : import('./guidance_by_position.js');
 
 /** Draws `count` sequences of tokens at a time with fixed sampling options. */
 export class Sampler {
@@ -96,6 +110,8 @@ export class Sampler {
   /** u32 [count]: the number of tokens that are kept. */
   private readonly kept: Tensor;
   private readonly noise: Tensor | undefined;
+  /** [T]: guidance by position, if it is not the same for all. */
+  private scales: Tensor | undefined;
   private readonly state: ReturnType<typeof aimState>;
   private readonly condition: Recording;
   private readonly forward: Recording;
@@ -111,7 +127,7 @@ export class Sampler {
    * @param params The parameters of stage 2 (`mamba.backbone`), which are only read.
    * @param count The number of sequences to draw at a time.
    * @param s Checked sampling options.
-   * @param can What else `start` is given.
+   * @param can What else it is asked for.
    */
   constructor(
     readonly be: Backend,
@@ -133,6 +149,7 @@ export class Sampler {
       this.inputs = this.kind.inputs(be, config.condition, m);
       if (can.mixes) this.second = { other: this.kind.inputs(be, config.condition, m), share: be.tensor([m]) };
       this.state = aimState(be, config, m);
+      const guide = isPlain(s) ? undefined : this.guideBy(can.guidance!, s);
 
       const conditioned = be.record(() => modulationForward(be, params, config, this.inputs, new Acts(be), this.second));
       this.condition = conditioned.recording;
@@ -143,7 +160,7 @@ export class Sampler {
           modulation: conditioned.result,
           length: 1,
           shift: s.positions === 'authors' ? 1 : 0,
-          guidance: this.guided ? s.cfgScale : undefined,
+          guidance: this.guided ? { scale: s.cfgScale, guide } : undefined,
           state: this.state.layers,
         });
         return be.reshape(logits, [count, config.vocab_size]);
@@ -155,7 +172,12 @@ export class Sampler {
           sample.forward,
           { logits: this.logits, seed: this.seed, kept: this.kept, noise: this.noise, step: this.step, tokens: this.tokens },
           // The op takes 32 bits, so limit k to the vocabulary, which means all tokens.
-          { temperature: s.temperature, top_k: Math.min(s.topK, config.vocab_size), top_p: s.topP },
+          {
+            temperature: s.temperature,
+            top_k: Math.min(s.topK, config.vocab_size),
+            top_p: s.topP,
+            log_min_p: Math.max(NO_MIN_P, Math.log(s.minP)),
+          },
         );
       }).recording;
     } catch (error) {
@@ -163,6 +185,13 @@ export class Sampler {
       this.dispose();
       throw error;
     }
+  }
+
+  private guideBy({ guidanceScales, guideForward }: GuidanceModule, s: Sampling) {
+    const { be, step } = this;
+    const scales = be.from(guidanceScales(s, this.config.num_tokens));
+    this.scales = scales;
+    return (logits: Tensor, y: Tensor) => guideForward(be, s.cfgOn, { logits, scales, step, y });
   }
 
   /**
@@ -220,7 +249,7 @@ export class Sampler {
   dispose(): void {
     for (const r of [this.draw, this.forward, this.condition]) r?.dispose();
     const { second } = this;
-    this.be.free(this.tokens, this.step, this.seed, this.kept, this.noise, second?.share);
+    this.be.free(this.tokens, this.step, this.seed, this.kept, this.noise, this.scales, second?.share);
     this.be.free(...Object.values(this.inputs), ...Object.values(second?.other ?? {}), ...(this.state?.arenas ?? []));
   }
 }

@@ -28,6 +28,7 @@ export { references as gradient_ratio } from './gradient_ratio.reference.js';
 export { references as group_modulation } from './group_modulation.reference.js';
 export { references as group_norm } from './group_norm.reference.js';
 export { references as guide } from './guide.reference.js';
+export { references as guide_by_position } from './guide_by_position.reference.js';
 export { references as hinge } from './hinge.reference.js';
 export { references as leaky_relu } from './leaky_relu.reference.js';
 export { references as linear } from './linear.reference.js';

@@ -8,7 +8,7 @@ const FLOAT_MAX = (2 - 2 ** -23) * 2 ** 127;
 const finite = (x: number) => (Number.isNaN(x) ? -FLOAT_MAX : Math.min(Math.max(x, -FLOAT_MAX), FLOAT_MAX));
 
 export const references: References<typeof sample> = {
-  forward({ logits, seed, kept, noise, step, tokens }, { b, v, t, temperature, top_k, top_p }) {
+  forward({ logits, seed, kept, noise, step, tokens }, { b, v, t, temperature, top_k, top_p, log_min_p }) {
     for (let i = 0; i < b; i++) {
       const at = step[i]!;
       if (at >= t) continue;
@@ -28,6 +28,7 @@ export const references: References<typeof sample> = {
         for (let held = 0; held < need; ) held += w[order[++last]!]!;
         for (let j = 0; j < v; j++) if (x[j]! < x[order[last]!]!) w[j] = 0;
       }
+      for (let j = 0; j < v; j++) if (x[j]! < most + temperature * log_min_p) w[j] = 0;
       const r = noise ? noise[i * t + at]! : threefry2x32(seed[2 * i]!, seed[2 * i + 1]!, at, 0)[0];
       const target = Number((BigInt(r) * BigInt(sum())) >> 32n);
       let token = 0;

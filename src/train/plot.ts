@@ -18,8 +18,8 @@ const COLOURS = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd'];
 /** A line is drawn through means of so many stretches. */
 const STRETCHES = 400;
 
-/** The text of the SVG file. `yLabel` names the loss and its unit. */
-export function plotLoss(title: string, yLabel: string, series: readonly Series[]): string {
+/** The text of the SVG file. `yLabel` names the loss and its unit, `xLabel` what stands for the step if it is something else. */
+export function plotLoss(title: string, yLabel: string, series: readonly Series[], xLabel = 'step'): string {
   const drawn = series.map((s) => ({ ...s, points: s.kind === 'line' ? thin(s.points) : s.points.filter(isFinitePoint) }));
   const all = drawn.flatMap((s) => s.points);
   const [x0, x1] = [0, all.reduce((most, p) => Math.max(most, p.step), 1)];
@@ -56,7 +56,7 @@ export function plotLoss(title: string, yLabel: string, series: readonly Series[
 <style>text{font:13px sans-serif;fill:#333}.grid{stroke:#ddd}</style>
 <rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>
 <text x="${WIDTH / 2}" y="24" text-anchor="middle" style="font-size:16px">${escapeXml(title)}</text>
-<text x="${(WIDTH + LEFT) / 2}" y="${HEIGHT - 10}" text-anchor="middle">step</text>
+<text x="${(WIDTH + LEFT) / 2}" y="${HEIGHT - 10}" text-anchor="middle">${escapeXml(xLabel)}</text>
 <text transform="translate(16 ${(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" text-anchor="middle">${escapeXml(yLabel)}</text>
 ${grid.join('\n')}
 ${curves.join('\n')}

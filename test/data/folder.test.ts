@@ -7,8 +7,8 @@ import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
 import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
-import { resize } from '../../src/io/resize.js';
 import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
+import { resize } from '../../src/io/resize.js';
 import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './data_folders.js';
 
 const evalMode = { kind: 'eval' } as const;

@@ -17,6 +17,7 @@ import {
   resizeForInception,
 } from '../../src/metrics/index.js';
 import { cholesky, eigenvalues } from '../../src/metrics/linear_algebra.js';
+import { addProducts, matrix } from '../../src/metrics/products.js';
 import { SHARED_GOLDENS } from '../goldens.js';
 
 /** Reads tensors of a golden file, or skips the test where the goldens are not beside the project. */
@@ -152,6 +153,29 @@ describe('the Fréchet distance', () => {
 });
 
 describe('linear algebra', () => {
+  it('products by the WASM kernel and in JavaScript are the same but for rounding, of any sizes and ranges', () => {
+    for (const [m, n, depth] of [
+      [1, 1, 1],
+      [5, 3, 7],
+      [64, 66, 257],
+      [131, 70, 600],
+    ] as const) {
+      const [a, b] = [numbers(m * depth, 3), numbers(n * depth, 4)];
+      const single = { data: Float32Array.from(b), at: 0, stride: depth };
+      const range = (i: number, j: number) => (j > i + 64 ? undefined : ([Math.min(i, depth - 1), depth] as const));
+      const [fast, plain] = [new Float64Array(m * n).fill(1), new Float64Array(m * n).fill(1)];
+      addProducts(matrix(fast, n), matrix(a, depth), single, m, n, -1, range);
+      addProducts(matrix(plain, n), matrix(a, depth), single, m, n, -1, range, null);
+      let most = 0;
+      for (let i = 0; i < fast.length; i++) most = Math.max(most, Math.abs(fast[i]! - plain[i]!));
+      expect(most).toBeLessThan(1e-13);
+      const [first] = range(0, 0)!;
+      let sum = 1;
+      for (let k = first; k < depth; k++) sum -= a[k]! * single.data[k]!;
+      expect(fast[0]).toBeCloseTo(sum, 12);
+    }
+  });
+
   it('eigenvalues match the trace and the sum of squares of the matrix, for every size', () => {
     for (const n of [1, 2, 3, 5, 31, 32, 33, 67, 130]) {
       const random = numbers(n * n, n);
@@ -258,6 +282,12 @@ describe('the other metrics', () => {
     const known = kernelDistance([0, 1], [2, 3], 1, { subsets: 3 });
     expect(known.mean).toBeCloseTo(1 + 343 - 2 * ((1 + 1 + 27 + 64) / 4), 12);
     expect(known.std).toBeCloseTo(0, 12);
+    // Two subsets of nearly all images come from products of all images; one is computed by itself. It is the first of the two.
+    const [c, d] = [numbers(600 * 3, 5), numbers(560 * 3, 6).map((v) => v + 0.1)];
+    const both = kernelDistance(c, d, 3, { subsets: 2, subsetSize: 500 });
+    const first = kernelDistance(c, d, 3, { subsets: 1, subsetSize: 500 });
+    expect(both.std).toBeGreaterThan(1e-6);
+    expect(Math.abs(Math.abs(first.mean - both.mean) - both.std)).toBeLessThan(1e-12);
     expect(() => kernelDistance([1], [1, 2], 1)).toThrow(OptionError);
   });
 

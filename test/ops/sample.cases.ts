@@ -1,4 +1,4 @@
-import { sample } from '../../src/ops/sample.js';
+import { NO_MIN_P, sample } from '../../src/ops/sample.js';
 import { normal, type OpCases } from './harness.js';
 
 const cases = Array.from({ length: 40 }, (_, i) => {
@@ -11,6 +11,7 @@ const cases = Array.from({ length: 40 }, (_, i) => {
     top_k: [0, 1, 5, v, 300, v + 3][(i >> 1) % 6]!,
     top_p: [1, 0.98, 0.5, 1, 1e-6, 0.9][(i * 5) % 6]!,
     omit: [['kept', 'noise'], ['noise'], [], ['kept']][(i >> 1) % 4]!,
+    log_min_p: [NO_MIN_P, Math.log(0.1), NO_MIN_P, 0, Math.log(0.02)][i % 5]!,
   };
 });
 

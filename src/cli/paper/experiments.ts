@@ -1,0 +1,241 @@
+/** The experiments by name. docs/paper.md has the paper's figures beside them. */
+
+import { AiM } from '../../aim.js';
+import { type AimConfigJson, VQ_F16 } from '../../model/config.js';
+import { SAMPLING, type SamplingOptions } from '../../model/sampler.js';
+import { plotLoss, type Series } from '../../train/plot.js';
+import { generation } from '../bench/suites.js';
+import { type Cell, type Experiment, points, type Result, type Row, round } from './experiment.js';
+import type { Material } from './material.js';
+import type { Size } from './scale.js';
+import { draw, drawer, train } from './train.js';
+
+/** Guidance with which trained models are compared, as in the paper's ablation. */
+const GUIDED: SamplingOptions = { cfgScale: 2 };
+/** How many images of a cell are shown. */
+const SHOWN = 40;
+const DISTANCE = "Fréchet distance of the judge's features";
+
+const scored = async (m: Material, images: Awaited<ReturnType<typeof draw>>): Promise<Row> => {
+  const { fd, accuracy } = await m.score(images);
+  return { FD: round(fd), 'accuracy %': round(accuracy, 3) };
+};
+
+/** Trains a model from nothing, and scores what it draws. */
+function trained(
+  name: string,
+  size: Size,
+  columns: Row,
+  {
+    change = {},
+    without = [],
+    sampling = GUIDED,
+  }: { change?: object; without?: readonly string[]; sampling?: SamplingOptions } = {},
+): Cell {
+  return {
+    name,
+    settings: { size, change, without, sampling },
+    async run(m): Promise<Result> {
+      const aim = await m.model(size, change);
+      try {
+        await train(aim, m, { name, without });
+        const images = await draw(aim, m, sampling);
+        const row = { ...columns, parameters: aim.parameters.model, ...(await scored(m, images)) };
+        return { rows: [row], samples: images.slice(0, SHOWN) };
+      } finally {
+        await aim.dispose();
+      }
+    },
+  };
+}
+
+const scaling: Experiment = {
+  name: 'scaling',
+  about: 'four sizes: FD against steps and parameters, and their correlation (Fig. 6)',
+  data: true,
+  cells: (scale) =>
+    scale.sizes.map((size) => ({
+      name: size.name,
+      settings: { size, sampling: GUIDED },
+      async run(m): Promise<Result> {
+        const aim = await m.model(size);
+        try {
+          const rows: Row[] = [];
+          let samples: Result['samples'];
+          const onPoint = async (steps: number) => {
+            const images = await draw(aim, m, GUIDED);
+            samples = images.slice(0, SHOWN);
+            rows.push({ model: size.name, parameters: aim.parameters.model, steps, ...(await scored(m, images)) });
+          };
+          await train(aim, m, { name: size.name, onPoint });
+          return { rows, samples };
+        } finally {
+          await aim.dispose();
+        }
+      },
+    })),
+  plot: (rows) => plotLoss('Size and training', DISTANCE, series(rows, 'model', 'steps', 'FD'), 'steps'),
+  notes(rows) {
+    const most = Math.max(...rows.map(({ steps }) => Number(steps)));
+    const last = rows.filter(({ steps }) => steps === most);
+    if (last.length < 3) return [];
+    const r = correlation(last.map(({ parameters, FD }) => [Math.log(Number(parameters)), Number(FD)]));
+    return [`Correlation of FD with the logarithm of the parameters, after ${most} steps: ${r.toFixed(4)} (the paper: -0.9838).`];
+  },
+};
+
+const groups: Experiment = {
+  name: 'groups',
+  about: 'adaLN-single, 2 and 4 groups, adaLN per layer: parameters against FD (Table 3, Fig. 7)',
+  data: true,
+  cells: ({ base }) =>
+    [
+      { adaLN: 'single', change: { adaln_group: true, num_groups: 1 } },
+      { adaLN: '2 groups', change: { adaln_group: true, num_groups: 2 } },
+      { adaLN: '4 groups', change: { adaln_group: true, num_groups: 4 } },
+      { adaLN: 'per layer', change: { adaln_group: false, num_groups: 1 } },
+    ].map(({ adaLN, change }) => trained(adaLN.replace(' ', '-'), base, { adaLN }, { change })),
+  plot: (rows) => plotLoss('adaLN', DISTANCE, series(rows, 'adaLN', 'parameters', 'FD'), 'parameters'),
+};
+
+/** Position rows, and what makes layers depend on the class other than by the first element of the sequence. */
+const POSITIONS = ['embeddings.position_embeddings.weight'];
+const MODULATION = ['adaln_group.1.weight', 'final_layer.adaLN_modulation.1.weight'];
+
+const ablation: Experiment = {
+  name: 'ablation',
+  about: 'without guidance, position rows, adaLN (Table 4)',
+  data: true,
+  cells: ({ base }) =>
+    [
+      { adaLN: false, PE: false, CFG: false },
+      { adaLN: false, PE: false, CFG: true },
+      { adaLN: false, PE: true, CFG: true },
+      { adaLN: true, PE: true, CFG: true },
+    ].map((has, i) =>
+      trained(`row-${i + 1}`, base, has, {
+        without: [...(has.PE ? [] : POSITIONS), ...(has.adaLN ? [] : MODULATION)],
+        sampling: { cfgScale: has.CFG ? 2 : 1 },
+      }),
+    ),
+  plot: (rows) => {
+    const named = rows.map((row, i) => ({
+      ...row,
+      row: i + 1,
+      what: ['adaLN', 'PE', 'CFG'].filter((c) => row[c]).join(' + ') || 'none',
+    }));
+    return plotLoss('Ablation', DISTANCE, series(named, 'what', 'row', 'FD'), 'row of the table');
+  },
+};
+
+/** Models whose time is compared, by name: fields of config.json that differ from those of an AiM of the size. */
+const TIMED: Record<string, (size: Size) => Partial<AimConfigJson>> = { AiM: () => ({}) };
+const BATCH = 16;
+
+const speed: Experiment = {
+  name: 'speed',
+  about: `time of a batch of ${BATCH} against the number of tokens (Fig. 8)`,
+  data: false,
+  cells: ({ base, tokens, runs }) =>
+    Object.entries(TIMED).flatMap(([model, fields]) =>
+      tokens.map((num_tokens) => ({
+        name: `${model}-${num_tokens}`,
+        settings: { base, change: fields(base), num_tokens, runs },
+        run: (m) => timeOf(m, { model, change: fields(base), size: base, num_tokens, runs }),
+      })),
+    ),
+  plot: (rows) => plotLoss(`Time of a batch of ${BATCH}`, 'ms', series(rows, 'model', 'tokens', 'ms'), 'tokens of an image'),
+  notes: () => [
+    'Guidance 1.5, decoding left out, random weights, which take the same time. The Transformer of the same size is not measured yet.',
+  ],
+};
+
+interface Timed {
+  model: string;
+  change: Partial<AimConfigJson>;
+  size: Size;
+  num_tokens: number;
+  runs: number;
+}
+
+async function timeOf(m: Material, { model, change, size, num_tokens, runs }: Timed): Promise<Result> {
+  // The tokenizer is not timed, so it is as small as can be.
+  const vq_config = { ...VQ_F16, ch: 32, ch_mult: [1, 1], num_res_blocks: 1, z_channels: 32, n_embed: 512 };
+  const json = { ...m.config({ vocab_size: 512, num_tokens, vq_config }, 10, size), ...change };
+  const aim = await AiM.fromConfig(json, m.options.load);
+  try {
+    const context = { runs, signal: m.signal, copy: 0, ceilings: {}, profile: false };
+    const { row } = await generation(aim.model, model, BATCH, 'f32', 'plain', context);
+    const { ms, fastest, slowest } = row as Record<'ms' | 'fastest' | 'slowest', number>;
+    const each = round((1000 * ms) / num_tokens);
+    return { rows: [{ model, parameters: aim.parameters.model, tokens: num_tokens, ms, fastest, slowest, 'µs/token': each }] };
+  } finally {
+    await aim.dispose();
+  }
+}
+
+/** One option at a time away from the defaults. */
+const WAYS: readonly SamplingOptions[] = [
+  {},
+  ...[1, 2, 3, 5].map((cfgScale) => ({ cfgScale })),
+  ...[0.7, 0.85, 1.15].map((temperature) => ({ temperature })),
+  ...[10, 50].map((topK) => ({ topK })),
+  { topP: 0.9 },
+  { minP: 0.05 },
+  { cfgScale: 3, cfgSchedule: 'linear' },
+  { cfgScale: 3, cfgSchedule: 'power-cosine' },
+  { cfgScale: 3, cfgStart: 0.25 },
+  { cfgOn: 'probabilities' },
+  { positions: 'authors' },
+];
+
+const guidance: Experiment = {
+  name: 'guidance',
+  about: 'FD and accuracy against guidance, temperature, cuts, and position rows (of --model)',
+  data: true,
+  cells: () =>
+    WAYS.map((way) => {
+      const name = Object.entries(way).flat().join('-') || 'defaults';
+      return {
+        name,
+        settings: way,
+        async run(m): Promise<Result> {
+          const images = await draw(await drawer(m), m, way);
+          const differs = Object.entries(way).map(([option, value]) => `${option} ${value}`);
+          const { cfgScale = SAMPLING.cfgScale.default } = way;
+          const sampling = differs.join(', ') || 'defaults';
+          return { rows: [{ sampling, guidance: cfgScale, ...(await scored(m, images)) }], samples: images.slice(0, SHOWN) };
+        },
+      };
+    }),
+  plot(rows) {
+    const alone = rows.filter(({ sampling }) => sampling === 'defaults' || /^cfgScale [\d.]+$/.test(String(sampling)));
+    const ordered = alone.toSorted((a, b) => Number(a.guidance) - Number(b.guidance));
+    const line: Series = { name: 'FD', points: points(ordered, 'guidance', 'FD'), kind: 'marked' };
+    return plotLoss('Guidance', DISTANCE, [line], 'cfgScale');
+  },
+};
+
+export const EXPERIMENTS: readonly Experiment[] = [scaling, groups, ablation, speed, guidance];
+
+/** A curve for each value of the column `by`. */
+function series(rows: readonly Row[], by: string, x: string, y: string): Series[] {
+  const names = [...new Set(rows.map((row) => String(row[by])))];
+  return names.map((name) => ({
+    name,
+    points: points(
+      rows.filter((row) => String(row[by]) === name),
+      x,
+      y,
+    ),
+    kind: 'marked',
+  }));
+}
+
+/** Pearson's coefficient of correlation. */
+export function correlation(pairs: readonly (readonly [number, number])[]): number {
+  const mean = (k: 0 | 1) => pairs.reduce((sum, pair) => sum + pair[k], 0) / pairs.length;
+  const [x0, y0] = [mean(0), mean(1)];
+  const moment = (of: (x: number, y: number) => number) => pairs.reduce((sum, [x, y]) => sum + of(x - x0, y - y0), 0);
+  return moment((x, y) => x * y) / Math.sqrt(moment((x) => x * x) * moment((_, y) => y * y));
+}

@@ -1,0 +1,78 @@
+/** Trains a stage-2 model for an experiment, and draws with it. */
+import { AiM, type GenerateOptions } from '../../aim.js';
+import { DeviceError } from '../../core/errors.js';
+import type { AimImage } from '../../io/image.js';
+import { sha256Text } from '../../io/sha256.js';
+import { exists } from '../../platform/files.js';
+import { Trainer } from '../../train/trainer.js';
+import { embeddedModel } from '../model.js';
+import { progress } from '../progress.js';
+import type { Material } from './material.js';
+
+export interface Training {
+  name: string;
+  /** Parameters that are held at zero, by the ends of their names: what an ablation takes away. */
+  without?: readonly string[];
+  /** Called at each of the scale's points, with the number of steps. */
+  onPoint?: (step: number) => Promise<void>;
+}
+
+/** Trains for as many steps as the scale says. */
+export async function train(aim: AiM, m: Material, { name, without = [], onPoint }: Training): Promise<void> {
+  const { steps, batchSize, lr, points } = m.scale;
+  const data = await m.codes();
+  const settings = { steps, batchSize, lr, schedule: 'cosine', warmup: Math.floor(steps / 20), weightDecay: 1 } as const;
+  const trainer = new Trainer({ model: aim, data, ...settings, evalEvery: 0 });
+  const { be } = aim.model;
+  const zeroed = [...aim.model.named()].filter(([key]) => without.some((end) => key.endsWith(end)));
+  const clear = () => {
+    for (const [, { tensor }] of zeroed) be.zero(tensor);
+  };
+  clear();
+  const bar = progress(`training ${name}`, steps, 'steps');
+  try {
+    for (let point = 1; point <= points; point++) {
+      const until = Math.round((steps * point) / points);
+      // Steps that are taken away from are taken one by one.
+      for (let at = trainer.stepsDone; at < until; at = trainer.stepsDone) {
+        for await (const { step, loss } of trainer.run({ signal: m.signal, until: zeroed.length ? at + 1 : until }))
+          bar.update(step, `loss ${loss.toFixed(4)}`);
+        if (zeroed.length && aim.model.be !== be)
+          throw new DeviceError('the GPU was lost during an ablation; start the command again, which keeps what is finished.');
+        clear();
+      }
+      await onPoint?.(until);
+    }
+  } finally {
+    bar.stop();
+    trainer.dispose();
+  }
+}
+
+/** Draws the scale's number of images, of all classes in turn. */
+export async function draw(aim: AiM, m: Material, options: GenerateOptions = {}): Promise<AimImage[]> {
+  const batchSize = aim.backend === 'webgpu' ? 256 : 16;
+  return (await aim.generate({ count: m.scale.samples, batchSize, ...options, signal: m.signal })).images;
+}
+
+/** The model that is asked for, the embedded one if its tokenizer is used, or one of the base size, trained once. */
+export function drawer(m: Material): Promise<AiM> {
+  return m.once('drawer', async () => {
+    const { model, keep, load, scale } = m.options;
+    const tokenizer = await m.tokenizer();
+    if (model !== undefined || tokenizer === embeddedModel()) return AiM.fromPretrained(model ?? tokenizer, load);
+    const { id } = await m.data();
+    const { base, steps, batchSize, lr } = scale;
+    const folder = `${keep}/model-${sha256Text(JSON.stringify([tokenizer, id, base, steps, batchSize, lr])).slice(0, 12)}`;
+    if (await exists(`${folder}/config.json`)) return AiM.fromPretrained(folder, load);
+    const aim = await m.model(base);
+    try {
+      await train(aim, m, { name: base.name });
+      await aim.save(folder);
+      return aim;
+    } catch (error) {
+      await aim.dispose();
+      throw error;
+    }
+  });
+}
