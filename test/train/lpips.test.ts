@@ -7,6 +7,7 @@ import { encodeSafetensors } from '../../src/io/safetensors.js';
 import { type FeatureNetwork, PerceptualLoss } from '../../src/train/features.js';
 import { openLpips } from '../../src/train/lpips.js';
 import { noise } from '../evaluate/inception_noise.js';
+import { Ordered, storage, TensorView, torchFile } from '../io/torch_file.js';
 import { BACKENDS, goldens, NO_ADAPTER, off } from './stage1_goldens.js';
 
 const CONVS: [n: number, co: number, ci: number][] = [
@@ -143,6 +144,12 @@ describe('its weights', () => {
     expect((await openLpips([vgg, lin])).id).toBe(network.id);
     const slices = file(weights, (key) => key.replace('features', 'slice1'));
     expect((await openLpips(slices)).id).toBe(network.id);
+    // LPIPS's own file is one of torch.save.
+    const entries = [...weights].filter(([key]) => key.startsWith('lin'));
+    const views = entries.map(
+      ([key, { shape, data }], i) => [key, new TensorView(storage(`${i}`, 'FloatStorage', data), shape)] as const,
+    );
+    expect((await openLpips([vgg, torchFile(new Ordered(views))])).id).toBe(network.id);
     await expect(openLpips(vgg)).rejects.toThrow(CheckpointError);
     await expect(openLpips(vgg)).rejects.toThrow(/has no tensor lin0\.model\.1\.weight; give the files/);
     const other = new Map(weights).set('net.features.2.bias', { shape: [3], data: Float32Array.of(1, 2, 3) });
