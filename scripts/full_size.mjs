@@ -50,10 +50,11 @@ const findings = [];
 const mb = (bytes) => `${Math.round(bytes / 1e6)} MB`;
 
 /** Reports one step. `holds` are pairs of a condition and what is wrong if it is false. */
-function report(what, { seconds, peak, sent, limit = LIMIT, note = '' }, ...holds) {
+function report(what, { seconds, cpu, peak, sent }, ...holds) {
   const wrong = holds.filter(([isTrue]) => !isTrue).map(([, text]) => text);
-  if (peak > limit) wrong.push(`${mb(peak)} are more than ${mb(limit)}`);
-  rows.push([what, `${seconds.toFixed(1)} s`, mb(peak), sent === undefined ? '' : mb(sent), wrong.join('; ') || note || 'ok']);
+  if (peak > LIMIT) wrong.push(`${mb(peak)} are more than ${mb(LIMIT)}`);
+  const fetched = sent === undefined ? '' : mb(sent);
+  rows.push([what, `${seconds.toFixed(1)} s`, `${cpu.toFixed(1)} s`, mb(peak), fetched, wrong.join('; ') || 'ok']);
   for (const text of wrong) findings.push(`${what}: ${text}`);
   process.stderr.write(`${rows.at(-1).join(' | ')}\n`);
 }
@@ -85,13 +86,29 @@ async function load(source, options = {}, { save, draw, env } = {}) {
   return lines.map((line) => JSON.parse(line));
 }
 
-/** Writes the memory that a program has used to a file, when it ends. Linux has it in /proc alone. */
+/** Loads in a process of its own and reports it. `sentBy` says how many bytes that fetched, and what of that is wrong. */
+async function loaded(what, source, options = {}, more = {}, sentBy = () => [undefined]) {
+  const [first, { wrong }, ...rest] = await load(source, options, more);
+  const [sent, ...holds] = sentBy();
+  const { ignored, device } = first;
+  report(
+    what.replace('DEVICE', device),
+    { ...first, sent },
+    [wrong.length === 0, `${wrong} are wrong`],
+    [ignored.length === 0, `ignored ${ignored}`],
+    ...holds,
+  );
+  return rest;
+}
+
+/** Writes the memory and processor time that a program has used to a file, when it ends. */
 const PEAK = `data:text/javascript,${encodeURIComponent(`
   import { readFileSync, writeFileSync } from 'node:fs';
   process.on('exit', () => {
     let peak = process.resourceUsage().maxRSS;
     try { peak = /VmHWM:\\s+(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]; } catch {}
-    writeFileSync(process.env.AIM_PEAK, String(peak * 1024));
+    const { user, system } = process.cpuUsage();
+    writeFileSync(process.env.AIM_PEAK, JSON.stringify({ peak: peak * 1024, cpu: (user + system) / 1e6 }));
   });`)}`;
 
 /** Runs a command of `aim` and returns seconds and memory. */
@@ -100,17 +117,19 @@ async function aim(folder, ...args) {
   const begun = performance.now();
   const { code, errors } = await node(['--import', PEAK, `${root}dist/cli.js`, ...args], { env: { AIM_PEAK: file } });
   if (code !== 0) throw new Error(`aim ${args[0]} ended with ${code}: ${errors}`);
-  return { seconds: (performance.now() - begun) / 1000, peak: Number(readFileSync(file, 'utf8')) };
+  return { seconds: (performance.now() - begun) / 1000, ...JSON.parse(readFileSync(file, 'utf8')) };
 }
 
-/** Every form on the disk: loaded, saved and compared; converted and compared. */
+/** Every form on the disk: loaded and compared; converted and compared. The first one is saved as well. */
 async function forms(folder, torch) {
-  for (const [name, make] of Object.entries(FORMS)) {
+  for (const [i, [name, make]] of Object.entries(FORMS).entries()) {
     const [from, to] = [files.configured(join(folder, 'model')), join(folder, 'saved')];
     const source = make(from, torch) ?? from;
-    const [{ seconds, peak, ignored }] = await load(source, {}, { save: to });
-    const wrong = files.differences(join(to, 'model.safetensors'));
-    report(name, { seconds, peak }, [!wrong, wrong], [ignored.length === 0, `ignored ${ignored}`]);
+    await loaded(name, source, {}, i === 0 ? { save: to } : {});
+    if (i === 0) {
+      const wrong = files.differences(join(to, 'model.safetensors'));
+      if (wrong) findings.push(`saved: ${wrong}`);
+    }
     rmSync(to, { recursive: true, force: true });
     const converted = await aim(folder, 'convert', source, to);
     const other = files.differences(join(to, 'model.safetensors'));
@@ -147,7 +166,6 @@ async function hub(folder, torch) {
       { 'model.safetensors': { file, sha256 } },
     );
     const options = { endpoint: server.url, cacheDir: join(folder, 'cache') };
-    const to = join(folder, 'saved');
 
     // Killed when half of it has arrived.
     server.stallAt = Math.floor(size / 2);
@@ -159,28 +177,21 @@ async function hub(folder, torch) {
       },
     });
     const first = server.take();
-    rows.push(['repository, killed half-way', `${((performance.now() - begun) / 1000).toFixed(1)} s`, '', mb(first), '']);
+    rows.push(['repository, killed half-way', `${((performance.now() - begun) / 1000).toFixed(1)} s`, '', '', mb(first), '']);
 
-    const [second] = await load('ann/aim-base', options, { save: to });
-    const rest = server.take();
-    const wrong = files.differences(join(to, 'model.safetensors'));
-    rmSync(to, { recursive: true, force: true });
-    // The last chunk is stored when the next one is asked for, and the sockets hold some more.
-    const again = first + rest - size;
-    report(
-      '… loaded again: the rest is fetched',
-      { ...second, sent: rest },
-      [!wrong, wrong],
-      [again < 3 * CHUNK, `${mb(again)} were fetched twice`],
-    );
-    const [third] = await load('ann/aim-base', options);
-    const none = server.take();
-    report('… from the cache', { ...third, sent: none }, [none < 1e4, `${mb(none)} were fetched`]);
+    await loaded('… loaded again: the rest is fetched', 'ann/aim-base', options, {}, () => {
+      const rest = server.take();
+      // The last chunk is stored when the next one is asked for, and the sockets hold some more.
+      const again = first + rest - size;
+      return [rest, [again >= 0 && again < 3 * CHUNK, `${mb(again)} were fetched twice`]];
+    });
+    const fetches = (least, most) => () => {
+      const sent = server.take();
+      return [sent, [sent >= least && sent <= most, `${mb(sent)} were fetched`]];
+    };
+    await loaded('… from the cache', 'ann/aim-base', options, {}, fetches(0, 1e4));
     rmSync(join(folder, 'cache'), { recursive: true, force: true });
-
-    const [bare] = await load('ann/aim-base', { ...options, cache: false });
-    const all = server.take();
-    report('… without a cache', { ...bare, sent: all }, [Math.abs(all - size) < 1e6, `${mb(all)} were fetched, not ${mb(size)}`]);
+    await loaded('… without a cache', 'ann/aim-base', { ...options, cache: false }, {}, fetches(size, size + 1e6));
     rmSync(model, { recursive: true, force: true });
 
     // A zip has its directory at the end, and its bytes in the middle.
@@ -190,58 +201,53 @@ async function hub(folder, torch) {
       '/zip/config.json': { file: join(folder, 'zip', 'config.json'), headers: { etag: '"1"' } },
       '/zip/last.pt': { file: zip, headers: { etag: '"2"' } },
     });
+    const { size: packed } = statSync(zip);
     for (const [what, cache] of [
-      ['URL of a torch.save, cached', true],
-      ['URL of a torch.save, without a cache', false],
+      ['URL of a torch.save', true],
+      ['… without a cache', false],
     ]) {
-      const [done] = await load(`${server.url}/zip/last.pt`, { cache, cacheDir: join(folder, 'cache') });
-      const bytes = server.take();
-      report(what, { ...done, sent: bytes }, [bytes < statSync(zip).size + 4 * CHUNK, `${mb(bytes)} were fetched`]);
+      const own = { cache, cacheDir: join(folder, 'cache') };
+      await loaded(what, `${server.url}/zip/last.pt`, own, {}, fetches(packed, packed + 4 * CHUNK));
       rmSync(join(folder, 'cache'), { recursive: true, force: true });
     }
   } finally {
     server.close();
-    for (const made of ['model', 'zip', 'cache', 'saved']) rmSync(join(folder, made), { recursive: true, force: true });
+    for (const made of ['model', 'zip', 'cache']) rmSync(join(folder, made), { recursive: true, force: true });
   }
 }
 
-/** A class by name, drawn by WASM; then the same weights on a GPU, which may be one of software, whose memory is the process's. */
+/** A class by name, drawn by WASM. */
 async function draw(folder) {
   const model = files.configured(join(folder, 'model'));
   files.writeSafetensors(join(model, 'model.safetensors'));
   const out = join(folder, 'dog.png');
-  const [loaded, drawn] = await load(model, {}, { draw: { class: 'golden retriever', out } });
+  const [{ device }, , drawn] = await load(model, {}, { draw: { class: 'golden retriever', out } });
   const { label, width } = drawn;
-  report(`${loaded.device}: 'golden retriever' drawn`, { seconds: drawn.drawn, peak: drawn.peak }, [
-    label === 207 && width === 256,
-    `class ${label}, ${width} pixels`,
-  ]);
+  report(`${device}: 'golden retriever' drawn`, drawn, [label === 207 && width === 256, `class ${label}, ${width} pixels`]);
   rmSync(model, { recursive: true, force: true });
 }
 
+/** The same weights on a GPU, which may be one of software, whose memory is the process's. */
 async function webgpu(folder) {
   const { SWIFTSHADER, WITHOUT_CLEARING } = await files.bundled('test/vulkan_driver.ts');
   const { env } = process;
   const own = env.VK_ICD_FILENAMES || env.VK_DRIVER_FILES || !existsSync(SWIFTSHADER) ? {} : { VK_ICD_FILENAMES: SWIFTSHADER };
   const model = files.configured(join(folder, 'model'));
   files.writeSafetensors(join(model, 'model.safetensors'));
-  const to = join(folder, 'saved');
   try {
-    const [{ seconds, peak, device }] = await load(
+    await loaded(
+      'safetensors, DEVICE',
       model,
       { device: 'webgpu' },
       {
-        save: to,
         env: { XDG_RUNTIME_DIR: '/tmp', AIM_DAWN: WITHOUT_CLEARING, ...own, ...env },
       },
     );
-    const wrong = files.differences(join(to, 'model.safetensors'));
-    report(`safetensors, ${device}`, { seconds, peak }, [!wrong, wrong]);
   } catch (error) {
     if (!/ERR_DEVICE/.test(error.message)) throw error;
-    rows.push(['safetensors, webgpu', '', '', '', 'left out: no adapter']);
+    rows.push(['safetensors, webgpu', '', '', '', '', 'left out: no adapter']);
   }
-  for (const made of [model, to]) rmSync(made, { recursive: true, force: true });
+  rmSync(model, { recursive: true, force: true });
 }
 
 const STEPS = { forms, tokenizer: llamaGen, hub, draw, webgpu };
@@ -281,7 +287,7 @@ async function main() {
   } finally {
     clean();
   }
-  const head = ['what', 'time', 'memory', 'fetched', ''];
+  const head = ['what', 'time', 'of the processor', 'memory', 'fetched', ''];
   console.log(`weights ${mb(files.WEIGHT_BYTES)}, limit ${mb(LIMIT)}`);
   for (const row of [head, head.map(() => '---'), ...rows]) console.log(`| ${row.join(' | ')} |`);
   for (const text of findings) console.log(`FINDING: ${text}`);

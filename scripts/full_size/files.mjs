@@ -6,7 +6,6 @@ import { createHash } from 'node:crypto';
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32, gunzipSync } from 'node:zlib';
-import { build } from 'esbuild';
 import { root } from '../setup.mjs';
 
 const official = `${root}test/fixtures/official`;
@@ -19,13 +18,14 @@ export const TENSORS = Object.entries(
   .sort((a, b) => (a.name < b.name ? -1 : 1));
 
 /** A statistic of the authors' tokenizer, which nothing reads and which is saved as zeros. */
-const UNUSED = 'vqvae.quantize.codebook_used';
+export const UNUSED = 'vqvae.quantize.codebook_used';
 
 /** Bytes of the parameters as float32. */
 export const WEIGHT_BYTES = 4 * TENSORS.reduce((sum, { name, size }) => sum + (name === UNUSED ? 0 : size), 0);
 
 /** The module of sources that `entry` bundles to, for scripts. */
 export async function bundled(entry) {
+  const { build } = await import('esbuild');
   const { outputFiles } = await build({
     entryPoints: [root + entry],
     bundle: true,
@@ -37,7 +37,7 @@ export async function bundled(entry) {
 }
 
 /** The values of a tensor, of the size that they have at initialisation. */
-function valuesOf({ name, shape, size }) {
+export function valuesOf({ name, shape, size }) {
   const out = new Float32Array(size);
   if (name === UNUSED) return out;
   const [, ...fan] = shape;

@@ -76,8 +76,7 @@ export class Hub {
         readSync(fd, piece, 0, piece.length, at);
         at += piece.length;
         this.sent += piece.length;
-        // A peer that is gone never drains.
-        if (!response.write(piece)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+        await new Promise((sent) => response.write(piece, () => sent()));
       }
       response.end();
     } finally {
