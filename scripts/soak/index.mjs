@@ -24,6 +24,7 @@ import { mutatedCodes } from './mutated_codes.mjs';
 import { mutatedConfig } from './mutated_config.mjs';
 import { mutatedIdx } from './mutated_idx.mjs';
 import { mutatedJpeg } from './mutated_jpeg.mjs';
+import { mutatedPictures } from './mutated_pictures.mjs';
 import { mutatedPng } from './mutated_png.mjs';
 import { safetensors } from './mutated_safetensors.mjs';
 import { mutatedTorch } from './mutated_torch.mjs';
@@ -42,6 +43,7 @@ export const SCENARIOS = [
   safetensors,
   mutatedPng,
   mutatedJpeg,
+  mutatedPictures,
   mutatedIdx,
   mutatedTorch,
   mutatedConfig,

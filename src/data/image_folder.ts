@@ -6,7 +6,14 @@
 import { IoError, OptionError } from '../core/errors.js';
 import type { OptionTable } from '../core/options.js';
 import { checkBackground, MAX_PIXELS } from '../io/images/format.js';
-import { type DecodeOptions, decodeImage, formatOfName, type RgbImage, readableFormats } from '../io/images/index.js';
+import {
+  type DecodeOptions,
+  decodeImage,
+  formatOfName,
+  prepareFormats,
+  type RgbImage,
+  readableFormats,
+} from '../io/images/index.js';
 import { cropSquare, resizeShorter } from '../io/resize.js';
 import { checkSize, heldOut, type ImageDataset, type ImageMode, type ImageSplits, imageOrNext, inParallel } from './dataset.js';
 import { Digest } from './digest.js';
@@ -78,6 +85,7 @@ const HELD_OUT = ['val', 'valid', 'validation', 'test'];
 export async function openFolder(source: FolderSource | Folder, options: ImageFolderOptions): Promise<ImageSplits> {
   const { size, exclude = [], background, maxPixels, flip = IMAGE_FOLDER.flip.default } = options;
   checkSize(size);
+  await prepareFormats();
   if (background) checkBackground(background);
   const folder = typeof source === 'object' && 'list' in source ? source : await openFolderSource(source);
   const skipped: { name: string; reason: string }[] = [];

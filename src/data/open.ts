@@ -1,7 +1,7 @@
 /** Opens data of any supported kind, which it recognises by content. */
 import { IoError, OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
-import { formatOfName, readableFormats } from '../io/images/index.js';
+import { formatOfName, prepareFormats, readableFormats } from '../io/images/index.js';
 import { exists, isDirectory } from '../platform/files.js';
 import { hasFiles } from '../platform/runtime.js';
 import { type Codes, readCodes } from './codes.js';
@@ -38,6 +38,7 @@ const kinds = () =>
 export async function openData(source: FolderSource, given: DataOptions): Promise<Data> {
   const { classes, signal, ...options } = checkOptions<DataOptions, typeof DATA>('openData', given, DATA);
   signal?.throwIfAborted();
+  await prepareFormats();
   const codes = await codesFile(source);
   if (codes) return { kind: 'codes', codes: await readCodes(codes, { signal }) };
   const folder = await openFolderSource(source);

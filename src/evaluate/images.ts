@@ -5,7 +5,7 @@ import { diskFolder, type Folder, fileFolder, readFile } from '../data/folder.js
 import { hasIdx, openIdx } from '../data/idx.js';
 import { heldOutFolder } from '../data/image_folder.js';
 import type { ByteSource } from '../io/bytes.js';
-import { decodeImage, formatOfName, type Rgb, type RgbImage, readableFormats } from '../io/images/index.js';
+import { decodeImage, formatOfName, prepareFormats, type Rgb, type RgbImage, readableFormats } from '../io/images/index.js';
 import { type Npz, openNpz } from '../io/npy.js';
 import { cropSquare, resizeShorter } from '../io/resize.js';
 import { createSha256 } from '../io/sha256.js';
@@ -57,6 +57,7 @@ export function otherSize(name: string, got: { width: number; height: number }, 
 export async function openPictures(source: string | Iterable<File>, options: PictureOptions): Promise<ImageSource> {
   const folder = typeof source === 'string' ? diskFolder(source) : fileFolder([...source]);
   if (await hasIdx(folder)) return idxSource(folder, options);
+  await prepareFormats();
   const held = await heldOutFolder(folder);
   const within = held === undefined ? '' : options.split === 'eval' ? held : 'train';
   if (held === undefined && options.split === 'eval')

@@ -55,8 +55,8 @@ export const grey =
   (v: number): Pixel =>
   () => [v, v, v];
 
-/** A JPEG with an EXIF orientation (APP1 after SOI). */
-export function oriented(bytes: Uint8Array, orientation: number, little: boolean): Uint8Array {
+/** EXIF with an orientation, as JPEG and some WebP files have it. */
+export function exifOf(orientation: number, little: boolean): number[] {
   const tiff = new DataView(new ArrayBuffer(26));
   tiff.setUint16(0, little ? 0x4949 : 0x4d4d);
   tiff.setUint16(2, 42, little);
@@ -66,7 +66,12 @@ export function oriented(bytes: Uint8Array, orientation: number, little: boolean
   tiff.setUint16(12, 3, little);
   tiff.setUint32(14, 1, little);
   tiff.setUint16(18, orientation, little);
-  const exif = [...new TextEncoder().encode('Exif\0\0'), ...new Uint8Array(tiff.buffer)];
+  return [...new TextEncoder().encode('Exif\0\0'), ...new Uint8Array(tiff.buffer)];
+}
+
+/** A JPEG with an EXIF orientation (APP1 after SOI). */
+export function oriented(bytes: Uint8Array, orientation: number, little: boolean): Uint8Array {
+  const exif = exifOf(orientation, little);
   return Uint8Array.from([0xff, 0xd8, 0xff, 0xe1, 0, exif.length + 2, ...exif, ...bytes.subarray(2)]);
 }
 

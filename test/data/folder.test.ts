@@ -7,7 +7,8 @@ import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
 import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
-import { decodeJpeg, orientation, upright } from '../../src/io/images/jpeg.js';
+import { orientation, upright } from '../../src/io/images/exif.js';
+import { decodeJpeg } from '../../src/io/images/jpeg.js';
 import { resize } from '../../src/io/resize.js';
 import { type Files, fileListOf, folderOf, grey, jpg, oriented, png } from './data_folders.js';
 
@@ -99,8 +100,8 @@ describe('openFolder', () => {
     const refused: [Files, RegExp][] = [
       [{}, /has no sub-folders; put the images into one sub-folder per class/],
       [{ '1.png': png(2, 2, grey(0)), '2.png': png(2, 2, grey(0)) }, /2 images lie in .* itself; put the images into/],
-      [{ 'a/readme.txt': 'x' }, /a has no BMP, .*JPEG.* PNG.* images; add some/],
-      [{ 'a/1.png': png(2, 2, grey(0)), 'b/.keep': '' }, /b has no BMP.*JPEG.*PNG.* images/],
+      [{ 'a/readme.txt': 'x' }, /a has no AVIF, .*JPEG.* PNG.* images; add some/],
+      [{ 'a/1.png': png(2, 2, grey(0)), 'b/.keep': '' }, /b has no AVIF.*JPEG.*PNG.* images/],
       [{ 'train/a/1.png': png(2, 2, grey(0)) }, /train holds folders .* pass .*train instead/],
     ];
     for (const [files, message] of refused) {
@@ -216,11 +217,14 @@ describe('openFolder', () => {
   });
 
   it('composites transparency, leaves excluded folders out and names formats that it does not read', async () => {
+    const picture = (name: string) => new Uint8Array(readFileSync(new URL(`../fixtures/images/${name}`, import.meta.url)));
     const clear = encodePng({ width: 4, height: 4, data: new Uint8Array(64).fill(0), depth: 8, channels: 4 });
     const dir = folderOf({
       'a/1.png': clear,
-      'a/2.webp': 'RIFF',
-      'a/3.gif': 'GIF89a',
+      'a/2.webp': picture('lossless.webp'),
+      'a/3.gif': picture('interlaced.gif'),
+      'a/4.avif': picture('still.avif'),
+      'a/5.heic': '',
       'run/x.txt': '',
       'old/latest': 'step-00000001',
     });
@@ -228,15 +232,17 @@ describe('openFolder', () => {
       const { train } = await openFolder(dir, { ...all, exclude: ['run'], ...options });
       expect(train.classes).toEqual(['a']);
       expect(train.skipped).toMatchObject([
-        { name: 'a/2.webp', reason: 'WebP is read in browsers only; convert it to PNG first, e.g. `magick x.webp x.png`' },
-        { name: 'a/3.gif', reason: 'GIF is read in browsers only; convert it to PNG first, e.g. `magick x.gif x.png`' },
+        { name: 'a/5.heic', reason: 'not a AVIF, BMP, GIF, JPEG, PNG or WebP file' },
         { name: 'old', reason: 'a run of training, not a class' },
       ]);
       return [...(await train.image(0, evalMode)).subarray(0, 3)];
     };
     expect(await corner({})).toEqual([1, 1, 1]);
+    const { train } = await openFolder(dir, { ...all, exclude: ['run'] });
+    expect(train.length).toBe(4);
+    for (const i of [1, 2, 3]) expect(await train.tryImage(i, evalMode)).toBeDefined();
     expect(await corner({ background: [0, 255, 0] })).toEqual([-1, 1, -1]);
-    await expect(corner({ maxPixels: 15 })).rejects.toThrow(/4×4 pixels/);
+    await expect(corner({ maxPixels: 15 })).rejects.toThrow(/has 40×36 pixels/);
     await expect(corner({ background: [0, 0, -1] })).rejects.toThrow(OptionError);
   });
 

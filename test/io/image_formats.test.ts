@@ -3,9 +3,18 @@ import { deflateSync } from 'node:zlib';
 import jpegJs from 'jpeg-js';
 import { describe, expect, it, vi } from 'vitest';
 import { IoError, OptionError } from '../../src/core/errors.js';
-import { decodeImage, formatOfName, IMAGE_FORMATS, readableFormats, writableExtensions } from '../../src/io/images/index.js';
+import { upright } from '../../src/io/images/exif.js';
+import {
+  decodeImage,
+  formatOfName,
+  IMAGE_FORMATS,
+  prepareFormats,
+  readableFormats,
+  writableExtensions,
+} from '../../src/io/images/index.js';
 import { decodeJpeg, jpeg } from '../../src/io/images/jpeg.js';
 import { decodePng } from '../../src/io/images/png.js';
+import { exifOf } from '../data/data_folders.js';
 import { crc32, failure } from './helpers.js';
 
 const file = (name: string) => new Uint8Array(readFileSync(new URL(`../fixtures/images/${name}`, import.meta.url)));
@@ -21,8 +30,9 @@ describe('the table of formats', () => {
     expect(formatOfName('a/b.x/PHOTO.JPEG')?.name).toBe('JPEG');
     expect(formatOfName('a.png/b')).toBeUndefined();
     expect(formatOfName('png')).toBeUndefined();
+    await prepareFormats();
     const readable = IMAGE_FORMATS.filter((f) => !f.unavailable?.()).map((f) => f.name);
-    expect(readable).toEqual(expect.arrayContaining(['PNG', 'JPEG', 'BMP']));
+    expect(readable).toEqual(expect.arrayContaining(['PNG', 'JPEG', 'BMP', 'GIF', 'WebP', 'AVIF']));
     expect(readableFormats()).toBe(`${readable.slice(0, -1).join(', ')} or ${readable.at(-1)}`);
     const endings = IMAGE_FORMATS.filter((f) => f.encode).map((f) => `.${f.extensions[0]}`);
     expect(endings).toEqual(expect.arrayContaining(['.png', '.jpg']));
@@ -33,27 +43,24 @@ describe('the table of formats', () => {
     );
     await expect(decodeImage(new Uint8Array(), 'x.png')).rejects.toThrow(/x\.png is empty/);
   });
-
-  it('names GIF and WebP, which only browsers decode, with the remedy', async () => {
-    for (const [bytes, name] of [
-      ['GIF89a\x01\0\x01\0', 'GIF'],
-      ['RIFF\0\0\0\0WEBPVP8X', 'WebP'],
-    ] as const) {
-      const error = await failure(decodeImage(text(bytes), 'x.png'));
-      expect(error).toBeInstanceOf(IoError);
-      expect(error.message).toMatch(new RegExp(`x\\.png: ${name} is read in browsers only; convert it to PNG first`));
-    }
-  });
 });
 
+/** Decodes an image of tests/fixtures, whose quarters have these colours. */
+async function quarters(name: string, digits = -0.5): Promise<void> {
+  const image = await decodeImage(file(name), name);
+  for (const [u, v, ...colour] of [
+    [0.08, 0.4, 220, 30, 30],
+    [0.9, 0.45, 30, 200, 40],
+    [0.1, 0.9, 40, 50, 210],
+    [0.9, 0.9, 230, 220, 40],
+  ])
+    expect(pixel(image, u!, v!)).toEqual(colour.map((c) => expect.closeTo(c, digits)));
+}
+
 describe('images with defects that other programs accept are decoded', () => {
-  it.each(['cmyk_noadobe.jpg', 'rgb_adobe0.jpg', 'iccp_bad.png', 'no_iend.png', 'palette4_adam7.png'])('%s', async (name) => {
-    const image = await decodeImage(file(name), name);
-    expect(pixel(image, 0.08, 0.4)).toEqual([220, 30, 30].map((v) => expect.closeTo(v, -0.5)));
-    expect(pixel(image, 0.9, 0.45)).toEqual([30, 200, 40].map((v) => expect.closeTo(v, -0.5)));
-    expect(pixel(image, 0.1, 0.9)).toEqual([40, 50, 210].map((v) => expect.closeTo(v, -0.5)));
-    expect(pixel(image, 0.9, 0.9)).toEqual([230, 220, 40].map((v) => expect.closeTo(v, -0.5)));
-  });
+  it.each(['cmyk_noadobe.jpg', 'rgb_adobe0.jpg', 'iccp_bad.png', 'no_iend.png', 'palette4_adam7.png'])('%s', (name) =>
+    quarters(name),
+  );
 });
 
 describe('JPEG', () => {
@@ -236,6 +243,142 @@ describe('BMP', () => {
       const error = await failure(decodeImage(bytes, 'x.bmp'));
       expect(error).toBeInstanceOf(IoError);
       expect(error.message).toMatch(message);
+    }
+  });
+});
+
+describe('GIF', () => {
+  interface Gif {
+    screen?: [number, number];
+    place?: [number, number];
+    size?: [number, number];
+    indices: number[];
+    control?: number[];
+    local?: number[];
+    codes?: number[];
+  }
+  /** A GIF whose codes have 8 bits, so that a code is a byte: below 128 a colour, 128 clears, 129 ends. */
+  function gif({ screen = [2, 2], place = [0, 0], size = [2, 2], indices, control = [], local = [], codes }: Gif): Uint8Array {
+    const le = (...values: number[]) => values.flatMap((v) => [v & 255, v >> 8]);
+    const data = codes ?? [128, ...indices, 129];
+    const global = [10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42];
+    const flags = local.length ? 0x80 : 0;
+    return Uint8Array.from([
+      ...[...text('GIF89a'), ...le(...screen), 0x81, 0, 0, ...global, 0x21, 0xfe, 2, 65, 66, 0, ...control],
+      ...[0x2c, ...le(...place, ...size), flags, ...local, 7, data.length, ...data, 0, 0x3b],
+    ]);
+  }
+
+  it('decodes the first picture, with its own colours, at its place on the screen', async () => {
+    await quarters('interlaced.gif');
+    const rgb = async (file: Gif) => [...(await decodeImage(gif(file), 'x.gif', { background: [1, 2, 3] })).data];
+    expect(await rgb({ indices: [0, 1, 2, 3] })).toEqual([10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42]);
+    // Colour 1 is transparent, and so is what the picture does not cover.
+    const control = [0x21, 0xf9, 4, 1, 0, 0, 1, 0];
+    const local = [50, 51, 52, 60, 61, 62];
+    expect(await rgb({ screen: [3, 1], place: [1, 0], size: [2, 1], indices: [0, 1], control, local })).toEqual(
+      [
+        [1, 2, 3],
+        [50, 51, 52],
+        [1, 2, 3],
+      ].flat(),
+    );
+    // A code that is defined by its own use: 0, then 00, then 1.
+    expect(await rgb({ codes: [128, 0, 130, 1], indices: [] })).toEqual([10, 11, 12, 10, 11, 12, 10, 11, 12, 20, 21, 22]);
+    // A screen that is too small for its picture.
+    expect((await decodeImage(gif({ screen: [1, 1], indices: [0, 1, 2, 3] }), 'x.gif')).data.length).toBe(12);
+  });
+
+  it('refuses damaged and too large files', async () => {
+    const good = gif({ indices: [0, 1, 2, 3] });
+    const refused: [Uint8Array, RegExp][] = [
+      [good.subarray(0, 12), /x\.gif is a damaged GIF file: it ends before its first picture does/],
+      [good.subarray(0, 48), /it ends before its first picture does/],
+      [Uint8Array.from([...good.subarray(0, 13), ...new Array(12).fill(0), 0x3b]), /it has no picture/],
+      [gif({ indices: [0, 1, 2] }), /its picture has 4 pixels, of which 3 are there/],
+      [gif({ indices: [0, 1, 2, 4] }), /colour 4 is not among its 4/],
+      [gif({ codes: [128, 0, 140], indices: [] }), /the code 140 before it is defined/],
+      [gif({ size: [0, 1], indices: [] }), /its picture is 0×1/],
+      [gif({ size: [8000, 7000], indices: [0] }), /3 bytes cannot hold 56000000 pixels/],
+      [gif({ screen: [8000, 9000], indices: [0] }), /8000×9000 pixels, more than the 64 megapixels/],
+    ];
+    for (const [bytes, message] of refused) {
+      const error = await failure(decodeImage(bytes, 'x.gif'));
+      expect(error).toBeInstanceOf(IoError);
+      expect(error.message).toMatch(message);
+    }
+  });
+});
+
+describe('WebP and AVIF', () => {
+  const riff = (...chunks: [string, ArrayLike<number>][]) => {
+    const body = chunks.flatMap(([name, data]) => [
+      ...text(name),
+      ...le4(data.length),
+      ...Array.from(data),
+      ...(data.length % 2 ? [0] : []),
+    ]);
+    return Uint8Array.from([...text('RIFF'), ...le4(body.length + 4), ...text('WEBP'), ...body]);
+  };
+  const le4 = (value: number) => [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24];
+  const lossless = () => file('lossless.webp');
+
+  it.each([
+    ['lossless.webp', -0.5],
+    ['lossy.webp', -0.5],
+    ['still.avif', -0.7],
+  ])('%s', async (name, digits) => {
+    await quarters(name, digits);
+    const { width, height } = await decodeImage(file(name), name);
+    expect([width, height]).toEqual([40, 36]);
+    expect(globalThis).not.toHaveProperty('ImageData');
+  });
+
+  it('applies the EXIF orientation of a WebP', async () => {
+    const vp8l = lossless().subarray(20);
+    const extended = (...more: [string, ArrayLike<number>][]) =>
+      riff(['VP8X', [8, 0, 0, 0, 39, 0, 0, 35, 0, 0]], ['VP8L', vp8l], ...more);
+    const { data } = await decodeImage(lossless(), 'x.webp');
+    expect((await decodeImage(extended(), 'x.webp')).data).toEqual(data);
+    for (const exif of [exifOf(3, true), exifOf(3, false).slice(6)]) {
+      const turned = await decodeImage(extended(['EXIF', exif]), 'x.webp');
+      expect(turned.data).toEqual(upright({ width: 40, height: 36, data }, 3).data);
+    }
+  });
+
+  it('refuses damaged, too large and animated files, and what needs a package that is missing', async () => {
+    const large = lossless();
+    large.set([0xff, 0xff, 0xff, 0x0f], 21);
+    const cut = lossless().subarray(0, 60);
+    const avif = file('still.avif');
+    const at = avif.findIndex((_, i) => String.fromCharCode(...avif.subarray(i, i + 4)) === 'ispe');
+    avif.set([0, 1], at + 9);
+    const refused: [Uint8Array, RegExp][] = [
+      [large, /x has 16384×16384 pixels, more than the 64 megapixels allowed/],
+      [avif, /x has \d{5}×36 pixels|x is a damaged AVIF file/],
+      [cut, /x is a damaged WebP file: /],
+      [file('still.avif').subarray(0, 300), /x is a damaged AVIF file: /],
+      [lossless().subarray(0, 14), /x is a damaged WebP file: its header gives no size/],
+      [riff(['VP8X', [2, 0, 0, 0, 39, 0, 0, 35, 0, 0]]), /x is an animation, which is read in browsers only; convert it to PNG/],
+    ];
+    for (const [bytes, message] of refused) {
+      const error = await failure(decodeImage(bytes, 'x'));
+      expect(error).toBeInstanceOf(IoError);
+      expect(error.message).toMatch(message);
+    }
+    // A failure leaves the decoder usable.
+    await quarters('lossless.webp');
+    vi.doMock('../../src/platform/runtime.js', async (original) => ({ ...(await original<object>()), hasFiles: () => false }));
+    try {
+      vi.resetModules();
+      const { decodeImage: again, readableFormats: readable } = await import('../../src/io/images/index.js');
+      await expect(again(lossless(), 'x.webp')).rejects.toThrow(
+        'x.webp: WebP needs the package @jsquash/webp, which was not found; run `npm install @jsquash/webp`, or convert it to PNG, e.g. `magick x.webp x.png`.',
+      );
+      expect(readable()).toBe('BMP, GIF, JPEG or PNG');
+    } finally {
+      vi.doUnmock('../../src/platform/runtime.js');
+      vi.resetModules();
     }
   });
 });

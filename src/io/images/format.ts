@@ -27,7 +27,9 @@ export interface ImageFormat {
   readonly extensions: readonly string[];
   /** True if a file that begins with `bytes` claims to have this format. */
   test(bytes: Uint8Array): boolean;
-  /** The reason why this runtime cannot decode the format, with the remedy. Returns undefined if it can. */
+  /** Looks for what decoding needs beyond the library; `unavailable` then knows whether it is there. */
+  prepare?(): Promise<void>;
+  /** The reason why this runtime cannot decode the format, with the remedy. Returns undefined if it can. Call `prepare` before. */
   unavailable?(): string | undefined;
   /** Decodes an image. `name` is for messages. Throws IoError if it is damaged, too large or not supported. */
   decode(bytes: Uint8Array, name: string, options?: DecodeOptions): Promise<RgbImage>;

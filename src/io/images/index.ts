@@ -10,7 +10,12 @@ export const IMAGE_FORMATS: readonly ImageFormat[] = Object.values(list);
 
 const listed = (names: readonly string[]) => names.join(', ').replace(/, ([^,]*)$/, ' or $1');
 
-/** The formats that this runtime reads, as text: 'PNG, JPEG or BMP'. */
+/** Looks for the packages that some formats need, so that it is known which formats this runtime reads. */
+export const prepareFormats = async (): Promise<void> => {
+  await Promise.all(IMAGE_FORMATS.map((format) => format.prepare?.()));
+};
+
+/** The formats that this runtime reads, as text: 'PNG, JPEG or BMP'. Call `prepareFormats` before. */
 export const readableFormats = () => listed(IMAGE_FORMATS.filter((f) => !f.unavailable?.()).map((f) => f.name));
 
 /** The extensions of the formats that can be written, as text: '.png or .jpg'. */
