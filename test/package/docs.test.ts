@@ -1,9 +1,10 @@
 /** docs/api is what `npm run docs` makes of the docstrings, and the documents name what exists. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { brokenLinks, buildSite } from '../../scripts/site.mjs';
 import { IMAGE_FORMATS } from '../../src/io/images/index.js';
 import * as conditions from '../../src/model/condition_list.js';
 import * as mixers from '../../src/model/mixer_list.js';
@@ -25,6 +26,24 @@ it('the API reference is up to date (else: npm run docs)', async () => {
         files(dir).map((f) => [join(f.parentPath, f.name).slice(dir.length), readFileSync(join(f.parentPath, f.name), 'utf8')]),
       );
     expect(texts(out)).toEqual(texts(join(root, 'docs/api')));
+  } finally {
+    rmSync(out, { recursive: true, force: true });
+  }
+});
+
+it('the site has every document, and its links lead to its files', async () => {
+  const out = mkdtempSync(join(tmpdir(), 'aim-site-'));
+  try {
+    // One small entry of the reference, which is checked above.
+    await buildSite(out, { entryPoints: [join(root, 'src/core/errors.ts')], skipErrorChecking: true });
+    expect(brokenLinks(out).filter((link) => !/: (\.\.\/)*studio\/$/.test(link))).toEqual([]);
+    const pages = readdirSync(join(out, 'documents'));
+    const guides = readdirSync(join(root, 'docs/guides')).filter((name) => name.endsWith('.md'));
+    expect(pages.length).toBeGreaterThanOrEqual(guides.length + 5);
+    expect(pages).toContain('First_image.html');
+    expect(existsSync(join(out, 'llms.txt'))).toBe(true);
+    writeFileSync(join(out, 'documents/Wrong.html'), '<a href="../nowhere.html">');
+    expect(brokenLinks(out)).toContain('documents/Wrong.html: ../nowhere.html');
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
