@@ -27,7 +27,11 @@ export function minify() {
         module: format === 'es',
         ecma: 2020,
         sourceMap: { asObject: true },
+        // What users see when they print a model or an error.
+        keep_classnames: /^(AiM|AimImage|Trainer|\w+Error)$/,
         format: {
+          // Node prints the line from which an uncaught error came.
+          max_line_len: 2000,
           preserve_annotations: true,
           comments: (_node, { value }) => value.includes('@vite-ignore') || value.includes('webpackIgnore'),
         },

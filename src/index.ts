@@ -1,5 +1,15 @@
 /**
  * AiM, the autoregressive Mamba image generator (arXiv 2408.12245), on WebGPU and SIMD WebAssembly.
+ *
+ * ```js
+ * import { AiM } from 'aim-js';
+ * import { embedded } from 'aim-js/embedded';
+ *
+ * const aim = await AiM.fromPretrained(embedded()); // or a path, an address, a Hugging Face id
+ * const { images } = await aim.generate({ classes: ['Bag'], count: 2, seed: 1 });
+ * console.log(images[0].width, (await images[0].toPNG()).length);
+ * await aim.dispose();
+ * ```
  * @module aim-js
  */
 export {

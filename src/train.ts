@@ -1,5 +1,19 @@
 /**
  * Data, tokenizing, the trainer and verification. Kept apart from `aim-js`, so that a page that only draws does not download it.
+ *
+ * ```js
+ * import { AiM } from 'aim-js';
+ * import { embedded } from 'aim-js/embedded';
+ * import { openData, Trainer } from 'aim-js/train';
+ *
+ * const aim = await AiM.fromPretrained(embedded());
+ * const data = await openData('images', { size: aim.config.image_size }); // one sub-folder of pictures per class
+ * if (data.kind === 'codes') throw new Error('the tokenizer is trained on pictures');
+ * const trainer = new Trainer({ model: aim, data, steps: 2, batchSize: 2 }); // images train the tokenizer, codes stage 2
+ * for await (const { step, loss } of trainer.run()) console.log(step, loss);
+ * trainer.dispose();
+ * await aim.dispose();
+ * ```
  * @module aim-js/train
  */
 export {

@@ -1,9 +1,10 @@
-/** Which ops a changed file belongs to (scripts/changed.mjs), and the error for a missing build output. */
+/** What scripts decide: which ops a changed file belongs to, whether a build output is missing, what a release lacks. */
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { assets } from '../scripts/assets.mjs';
 import { opsIn } from '../scripts/changed.mjs';
+import { missing } from '../scripts/publishable.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -40,4 +41,19 @@ describe('the ops that a changed file affects', () => {
 
 it('a missing build output is an error that names the command to run', () => {
   expect(() => assets().load('/nowhere/aim.wasm')).toThrow('/nowhere/aim.wasm is missing: run `npm run build` first.');
+});
+
+it('a release needs an address, one version and an entry in the changelog', () => {
+  const [repository, homepage, bugs] = ['git+https://x/y.git', 'https://x', 'https://x/issues'];
+  const whole = {
+    manifest: { version: '1.2.0', repository, homepage, bugs },
+    deno: { version: '1.2.0' },
+    changelog: '#\n## 1.2.0\n',
+  };
+  expect(missing(whole)).toEqual([]);
+  expect(missing({ ...whole, manifest: { version: '1.3.0', homepage, bugs } })).toEqual([
+    expect.stringContaining('no repository'),
+    expect.stringContaining('deno.json has version 1.2.0'),
+    expect.stringContaining('## 1.3.0'),
+  ]);
 });

@@ -97,6 +97,9 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
+    const { temperature = 1, topK } = plan.options;
+    if ((temperature < 1e-4 || topK === 1) && plan.count > new Set(plan.classes).size)
+      say('with temperature 0 or top-k 1 every image of a class is the same\n');
     const names = await classNames(aim.config.num_classes, aim.classes);
     const sink = openSink(target, out, plan, flags, { ...aim.config, names });
     const drawn = () => draw(aim, plan, sink, signal);

@@ -30,6 +30,7 @@ export const verify: Command = {
   summary: "check a backend against a checkpoint's golden values",
   about:
     'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
+    'These are values that another implementation computed with the model; a clone of aim-js has such folders in test/fixtures.\n' +
     'What is allowed depends on how the model computes there (--dtype, --precision), which the first lines tell.\n' +
     'Exits 0 when all are within their allowance, 1 when any is not.',
   flags: FLAGS,
