@@ -27,5 +27,6 @@ export {
 } from './checkpoint/source.js';
 export * from './core/errors.js';
 export { AimImage } from './io/image.js';
-export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
+export type { AimConfig, AimConfigJson } from './model/config.js';
+export { PRESETS } from './model/presets.js';
 export type { SamplingOptions } from './model/sampler.js';
