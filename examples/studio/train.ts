@@ -305,20 +305,17 @@ export function showTokenizer(): void {
   const { name, aim } = opened();
   const isBuiltIn = name === BUILT_IN.name;
   byId('tokenizer-choice').hidden = !own;
-  byId('tokenizer-options').hidden = !ownTokenizer();
+  for (const id of ['tokenizer-options', 'tokenizer-words']) byId(id).hidden = !ownTokenizer();
   const tune = form.querySelector<HTMLInputElement>('[name=size][value=tune]')!;
+  // Weights to fine-tune know no other tokens than their own.
   tune.disabled = ownTokenizer();
+  tune.parentElement!.hidden = tune.disabled;
   if (tune.disabled && tune.checked) {
     field('size').value = 'tiny';
     preset();
     writeUrl(form);
   }
-  setText(
-    byId('tune-words'),
-    tune.disabled
-      ? 'Needs the tokenizer of the open model: its weights know no other tokens'
-      : `Starts from the weights of ${own && !isBuiltIn ? name : 'the built-in model'}`,
-  );
+  setText(byId('tune-words'), `Starts from the weights of ${own && !isBuiltIn ? name : 'the built-in model'}`);
   if (!own && isPreview()) byId('data-card').hidden = true;
   if (!own || !aim) return;
   const { image_size: size } = aim.config;
