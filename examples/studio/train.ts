@@ -163,8 +163,13 @@ function stopped(finished: boolean): void {
   // While it was being opened, or a tokenizer was left.
   const ended = state === 'ending' || state === 'opening';
   showLatest();
+  if (!training?.hasCheckpoint) {
+    end();
+    showStatus(status, 'Ended before the first step');
+    return;
+  }
   become(finished || ended ? 'over' : 'paused');
-  const what = training?.stage === 'tokenizer' ? ' of the tokenizer' : '';
+  const what = training.stage === 'tokenizer' ? ' of the tokenizer' : '';
   const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${counted(latest.step, 'step')}${what}`;
   showStatus(status, ended && !finished ? `${text}; its checkpoint can be downloaded until the next start` : text);
   announce(`${text}.`);
@@ -441,7 +446,10 @@ export function startTrain(): void {
     if (state === 'training') {
       training!.endTokenizer();
       become('pausing');
-    } else void follow(training!, training!.toModel(modelAsked()));
+    } else {
+      become('opening');
+      void follow(training!, training!.toModel(modelAsked()));
+    }
   });
   byId('download').addEventListener('click', () =>
     attempt(async () => {

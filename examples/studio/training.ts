@@ -178,6 +178,8 @@ export class Training {
   /** Trains the model, which may be another by now, on the tokenizer as it is. Not while this trains. */
   async toModel(changes: Partial<Pick<Wish, 'shape' | 'options'>> = {}): Promise<boolean> {
     this.wish = { ...this.wish, ...changes };
+    // Before anything is closed, so that nothing is lost if this fails.
+    if (this.trainer) this.tokenizer = await this.saved();
     return this.opened(() => this.openModelOnTokenizer());
   }
 
@@ -258,9 +260,8 @@ export class Training {
     this.tell(undefined, []);
   }
 
-  /** Ends the stage of the tokenizer: keeps its checkpoint, and opens a model with that tokenizer. */
+  /** Opens a model with the tokenizer that was trained, in place of what trained it. */
   private async openModelOnTokenizer(): Promise<void> {
-    if (this.trainer) this.tokenizer = await this.saved();
     const { files } = this.tokenizer!;
     this.closeModel();
     const config = JSON.parse(await files.find(({ name }) => name === 'config.json')!.text());
