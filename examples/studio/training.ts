@@ -152,6 +152,7 @@ export class Training {
 
   /** Continues after a pause. */
   async goOn(): Promise<boolean> {
+    this.pauseAsked = this.modelAsked = false;
     return this.train();
   }
 
@@ -218,6 +219,8 @@ export class Training {
   /** Runs `open`, then trains. False if `cancel` was called meanwhile. */
   private async opened(open: () => Promise<void>): Promise<boolean> {
     const { signal } = (this.opening = new AbortController());
+    // Here, since a pause may be asked for before the first step begins.
+    this.pauseAsked = this.modelAsked = false;
     try {
       await open();
       signal.throwIfAborted();
@@ -343,7 +346,6 @@ export class Training {
 
   /** Trains until the last step of the model, or until `pause`. */
   private async train(): Promise<boolean> {
-    this.pauseAsked = this.modelAsked = false;
     if (!this.isOver) await this.stretch();
     if (this.stage === 'model') return this.isOver;
     const goesOn = this.modelAsked || (this.isOver && !this.pauseAsked);

@@ -1,5 +1,6 @@
 /** Calls of training to a worker. */
 import type { TunedKernel } from '../backend/tune.js';
+import type { AimImage } from '../io/image.js';
 import type {
   Codes,
   EvaluateOptions,
@@ -14,7 +15,6 @@ import type {
   TrainStep,
 } from '../train.js';
 import type { SentFile } from './files.js';
-import type { PlainImage } from './messages.js';
 
 /** How `openData` reads the images of a source, and `tokenize` encodes them. */
 export interface DataReading {
@@ -79,7 +79,7 @@ export interface TrainCalls {
   train(options: Omit<StretchOptions, 'signal'>): void;
   stepsDone(): number;
   modelClasses(): string[] | undefined;
-  examples(count: number): PlainImage[];
+  examples(count: number): Pick<AimImage, 'width' | 'height' | 'data'>[];
   step(batch: TrainBatch, options: StepOptions): StepResult;
   evaluate(options: Omit<EvaluateOptions, 'signal'>): Record<string, number>;
   withEma(): void;
