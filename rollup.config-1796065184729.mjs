@@ -1,13 +1,13 @@
-import { readFileSync, existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { deflateSync } from 'node:zlib';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
+import MagicString from 'magic-string';
 import { defineConfig } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
-import { resolve, dirname, relative, sep, basename } from 'node:path';
-import { deflateSync } from 'node:zlib';
-import { fileURLToPath } from 'node:url';
-import MagicString from 'magic-string';
 import { minify as minify$1 } from 'terser';
 
 /**
@@ -287,101 +287,113 @@ function banner(text) {
   };
 }
 
-"use strict";
+('use strict');
 const only = process.env.AIM_BUILD;
-if (!only) rmSync("dist", { recursive: true, force: true });
-const packages = ["fast-png", "fflate", "jpeg-js", "webgpu", /^node:/];
-const compile = esbuild({ target: "es2022" });
+if (!only) rmSync('dist', { recursive: true, force: true });
+const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
+const compile = esbuild({ target: 'es2022' });
 const library = [assets({ minify: true }), compile, minify()];
 const drawing = [assets({ minify: true, training: false }), compile, minify()];
 const sourcemap = true;
 const builds = defineConfig([
   // What a thread of the WASM backend runs; first, because that backend carries its text.
   {
-    input: "src/backend/helper.ts",
+    input: 'src/backend/helper.ts',
     external: packages,
-    output: { file: "build/helper.js", format: "iife", inlineDynamicImports: true },
-    plugins: [library]
+    output: { file: 'build/helper.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [library],
   },
   // What a worker runs; before the worker client, which carries its text.
   {
-    input: "src/worker/host.ts",
+    input: 'src/worker/host.ts',
     external: packages,
-    output: { file: "dist/aim.worker.min.js", format: "iife", inlineDynamicImports: true },
-    plugins: [drawing]
+    output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [drawing],
   },
   {
-    input: "src/worker/train_host.ts",
+    input: 'src/worker/train_host.ts',
     external: packages,
-    output: { file: "dist/aim.train-worker.min.js", format: "iife", inlineDynamicImports: true },
-    plugins: [library]
+    output: { file: 'dist/aim.train-worker.min.js', format: 'iife', inlineDynamicImports: true },
+    plugins: [library],
   },
   // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
-  ...Object.entries({ aim: "src/index.ts", train: "src/train.ts", evaluate: "src/evaluate.ts" }).map(([name, input]) => ({
+  ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts', evaluate: 'src/evaluate.ts' }).map(([name, input]) => ({
     input: { [name]: input },
     external: packages,
-    output: { dir: "dist", format: "es", sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
+    output: { dir: 'dist', format: 'es', sourcemap, chunkFileNames: `${name}-[name]-[hash].js` },
     plugins: [
-      name !== "aim" && errorsOf("./aim.js"),
-      name === "train" ? library : drawing,
-      banner((name2) => `/* @ts-self-types="./${name2}.d.ts" */
-`)
-    ]
+      name !== 'aim' && errorsOf('./aim.js'),
+      name === 'train' ? library : drawing,
+      banner(
+        (name2) => `/* @ts-self-types="./${name2}.d.ts" */
+`,
+      ),
+    ],
   })),
   // Drawing, and training, served by a worker.
-  ...Object.entries({ worker: "client", "train-worker": "train_client" }).map(([name, input]) => ({
+  ...Object.entries({ worker: 'client', 'train-worker': 'train_client' }).map(([name, input]) => ({
     input: { [name]: `src/worker/${input}.ts` },
     external: packages,
-    output: { dir: "dist", format: "es", sourcemap, inlineDynamicImports: true },
-    plugins: [drawing, banner((name2) => `/* @ts-self-types="./${name2}.d.ts" */
-`)]
+    output: { dir: 'dist', format: 'es', sourcemap, inlineDynamicImports: true },
+    plugins: [
+      drawing,
+      banner(
+        (name2) => `/* @ts-self-types="./${name2}.d.ts" */
+`,
+      ),
+    ],
   })),
   // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
   {
-    input: { embedded: "src/embedded.ts" },
-    output: { dir: "dist", format: "es", sourcemap },
-    plugins: [drawing, banner((name) => `/* @ts-self-types="./${name}.d.ts" */
-`)]
+    input: { embedded: 'src/embedded.ts' },
+    output: { dir: 'dist', format: 'es', sourcemap },
+    plugins: [
+      drawing,
+      banner(
+        (name) => `/* @ts-self-types="./${name}.d.ts" */
+`,
+      ),
+    ],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {
-    input: "src/global.ts",
-    output: { file: "dist/aim.iife.min.js", format: "iife", name: "AiM", sourcemap, inlineDynamicImports: true },
-    plugins: [nodeResolve({ browser: true }), commonjs(), library]
+    input: 'src/global.ts',
+    output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', sourcemap, inlineDynamicImports: true },
+    plugins: [nodeResolve({ browser: true }), commonjs(), library],
   },
   // The `aim` command (Node): everything, references included.
   {
-    input: "src/cli/main.ts",
+    input: 'src/cli/main.ts',
     external: packages,
-    output: { file: "dist/cli.js", format: "es", sourcemap, inlineDynamicImports: true, banner: "#!/usr/bin/env node" },
-    plugins: [assets(), compile]
+    output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
+    plugins: [assets(), compile],
   },
   // What `npm run quality` measures with.
   {
-    input: "src/evaluate/quality.ts",
+    input: 'src/evaluate/quality.ts',
     external: packages,
-    output: { file: "build/quality.js", format: "es", inlineDynamicImports: true },
-    plugins: [assets(), compile]
+    output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
+    plugins: [assets(), compile],
   },
   // Types: those of drawing, training and evaluation share their classes, as the modules do; the others' are their own.
-  types({ aim: "build/types/index.d.ts", train: "build/types/train.d.ts", evaluate: "build/types/evaluate.d.ts" }),
-  types({ embedded: "build/types/embedded.d.ts" }),
-  types({ worker: "build/types/worker/client.d.ts" }),
-  types({ "train-worker": "build/types/worker/train_client.d.ts" })
+  types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
+  types({ embedded: 'build/types/embedded.d.ts' }),
+  types({ worker: 'build/types/worker/client.d.ts' }),
+  types({ 'train-worker': 'build/types/worker/train_client.d.ts' }),
 ]);
-var rollup_config = only === "helper" ? builds.slice(0, 1) : builds;
+var rollup_config = only === 'helper' ? builds.slice(0, 1) : builds;
 function types(input) {
   return {
     input,
     // The first entry may export types that only the others use, instead of a chunk of its own for them.
-    preserveEntrySignatures: "allow-extension",
+    preserveEntrySignatures: 'allow-extension',
     output: {
-      dir: "dist",
-      entryFileNames: "[name].d.ts",
+      dir: 'dist',
+      entryFileNames: '[name].d.ts',
       // What entries share goes into the first: a chunk of types alone has no module, and Deno looks for one.
-      manualChunks: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, [file]]))
+      manualChunks: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, [file]])),
     },
-    plugins: [dts(), portableTypes()]
+    plugins: [dts(), portableTypes()],
   };
 }
 

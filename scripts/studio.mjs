@@ -52,7 +52,7 @@ export async function buildStudio(out) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(`${out}/model`, { recursive: true });
   await bundle({
-    entryPoints: ['main.ts', 'train.worker.ts', 'style.css'].map((name) => SOURCE + name),
+    entryPoints: ['main.ts', 'style.css'].map((name) => SOURCE + name),
     outdir: out,
     bundle: true,
     minify: true,

@@ -41,5 +41,6 @@ export {
 export * from './core/errors.js';
 export { AimImage } from './io/image.js';
 export type { Rgb } from './io/images/index.js';
-export { type AimConfig, type AimConfigJson, PRESETS } from './model/config.js';
+export type { AimConfig, AimConfigJson } from './model/config.js';
+export { PRESETS } from './model/presets.js';
 export type { SamplingOptions } from './model/sampler.js';

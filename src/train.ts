@@ -44,11 +44,21 @@ export type {
   KeepOptions,
   ResumeOptions,
   RunOptions,
+  RunSettings,
   StepOptions,
   StretchOptions,
   TrainerOptions,
   TuneTrainingOptions,
 } from './train/options.js';
+export {
+  type PresetName,
+  type RecipeFacts,
+  recipe,
+  type Stage2Json,
+  stage2For,
+  type TokenizerJson,
+  tokenizerFor,
+} from './train/recipe.js';
 export type { StepResult, TrainStep } from './train/report.js';
 export type { Stage1Options } from './train/stage1.js';
 export { Trainer } from './train/trainer.js';

@@ -1,5 +1,5 @@
 /** The Generate tab: settings, drawing and saving. It also owns the open model, which the other tabs use. */
-import { AiM, type CheckpointSource, type DeviceName } from 'aim-js/worker';
+import { AiM, type DeviceName } from 'aim-js/worker';
 import {
   announce,
   byId,
@@ -19,8 +19,8 @@ import { Gallery } from './gallery.js';
 import { bind, isDefault, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
 
-/** Where a model comes from: an address or repository, the files of a folder, or the result of a training run on this page. */
-export type ModelSource = string | PathFile[] | { config: object; weights: Blob; classes?: string[] };
+/** Where a model comes from: an address or repository, or the files of a folder. */
+export type ModelSource = string | PathFile[];
 
 export interface OpenedModel {
   name: string;
@@ -88,7 +88,7 @@ export async function open(next: OpenedModel = source): Promise<void> {
   const before = model;
   try {
     const files = Array.isArray(next.from) ? withPaths(next.from) : next.from;
-    const aim = await AiM.fromPretrained(files as CheckpointSource, {
+    const aim = await AiM.fromPretrained(files, {
       device: field('device').value as DeviceName,
       signal: mine.signal,
       onProgress({ loaded, total }) {

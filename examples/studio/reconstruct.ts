@@ -27,14 +27,19 @@ function spread(files: readonly File[]): File[] {
   return Array.from({ length }, (_, i) => files[Math.floor((i * files.length) / length)]!);
 }
 
+/** Up to ten of the pictures as squares of `size` pixels. A file that the browser cannot read is left out. */
+export async function squares(files: readonly File[], size: number): Promise<ImageData[]> {
+  const read = await Promise.all(spread(files).map((file) => squared(file, size).catch(() => undefined)));
+  return read.filter((picture) => picture !== undefined);
+}
+
 /**
  * Shows up to ten of the pictures in `root`, and below each what the tokenizer of `aim` reconstructs from its tokens. Returns the
  * number of pictures shown: a file that the browser cannot read is left out, and nothing is shown if that leaves none. Rejects
  * when the model is replaced meanwhile.
  */
 export async function showReconstructions(aim: AiM, files: readonly File[], root: HTMLElement): Promise<number> {
-  const read = await Promise.all(spread(files).map((file) => squared(file, aim.config.image_size).catch(() => undefined)));
-  const originals = read.filter((picture) => picture !== undefined);
+  const originals = await squares(files, aim.config.image_size);
   if (originals.length === 0) return 0;
   const decoded = await aim.decode(await aim.encode(originals));
   root.replaceChildren(

@@ -1,28 +1,37 @@
-/** The Train tab: the choice of data and model, the state of the run, and the messages of the training worker. */
-import { AimImage, type DeviceName } from 'aim-js/worker';
+/** The Train tab: the choice of data, tokenizer and model, and the state of the run. */
+import type { AimImage, DeviceName, TrainStep } from 'aim-js/train-worker';
 import { Chart } from './chart.js';
-import { announce, byId, count, counted, deviceWords, download, element, setText, short, showError, showStatus } from './dom.js';
+import {
+  announce,
+  byId,
+  count,
+  counted,
+  deviceWords,
+  download,
+  element,
+  messageOf,
+  setText,
+  short,
+  showError,
+  showStatus,
+} from './dom.js';
 import { chosen, isCheckpoint, kindOf, nameOf, type PathFile, pictures } from './files.js';
 import { strip } from './gallery.js';
 import { BUILT_IN, open, opened } from './generate.js';
-import { showReconstructions } from './reconstruct.js';
+import { showReconstructions, squares } from './reconstruct.js';
 import { bind, writeUrl } from './settings.js';
 import { showTab } from './tabs.js';
-import type { FromTrainer, PlainImage, Run, Shape, Start, ToTrainer } from './train.messages.js';
-
-const mamba2 = (d_model: number, n_layer: number, d_state: number): Shape => ({
-  d_model,
-  n_layer,
-  ssm_cfg: { layer: 'Mamba2', d_state, headdim: 64 },
-});
+import { mamba2, OtherData, type Ready, type Shape, SMALLEST, type Stage, Training } from './training.js';
 
 /** The models to choose from, each with options that work well for it. */
 const SIZES: Record<string, { shape?: Shape; batch: number; rate: number; steps: number }> = {
-  tiny: { shape: mamba2(64, 2, 32), batch: 16, rate: 4e-3, steps: 2000 },
+  tiny: { shape: SMALLEST, batch: 16, rate: 4e-3, steps: 2000 },
   small: { shape: mamba2(128, 4, 64), batch: 32, rate: 2e-3, steps: 3000 },
   full: { shape: mamba2(256, 8, 128), batch: 64, rate: 1e-3, steps: 5000 },
   tune: { batch: 32, rate: 2e-4, steps: 1000 },
 };
+/** Steps of a tokenizer: on a CPU, about as many as it takes in some minutes. */
+const TOKENIZER_STEPS = { wasm: 500, webgpu: 2000 };
 /** Most rows of samples. When there are more, every other row is removed. */
 const MAX_ROWS = 12;
 
@@ -32,15 +41,24 @@ const [startButton, endButton] = [byId<HTMLButtonElement>('start'), byId<HTMLBut
 const [status, rate, progress] = [byId('train-status'), byId('train-rate'), byId<HTMLProgressElement>('train-progress')];
 const chart = new Chart(byId('chart'));
 
-/** 'over': the run is finished or was ended. Its worker still has it, for downloads, until the next start. */
+/** 'over': the run is finished or was ended. It can still be downloaded, until the next start. */
 type State = 'idle' | 'opening' | 'training' | 'pausing' | 'ending' | 'paused' | 'over';
 let state: State = 'idle';
-let worker: Worker | undefined;
+let training: Training | undefined;
 let images: PathFile[] | undefined;
 /** A checkpoint that cannot continue before the visitor chooses its data. */
 let waiting: PathFile[] | undefined;
 /** The latest step of the run. */
-let at = 0;
+let latest: Pick<TrainStep, 'step' | 'steps'> = { step: 0, steps: 0 };
+/** The newest step whose figures are not shown yet, and when figures were shown last. */
+let unshown: TrainStep | undefined;
+let shownAt = 0;
+
+/** What the form says of the model to train. */
+const modelAsked = () => ({
+  shape: SIZES[field('size').value]!.shape,
+  options: { steps: field('steps').valueAsNumber, batchSize: field('batch').valueAsNumber, lr: field('rate').valueAsNumber },
+});
 
 /** Starts a run: the continuation of a checkpoint if one is given, else a new run with the settings of the form. */
 function start(checkpoint?: PathFile[]): void {
@@ -50,36 +68,74 @@ function start(checkpoint?: PathFile[]): void {
     return;
   }
   end();
-  chart.clear();
-  byId('samples').replaceChildren();
-  for (const name of ['step', 'loss', 'held']) setText(byId(`figure-${name}`), '–');
-  worker = new Worker(new URL('./train.worker.js', import.meta.url), { type: 'module' });
-  worker.addEventListener('message', ({ data }: MessageEvent<FromTrainer>) => receive(data));
-  worker.addEventListener('error', (event) => {
-    event.preventDefault();
-    fail(`The training worker failed: ${event.message || 'its script was not loaded'}. Reload the page to try again.`);
-  });
-  send({
-    type: 'start',
-    device: (byId<HTMLFormElement>('settings').elements.namedItem('device') as HTMLSelectElement).value as DeviceName,
-    // The data set of the studio is stored as codes of the built-in tokenizer.
-    model: (own ? opened() : BUILT_IN).from,
-    codes: new URL('data/fashion-mnist.safetensors.gz', document.baseURI).href,
-    images: own ? images : undefined,
-    checkpoint,
-    shape: checkpoint ? undefined : SIZES[field('size').value]!.shape,
-    options: { steps: field('steps').valueAsNumber, batchSize: field('batch').valueAsNumber, lr: field('rate').valueAsNumber },
-  });
+  clear('model');
+  // The data set of the studio is stored as codes of the built-in tokenizer.
+  const { from, aim } = own ? opened() : { ...BUILT_IN, aim: undefined };
+  const mine: Training = new Training(
+    {
+      device: (byId<HTMLFormElement>('settings').elements.namedItem('device') as HTMLSelectElement).value as DeviceName,
+      model: from,
+      config: aim?.config.json,
+      codes: new URL('data/fashion-mnist.safetensors.gz', document.baseURI).href,
+      images: own ? images : undefined,
+      checkpoint,
+      ...modelAsked(),
+      tokenizer: ownTokenizer()
+        ? { side: Number(field('side').value), steps: field('tokenizer-steps').valueAsNumber }
+        : undefined,
+    },
+    {
+      phase(text, share = 0) {
+        if (mine !== training) return;
+        if (state !== 'opening') become('opening');
+        showStatus(status, text);
+        progress.value = share;
+      },
+      ready: (facts) => mine === training && ready(facts),
+      step: (step) => mine === training && stepped(step),
+      samples: (step, drawn) => mine === training && sampled(step, drawn),
+    },
+  );
+  training = mine;
+  waiting = undefined;
   become('opening');
+  void follow(mine, mine.start(), checkpoint);
 }
 
-const send = (message: ToTrainer | Start): void => worker?.postMessage(message);
+/** Shows how a stretch of training ends. */
+async function follow(mine: Training, stretch: Promise<boolean>, checkpoint?: PathFile[]): Promise<void> {
+  try {
+    const finished = await stretch;
+    if (mine === training) stopped(finished);
+  } catch (error) {
+    if (mine !== training) return;
+    if (error instanceof OtherData) askForData(error.message, checkpoint!);
+    else if (!mine.hasCheckpoint) fail(messageOf(error));
+    else {
+      // It still has the weights of the last step.
+      become('over');
+      showError(status, messageOf(error));
+    }
+  }
+}
 
 function end(): void {
-  worker?.terminate();
-  worker = undefined;
+  training?.dispose();
+  training = undefined;
   waiting = undefined;
   become('idle');
+}
+
+/** Prepares figures, chart and samples for a stage. */
+function clear(stage: Stage): void {
+  unshown = undefined;
+  chart.clear();
+  byId('samples').replaceChildren();
+  byId('samples-empty').hidden = false;
+  for (const name of ['step', 'loss', 'held']) setText(byId(`figure-${name}`), '–');
+  const ofModel = stage === 'model';
+  setText(byId('label-loss'), ofModel ? 'Loss, nats per token' : 'Loss of the tokenizer');
+  setText(byId('samples-caption'), ofModel ? 'Samples, newest first' : 'What the tokenizer keeps of them, newest first');
 }
 
 const isFree = (): boolean => state === 'idle' || state === 'over';
@@ -91,7 +147,11 @@ function become(next: State): void {
   startButton.textContent = words[next] ?? (next === 'paused' ? 'Resume' : 'Start training');
   startButton.disabled = next === 'pausing' || next === 'ending' || next === 'opening';
   endButton.hidden = next === 'idle' || next === 'ending' || next === 'over';
-  byId('run-actions').hidden = next === 'idle' || next === 'opening';
+  const ofTokenizer = training?.stage === 'tokenizer';
+  byId('run-actions').hidden = next === 'idle' || (next === 'opening' && !training?.hasCheckpoint);
+  byId('draw-with').hidden = ofTokenizer;
+  byId('to-model').hidden = !ofTokenizer || next === 'opening';
+  byId<HTMLButtonElement>('to-model').disabled = next === 'pausing' || next === 'ending';
   byId<HTMLFieldSetElement>('setup').disabled = !isFree();
   byId('busy').hidden = true;
   if (isRunning()) return;
@@ -99,77 +159,59 @@ function become(next: State): void {
   setText(byId('figure-left'), '–');
 }
 
-function receive(message: FromTrainer): void {
-  switch (message.type) {
-    case 'phase':
-      showStatus(status, message.text);
-      progress.value = message.share ?? 0;
-      break;
-    case 'ready':
-      ready(message);
-      break;
-    case 'steps':
-      stepped(message.steps);
-      break;
-    case 'samples':
-      sampled(message.step, message.images);
-      break;
-    case 'stopped':
-      stopped(message.finished, state === 'ending');
-      break;
-    case 'other-data':
-      askForData(message);
-      break;
-    case 'checkpoint':
-      download(message.zip, message.name);
-      announce('The checkpoint is downloaded.');
-      break;
-    case 'weights': {
-      const { config, weights, classes } = message;
-      showTab('generate');
-      void open({ name: `Trained here, ${message.step} steps`, from: { config, weights, ...(classes.length && { classes }) } });
-      break;
-    }
-    case 'error':
-      // The trainer still has the weights of the last step.
-      if (isRunning()) become('over');
-      if (state === 'opening') fail(message.message);
-      else showError(status, message.message);
+function stopped(finished: boolean): void {
+  // While it was being opened, or a tokenizer was left.
+  const ended = state === 'ending' || state === 'opening';
+  showLatest();
+  if (!training?.hasCheckpoint) {
+    end();
+    showStatus(status, 'Ended before the first step');
+    return;
   }
-}
-
-function stopped(finished: boolean, ended: boolean): void {
   become(finished || ended ? 'over' : 'paused');
-  const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${counted(at, 'step')}`;
+  const what = training.stage === 'tokenizer' ? ' of the tokenizer' : '';
+  const text = `${finished ? 'Finished' : ended ? 'Ended' : 'Paused'} after ${counted(latest.step, 'step')}${what}`;
   showStatus(status, ended && !finished ? `${text}; its checkpoint can be downloaded until the next start` : text);
   announce(`${text}.`);
 }
 
-/** The model and the device of the run, for the status. */
+/** What is trained and where, for the status. */
 let about = '';
 
-function ready(message: FromTrainer & { type: 'ready' }): void {
-  const { device, parameters, classes, images: number, held, skipped, step, steps, run, seen } = message;
+function ready(facts: Ready): void {
+  const { stage, device, parameters, classes, images: number, held, skipped, step, steps, run, pictures, seen } = facts;
+  const ofTokenizer = stage === 'tokenizer';
   if (run) showRun(run);
-  at = step;
-  about = `${short(parameters)} parameters · ${deviceWords(device)}`;
-  showStatus(status, `Training · ${about}`);
+  clear(stage);
+  latest = { step, steps };
+  about = `${ofTokenizer ? 'Training the tokenizer, then the model' : 'Training'} · ${short(parameters)} parameters · ${deviceWords(device)}`;
+  showStatus(status, about);
   setText(byId('figure-step'), `${count(step)} of ${count(steps)}`);
   const own = field('data').value === 'folder';
-  const both = own && !run && isPreview();
+  const both =
+    own && !run && !ofTokenizer && (pictures.length > 0 || (isPreview() && byId('data-strip').childElementCount === 2));
+  const words = ofTokenizer
+    ? 'Your pictures, which the tokenizer learns to cut into tokens'
+    : both
+      ? 'Your pictures, and below them the same as the model sees them'
+      : 'The data as the model sees it';
   setText(
     byId('data-caption'),
-    `${both ? 'Your pictures, and below them the same as the model sees them' : 'The data as the model sees it'}: ${counted(number, 'image')} of ${counted(classes.length, 'class', 'classes')}` +
+    `${words}: ${counted(number, 'image')} of ${counted(classes.length, 'class', 'classes')}` +
       `${held ? `, ${count(held)} held out` : ''}${skipped ? `; ${counted(skipped, 'file')} could not be read` : ''}`,
   );
-  if (!both) byId('data-strip').replaceChildren(strip(seen.map(pixels), 'The first images of the data'));
-  byId('data-card').hidden = false;
+  const strips = [
+    ...(pictures.length ? [strip(pictures.map(pixels), 'Some of your pictures')] : []),
+    ...(seen.length ? [strip(seen.map(pixels), 'Some images of the data, as the model sees them')] : []),
+  ];
+  if (!both || pictures.length) showStrips(false, ...strips);
   become('training');
-  announce(step ? `Training continues after ${count(step)} steps.` : 'Training has started.');
+  const what = ofTokenizer ? 'Training of the tokenizer' : 'Training';
+  announce(step ? `${what} continues after ${counted(step, 'step')}.` : `${what} has started.`);
 }
 
 /** Copies the settings of a continued run into the form. */
-function showRun({ options, shape, own }: Run): void {
+function showRun({ options, shape, own }: NonNullable<Ready['run']>): void {
   const { steps, batchSize: batch, lr } = options;
   for (const [name, value] of Object.entries({ steps, batch, rate: lr })) field(name).value = String(value);
   field('data').value = own ? 'folder' : 'fashion-mnist';
@@ -181,32 +223,40 @@ function showRun({ options, shape, own }: Run): void {
 }
 
 /** Asks for the folder of data that a checkpoint was trained on. */
-function askForData({ message, checkpoint }: FromTrainer & { type: 'other-data' }): void {
+function askForData(message: string, checkpoint: PathFile[]): void {
   fail(message);
   waiting = checkpoint;
   field('data').value = 'folder';
   writeUrl(form);
+  showTokenizer();
   byId('open-data').focus();
 }
 
-function stepped(steps: Extract<FromTrainer, { type: 'steps' }>['steps']): void {
-  for (const { step, loss, held } of steps) {
-    chart.add({ step, loss }, held);
-    if (held !== undefined) setText(byId('figure-held'), held.toFixed(3));
-  }
-  const { step, steps: all, loss, imagesPerSecond, tokensPerSecond, secondsLeft } = steps.at(-1)!;
-  at = step;
-  setText(byId('figure-step'), `${count(step)} of ${count(all)}`);
-  setText(byId('figure-loss'), loss.toFixed(3));
-  setText(byId('figure-left'), duration(secondsLeft));
-  if (state === 'training') showStatus(status, `Training · ${about}`);
-  setText(rate, `${count(Math.round(imagesPerSecond))} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
-  progress.value = step / all;
+function stepped(step: TrainStep): void {
+  chart.add(step, step.eval?.loss);
+  if (step.eval) setText(byId('figure-held'), step.eval.loss!.toFixed(3));
+  latest = step;
+  unshown = step;
+  // Steps may be shorter than what it takes to show them.
+  if (performance.now() - shownAt > 100) showLatest();
 }
 
-const pixels = (plain: PlainImage): ImageData => new AimImage(plain).toImageData();
+function showLatest(): void {
+  if (!unshown) return;
+  const { step, steps, loss, imagesPerSecond, tokensPerSecond, secondsLeft } = unshown;
+  unshown = undefined;
+  shownAt = performance.now();
+  setText(byId('figure-step'), `${count(step)} of ${count(steps)}`);
+  setText(byId('figure-loss'), loss.toFixed(3));
+  setText(byId('figure-left'), duration(secondsLeft));
+  if (state === 'training') showStatus(status, about);
+  setText(rate, `${count(Math.round(imagesPerSecond))} images/s, ${short(Math.round(tokensPerSecond))} tokens/s`);
+  progress.value = step / steps;
+}
 
-function sampled(step: number, drawn: PlainImage[]): void {
+const pixels = (image: AimImage): ImageData => image.toImageData();
+
+function sampled(step: number, drawn: AimImage[]): void {
   const list = byId('samples');
   byId('samples-empty').hidden = true;
   const row = element(
@@ -247,56 +297,98 @@ export function take(files: PathFile[]): void {
     writeUrl(form);
     showTokenizer();
     if (waiting) start(waiting);
-    else showStatus(status, `${nameOf(files)} is chosen. See below what the tokenizer keeps of it, then start.`);
+    else showStatus(status, `${nameOf(files)} is chosen. See below what becomes of it, then start.`);
   }
 }
 
-/** Says which tokenizer the chosen data will pass through, and what that means for it. Shows the visitor's pictures again. */
+/** Whether the visitor's pictures get a tokenizer of their own. */
+const ownTokenizer = (): boolean => field('data').value === 'folder' && field('tokenizer').value === 'own';
+
+/** Says what the tokenizer will make of the chosen data. Shows the visitor's pictures again. */
 export function showTokenizer(): void {
   const own = field('data').value === 'folder';
   const { name, aim } = opened();
-  byId('tokenizer-note').hidden = !own;
-  setText(byId('tune-words'), `Starts from the weights of ${own && name !== BUILT_IN.name ? name : 'the built-in model'}`);
+  const isBuiltIn = name === BUILT_IN.name;
+  byId('tokenizer-choice').hidden = !own;
+  for (const id of ['tokenizer-options', 'tokenizer-words']) byId(id).hidden = !ownTokenizer();
+  const tune = form.querySelector<HTMLInputElement>('[name=size][value=tune]')!;
+  // Weights to fine-tune know no other tokens than their own.
+  tune.disabled = ownTokenizer();
+  tune.parentElement!.hidden = tune.disabled;
+  if (tune.disabled && tune.checked) {
+    field('size').value = 'tiny';
+    preset();
+    writeUrl(form);
+  }
+  setText(byId('tune-words'), `Starts from the weights of ${own && !isBuiltIn ? name : 'the built-in model'}`);
   if (!own && isPreview()) byId('data-card').hidden = true;
   if (!own || !aim) return;
   const { image_size: size } = aim.config;
+  setText(byId('tokenizer-name'), isBuiltIn ? 'That of the built-in model' : 'That of the open model');
   setText(
     byId('tokenizer-note'),
-    name === BUILT_IN.name
-      ? `Your pictures become grey squares of ${size}×${size} pixels: the tokenizer of the built-in model knows nothing but clothes ` +
-          'in grey. To keep colours and detail, open a model of colour images in Generate first; its tokenizer is used then.'
-      : `Your pictures become squares of ${size}×${size} pixels and pass through the tokenizer of ${name}.`,
+    isBuiltIn
+      ? `Your pictures become grey squares of ${size}×${size} pixels: it knows nothing but clothes in grey`
+      : `Your pictures become squares of ${size}×${size} pixels and pass through the tokenizer of ${name}`,
   );
   if (images && isFree()) void preview(images);
 }
 
-/** Whether the card of the data shows pictures of a folder with their reconstructions. */
-const isPreview = (): boolean => byId('data-strip').childElementCount === 2;
+/** Whether the card of the data shows pictures of a folder before training. */
+const isPreview = (): boolean => byId('data-strip').dataset.preview === 'true';
 
 /** Counts previews, so that a late one does not replace a newer one. */
 let previews = 0;
 
-/** Shows some of the chosen pictures before and after the tokenizer. */
+/** Shows some of the chosen pictures as the tokenizer gets them and, where there is one already, what it keeps of them. */
 async function preview(files: PathFile[]): Promise<void> {
   const { aim } = opened();
   const found = pictures(files);
   if (!aim || found.length === 0) return;
   const mine = ++previews;
   const root = element('div');
-  // The model may be replaced meanwhile; its successor calls this again.
-  const shown = await showReconstructions(aim, found, root).catch(() => 0);
-  if (mine !== previews || !isFree() || shown === 0) return;
+  const own = ownTokenizer();
+  const side = Number(field('side').value);
+  if (own) {
+    const cut = await squares(found, side);
+    if (cut.length) root.append(strip(cut, 'Your pictures'));
+  } else {
+    // The model may be replaced meanwhile; its successor calls this again.
+    await showReconstructions(aim, found, root).catch(() => 0);
+  }
+  if (mine !== previews || !isFree() || root.childElementCount === 0) return;
   setText(
     byId('data-caption'),
-    'Your pictures, and below them what the tokenizer keeps: the model learns to draw the lower ones',
+    own
+      ? `Your pictures as squares of ${side}×${side} pixels, in colour: the tokenizer learns from these, and then the model from its tokens`
+      : 'Your pictures, and below them what the tokenizer keeps: the model learns to draw the lower ones',
   );
-  byId('data-strip').replaceChildren(...root.children);
+  showStrips(true, ...root.children);
+}
+
+/** Fills the card of the data. */
+function showStrips(isPreview: boolean, ...strips: Element[]): void {
+  const root = byId('data-strip');
+  root.dataset.preview = String(isPreview);
+  root.replaceChildren(...strips);
   byId('data-card').hidden = false;
+}
+
+/** Does something with the run, and shows a failure in the status. */
+async function attempt(work: () => Promise<void>): Promise<void> {
+  const mine = training;
+  try {
+    await work();
+  } catch (error) {
+    if (mine === training) showError(status, messageOf(error));
+  }
 }
 
 /** Chooses a size of model that suits the device, unless the URL names one. */
 export function suggest(backend: string): void {
-  if (state !== 'idle' || new URLSearchParams(location.search).has('size')) return;
+  if (state !== 'idle') return;
+  suggestValue('tokenizer-steps', TOKENIZER_STEPS[backend === 'webgpu' ? 'webgpu' : 'wasm']);
+  if (new URLSearchParams(location.search).has('size')) return;
   const size = backend === 'webgpu' ? 'small' : 'tiny';
   for (const radio of form.querySelectorAll<HTMLInputElement>('input[name=size]')) radio.defaultChecked = radio.value === size;
   preset();
@@ -305,11 +397,14 @@ export function suggest(backend: string): void {
 /** Sets the options of the chosen size as the defaults of the form. */
 function preset(): void {
   const { steps, batch, rate: lr } = SIZES[field('size').value]!;
-  for (const [name, value] of Object.entries({ steps, batch, rate: lr })) {
-    const input = field(name);
-    input.defaultValue = String(value);
-    if (!new URLSearchParams(location.search).has(name)) input.value = input.defaultValue;
-  }
+  for (const [name, value] of Object.entries({ steps, batch, rate: lr })) suggestValue(name, value);
+}
+
+/** Makes a number the default of a control. It becomes its value, unless the URL names one. */
+function suggestValue(name: string, value: number): void {
+  const input = field(name);
+  input.defaultValue = String(value);
+  if (!new URLSearchParams(location.search).has(name)) input.value = input.defaultValue;
 }
 
 export function startTrain(): void {
@@ -317,40 +412,65 @@ export function startTrain(): void {
   preset();
   showTokenizer();
   form.addEventListener('change', ({ target }) => {
-    if ((target as HTMLInputElement).name === 'data') showTokenizer();
-    if ((target as HTMLInputElement).name !== 'size') return;
+    const { name } = target as HTMLInputElement;
+    if (name === 'data' || name === 'tokenizer' || name === 'side') showTokenizer();
+    if (name !== 'size') return;
     preset();
     writeUrl(form);
   });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     if (state === 'training') {
-      send({ type: 'pause' });
+      training!.pause();
       become('pausing');
     } else if (state === 'paused') {
-      send({ type: 'go-on' });
       become('training');
+      void follow(training!, training!.goOn());
     } else start();
   });
   endButton.addEventListener('click', () => {
-    if (state === 'opening') {
+    if (state === 'opening' && training?.hasCheckpoint) {
+      training.cancel();
+    } else if (state === 'opening') {
       end();
       showStatus(status, 'Ended before the first step');
     } else if (state === 'paused') {
-      stopped(false, true);
+      become('ending');
+      stopped(false);
     } else {
-      send({ type: 'pause' });
+      training!.pause();
       become('ending');
     }
   });
-  byId('download').addEventListener('click', () => send({ type: 'save' }));
-  byId('draw-with').addEventListener('click', () => send({ type: 'weights' }));
+  byId('to-model').addEventListener('click', () => {
+    if (state === 'training') {
+      training!.endTokenizer();
+      become('pausing');
+    } else {
+      become('opening');
+      void follow(training!, training!.toModel(modelAsked()));
+    }
+  });
+  byId('download').addEventListener('click', () =>
+    attempt(async () => {
+      const { name, zip } = await training!.checkpoint();
+      download(zip, name);
+      announce('The checkpoint is downloaded.');
+    }),
+  );
+  byId('draw-with').addEventListener('click', () =>
+    attempt(async () => {
+      const { step, files } = await training!.model();
+      showTab('generate');
+      await open({ name: `Trained here, ${counted(step, 'step')}`, from: files });
+    }),
+  );
   for (const id of ['open-data', 'open-zip', 'open-run'])
     byId<HTMLInputElement>(id).addEventListener('change', ({ target }) => {
       take(chosen(target as HTMLInputElement));
       (target as HTMLInputElement).value = '';
     });
   addEventListener('beforeunload', (event) => {
-    if (isRunning() || state === 'paused') event.preventDefault();
+    if (isRunning() || state === 'paused' || (state === 'opening' && training?.hasCheckpoint)) event.preventDefault();
   });
 }

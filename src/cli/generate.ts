@@ -97,8 +97,9 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
-    const { temperature = 1, topK } = plan.options;
-    if ((temperature < 1e-4 || topK === 1) && plan.count > new Set(plan.classes).size)
+    const { temperature = 1, topK, classes, count } = plan.options;
+    const different = new Set([classes].flat().map((one) => JSON.stringify(one))).size;
+    if ((temperature < 1e-4 || topK === 1) && count > different)
       say('with temperature 0 or top-k 1 every image of a class is the same\n');
     const names = await classNames(aim.config.num_classes, aim.classes);
     const sink = openSink(target, out, plan, flags, { ...aim.config, names });
@@ -106,7 +107,6 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     // The folder is made when everything is checked.
     const seconds = await (target === 'folder' ? inFolder(out, drawn) : drawn());
     await sink.close();
-    const { count } = plan.options;
     say(`${counted(count, 'image')} in ${seconds.toFixed(2)} s (${(count / seconds).toPrecision(3)} images/s)\n`);
     print(`${out}\n`);
     return 0;

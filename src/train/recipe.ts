@@ -4,7 +4,8 @@
  */
 import { OptionError } from '../core/errors.js';
 import type { OptionSpec } from '../core/options.js';
-import { type AimConfigJson, PRESETS } from '../model/config.js';
+import type { AimConfigJson } from '../model/config.js';
+import { PRESETS } from '../model/presets.js';
 import type { VqConfigJson } from '../model/vq_tokenizer.js';
 import type { RunSettings } from './options.js';
 import type { Stage } from './task.js';

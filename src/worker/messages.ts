@@ -12,7 +12,7 @@ import type {
   TuneOptions,
 } from '../aim.js';
 import type { TunedKernel } from '../backend/tune.js';
-import type { CheckpointSource, Progress } from '../checkpoint/source.js';
+import type { CheckpointSource, Progress, SourceOptions } from '../checkpoint/source.js';
 import {
   type AimError,
   CheckpointError,
@@ -55,6 +55,7 @@ export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' 
 export interface ModelCalls {
   fromPretrained(source: CheckpointSource | SentFile[], options: Plain<LoadOptions>): ModelFacts;
   fromConfig(config: AimConfigJson, options: Plain<LoadOptions> & { seed?: number }): ModelFacts;
+  loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource | SentFile[], options: Plain<SourceOptions>): void;
   generate(options: Plain<GenerateOptions>): PlainGenerated;
   generateEach(options: Plain<GenerateOptions>): void;
   preview(generate: number): PlainImage[];

@@ -3,7 +3,7 @@ import { AiM, type EncodeInput, type GenerateOptions, type StepInfo } from '../a
 import type { CheckpointSource } from '../checkpoint/source.js';
 import { DisposedError } from '../core/errors.js';
 import { modelFiles } from '../model/save.js';
-import { fileOf, isSent } from './files.js';
+import { fileOf, isSent, type SentFile } from './files.js';
 import { type Calls, type ModelCalls, plainImage } from './messages.js';
 import type { Call, Handlers } from './serve.js';
 
@@ -43,14 +43,19 @@ export async function handFiles(
     }
 }
 
+/** A source as it arrives from the page. */
+const received = (source: CheckpointSource | SentFile[]): CheckpointSource =>
+  Array.isArray(source) ? source.map((file) => (isSent(file) ? fileOf(file) : file)) : (source as CheckpointSource);
+
 export const modelCalls: Omit<Handlers<keyof ModelCalls>, 'preview'> = {
   async fromPretrained({ signal, onProgress, onWarning }, source, options) {
-    const files = Array.isArray(source) ? source.map((file) => (isSent(file) ? fileOf(file) : file)) : source;
-    return loaded(await AiM.fromPretrained(files as CheckpointSource, { ...options, signal, onProgress, onWarning }));
+    return loaded(await AiM.fromPretrained(received(source), { ...options, signal, onProgress, onWarning }));
   },
   async fromConfig({ signal, onProgress, onWarning }, config, options) {
     return loaded(await AiM.fromConfig(config, { ...options, signal, onProgress, onWarning }));
   },
+  loadPart: ({ signal, onProgress, onWarning }, part, source, options) =>
+    live().loadPart(part, received(source), { ...options, signal, onProgress, onWarning }),
   async generate(call, options) {
     const drawn = await live().generate(drawing(call, options));
     return { ...drawn, images: drawn.images.map(plainImage) };

@@ -12,7 +12,7 @@ import type {
 import type { BackendName } from '../backend/backend.js';
 import type { DeviceName } from '../backend/create.js';
 import type { TunedKernel } from '../backend/tune.js';
-import type { CheckpointSource } from '../checkpoint/source.js';
+import type { CheckpointSource, SourceOptions } from '../checkpoint/source.js';
 import { OptionError } from '../core/errors.js';
 import { AimImage } from '../io/image.js';
 import type { AimConfig, AimConfigJson } from '../model/config.js';
@@ -106,6 +106,12 @@ export class AiM {
       connection.end();
       throw error;
     }
+  }
+
+  /** Replaces the tokenizer or stage 2 by that of another checkpoint; see `loadPart` of `aim-js`. */
+  async loadPart(part: 'vqvae.' | 'mamba.', source: CheckpointSource, options: SourceOptions = {}): Promise<void> {
+    const [plain, listeners] = divided('loadPart', options, ['signal', 'onProgress', 'onWarning']);
+    return this.connection.call('loadPart', [part, await portable(source), plain], listeners);
   }
 
   /** Draws images; see `generate` of `aim-js`. If `onStep` is async, drawing waits for it. */

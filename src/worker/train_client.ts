@@ -6,6 +6,7 @@
 import script from '../../dist/aim.train-worker.min.js?text';
 import { useScript } from './start.js';
 
+export { recipe, stage2For, tokenizerFor } from '../train/recipe.js';
 export type {
   Codes,
   CodesBatch,
@@ -13,17 +14,22 @@ export type {
   EvaluateOptions,
   ImagesBatch,
   KeepOptions,
+  PresetName,
+  RecipeFacts,
   ResumeOptions,
   RunOptions,
+  RunSettings,
+  Stage2Json,
   StepOptions,
   StepResult,
   StretchOptions,
+  TokenizerJson,
   TrainBatch,
   TrainStep,
   TuneTrainingOptions,
 } from '../train.js';
 export * from './exports.js';
-export type { TrainingData } from './train_messages.js';
-export { type DataSource, Trainer, type WorkerTrainerOptions } from './trainer.js';
+export type { DataFacts, TrainingData } from './train_messages.js';
+export { type DataSource, describeData, Trainer, type WorkerTrainerOptions } from './trainer.js';
 
 useScript({ text: script, name: 'aim.train-worker.min.js' });

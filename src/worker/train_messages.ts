@@ -1,5 +1,6 @@
 /** Calls of training to a worker. */
 import type { TunedKernel } from '../backend/tune.js';
+import type { AimImage } from '../io/image.js';
 import type {
   Codes,
   EvaluateOptions,
@@ -26,8 +27,14 @@ export interface DataReading {
   augment?: number | undefined;
 }
 
+/** The source of data, in a form that can be sent. */
+export interface SentSource {
+  source: string | SentFile[];
+  reading: DataReading;
+}
+
 /** Data in a form that can be sent. */
-export type SentData = Codes | { source: string | SentFile[]; reading: DataReading };
+export type SentData = Codes | SentSource;
 
 /** What the page knows of the data. */
 export interface TrainingData {
@@ -39,6 +46,16 @@ export interface TrainingData {
   held: number;
   /** Files that could not be used. */
   skipped: readonly { name: string; reason: string }[];
+}
+
+/** What is in data, found out without reading an image. */
+export interface DataFacts extends TrainingData {
+  /** Codes of `aim tokenize`, or images in class folders or in IDX files. */
+  kind: 'codes' | 'folder' | 'idx';
+  /** Codes alone: the number of tokens of an image. */
+  tokens?: number;
+  /** Codes alone: the number of different tokens. */
+  vocabulary?: number;
 }
 
 /** What the page knows of a trainer. */
@@ -57,10 +74,12 @@ export interface SentStep {
 
 /** `train` answers with SentStep, `withEma` with one item while the average is in place, `checkpoint` with FilePiece. */
 export interface TrainCalls {
+  describeData(data: SentSource): DataFacts;
   openTrainer(data: SentData | undefined, options: Omit<TrainerOptions, 'model' | 'data'>): TrainerFacts;
   train(options: Omit<StretchOptions, 'signal'>): void;
   stepsDone(): number;
   modelClasses(): string[] | undefined;
+  examples(count: number): Pick<AimImage, 'width' | 'height' | 'data'>[];
   step(batch: TrainBatch, options: StepOptions): StepResult;
   evaluate(options: Omit<EvaluateOptions, 'signal'>): Record<string, number>;
   withEma(): void;

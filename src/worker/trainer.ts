@@ -3,7 +3,8 @@ import type { EncodeInput } from '../aim.js';
 import type { TunedKernel } from '../backend/tune.js';
 import type { Progress } from '../checkpoint/source.js';
 import { DisposedError, OptionError } from '../core/errors.js';
-import { shown } from '../core/options.js';
+import { checkOption, type OptionSpec, shown } from '../core/options.js';
+import { AimImage } from '../io/image.js';
 import type {
   Codes,
   EvaluateOptions,
@@ -18,10 +19,13 @@ import type {
   TrainStep,
   TuneTrainingOptions,
 } from '../train.js';
-import { collected, divided } from './connection.js';
+import { address, Connection, collected, divided } from './connection.js';
 import { sentFiles } from './files.js';
 import { AiM } from './remote.js';
-import type { DataReading, SentData, SentStep, TrainerFacts, TrainingData } from './train_messages.js';
+import { startThread } from './start.js';
+import type { DataFacts, DataReading, SentData, SentSource, SentStep, TrainerFacts, TrainingData } from './train_messages.js';
+
+const COUNT: OptionSpec = { type: 'integer', min: 0, about: 'number of images' };
 
 /** Images or a codes file, which the worker opens as `openData` of `aim-js/train` does, at the size of the model. */
 export interface DataSource extends DataReading {
@@ -29,6 +33,29 @@ export interface DataSource extends DataReading {
   from: string | Iterable<File>;
   /** Random crops of each training image when images are tokenized for stage 2; see `tokenize`. Default 0. */
   augment?: number | undefined;
+}
+
+/**
+ * What is in data, for example to make a model with as many classes: its classes and the numbers of its images, which are listed and
+ * not read. `skipped` are the files that are no images. Runs in a worker that ends afterwards. Throws like `openData` of `aim-js/train`,
+ * and DeviceError if the worker cannot be started.
+ */
+export async function describeData(
+  data: DataSource,
+  options: { workerUrl?: string | URL | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<DataFacts> {
+  const [{ workerUrl, ...plain }, listeners] = divided('describeData', options, ['signal']);
+  for (const name of Object.keys(plain))
+    throw new OptionError(`describeData: there is no option ${shown(name)}; it takes workerUrl, signal.`);
+  if (typeof data !== 'object' || data === null || !('from' in data))
+    throw new OptionError(`describeData: the data is ${shown(data)}; pass { from } with a path or a list of Files.`);
+  const sent = await sentSource(data);
+  const connection = new Connection(await startThread(address('workerUrl', workerUrl)));
+  try {
+    return await connection.call('describeData', [sent], listeners);
+  } finally {
+    connection.end();
+  }
 }
 
 /** Options of `Trainer.open`: those of the Trainer of `aim-js/train`, with data that can go to a worker. */
@@ -100,6 +127,16 @@ export class Trainer {
       // A step that was begun and not yielded counts too.
       if (!connection.ended && !this.disposed) this.done = await connection.call('stepsDone', []);
     }
+  }
+
+  /**
+   * Some of the training images, at most `count`, evenly spaced in the data: as the tokenizer is given them or, for stage 2, decoded from
+   * their codes. None without data.
+   */
+  async examples(count = 10): Promise<AimImage[]> {
+    checkOption('count', count, COUNT);
+    const images = await this.live().connection.call('examples', [count]);
+    return images.map((image) => new AimImage(image));
   }
 
   /** Takes one step on a batch of the caller's own; see `step` of `aim-js/train`. */
@@ -190,7 +227,9 @@ function plainBatch(batch: TrainBatch): TrainBatch {
 }
 
 async function sentData(data: Codes | DataSource): Promise<SentData> {
-  if (typeof data !== 'object' || data === null || !('from' in data)) return data;
-  const { from, ...reading } = data;
+  return typeof data !== 'object' || data === null || !('from' in data) ? data : sentSource(data);
+}
+
+async function sentSource({ from, ...reading }: DataSource): Promise<SentSource> {
   return { source: typeof from === 'string' ? from : await sentFiles(from), reading };
 }

@@ -35,6 +35,7 @@ const SMALLER: readonly [RegExp, string][] = [
   [/epochs: \d+/, 'epochs: 1'],
   [/batchSize: (256|32)\b/, 'batchSize: 4'],
   [/steps: 500/, 'steps: 2, batchSize: 2'],
+  [/steps: 2000/, 'steps: 2, batchSize: 2'],
   [/step % 100 /, 'step % 2 '],
   [/i < 20;/, 'i < 2;'],
   [/count: 8 /, 'count: 2 '],

@@ -442,6 +442,10 @@ describe('Files from visitors', () => {
     await drop(`${folder}/pets`);
     expect(await text('#train-status', /pets/)).toMatch(/^pets is chosen/);
     expect(await text('#folder-name', /pets/)).toBe('pets: 2 files');
+    await text('#data-caption', /^Your pictures as squares of 32×32 pixels, in colour/);
+    expect(await page.locator('#data-strip canvas').count()).toBe(1);
+    expect(await page.locator('[name=size][value=tune]').isDisabled()).toBe(true);
+    await page.locator('[name=tokenizer][value=open]').check();
     expect(await text('#tokenizer-note', /./)).toMatch(/^Your pictures become grey squares of 32×32 pixels/);
     await text('#data-caption', /^Your pictures, and below them what the tokenizer keeps/);
     await page.locator('#training [name=data][value=fashion-mnist]').check();
@@ -467,7 +471,7 @@ describe('Files from visitors', () => {
     const pets = Object.fromEntries(
       Array.from({ length: 12 }, (_, i) => [`pets/${i % 2 ? 'cats' : 'dogs'}/${i}.png`, picture(100 + 10 * i)]),
     );
-    await visit('?device=wasm&count=1&show=end&steps=2&batch=4');
+    await visit('?device=wasm&count=1&show=end&steps=2&batch=4&tokenizer=open');
     await drawn();
     await openZip('grey.zip', { 'config.json': model('config.json'), 'model.safetensors': weights });
     await text('#model-name', /^grey\.zip/);
@@ -477,7 +481,7 @@ describe('Files from visitors', () => {
     await text('#data-caption', /^Your pictures/);
     expect((await values('#data-strip canvas:first-child')).length).toBeGreaterThan(2);
     expect(await values('#data-strip canvas:last-child')).toEqual([128, 255]);
-    expect(await text('#tokenizer-note', /pass/)).toMatch(/32×32 pixels and pass through the tokenizer of grey\.zip\.$/);
+    expect(await text('#tokenizer-note', /pass/)).toMatch(/32×32 pixels and pass through the tokenizer of grey\.zip$/);
     expect(await text('#tune-words', /./)).toBe('Starts from the weights of grey.zip');
     await page.click('#start');
     expect(await text('#train-status', /Finished|Details/)).toBe('Finished after 2 steps');
@@ -724,7 +728,7 @@ describe('Train', () => {
       Array.from({ length: 20 }, (_, i) => [`${'abcdefghij'[i % 10]}/${i}.png`, image(60 + 10 * i)]),
     );
     const [folder, other] = [folderOf(images), folderOf({ 'a/0.png': image(9), 'a/1.png': image(8), 'b/0.png': image(7) })];
-    await visit('?tab=train&device=wasm&steps=2&batch=4');
+    await visit('?tab=train&device=wasm&steps=2&batch=4&tokenizer=open');
     await drop(folder);
     await text('#folder-name', /20 files/);
     await page.click('#start');
@@ -761,11 +765,81 @@ describe('Train', () => {
     expect(await page.locator('[name=data]:checked').inputValue()).toBe('folder');
   });
 
+  it('trains a tokenizer on pictures in colour and then a model, and continues both from their checkpoints', async () => {
+    const colour = (i: number, red: boolean) =>
+      png(32, 32, (x, y) => [red ? 200 + 5 * i : x, (x + y + i) % 8 < 4 ? 160 : 0, red ? y : 250]);
+    const pictures = Object.fromEntries(
+      Array.from({ length: 8 }, (_, i) => [`${i % 2 ? 'red' : 'blue'}/${i}.png`, colour(i, i % 2 > 0)]),
+    );
+    const folder = folderOf(pictures);
+    const stateIn = (bytes: Uint8Array) => {
+      const files = unzipSync(bytes);
+      const [path] = Object.keys(files).filter((name) => name.endsWith('state.json'));
+      return JSON.parse(new TextDecoder().decode(files[path!])) as { step: number; options: { stage: string; steps: number } };
+    };
+    await visit('?tab=train&device=wasm&data=folder&tokenizer-steps=50&steps=2&batch=4');
+    await drop(folder);
+    await text('#data-caption', /^Your pictures as squares of 32×32 pixels, in colour/);
+    await page.click('#start');
+    expect(await text('#train-status', /^Training the tokenizer/)).toMatch(/then the model · 1\.4 M parameters · WebAssembly/);
+    await text('#figure-step', /^\d+ of 50/);
+    expect(await page.locator('#draw-with').isVisible()).toBe(false);
+    await page.click('#start');
+    const at = Number(/^Paused after (\d+) steps? of the tokenizer$/.exec(await text('#train-status', /Paused/))![1]);
+    const tokenizer = await downloaded(() => page.click('#download'));
+    expect(tokenizer.name).toBe(`aim-tokenizer-step-${String(at).padStart(8, '0')}.zip`);
+    expect(stateIn(tokenizer.bytes)).toMatchObject({ step: at, options: { stage: 'tokenizer', steps: 50 } });
+    const zip = folderOf({ [tokenizer.name]: tokenizer.bytes });
+
+    // In another visit: the checkpoint needs its pictures, and goes on where it was.
+    await page.goto(`${site.url}/user/studio/?tab=train&device=wasm&steps=2&batch=4`);
+    await drop(`${zip}/${tokenizer.name}`);
+    expect(await text('#train-status.error', /tokenizer/)).toMatch(
+      /^This checkpoint is a tokenizer in training, on pictures of 2 classes \(blue, red\)/,
+    );
+    await page.setInputFiles('#open-data', folder);
+    await text('#train-status', /^Training the tokenizer/);
+    const steps = async () => Number(/^\d+/.exec(await text('#figure-step', /^\d+ of 50/))![0]);
+    await vi.waitUntil(async () => (await steps()) > at, { timeout: PATIENCE });
+    expect(await page.locator('#samples .step').last().textContent()).toBe(String(at));
+    await page.click('#stop-training');
+    expect(await text('#train-status', /Ended/)).toMatch(
+      /^Ended after \d+ steps of the tokenizer; its checkpoint can be downloaded until the next start$/,
+    );
+    // An ended tokenizer is not lost.
+    await page.click('#to-model');
+    expect(await finished()).toBe('Finished after 2 steps');
+    expect(await text('#data-caption', /^Your pictures, and below/)).toMatch(/6 images of 2 classes, 2 held out$/);
+    const strips = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLCanvasElement>('#data-strip canvas')].map((canvas) => [
+        ...canvas.getContext('2d')!.getImageData(1, 1, 1, 1).data,
+      ]),
+    );
+    expect(strips).toHaveLength(2);
+    // The first picture is blue.
+    expect(strips[0]![2]! - strips[0]![0]!).toBeGreaterThan(200);
+    const { name, bytes } = await downloaded(() => page.click('#download'));
+    expect(name).toBe('aim-step-00000002.zip');
+    expect(stateIn(bytes)).toMatchObject({ step: 2, options: { stage: 'model' } });
+    const aim = await AiM.fromPretrained(fileListOf(unzipSync(bytes), 'zip'), { device: 'wasm' });
+    expect([aim.config.image_size, aim.config.vocab_size, aim.config.d_model, aim.classes]).toEqual([
+      32,
+      1024,
+      64,
+      ['blue', 'red'],
+    ]);
+    await aim.dispose();
+    const model = folderOf({ [name]: bytes });
+    await page.locator('#training [name=steps]').fill('1');
+    await drop(`${model}/${name}`);
+    expect(await text('#train-status', /3 steps|Details/)).toBe('Finished after 3 steps');
+  });
+
   it('trains on a folder of images, and says what is wrong with a folder', async () => {
     const image = (i: number, light: number) => png(40, 40, (x, y) => grey((x + y + i) % 8 < 4 ? light : 0)(x, y));
     const many = (name: string, light: number) =>
       Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`${name}/${i}.png`, image(i, light)]));
-    await visit('?tab=train&device=wasm&steps=3&batch=8&data=folder');
+    await visit('?tab=train&device=wasm&steps=3&batch=8&data=folder&tokenizer=open');
     await page.click('#start');
     expect(await text('#train-status', /folder/)).toMatch(/^Choose a folder first/);
 

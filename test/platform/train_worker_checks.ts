@@ -60,11 +60,22 @@ export async function checkTraining(
     if (step.step === 3)
       averaged = String(await trainer.withEma(async () => (await here.generate({ count: 2, seed: 7 })).tokens));
   }
+  const some = [0, Math.floor(codes.labels.length / 2)].map((i) => codes.codes.slice(i * 16, (i + 1) * 16));
+  const rgb = (images: readonly Local.AimImage[]) => images.map((image) => image.toRGB().join()).join();
+  const wantSeen = rgb(await here.decode(some));
   const own = { codes: [...Array(4)].map((_, i) => codes.codes.slice(i * 16, (i + 1) * 16)), classes: 1 };
   const wantOwn = await trainer.step(own, { lr: 1e-3 });
   const wantFiles = await bytesOf(local.checkpointFiles(trainer.checkpoint()));
   trainer.dispose();
   await here.dispose();
+
+  const facts = await remote.describeData({ from: images, holdout: 0.25 });
+  const { train, eval: held } = opened;
+  expect(
+    JSON.stringify([facts.kind, facts.classes, facts.images, facts.held]) ===
+      JSON.stringify(['folder', train.classes, train.length, held?.length]),
+    `the data was described as ${JSON.stringify(facts)}`,
+  );
 
   const aim = await remote.AiM.fromConfig(config, { device: 'wasm', seed: 3 });
   const progress: number[] = [];
@@ -77,6 +88,8 @@ export async function checkTraining(
   expect(progress.at(-1) === images.length, `progress was ${progress} of ${images.length}`);
   expect(training.data.classes.join() === 'cat,dog' && training.data.images === codes.labels.length, 'other data');
   expect(training.options.steps === 5 && training.stepsDone === 0, 'other options');
+  const seen = await training.examples(2);
+  expect(rgb(seen as unknown as Local.AimImage[]) === wantSeen, 'other examples');
   const got: string[] = [];
   let last = performance.now();
   let longestGap = 0;
@@ -128,6 +141,9 @@ export async function checkTraining(
     [() => training.run({ until: -1 }).next(), /^until is -1/],
     [() => training.evaluate({ colour: 1 } as never), /no option "colour"/],
     [() => training.checkpoint({ colour: 1 } as never), /no option "colour"/],
+    [() => training.examples(-1), /^count is -1/],
+    [() => remote.describeData([] as never), /^describeData: the data is/],
+    [() => remote.describeData({ from: images }, { colour: 1 } as never), /no option "colour"/],
     [() => training.resume([5] as never), /one of the files is 5/],
     [() => remote.Trainer.open({ model: {} as never }), /the model must be an AiM of 'aim-js.train-worker'/],
     [() => remote.Trainer.open({ model: aim, data: { from: images }, ...OPTIONS, colour: 1 } as never), /no option "colour"/],
@@ -147,6 +163,22 @@ export async function checkTraining(
   const resumed = await remote.Trainer.open({ model: again, data: { from: images, holdout: 0.25 }, ...OPTIONS, steps: 9 });
   await resumed.resume(files);
   expect(resumed.stepsDone === 6, `resumed at step ${resumed.stepsDone}`);
+  await resumed.dispose();
+  // The same tokenizer in another model. A trainer of it gives the images themselves.
+  const other = await remote.AiM.fromConfig(config, { device: 'wasm', seed: 9 });
+  await other.loadPart('vqvae.', files);
+  expect(rgb((await other.decode(some)) as unknown as Local.AimImage[]) === wantSeen, 'loadPart: another tokenizer');
+  await other.dispose();
+  const tokenizing = await remote.Trainer.open({
+    model: again,
+    data: { from: images },
+    stage: 'tokenizer',
+    batchSize: 2,
+    steps: 1,
+  });
+  const [first] = await tokenizing.examples(1);
+  const [pixels] = [await ((await local.openData(images, { size: 8 })) as typeof opened).train.image(0, { kind: 'eval' })];
+  expect(first?.data.join() === pixels.join(), 'the tokenizer is given other images');
   await again.dispose();
   return { wrong, longestGap: Math.round(longestGap) };
 }

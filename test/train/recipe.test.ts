@@ -2,7 +2,8 @@
 import { describe, expect, it, vi } from 'vitest';
 import { forecast } from '../../src/cli/train/forecast.js';
 import { OptionError } from '../../src/core/errors.js';
-import { PRESETS, parseConfig } from '../../src/model/config.js';
+import { parseConfig } from '../../src/model/config.js';
+import { PRESETS } from '../../src/model/presets.js';
 import { checkSettings, type RunSettings, runOptions } from '../../src/train/options.js';
 import { cropsFor, PRESET_NAMES, presetLike, recipe, stage2For, tokenizerFor, tokensOf } from '../../src/train/recipe.js';
 

@@ -2,8 +2,9 @@
 import type { Backend } from '../../backend/backend.js';
 import { createBackend } from '../../backend/create.js';
 import { noise } from '../../backend/tune.js';
-import { type AimConfigJson, PRESETS } from '../../model/config.js';
+import type { AimConfigJson } from '../../model/config.js';
 import { Model } from '../../model/model.js';
+import { PRESETS } from '../../model/presets.js';
 import { dawnToggles } from '../../platform/runtime.js';
 import type { Command, Parsed } from '../command.js';
 import { loadModel } from '../model.js';

@@ -2,8 +2,9 @@
 import type { Backend } from '../../backend/backend.js';
 import { WebGpuBackend } from '../../backend/webgpu.js';
 import { OptionError } from '../../core/errors.js';
-import { type AimConfigJson, PRESETS } from '../../model/config.js';
+import type { AimConfigJson } from '../../model/config.js';
 import { MIXER_NAMES } from '../../model/mixers.js';
+import { PRESETS } from '../../model/presets.js';
 import { type Flags, flag, number, type Parsed } from '../command.js';
 import { COMMON, commonOptions } from '../options.js';
 import { type Mixer, type Precision, SAMPLING } from './suites.js';

@@ -1,8 +1,9 @@
 /** Which architecture is trained: that of the weights to continue from, else what the flags, the --config file and the tokenizer say. */
 import { openCheckpoint } from '../../checkpoint/source.js';
 import { CheckpointError, OptionError } from '../../core/errors.js';
-import { type AimConfigJson, PRESETS, parseConfig } from '../../model/config.js';
+import { type AimConfigJson, parseConfig } from '../../model/config.js';
 import { Fields } from '../../model/fields.js';
+import { PRESETS } from '../../model/presets.js';
 import { parseTokenizer, tokenizerOf } from '../../model/tokenizers.js';
 import { exists } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
