@@ -9,8 +9,7 @@ import type { TrainBatch } from './batch.js';
 import type { FeatureNetwork } from './features.js';
 import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
 import { checkSchedule, type Schedule } from './schedule.js';
-import { checkStage1, STAGE1, type Stage1Options } from './stage1.js';
-import type { Stage } from './task.js';
+import { checkStage1, STAGE1, type Stage, type Stage1Options } from './stage1.js';
 
 export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */

@@ -7,7 +7,7 @@ import { tokenizerOf } from '../../model/tokenizers.js';
 import { DISCRIMINATORS } from '../../train/discriminators.js';
 import { comparisonBytes, type FeatureNetwork } from '../../train/features.js';
 import type { RunOptions } from '../../train/options.js';
-import type { Stage } from '../../train/task.js';
+import type { Stage } from '../../train/stage1.js';
 import type { Trainer } from '../../train/trainer.js';
 import { counted } from '../terminal.js';
 
