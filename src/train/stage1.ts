@@ -58,7 +58,7 @@ export const STAGE1 = {
 /** Options that runs of earlier versions do not have, with the values that say what those did. */
 export const BEFORE_STAGE1: Readonly<Record<string, unknown>> = { ...defaultsOf(STAGE1), perceptual: 'none' };
 
-/** The perceptual loss of a run as its options record it: `none`, or the network's name and the hash of its weights. */
+/** The perceptual loss of a run as its checkpoints record it: `none`, or the network's name and the hash of its weights. */
 export const perceptualName = (network: FeatureNetwork | undefined) => (network ? `${network.name} ${network.id}` : 'none');
 
 /** Throws OptionError unless `network` is one, or left out. */
