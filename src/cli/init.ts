@@ -4,7 +4,7 @@ import type { OptionSpec } from '../core/options.js';
 import { ensureWritable, exists, makeFolder, writeAtomic } from '../platform/files.js';
 import { TRAINER } from '../train/options.js';
 import { DEFAULT_PRESET, PRESET_NAMES, type PresetName, RECIPE, recipe, stage2For, tokenizerFor } from '../train/recipe.js';
-import type { Stage } from '../train/task.js';
+import type { Stage } from '../train/stage1.js';
 import { type Command, choice, type Flags, flag, number, type Parsed, string } from './command.js';
 import { print, say } from './terminal.js';
 import { RUNS } from './train/architecture.js';

@@ -5,15 +5,20 @@ import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
 import { toCheckpoint } from '../model/params.js';
 import { extraTensors } from '../model/save.js';
-import type { DeviceState } from './device_state.js';
+import type { DeviceState, Run } from './device_state.js';
 import type { CheckpointParts, NamedTensor, SavedCheckpoint } from './folder.js';
 import type { DataIdentity } from './identity.js';
 import type { Slot } from './optimizer.js';
 import { CHANGEABLE, type RunOptions } from './options.js';
-import { BEFORE_STAGE1 } from './stage1.js';
+import { BEFORE_STAGE1, perceptualName } from './stage1.js';
+
+/** The record of a run without a perceptual loss, which `state.json` leaves out. */
+const NONE = perceptualName(undefined);
 
 /** A run at one step, as `checkpointParts` sees it. */
 export interface RunState {
+  /** See Run. */
+  readonly perceptual: string;
   readonly model: Model;
   readonly options: RunOptions;
   readonly classes: readonly string[] | undefined;
@@ -27,7 +32,17 @@ export interface RunState {
 }
 
 /** See Trainer.checkpoint. */
-export function checkpointParts({ model, options, classes, step, data, device, current, values }: RunState): CheckpointParts {
+export function checkpointParts({
+  perceptual,
+  model,
+  options,
+  classes,
+  step,
+  data,
+  device,
+  current,
+  values,
+}: RunState): CheckpointParts {
   const { slots } = device.optimizer;
   const slot = (prefix: string, which: (s: Slot) => Tensor) => (s: Slot, i: number) => ({
     name: `${prefix}${s.name}`,
@@ -60,25 +75,32 @@ export function checkpointParts({ model, options, classes, step, data, device, c
       ...beside,
     ],
     ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
-    state: { step, options, ...(data && { data }) },
+    state: { step, options, ...(perceptual !== NONE && { perceptual }), ...(data && { data }) },
   };
 }
 
 /** Throws OptionError unless the run of a checkpoint can be continued with these options. */
-export function checkRun({ path, state }: SavedCheckpoint, options: RunOptions, dataChanged: boolean): void {
+export function checkRun(
+  { path, state }: SavedCheckpoint,
+  { options, perceptual }: Pick<Run, 'options' | 'perceptual'>,
+  dataChanged: boolean,
+): void {
   const was = state.options as RunOptions | undefined | null;
   if (typeof was !== 'object' || was === null)
     throw new CheckpointError(`${path}: its state.json has no options; it is not a checkpoint of this trainer.`);
+  const same = (key: string, before: unknown, now: unknown) => {
+    if (JSON.stringify(before) !== JSON.stringify(now))
+      throw new OptionError(
+        `the run was trained with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(now)}; ` +
+          'resume with the same options, or begin a new run from its weights.',
+      );
+  };
   for (const key of Object.keys(options) as (keyof RunOptions)[]) {
     // Changed data may have fewer held-out images.
     if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
-    const before = was[key] ?? BEFORE_STAGE1[key];
-    if (JSON.stringify(before) !== JSON.stringify(options[key]))
-      throw new OptionError(
-        `the run was trained with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(options[key])}; ` +
-          'resume with the same options, or begin a new run from its weights.',
-      );
+    same(key, was[key] ?? BEFORE_STAGE1[key], options[key]);
   }
+  same('perceptual', state.perceptual ?? NONE, perceptual);
   if (options.steps < state.step)
     throw new OptionError(
       `the run is at step ${state.step} already, and ${options.steps} steps are asked for; ask for more steps.`,

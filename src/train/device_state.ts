@@ -22,6 +22,8 @@ export interface Run {
   /** Which items each step takes; undefined without data. */
   readonly order: Order | undefined;
   readonly options: RunOptions;
+  /** The perceptual loss of a tokenizer; see `perceptualName`. */
+  readonly perceptual: string;
 }
 
 /** The results of one step. */

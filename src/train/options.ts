@@ -9,8 +9,7 @@ import type { TrainBatch } from './batch.js';
 import type { FeatureNetwork } from './features.js';
 import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
 import { checkSchedule, type Schedule } from './schedule.js';
-import { checkStage1, STAGE1, type Stage1Options } from './stage1.js';
-import type { Stage } from './task.js';
+import { checkStage1, STAGE1, type Stage, type Stage1Options } from './stage1.js';
 
 export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */
@@ -55,11 +54,7 @@ export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
 export type RunSettings = Omit<TrainerOptions, 'model' | 'data' | 'stage' | 'perceptual'>;
 
 /** The options that a resumed run must share with the one it continues. */
-export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & {
-  stage: Stage;
-  /** `none`, or the network of the perceptual loss: its name and the hash of its weights. */
-  perceptual: string;
-};
+export type RunOptions = Required<Omit<RunSettings, 'epochs'>> & { stage: Stage };
 
 const { default: _, ...lossScale } = OPTIMIZER.lossScale;
 
@@ -202,7 +197,7 @@ export interface RunFacts {
   evalLength: number;
   /** Matrix products round their factors to float16. */
   mixed: boolean;
-  /** See RunOptions. */
+  /** The perceptual loss; see `perceptualName`. */
   perceptual: string;
   /** Side of the images in pixels. */
   size: number;
@@ -240,7 +235,6 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     emaDecay: settings.emaDecay,
     lossScale: given.lossScale ?? (facts.mixed ? LOSS_SCALE : 0),
     loss: settings.loss,
-    perceptual: facts.perceptual,
     perceptualWeight: settings.perceptualWeight,
     discriminator: settings.discriminator,
     discStart: settings.discStart,
@@ -253,6 +247,6 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
   if (batchSize % accumulate)
     throw new OptionError(`accumulate is ${accumulate}; it must divide the batch of ${batchSize} images.`);
   checkAdam(options);
-  checkStage1(options, facts.size);
+  checkStage1({ ...options, perceptual: facts.perceptual }, facts.size);
   return options;
 }

@@ -39,5 +39,5 @@ export function planOf(model: Model, options: Omit<TrainerOptions, 'model'>): Pl
     perceptual: perceptualName(perceptual),
     size: model.config.image_size,
   };
-  return { model, task, order, options: runOptions(settings, facts), rows };
+  return { model, task, order, options: runOptions(settings, facts), perceptual: facts.perceptual, rows };
 }

@@ -8,7 +8,7 @@ import type { AimConfigJson } from '../model/config.js';
 import { PRESETS } from '../model/presets.js';
 import type { VqConfigJson } from '../model/vq_tokenizer.js';
 import type { RunSettings } from './options.js';
-import type { Stage } from './task.js';
+import type { Stage } from './stage1.js';
 
 interface SizeRow {
   /** The largest side in pixels that the row is for. */

@@ -4,6 +4,9 @@ import { defaultsOf, type OptionTable, shown } from '../core/options.js';
 import { DISCRIMINATOR_NAMES, DISCRIMINATORS, type DiscriminatorName } from './discriminators.js';
 import type { FeatureNetwork } from './features.js';
 
+/** What is trained: stage 2, or the tokenizer. */
+export type Stage = 'model' | 'tokenizer';
+
 /** Options of the tokenizer's training (stage 1) alone. */
 export interface Stage1Options {
   /** Reconstruction loss: 'l2', the mean squared error, or 'l1', the mean absolute one. Default 'l2'. */
@@ -55,7 +58,7 @@ export const STAGE1 = {
 /** Options that runs of earlier versions do not have, with the values that say what those did. */
 export const BEFORE_STAGE1: Readonly<Record<string, unknown>> = { ...defaultsOf(STAGE1), perceptual: 'none' };
 
-/** The perceptual loss of a run as its options record it: `none`, or the network's name and the hash of its weights. */
+/** The perceptual loss of a run as its checkpoints record it: `none`, or the network's name and the hash of its weights. */
 export const perceptualName = (network: FeatureNetwork | undefined) => (network ? `${network.name} ${network.id}` : 'none');
 
 /** Throws OptionError unless `network` is one, or left out. */
@@ -68,7 +71,7 @@ export function checkPerceptual(network: FeatureNetwork | undefined): void {
 
 /** Throws OptionError for options that do not fit the stage, each other, the steps of the run or the size of the images. */
 export function checkStage1(
-  options: Required<Stage1Options> & { stage: 'model' | 'tokenizer'; steps: number; perceptual: string },
+  options: Required<Stage1Options> & { stage: Stage; steps: number; perceptual: string },
   size: number,
 ): void {
   const { stage, steps, discriminator, discStart } = options;

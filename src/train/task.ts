@@ -13,8 +13,7 @@ import { codesValues, type TrainBatch, type Values } from './batch.js';
 import type { Optimizer } from './optimizer.js';
 import type { RunOptions } from './options.js';
 import { dropLabels } from './order.js';
-
-export type Stage = 'model' | 'tokenizer';
+import type { Stage } from './stage1.js';
 
 /** Place of a batch in the run, the only thing its random numbers depend on. */
 export interface BatchPlace {

@@ -324,6 +324,7 @@ export class Trainer {
     };
     if (this.codes) this.identity ??= identityOfCodes(this.codes);
     return checkpointParts({
+      perceptual: this.plan.perceptual,
       model,
       options,
       step,
@@ -352,7 +353,7 @@ export class Trainer {
     const was = savedIdentity(saved.state.data);
     const now = await this.identify();
     if (was && now) checkIdentity(was, now, dataChanged);
-    checkRun(saved, this.options, dataChanged);
+    checkRun(saved, this.plan, dataChanged);
     await this.attempt(() => this.state.load(saved));
     this.origin.checkpoint = saved;
     this.origin.step = saved.state.step;
@@ -367,7 +368,7 @@ export class Trainer {
    * the library cannot replace the device). Until this is called, it is the state in which training began or was resumed.
    */
   async keep(saved?: SavedCheckpoint): Promise<void> {
-    if (saved) checkRun(saved, this.options, true);
+    if (saved) checkRun(saved, this.plan, true);
     else if (!this.model.replaceable) return;
     const kept = saved ?? (await heldCheckpoint(this.checkpoint()));
     this.origin.checkpoint = kept;

@@ -52,7 +52,7 @@ describe('the options for a number of images', () => {
     const start = (given: RunSettings) =>
       options('tokenizer', 1000, { given: { discriminator: 'patchgan', ...given } }).discStart;
     expect([start({ steps: 400 }), start({ steps: 1e6 }), start({ steps: 400, discStart: 7 })]).toEqual([100, 20_000, 7]);
-    expect(options('tokenizer', 1000)).toMatchObject({ discriminator: 'none', loss: 'l2', perceptual: 'none', restartCodes: 0 });
+    expect(options('tokenizer', 1000)).toMatchObject({ discriminator: 'none', loss: 'l2', restartCodes: 0 });
   });
 
   it('suits a trainer, whether there are one or a million', () => {

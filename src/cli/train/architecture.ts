@@ -8,7 +8,7 @@ import { parseTokenizer, tokenizerOf } from '../../model/tokenizers.js';
 import { exists } from '../../platform/files.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
 import { DEFAULT_PRESET, isPaper, type PresetName, presetLike, stage2For, tokenizerFor, tokensOf } from '../../train/recipe.js';
-import type { Stage } from '../../train/task.js';
+import type { Stage } from '../../train/stage1.js';
 import { type Parsed, string } from '../command.js';
 import { embeddedModel } from '../model.js';
 import { commonOptions } from '../options.js';

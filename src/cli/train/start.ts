@@ -13,7 +13,7 @@ import { describeRows } from '../../train/classes.js';
 import { openCheckpointFolder, type SavedCheckpoint } from '../../train/folder.js';
 import { lockRun } from '../../train/lock.js';
 import { cropsFor, recipe } from '../../train/recipe.js';
-import type { Stage } from '../../train/task.js';
+import type { Stage } from '../../train/stage1.js';
 import { Trainer } from '../../train/trainer.js';
 import { number, type Parsed, string } from '../command.js';
 import { loadModel, withBar } from '../model.js';

@@ -7,7 +7,7 @@ import { tokenizerOf } from '../../model/tokenizers.js';
 import { DISCRIMINATORS } from '../../train/discriminators.js';
 import { comparisonBytes, type FeatureNetwork } from '../../train/features.js';
 import type { RunOptions } from '../../train/options.js';
-import type { Stage } from '../../train/task.js';
+import type { Stage } from '../../train/stage1.js';
 import type { Trainer } from '../../train/trainer.js';
 import { counted } from '../terminal.js';
 
@@ -62,12 +62,11 @@ export function describeModel(aim: AiM, stage: Stage): string {
 }
 
 /** `losses: l1, lpips × 1, discriminator patchgan (2.77 million parameters) × 0.5 from step 20,000`, or nothing for the usual ones. */
-function describeLosses(o: RunOptions, size: number): string[] {
-  const [network] = o.perceptual.split(' ');
+function describeLosses(o: RunOptions, perceptual: FeatureNetwork | undefined, size: number): string[] {
   const of = o.discriminator === 'none' ? undefined : DISCRIMINATORS[o.discriminator].trees(size, o.discChannels);
   const adaptive = o.adaptive ? ', adaptive' : '';
   const parts = [
-    ...(o.perceptual === 'none' ? [] : [`${network} × ${o.perceptualWeight}`]),
+    ...(perceptual ? [`${perceptual.name} × ${o.perceptualWeight}`] : []),
     ...(of
       ? [
           `discriminator ${o.discriminator} (${millions(countParams(of.params))} parameters) × ${o.discWeight}${adaptive} from step ${n(o.discStart)}`,
@@ -95,7 +94,7 @@ export function describeTraining(
   return [
     `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
-    ...describeLosses(options, aim.config.image_size),
+    ...describeLosses(options, perceptual, aim.config.image_size),
     `memory: about ${bytes(trainingBytes(aim, options, perceptual))} on the device`,
   ].join('\n');
 }
