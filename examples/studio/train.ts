@@ -1,6 +1,7 @@
 /** The Train tab: the choice of data, tokenizer and model, and the state of the run. */
 import type { AimImage, DeviceName, TrainStep } from 'aim-js/train-worker';
 import { Chart } from './chart.js';
+import { OtherData } from './data.js';
 import {
   announce,
   byId,
@@ -21,7 +22,7 @@ import { BUILT_IN, open, opened } from './generate.js';
 import { showReconstructions, squares } from './reconstruct.js';
 import { bind, writeUrl } from './settings.js';
 import { showTab } from './tabs.js';
-import { mamba2, OtherData, type Ready, type Shape, SMALLEST, type Stage, Training } from './training.js';
+import { mamba2, type Ready, type Shape, SMALLEST, type Stage, Training } from './training.js';
 
 /** The models to choose from, each with options that work well for it. */
 const SIZES: Record<string, { shape?: Shape; batch: number; rate: number; steps: number }> = {

@@ -7,14 +7,13 @@ import type {
   AimConfigJson,
   AimImage,
   CheckpointSource,
-  DataFacts,
-  DataSource,
   DeviceName,
   RunOptions,
   Trainer,
   TrainStep,
 } from 'aim-js/train-worker';
-import { imageSize, type Saved, savedIn, zipped } from './checkpoint.js';
+import { type Saved, savedIn, zipped } from './checkpoint.js';
+import { type Found, fetched, findData } from './data.js';
 import { type PathFile, unpacked, withPaths } from './files.js';
 import type { ModelSource } from './generate.js';
 
@@ -82,16 +81,6 @@ export interface Listener {
   samples(step: number, images: AimImage[]): void;
 }
 
-/** Thrown if a checkpoint was trained on other data than is chosen. */
-export class OtherData extends Error {}
-
-interface Found {
-  data: DataSource;
-  facts: DataFacts;
-  /** Whether it is the visitor's. */
-  own: boolean;
-}
-
 const SEED = 1;
 const GUIDANCE = 1.5;
 /** Images of a sample. */
@@ -134,7 +123,9 @@ export class Training {
     return this.opened(async () => {
       const files = checkpoint && withPaths(await unpacked(checkpoint));
       const saved = files && (await savedIn(files));
-      this.found = await this.findData(saved);
+      const { images, codes } = this.wish;
+      const chosen = { images, codes, signal: this.opening.signal, onLoading: () => this.on.phase('Loading the data') };
+      this.found = await findData(chosen, saved);
       if (saved?.options.stage === 'tokenizer' && saved.step >= saved.options.steps) {
         this.tokenizer = saved;
         this.stage = 'tokenizer';
@@ -405,41 +396,6 @@ export class Training {
     const { images } = await this.aim!.generate({ classes: first, count: SHOWN, seed: SEED, cfgScale: GUIDANCE });
     return images;
   }
-
-  /**
-   * The data to train on: the chosen data or, for a continued run, whichever of the chosen and the built-in data it was trained on.
-   * Throws OtherData if it was trained on neither.
-   */
-  private async findData(saved: Saved | undefined): Promise<Found> {
-    const { describeData } = await library();
-    const { signal } = this.opening;
-    const found = async (from: File[], own: boolean): Promise<Found> => {
-      const data = { from };
-      return { data, facts: await describeData(data, { signal }), own };
-    };
-    const own = this.wish.images && (await found(withPaths(this.wish.images), true));
-    if (own && (!saved || trainedOn(saved, own.facts, []))) return own;
-    if (saved?.options.stage === 'tokenizer') {
-      const names = saved.trainedOn ?? saved.classes;
-      throw new OtherData(
-        `This checkpoint is a tokenizer in training${names ? `, on pictures of ${listed(names)}` : ''}; ` +
-          `${own ? `the folder chosen has ${listed(own.facts.classes)}` : 'its pictures are not in it'}. ` +
-          'Choose the folder of its pictures to continue.',
-      );
-    }
-    this.on.phase('Loading the data');
-    const builtIn = await found([await loaded(this.wish.codes, signal)], false);
-    if (!saved || trainedOn(saved, builtIn.facts, builtIn.facts.classes)) return builtIn;
-    if (own && trainedOn(saved, own.facts, builtIn.facts.classes)) return own;
-    const { config, classes } = saved;
-    const names = listed(classes ?? Array.from({ length: config.num_classes }, (_, k) => String(k)));
-    const size = imageSize(config);
-    const has = `${own ? 'the folder chosen' : 'Fashion-MNIST'} has ${listed((own ?? builtIn).facts.classes)}`;
-    throw new OtherData(
-      `This run was trained on another data set: ${names}, in images of ${size}×${size} pixels; ${has}. ` +
-        'Choose the folder of its images to continue.',
-    );
-  }
 }
 
 /** The remaining steps. The last step starts only after the one before it was reported, so that a run can be paused before it. */
@@ -451,49 +407,7 @@ async function* remaining(trainer: Trainer) {
 /** The options of a saved run as a Trainer takes them. */
 const settingsOf = ({ stage: _, perceptual: __, ...settings }: RunOptions) => settings;
 
-/**
- * True if a run can have been trained on this data: its classes have the same names and its codes the same size. In a fine-tuned
- * model, classes that its data does not have keep the names of the model that it began with, which are `before`.
- */
-function trainedOn(
-  { config, classes, options, trainedOn: recorded }: Saved,
-  facts: DataFacts,
-  before: readonly string[],
-): boolean {
-  const names = facts.classes;
-  if (recorded && (recorded.length !== names.length || recorded.some((name, k) => name !== names[k]))) return false;
-  if (options.stage === 'tokenizer') return facts.kind !== 'codes';
-  const { num_classes, num_tokens, vocab_size } = config;
-  if (names.length > num_classes) return false;
-  if (facts.kind === 'codes' && (facts.tokens !== num_tokens || facts.vocabulary !== vocab_size)) return false;
-  if (recorded) return true;
-  const named = Array.from({ length: num_classes }, (_, k) => names[k] ?? before[k]);
-  return classes ? classes.every((name, k) => name === named[k]) : names.length === num_classes;
-}
-
-/** `10 classes (T-shirt/top, Trouser, Pullover, …)` */
-const listed = (classes: readonly string[]): string =>
-  `${classes.length} ${classes.length === 1 ? 'class' : 'classes'} (${classes.slice(0, 3).join(', ')}${classes.length > 3 ? ', …' : ''})`;
-
 /** config.json of the model at an address. */
 async function configAt(source: CheckpointSource, signal: AbortSignal): Promise<AimConfigJson> {
   return (await fetched(`${source}config.json`, 'The model', signal)).json();
-}
-
-/** The data set that comes with the studio, as a codes file. */
-async function loaded(url: string, signal: AbortSignal): Promise<File> {
-  const bytes = new Uint8Array(await (await fetched(url, 'The data set', signal)).arrayBuffer());
-  const { gunzipSync } = await import('fflate');
-  // Some servers send a .gz file with a content encoding, so that the browser has already unzipped it.
-  const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  return new File([isPacked ? (gunzipSync(bytes) as Uint8Array<ArrayBuffer>) : bytes], 'fashion-mnist.safetensors');
-}
-
-async function fetched(url: string, what: string, signal: AbortSignal): Promise<Response> {
-  const response = await fetch(url, { signal }).catch((error: Error) => error);
-  if (response instanceof Error || !response.ok) {
-    const why = response instanceof Error ? response.message : response.status;
-    throw new Error(`${what} cannot be loaded (${why}). Reload the page, or train on your own images.`);
-  }
-  return response;
 }
