@@ -37,7 +37,7 @@ const GPU = sizes(['XS', 128, 6], ['S', 192, 8], ['M', 256, 12], ['L', 384, 16])
 
 export const SCALES = {
   tiny: {
-    ...{ train: 240, reference: 120, samples: 40, steps: 6, batchSize: 8, lr: 2e-3, points: 2, tokenizerSteps: 4 },
+    ...{ train: 240, reference: 120, samples: 20, steps: 6, batchSize: 8, lr: 2e-3, points: 2, tokenizerSteps: 4 },
     ...{ sizes: TINY, base: TINY[0], tokens: [16, 64], runs: 1 },
   },
   laptop: {
