@@ -405,7 +405,7 @@ async function* remaining(trainer: Trainer) {
 }
 
 /** The options of a saved run as a Trainer takes them. */
-const settingsOf = ({ stage: _, perceptual: __, ...settings }: RunOptions) => settings;
+const settingsOf = ({ stage: _, ...settings }: RunOptions) => settings;
 
 /** config.json of the model at an address. */
 async function configAt(source: CheckpointSource, signal: AbortSignal): Promise<AimConfigJson> {

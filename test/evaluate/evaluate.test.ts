@@ -220,7 +220,7 @@ describe('with the features of a small network', () => {
       [tiny, two, small, OptionError, /has 1 image, and a distance needs at least two/],
       [`${float}/x.npz`, two, small, OptionError, /arr_0 is <f4 of \[2, 2, 2, 3\], and pixels are bytes from 0 to 255/],
       [mixed, two, small, OptionError, /b\.png is 9×8 and a\.png 8×8; samples have one size/],
-      [folderOf({ 'x.txt': '' }), two, small, IoError, /in it have no .*PNG pictures; pass a folder/],
+      [folderOf({ 'x.txt': '' }), two, small, IoError, /in it have no .*PNG.* pictures; pass a folder/],
       ['/nonexistent', two, small, OptionError, /is no folder of pictures and no \.npz; of a model, pass drawn/],
       [one, '/nonexistent', small, OptionError, /the reference is a data set or an \.npz/],
       [one, undefined, small, OptionError, /reference are undefined/],
