@@ -1,7 +1,7 @@
 /** Makes the plan of a run, the parts that do not depend on the device, from the trainer's options. */
 import type { Codes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
-import type { Model } from '../model/model.js';
+import { modelOf } from '../model/handle.js';
 import { type ClassRows, classRows } from './classes.js';
 import type { Run } from './device_state.js';
 import { checkSettings, runOptions, stageOf, type TrainerOptions } from './options.js';
@@ -15,10 +15,11 @@ export interface Plan extends Run {
   readonly rows: ClassRows | undefined;
 }
 
-/** Throws OptionError for unknown options, options out of range and data that does not fit the model. */
-export function planOf(model: Model, options: Omit<TrainerOptions, 'model'>): Plan {
-  const { data, stage: wanted, perceptual, ...given } = options;
+/** Throws OptionError for unknown options, options out of range, what is no model, and data that does not fit the model. */
+export function planOf({ model: handle, data, stage: wanted, perceptual, ...given }: TrainerOptions): Plan {
+  // First of all, since a misspelt name would else be reported as a missing option.
   const settings = checkSettings(given);
+  const model = modelOf(handle);
   checkPerceptual(perceptual);
   const stage = stageOf(data, wanted);
   const codes: Codes | undefined = data && 'codes' in data ? data : undefined;

@@ -4,7 +4,7 @@ import { DeviceError, DisposedError, OptionError } from '../core/errors.js';
 import { checkOptions } from '../core/options.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
-import { type ModelHandle, modelOf } from '../model/handle.js';
+import type { ModelHandle } from '../model/handle.js';
 import type { Model } from '../model/model.js';
 import type { TrainingOrigin } from '../model/origin.js';
 import type { Placed } from '../model/placed.js';
@@ -81,14 +81,14 @@ export class Trainer {
    * Throws OptionError for unknown options, options out of range, data that does not fit the model, and a model that another
    * trainer, which is not disposed of, is training. Without `data`, `stage` says what is trained, and `step` takes the batches.
    */
-  constructor({ model: handle, ...options }: TrainerOptions) {
-    const model = modelOf(handle);
+  constructor(options: TrainerOptions) {
+    const { rows, ...plan } = planOf(options);
+    const { model } = plan;
     if (inTraining.has(model))
       throw new OptionError('this model has a trainer already; call dispose() of that one before another is made.');
-    const { rows, ...plan } = planOf(model, options);
     const { data } = options;
     this.model = model;
-    this.handle = handle;
+    this.handle = options.model;
     this.data = data;
     this.codes = data && 'codes' in data ? data : undefined;
     this.classRows = rows;

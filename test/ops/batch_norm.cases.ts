@@ -19,8 +19,17 @@ export default [
   { entry: batchNorm.forward, cases },
   { entry: batchNorm.forward, cases: [{ m: 130, c: 6, eps: 1e-5 }], fill: { x: (random) => 30 + random() } },
   {
+    entry: batchNorm.forward,
+    cases: Array.from({ length: 14 }, (_, i) => ({ m: 2 + 9 * i, c: 1 + ((5 * i) % 11), eps: i % 2 ? 1e-5 : 1e-2 })),
+  },
+  {
     entry: batchNorm.backward,
     cases: cases.flatMap((c, i) => [c, { ...c, omit: [['dweight'], ['dbias'], ['dweight', 'dbias']][i % 3]! }]),
+    fill: { variance },
+  },
+  {
+    entry: batchNorm.backward,
+    cases: Array.from({ length: 8 }, (_, i) => ({ m: 3 + 11 * i, c: 1 + ((7 * i) % 13), eps: i % 2 ? 1e-5 : 1e-2 })),
     fill: { variance },
   },
 ] satisfies OpCases[];

@@ -7,6 +7,7 @@ const sizes = [
   [64, 257],
   [300, 256],
   [2, 600],
+  ...Array.from({ length: 15 }, (_, i) => [1 + 13 * i, 2 + ((37 * i) % 90)]),
 ];
 
 export default [

@@ -8,6 +8,7 @@ const cases = [
   [17, 15],
   [40, 16],
   [5, 513],
+  ...Array.from({ length: 5 }, (_, i) => [2 + 7 * i, 3 + 4 * i]),
 ].flatMap(([m, c], i) => [
   { m: m!, c: c!, scale: 1 / m!, omit: ['loss_scale'] },
   { m: m!, c: c!, scale: 2, omit: i % 2 ? ['weight'] : ['weight', 'loss_scale'] },

@@ -6,6 +6,7 @@ const cases = [
   { p: 1, q: 1, scale: 1, eps: 1e-4, most: 1e4 },
   { p: 3, q: 300, scale: 0.5, eps: 1e-4, most: 1e4 },
   { p: 300, q: 1, scale: 0.5, eps: 1e-4, most: 2 },
+  ...Array.from({ length: 4 }, (_, i) => ({ p: 2 + 40 * i, q: 65 - 16 * i, scale: 2, eps: 1e-3, most: 1e4 })),
 ].flatMap((c) => [c, { ...c, omit: ['loss_scale'] }]);
 const sums = (random: () => number) => random();
 

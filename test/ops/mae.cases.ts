@@ -2,7 +2,11 @@ import { mae, maeParts } from '../../src/ops/mae.js';
 import type { Gradient } from './gradient.js';
 import type { OpCases } from './harness.js';
 
-const cases = [1, 3, 4, 9, 257, 16384, 16385, 40000].map((n, i) => ({ n, p: maeParts(n), scale: i % 2 ? 1 / n : 3 }));
+const cases = [1, 2, 3, 4, 5, 8, 9, 15, 31, 64, 100, 129, 255, 257, 300, 511, 1000, 16384, 16385, 40000].map((n, i) => ({
+  n,
+  p: maeParts(n),
+  scale: i % 2 ? 1 / n : 3,
+}));
 
 export default [
   { entry: mae.forward, cases: cases.map(({ n, p }) => ({ n, p })) },

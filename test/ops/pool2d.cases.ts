@@ -30,7 +30,11 @@ const shapes = [
 export default [
   { entry: pool2d.forward, cases: shapes.flatMap((c) => [c, { ...c, mean: 1 }]) },
   // Whole numbers, so that several pixels of a window are the largest.
-  { entry: pool2d.backward, cases: shapes, fill: { x: (random) => Math.floor(4 * random()) } },
+  {
+    entry: pool2d.backward,
+    cases: [...shapes, ...Array.from({ length: 8 }, (_, i) => (i % 2 ? down : same)(1 + (i % 3), 3 + i, 11 - i, 1 + 2 * i))],
+    fill: { x: (random) => Math.floor(4 * random()) },
+  },
 ] satisfies OpCases[];
 
 export const gradients: Gradient[] = [

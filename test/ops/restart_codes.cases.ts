@@ -7,6 +7,7 @@ const cases = [
   { r: 5, d: 3, v: 7, patience: 2 },
   { r: 40, d: 8, v: 65, patience: 3 },
   { r: 3, d: 4, v: 130, patience: 4 },
+  ...Array.from({ length: 6 }, (_, i) => ({ r: 2 + 9 * i, d: 1 + i, v: 3 + 11 * i, patience: 1 + (i % 3) })),
 ].flatMap((c) => [c, { ...c, omit: ['ema'] }]);
 
 export default [
