@@ -4,7 +4,6 @@
  * memory, never to static data, so threads do not interfere.
  */
 import deflated from '../../build/aim.wasm';
-import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
@@ -26,7 +25,7 @@ const PAGE = 65536;
 /** wasm32 addresses 4 GiB. The last page stays unused, so that end addresses fit in 32 bits. */
 const MAX_PAGES = 65535;
 const LIMITS = { initial: 2, maximum: 65536 };
-/** The address where tensors begin. The static data of both binaries is below it (asconfig.json). */
+/** The address where tensors begin. The static data of all binaries is below it (asconfig.json). */
 const HEAP = LIMITS.initial * PAGE;
 
 /** Floating-point operations for which sharing a part with another thread pays off: about 30 µs of work. */
@@ -114,6 +113,8 @@ function sharedMemory(): WebAssembly.Memory | undefined {
 async function startHelper(start: HelperStart): Promise<Thread | undefined> {
   let thread: Thread | undefined;
   try {
+    // A chunk of its own: pages that may not share memory do without it.
+    const { default: script } = await import('../../build/helper.js?text');
     const started = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
     thread = started;
     await new Promise<void>((resolve, reject) => {
@@ -145,6 +146,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   private rows: Profile | undefined;
   protected readonly heap: Heap;
   private readonly modules: WebAssembly.Module[] = [];
+  /** What `extend` was given. */
+  private readonly extensions = new Set<() => Uint8Array<ArrayBuffer>>();
   private readonly names: string[] = [];
   private readonly kernels: Kernel[] = [];
   private readonly known = new Map<AnyEntry, EntryKernel>();
@@ -197,7 +200,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   override extend(binary: () => Uint8Array<ArrayBuffer>): void {
-    if (this.modules.length > 1) return;
+    if (this.extensions.has(binary)) return;
+    this.extensions.add(binary);
     const bytes = binary();
     this.instantiate(new WebAssembly.Module(this.shared ? importingShared(bytes) : bytes));
     if (this.threads > 1) void this.startHelpers(this.threads - 1);
@@ -293,6 +297,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     if (known) return known;
     const name = `${e.op}_${e.entry}`;
     const file = `assembly/${e.op}.ts`;
+    if (e.wasmBinary && !this.names.includes(name)) this.extend(e.wasmBinary);
     const number = this.names.indexOf(name);
     const kernel = this.kernels[number] as Kernel | undefined;
     if (!kernel)

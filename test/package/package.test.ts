@@ -85,7 +85,7 @@ it('only the command contains the float64 references', () => {
 /** The built modules that a built module imports. */
 function chunksOf(name: string): string[] {
   const text = readFileSync(`${root}dist/${name}`, 'utf8');
-  return [...new Set([...text.matchAll(/from"\.\/([^"]+)"/g)].map((m) => m[1]!))];
+  return [...new Set([...text.matchAll(/(?:from|import)"\.\/([^"]+)"/g)].map((m) => m[1]!))];
 }
 
 describe('importing has no side effects', () => {
