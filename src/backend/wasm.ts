@@ -7,7 +7,7 @@ import deflated from '../../build/aim.wasm';
 import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
-import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
+import type { Thread } from '../platform/thread.js';
 import { Backend, type Command, type Cost, type Profile, SYNCHRONOUS, tally } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
@@ -40,14 +40,6 @@ export interface WasmOptions {
   /** URL to fetch the module from instead of the copy in the bundle (for a Content-Security-Policy that requires it). */
   wasmUrl?: string | URL;
   signal?: AbortSignal;
-}
-
-/** The message that starts a helper. */
-export interface HelperStart {
-  modules: WebAssembly.Module[];
-  memory: WebAssembly.Memory;
-  board: Board;
-  thread: number;
 }
 
 /** The bundle's compiled module, for plain and for shared memory. */
@@ -105,27 +97,6 @@ function sharedMemory(): WebAssembly.Memory | undefined {
   try {
     return new WebAssembly.Memory({ ...LIMITS, shared: true });
   } catch {
-    return undefined;
-  }
-}
-
-/** Starts a helper thread. Returns undefined if the runtime refuses workers. */
-async function startHelper(start: HelperStart): Promise<Thread | undefined> {
-  let thread: Thread | undefined;
-  try {
-    // A chunk of its own: pages that may not share memory do without it.
-    const { default: script } = await import('../../build/helper.js?text');
-    const started = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
-    thread = started;
-    await new Promise<void>((resolve, reject) => {
-      started.onMessage(() => resolve());
-      started.onFailure(reject);
-      started.post(start);
-    });
-    started.hold(false);
-    return started;
-  } catch {
-    thread?.end();
     return undefined;
   }
 }
@@ -189,8 +160,11 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     this.threads = 1 + count;
     this.board = newBoard();
     const { modules, memory, board } = this;
-    const starting = Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }));
-    const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
+    // A chunk of its own: pages that may not share memory do without it.
+    const starting = import('./helpers.js').then(({ startHelper }) =>
+      Promise.all(Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }))),
+    );
+    const started = (await starting.catch(() => [])).filter((helper) => helper !== undefined);
     // Each thread finds its scratch memory by its number, so numbers must have no gaps: use all helpers or none.
     if (started.length === count && !this.disposed && this.board === board) this.helpers = started;
     else {
