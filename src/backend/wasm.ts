@@ -164,7 +164,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     const starting = import('./helpers.js').then(({ startHelper }) =>
       Promise.all(Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }))),
     );
-    const started = (await starting.catch(() => [])).filter((helper) => helper !== undefined);
+    const started = (await starting.catch((): (Thread | undefined)[] => [])).filter((helper) => helper !== undefined);
     // Each thread finds its scratch memory by its number, so numbers must have no gaps: use all helpers or none.
     if (started.length === count && !this.disposed && this.board === board) this.helpers = started;
     else {
