@@ -52,6 +52,8 @@ const builds = defineConfig([
       format: 'es' as const,
       sourcemap,
       chunkFileNames: `${name}-[name]-[hash].js`,
+      // Bundlers warn of imports for side effects alone, which this package has none of.
+      hoistTransitiveImports: false,
       // By itself, because HTTP compression works worse on text and base64 in one file: 1 kB.
       manualChunks: (id: string) => (id.endsWith('/build/aim.wasm') ? 'wasm' : undefined),
     },
