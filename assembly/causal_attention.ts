@@ -1,3 +1,4 @@
+// @further
 // y[i] = Σⱼ softmaxⱼ(q[i]·k[j]·scale)·v[j] over positions j ≤ i. Threads divide the heads.
 import { softmax } from './attention';
 import { dot, exp1 } from './lib/math';

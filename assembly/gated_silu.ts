@@ -1,3 +1,4 @@
+// @further
 // y = value·SiLU(gate), with [value | gate] = x
 import { silu1, silu4, siluGradient1, siluGradient4 } from './lib/math';
 

@@ -1,3 +1,4 @@
+// @further
 // w = scales[step];  y = u + (c - u)·w or, with `probabilities`, y = ln max(0, p) with p = u + (c - u)·w of their softmaxes.
 // c is the first b rows of logits and u is the last b rows.
 import { exp1 } from './lib/math';

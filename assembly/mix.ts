@@ -1,3 +1,4 @@
+// @further
 // y[m] = (1 - share[m])·x[m] + share[m]·z[m]
 export function mix_forward(x: usize, z: usize, share: usize, y: usize, m: i32, d: i32): void {
   for (let i = 0; i < m; i++, share += 4) {

@@ -2,8 +2,7 @@
 import type { BackendName } from './backend/backend.js';
 import type { TunedKernel } from './backend/tune.js';
 import type { CheckpointSource, SourceOptions } from './checkpoint/source.js';
-import { OptionError } from './core/errors.js';
-import { checkOption, checkOptions, type OptionTable, shown } from './core/options.js';
+import { checkOption, checkOptions, type OptionTable } from './core/options.js';
 import { SOURCE } from './io/bytes.js';
 import type { AimImage } from './io/image.js';
 import type { AimConfig, AimConfigJson } from './model/config.js';
@@ -12,7 +11,7 @@ import type { ModelHandle } from './model/handle.js';
 import type { Classes, LikelihoodOptions } from './model/likelihood.js';
 import { LOAD, type LoadOptions, Model } from './model/model.js';
 import { countParams } from './model/params.js';
-import { checkCodeList, type EncodeInput, pixelBatches } from './model/pixels.js';
+import { type EncodeInput, pixelBatches } from './model/pixels.js';
 import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
 import type { TuneOptions } from './model/tune.js';
@@ -28,8 +27,6 @@ const FROM_CONFIG = {
   ...LOAD,
   seed: { type: 'integer', min: 0, default: 0, about: 'seed of the initial weights' },
 } as const satisfies OptionTable<LoadOptions & { seed?: number }>;
-
-const DECODE = { signal: { type: 'signal', about: 'stops the decoding' } } as const;
 
 const PARTS = { type: 'choice', choices: ['vqvae.', 'mamba.'], about: 'the tokenizer, or stage 2' } as const;
 
@@ -202,37 +199,11 @@ export class AiM implements ModelHandle {
    * of range or that do not fill a square. Rejects with `signal.reason` when aborted.
    */
   async decode(codes: readonly ArrayLike<number>[], options: { signal?: AbortSignal | undefined } = {}): Promise<AimImage[]> {
-    const { signal } = checkOptions<{ signal?: AbortSignal | undefined }, typeof DECODE>('decode', options, DECODE);
-    const { model } = this;
-    model.assertLive();
-    checkCodeList(codes);
-    for (const code of codes as readonly ArrayLike<number>[]) checkCodeGrid(code, this.config.vocab_size);
-    const images: AimImage[] = [];
-    for (let at = 0; at < codes.length; ) {
-      // Consecutive images of one size are decoded together.
-      const { length } = codes[at]!;
-      let end = at + 1;
-      while (end < codes.length && codes[end]!.length === length) end++;
-      const all = new Uint32Array((end - at) * length);
-      for (let i = at; i < end; i++) all.set(Uint32Array.from(codes[i]!), (i - at) * length);
-      images.push(...(await model.decode(all, [end - at, length], signal)));
-      at = end;
-    }
-    return images;
+    return (await import('./model/decode.js')).decode(this.model, codes, options);
   }
 
   /** Frees the model and its device memory. Later calls throw DisposedError, and so do calls that are still running. */
   async dispose(): Promise<void> {
     this.model.dispose();
   }
-}
-
-function checkCodeGrid(code: ArrayLike<number>, vocabulary: number): void {
-  const length = code?.length;
-  if (typeof length !== 'number')
-    throw new OptionError(`decode: the codes of an image are ${shown(code)}; pass a list of numbers.`);
-  if (!Number.isInteger(Math.sqrt(length)) || length === 0)
-    throw new OptionError(`decode: ${length} codes do not fill a square; pass h·w codes with h = w.`);
-  const bad = Array.prototype.findIndex.call(code, (c: number) => !(Number.isInteger(c) && c >= 0 && c < vocabulary));
-  if (bad >= 0) throw new OptionError(`decode: code ${bad} is ${shown(code[bad])}; codes go from 0 to ${vocabulary - 1}.`);
 }

@@ -3,7 +3,7 @@
  */
 import { hasWorkerThreads, parentOf } from '../platform/thread.js';
 import { kernelsOf, serve } from './board.js';
-import type { HelperStart } from './wasm.js';
+import type { HelperStart } from './helpers.js';
 
 async function help(): Promise<void> {
   const parent = await parentOf(hasWorkerThreads());

@@ -5,7 +5,6 @@ import { debugging } from '../platform/runtime.js';
 import { GPU_COMPUTE } from './gpu_flags.js';
 import { type Assembled, assemble, MAIN, type SeriesLayout } from './wgsl/assemble.js';
 import { type Binding, type Kernel, kernelOf } from './wgsl/kernel.js';
-import { mistakes } from './wgsl/mistakes.js';
 
 /** The inputs from which a pipeline is made. */
 export interface KernelSource {
@@ -115,14 +114,14 @@ export class Pipelines {
     const module = this.device.createShaderModule({ label, code: text.code });
     module
       .getCompilationInfo()
-      .then(
-        ({ messages }) => {
-          const wrong = mistakes(text, messages);
-          if (wrong) this.fail(new DeviceError(wrong));
-        },
-        // A lost device may never answer. Its loss is reported elsewhere.
-        () => {},
-      )
+      .then(async ({ messages }) => {
+        if (![...messages].some(({ type }) => type === 'error')) return;
+        // A chunk of its own, because only a kernel that does not compile needs it.
+        const { mistakes } = await import('./wgsl/mistakes.js');
+        this.fail(new DeviceError(mistakes(text, messages)));
+      })
+      // A lost device may never answer. Its loss is reported elsewhere, and so is a kernel whose mistakes could not be read.
+      .catch(() => {})
       .then(() => {
         this.pending.delete(answer);
         answered();

@@ -4,11 +4,10 @@
  * memory, never to static data, so threads do not interfere.
  */
 import deflated from '../../build/aim.wasm';
-import script from '../../build/helper.js?text';
 import { DeviceError, OutOfMemoryError } from '../core/errors.js';
 import type { NumArray, Storage, Tensor } from '../core/tensor.js';
 import type { AnyEntry } from '../ops/spec.js';
-import { hasWorkerThreads, nodeThread, type Thread, webThread } from '../platform/thread.js';
+import type { Thread } from '../platform/thread.js';
 import { Backend, type Command, type Cost, type Profile, SYNCHRONOUS, tally } from './backend.js';
 import { type Board, type Kernel, kernelsOf, newBoard, share } from './board.js';
 import { Heap } from './heap.js';
@@ -26,7 +25,7 @@ const PAGE = 65536;
 /** wasm32 addresses 4 GiB. The last page stays unused, so that end addresses fit in 32 bits. */
 const MAX_PAGES = 65535;
 const LIMITS = { initial: 2, maximum: 65536 };
-/** The address where tensors begin. The static data of both binaries is below it (asconfig.json). */
+/** The address where tensors begin. The static data of all binaries is below it (asconfig.json). */
 const HEAP = LIMITS.initial * PAGE;
 
 /** Floating-point operations for which sharing a part with another thread pays off: about 30 µs of work. */
@@ -41,14 +40,6 @@ export interface WasmOptions {
   /** URL to fetch the module from instead of the copy in the bundle (for a Content-Security-Policy that requires it). */
   wasmUrl?: string | URL;
   signal?: AbortSignal;
-}
-
-/** The message that starts a helper. */
-export interface HelperStart {
-  modules: WebAssembly.Module[];
-  memory: WebAssembly.Memory;
-  board: Board;
-  thread: number;
 }
 
 /** The bundle's compiled module, for plain and for shared memory. */
@@ -110,25 +101,6 @@ function sharedMemory(): WebAssembly.Memory | undefined {
   }
 }
 
-/** Starts a helper thread. Returns undefined if the runtime refuses workers. */
-async function startHelper(start: HelperStart): Promise<Thread | undefined> {
-  let thread: Thread | undefined;
-  try {
-    const started = hasWorkerThreads() ? await nodeThread(script) : webThread(script);
-    thread = started;
-    await new Promise<void>((resolve, reject) => {
-      started.onMessage(() => resolve());
-      started.onFailure(reject);
-      started.post(start);
-    });
-    started.hold(false);
-    return started;
-  } catch {
-    thread?.end();
-    return undefined;
-  }
-}
-
 /** The kernel of an entry, its number on the board, and the scratch memory that it needs for given dims and attributes. */
 interface EntryKernel {
   number: number;
@@ -145,6 +117,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   private rows: Profile | undefined;
   protected readonly heap: Heap;
   private readonly modules: WebAssembly.Module[] = [];
+  /** What `extend` was given. */
+  private readonly extensions = new Set<() => Uint8Array<ArrayBuffer>>();
   private readonly names: string[] = [];
   private readonly kernels: Kernel[] = [];
   private readonly known = new Map<AnyEntry, EntryKernel>();
@@ -186,8 +160,11 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     this.threads = 1 + count;
     this.board = newBoard();
     const { modules, memory, board } = this;
-    const starting = Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }));
-    const started = (await Promise.all(starting)).filter((helper) => helper !== undefined);
+    // A chunk of its own: pages that may not share memory do without it.
+    const starting = import('./helpers.js').then(({ startHelper }) =>
+      Promise.all(Array.from({ length: count }, (_, i) => startHelper({ modules, memory, board, thread: i + 1 }))),
+    );
+    const started = (await starting.catch((): (Thread | undefined)[] => [])).filter((helper) => helper !== undefined);
     // Each thread finds its scratch memory by its number, so numbers must have no gaps: use all helpers or none.
     if (started.length === count && !this.disposed && this.board === board) this.helpers = started;
     else {
@@ -197,7 +174,8 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
   }
 
   override extend(binary: () => Uint8Array<ArrayBuffer>): void {
-    if (this.modules.length > 1) return;
+    if (this.extensions.has(binary)) return;
+    this.extensions.add(binary);
     const bytes = binary();
     this.instantiate(new WebAssembly.Module(this.shared ? importingShared(bytes) : bytes));
     if (this.threads > 1) void this.startHelpers(this.threads - 1);
@@ -293,6 +271,7 @@ export class WasmBackend extends Backend<WasmStorage, WasmCommand> {
     if (known) return known;
     const name = `${e.op}_${e.entry}`;
     const file = `assembly/${e.op}.ts`;
+    if (e.wasmBinary && !this.names.includes(name)) this.extend(e.wasmBinary);
     const number = this.names.indexOf(name);
     const kernel = this.kernels[number] as Kernel | undefined;
     if (!kernel)

@@ -8,7 +8,7 @@ import { describeAdapter, isSoftware } from './adapter.js';
 import { Backend, type Command, type Cost, type Profile, type Traits } from './backend.js';
 import { Buffers, DUMMY, type GpuStorage } from './buffers.js';
 import { GPU_COPY_DST, GPU_MAP_MODE_READ, GPU_MAP_READ } from './gpu_flags.js';
-import { GpuProfiler } from './gpu_profile.js';
+import type { GpuProfiler } from './gpu_profile.js';
 import { allowsGaps, type KernelSource, Pipelines } from './pipelines.js';
 import { findSeries, type LaunchPlaces, type Place, reach } from './series.js';
 import { Tuning } from './tuning.js';
@@ -189,6 +189,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
   }
 
   async profile(fn: () => Promise<unknown>): Promise<Profile> {
+    const { GpuProfiler } = await import('./gpu_profile.js');
     this.flush();
     const profiler = new GpuProfiler(this.device);
     this.profiler = profiler;

@@ -1,7 +1,10 @@
-/** Points between two classes, and between the random numbers of two seeds. */
+/** Points between two classes, and between the random numbers of two seeds. A chunk of its own, because few drawings have them. */
+import type { Backend } from '../backend/backend.js';
 import { OptionError } from '../core/errors.js';
 import { checkOptions, type OptionTable, shown } from '../core/options.js';
 import { threefry2x32 } from '../core/random.js';
+import type { Tensor } from '../core/tensor.js';
+import { mix } from '../ops/mix.js';
 
 /** A point between two things: `from` where `at` is 0, `to` where it is 1. */
 export interface Between<T> {
@@ -30,11 +33,9 @@ const BETWEEN = {
   at: { type: 'number', min: 0, max: 1, about: 'how far it is from `from` to `to`' },
 } as const satisfies OptionTable<Between<unknown>>;
 
-/** A value as a point that is no way off it, or the point that is given. Throws OptionError, naming the option. */
-export function between<T>(option: string, given: T | Between<T>): Between<T> {
-  // Whoever uses the value refuses lists, with a better message.
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) return { from: given as T, to: given as T, at: 0 };
-  const point = checkOptions<Between<T>, typeof BETWEEN>(option, given as Between<T>, BETWEEN);
+/** The point that is given, checked. Throws OptionError, naming the option. */
+export function between<T>(option: string, given: Between<T>): Between<T> {
+  const point = checkOptions<Between<T>, typeof BETWEEN>(option, given, BETWEEN);
   if (point.from === undefined || point.to === undefined || point.at === undefined)
     throw new OptionError(`${option}: ${shown(given)} is no point between two; give from, to and at.`);
   return point as Between<T>;
@@ -49,4 +50,9 @@ export function noiseBetween({ from, to, at }: SeedMix, count: number): Uint32Ar
     const arc = (word(to, t) - start) | 0;
     return start + Math.round(at * arc);
   });
+}
+
+/** y [m, d]: the linear interpolation of the embeddings x and z [m, d], with the share [m] of z. */
+export function mixForward(be: Backend, t: { x: Tensor; z: Tensor; share: Tensor; y: Tensor }): void {
+  be.run(mix.forward, t);
 }

@@ -2,7 +2,7 @@
 import { OptionError } from '../core/errors.js';
 import { checkOption, checkOptions, type OptionSpec, type OptionTable } from '../core/options.js';
 import { AimImage } from '../io/image.js';
-import { type Between, between, type ClassMix, noiseBetween, type SeedMix } from './between.js';
+import type { Between, ClassMix, SeedMix } from './between.js';
 import { findClasses } from './classes.js';
 import { assertFinite, decodeTensor, greyFrom } from './images.js';
 import type { Model } from './model.js';
@@ -110,6 +110,8 @@ export interface Drawn {
 interface Order {
   classes: Between<number>[];
   seeds: Between<number>[];
+  /** What images that lie between two classes or two seeds need, if there are any. */
+  between: typeof import('./between.js') | undefined;
   /** Whether some image lies between two classes, or between two seeds; and guidance by position. */
   can: SamplerAbilities;
   /** The codes that each image starts with; undefined if none starts from something. */
@@ -137,11 +139,14 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
   const count = n ?? Math.max(classes.length, Array.isArray(seed) ? seed.length : 0, starts?.length ?? 0);
   const inTurn = <T>(list: readonly T[]) => Array.from({ length: count }, (_, i) => list[i % list.length]!);
   const checked = checkSampling(sampling);
-  const seeds = Array.isArray(seed) ? inTurn(seedPoints(seed)) : seedsFrom(seed as number | SeedMix, count);
+  const seeds = Array.isArray(seed) ? inTurn(await seedPoints(seed)) : await seedsFrom(seed as number | SeedMix, count);
+  const [mixes, noise] = [classes.some(isBetween), seeds.some(isBetween)];
+  const between = mixes || noise ? await import('./between.js') : undefined;
   const order = {
     classes: inTurn(classes),
     seeds,
-    can: { mixes: classes.some(isBetween), noise: seeds.some(isBetween), guidance: await guidanceModule(checked) },
+    between,
+    can: { mixes: mixes ? between : undefined, noise, guidance: await guidanceModule(checked) },
     batchSize: Math.min(count, batchSize ?? model.be.traits.defaultBatch),
     sampling: checked,
     onStep,
@@ -152,32 +157,43 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
   return { ...order, kept };
 }
 
+/** A value as a point that is no way off it, or the point that is given. Throws OptionError, naming the option. */
+async function pointOf<T>(option: string, given: T | Between<T>): Promise<Between<T>> {
+  // Whoever uses the value refuses lists, with a better message.
+  const plain = typeof given !== 'object' || given === null || Array.isArray(given);
+  return plain ? at(given as T) : (await import('./between.js')).between(option, given as Between<T>);
+}
+
+const at = <T>(value: T): Between<T> => ({ from: value, to: value, at: 0 });
+
 /** The classes that are chosen, by their numbers. */
 async function classPoints(model: Model, choice: GenerateOptions['classes']): Promise<Between<number>[]> {
   const find = (names: Parameters<typeof findClasses>[0]) => findClasses(names, model.config.num_classes, model.classes);
-  const points = choice === undefined || choice === 'all' ? [] : [choice].flat().map((one) => between('classes', one));
+  const chosen = choice === undefined || choice === 'all' ? [] : [choice].flat();
+  const points = await Promise.all(chosen.map((one) => pointOf('classes', one)));
   if (points.every(({ from, to }) => from === to)) {
     const all = await find(points.length ? points.map(({ from }) => from) : (choice as 'all'));
-    return all.map((label) => between('classes', label));
+    return all.map(at);
   }
   const [from, to] = [await find(points.map((p) => p.from)), await find(points.map((p) => p.to))];
   return points.map(({ at }, i) => ({ from: from[i]!, to: to[i]!, at }));
 }
 
 /** Seeds as points, checked. */
-function seedPoints(list: readonly (number | SeedMix)[]): Between<number>[] {
+async function seedPoints(list: readonly (number | SeedMix)[]): Promise<Between<number>[]> {
   if (list.length === 0) throw new OptionError('seed is an empty list; give at least one seed, or leave it out.');
-  return list.map((one) => {
-    const point = between('seed', one);
+  const points = list.map(async (one) => {
+    const point = await pointOf('seed', one);
     checkOption('seed', point.from, SEED);
     checkOption('seed', point.to, SEED);
     return point;
   });
+  return Promise.all(points);
 }
 
 /** The seeds of `count` images, from the first one's on. */
-function seedsFrom(first: number | SeedMix, count: number): Between<number>[] {
-  const [{ from, to, at }] = seedPoints([first]) as [Between<number>];
+async function seedsFrom(first: number | SeedMix, count: number): Promise<Between<number>[]> {
+  const [{ from, to, at }] = (await seedPoints([first])) as [Between<number>];
   const largest = Math.max(from, to);
   if (largest > Number.MAX_SAFE_INTEGER - count)
     throw new OptionError(`seed is ${largest}; with ${count} images it must be at most ${Number.MAX_SAFE_INTEGER - count}.`);
@@ -260,7 +276,7 @@ function drawBatch(
   const part = <V>(list: readonly V[]) => list.slice(first, first + batch);
   const [classes, seeds, kept] = [part(order.classes), part(order.seeds), order.kept && part(order.kept)];
   const mix = { values: classes.map(({ to }) => to), shares: classes.map(({ at }) => at) };
-  const noise = order.can.noise ? seeds.map((seed) => noiseBetween(seed, T)) : undefined;
+  const noise = order.can.noise ? seeds.map((seed) => order.between!.noiseBetween(seed, T)) : undefined;
   const keptCounts = seeds.map((_, i) => kept?.[i]?.length ?? 0);
   const fromOf = ({ from }: Between<number>) => from;
   let reported = 0;

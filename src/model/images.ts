@@ -1,4 +1,4 @@
-/** Encodes and decodes any number of images with the tokenizer, in chunks that bound the memory of activations. */
+/** Decodes any number of images with the tokenizer, in chunks that bound the memory of activations. */
 import type { Backend } from '../backend/backend.js';
 import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
@@ -14,24 +14,6 @@ const ACTIVATION_BYTES = 128 * 2 ** 20;
 export function imagesAtOnce({ tokenizer }: AimConfig, height: number, width: number): number {
   const perImage = height * width * tokenizerOf(tokenizer).largestBytesPerPixel(tokenizer);
   return Math.max(1, Math.floor(ACTIVATION_BYTES / perImage));
-}
-
-/** Encodes pixels [n, h, w, 3] in [-1, 1] to codes [n·T'] in one pass. */
-export async function encodeChunk(
-  { be, params }: Placed,
-  { tokenizer: config }: AimConfig,
-  pixels: Float32Array,
-  shape: readonly [number, number, number, number],
-): Promise<Uint32Array> {
-  const x = be.from(pixels, shape);
-  const tokenizer = tokenizerOf(config);
-  const z = tokenizer.encode(be, params.vqvae, config, x);
-  const codes = tokenizer.quantize(be, params.vqvae, config, z);
-  try {
-    return (await be.read(codes)) as Uint32Array;
-  } finally {
-    be.free(x, z, codes);
-  }
 }
 
 /** Side in pixels of the images that square grids of `length` codes decode to. */

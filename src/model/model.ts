@@ -19,7 +19,7 @@ import { aimParams } from './aim.js';
 import { packed } from './arena.js';
 import { parseClasses } from './classes.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './config.js';
-import { decodeTensor, encodeChunk, imagesAtOnce } from './images.js';
+import { decodeTensor } from './images.js';
 import { widened } from './layers.js';
 import { checkShapes, loadTensors, openWeights, type PlacedParam, type Weights } from './load.js';
 import { bringLayers } from './mixers.js';
@@ -273,24 +273,10 @@ export class Model {
   /** Encodes pixels [n, h, w, 3] in [-1, 1] to codes [n·T'], in chunks that bound the memory of activations. */
   async encodePixels(
     pixels: Float32Array,
-    [n, h, w, c]: readonly [number, number, number, number],
+    shape: readonly [number, number, number, number],
     signal?: AbortSignal,
   ): Promise<Uint32Array> {
-    const chunk = imagesAtOnce(this.config, h, w);
-    const chunks: Uint32Array[] = [];
-    for (let at = 0; at < n; at += chunk) {
-      signal?.throwIfAborted();
-      const k = Math.min(chunk, n - at);
-      const values = pixels.subarray(at * h * w * c, (at + k) * h * w * c);
-      chunks.push(await this.attempt((on) => encodeChunk(on, this.config, values, [k, h, w, c]), signal));
-    }
-    const out = new Uint32Array(chunks.reduce((sum, codes) => sum + codes.length, 0));
-    let filled = 0;
-    for (const codes of chunks) {
-      out.set(codes, filled);
-      filled += codes.length;
-    }
-    return out;
+    return (await import('./encode.js')).encodePixels(this, pixels, shape, signal);
   }
 
   /** Decodes codes [rows, length] of square token grids to images. */

@@ -3,7 +3,6 @@ import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { columns } from '../ops/columns.js';
 import { groupModulation } from '../ops/group_modulation.js';
-import { mix } from '../ops/mix.js';
 import { silu } from '../ops/silu.js';
 import { type Acts, activationBytes, activations } from './acts.js';
 import { arenaSizes, packed } from './arena.js';
@@ -68,6 +67,8 @@ export interface MixInputs {
   other: ConditionInputs;
   /** [m], in [0, 1]: the share of the second condition. */
   share: Tensor;
+  /** Interpolates embeddings: `mixForward` of between.ts. */
+  forward: typeof import('./between.js').mixForward;
 }
 
 /** The embeddings [m, d] of m conditions or, with `second`, their linear interpolation with those of a second one. */
@@ -84,7 +85,7 @@ function embeddings(
   if (!second) return x;
   const z = embed(second.other);
   const y = be.tensor(x.shape);
-  be.run(mix.forward, { x, z, share: second.share, y });
+  second.forward(be, { x, z, share: second.share, y });
   be.free(x, z);
   return y;
 }

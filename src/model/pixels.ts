@@ -55,12 +55,6 @@ export function checkImages(images: readonly EncodeInput[]): void {
   });
 }
 
-/** Throws OptionError unless the argument is a list. */
-export function checkCodeList(codes: readonly ArrayLike<number>[]): void {
-  if (!Array.isArray(codes))
-    throw new OptionError(`decode: the codes are ${shown(codes)}; pass a list with the codes of each image.`);
-}
-
 function checkSize({ width, height }: EncodeInput, factor: number): void {
   if (width < 1 || height < 1 || width % factor || height % factor)
     throw new OptionError(`encode: an image is ${width}×${height}; its sides must be multiples of ${factor}: resize or crop it.`);

@@ -71,8 +71,8 @@ export function checkSampling(options: SamplingOptions): Sampling {
 
 /** What a sampler can do besides drawing from a condition and a seed. Each costs memory and kernels, so it is asked for. */
 export interface SamplerAbilities {
-  /** Interpolate between two conditions. */
-  mixes?: boolean;
+  /** Interpolate between two conditions, by what between.ts has for it. */
+  mixes?: Pick<typeof import('./between.js'), 'mixForward'> | undefined;
   /** Take random words from the caller. */
   noise?: boolean;
   /** The result of `guidanceModule` for the sampling options: guidance of any kind but one scale on logits. */
@@ -147,7 +147,10 @@ export class Sampler {
       this.kept = be.tensor([count], 'u32');
       if (can.noise) this.noise = be.tensor([count, config.num_tokens], 'u32');
       this.inputs = this.kind.inputs(be, config.condition, m);
-      if (can.mixes) this.second = { other: this.kind.inputs(be, config.condition, m), share: be.tensor([m]) };
+      if (can.mixes) {
+        const other = this.kind.inputs(be, config.condition, m);
+        this.second = { other, share: be.tensor([m]), forward: can.mixes.mixForward };
+      }
       this.state = aimState(be, config, m);
       const guide = isPlain(s) ? undefined : this.guideBy(can.guidance!, s);
 

@@ -7,6 +7,7 @@
  * that one recorded step serves every token.
  */
 import shader from '../../shaders/causal_attention.wgsl';
+import { furtherKernels } from './further_kernels.js';
 import { ceilDiv, entry, type GpuPlan, grid } from './spec.js';
 
 /** Rows (queries, or keys in backward) that a workgroup computes. */
@@ -71,6 +72,7 @@ export const causalAttention = {
     // Without a cache half of the pairs are in the past; with one, there is no telling.
     flops: ({ m, l, h, c, t }) => 4 * m * l * h * c * (t || (l + 1) / 2),
     wasmParts: true,
+    wasmBinary: furtherKernels,
     tolerance: { f32: 5e-6, reason: 'scores of c products in f32 pass an exp, then up to l products are summed' },
   }),
 

@@ -6,6 +6,7 @@
  * paper (arXiv 2408.12245). A p below the least normal number gives NONE.
  */
 import shader from '../../shaders/guide_by_position.wgsl';
+import { furtherKernels } from './further_kernels.js';
 import { entry, grid } from './spec.js';
 
 /** The logarithm of no probability: finite, and no token at any temperature. */
@@ -25,6 +26,7 @@ export const guideByPosition = {
         ? undefined
         : `logits has ${m} rows, expected 2b = ${2 * b}; pass the conditional rows, then the unconditional.`,
     webgpu: ({ b }) => ({ workgroups: grid(b) }),
+    wasmBinary: furtherKernels,
     tolerance: { f32: 4e-6, reason: 'v exponentials summed in f32, in another order, and a log' },
   }),
 };

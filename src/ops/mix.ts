@@ -2,6 +2,7 @@
  * y[m] = (1 − share[m])·x[m] + share[m]·z[m], row by row: linear interpolation. Where share is 0 or 1, y is x or z to the bit.
  */
 import shader from '../../shaders/mix.wgsl';
+import { furtherKernels } from './further_kernels.js';
 import { ceilDiv, entry, grid } from './spec.js';
 
 export const mix = {
@@ -15,6 +16,7 @@ export const mix = {
     batch: 'm',
     flops: ({ m, d }) => 4 * m * d,
     webgpu: ({ m, d }) => ({ constants: { WG: 256 }, workgroups: grid(ceilDiv(m * d, 256)) }),
+    wasmBinary: furtherKernels,
     tolerance: { f32: 3e-7, reason: 'three roundings' },
   }),
 };

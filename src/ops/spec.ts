@@ -159,6 +159,8 @@ export interface EntrySpec<
    * flops.
    */
   wasmParts?: true;
+  /** Returns the binary that has the assembly kernel, if that is not the one for drawing or for training. */
+  wasmBinary?(): Uint8Array<ArrayBuffer>;
 }
 
 export interface CompositeSpec<
@@ -178,7 +180,7 @@ export interface Entry<
   T extends Record<string, TensorSpec> = Record<string, TensorSpec>,
   A extends Record<string, AttrSpec> = Record<string, AttrSpec>,
 > extends CommonSpec<T, A>,
-    Partial<Pick<EntrySpec<T, A>, 'wasmParts'>>,
+    Partial<Pick<EntrySpec<T, A>, 'wasmParts' | 'wasmBinary'>>,
     Partial<Pick<CompositeSpec<T, A>, 'parts'>>,
     Pick<CompositeSpec<T, A>, 'webgpu'> {
   readonly op: string;

@@ -7,7 +7,9 @@ import type { Backend } from '../backend/backend.js';
 import * as layers from '../model/extra_layers.js';
 import { haveLayers } from '../model/mixers.js';
 
+const kernels = () => Uint8Array.from(atob(binary), (c) => c.charCodeAt(0));
+
 export function bringKernels(be: Backend): void {
   haveLayers(layers);
-  be.extend(() => Uint8Array.from(atob(binary), (c) => c.charCodeAt(0)));
+  be.extend(kernels);
 }

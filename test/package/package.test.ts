@@ -82,10 +82,15 @@ it('only the command contains the float64 references', () => {
   expect(files.filter((name) => readFileSync(`${root}dist/${name}`, 'utf8').includes(text))).toEqual(['cli.js']);
 });
 
-/** The built modules that a built module imports. */
-function chunksOf(name: string): string[] {
+/** The built modules that a built module imports, and those that they import. */
+function chunksOf(name: string, found = new Set<string>()): string[] {
   const text = readFileSync(`${root}dist/${name}`, 'utf8');
-  return [...new Set([...text.matchAll(/from"\.\/([^"]+)"/g)].map((m) => m[1]!))];
+  for (const [, chunk] of text.matchAll(/(?:from|import)"\.\/([^"]+)"/g)) {
+    if (found.has(chunk!)) continue;
+    found.add(chunk!);
+    chunksOf(chunk!, found);
+  }
+  return [...found];
 }
 
 describe('importing has no side effects', () => {
