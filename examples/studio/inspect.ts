@@ -1,5 +1,6 @@
 /** The Inspect tab: the model and the device, pictures as tokens, and a comparison of two ways to add position embeddings. */
 import type { AiM } from 'aim-js/worker';
+import { forget, offer, startContinue } from './continue.js';
 import { announce, byId, counted, deviceWords, element, messageOf, setText, short, showError, showStatus } from './dom.js';
 import { classNames, drawInto } from './drawing.js';
 import { chosen, pictures } from './files.js';
@@ -28,6 +29,7 @@ let comparing: AbortController | undefined;
 
 export function inspect(aim: AiM): void {
   comparing?.abort();
+  forget();
   model = aim;
   const sizes = new Map(PARTS.map(([part]) => [part, 0]));
   for (const { name, shape } of aim.tensors) {
@@ -159,18 +161,21 @@ export async function showPictures(files: readonly File[]): Promise<void> {
   const status = byId('tokens-status');
   const root = byId('tokens-strip');
   root.replaceChildren();
+  forget();
   byId('tokens').scrollIntoView({ block: 'nearest' });
   if (!model) return showError(status, 'No model is open yet; try again when it is loaded.');
   const { num_tokens, vocab_size } = model.config;
   try {
     showStatus(status, 'Reading');
-    const shown = await showReconstructions(model, files, root);
+    const codes = await showReconstructions(model, files, root);
+    const shown = codes.length;
     if (shown === 0) return showError(status, `${files[0]?.name ?? 'The file'} is not a picture that this browser can read.`);
     showStatus(
       status,
       `Top: ${shown === 1 ? 'the picture' : counted(shown, 'picture')}. Bottom: the same from ${num_tokens} tokens, ` +
         `each one of ${vocab_size.toLocaleString('en')}.`,
     );
+    offer(model, codes);
     announce('The pictures are shown as tokens.');
   } catch (error) {
     showError(status, messageOf(error));
@@ -179,6 +184,7 @@ export async function showPictures(files: readonly File[]): Promise<void> {
 
 export function startInspect(): void {
   bind(form);
+  startContinue();
   byId<HTMLInputElement>('open-pictures').addEventListener('change', ({ target }) => {
     const files = pictures(chosen(target as HTMLInputElement));
     if (files.length) void showPictures(files);

@@ -34,14 +34,15 @@ export async function squares(files: readonly File[], size: number): Promise<Ima
 }
 
 /**
- * Shows up to ten of the pictures in `root`, and below each what the tokenizer of `aim` reconstructs from its tokens. Returns the
- * number of pictures shown: a file that the browser cannot read is left out, and nothing is shown if that leaves none. Rejects
- * when the model is replaced meanwhile.
+ * Shows up to ten of the pictures in `root`, and below each what the tokenizer of `aim` reconstructs from its tokens. Returns their
+ * codes: a file that the browser cannot read is left out, and nothing is shown if that leaves none. Rejects when the model is
+ * replaced meanwhile.
  */
-export async function showReconstructions(aim: AiM, files: readonly File[], root: HTMLElement): Promise<number> {
+export async function showReconstructions(aim: AiM, files: readonly File[], root: HTMLElement): Promise<Uint32Array[]> {
   const originals = await squares(files, aim.config.image_size);
-  if (originals.length === 0) return 0;
-  const decoded = await aim.decode(await aim.encode(originals));
+  if (originals.length === 0) return [];
+  const codes = await aim.encode(originals);
+  const decoded = await aim.decode(codes);
   root.replaceChildren(
     strip(originals, 'The pictures'),
     strip(
@@ -49,5 +50,5 @@ export async function showReconstructions(aim: AiM, files: readonly File[], root
       'The same pictures after the tokenizer',
     ),
   );
-  return originals.length;
+  return codes;
 }

@@ -355,7 +355,7 @@ async function preview(files: PathFile[]): Promise<void> {
     if (cut.length) root.append(strip(cut, 'Your pictures'));
   } else {
     // The model may be replaced meanwhile; its successor calls this again.
-    await showReconstructions(aim, found, root).catch(() => 0);
+    await showReconstructions(aim, found, root).catch(() => []);
   }
   if (mine !== previews || !isFree() || root.childElementCount === 0) return;
   setText(

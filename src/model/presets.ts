@@ -10,14 +10,24 @@ export const PRESETS = {
   'aim-l': preset(1024, 48, true, 4),
   'aim-xl': preset(1536, 48, true, 4),
   'aim-1b': preset(2048, 48, true, 4),
-  'transformer-b': transformer(768, 12, 12, 2304),
+  'transformer-b': transformer(768, 24),
 } as const satisfies Record<string, AimConfigJson>;
 
-function transformer(d_model: number, n_layer: number, num_heads: number, d_intermediate: number) {
+/**
+ * Fields of config.json that make a Transformer of an AiM of this width and depth, with about as many parameters: a layer of attention
+ * and gated MLP has those of two Mamba layers.
+ */
+export function transformerLike(d_model: number, aimLayers: number) {
+  const n_layer = Math.ceil(aimLayers / 2);
   const attn_layer_idx = Array.from({ length: n_layer }, (_, i) => i);
-  const attn_cfg = { num_heads, causal: true, qkv_proj_bias: false, out_proj_bias: false };
-  const { ssm_cfg: _, ...stage2 } = preset(d_model, n_layer, false, 1);
-  return { ...stage2, attn_layer_idx, attn_cfg, d_intermediate };
+  const headDim = [64, 48, 32, 16].find((size) => d_model % size === 0) ?? d_model;
+  const attn_cfg = { num_heads: d_model / headDim, causal: true, qkv_proj_bias: false, out_proj_bias: false };
+  return { n_layer, attn_layer_idx, attn_cfg, d_intermediate: 3 * d_model };
+}
+
+function transformer(d_model: number, aimLayers: number) {
+  const { ssm_cfg: _, ...stage2 } = preset(d_model, aimLayers, false, 1);
+  return { ...stage2, ...transformerLike(d_model, aimLayers) };
 }
 
 function preset(d_model: number, n_layer: number, adaln_group: boolean, num_groups: number) {

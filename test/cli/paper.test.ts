@@ -57,7 +57,11 @@ it('an experiment that is interrupted keeps its finished cells, and goes on afte
 
 it('time is measured without images', async () => {
   await call(paper, 'speed', ...device);
-  expect(results('speed').rows.map(({ tokens }: { tokens: number }) => tokens)).toEqual([...SCALES.tiny.tokens]);
+  const { rows, notes } = results('speed');
+  expect(rows.map(({ model, tokens }: { model: string; tokens: number }) => [model, tokens])).toEqual(
+    ['AiM', 'Transformer'].flatMap((model) => SCALES.tiny.tokens.map((tokens) => [model, tokens])),
+  );
+  expect(notes.join(' ')).toMatch(/The time of AiM grows with the power [\d.]+ .* of Transformer grows with the power [\d.]+/);
 });
 
 it('experiments have cells of different names and settings at every scale, and plots of no rows', () => {

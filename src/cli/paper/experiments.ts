@@ -2,6 +2,7 @@
 
 import { AiM } from '../../aim.js';
 import { type AimConfigJson, VQ_F16 } from '../../model/config.js';
+import { transformerLike } from '../../model/presets.js';
 import { SAMPLING, type SamplingOptions } from '../../model/sampler.js';
 import { plotLoss, type Series } from '../../train/plot.js';
 import { generation } from '../bench/suites.js';
@@ -129,7 +130,10 @@ const ablation: Experiment = {
 };
 
 /** Models whose time is compared, by name: fields of config.json that differ from those of an AiM of the size. */
-const TIMED: Record<string, (size: Size) => Partial<AimConfigJson>> = { AiM: () => ({}) };
+const TIMED: Record<string, (size: Size) => Partial<AimConfigJson>> = {
+  AiM: () => ({}),
+  Transformer: ({ d_model, n_layer }) => transformerLike(d_model, n_layer),
+};
 const BATCH = 16;
 
 const speed: Experiment = {
@@ -145,10 +149,38 @@ const speed: Experiment = {
       })),
     ),
   plot: (rows) => plotLoss(`Time of a batch of ${BATCH}`, 'ms', series(rows, 'model', 'tokens', 'ms'), 'tokens of an image'),
-  notes: () => [
-    'Guidance 1.5, decoding left out, random weights, which take the same time. The Transformer of the same size is not measured yet.',
-  ],
+  notes(rows) {
+    const times = Object.keys(TIMED).map((model) => ({
+      model,
+      of: points(
+        rows.filter((r) => r.model === model),
+        'tokens',
+        'ms',
+      ),
+    }));
+    const grows = times
+      .filter(({ of }) => of.length > 1)
+      .map(({ model, of }) => `The time of ${model} grows with the power ${round(power(of), 3)} of the number of tokens.`);
+    const [aim, other] = times.map(({ of }) => new Map(of.map(({ step, loss }) => [step, loss])));
+    const shared = [...aim!.keys()].filter((tokens) => other!.has(tokens)).sort((a, b) => a - b);
+    const crossed = shared.find((tokens) => other!.get(tokens)! > aim!.get(tokens)!);
+    const most = shared.at(-1);
+    return [
+      'Guidance 1.5, decoding left out, random weights, which take the same time.',
+      ...grows,
+      ...(crossed !== undefined ? [`From ${crossed} tokens on the Transformer takes longer than AiM.`] : []),
+      ...(crossed === undefined && most ? [`Up to ${most} tokens the Transformer takes no longer than AiM.`] : []),
+    ];
+  },
 };
+
+/** The exponent b of the least-squares fit a·x^b. */
+function power(of: ReturnType<typeof points>): number {
+  const [x, y] = [of.map(({ step }) => Math.log(step)), of.map(({ loss }) => Math.log(loss))];
+  const mean = (list: number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+  const [mx, my] = [mean(x), mean(y)];
+  return mean(x.map((v, i) => (v - mx) * (y[i]! - my))) / mean(x.map((v) => (v - mx) ** 2));
+}
 
 interface Timed {
   model: string;
