@@ -4,13 +4,12 @@ import { OptionError } from '../core/errors.js';
 import { jsonFile } from '../core/json.js';
 import { isFloat } from '../io/dtype.js';
 import { openFile } from '../io/file_source.js';
-import { BEST, latestOf, STEP } from '../io/run_folder.js';
 import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
 import { parseClasses } from '../model/classes.js';
 import { type AimConfigJson, parseConfig } from '../model/config.js';
 import { modelFile, putModel } from '../model/save.js';
-import { exists, removeDeadTemporaries } from '../platform/files.js';
-import { openCheckpointFolder } from '../train/folder.js';
+import { removeDeadTemporaries } from '../platform/files.js';
+import { averagesIn, checkpointOf } from './checkpoints.js';
 import { type Command, choice, type Flags, type Parsed } from './command.js';
 import { withBar } from './model.js';
 import { counted, print, say } from './terminal.js';
@@ -39,28 +38,16 @@ export const exportModel: Command = {
   run,
 };
 
-/** The checkpoint to export: of a run the best where it keeps that, else the newest sound one. */
-async function checkpointOf(source: string, newest: boolean): Promise<string> {
-  const best = newest ? undefined : await latestOf(source, BEST);
-  if (best !== undefined && STEP.test(best) && (await exists(`${source}/${best}`))) {
-    say(`${best} has the best evaluation of the run\n`);
-    return `${source}/${best}`;
-  }
-  const isRun = (await exists(`${source}/latest`)) || (await exists(`${source}/state.json`));
-  return isRun ? (await openCheckpointFolder(source)).path : source;
-}
-
 async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const out = flags.out as string | undefined;
   if (!args[0] || !out) throw new OptionError('export: say what and where to: `aim export RUN --out FOLDER`.');
   const dtype = choice(flags, 'dtype', ['F16', 'BF16', 'F32'] as const) ?? 'F16';
   const path = await checkpointOf(args[0], flags.newest === true);
-  const averaged = `${path}/ema.safetensors`;
-  if (flags.ema && !(await exists(averaged))) throw new OptionError(`${path} keeps no moving average; leave --ema out.`);
+  const averaged = flags.ema ? await averagesIn(path) : undefined;
 
   await withBar(async (onProgress) => {
     const files = await openCheckpoint(path, { signal, onProgress });
-    const ema = flags.ema ? await openFile(averaged) : undefined;
+    const ema = averaged === undefined ? undefined : await openFile(averaged);
     try {
       const config = await files.config();
       const { num_classes } = parseConfig(config as AimConfigJson, `${files.name}: config.json`);

@@ -11,6 +11,7 @@ import { classNames } from '../model/classes.js';
 import { START_FROM } from '../model/start_from.js';
 import { assertRegularFile, ensureWritable, exists, isDirectory, translate, writeAtomic } from '../platform/files.js';
 import { inFolder } from '../platform/folders.js';
+import { averagedPart, averagesIn, checkpointOf } from './checkpoints.js';
 import { type Command, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
 import { BACKGROUND, background, COMMON, modelOptions, NUMERICS, SAMPLES, samplingOptions } from './options.js';
@@ -66,6 +67,10 @@ const FLAGS: Flags = {
   ),
   scale: flag({ type: 'integer', min: 1, max: 64, default: 1, about: 'enlarges each pixel of a picture to N×N' }),
   labels: { type: 'boolean', help: 'write the class below each image of the picture' },
+  ema: {
+    type: 'boolean',
+    help: 'draw with the moving average of the weights, where the run keeps one (of its best checkpoint, where it keeps that)',
+  },
   ...NUMERICS,
   ...COMMON,
 };
@@ -85,6 +90,22 @@ export const generate: Command = {
   run,
 };
 
+async function open(source: string | undefined, flags: Parsed['flags'], signal: AbortSignal): Promise<AiM> {
+  const options = { ...modelOptions(flags), signal };
+  if (!flags.ema) return loadModel(source, options);
+  if (source === undefined) throw new OptionError('--ema is of a run; say which: `aim generate RUN --ema`.');
+  const folder = await checkpointOf(source, false);
+  const averages = await averagesIn(folder);
+  const aim = await loadModel(folder, options);
+  try {
+    await aim.loadPart(await averagedPart(averages), averages, { signal });
+    return aim;
+  } catch (error) {
+    await aim.dispose();
+    throw error;
+  }
+}
+
 async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const out = string(flags, 'out') ?? 'aim.png';
   const target = await targetOf(out);
@@ -93,7 +114,7 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   if (target === 'npz' && (flags.labels || flags.columns !== undefined || flags.scale !== undefined))
     throw new OptionError('--labels, --columns and --scale are of pictures; leave them out, or give --out a picture.');
   await ensureWritable(target === 'folder' ? await nearest(out) : out);
-  const aim = await loadModel(args[0], { ...modelOptions(flags), signal });
+  const aim = await open(args[0], flags, signal);
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);

@@ -7,7 +7,10 @@ import { AiM } from '../../src/aim.js';
 import { generate } from '../../src/cli/generate.js';
 import { decodePng } from '../../src/io/images/png.js';
 import { encodePng } from '../../src/io/images/png_encode.js';
+import { openCheckpointFolder, saveCheckpoint } from '../../src/train/folder.js';
+import { Trainer } from '../../src/train/trainer.js';
 import { fixture } from '../goldens.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 import { call } from './in_process.js';
 
 const SMALL = fixture('mamba2-adaln');
@@ -43,6 +46,38 @@ it('--from keeps rows of a picture; --mix and --to-seed draw strips', async () =
   );
   expect(names[5]).toMatch(/^5-.*-seed-10\.png$/);
   await aim.dispose();
+});
+
+it('--ema draws with the moving average of a run', async () => {
+  const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', threads: 1, seed: 3 });
+  const trainer = new Trainer({
+    model: aim,
+    data: await codesFor(aim),
+    steps: 3,
+    batchSize: 6,
+    lr: 0.1,
+    emaDecay: 0.9,
+    evalEvery: 0,
+  });
+  for await (const _ of trainer.run());
+  await saveCheckpoint(at('run'), trainer.checkpoint());
+  const want = await trainer.withEma(async () => (await aim.generate({ count: 2 })).tokens.join());
+  const trained = (await aim.generate({ count: 2 })).tokens.join();
+  trainer.dispose();
+  await aim.dispose();
+  expect(want).not.toBe(trained);
+
+  const draw = (...args: string[]) => call(generate, at('run'), '-d', 'wasm', '--threads', '1', '-n', '2', ...args);
+  await draw('--ema', '-o', at('averaged.npz'));
+  await draw('-o', at('trained.npz'));
+  const again = await AiM.fromPretrained(at('run'), { device: 'wasm', threads: 1 });
+  expect((await again.generate({ count: 2 })).tokens.join()).toBe(trained);
+  await again.loadPart('mamba.', join((await openCheckpointFolder(at('run'))).path, 'ema.safetensors'));
+  expect((await again.generate({ count: 2 })).tokens.join()).toBe(want);
+  expect(readFileSync(at('averaged.npz')).equals(readFileSync(at('trained.npz')))).toBe(false);
+  await again.dispose();
+  await expect(call(generate, SMALL, '--ema', '-o', at('none.png'))).rejects.toThrow(/keeps no moving average; leave --ema out/);
+  await expect(call(generate, '--ema', '-o', at('none.png'))).rejects.toThrow(/say which/);
 });
 
 it('refuses flags that do not fit together', async () => {
