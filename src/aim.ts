@@ -104,6 +104,11 @@ export class AiM implements ModelHandle {
     const { mamba, vqvae } = this.model.tree;
     return { model: countParams(mamba.backbone), tokenizer: countParams(vqvae) };
   }
+  /** @internal What `console.log` shows in Node and Deno, instead of everything inside. */
+  [Symbol.for('nodejs.util.inspect.custom')](_depth: number, _options: object, inspect: (value: object) => string): string {
+    const { device, parameters, config } = this;
+    return `AiM ${inspect({ device, parameters, image_size: config.image_size, num_classes: config.num_classes })}`;
+  }
   /** Name and shape of every tensor, as in the checkpoint; `mamba.` is stage 2, `vqvae.` the tokenizer. */
   get tensors(): { name: string; shape: readonly number[] }[] {
     return [...this.model.named()].map(([name, { spec }]) => ({ name, shape: spec.shape }));

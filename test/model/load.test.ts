@@ -2,6 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AiM, type LoadOptions } from '../../src/aim.js';
 import { modelHeader } from '../../src/checkpoint/names.js';
@@ -158,4 +159,15 @@ describe('the recorded origin of weights', () => {
     expect(sequence(fresh, wide, over, checkpoint('vqvae.'))).toEqual([fresh, wide, over, checkpoint('vqvae.')]);
     expect(sequence(fresh, wide, live, checkpoint('mamba.'))).toEqual([fresh, wide, live, checkpoint('mamba.')]);
   });
+});
+
+it('a model that is printed shows what it is, also when it is disposed of', async () => {
+  const aim = await AiM.fromPretrained(SMALL, { device: 'wasm', threads: 1 });
+  const text = inspect(aim);
+  expect(text).toMatch(
+    /^AiM \{\s+device: 'wasm \(SIMD, 1 thread\)',\s+parameters: \{ model: \d+, tokenizer: \d+ \},\s+image_size: \d+,/,
+  );
+  expect(text.length).toBeLessThan(200);
+  await aim.dispose();
+  expect(inspect(aim)).toMatch(/^AiM /);
 });

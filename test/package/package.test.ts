@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runInNewContext } from 'node:vm';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
 import { build } from 'esbuild';
 import { publint } from 'publint';
@@ -22,10 +22,12 @@ it('publint reports nothing', async () => {
   expect(messages.map((m) => formatMessage(m, manifest))).toEqual([]);
 });
 
-it('the types resolve for every module resolution that has ES modules', async () => {
+it('it unpacks to 24 MB, and the types resolve for every module resolution that has ES modules', async () => {
   const { file, remove } = pack();
   try {
-    const checked = await checkPackage(createPackageFromTarballData(readFileSync(file)), {
+    const tarball = readFileSync(file);
+    expect(gunzipSync(tarball).length).toBeLessThan(24e6);
+    const checked = await checkPackage(createPackageFromTarballData(tarball), {
       // Scripts for `new Worker`, not modules to import.
       excludeEntrypoints: ['./aim.worker.min.js', './aim.train-worker.min.js'],
     });
