@@ -109,14 +109,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     let score = products(Q, K, i0, j0, lid) * scale;
     let inside = j0 + key < params.s;
     weights[lid] = select(vec4f(LEAST), score, inside);
-    // New maxima are computed over eight keys each, then over the results.
-    workgroupBarrier();
-    if (key < 8u) {
-      var m = weights[lid];
-      for (var n = 8u; n < 64u; n += 8u) { m = max(m, weights[lid + n]); }
-      partial[lid] = m;
-    }
-    workgroupBarrier();
+    maxima(lid);
     for (var g = 0u; g < 4u; g++) {
       var m = most[g];
       for (var n = 0u; n < 8u; n++) { m = max(m, partial[g * 64u + n]); }
@@ -141,13 +134,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     }
     workgroupBarrier();
   }
-  // Adds up the denominators of the softmax. Each thread has summed one key of every 64.
-  partial[lid] = mass;
-  for (var n = 32u; n > 0u; n /= 2u) {
-    workgroupBarrier();
-    if (key < n) { partial[lid] += partial[lid + n]; }
-  }
-  workgroupBarrier();
+  add_up(mass, lid);
   for (var g = 0u; g < 4u; g++) {
     for (var ch = 0u; ch < CHANNELS; ch++) {
       let e = ch * 256u + lid;

@@ -79,14 +79,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     let score = products(Q, K, i0, j0, lid) * params.scale;
     let seen = vec4u(j0 + key) <= reach;
     weights[lid] = select(vec4f(LEAST), score, seen);
-    // New maxima are computed over eight keys each, then over the results.
-    workgroupBarrier();
-    if (key < 8u) {
-      var m = weights[lid];
-      for (var n = 8u; n < 64u; n += 8u) { m = max(m, weights[lid + n]); }
-      partial[lid] = m;
-    }
-    workgroupBarrier();
+    maxima(lid);
     for (var n = 0u; n < EACH; n++) {
       var m = most[n];
       for (var q = 0u; q < 8u; q++) { m = max(m, partial[(own + n) * 64u + q]); }
@@ -108,13 +101,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     }
     workgroupBarrier();
   }
-  // Adds up the denominators of the softmax. Each thread has summed one key of every 64.
-  partial[lid] = mass;
-  for (var n = 32u; n > 0u; n /= 2u) {
-    workgroupBarrier();
-    if (key < n) { partial[lid] += partial[lid + n]; }
-  }
-  workgroupBarrier();
+  add_up(mass, lid);
   for (var n = 0u; n < EACH; n++) {
     let all = partial[(own + n) * 64u];
     let value = sums[n] / all;

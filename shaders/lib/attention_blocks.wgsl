@@ -36,3 +36,24 @@ fn products(a: u32, b: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
   }
   return sum;
 }
+
+// partial = maxima of weights over eight keys each; those over all 64 are maxima of eight results.
+fn maxima(lid: u32) {
+  workgroupBarrier();
+  if (lid % 64u < 8u) {
+    var m = weights[lid];
+    for (var n = 8u; n < 64u; n += 8u) { m = max(m, weights[lid + n]); }
+    partial[lid] = m;
+  }
+  workgroupBarrier();
+}
+
+// Adds up the denominators of the softmax in partial. Each thread has summed one key of every 64.
+fn add_up(mass: vec4f, lid: u32) {
+  partial[lid] = mass;
+  for (var n = 32u; n > 0u; n /= 2u) {
+    workgroupBarrier();
+    if (lid % 64u < n) { partial[lid] += partial[lid + n]; }
+  }
+  workgroupBarrier();
+}

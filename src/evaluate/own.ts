@@ -3,7 +3,6 @@
  * distances are on a scale of their own and can be compared only with others of the same reference.
  */
 import { OptionError } from '../core/errors.js';
-import { inParallel } from '../data/dataset.js';
 import type { FolderSource } from '../data/folder.js';
 import { openData } from '../data/open.js';
 import { readBytes } from '../io/file_source.js';
@@ -13,7 +12,7 @@ import { exists, makeFolder, writeAtomic } from '../platform/files.js';
 import { pause } from '../platform/runtime.js';
 import { Classifier, FEATURES } from './classifier.js';
 import type { FeatureNetwork } from './features.js';
-import { greyOfFloats } from './own_features.js';
+import { greyImages } from './own_features.js';
 
 /** Another way of training gets another number. */
 const FORMAT = 'aim-js own features 1';
@@ -47,12 +46,8 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
       `own features are of a classifier, and the reference has the one class ${train.classes[0]}; pass images in at least two ` +
         'class folders, or use --inception weights.',
     );
-  const per = size * size;
-  const pixels = new Uint8Array(train.length * per);
-  await inParallel(train.length, async (i) => pixels.set(greyOfFloats(await train.image(i, { kind: 'eval' })), i * per), {
-    signal,
-  });
-  const labels = Uint32Array.from({ length: train.length }, (_, i) => train.label(i));
+  const { pixels, labels } = await greyImages(train, { signal });
+  const per = 3 * size * size;
   const hash = createSha256();
   hash.update(new TextEncoder().encode(JSON.stringify([FORMAT, size, train.classes.length])));
   hash.update(pixels);
@@ -72,7 +67,7 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
       for (let at = 0; at < count; at += BATCH) {
         stop?.throwIfAborted();
         const end = Math.min(count, at + BATCH);
-        const seen = net.classify(greyOfBytes(rgb.subarray(at * per * 3, end * per * 3)));
+        const seen = net.classify(greyOfBytes(rgb.subarray(at * per, end * per)));
         pool.set(seen.features, at * FEATURES);
         logits.set(seen.logits, at * train.classes.length);
         onImages?.(end);

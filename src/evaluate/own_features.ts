@@ -37,18 +37,9 @@ export async function trainOwnFeatures(
     );
   const count = Math.min(train.length, MOST_IMAGES);
   const items = Uint32Array.from({ length: count }, (_, i) => Math.floor((i * train.length) / count));
-  const per = size * size;
-  const pixels = new Uint8Array(count * per);
-  await inParallel(count, async (i) => pixels.set(greyOfFloats(await train.image(items[i]!, { kind: 'eval' })), i * per), {
-    signal,
-  });
+  const { pixels, labels } = await greyImages(train, { items, signal });
   const net = new Classifier(size, classes.length);
-  await net.train(
-    pixels,
-    items.map((item) => train.label(item)),
-    (epoch) => onEpoch?.(epoch),
-    signal,
-  );
+  await net.train(pixels, labels, (epoch) => onEpoch?.(epoch), signal);
   const weights = net.save();
   return { network: ownFeaturesOf(weights, size, classes.length), weights };
 }
@@ -83,8 +74,22 @@ export function ownFeaturesOf(weights: Float32Array<ArrayBuffer>, size: number, 
   };
 }
 
+/** Images as a classifier takes them: grey bytes [n, size·size] and labels, of all images or of those with the numbers `items`. */
+export async function greyImages(
+  data: ImageDataset,
+  { items, signal }: { items?: Uint32Array; signal?: AbortSignal | undefined },
+): Promise<{ pixels: Uint8Array; labels: Uint32Array }> {
+  const of = items ?? Uint32Array.from({ length: data.length }, (_, i) => i);
+  const per = data.size * data.size;
+  const pixels = new Uint8Array(of.length * per);
+  await inParallel(of.length, async (i) => pixels.set(greyOfFloats(await data.image(of[i]!, { kind: 'eval' })), i * per), {
+    signal,
+  });
+  return { pixels, labels: of.map((item) => data.label(item)) };
+}
+
 /** RGB in [-1, 1] as grey bytes. */
-export function greyOfFloats(rgb: Float32Array): Uint8ClampedArray {
+function greyOfFloats(rgb: Float32Array): Uint8ClampedArray {
   return Uint8ClampedArray.from(
     { length: rgb.length / 3 },
     (_, i) => ((rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3 + 1) * 127.5,

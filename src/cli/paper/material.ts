@@ -5,11 +5,11 @@
 import { AiM, type LoadOptions } from '../../aim.js';
 import { OptionError } from '../../core/errors.js';
 import { type Codes, encodeCodes, readCodes, tokenize } from '../../data/codes.js';
-import { type ImageDataset, type ImageSplits, inParallel } from '../../data/dataset.js';
+import type { ImageDataset, ImageSplits } from '../../data/dataset.js';
 import { openData } from '../../data/open.js';
 import { Classifier, FEATURES } from '../../evaluate/classifier.js';
 import { greyOfBytes } from '../../evaluate/own.js';
-import { greyOfFloats } from '../../evaluate/own_features.js';
+import { greyImages } from '../../evaluate/own_features.js';
 import { frechetDistance, type Gaussian, moments } from '../../evaluate.js';
 import { readBytes } from '../../io/file_source.js';
 import type { AimImage } from '../../io/image.js';
@@ -175,7 +175,7 @@ export class Material {
     return this.once('judge', async () => {
       const { keep, signal } = this.options;
       const { train, eval: held } = await this.data();
-      const [images, real] = [await greys(train, signal), await greys(held, signal)];
+      const [images, real] = [await greyImages(train, { signal }), await greyImages(held, { signal })];
       const hash = createSha256();
       hash.update(images.pixels);
       hash.update(new Uint8Array(images.labels.buffer));
@@ -229,14 +229,4 @@ async function some(data: ImageDataset, count: number): Promise<ImageDataset> {
     tryImage: (i, mode) => data.tryImage(chosen[i]!, mode),
     image: (i, mode) => data.image(chosen[i]!, mode),
   };
-}
-
-/** All images as grey bytes [n, size·size], and their labels. */
-async function greys(data: ImageDataset, signal: AbortSignal) {
-  const per = data.size * data.size;
-  const pixels = new Uint8Array(data.length * per);
-  await inParallel(data.length, async (i) => pixels.set(greyOfFloats(await data.image(i, { kind: 'eval' })), i * per), {
-    signal,
-  });
-  return { pixels, labels: Uint32Array.from({ length: data.length }, (_, i) => data.label(i)) };
 }
