@@ -8,8 +8,8 @@ import { assets } from './scripts/assets.mjs';
 import { portableTypes } from './scripts/portable-types.mjs';
 import { banner, errorsOf, minify } from './scripts/slim.mjs';
 
-/** 'helper' builds the thread helper alone, into build/, and leaves dist as it is. */
-const only = process.env.AIM_BUILD;
+/** Names of the builds to make, all others in dist being left as they are: the thread helper (into build/), the `aim` command. */
+const only = process.env.AIM_BUILD?.split(',');
 
 // Chunk names carry hashes, so old chunks would stay.
 if (!only) rmSync('dist', { recursive: true, force: true });
@@ -103,7 +103,8 @@ const builds = defineConfig([
   types({ 'train-worker': 'build/types/worker/train_client.d.ts' }),
 ]);
 
-export default only === 'helper' ? builds.slice(0, 1) : builds;
+const NAMED: Record<string, string> = { helper: 'build/helper.js', cli: 'dist/cli.js' };
+export default only ? builds.filter(({ output }) => only.some((name) => NAMED[name] === output.file)) : builds;
 
 function types(input: Record<string, string>): RollupOptions {
   return {

@@ -7,16 +7,22 @@ import { LongestFirst } from './scripts/sequence.mjs';
 /** AIM_PATIENCE=10 gives every test ten times its time, on a machine that much else is running on. */
 const PATIENCE = Number(process.env.AIM_PATIENCE ?? 1) * 1000;
 
+/** Groups run one after the other: projects that compute, then those that wait, then the unit tests, whose times are short. */
+const GROUPS = {
+  computing: { maxWorkers: 2, sequence: { groupOrder: 0 } },
+  waiting: { maxWorkers: 3, sequence: { groupOrder: 1 } },
+  unit: { maxWorkers: 2, sequence: { groupOrder: 2 } },
+};
+
 interface Project {
   include: string[];
   exclude?: string[];
   /** For one test or hook, in seconds. A software GPU that shares two cores with another worker is slow. */
   seconds: number;
-  /**
-   * Whether all files of a worker run in one process. They then share GPU devices, and a kernel is compiled once for all. Such
-   * projects compute all the time; the files of others also wait, for pages, files and processes.
-   */
-  together?: boolean;
+  /** Projects that compute all the time; others also wait, for pages, files and processes. */
+  group: keyof typeof GROUPS;
+  /** Whether each file gets a process of its own. Otherwise those of a worker share modules, GPU devices and compiled kernels. */
+  isolate?: boolean;
   setup?: string[];
   /** What `npm run build` makes that the tests run. */
   builds: 'kernels' | 'dist';
@@ -24,7 +30,7 @@ interface Project {
 
 const PROJECTS: Record<string, Project> = {
   /** Each op against its reference, on every backend. */
-  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, together: true, builds: 'kernels' },
+  ops: { include: ['test/ops/**/*.test.ts'], seconds: 300, group: 'computing', builds: 'kernels' },
   /** Whole models, training and the command line's benchmark, in this process. */
   model: {
     include: [
@@ -37,30 +43,35 @@ const PROJECTS: Record<string, Project> = {
     // It replaces a module, which has to happen before any test loads it.
     exclude: ['test/model/threads.test.ts'],
     seconds: 600,
-    together: true,
+    group: 'computing',
     // Their waits for the GPU are long. Those of the ops are short and many, and sleeping in them takes more time than it saves.
     setup: ['test/idle_waits.mjs'],
     builds: 'dist',
   },
-  /** The built library and commands in Node, Deno and browsers; and what loses GPU devices or measures memory. */
+  /** The built library in Node, Deno and browsers; and what loses GPU devices or measures memory. */
   platform: {
     include: [
       'test/platform/**/*.test.ts',
-      'test/cli/**/*.test.ts',
       'test/train/recovery*.test.ts',
-      'test/train/folder*.test.ts',
       'test/data/browser*.test.ts',
-      'test/examples*.test.ts',
-      'test/quality*.test.ts',
       'test/io/soak.test.ts',
       'test/model/threads.test.ts',
     ],
+    seconds: 600,
+    group: 'waiting',
+    isolate: true,
+    builds: 'dist',
+  },
+  /** The built commands and examples, and their parts. */
+  commands: {
+    include: ['test/cli/**/*.test.ts', 'test/train/folder*.test.ts', 'test/examples*.test.ts', 'test/quality*.test.ts'],
     exclude: ['test/cli/bench.test.ts'],
     seconds: 600,
+    group: 'waiting',
     builds: 'dist',
   },
   /** The packed package as its users install, type-check and bundle it. */
-  package: { include: ['test/package/**/*.test.ts'], seconds: 300, builds: 'dist' },
+  package: { include: ['test/package/**/*.test.ts'], seconds: 300, group: 'waiting', isolate: true, builds: 'dist' },
 };
 
 /** Room that tests need for temporary files, bytes. */
@@ -81,13 +92,6 @@ function inMemory(): Record<string, string> {
   }
 }
 
-/** Groups run one after the other: projects that compute, then those that wait, then the unit tests, whose times are short. */
-const GROUPS = {
-  computing: { maxWorkers: 2, sequence: { groupOrder: 0 } },
-  waiting: { maxWorkers: 3, sequence: { groupOrder: 1 } },
-  unit: { maxWorkers: 2, sequence: { groupOrder: 2 } },
-};
-
 export default defineConfig({
   plugins: [assets()],
   test: {
@@ -96,16 +100,16 @@ export default defineConfig({
     pool: 'forks',
     sequence: { sequencer: LongestFirst },
     projects: [
-      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, together, setup, builds }]) => ({
+      ...Object.entries(PROJECTS).map(([name, { include, exclude, seconds, group, isolate, setup, builds }]) => ({
         extends: true as const,
         test: {
           name,
-          ...(together ? GROUPS.computing : GROUPS.waiting),
+          ...GROUPS[group],
           include,
           exclude: exclude ?? [],
           testTimeout: seconds * PATIENCE,
           hookTimeout: seconds * PATIENCE,
-          isolate: !together,
+          isolate: isolate ?? false,
           setupFiles: setup ?? [],
           globalSetup: [`test/built.${builds}.ts`],
         },
@@ -116,6 +120,7 @@ export default defineConfig({
           name: 'unit',
           env: inMemory(),
           ...GROUPS.unit,
+          isolate: false,
           include: ['test/**/*.test.ts'],
           exclude: Object.values(PROJECTS).flatMap((p) => p.include),
           testTimeout: 30 * PATIENCE,

@@ -1,10 +1,13 @@
 /**
  * `npm run build` makes WASM modules (assembly/ to build/), type declarations (src/ to build/types) and bundles (to dist/).
- * `node scripts/build.mjs kernels` makes only build/{aim,further,train,metrics}.wasm and build/helper.js, which tests of sources use.
+ * `node scripts/build.mjs kernels` makes only build/{aim,further,train,metrics}.wasm and build/helper.js, which tests of sources use;
+ * `node scripts/build.mjs command` also dist/cli.js, all that `npm start` needs.
  */
 import { tool } from './setup.mjs';
 
-const only = process.argv[2];
+/** What each partial build takes of rollup.config.ts. */
+const PARTS = { kernels: 'helper', command: 'helper,cli' };
+const part = PARTS[process.argv[2]];
 await import('./kernels.mjs');
 const modules = {
   draw: 'build/draw.ts',
@@ -13,10 +16,9 @@ const modules = {
   metrics: 'assembly/metrics/products.ts',
 };
 const steps = Object.entries(modules).map(([target, file]) => tool('asc', [file, '--target', target]));
-if (only !== 'kernels') steps.push(tool('tsc', ['-p', 'tsconfig.build.json']));
+if (!part) steps.push(tool('tsc', ['-p', 'tsconfig.build.json']));
 for (const step of steps) ended(await step);
-const part = only === 'kernels' ? ['--environment', 'AIM_BUILD:helper'] : [];
-ended(await tool('rollup', ['-c', 'rollup.config.ts', '--configPlugin', 'esbuild', ...part]));
+ended(await tool('rollup', ['-c', 'rollup.config.ts', '--configPlugin', 'esbuild'], part ? { AIM_BUILD: part } : {}));
 
 /** Prints the output of a step. Ends this program if the step failed. */
 function ended({ status, text }) {

@@ -5,7 +5,7 @@ import { BaseSequencer } from 'vitest/node';
 /**
  * Projects, ordered by the longest time of one of their files. Files of a project that share a process must follow each other.
  */
-const PROJECTS = ['model', 'ops', 'platform', 'package', 'unit'];
+const PROJECTS = ['model', 'ops', 'platform', 'commands', 'package', 'unit'];
 
 /** Files that take much longer than the others of their project, longest first, as measured on two cores. */
 const LONG = [

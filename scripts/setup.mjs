@@ -9,7 +9,8 @@ const shell = process.platform === 'win32';
 
 /** Runs a command in the project's root with its output on stderr. Exits with the command's status if it fails. */
 export function must(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell });
+  // npm is a script on Windows; the path of node may have spaces, which a shell splits.
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], shell: shell && command === 'npm' });
   if (status === 0) return;
   process.stderr.write(`${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ''}\n`);
   process.exit(status ?? 1);
@@ -50,28 +51,28 @@ function sameVersions(marker) {
   return Object.entries(want).every(([name, p]) => name === '' || p.optional || have[name]?.version === p.version);
 }
 
+const SOURCES = [
+  ...['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json'],
+  ...['rollup.config.ts', 'scripts/assets.mjs', 'scripts/slim.mjs', 'scripts/build.mjs'],
+];
+
 /** The builds: for each, the file that it writes last, and its sources. */
 const BUILDS = {
   kernels: {
     last: 'build/helper.js',
     sources: ['assembly', 'asconfig.json', 'src/backend/helper.ts', 'src/backend/board.ts', 'src/platform/thread.ts'],
   },
-  dist: {
-    last: 'dist/train-worker.d.ts',
-    sources: [
-      ...['src', 'shaders', 'assembly', 'package.json', 'asconfig.json', 'tsconfig.json', 'tsconfig.build.json'],
-      ...['rollup.config.ts', 'scripts/assets.mjs', 'scripts/slim.mjs', 'scripts/build.mjs'],
-    ],
-  },
+  command: { last: 'dist/cli.js', sources: SOURCES },
+  dist: { last: 'dist/train-worker.d.ts', sources: SOURCES },
 };
 
 const isBuilt = ({ last, sources }) => existsSync(root + last) && newest(sources) <= statSync(root + last).mtimeMs;
 
-/** Builds dist unless it is newer than every source. */
-export function build() {
-  if (isBuilt(BUILDS.dist)) return;
+/** Builds dist, or of it the `aim` command alone, unless it is newer than every source. */
+export function build(what = 'dist') {
+  if (isBuilt(BUILDS[what])) return;
   process.stderr.write('building…\n');
-  must('npm', ['run', '--silent', 'build']);
+  must(process.execPath, ['scripts/build.mjs', ...(what === 'dist' ? [] : [what])]);
 }
 
 /** Builds the WASM modules and the thread helper, which tests of the sources import, unless they are newer than their sources. */

@@ -4,7 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { build, install, root } from './setup.mjs';
 
 install();
-build();
+build('command');
 mkdirSync(`${root}out`, { recursive: true });
 const defaults = ['--class', 'all', '--count', '100', '--out', 'out/fashion-mnist.png'];
 const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...defaults, ...process.argv.slice(2)], {
