@@ -51,10 +51,10 @@ const backwardCases = [...sizes, ...extra].map(dimsOf);
 const blocks: typeof sizes = [
   [1, 63, 2, 8, 16, 1, 4],
   [2, 64, 2, 4, 8, 2, 3],
-  [1, 65, 3, 12, 20, 1, 1],
+  [1, 65, 2, 12, 20, 1, 1],
   [1, 128, 2, 68, 4, 1, 0],
   [2, 130, 4, 16, 16, 2, 5],
-  [1, 200, 1, 8, 68, 1, 2],
+  [1, 190, 1, 8, 68, 1, 2],
   [1, 1030, 1, 4, 4, 1, 1],
   // So many sequences that a workgroup takes several heads: two, an odd number of heads, and all of a group.
   [300, 5, 4, 4, 4, 1, 1],
@@ -72,7 +72,7 @@ const decays: OpCases['fill'][] = [
   { zxbcdt: (_random, _dims, i) => (i % 11 < 2 ? 2 : -9), dt_bias: () => 0, A_log: () => Math.log(12) },
 ];
 const long: typeof sizes = [
-  [1, 256, 2, 8, 8, 1, 1],
+  [1, 192, 2, 8, 8, 1, 1],
   [1, 150, 1, 4, 12, 1, 2],
 ];
 const longCases = long.map(dimsOf);
