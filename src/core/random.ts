@@ -4,27 +4,56 @@
  */
 import { OptionError } from './errors.js';
 
-const ROTATIONS = [13, 15, 26, 6, 17, 29, 16, 24];
-
 /**
  * Threefry-2x32 with 20 rounds: two random words of 32 bits from a key and a counter of two words each.
  * Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Random123); also JAX's generator.
  */
 export function threefry2x32(key0: number, key1: number, ctr0: number, ctr1: number): [number, number] {
-  const key = [key0, key1, 0x1bd11bda ^ key0 ^ key1];
-  let x0 = (ctr0 + key0) | 0;
-  let x1 = (ctr1 + key1) | 0;
-  for (let round = 0; round < 20; round++) {
-    const r = ROTATIONS[round % 8]!;
-    x0 = (x0 + x1) | 0;
-    x1 = ((x1 << r) | (x1 >>> (32 - r))) ^ x0;
-    if (round % 4 === 3) {
-      const n = (round + 1) / 4;
-      x0 = (x0 + key[n % 3]!) | 0;
-      x1 = (x1 + key[(n + 1) % 3]! + n) | 0;
+  threefryFill(key0, key1, ctr0, ctr1, pair);
+  return [pair[0]!, pair[1]!];
+}
+const pair = new Uint32Array(2);
+
+/** Writes the words of consecutive counters to `out`: of ctr0, ctr0 + 1, … beside the same ctr1. */
+export function threefryFill(key0: number, key1: number, ctr0: number, ctr1: number, out: Uint32Array): void {
+  for (let i = 0; i < out.length; i += 2) {
+    let k0 = key0 | 0;
+    let k1 = key1 | 0;
+    let k2 = 0x1bd11bda ^ key0 ^ key1;
+    let x0 = (ctr0 + i / 2 + k0) | 0;
+    let x1 = (ctr1 + k1) | 0;
+    // Groups of four rounds, each with a new order of the key's words. Written out, as a loop over rotations takes five times as long.
+    for (let n = 1; ; n++) {
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 13) | (x1 >>> 19)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 15) | (x1 >>> 17)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 26) | (x1 >>> 6)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 6) | (x1 >>> 26)) ^ x0;
+      x0 = (x0 + k1) | 0;
+      x1 = (x1 + k2 + n) | 0;
+      if (n === 5) break;
+      n++;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 17) | (x1 >>> 15)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 29) | (x1 >>> 3)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 16) | (x1 >>> 16)) ^ x0;
+      x0 = (x0 + x1) | 0;
+      x1 = ((x1 << 24) | (x1 >>> 8)) ^ x0;
+      x0 = (x0 + k2) | 0;
+      x1 = (x1 + k0 + n) | 0;
+      const last = k2;
+      k2 = k1;
+      k1 = k0;
+      k0 = last;
     }
+    out[i] = x0;
+    out[i + 1] = x1;
   }
-  return [x0 >>> 0, x1 >>> 0];
 }
 
 /**

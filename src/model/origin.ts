@@ -4,7 +4,7 @@
  */
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
 import { CheckpointError } from '../core/errors.js';
-import { threefry2x32 } from '../core/random.js';
+import { threefryFill } from '../core/random.js';
 import { checkHalves, fillSaved, loadTensors, openWeights, type PlacedParam, type SavedTensors } from './load.js';
 import { type ParamSpec, toDevice } from './params.js';
 import type { Placed } from './placed.js';
@@ -146,9 +146,18 @@ export const initialValues =
 /** Uniform random numbers in [0, 1): stream `index` of a seed below 2^53, from the generator that sampling uses too. */
 function counterRandom(seed: number, index: number): () => number {
   const high = Math.floor(seed / 2 ** 32);
+  // Some at a time, which takes a fifth of the time.
+  const words = new Uint32Array(1024);
+  let at = words.length;
   let n = 0;
   return () => {
-    const [a, b] = threefry2x32(seed >>> 0, index, n++, 1 + high);
-    return ((a >>> 5) * 67108864 + (b >>> 6)) / 9007199254740992;
+    if (at === words.length) {
+      threefryFill(seed >>> 0, index, n, 1 + high, words);
+      n += words.length / 2;
+      at = 0;
+    }
+    const value = ((words[at]! >>> 5) * 67108864 + (words[at + 1]! >>> 6)) / 9007199254740992;
+    at += 2;
+    return value;
   };
 }
