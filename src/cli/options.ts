@@ -3,6 +3,7 @@ import type { LoadOptions } from '../aim.js';
 import { DEVICE } from '../backend/create.js';
 import { ReferenceBackend } from '../backend/reference.js';
 import { OptionError } from '../core/errors.js';
+import { IMAGE_FOLDER } from '../data/image_folder.js';
 import type { Rgb } from '../io/images/index.js';
 import { SAMPLING, type SamplingOptions } from '../model/sampler.js';
 import { choice, type Flags, flag, number, type Parsed, string } from './command.js';
@@ -58,6 +59,17 @@ export const BACKGROUND: Flags[string] = {
   type: 'string',
   value: 'COLOUR',
   help: 'behind transparent pixels: white, black, grey or #rrggbb (default white)',
+};
+
+export const JITTER: Flags[string] = flag(IMAGE_FOLDER.jitter, {
+  value: 'S',
+  help: 'change brightness, contrast and saturation of each random crop by up to this share (default 0: not at all; 0.2 is moderate)',
+});
+
+export const LABELS: Flags[string] = {
+  type: 'string',
+  value: 'FILE.csv',
+  help: 'the class of each picture, as lines file,label (or separated by tabs), for pictures that lie side by side',
 };
 
 const COLOURS: Record<string, Rgb> = { white: [255, 255, 255], black: [0, 0, 0], grey: [128, 128, 128], gray: [128, 128, 128] };

@@ -7,9 +7,9 @@ import { IMAGE_FOLDER } from '../data/image_folder.js';
 import { openData } from '../data/open.js';
 import { readableFormats } from '../io/images/index.js';
 import { ensureWritable, readText, writeAtomic } from '../platform/files.js';
-import { type Command, type Flags, flag, number, type Parsed } from './command.js';
+import { type Command, type Flags, flag, number, type Parsed, string } from './command.js';
 import { loadModel } from './model.js';
-import { BACKGROUND, background, COMMON, modelOptions, NUMERICS } from './options.js';
+import { BACKGROUND, background, COMMON, JITTER, LABELS, modelOptions, NUMERICS } from './options.js';
 import { progress } from './progress.js';
 import { skipsOf } from './skips.js';
 import { print, say } from './terminal.js';
@@ -23,7 +23,9 @@ const FLAGS: Flags = {
     value: 'SHARE',
     help: 'share of each class held out for evaluation (default 0.05; IDX: its t10k files)',
   }),
+  jitter: JITTER,
   background: BACKGROUND,
+  labels: LABELS,
   classes: { type: 'string', value: 'a,b,…|FILE.json', help: 'names of the classes of IDX files (default: their numbers)' },
   seed: flag(TOKENIZE.seed, { value: 'S', short: 's' }),
   batch: flag(TOKENIZE.batchSize, { value: 'B', short: 'b' }),
@@ -37,7 +39,8 @@ export const tokenize: Command = {
   summary: "encode a data set's images once, for training",
   about:
     'Encodes every image of DATA: a folder of IDX files (Fashion-MNIST), or one with a sub-folder of images per class (or\n' +
-    `with these in its folders train and val, of which val is held out): ${readableFormats()}.\n` +
+    `with these in its folders train and val, of which val is held out): ${readableFormats()}. A .zip of such a\n` +
+    'folder does too. With --labels the images lie side by side, and a table has their classes.\n' +
     'Training reads the codes instead of the images, with any model that has this tokenizer.',
   flags: FLAGS,
   run,
@@ -50,6 +53,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   if (!/\.safetensors$/i.test(out)) throw new OptionError(`--out is ${out}; its name must end with .safetensors.`);
   const [augment, seed, batchSize, holdout] = ['augment', 'seed', 'batch', 'holdout'].map((name) => number(flags, name));
   if (flags.flip && !augment) throw new OptionError('--flip mirrors random crops; ask for some with --augment N.');
+  const jitter = number(flags, 'jitter');
+  if (jitter && !augment) throw new OptionError('--jitter changes random crops; ask for some with --augment N.');
   const behind = background(flags);
   const classes = await classNames(flags);
   await ensureWritable(out);
@@ -58,8 +63,10 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     const data = await openData(path, {
       size: aim.config.image_size,
       flip: flags.flip === true,
+      jitter,
       holdout,
       background: behind,
+      labels: string(flags, 'labels'),
       classes,
       signal,
     });

@@ -56,24 +56,36 @@ export function fileFolder(list: readonly File[]): Folder {
     throw new OptionError('a list given as data must hold File objects only; pass the files of its folder.');
   const files = new Map(list.map((f) => [f.webkitRelativePath.split('/').slice(1).join('/') || f.name, f]));
   const root = list[0]?.webkitRelativePath.split('/')[0] || 'the files given';
+  const entries = listing(files.keys());
   return {
     name: root,
-    async list(sub = '') {
-      const found = new Map<string, boolean>();
-      const start = sub && `${sub}/`;
-      for (const path of files.keys()) {
-        if (!path.startsWith(start)) continue;
-        const [name, ...rest] = path.slice(start.length).split('/');
-        if (!hidden(name!)) found.set(name!, rest.length > 0);
-      }
-      return [...found].map(([name, folder]) => ({ name, folder })).sort((a, b) => (a.name < b.name ? -1 : 1));
-    },
+    list: async (sub) => entries(sub),
     async open(path) {
       const file = files.get(path);
       if (!file) throw new IoError(`there is no file ${path} in ${root}; choose the folder again.`);
       return blobSource(file, `${root}/${path}`);
     },
     size: async (path) => files.get(path)?.size ?? 0,
+  };
+}
+
+/** `Folder.list` where only the paths of the files are known. The name of a folder may end with '/'. */
+export function listing(paths: Iterable<string>): (folder?: string) => { name: string; folder: boolean }[] {
+  const folders = new Map<string, Map<string, boolean>>();
+  for (const path of paths) {
+    const parts = path.split('/');
+    let at = '';
+    for (const [i, name] of parts.entries()) {
+      if (hidden(name)) break;
+      const entries = folders.get(at) ?? new Map<string, boolean>();
+      folders.set(at, entries);
+      entries.set(name, i < parts.length - 1 || entries.get(name) === true);
+      at += `${name}/`;
+    }
+  }
+  return (folder = '') => {
+    const entries = folders.get(folder && !folder.endsWith('/') ? `${folder}/` : folder) ?? [];
+    return [...entries].map(([name, folder]) => ({ name, folder })).sort((a, b) => (a.name < b.name ? -1 : 1));
   };
 }
 

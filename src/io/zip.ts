@@ -135,7 +135,8 @@ function centralEntry(file: string, bytes: Uint8Array, at: number): { entry: Zip
   const next = extraEnd + view.getUint16(at + 32, true);
   if (next > bytes.length) throw bad(file, 'has a damaged directory');
   const name = new TextDecoder().decode(bytes.subarray(at + 46, nameEnd));
-  if (view.getUint16(at + 8, true) & 1) throw bad(file, `has an encrypted entry ${JSON.stringify(short(name))}`);
+  if (view.getUint16(at + 8, true) & 1)
+    throw new CheckpointError(`${file} has an encrypted entry ${JSON.stringify(short(name))}; zip it without a password.`);
   // A field with the largest possible value stands for one in the 64-bit extra field. Those are in this order.
   const fields = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)];
   for (let e = nameEnd; e + 4 <= extraEnd; ) {

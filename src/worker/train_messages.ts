@@ -19,10 +19,12 @@ import type { SentFile } from './files.js';
 /** How `openData` reads the images of a source, and `tokenize` encodes them. */
 export interface DataReading {
   flip?: boolean | undefined;
+  jitter?: number | undefined;
   holdout?: number | undefined;
   exclude?: readonly string[] | undefined;
   background?: readonly [number, number, number] | undefined;
   maxPixels?: number | undefined;
+  labels?: string | Blob | Uint8Array | undefined;
   classes?: readonly string[] | undefined;
   augment?: number | undefined;
 }

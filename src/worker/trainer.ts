@@ -29,7 +29,7 @@ const COUNT: OptionSpec = { type: 'integer', min: 0, about: 'number of images' }
 
 /** Images or a codes file, which the worker opens as `openData` of `aim-js/train` does, at the size of the model. */
 export interface DataSource extends DataReading {
-  /** A path (Node, Deno), or the Files of a folder with one sub-folder per class, or of a codes file. */
+  /** A path (Node, Deno), or the Files of a folder with one sub-folder per class, or that of a zip archive or codes file. */
   from: string | Iterable<File>;
   /** Random crops of each training image when images are tokenized for stage 2; see `tokenize`. Default 0. */
   augment?: number | undefined;
@@ -231,5 +231,8 @@ async function sentData(data: Codes | DataSource): Promise<SentData> {
 }
 
 async function sentSource({ from, ...reading }: DataSource): Promise<SentSource> {
-  return { source: typeof from === 'string' ? from : await sentFiles(from), reading };
+  const { labels } = reading;
+  // A File is no Blob any more where it arrives in Node and Deno.
+  const table = labels instanceof Blob ? { labels: new Uint8Array(await labels.arrayBuffer()) } : {};
+  return { source: typeof from === 'string' ? from : await sentFiles(from), reading: { ...reading, ...table } };
 }

@@ -6,6 +6,7 @@ import { IoError, OptionError } from '../../src/core/errors.js';
 import { uniform } from '../../src/core/random.js';
 import { describeImages, imageBatch } from '../../src/data/dataset.js';
 import { openFolder } from '../../src/data/image_folder.js';
+import { jitterColours } from '../../src/data/jitter.js';
 import { openData } from '../../src/data/open.js';
 import { orientation, upright } from '../../src/io/images/exif.js';
 import { decodeJpeg } from '../../src/io/images/jpeg.js';
@@ -68,6 +69,37 @@ describe('openFolder', () => {
     expect(mirrored).toBeGreaterThan(25);
     expect(mirrored).toBeLessThan(75);
     expect(await flipped.image(0, evalMode)).toEqual(await plain.image(0, evalMode));
+  });
+
+  it('changes brightness, contrast and saturation of training images alone, by their random numbers', async () => {
+    const dir = folderOf({ 'a/1.png': png(18, 18, (x, y) => [x * 10, y * 10, 90]) });
+    const { train: plain } = await openFolder(dir, all);
+    const { train } = await openFolder(dir, { ...all, jitter: 0.4 });
+    expect(await train.image(0, evalMode)).toEqual(await plain.image(0, evalMode));
+    const seen = await Promise.all([1, 2, 1].map((seed) => train.image(0, trainMode(seed))));
+    expect(seen[2]).toEqual(seen[0]);
+    expect(seen[1]).not.toEqual(seen[0]);
+    for (const v of seen[0]!) expect(v >= -1 && v <= 1).toBe(true);
+    expect(await train.fingerprint!()).not.toBe(await plain.fingerprint!());
+    // The same crop, and within it factors of 1 + 0.5 · (2 · 0.9 − 1) = 1.4 and so on, by hand.
+    const of = (...numbers: number[]) => jitterColours(Float32Array.of(-0.8, -0.6, -0.4, 0, 0, 0), 0.5, () => numbers.shift()!);
+    const near = (got: Float32Array, want: number[]) => {
+      expect(got.length).toBe(want.length);
+      for (const [i, v] of want.entries()) expect(got[i]).toBeCloseTo(v, 5);
+    };
+    near(of(0.5, 0.5, 0.5), [-0.8, -0.6, -0.4, 0, 0, 0]);
+    near(of(0.9, 0.5, 0.5), [-0.72, -0.44, -0.16, 0.4, 0.4, 0.4]);
+    const grey = 0.299 * 0.1 + 0.587 * 0.2 + 0.114 * 0.3;
+    const mean = (grey + 0.5) / 2;
+    near(
+      of(0.5, 0.9, 0.5),
+      [0.1, 0.2, 0.3, 0.5, 0.5, 0.5].map((v) => 2 * (mean + 1.4 * (v - mean)) - 1),
+    );
+    near(
+      of(0.5, 0.5, 0.9),
+      [0.1, 0.2, 0.3, 0.5, 0.5, 0.5].map((v, i) => 2 * (i < 3 ? grey + 1.4 * (v - grey) : v) - 1),
+    );
+    near(of(1, 0.5, 0.5).subarray(3), [0.5, 0.5, 0.5]);
   });
 
   it('holds out a fixed share of each class', async () => {

@@ -10,7 +10,7 @@ import { CHANGEABLE, TRAINER } from '../../train/options.js';
 import { PRESET_NAMES, type PresetName, RECIPE, stage2For } from '../../train/recipe.js';
 import { BEFORE_STAGE1, STAGE1 } from '../../train/stage1.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
-import { BACKGROUND, COMMON, NUMERICS } from '../options.js';
+import { BACKGROUND, COMMON, JITTER, LABELS, NUMERICS } from '../options.js';
 import { parseJsonc } from './jsonc.js';
 
 export type Settings = Omit<TrainerOptions, 'model' | 'data'>;
@@ -101,7 +101,9 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     tensorboard: { type: 'boolean', help: 'write the metrics as an event file of TensorBoard too (`tensorboard --logdir RUN`)' },
     holdout: flag(IMAGE_FOLDER.holdout, { value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' }),
     flip: flag(IMAGE_FOLDER.flip, { help: 'class folders: mirror half of the training images' }),
+    jitter: JITTER,
     background: BACKGROUND,
+    labels: LABELS,
     precision: NUMERICS.precision,
     ...COMMON,
   };

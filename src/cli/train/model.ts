@@ -11,9 +11,9 @@ export const trainModel: Command = {
   summary: 'train stage 2, into a run folder that can be resumed',
   about:
     'Trains stage 2. DATA is a folder of IDX files (Fashion-MNIST), a folder with one sub-folder of images per class (or with\n' +
-    'these in its folders train and val, of which val is held out), or the codes of `aim tokenize`. Checkpoints are folders in the\n' +
-    "authors' format together with the state of training. Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and\n" +
-    'then DATA may be left out.',
+    'these in its folders train and val, of which val is held out), a .zip of one, or the codes of `aim tokenize`; with --labels, the\n' +
+    "images lie side by side. Checkpoints are folders in the authors' format together with the state of training.\n" +
+    'Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and then DATA may be left out.',
   flags: trainFlags(TOKENIZER_ONLY, {
     tokenizer: {
       type: 'string',

@@ -7,7 +7,7 @@ import type { Parsed } from '../command.js';
 
 const FILE = 'run.json';
 /** Flags of the data and the device on which the results of a step depend. */
-const LASTING = ['holdout', 'flip', 'background', 'augment', 'precision', 'perceptual'] as const;
+const LASTING = ['holdout', 'flip', 'jitter', 'background', 'labels', 'augment', 'precision', 'perceptual'] as const;
 
 /** Flags that stay when a run is resumed without them, and may be given again. */
 const KEPT = ['keep', 'best', 'patience', 'tensorboard', 'lpips'] as const;
@@ -21,10 +21,11 @@ export interface Given extends Parsed {
 }
 
 export async function writePlace(out: string, data: string, flags: Parsed['flags']): Promise<void> {
-  const { lpips } = flags;
+  const { labels, lpips } = flags;
   // Paths that hold in another folder too.
   const placed: Parsed['flags'] = {
     ...flags,
+    ...(typeof labels === 'string' && { labels: resolve(labels) }),
     ...(typeof lpips === 'string' && {
       lpips: lpips
         .split(',')
@@ -67,7 +68,8 @@ export async function readPlace(out: string, given: Parsed): Promise<Given> {
   }
   for (const name of LASTING) {
     const [was, now] = [saved.flags?.[name], flags[name]];
-    if (now !== undefined && now !== was)
+    const same = name === 'labels' && typeof now === 'string' && typeof was === 'string' ? samePlace(was, now) : was === now;
+    if (now !== undefined && !same)
       throw new OptionError(
         `the run was trained ${was === undefined ? `without --${name}` : `with --${name} ${was}`}; leave --${name} out, or begin a ` +
           'new run from its weights (--init).',

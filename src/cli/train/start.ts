@@ -71,14 +71,18 @@ async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promi
   const data = await openData(path, {
     size: config.image_size,
     flip: flags.flip === true,
+    jitter: number(flags, 'jitter'),
     holdout: number(flags, 'holdout'),
     background: behind,
+    labels: string(flags, 'labels'),
     // A run beside the folders of classes is no class.
     exclude: inside ? [basename(resolve(out))] : [],
     signal,
   });
   checkData(stage, path, data, flags);
   const { settings, crops } = settingsOf(stage, { asked, saved, data, flags, architecture, size: config.image_size });
+  if (stage === 'model' && crops === 0 && number(flags, 'jitter'))
+    throw new OptionError('--jitter changes random crops; ask for some with --augment N.');
   // Not before the data is open: an empty run folder inside the folder of images would look like a class.
   await inFolder(out, async () => {
     await ensureWritable(out);
@@ -172,7 +176,9 @@ async function assertNoRun(out: string): Promise<void> {
 function checkData(stage: Stage, path: string, data: Data, flags: Parsed['flags']): void {
   if (stage === 'tokenizer' && data.kind === 'codes')
     throw new OptionError(`${path} holds codes; the tokenizer is trained on images.`);
-  const given = (['flip', 'holdout', 'background', 'augment'] as const).find((name) => flags[name] !== undefined);
+  const given = (['flip', 'jitter', 'holdout', 'background', 'augment', 'labels'] as const).find(
+    (name) => flags[name] !== undefined,
+  );
   if (data.kind === 'folder' || !given) return;
   const why =
     data.kind === 'codes'
