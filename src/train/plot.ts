@@ -18,11 +18,23 @@ const COLOURS = ['#1f77b4', '#d62728', '#2ca02c', '#9467bd'];
 /** A line is drawn through means of so many stretches. */
 const STRETCHES = 400;
 
+/** The horizontal axis, where it does not begin at 0, and the text of its numbers. */
+interface Axis {
+  from: number;
+  label: (value: number) => string;
+}
+
 /** The text of the SVG file. `yLabel` names the loss and its unit, `xLabel` what stands for the step if it is something else. */
-export function plotLoss(title: string, yLabel: string, series: readonly Series[], xLabel = 'step'): string {
+export function plotLoss(
+  title: string,
+  yLabel: string,
+  series: readonly Series[],
+  xLabel = 'step',
+  axis: Axis = { from: 0, label },
+): string {
   const drawn = series.map((s) => ({ ...s, points: s.kind === 'line' ? thin(s.points) : s.points.filter(isFinitePoint) }));
   const all = drawn.flatMap((s) => s.points);
-  const [x0, x1] = [0, all.reduce((most, p) => Math.max(most, p.step), 1)];
+  const [x0, x1] = [axis.from, all.reduce((most, p) => Math.max(most, p.step), axis.from + 1)];
   const { from: y0, to: y1, log } = range(all.map((p) => p.loss));
   const scale = log ? Math.log : (v: number) => v;
   const x = (step: number) => round(LEFT + ((step - x0) / (x1 - x0)) * (WIDTH - LEFT - RIGHT));
@@ -31,7 +43,7 @@ export function plotLoss(title: string, yLabel: string, series: readonly Series[
   const grid = [
     ...ticks(x0, x1, 8).map(
       (t) =>
-        `<path class="grid" d="M${x(t)} ${TOP}V${HEIGHT - BOTTOM}"/><text x="${x(t)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${label(t)}</text>`,
+        `<path class="grid" d="M${x(t)} ${TOP}V${HEIGHT - BOTTOM}"/><text x="${x(t)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${axis.label(t)}</text>`,
     ),
     ...(log ? logTicks(y0, y1) : ticks(y0, y1, 6)).map(
       (t) =>

@@ -4,6 +4,7 @@ import { checkOption, type OptionSpec, shown } from '../../core/options.js';
 import { IMAGE_FOLDER } from '../../data/image_folder.js';
 import { type AimConfigJson, parseConfig } from '../../model/config.js';
 import { readText } from '../../platform/files.js';
+import { RANGE } from '../../train/find_lr.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
 import type { TrainerOptions } from '../../train/options.js';
 import { CHANGEABLE, TRAINER } from '../../train/options.js';
@@ -98,6 +99,10 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
       help: 'keep the checkpoint with the best evaluation too, which then is what `aim generate`, `aim export` and --tokenizer read (with --size or --preset always)',
     },
     patience: flag(PATIENCE),
+    'find-lr': {
+      type: 'boolean',
+      help: `train for no run: test learning rates from ${RANGE.from} to ${RANGE.to} in ${RANGE.steps} steps, suggest one, and write lr-find.json and lr-find.svg into --out`,
+    },
     tensorboard: { type: 'boolean', help: 'write the metrics as an event file of TensorBoard too (`tensorboard --logdir RUN`)' },
     holdout: flag(IMAGE_FOLDER.holdout, { value: 'SHARE', help: 'class folders: share held out for evaluation (default 0.05)' }),
     flip: flag(IMAGE_FOLDER.flip, { help: 'class folders: mirror half of the training images' }),

@@ -22,6 +22,7 @@ import { progress } from '../progress.js';
 import { skipsOf, writeSkips } from '../skips.js';
 import { print, say } from '../terminal.js';
 import { type Architecture, architectureOf, RUNS } from './architecture.js';
+import { findRate } from './find_lr.js';
 import { type Asked, readSettings, resumedSettings, type Settings } from './flags.js';
 import { perceptualOf } from './perceptual.js';
 import { readPlace, writePlace } from './place.js';
@@ -33,6 +34,10 @@ export async function train(stage: Stage, parsed: Parsed, signal: AbortSignal): 
   const resume = parsed.flags.resume === true;
   if (parsed.flags['data-changed'] && !resume)
     throw new OptionError('--data-changed is for runs that are continued; give it with --resume, or leave it out.');
+  if (parsed.flags['find-lr'] && resume)
+    throw new OptionError(
+      '--find-lr is for runs that are not begun yet; leave --resume out (--init tests from the weights of a run).',
+    );
   const asked = await readSettings(parsed.flags);
   if (!resume) return begin({ stage, out, parsed, asked, saved: undefined, signal });
   await assertRun(out);
@@ -59,7 +64,8 @@ interface Start {
 }
 
 async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promise<number> {
-  if (!saved) await assertNoRun(out);
+  const find = parsed.flags['find-lr'] === true;
+  if (!saved && !find) await assertNoRun(out);
   const { flags, data: path } = saved ? await readPlace(out, parsed) : { flags: parsed.flags, data: parsed.args[0] };
   if (!path) throw new OptionError(`train ${stage}: say on what: \`aim train ${stage} DATA\`.`);
   const behind = background(flags);
@@ -89,7 +95,7 @@ async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promi
     const release = saved ? undefined : await lockRun(out);
     try {
       // A run may have been saved since the first look.
-      if (!saved) await assertNoRun(out);
+      if (!saved && !find) await assertNoRun(out);
       const aim = await makeModel(stage, architecture, classesOf(data), saved, flags, settings.seed ?? 0, signal);
       try {
         await trainOn(aim, data, settings, {
@@ -109,7 +115,7 @@ async function begin({ stage, out, parsed, asked, saved, signal }: Start): Promi
       await release?.();
     }
   });
-  print(`${out}\n`);
+  if (!find) print(`${out}\n`);
   return 0;
 }
 
@@ -128,10 +134,12 @@ async function trainOn(
   const options = { augment: crops, seed: settings.seed, signal };
   const source = data.kind === 'codes' ? data.codes : stage === 'model' ? await encode(aim, data, options) : data;
   skips.report();
+  const find = o.flags['find-lr'] === true;
+  // What belongs to a run stays as it is.
+  const resumed = saved !== undefined || (find && (await exists(`${out}/latest`)));
   const perceptual =
-    stage === 'tokenizer' && images
-      ? await perceptualOf(o.flags, { out, train: images.train, resumed: saved !== undefined, signal })
-      : undefined;
+    stage === 'tokenizer' && images ? await perceptualOf(o.flags, { out, train: images.train, resumed, signal }) : undefined;
+  if (find) return findRate({ model: aim, data: source, perceptual, ...settings }, { stage, out, signal });
   const trainer = new Trainer({ model: aim, data: source, perceptual, ...settings });
   try {
     if (saved) await trainer.resume(saved, { dataChanged: o.flags['data-changed'] === true });
