@@ -1,17 +1,26 @@
-/** `aim verify`: golden values of a checkpoint folder against a backend. */
-
-import { OptionError } from '../core/errors.js';
+/** `aim verify`: a backend against the golden values of a checkpoint, or against another backend. */
+import type { AiM, LoadOptions } from '../aim.js';
+import { ReferenceBackend } from '../backend/reference.js';
+import type { OptionSpec } from '../core/options.js';
 import { greyToRgb, readIdx } from '../data/idx.js';
+import { bytesSource } from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
+import { exists } from '../platform/files.js';
 import { environment } from '../platform/runtime.js';
+import { goldensOf } from '../verify/goldens.js';
 import { type TestSet, type VerifyRow, verify as verifyModel } from '../verify/run.js';
 import { type VerifyMode, verifyMode } from '../verify/tolerance.js';
-import { type Command, type Flags, type Parsed, string } from './command.js';
-import { loadModel } from './model.js';
+import { type Command, type Flags, flag, number, type Parsed, string } from './command.js';
+import { embeddedModel, loadModel } from './model.js';
 import { COMMON, modelOptions, NUMERICS } from './options.js';
-import { print } from './terminal.js';
+import { counted, print, say } from './terminal.js';
+
+const EXPECTED = 'expected.safetensors';
+
+const COUNT = { type: 'integer', min: 1, max: 64, default: 4, about: 'images' } as const satisfies OptionSpec;
 
 const FLAGS: Flags = {
+  count: flag(COUNT, { short: 'n', help: 'images that two backends are compared on (default 4; with the reference 1)' }),
   data: {
     type: 'string',
     value: 'FOLDER',
@@ -26,11 +35,14 @@ const FLAGS: Flags = {
 
 export const verify: Command = {
   name: 'verify',
-  usage: 'FOLDER',
-  summary: "check a backend against a checkpoint's golden values",
+  usage: '[MODEL]',
+  summary: 'check a backend against golden values, or against another backend',
   about:
-    'Runs FOLDER/model.safetensors against every tensor of FOLDER/expected.safetensors that it knows how to check.\n' +
-    'These are values that another implementation computed with the model; a clone of aim-js has such folders in test/fixtures.\n' +
+    'Runs MODEL (default: the embedded one) against every tensor of its expected.safetensors, if it is a folder that has one. These are\n' +
+    'values that another implementation computed with the model; a clone of aim-js has such folders in test/fixtures.\n' +
+    'Without it, two backends are compared: WebGPU with WASM or, where there is no GPU or --device says so, WASM with a slow reference in\n' +
+    'float64; --device reference and --device webgpu are compared with WASM. What the other one computes is then expected: logits of fixed\n' +
+    'codes, tokens drawn greedily with guidance, and features, codes and the reconstruction of images, of --count images.\n' +
     'What is allowed depends on how the model computes there (--dtype, --precision), which the first lines tell.\n' +
     'Exits 0 when all are within their allowance, 1 when any is not.',
   flags: FLAGS,
@@ -38,16 +50,21 @@ export const verify: Command = {
 };
 
 async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
-  const folder = args[0];
-  if (!folder)
-    throw new OptionError('verify: which folder? Pass one that holds config.json, model.safetensors and expected.safetensors.');
-  const source = await openFile(`${folder}/expected.safetensors`);
-  const aim = await loadModel(folder, { ...modelOptions(flags), signal }).catch(async (error) => {
-    await source.close();
+  const folder = args[0] ?? embeddedModel();
+  const file = `${folder}/${EXPECTED}`;
+  const own = (await exists(file)) ? await openFile(file) : undefined;
+  const options = { ...modelOptions(flags), signal };
+  const aim = await loadModel(folder, options).catch(async (error) => {
+    await own?.close();
     throw error;
   });
+  let source = own;
   try {
-    if (!flags.json) print(`${folder} on ${aim.device}\n${modeLines(verifyMode(aim))}${HEADER}`);
+    const other = own ? undefined : await otherBackend(folder, flags, { aim, options });
+    source ??= bytesSource(other!.goldens, other!.device);
+    const against = other && `${other.device}, ${counted(other.count, 'image')}`;
+    if (!flags.json)
+      print(`${folder} on ${aim.device}\n${against ? `compared with ${against}\n` : ''}${modeLines(verifyMode(aim))}${HEADER}`);
     const { mode, rows, skipped } = await verifyModel(aim, source, {
       testSet: await testSet(string(flags, 'data') ?? environment('FASHION_MNIST'), aim.config.image_size),
       slow: flags.slow === true,
@@ -55,15 +72,36 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
       onRow: (row) => !flags.json && print(line(row)),
     });
     const failed = rows.filter((r) => !r.ok).length;
-    if (flags.json) print(`${JSON.stringify({ folder, device: aim.device, mode, rows, skipped })}\n`);
+    const result = { folder, device: aim.device, ...(other && { against: other.device }), mode, rows, skipped };
+    if (flags.json) print(`${JSON.stringify(result)}\n`);
     else {
       for (const { name, reason } of summarise(skipped)) print(`not checked: ${name} (${reason})\n`);
       print(`${rows.length - failed} ok, ${failed} failed, ${skipped.length} not checked\n`);
     }
     return failed ? 1 : 0;
   } finally {
-    await source.close();
+    await source?.close();
     await aim.dispose();
+  }
+}
+
+/** What the other backend computes: WASM, for a model on WASM the reference. */
+async function otherBackend(
+  folder: string,
+  flags: Parsed['flags'],
+  { aim, options }: { aim: AiM; options: LoadOptions },
+): Promise<{ goldens: Uint8Array; device: string; count: number }> {
+  const { backend: _, ...rest } = options;
+  const onWasm = aim.model.be.name === 'wasm';
+  const count = number(flags, 'count') ?? (onWasm || aim.model.be.name === 'reference' ? 1 : COUNT.default);
+  const second = onWasm ? { backend: () => new ReferenceBackend() } : { device: 'wasm' as const };
+  // As its weights are stored: rounded ones are to be compared with exact ones.
+  const other = await loadModel(folder, { ...rest, dtype: 'auto', precision: 'f32', ...second });
+  try {
+    if (!flags.json) say(`computing what is expected: ${other.device}\n`);
+    return { goldens: await goldensOf(other, { count, signal: options.signal }), device: other.device, count };
+  } finally {
+    await other.dispose();
   }
 }
 

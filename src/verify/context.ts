@@ -4,6 +4,7 @@ import { CheckpointError } from '../core/errors.js';
 import type { NumArray, Tensor } from '../core/tensor.js';
 import type { ByteSource } from '../io/bytes.js';
 import { readFloats, readInts, type SafetensorsHeader } from '../io/safetensors.js';
+import type { AimConfig } from '../model/config.js';
 import { widened } from '../model/layers.js';
 import type { Model } from '../model/model.js';
 import { mapParams, type ParamTree } from '../model/params.js';
@@ -162,27 +163,37 @@ export class Context {
   }
 
   /** Encodes pixels [n, h, w, c] to codes and features. */
-  async encode({ vqvae }: Params, pixels: Float32Array, [n, h, w, c]: [number, number, number, number]): Promise<EncodedImages> {
-    const { be, config } = this.model;
-    const tokenizer = tokenizerOf(config.tokenizer);
-    const codes: number[] = [];
-    const features: number[] = [];
-    const per = h * w * c;
-    for (let at = 0; at < n; at += CHUNK) {
-      this.options.signal?.throwIfAborted();
-      const k = Math.min(CHUNK, n - at);
-      const x = be.from(pixels.subarray(at * per, (at + k) * per), [k, h, w, c]);
-      const z = tokenizer.encode(be, vqvae, config.tokenizer, x);
-      const q = tokenizer.quantize(be, vqvae, config.tokenizer, z);
-      for (const v of await be.read(z)) features.push(v);
-      for (const v of await be.read(q)) codes.push(v);
-      be.free(x, z, q);
-    }
-    return { codes: Uint32Array.from(codes), features: Float64Array.from(features) };
+  encode(params: Params, pixels: Float32Array, shape: [number, number, number, number]): Promise<EncodedImages> {
+    return encodeImages({ be: this.model.be, params }, this.model.config, pixels, shape, this.options.signal);
   }
 
   /** The labelled test set, or the reason why there is none. */
   testImages(): TestSet | { reason: string } {
     return this.options.testSet ?? { reason: NO_DATA };
   }
+}
+
+/** Encodes pixels [n, h, w, c] to codes and features. */
+export async function encodeImages(
+  { be, params }: Pick<Placed, 'be' | 'params'>,
+  { tokenizer: config }: AimConfig,
+  pixels: Float32Array,
+  [n, h, w, c]: [number, number, number, number],
+  signal: AbortSignal | undefined,
+): Promise<EncodedImages> {
+  const tokenizer = tokenizerOf(config);
+  const codes: number[] = [];
+  const features: number[] = [];
+  const per = h * w * c;
+  for (let at = 0; at < n; at += CHUNK) {
+    signal?.throwIfAborted();
+    const k = Math.min(CHUNK, n - at);
+    const x = be.from(pixels.subarray(at * per, (at + k) * per), [k, h, w, c]);
+    const z = tokenizer.encode(be, params.vqvae, config, x);
+    const q = tokenizer.quantize(be, params.vqvae, config, z);
+    for (const v of await be.read(z)) features.push(v);
+    for (const v of await be.read(q)) codes.push(v);
+    be.free(x, z, q);
+  }
+  return { codes: Uint32Array.from(codes), features: Float64Array.from(features) };
 }

@@ -278,9 +278,18 @@ describe('verify', () => {
     ]);
     expect(asked.status, asked.stderr).toBe(0);
     expect(JSON.parse(asked.stdout).mode).toMatchObject({ name: 'f32', weights: 'float32', products: 'float32' });
-    refused(['verify'], /which folder/);
     refused(['verify', at('absent')], /no folder or file/);
     refused(['verify', fixture('mamba2-adaln'), '--dtype', 'bf16'], /--dtype is "bf16"/);
+  });
+
+  it('compares two backends where there are no golden values', () => {
+    cpSync(fixture('mamba2-adaln'), at('none'), { recursive: true, filter: (name) => !name.endsWith('expected.safetensors') });
+    const { status, stdout, stderr } = aim(['verify', at('none'), '--device', 'wasm']);
+    expect(status, stderr).toBe(0);
+    expect(stdout).toMatch(/none on wasm.*\ncompared with reference \(float64, single thread\), 1 image\n/);
+    for (const name of ['forward.logits', 'decode.greedy-tokens.positions-trained.cfg1.5', 'vq.codes', 'vq.decoded-from-codes'])
+      expect(stdout).toMatch(new RegExp(`${name.replaceAll('.', '\\.')} .* ok\n`));
+    expect(stdout).toMatch(/5 ok, 0 failed, 0 not checked\n$/);
   });
 
   it('checks golden values of test images with --data, and says so without', async () => {

@@ -1,6 +1,8 @@
 /** `verify` of float16 weights, and which deviations pass and which fail. Whole checkpoints: verify_golden.ts. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
+import { bytesSource } from '../../src/io/bytes.js';
+import { goldensOf as goldensOfBackend } from '../../src/verify/goldens.js';
 import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
@@ -51,6 +53,39 @@ describe('weights rounded to float16', () => {
     };
     const tokens = await verify(aim, await goldensOf(folder, /^input|greedy/, other));
     expect(tokens.rows).toMatchObject([{ maxAbs: 2, ok: false }]);
+  });
+});
+
+describe('golden values that another backend computes', () => {
+  it('are met by the same model, and not by another one', async () => {
+    const folder = fixture('mamba2-adaln');
+    const device = (await hasAdapter()) ? await onDevice('webgpu') : 'wasm';
+    const [aim, other] = [await AiM.fromPretrained(folder, { device }), await AiM.fromPretrained(folder, { device: 'wasm' })];
+    const of = (bytes: Uint8Array) => verify(aim, bytesSource(bytes));
+    const { rows, skipped } = await of(await goldensOfBackend(other, { count: 2 }));
+    expect(skipped).toEqual([]);
+    expect(rows.map(({ name, ok }) => [name, ok])).toEqual(
+      [
+        'decode.greedy-tokens.positions-trained.cfg1.5',
+        'forward.logits',
+        'vq.codes',
+        'vq.decoded-from-codes',
+        'vq.pre-quant',
+      ].map((name) => [name, true]),
+    );
+    for (const name of ['mamba.backbone.layers.1.mixer.out_proj.weight', 'vqvae.quant_conv.weight']) {
+      const { tensor } = other.model.named().get(name)!;
+      other.model.be.write(
+        tensor,
+        (await other.model.be.read(tensor)).map((v) => v * 1.02),
+      );
+    }
+    const changed = await of(await goldensOfBackend(other, { count: 1 }));
+    expect(changed.rows.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['forward.logits', 'vq.pre-quant']),
+    );
+    await aim.dispose();
+    await other.dispose();
   });
 });
 
