@@ -53,6 +53,7 @@ it('refuses bad input and leaves no files', () => {
     [[dir, '--out', out, '--holdout', '1'], /--holdout is 1; it must be/],
     [[dir, '--out', out, '--augment', '1.5'], /--augment is 1\.5; it must be an integer/],
     [[dir, '--out', out, '--flip'], /ask for some with --augment/],
+    [[dir, '--out', out, '--jitter', '0.2'], /--jitter changes random crops; ask for some with --augment/],
     [[dir, '--out', out, '--classes', 'a'], /rename those instead/],
     [[dir, '--out', out, '--tokenizer', '/nonexistent'], /there is no folder or file \/nonexistent/],
     [[dir, '--out', out, '--dtype', 'int8'], /--dtype is "int8"; it must be one of auto, f32, f16/],

@@ -14,6 +14,7 @@ import {
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { parse } from '../../src/cli/command.js';
@@ -52,6 +53,36 @@ afterAll(() => rmSync(dir, { recursive: true, force: true }));
 const train = (out: string, ...args: string[]) => call(trainModel, '--out', at(out), '--device', 'wasm', ...args);
 const begin = (out: string, ...args: string[]) =>
   train(out, at('codes.safetensors'), '--init', at('base'), '--batch-size', '6', '--steps', '4', '--eval-every', '2', ...args);
+
+describe('pictures in a zip archive, with a table of their classes and changes of colour', () => {
+  const tokenizer = (out: string, ...args: string[]) => call(trainTokenizer, '--out', at(out), '--device', 'wasm', ...args);
+
+  it('train a tokenizer that continues exactly, without the flags again', async () => {
+    const names = Array.from({ length: 8 }, (_, i) => `${i}.png`);
+    const picture = (i: number) => png(9, 11, (x, y) => [x * 20, y * 20, i * 30]);
+    writeFileSync(at('pictures.zip'), zipSync(Object.fromEntries(names.map((name, i) => [`pictures/${name}`, picture(i)]))));
+    writeFileSync(
+      at('labels.csv'),
+      `file,label\n${names.map((name, i) => `${name},${i % 2 ? 'odd' : 'even'}`).join('\n')}\nno.png,odd\n`,
+    );
+    writeFileSync(at('zip.json'), JSON.stringify({ model: CONFIG }));
+    const data = [at('pictures.zip'), '--labels', at('labels.csv'), '--jitter', '0.3', '--holdout', '0'];
+    const given = [...data, '--config', at('zip.json'), '--batch-size', '4', '--lr', '1e-3'];
+    const said = await tokenizer('whole', ...given, '--steps', '4');
+    expect(said).toMatch(/8 images, none held out\n2 classes: even 4, odd 4\n/);
+    expect(said).toMatch(/skipped 1 file:\n {2}no\.png: named in .*labels\.csv, but not in .*pictures\.zip\/pictures\n/);
+    await tokenizer('halves', ...given, '--steps', '2');
+    await tokenizer('halves', '--resume', '--steps', '4');
+    const weights = (run: string) => readFileSync(at(`${run}/step-00000004/model.safetensors`));
+    expect(weights('halves').equals(weights('whole'))).toBe(true);
+    await tokenizer('plain', ...given.filter((arg) => arg !== '--jitter' && arg !== '0.3'), '--steps', '4');
+    expect(weights('plain').equals(weights('whole'))).toBe(false);
+    await expect(tokenizer('halves', '--resume', '--jitter', '0.1')).rejects.toThrow(/was trained with --jitter 0\.3/);
+    await expect(tokenizer('halves', '--resume', '--labels', at('other.csv'))).rejects.toThrow(/was trained with --labels/);
+    const model = train('none', at('pictures.zip'), '--labels', at('labels.csv'), '--jitter', '0.1', '--tokenizer', at('whole'));
+    await expect(model).rejects.toThrow(/--jitter changes random crops; ask for some with --augment N/);
+  });
+});
 
 describe('a run', () => {
   beforeAll(() => begin('run'));

@@ -1,6 +1,7 @@
-/** The same data in a browser: Files of a chosen folder, JPEG by createImageBitmap. */
+/** The same data in a browser: Files of a chosen folder or archive, JPEG by createImageBitmap. */
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { html, moduleText, NO_CHROMIUM, openChromium, openPage, serve } from '../platform/browser_site.js';
 import { summary } from './browser_page.js';
@@ -20,7 +21,11 @@ it('opens Files in Chromium with the same result as in Node', async ({ skip }) =
   const name = 'train-images-idx3-ubyte';
   const idx: Files = { [`${name}.gz`]: gzipSync(set[name]!), 'train-labels-idx1-ubyte': set['train-labels-idx1-ubyte']! };
 
-  const sets = [folder, idx].map((f) => Object.entries(f).map(([k, v]) => [k, Buffer.from(v).toString('base64')] as const));
+  const zip: Files = {
+    'pictures.zip': zipSync({ 'x/a/1.png': folder['a/1.png'] as Uint8Array, 'x/b/1.png': folder['b/1.png'] as Uint8Array }),
+  };
+
+  const sets = [folder, idx, zip].map((f) => Object.entries(f).map(([k, v]) => [k, Buffer.from(v).toString('base64')] as const));
   const site = await serve({
     '/': html(''),
     '/page.js': await moduleText(fileURLToPath(new URL('browser_page.ts', import.meta.url))),
@@ -36,7 +41,7 @@ it('opens Files in Chromium with the same result as in Node', async ({ skip }) =
     await site.close();
   }
 
-  for (const [i, files] of [folder, idx].entries()) {
+  for (const [i, files] of [folder, idx, zip].entries()) {
     const want = await summary(fileListOf(files));
     expect({ ...got[i], images: [] }).toEqual({ ...want, images: [] });
     want.images.forEach((image, k) => {
