@@ -26,6 +26,7 @@ export {
   tokenize,
 } from './data/codes.js';
 export type { ImageDataset, ImageMode, ImageSplits } from './data/dataset.js';
+export type { LabelSource } from './data/labels.js';
 export { type Data, type DataOptions, openData } from './data/open.js';
 export type { DecodeOptions, Rgb } from './io/images/index.js';
 export type { CodesBatch, ImagesBatch, TrainBatch } from './train/batch.js';
