@@ -1,6 +1,7 @@
 /** `aim verify`: a backend against the golden values of a checkpoint, or against another backend. */
 import type { AiM, LoadOptions } from '../aim.js';
 import { ReferenceBackend } from '../backend/reference.js';
+import { OptionError } from '../core/errors.js';
 import type { OptionSpec } from '../core/options.js';
 import { greyToRgb, readIdx } from '../data/idx.js';
 import { bytesSource } from '../io/bytes.js';
@@ -18,6 +19,9 @@ import { counted, print, say } from './terminal.js';
 const EXPECTED = 'expected.safetensors';
 
 const COUNT = { type: 'integer', min: 1, max: 64, default: 4, about: 'images' } as const satisfies OptionSpec;
+
+/** Parameters × tokens with which the reference takes minutes: 30 times those of the embedded model, which take 5 seconds. */
+const SLOW = 1e10;
 
 const FLAGS: Flags = {
   count: flag(COUNT, { short: 'n', help: 'images that two backends are compared on (default 4; with the reference 1)' }),
@@ -94,6 +98,12 @@ async function otherBackend(
   const { backend: _, ...rest } = options;
   const onWasm = aim.model.be.name === 'wasm';
   const count = number(flags, 'count') ?? (onWasm || aim.model.be.name === 'reference' ? 1 : COUNT.default);
+  const slow = aim.model.be.name !== 'webgpu' && aim.parameters.model * aim.config.num_tokens * count > SLOW;
+  if (slow && !flags.slow)
+    throw new OptionError(
+      `verify: the float64 reference takes many minutes for a model of ${aim.parameters.model.toLocaleString('en')} parameters; compare a ` +
+        'GPU with WASM (--device webgpu), or pass --slow.',
+    );
   const second = onWasm ? { backend: () => new ReferenceBackend() } : { device: 'wasm' as const };
   // As its weights are stored: rounded ones are to be compared with exact ones.
   const other = await loadModel(folder, { ...rest, dtype: 'auto', precision: 'f32', ...second });
