@@ -3,7 +3,7 @@
  * is never in memory as a whole. Source: PKWARE's APPNOTE.TXT, including the 64-bit extension. Sizes come from the central
  * directory. Local headers may leave them to a data descriptor, so they only show where an entry's bytes begin.
  */
-import { CheckpointError } from '../core/errors.js';
+import { CheckpointError, IoError } from '../core/errors.js';
 import type { ByteSource } from './bytes.js';
 
 /** One file in a zip archive. */
@@ -84,13 +84,22 @@ async function unpack(file: string, entry: ZipEntry, packed: Uint8Array): Promis
   const shown = JSON.stringify(short(entry.name));
   if (entry.method !== 8)
     throw bad(file, `packs ${shown} by the method ${entry.method}; only stored and deflated entries are read`);
-  const { inflateSync } = await import('fflate');
+  const { inflateSync } = await import('fflate').catch(noFflate);
   try {
     // The output has the size that the directory gives. Excess data is dropped without growing memory.
     return inflateSync(packed, { out: new Uint8Array(entry.size) });
   } catch (error) {
     throw bad(file, `has a damaged entry ${shown}`, error);
   }
+}
+
+/** Bundlers, Node and Deno find the package by its name; a page needs an import map. */
+function noFflate(cause: unknown): never {
+  throw new IoError(
+    'Packed zip entries need the package fflate, which was not found; in a page without bundler name its address in an import map, ' +
+      'elsewhere install fflate.',
+    { cause },
+  );
 }
 
 interface End {
