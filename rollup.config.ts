@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
-import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup';
+import { defineConfig, type InputPluginOption, type OutputOptions, type RollupOptions } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
@@ -104,7 +104,7 @@ const builds = defineConfig([
 ]);
 
 const NAMED: Record<string, string> = { helper: 'build/helper.js', cli: 'dist/cli.js' };
-export default only ? builds.filter(({ output }) => only.some((name) => NAMED[name] === output.file)) : builds;
+export default only ? builds.filter(({ output }) => only.some((name) => NAMED[name] === (output as OutputOptions).file)) : builds;
 
 function types(input: Record<string, string>): RollupOptions {
   return {

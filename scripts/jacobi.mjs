@@ -27,9 +27,10 @@ const classes = Array.from({ length: count }, (_, i) => i % aim.classes.length);
 
 for (const cfgScale of GUIDANCE) {
   const { tokens: wanted } = await aim.generate({ classes, count, seed: 1, cfgScale });
+  const { tokens: others } = await aim.generate({ classes, count, seed: 1 + count, cfgScale });
   for (const [name, sample] of Object.entries({ point, gumbel })) {
     for (const window of WINDOWS) {
-      const { passes, codes } = await draw(window, cfgScale, sample);
+      const { passes, codes } = await draw(window, cfgScale, sample, others);
       const equal = codes.filter((c, i) => c.every((token, t) => token === wanted[i][t])).length;
       if (sample === point && equal < count) throw new Error(`${count - equal} of ${count} images differ from those of generate`);
       const mean = (count * T) / passes;
@@ -39,10 +40,12 @@ for (const cfgScale of GUIDANCE) {
 }
 await aim.dispose();
 
-/** Draws all images at once. Returns their codes, and the passes of all of them together. */
-async function draw(window, cfgScale, sample) {
-  // A guess that has not been computed yet is the token to its left: neighbours are alike.
-  const codes = classes.map(() => new Uint32Array(T));
+/**
+ * Draws all images at once. Returns their codes, and the passes of all of them together. The first guess of a token is that of another
+ * image of the class: after a token that never follows the one before it, what the model says of the next ones is of no use.
+ */
+async function draw(window, cfgScale, sample, others) {
+  const codes = others.map((other) => other.slice());
   const done = new Array(count).fill(0);
   let passes = 0;
   while (done.some((at) => at < T)) {
@@ -66,7 +69,6 @@ async function draw(window, cfgScale, sample) {
         exact &&= token === codes[i][t];
         codes[i][t] = token;
       }
-      for (let t = end; t < T; t++) codes[i][t] = codes[i][t - 1];
     });
   }
   return { passes, codes };

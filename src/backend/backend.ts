@@ -233,6 +233,8 @@ export abstract class Backend<S extends Storage = Storage, C extends Command = C
 
   /** @internal Runs prepared commands in order. */
   abstract execute(commands: readonly C[]): void;
+  /** @internal Compiles what commands need, as much as possible at the same time; otherwise it is compiled when they run. */
+  async compile(_commands: readonly C[]): Promise<void> {}
   /** Adds the kernels of another WASM binary, which is compiled at once. Does nothing on other backends. */
   extend(_binary: () => Uint8Array<ArrayBuffer>): void {}
   /** Measures the time of each op that `fn` runs. Waits for each command, so the total exceeds the usual time. */
@@ -291,6 +293,11 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   get cost(): Cost & { commands: number } {
     const sum = (key: keyof Cost) => this.commands.reduce((total, c) => total + c[key], 0);
     return { flops: sum('flops'), bytes: sum('bytes'), commands: this.commands.length };
+  }
+
+  /** Compiles all kernels at the same time, where the backend compiles any. Without it, the first replay compiles one by one. */
+  compile(): Promise<void> {
+    return this.backend.compile(this.commands);
   }
 
   /** Runs the recorded commands once. */

@@ -41,11 +41,16 @@ export async function allowsGaps(device: GPUDevice): Promise<boolean> {
   return made && !error;
 }
 
+const keyOf = ({ key }: KernelSource, series: SeriesLayout | undefined) =>
+  series ? `${key} series ${[series.slot, series.x, ...series.steps]}` : key;
+
 /** Caches pipelines and layouts by key. */
 export class Pipelines {
   /** Statements that tests insert at the start of each kernel. */
   prologue: ((kernel: Kernel) => readonly string[] | undefined) | undefined;
   private readonly pipelines = new Map<string, GPUComputePipeline>();
+  /** Pipelines that are being compiled beside others. */
+  private readonly prepared = new Map<string, Promise<void>>();
   private readonly layouts = new Map<string, GPUBindGroupLayout>();
   /** Compilations that have not reported their result yet. */
   private readonly pending = new Set<Promise<void>>();
@@ -67,18 +72,31 @@ export class Pipelines {
     return layout;
   }
 
-  /** The pipeline of a kernel or, with `series`, of a series of its launches. */
+  /** The pipeline of a kernel or, with `series`, of a series of its launches. Compiles it unless `prepare` did. */
   pipeline(source: KernelSource, series?: SeriesLayout): GPUComputePipeline {
-    const key = series ? `${source.key} series ${[series.slot, series.x, ...series.steps]}` : source.key;
+    const key = keyOf(source, series);
     let pipeline = this.pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.make(source, series);
+      pipeline = this.device.createComputePipeline(this.describe(source, series));
       this.pipelines.set(key, pipeline);
     }
     return pipeline;
   }
 
-  private make({ e, pass, half, bindings }: KernelSource, series: SeriesLayout | undefined): GPUComputePipeline {
+  /** Compiles a pipeline beside others, on the threads of the implementation. One that fails is left to `pipeline`, which says why. */
+  prepare(source: KernelSource, series?: SeriesLayout): Promise<void> {
+    const key = keyOf(source, series);
+    const known = this.pipelines.has(key) ? Promise.resolve() : this.prepared.get(key);
+    if (known) return known;
+    const work = this.device.createComputePipelineAsync(this.describe(source, series)).then(
+      (pipeline) => void this.pipelines.set(key, pipeline),
+      () => {},
+    );
+    this.prepared.set(key, work);
+    return work;
+  }
+
+  private describe({ e, pass, half, bindings }: KernelSource, series: SeriesLayout | undefined): GPUComputePipelineDescriptor {
     const { device } = this;
     const kernel = kernelOf(e, pass, half);
     const text = assemble(kernel, { series, prologue: this.prologue?.(kernel) });
@@ -86,11 +104,11 @@ export class Pipelines {
     if (debugging('shaders')) console.log(`// ${label}\n${text.code}\n`);
     const module = this.compile(label, text);
     const bindGroupLayouts = [...Array(series?.slot ?? 0).fill(null), this.layout(bindings)];
-    return device.createComputePipeline({
+    return {
       label,
       layout: device.createPipelineLayout({ bindGroupLayouts }),
       compute: { module, entryPoint: MAIN },
-    });
+    };
   }
 
   /** True while a compilation has not reported its result. */

@@ -12,6 +12,7 @@ import type { GpuProfiler } from './gpu_profile.js';
 import { allowsGaps, type KernelSource, Pipelines } from './pipelines.js';
 import { findSeries, type LaunchPlaces, type Place, reach } from './series.js';
 import { Tuning } from './tuning.js';
+import type { SeriesLayout } from './wgsl/assemble.js';
 import { bindingsOf, bytesOf, kernelKey, kernelOf } from './wgsl/kernel.js';
 
 /** One launch of a kernel. */
@@ -24,9 +25,11 @@ interface Dispatch extends Command, LaunchPlaces {
   readonly z: number;
   setup?: Setup;
 }
-/** The state to set before a launch. */
+/** The state to set before a launch. `pipeline` is compiled when first needed, or before by `compile`. */
 interface Setup {
-  pipeline: GPUComputePipeline;
+  readonly kernel: KernelSource;
+  readonly series: SeriesLayout | undefined;
+  pipeline?: GPUComputePipeline;
   slot: number;
   group: GPUBindGroup;
 }
@@ -181,7 +184,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
         continue;
       }
       pass ??= encoder.beginComputePass();
-      launch ??= launcher(pass);
+      launch ??= launcher(pass, this.pipelines);
       launch(c);
     }
     pass?.end();
@@ -214,7 +217,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
           continue;
         }
         const pass = profiler.pass(encoder, c);
-        launcher(pass)(c);
+        launcher(pass, this.pipelines)(c);
         pass.end();
       }
       const collect = profiler.resolve(encoder);
@@ -313,10 +316,16 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       return { slot, x, steps: bindings.map(({ element }, i) => steps[i]! / bytesOf(element)) };
     };
     return {
-      pipeline: this.pipelines.pipeline(kernel, series && elements(series)),
+      kernel,
+      series: series && elements(series),
       slot: series?.slot ?? 0,
       group: this.device.createBindGroup({ layout: this.pipelines.layout(kernel.bindings), entries }),
     };
+  }
+
+  override async compile(commands: readonly GpuCommand[]): Promise<void> {
+    const setups = commands.flatMap((c) => ('clear' in c || c.setup!.pipeline ? [] : [c.setup!]));
+    if (setups.length) await this.guard(Promise.all(setups.map((s) => this.pipelines.prepare(s.kernel, s.series))));
   }
 
   protected prepareZero(t: Tensor): Clear {
@@ -396,11 +405,12 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
 }
 
 /** Returns a function that encodes launches into `pass` and skips redundant setPipeline and setBindGroup calls. */
-function launcher(pass: GPUComputePassEncoder): (launch: Dispatch) => void {
+function launcher(pass: GPUComputePassEncoder, pipelines: Pipelines): (launch: Dispatch) => void {
   const groups: GPUBindGroup[] = [];
   let set: GPUComputePipeline | undefined;
   return ({ setup, x, y, z }) => {
-    const { pipeline, slot, group } = setup!;
+    const { slot, group, kernel, series } = setup!;
+    const pipeline = (setup!.pipeline ??= pipelines.pipeline(kernel, series));
     if (set !== pipeline) pass.setPipeline(pipeline);
     if (groups[slot] !== group) pass.setBindGroup(slot, group);
     pass.dispatchWorkgroups(x, y, z);

@@ -75,6 +75,7 @@ export class Inception implements FeatureNetwork {
     const usual = be.traits.asynchronous ? BATCH.asynchronous : BATCH.synchronous;
     const batch = Math.max(1, Math.min(count, usual, Math.floor(IMAGE_BYTES / (12 * width * height))));
     const { image, recording, output } = this.prepare(batch, width, height);
+    await recording.compile();
     const out = {
       count,
       pool: new Float32Array(count * size),

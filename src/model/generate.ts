@@ -282,6 +282,7 @@ function drawBatch(
   let reported = 0;
   return model.attempt(async (on) => {
     const sampler = samplers.get(on, batch);
+    await sampler.compile();
     sampler.start(classes.map(fromOf), seeds.map(fromOf), { mix, noise, kept });
     const onDone = async (step: number) => {
       // A batch that is drawn again does not report a step twice.

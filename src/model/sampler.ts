@@ -190,6 +190,11 @@ export class Sampler {
     }
   }
 
+  /** Compiles the kernels at the same time. The first step would compile them one by one. */
+  async compile(): Promise<void> {
+    await Promise.all([this.condition, this.forward, this.draw].map((recording) => recording.compile()));
+  }
+
   private guideBy({ guidanceScales, guideForward }: GuidanceModule, s: Sampling) {
     const { be, step } = this;
     const scales = be.from(guidanceScales(s, this.config.num_tokens));

@@ -154,7 +154,8 @@ export class DeviceState {
       this.phase = phase;
       this.rerecord();
     }
-    const { first: begin, further } = this.recordings;
+    const { first: begin, further, update } = this.recordings;
+    await Promise.all([begin, further, update].map((recording) => recording?.compile()));
     const size = batchSize / accumulate;
     const items = own ? undefined : order!.batch(step);
     for (let first = 0; first < batchSize; first += size) {

@@ -172,6 +172,7 @@ describe('AIM_DEBUG=shaders', () => {
     vi.spyOn(console, 'log').mockImplementation((text: string) => void printed.push(text));
     const x = be.from([1, 2], [1, 2]);
     be.run(silu.forward, { x, y: be.tensor([1, 2]) });
+    await be.settle();
     expect(printed).toEqual([]);
     vi.stubEnv('AIM_DEBUG', 'other,shaders');
     be.run(silu.backward, { x, dy: x, dx: be.tensor([1, 2]) });

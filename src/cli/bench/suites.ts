@@ -70,6 +70,7 @@ export async function generation(
   const sampler = new Sampler(be, config, aim.params.mamba.backbone, batch, how);
   try {
     const labels = Array.from({ length: batch }, (_, i) => i % config.num_classes);
+    await sampler.compile();
     const draw = async () => {
       sampler.start(labels, labels);
       await drawTokens(be, sampler, config.num_tokens, { signal: c.signal });
