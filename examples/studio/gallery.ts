@@ -5,23 +5,38 @@ import { download, element, printable, slug } from './dom.js';
 interface Tile {
   button: HTMLButtonElement;
   canvas: HTMLCanvasElement;
-  name: string;
-  seed: number;
+  planned: Planned;
   pixels?: ImageData;
   finished?: AimImage;
 }
 
 export interface Planned {
-  /** Name of the class. */
+  /** Name of the class, or what else the image shows. */
   name: string;
   seed: number;
+  /** What the caption says beside the name. Default: the seed. */
+  note?: string;
 }
+
+const noteOf = ({ seed, note = `seed ${seed}` }: Planned): string => note;
+
+/** What a click on a finished image does, in place of saving it. */
+export interface OnClick {
+  /** The beginning of the button's name, such as 'Take'. */
+  verb: string;
+  act(index: number): void;
+}
+
+/** Images in a row of the PNG of all images. */
+const SHEET_COLUMNS = 10;
 
 const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class Gallery {
   /** Called with the number of visible tokens of each image of the batch, whenever it changes. */
   onShown: ((shown: number) => void) | undefined;
+  /** What a click on an image that is added from now on does; by default it saves the image. */
+  onClick: OnClick | undefined;
   private tiles: Tile[] = [];
   private side = 1;
   /**
@@ -50,13 +65,15 @@ export class Gallery {
     this.settle();
     this.batch = { first: this.tiles.length, count: planned.length, shown: 0, from: 0, to: 0, start: 0, duration: 0 };
     this.arrived = performance.now();
-    const added = planned.map(({ name, seed }): Tile => {
+    const { onClick } = this;
+    const first = this.tiles.length;
+    const added = planned.map((one, i): Tile => {
       const canvas = element('canvas', { width: size, height: size });
-      const label = `${name}, seed ${seed}`;
+      const label = `${one.name}, ${noteOf(one)}`;
       const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas);
-      const tile: Tile = { button, canvas, name, seed };
-      button.addEventListener('click', () => void save(tile));
-      const caption = element('span', { className: 'caption' }, element('b', {}, name), element('small', {}, `seed ${seed}`));
+      const tile: Tile = { button, canvas, planned: one };
+      button.addEventListener('click', () => (onClick ? onClick.act(first + i) : void save(tile)));
+      const caption = element('span', { className: 'caption' }, element('b', {}, one.name), element('small', {}, noteOf(one)));
       const item = element('li', {}, button, caption);
       this.root.append(item);
       return tile;
@@ -86,8 +103,9 @@ export class Gallery {
       tile.pixels = image.toImageData();
       tile.canvas.getContext('2d')!.putImageData(tile.pixels, 0, 0);
       tile.button.disabled = false;
-      tile.button.ariaLabel = `Save ${tile.name}, seed ${tile.seed}, as PNG`;
-      tile.button.title = 'Save as PNG';
+      const what = `${tile.planned.name}, ${noteOf(tile.planned)}`;
+      tile.button.ariaLabel = this.onClick ? `${this.onClick.verb} ${what}` : `Save ${what}, as PNG`;
+      tile.button.title = this.onClick ? '' : 'Save as PNG';
     }
     // The finished images include the current batch.
     this.batch.to = this.side ** 2;
@@ -101,12 +119,19 @@ export class Gallery {
     this.paint(this.batch.to, false);
   }
 
+  /** Marks the images of which `is` holds as chosen, and the others as not. */
+  mark(is: (index: number) => boolean): void {
+    this.tiles.forEach(({ button }, i) => {
+      button.ariaPressed = String(is(i));
+    });
+  }
+
   /** All finished images side by side, as one PNG. */
-  async saveAll(name: string): Promise<void> {
+  async saveAll(name: string, most = SHEET_COLUMNS): Promise<void> {
     const done = this.tiles.filter((t) => t.finished);
     const size = done[0]?.canvas.width;
     if (!size) return;
-    const columns = Math.min(10, done.length);
+    const columns = Math.min(most, done.length);
     const gap = Math.max(2, size >> 4);
     const sheet = element('canvas', {
       width: columns * (size + gap) - gap,
@@ -149,10 +174,10 @@ export class Gallery {
   }
 }
 
-async function save({ finished, name, seed }: Tile): Promise<void> {
+async function save({ finished, planned: { name, seed, note } }: Tile): Promise<void> {
   if (!finished) return;
   const png = await finished.toPNG();
-  download(new Blob([png], { type: 'image/png' }), `${slug(name)}-${seed}.png`);
+  download(new Blob([png], { type: 'image/png' }), `${slug(name)}-${note === undefined ? seed : slug(note)}.png`);
 }
 
 const narrow = matchMedia('(max-width: 760px)');

@@ -1,5 +1,6 @@
 /** The Generate tab: settings, drawing and saving. It also owns the open model, which the other tabs use. */
 import { AiM, type DeviceName } from 'aim-js/worker';
+import { showChips } from './classes.js';
 import {
   announce,
   byId,
@@ -13,11 +14,12 @@ import {
   showError,
   showStatus,
 } from './dom.js';
-import { classNames, drawInto, type Report, type Show } from './drawing.js';
+import { drawTiles, type Report, type Show } from './drawing.js';
 import { chosen, nameOf, type PathFile, unpacked, withPaths } from './files.js';
 import { Gallery } from './gallery.js';
 import { bind, isDefault, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
+import { arranged, orderOf, saveName, showEnds, startWays } from './ways.js';
 
 /** Where a model comes from: an address or repository, or the files of a folder. */
 export type ModelSource = string | PathFile[];
@@ -40,9 +42,6 @@ const MODELS = [
 
 /** Above this guidance the built-in model draws more noise than clothes. */
 const MAX_GUIDANCE = 3;
-
-/** Models with more classes than this have a text field for them instead of buttons. */
-const MAX_CHIPS = 40;
 
 const form = byId<HTMLFormElement>('settings');
 const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
@@ -147,6 +146,7 @@ function showModel(aim: AiM): void {
   showGuidanceRange();
   void explainDevice(aim);
   showChips(aim);
+  showEnds(aim);
 }
 
 /** Says which guidance is useful, and warns above that. */
@@ -179,64 +179,6 @@ async function explainDevice({ backend }: AiM): Promise<void> {
   notify(`${why}, so the CPU draws: the same images, only slower.`, { once: true });
 }
 
-function showChips(aim: AiM): void {
-  const names = classNames(aim);
-  const few = names.length <= MAX_CHIPS;
-  byId('chips').hidden = !few;
-  byId('class-list').hidden = few;
-  byId('chips').replaceChildren();
-  const list = field('classes');
-  const unknown = () => (resolve(list.value, names) ? '' : noSuchClass(aim));
-  list.oninput = () => list.setCustomValidity(unknown());
-  list.setCustomValidity(few ? '' : unknown());
-  if (!few) return;
-  const on = new Set(resolve(list.value, names) ?? names.keys());
-  const chips = names.map((name) => element('button', { type: 'button', className: 'chip' }, name));
-  const all = element('button', { type: 'button', className: 'chip-all' }, 'All');
-  const show = () => {
-    chips.forEach((chip, i) => {
-      chip.ariaPressed = String(on.has(i));
-    });
-    all.disabled = on.size === names.length;
-    list.value = all.disabled ? 'all' : [...on].sort((a, b) => a - b).join();
-    writeUrl(form);
-  };
-  const choose = (now: Iterable<number>) => {
-    on.clear();
-    for (const i of now) on.add(i);
-    show();
-    announce(all.disabled ? 'All classes.' : `${on.size} of ${names.length} classes.`);
-  };
-  chips.forEach((chip, i) => {
-    chip.addEventListener('click', () => {
-      // While all classes are chosen, a click chooses one. Removing the last one chooses all again.
-      if (on.size === names.length) return choose([i]);
-      const now = on.has(i) ? [...on].filter((k) => k !== i) : [...on, i];
-      choose(now.length ? now : names.keys());
-    });
-  });
-  all.addEventListener('click', () => {
-    choose(names.keys());
-    chips[0]!.focus();
-  });
-  byId('chips').append(...chips, all);
-  show();
-}
-
-const noSuchClass = ({ config }: AiM): string =>
-  `This model has no such class; use numbers from 0 to ${config.num_classes - 1}, or names.`;
-
-/** The class numbers of a list such as `9,Bag`; all classes for `all`; undefined if a class is unknown. */
-function resolve(list: string, names: readonly string[]): number[] | undefined {
-  if (list.trim() === '' || list.trim() === 'all') return [...names.keys()];
-  const indices = list.split(',').map((part) => {
-    const text = part.trim().toLowerCase();
-    const byName = names.findIndex((name) => name.toLowerCase() === text);
-    return byName >= 0 ? byName : /^\d+$/.test(text) ? Number(text) : -1;
-  });
-  return indices.every((i) => i >= 0 && i < names.length) ? indices : undefined;
-}
-
 /** Draws with a new model once the Generate tab is open. */
 async function drawFresh(): Promise<void> {
   if (!fresh || openTab() !== 'generate') return;
@@ -252,8 +194,6 @@ export async function draw(): Promise<void> {
 }
 
 async function drawNow(aim: AiM): Promise<void> {
-  const classes = resolve(field('classes').value, classNames(aim));
-  if (!classes) return fail(new Error(noSuchClass(aim)));
   const abort = new AbortController();
   drawing = abort;
   drawButton.textContent = 'Stop';
@@ -264,29 +204,21 @@ async function drawNow(aim: AiM): Promise<void> {
   announce('Drawing.');
   let latest: Report | undefined;
   try {
-    const report = await drawInto(
-      gallery,
-      aim,
-      {
-        classes,
-        count: field('count').valueAsNumber,
-        seed: field('seed').valueAsNumber,
-        cfgScale: field('guidance').valueAsNumber,
-        temperature: field('temperature').valueAsNumber,
-        topK: field('top-k').valueAsNumber,
-        topP: field('top-p').valueAsNumber,
-        signal: abort.signal,
-      },
-      field('show').value as Show,
-      (now) => {
-        latest = now;
-        const { step, steps, first, batch, count } = now;
-        progress.value = (first + (batch * step) / steps) / count;
-        const which = batch < count ? `, images ${first + 1} to ${first + batch} of ${count}` : '';
-        setText(status, `Drawing token ${step} of ${steps}${which}`);
-        setText(rate, perSecond(now));
-      },
-    );
+    const order = await orderOf(aim, {
+      cfgScale: field('guidance').valueAsNumber,
+      temperature: field('temperature').valueAsNumber,
+      topK: field('top-k').valueAsNumber,
+      topP: field('top-p').valueAsNumber,
+      signal: abort.signal,
+    });
+    const report = await drawTiles(arranged(gallery, order), aim, order, field('show').value as Show, (now) => {
+      latest = now;
+      const { step, steps, first, batch, count } = now;
+      progress.value = (first + (batch * step) / steps) / count;
+      const which = batch < count ? `, images ${first + 1} to ${first + batch} of ${count}` : '';
+      setText(status, `Drawing token ${step} of ${steps}${which}`);
+      setText(rate, perSecond(now));
+    });
     progress.value = 1;
     const text = `${counted(report.count, 'image')} in ${report.seconds.toFixed(report.seconds < 10 ? 2 : 1)} s`;
     setText(status, text);
@@ -338,6 +270,7 @@ function showModels(): void {
 
 export function startGenerate(): void {
   bind(form);
+  startWays(() => void draw());
   showModels();
   const more = byId<HTMLDetailsElement>('more');
   more.open = [...more.querySelectorAll<HTMLInputElement | HTMLSelectElement>('input, select')].some((c) => !isDefault(c));
@@ -353,7 +286,7 @@ export function startGenerate(): void {
     writeUrl(form);
     void draw();
   });
-  saveAll.addEventListener('click', () => void gallery.saveAll('aim-images'));
+  saveAll.addEventListener('click', () => void gallery.saveAll(...saveName()));
   for (const id of ['open-model', 'open-model-zip'])
     byId<HTMLInputElement>(id).addEventListener('change', ({ target }) => {
       const files = chosen(target as HTMLInputElement);
