@@ -1,7 +1,7 @@
 /** Draws images into a gallery, for all tabs. */
 import type { AiM, GenerateOptions } from 'aim-js/worker';
 import { printable } from './dom.js';
-import type { Gallery, Planned } from './gallery.js';
+import type { Gallery, OnClick, Planned } from './gallery.js';
 
 /** When unfinished images are decoded: after every token, at most half of the time, or never. */
 export type Show = 'balanced' | 'every' | 'end';
@@ -38,6 +38,8 @@ export function drawInto(
 export interface Order {
   tiles: readonly Planned[];
   calls: readonly GenerateOptions[];
+  /** What a click on an image does, in place of saving it. */
+  onClick?: OnClick;
 }
 
 /** The images of classes in turn, with seeds that count up. */
@@ -53,7 +55,7 @@ export function tilesOf(
 export async function drawTiles(
   gallery: Gallery,
   aim: AiM,
-  { tiles, calls }: Order,
+  { tiles, calls, onClick }: Order,
   show: Show,
   onReport: (report: Report) => void,
 ): Promise<Report> {
@@ -61,6 +63,7 @@ export async function drawTiles(
   const count = tiles.length;
   const started = performance.now();
   gallery.clear(Math.sqrt(num_tokens));
+  gallery.onClick = onClick;
   let report: Report = { first: 0, batch: 0, count, step: 0, steps: num_tokens, done: 0, seconds: 0 };
   const update = (changes: Partial<Report>) => {
     report = { ...report, ...changes };

@@ -16,15 +16,20 @@ export interface Planned {
   seed: number;
   /** What the caption says beside the name. Default: the seed. */
   note?: string;
+  /** What screen readers call the image. Default: both. */
+  label?: string;
 }
 
 const noteOf = ({ seed, note = `seed ${seed}` }: Planned): string => note;
+const labelOf = (one: Planned): string => one.label ?? `${one.name}, ${noteOf(one)}`;
 
 /** What a click on a finished image does, in place of saving it. */
 export interface OnClick {
   /** The beginning of the button's name, such as 'Take'. */
   verb: string;
   act(index: number): void;
+  /** Whether this image is the chosen one. */
+  isChosen(index: number): boolean;
 }
 
 /** Images in a row of the PNG of all images. */
@@ -69,8 +74,9 @@ export class Gallery {
     const first = this.tiles.length;
     const added = planned.map((one, i): Tile => {
       const canvas = element('canvas', { width: size, height: size });
-      const label = `${one.name}, ${noteOf(one)}`;
-      const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel: label }, canvas);
+      const ariaLabel = labelOf(one);
+      const button = element('button', { type: 'button', className: 'tile', disabled: true, ariaLabel }, canvas);
+      if (onClick) button.ariaPressed = String(onClick.isChosen(first + i));
       const tile: Tile = { button, canvas, planned: one };
       button.addEventListener('click', () => (onClick ? onClick.act(first + i) : void save(tile)));
       const caption = element('span', { className: 'caption' }, element('b', {}, one.name), element('small', {}, noteOf(one)));
@@ -103,7 +109,7 @@ export class Gallery {
       tile.pixels = image.toImageData();
       tile.canvas.getContext('2d')!.putImageData(tile.pixels, 0, 0);
       tile.button.disabled = false;
-      const what = `${tile.planned.name}, ${noteOf(tile.planned)}`;
+      const what = labelOf(tile.planned);
       tile.button.ariaLabel = this.onClick ? `${this.onClick.verb} ${what}` : `Save ${what}, as PNG`;
       tile.button.title = this.onClick ? '' : 'Save as PNG';
     }
@@ -119,11 +125,9 @@ export class Gallery {
     this.paint(this.batch.to, false);
   }
 
-  /** Marks the images of which `is` holds as chosen, and the others as not. */
-  mark(is: (index: number) => boolean): void {
-    this.tiles.forEach(({ button }, i) => {
-      button.ariaPressed = String(is(i));
-    });
+  /** Marks the image that is the chosen one now. */
+  mark(): void {
+    if (this.onClick) for (const [i, { button }] of this.tiles.entries()) button.ariaPressed = String(this.onClick.isChosen(i));
   }
 
   /** All finished images side by side, as one PNG. */

@@ -17,9 +17,10 @@ import {
 import { drawTiles, type Report, type Show } from './drawing.js';
 import { chosen, nameOf, type PathFile, unpacked, withPaths } from './files.js';
 import { Gallery } from './gallery.js';
+import { startPad } from './pad.js';
 import { bind, isDefault, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
-import { arranged, orderOf, saveName, showEnds, startWays } from './ways.js';
+import { arrange, canDraw, orderOf, saveName, startWays, waysFor } from './ways.js';
 
 /** Where a model comes from: an address or repository, or the files of a folder. */
 export type ModelSource = string | PathFile[];
@@ -146,7 +147,7 @@ function showModel(aim: AiM): void {
   showGuidanceRange();
   void explainDevice(aim);
   showChips(aim);
-  showEnds(aim);
+  waysFor(aim);
 }
 
 /** Says which guidance is useful, and warns above that. */
@@ -183,7 +184,19 @@ async function explainDevice({ backend }: AiM): Promise<void> {
 async function drawFresh(): Promise<void> {
   if (!fresh || openTab() !== 'generate') return;
   fresh = false;
-  await draw();
+  await drawAnew();
+}
+
+/** Draws in place of other images, if there is something to draw. */
+async function drawAnew(): Promise<void> {
+  if (canDraw()) return draw();
+  stop();
+  await drawn;
+  gallery.clear(1);
+  saveAll.disabled = true;
+  showStatus(status, 'Ready');
+  setText(rate, '');
+  progress.value = 0;
 }
 
 /** Draws with the current settings. Stops a drawing in progress. */
@@ -211,11 +224,15 @@ async function drawNow(aim: AiM): Promise<void> {
       topP: field('top-p').valueAsNumber,
       signal: abort.signal,
     });
-    const report = await drawTiles(arranged(gallery, order), aim, order, field('show').value as Show, (now) => {
+    arrange(order);
+    // On a phone the images may be below the pad.
+    if (byId('gallery').getBoundingClientRect().top > innerHeight - 200) status.scrollIntoView({ block: 'start' });
+    const report = await drawTiles(gallery, aim, order, field('show').value as Show, (now) => {
       latest = now;
       const { step, steps, first, batch, count } = now;
       progress.value = (first + (batch * step) / steps) / count;
-      const which = batch < count ? `, images ${first + 1} to ${first + batch} of ${count}` : '';
+      const those = batch === 1 ? `image ${first + 1}` : `images ${first + 1} to ${first + batch}`;
+      const which = batch < count ? `, ${those} of ${count}` : '';
       setText(status, `Drawing token ${step} of ${steps}${which}`);
       setText(rate, perSecond(now));
     });
@@ -270,11 +287,15 @@ function showModels(): void {
 
 export function startGenerate(): void {
   bind(form);
-  startWays(() => void draw());
+  startWays(() => void drawAnew());
+  startPad();
   showModels();
   const more = byId<HTMLDetailsElement>('more');
   more.open = [...more.querySelectorAll<HTMLInputElement | HTMLSelectElement>('input, select')].some((c) => !isDefault(c));
-  field('guidance').addEventListener('input', showGuidanceRange);
+  field('guidance').addEventListener('input', () => {
+    showGuidanceRange();
+    gallery.mark();
+  });
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     if (drawing) stop();

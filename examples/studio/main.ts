@@ -3,8 +3,10 @@ import { announce, byId, counted, messageOf, notify } from './dom.js';
 import { dropped, kindOf, nameOf, type PathFile, pictures } from './files.js';
 import { onModel, openFiles, startGenerate } from './generate.js';
 import { inspect, showPictures, startInspect } from './inspect.js';
+import { padPicture } from './pad.js';
 import { openTab, showTab, startTabs } from './tabs.js';
 import { showTokenizer, startTrain, suggest, take } from './train.js';
+import { takesPictures } from './ways.js';
 
 startTabs();
 startTrain();
@@ -33,7 +35,8 @@ addEventListener('drop', (event) => {
 
 /**
  * Does with dropped files what their kind suggests: opens a checkpoint (on the Train tab: continues its run), takes a folder of
- * pictures as data for training, and shows single pictures as tokens. Other files are refused.
+ * pictures as data for training, and shows single pictures as tokens (on the pad of the Generate tab: continues the first). Other
+ * files are refused.
  */
 function use(files: PathFile[]): void {
   if (files.length === 0) return;
@@ -48,6 +51,10 @@ function use(files: PathFile[]): void {
       take(files);
       break;
     case 'pictures':
+      if (openTab() === 'generate' && takesPictures()) {
+        void padPicture(pictures(files)[0]!);
+        break;
+      }
       showTab('inspect');
       void showPictures(pictures(files));
       break;

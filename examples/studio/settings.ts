@@ -7,9 +7,12 @@ const controls = (form: HTMLFormElement): Control[] =>
     (e): e is Control => (e instanceof HTMLInputElement || e instanceof HTMLSelectElement) && e.name !== '',
   );
 
-/** The value of a control as a URL parameter; undefined for a radio button that is not checked. */
+/** The value of a control as a URL parameter; undefined for a radio button that is not checked, and a list that is not filled yet. */
 const value = (control: Control) =>
-  control.type === 'radio' && !(control as HTMLInputElement).checked ? undefined : control.value;
+  (control.type === 'radio' && !(control as HTMLInputElement).checked) ||
+  (control instanceof HTMLSelectElement && control.options.length === 0)
+    ? undefined
+    : control.value;
 
 /** Whether a control has its default value. */
 export function isDefault(control: Control): boolean {

@@ -1,12 +1,15 @@
-/** What the Generate tab draws: images of classes, or a strip between two classes or seeds. */
+/**
+ * What the Generate tab draws: images of classes, a strip between two classes or seeds, one image at several guidance values, or
+ * continuations of what the visitor draws.
+ */
 import type { AiM, GenerateOptions } from 'aim-js/worker';
 import { chosenClasses } from './classes.js';
-import { byId, element, setText } from './dom.js';
+import { announce, byId, element, setText } from './dom.js';
 import { classNames, type Order, tilesOf } from './drawing.js';
-import type { Gallery } from './gallery.js';
+import { fromPad, padFor, padIsEmpty, prepare } from './pad.js';
 import { readUrl, writeUrl } from './settings.js';
 
-type Way = 'images' | 'between';
+type Way = 'images' | 'between' | 'guidance' | 'drawing';
 
 const form = byId<HTMLFormElement>('settings');
 const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
@@ -26,15 +29,67 @@ interface WayOfDrawing {
 }
 
 const WAYS: Record<Way, WayOfDrawing> = {
-  images: {
-    order(aim, common) {
-      const plan = { classes: chosenClasses(aim), count: field('count').valueAsNumber, seed: field('seed').valueAsNumber };
-      return { tiles: tilesOf(aim, plan), calls: [{ ...common, ...plan }] };
-    },
-    file: 'aim-images',
-  },
+  images: { order: images, file: 'aim-images' },
   between: { order: between, file: 'aim-strip', row: true },
+  guidance: { order: guidances, file: 'aim-guidance', row: true },
+  drawing: { order: continuations, file: 'aim-continued' },
 };
+
+/** Images of the chosen classes in turn. */
+function images(aim: AiM, common: Common): Order {
+  const plan = { classes: chosenClasses(aim), count: field('count').valueAsNumber, seed: field('seed').valueAsNumber };
+  return { tiles: tilesOf(aim, plan), calls: [{ ...common, ...plan }] };
+}
+
+/** Images of the chosen classes that begin with the upper rows of what is on the pad. */
+async function continuations(aim: AiM, common: Common): Promise<Order> {
+  const { tiles, calls } = images(aim, common);
+  return { tiles, calls: [{ ...calls[0], from: await fromPad(aim) }] };
+}
+
+/** Whether there is something to draw: the pad may be empty. */
+export const canDraw = (): boolean => way() !== 'drawing' || !padIsEmpty();
+
+/** Whether pictures go to the pad, since the visitor sees it. */
+export const takesPictures = (): boolean => way() === 'drawing';
+
+/** Most guidance values that are compared. */
+const MAX_SCALES = 8;
+
+/** The guidance values to compare, ascending; they have the precision of the slider. Undefined if the text is no list of them. */
+function scales(): number[] | undefined {
+  const { min, max } = field('guidance');
+  const parts = field('scales')
+    .value.split(/[\s,;]+/)
+    .filter(Boolean);
+  const values = [...new Set(parts.map((part) => Math.round(10 * Number(part)) / 10))].sort((a, b) => a - b);
+  const good = values.every((v) => v >= Number(min) && v <= Number(max));
+  return good && values.length > 0 && values.length <= MAX_SCALES ? values : undefined;
+}
+
+/** One class and one seed at several guidance values. */
+function guidances(aim: AiM, common: Common): Order {
+  const values = scales();
+  if (!values) throw new Error(noScales());
+  const [{ class: label, seed }] = ends();
+  const name = classNames(aim)[label]!;
+  showEndNames(aim, { class: label, seed });
+  return {
+    tiles: values.map((v) => ({ name: `${name}, seed ${seed}`, seed, note: String(v), label: `guidance ${v}` })),
+    calls: values.map((cfgScale) => ({ ...common, cfgScale, classes: [label], seed, count: 1 })),
+    onClick: { verb: 'Take', act: (i) => take(values[i]!), isChosen: (i) => values[i] === field('guidance').valueAsNumber },
+  };
+}
+
+const noScales = (): string =>
+  `Give up to ${MAX_SCALES} guidance values from 0 to ${field('guidance').max}, separated by commas.`;
+
+/** Sets the guidance of all ways to that of the image that was clicked. */
+function take(value: number): void {
+  field('guidance').value = String(value);
+  field('guidance').dispatchEvent(new Event('input', { bubbles: true }));
+  announce(`Guidance is ${value} now.`);
+}
 
 /** A strip whose ends are exactly the images of two classes, two seeds, or both. */
 function between(aim: AiM, common: Common): Order {
@@ -76,26 +131,22 @@ function ends(): [End, End] {
   ];
 }
 
-/** Writes at both ends of the strip what they are. */
-function showEndNames(aim: AiM, from: End, to: End): void {
+/** Says above the images what the ends of the strip are, or what all images are of. */
+function showEndNames(aim: AiM, from: End, to?: End): void {
   const names = classNames(aim);
-  for (const [id, end] of [
-    ['end-from', from],
-    ['end-to', to],
-  ] as const)
-    byId(id).replaceChildren(element('b', {}, names[end.class]!), ' ', element('small', {}, `seed ${end.seed}`));
+  const text = (end: End) => [element('b', {}, names[end.class]!), ' ', element('small', {}, `seed ${end.seed}`)];
+  byId('end-from').replaceChildren(...text(from));
+  byId('end-to').replaceChildren(...(to ? text(to) : []));
 }
 
 /** What is drawn with the current settings. Throws Error where they make no sense. */
 export const orderOf = async (aim: AiM, common: Common): Promise<Order> => WAYS[way()].order(aim, common);
 
-/** The gallery, laid out for the current way. */
-export function arranged(gallery: Gallery, { tiles }: Order): Gallery {
+/** Lays the gallery out for the images of an order. */
+export function arrange({ tiles }: Order): void {
   const root = byId('gallery');
-  const { row } = WAYS[way()];
-  root.classList.toggle('row', row === true);
+  root.classList.toggle('row', WAYS[way()].row === true);
   root.style.setProperty('--columns', String(tiles.length));
-  return gallery;
 }
 
 /** The name of the PNG of all images, and how many it has in a row. */
@@ -104,8 +155,9 @@ export function saveName(): [name: string, columns?: number] {
   return row ? [file, Number.POSITIVE_INFINITY] : [file];
 }
 
-/** Fills the lists of classes for the two ends of a strip. */
-export function showEnds(aim: AiM): void {
+/** Takes another model: its classes for the two ends of a strip, and its tokens for the pad. */
+export function waysFor(aim: AiM): void {
+  padFor(aim);
   const names = classNames(aim);
   for (const [name, chosen] of [
     ['class', 0],
@@ -125,14 +177,15 @@ function show(): void {
       control.disabled = part.hidden;
   }
   setText(byId('class-label'), way() === 'between' ? 'From' : 'Class');
+  if (way() === 'drawing') void prepare();
 }
 
-/** Shows the way in the URL, and calls `draw` whenever another one is chosen. */
-export function startWays(draw: () => void): void {
+/** Shows the way in the URL, and calls `chosen` whenever another one is chosen. */
+export function startWays(chosen: () => void): void {
   show();
   byId('ways').addEventListener('change', () => {
     show();
     writeUrl(form);
-    draw();
+    chosen();
   });
 }

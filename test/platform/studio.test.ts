@@ -1,81 +1,22 @@
 /** The studio in Chromium, as static files below a path, mostly on WASM because the software GPU is slow. */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { readFileSync, symlinkSync } from 'node:fs';
 import { request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AiM } from 'aim-js';
 import { decode as decodePng } from 'fast-png';
 import { unzipSync, zipSync } from 'fflate';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { buildStudio } from '../../scripts/studio.mjs';
+import { describe, expect, it, vi } from 'vitest';
 import { openCheckpointFolder } from '../../src/train/folder.js';
 import { fileListOf, folderOf, grey, png } from '../data/data_folders.js';
-import { html, moduleText, NO_CHROMIUM, openChromium, openPage, PATIENCE, type Site, serve } from './browser_site.js';
+import { html, moduleText, PATIENCE, serve } from './browser_site.js';
+import { downloaded, drawn, errors, open, page, pixels, search, site, text, useStudio, visit } from './studio_page.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const MODEL = `${root}models/fashion-mnist`;
 const CLASSES: string[] = JSON.parse(readFileSync(`${MODEL}/classes.json`, 'utf8'));
 
-let dir: string;
-let site: Site;
-let browser: Browser;
-let page: Page;
-let errors: string[] = [];
-
-beforeAll(async () => {
-  if (NO_CHROMIUM) return;
-  dir = mkdtempSync(join(tmpdir(), 'aim-studio-'));
-  await buildStudio(dir);
-  const index = { body: readFileSync(`${dir}/index.html`), type: 'text/html' };
-  // Below a path and without headers of its own, as on GitHub Pages.
-  site = await serve({ '/user/studio/': index }, { '/user/studio/': `${dir}/` });
-  browser = await openChromium();
-});
-afterAll(async () => {
-  await browser?.close();
-  await site?.close();
-  if (dir) rmSync(dir, { recursive: true });
-});
-beforeEach(({ skip }) => {
-  if (NO_CHROMIUM) skip(NO_CHROMIUM);
-});
-afterEach(async () => {
-  await page?.close();
-  expect(errors).toEqual([]);
-});
-
-/** Opens the studio. Failed requests of the page and its workers count as errors. */
-async function visit(query = '', studio = `${site.url}/user/studio/`): Promise<void> {
-  ({ page, errors } = await openPage(browser, 'about:blank'));
-  page.setDefaultTimeout(PATIENCE);
-  page.context().on('response', (answer) => {
-    if (answer.status() >= 400) errors.push(`${answer.status()} ${answer.url()}`);
-  });
-  await page.goto(studio + query);
-}
-
-/** Waits until the text of an element matches, and returns the text. */
-async function text(selector: string, wanted: RegExp): Promise<string> {
-  const found = page.locator(selector, { hasText: wanted });
-  await found.waitFor({ state: 'attached' });
-  return (await found.textContent())!;
-}
-
-const search = () => page.evaluate(() => location.search);
-const drawn = () => text('#status', /images? in [\d.]+ s/);
-
-/** The RGBA pixels of image i of a gallery. */
-const pixels = (gallery: string, i: number): Promise<number[]> =>
-  page.evaluate(
-    ([gallery, i]) => {
-      const canvas = document.querySelectorAll<HTMLCanvasElement>(`#${gallery} canvas`)[i as number]!;
-      return [...canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height).data];
-    },
-    [gallery, i] as const,
-  );
+useStudio();
 
 /** Drops files and folders of the disk on the page, as a file manager does. */
 async function drop(...files: string[]): Promise<void> {
@@ -98,12 +39,6 @@ async function recorded(selector: string): Promise<() => Promise<string[]>> {
 }
 
 const pressed = () => page.locator('#chips [aria-pressed=true]').allTextContents();
-
-/** The file that `act` downloads. */
-async function downloaded(act: () => Promise<void>): Promise<{ name: string; bytes: Uint8Array<ArrayBuffer> }> {
-  const [file] = await Promise.all([page.waitForEvent('download'), act()]);
-  return { name: file.suggestedFilename(), bytes: new Uint8Array(readFileSync(await file.path())) };
-}
 
 describe('Generate', () => {
   /** Records at every animation frame how many pixels of the first image are visible, without the pen, and the status. */
@@ -545,7 +480,7 @@ describe('The chart', () => {
     const index = html(`<div id="chart" style="width: 600px"></div>${script}`);
     const own = await serve({ '/': index, '/chart.js': chart });
     try {
-      ({ page, errors } = await openPage(browser, `${own.url}/`));
+      await open(`${own.url}/`);
       const draw = (losses: string, n: number) =>
         page.evaluate(
           async ([losses, n]) => {
