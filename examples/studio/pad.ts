@@ -187,7 +187,7 @@ async function show(): Promise<void> {
 /** Shows the picture after the tokenizer. What is drawn meanwhile is shown afterwards. */
 async function showSeen(): Promise<void> {
   const aim = model;
-  byId('pad-figure').hidden = padIsEmpty() || cost > QUICK;
+  if (padIsEmpty() || cost > QUICK) byId('pad-figure').hidden = true;
   if (!aim || busy || grey === undefined || padIsEmpty() || cost > QUICK) return;
   busy = true;
   const of = sheet();
@@ -198,6 +198,7 @@ async function showSeen(): Promise<void> {
     cost = performance.now() - started;
     seen.width = seen.height = aim.config.image_size;
     seen.getContext('2d')!.putImageData(image!.toImageData(), 0, 0);
+    byId('pad-figure').hidden = padIsEmpty();
     showStatus(status, '');
   } catch (error) {
     if (aim === model) showError(status, messageOf(error));

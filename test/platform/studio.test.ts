@@ -889,6 +889,7 @@ describe('The page', () => {
           '#rate',
           '.hint',
           '.lead',
+          '.way-choice:not(:checked) + .way-name',
           '.help',
           '.caption small',
           'footer p',

@@ -65,12 +65,31 @@ it('draws a strip between two classes and two seeds in one row, and one class at
 });
 
 it('continues a drawing, by the pen or from a picture, with grey and colour models', async () => {
-  await visit('?device=wasm&show=end&way=drawing&classes=8&count=2');
+  // The link holds the drawing: a white stroke of width 16 from (16, 16) to (48, 16), in 64ths of the side.
+  const link = '?device=wasm&show=end&way=drawing&classes=8&count=2&rows=8&drawing=QfffQQwQ';
+  await visit(link);
   await text('#pad-words', /grey pictures only/);
-  await text('#status', /Ready/);
+  expect(await drawn()).toMatch(/^2 images/);
+  expect(await search()).toBe(link);
+  const on = (column: number, row: number) =>
+    page.evaluate(
+      ([a, b]) => {
+        const canvas = document.querySelector<HTMLCanvasElement>('#pad-canvas')!;
+        return canvas.getContext('2d')!.getImageData(a! * canvas.width, b! * canvas.width, 1, 1).data[0]!;
+      },
+      [column, row],
+    );
+  expect([await on(0.5, 0.25), await on(0.5, 0.8)]).toEqual([255, 0]);
+  // With all rows kept, every image is the drawing as the tokenizer has it.
+  await page.locator('#pad-figure').waitFor();
+  const seen = await pixels('pad-figure', 0);
+  expect(await pixels('gallery', 1)).toEqual(seen);
+  expect(seen[4 * (8 * 32 + 16)]).toBeGreaterThan(200);
+  expect(seen[4 * (28 * 32 + 16)]).toBeLessThan(50);
+
+  await page.click('#pad-clear');
   await page.click('#draw');
   expect(await text('#status.error', /./)).toMatch(/^The pad is empty/);
-
   await page.locator('#pen-width').fill('16');
   await page.locator('#pad-canvas').scrollIntoViewIfNeeded();
   const { x, y, width } = (await page.locator('#pad-canvas').boundingBox())!;
@@ -83,35 +102,19 @@ it('continues a drawing, by the pen or from a picture, with grey and colour mode
   };
   await stroke([0.25, 0.25], [0.75, 0.25]);
   const one = await parameters();
-  // Width 16 and white; 16 is Q in base 64, and the last column is 48, w.
   expect(one.drawing).toMatch(/^QfffQQ.*wQ$/);
   await stroke([0.5, 0.8]);
   await page.keyboard.press('Control+z');
   expect(await parameters()).toEqual(one);
-  const on = (column: number, row: number) =>
-    page.evaluate(
-      ([a, b]) => {
-        const canvas = document.querySelector<HTMLCanvasElement>('#pad-canvas')!;
-        return canvas.getContext('2d')!.getImageData(a! * canvas.width, b! * canvas.width, 1, 1).data[0]!;
-      },
-      [column, row],
-    );
   expect([await on(0.5, 0.25), await on(0.5, 0.8)]).toEqual([255, 0]);
-  await page.locator('[name=rows]').fill('8');
-  await page.click('#draw');
-  expect(await drawn()).toMatch(/^2 images/);
-  // With all rows kept, every image is the drawing as the tokenizer has it.
-  const seen = await pixels('pad-figure', 0);
-  expect(await pixels('gallery', 1)).toEqual(seen);
-  expect(seen[4 * (8 * 32 + 16)]).toBeGreaterThan(200);
-  expect(seen[4 * (28 * 32 + 16)]).toBeLessThan(50);
   await page.locator('[name=rows]').fill('4');
   await page.click('#draw');
-  await page.waitForFunction(() => document.querySelector('#draw')!.textContent === 'Draw');
+  await drawn();
   expect(await pixels('gallery', 0)).not.toEqual(await pixels('gallery', 1));
 
   // A dark square on white, which this model knows as a light one on black.
-  const dark = png(32, 32, (column, row) => [0, 0, 0].fill(Math.max(Math.abs(column - 16), Math.abs(row - 16)) < 8 ? 0 : 255));
+  const far = (column: number, row: number) => Math.max(Math.abs(column - 16), Math.abs(row - 16));
+  const dark = png(32, 32, (column, row) => (far(column, row) < 8 ? [0, 0, 0] : [255, 255, 255]));
   await page.setInputFiles('#pad-picture', { name: 'dark.png', mimeType: 'image/png', buffer: Buffer.from(dark) });
   await page.waitForFunction(() => !location.search.includes('drawing='));
   expect([await on(0.5, 0.5), await on(0.05, 0.05)]).toEqual([255, 0]);
