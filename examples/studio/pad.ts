@@ -117,10 +117,8 @@ function showPens(): void {
   const other = paper() === '000' ? 'fff' : '000';
   const own = element('input', { type: 'color', id: 'pen-colour', ariaLabel: 'Another colour', title: 'Another colour' });
   own.value = `#${[...pen].map((digit) => digit + digit).join('')}`;
-  own.addEventListener('input', () => {
-    // Four bits of each of red, green and blue.
-    choose([1, 3, 5].map((i) => own.value[i]).join(''));
-  });
+  // Four bits of each of red, green and blue.
+  for (const event of ['click', 'input']) own.addEventListener(event, () => choose([1, 3, 5].map((i) => own.value[i]).join('')));
   const buttons = list.map(([name, colour]) => {
     const button = element('button', { type: 'button', className: 'pen', ariaLabel: name, title: name });
     button.style.setProperty('--colour', `#${colour}`);
@@ -130,6 +128,7 @@ function showPens(): void {
   const choose = (colour: string) => {
     pen = colour;
     for (const one of buttons) one.button.ariaPressed = String(one.colour === colour);
+    own.classList.toggle('chosen', !list.some(([, one]) => one === colour));
   };
   pens.replaceChildren(...buttons.map(({ button }) => button), ...(grey ? [] : [own]));
   choose(other);
@@ -199,7 +198,6 @@ async function showSeen(): Promise<void> {
     seen.width = seen.height = aim.config.image_size;
     seen.getContext('2d')!.putImageData(image!.toImageData(), 0, 0);
     byId('pad-figure').hidden = padIsEmpty();
-    showStatus(status, '');
   } catch (error) {
     if (aim === model) showError(status, messageOf(error));
   } finally {
@@ -215,6 +213,7 @@ function change(next: Sheet): void {
 }
 
 function changed(): void {
+  showStatus(status, '');
   const text = textOf(sheet().strokes);
   setParameter('drawing', text && text.length <= LONGEST_TEXT ? text : undefined);
   void show();
@@ -230,7 +229,6 @@ export async function padPicture(file: File): Promise<void> {
   if (!model) return showError(status, 'No model is open yet; try again when it is loaded.');
   const [picture] = await squares([file], model.config.image_size);
   if (!picture) return showError(status, `${file.name} is not a picture that this browser can read.`);
-  showStatus(status, '');
   change({ picture, strokes: [] });
   announce(`${file.name} is on the pad.`);
 }

@@ -120,7 +120,12 @@ it('continues a drawing, by the pen or from a picture, with grey and colour mode
   expect([await on(0.5, 0.5), await on(0.05, 0.05)]).toEqual([255, 0]);
   await page.selectOption('[name=paper]', 'fff');
   expect([await on(0.5, 0.5), await on(0.05, 0.05)]).toEqual([0, 255]);
-  await page.setInputFiles('#pad-picture', { name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('nothing') });
+  // A dropped picture comes here while the pad is open.
+  await page.evaluate(() => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File(['nothing'], 'no.png'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  });
   expect(await text('#pad-status.error', /./)).toBe('no.png is not a picture that this browser can read.');
 
   // A model of other sizes, in colour.
@@ -129,11 +134,12 @@ it('continues a drawing, by the pen or from a picture, with grey and colour mode
   await text('#model-name', /mamba2-adaln/);
   // It has no names of classes.
   expect(errors.splice(0).every((error) => error.includes('404'))).toBe(true);
-  await page.getByRole('button', { name: 'Brown' }).click();
+  await page.getByRole('button', { name: 'Red' }).click();
+  await page.getByLabel('Another colour').fill('#a03070');
   expect(await page.locator('[name=rows]').getAttribute('max')).toBe('4');
   await page.click('#pad-clear');
   await page.click('#pad-example');
-  expect((await parameters()).drawing).toMatch(/^M853/);
+  expect((await parameters()).drawing).toMatch(/^Ma37/);
   await page.click('#draw');
   expect(await drawn()).toMatch(/^2 images/);
 
