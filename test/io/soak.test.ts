@@ -57,7 +57,7 @@ it('a damaged file that hangs, takes memory or throws what is not typed is a fin
   expect(findings.map(({ text }: { text: string }) => text.split('\n')[0])).toEqual([
     'file 0 of the round: TypeError: not typed',
     expect.stringMatching(/^file 1 of the round, of 0 bytes: memory rose to \d+ MB$/),
-    expect.stringMatching(/^file 2 of the round took 5\d\d\d ms$/),
+    expect.stringMatching(/^file 2 of the round took \d{4,} ms$/),
   ]);
 });
 
