@@ -12,7 +12,7 @@ import type { Placed } from './placed.js';
 /** Selects the weights whose names begin with this: the tokenizer, stage 2, or all. */
 export type Part = 'vqvae.' | 'mamba.' | '';
 
-/** Computes the values of a parameter. `index` is its position in checkpoint order. */
+/** Computes all values of a parameter; `out` may hold others before. `index` is the parameter's position in checkpoint order. */
 export type ParamValues = (spec: ParamSpec, index: number, out: Float32Array) => void;
 
 /** Weights that training produced, and the training run. */
@@ -127,10 +127,12 @@ async function reload(
 
 /** Sets every parameter to its values, in checkpoint order. */
 export async function fill(model: Restorable, on: Placed, values: ParamValues): Promise<void> {
-  let index = 0;
-  for (const [name, { spec, tensor }] of model.named(on)) {
-    const data = new Float32Array(tensor.size);
-    values(spec, index++, data);
+  const named = [...model.named(on)];
+  // One array for all: new memory for each takes longer than the numbers.
+  const memory = new Float32Array(Math.max(...named.map(([, { tensor }]) => tensor.size)));
+  for (const [index, [name, { spec, tensor }]] of named.entries()) {
+    const data = memory.subarray(0, tensor.size);
+    values(spec, index, data);
     if (tensor.dtype === 'f16') checkHalves(data, name);
     on.be.write(tensor, toDevice(spec, data));
   }
