@@ -11,11 +11,11 @@
  *
  * node scripts/jacobi.mjs [IMAGES, default 10]
  */
-import { build } from 'esbuild';
+import { bundle } from './bundle.mjs';
 import { root } from './setup.mjs';
 
 const { AiM } = await import(`${root}dist/aim.js`);
-const { threefry2x32 } = await source('src/core/random.ts');
+const { threefry2x32 } = await import(await bundle('src/core/random.ts'));
 
 const WINDOWS = [2, 4, 8, 16, 32];
 const GUIDANCE = [1, 1.5, 2];
@@ -91,10 +91,4 @@ function point(logits, seed, position) {
 function gumbel(logits, seed, position) {
   const noisy = logits.map((x, v) => x - Math.log(-Math.log((threefry2x32(seed, 1, position, v)[0] + 0.5) / 2 ** 32)));
   return noisy.indexOf(noisy.reduce((a, b) => Math.max(a, b)));
-}
-
-/** A module of the sources. */
-async function source(path) {
-  const { outputFiles } = await build({ entryPoints: [root + path], bundle: true, format: 'esm', write: false });
-  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
 }

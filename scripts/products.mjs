@@ -6,8 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { build } from 'vite';
-import { assets } from './assets.mjs';
+import { bundle } from './bundle.mjs';
 import { root } from './setup.mjs';
 
 const folder = `${root}out/products`;
@@ -29,20 +28,7 @@ mkdirSync(folder, { recursive: true });
 writeFileSync(`${folder}/package.json`, '{}');
 if (!existsSync(`${folder}/node_modules`))
   execFileSync('npm', ['install', '--no-audit', '--no-fund', '--loglevel=error', ...PACKAGES], { cwd: folder, stdio: 'inherit' });
-await build({
-  root,
-  configFile: false,
-  logLevel: 'warn',
-  plugins: [assets()],
-  build: {
-    ssr: 'test/ops/products.ts',
-    outDir: 'build',
-    emptyOutDir: false,
-    rollupOptions: { output: { entryFileNames: 'products.mjs', inlineDynamicImports: true } },
-  },
-  ssr: { noExternal: true, external: ['webgpu'] },
-});
-const { ours } = await import(`${root}build/products.mjs`);
+const { ours } = await import(await bundle('test/ops/products.ts'));
 const from = createRequire(`${folder}/package.json`);
 const tf = from('@tensorflow/tfjs-core');
 const { setThreadsCount } = from('@tensorflow/tfjs-backend-wasm');

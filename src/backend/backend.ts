@@ -285,6 +285,7 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
   readonly commands: C[] = [];
   private readonly owned = new Set<S>();
   private readonly spare = new Map<number, S[]>();
+  private compiled: Promise<void> | undefined;
   private disposed = false;
 
   constructor(private readonly backend: Backend<S, C>) {}
@@ -297,7 +298,8 @@ export class Recording<S extends Storage = Storage, C extends Command = Command>
 
   /** Compiles all kernels at the same time, where the backend compiles any. Without it, the first replay compiles one by one. */
   compile(): Promise<void> {
-    return this.backend.compile(this.commands);
+    this.compiled ??= this.backend.compile(this.commands);
+    return this.compiled;
   }
 
   /** Runs the recorded commands once. */

@@ -69,6 +69,9 @@ export function fileFolder(list: readonly File[]): Folder {
   };
 }
 
+/** A path that another program wrote, as `Folder` takes it: separated by '/', also where that program is one for Windows. */
+export const folderPath = (written: string): string => written.replaceAll('\\', '/').replace(/^(\.\/)+/, '');
+
 /** `Folder.list` where only the paths of the files are known. The name of a folder may end with '/'. */
 export function listing(paths: Iterable<string>): (folder?: string) => { name: string; folder: boolean }[] {
   const folders = new Map<string, Map<string, boolean>>();

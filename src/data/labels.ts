@@ -5,6 +5,7 @@
 import { openSource } from '../checkpoint/source.js';
 import { IoError } from '../core/errors.js';
 import { shown } from '../core/options.js';
+import { folderPath } from './folder.js';
 
 /** A table as `openData` takes it: a path (Node, Deno) or URL, a File, or the bytes. */
 export type LabelSource = string | URL | Blob | Uint8Array;
@@ -51,9 +52,7 @@ export function parseLabels(text: string, name: string): Labels {
       throw new IoError(
         `${name}, line ${line}: ${JSON.stringify(fields.join().slice(0, 80))} has no label; write \`file,label\`.`,
       );
-    const path = fields[at.file]!.trim()
-      .replaceAll('\\', '/')
-      .replace(/^(\.\/)+/, '');
+    const path = folderPath(fields[at.file]!.trim());
     const to = fields[at.label]!.trim();
     const before = found.classes.get(path);
     if (path === '') throw new IoError(`${name}, line ${line}: the class ${to} has no file; write \`file,label\`.`);

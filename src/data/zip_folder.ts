@@ -4,7 +4,7 @@ import { type ByteSource, blobSource, bytesSource } from '../io/bytes.js';
 import { openFile } from '../io/file_source.js';
 import { formatOfName } from '../io/images/index.js';
 import { readEntry, readZip, type ZipEntry } from '../io/zip.js';
-import { type Folder, listing } from './folder.js';
+import { type Folder, folderPath, listing } from './folder.js';
 
 /** Largest file that is unpacked: more than a picture or an IDX file of a usual data set has, and little for each of 16 at a time. */
 const MAX_ENTRY = 2 ** 26;
@@ -19,8 +19,7 @@ export async function openZipFolder(archive: string | Blob, { flat = false, sign
   const files = new Map<string, ZipEntry>();
   const read = <R>(work: (source: ByteSource) => Promise<R>) => using(archive, name, work);
   for (const entry of (await read((source) => readZip(source, signal))).values()) {
-    // Some programs for Windows separate by backslashes.
-    const path = entry.name.replaceAll('\\', '/').replace(/^(\.\/)+/, '');
+    const path = folderPath(entry.name);
     if (path.endsWith('/')) continue;
     if (/^[a-z]:\//i.test(path) || path.split('/').some((part) => part === '' || part === '.' || part === '..'))
       throw new IoError(
