@@ -1,7 +1,8 @@
 /**
  * The classes of the emoji data set. Each has a name that a person would ask for and the Unicode sub-groups that it consists of.
  * If a sub-group has several subjects, there is also a pattern for the emoji names that belong to the class. The first class that
- * fits is taken. An emoji that fits none is left out: country flags are too similar, and keycaps and alphabets are text.
+ * fits is taken. An emoji that fits none is left out: country flags are too similar, arrows and buttons are
+ * hardly pictures, and keycaps and alphabets are text.
  */
 const ANY = /./;
 
@@ -57,8 +58,6 @@ export const CLASSES = [
   ['tool', ['tool', 'lock', 'science', 'medical'], ANY],
   ['household', ['household', 'other-object'], ANY],
   ['sign', ['transport-sign', 'warning'], ANY],
-  ['arrow', ['arrow'], ANY],
   ['zodiac', ['zodiac', 'religion'], ANY],
-  ['button', ['av-symbol'], ANY],
   ['shape', ['geometric'], ANY],
 ];

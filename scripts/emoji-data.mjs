@@ -1,11 +1,12 @@
 /**
- * `npm run emoji-data -- [OUT] [--icons]` makes a data set of colour emoji, 64×64 on white, from seven free sets of drawings.
+ * `npm run emoji-data -- [OUT] [--icons]` makes a data set of colour emoji for models of 64×64 from seven free sets of drawings: 72×72
+ * on white, so that random crops move a drawing and cut nothing off.
  *
- * With `--icons` there are six classes with a margin of 4 pixels, as PNG files of the kinds that people have: of ten pictures six have
- * colours and alpha, three a palette with transparent entries, and one grey and alpha.
+ * With `--icons` there are six classes, 64×64, as PNG files of the kinds that people have: of ten pictures six have colours and alpha,
+ * three a palette with transparent entries, and one grey and alpha.
  *
- * It writes class folders into OUT (default out/emoji): `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. About
- * one emoji in ten is held out in all of its drawings, so that no picture in `val` has a version from another set in `train`.
+ * It writes class folders into OUT (default out/emoji): `train/CLASS/SET-CODE.png` and `val/CLASS/…`, with ATTRIBUTION.md. One
+ * emoji in ten of each class is held out in all of its drawings, so that no picture in `val` has a version from another set in `train`.
  * Skin tones and drawings without a Unicode emoji of that name are left out. The packages of drawings (200 MB) are downloaded
  * from npm on first use, into out/emoji-packages. Nothing in the project depends on them.
  */
@@ -19,8 +20,7 @@ import { encode } from 'fast-png';
 import { CLASSES } from './emoji-classes.mjs';
 import { root } from './setup.mjs';
 
-const SIZE = 64;
-/** Share of emoji that are held out. */
+/** Share of the emoji of each class that are held out. */
 const HELD_OUT = 0.1;
 /** A class with fewer pictures is too small to learn and is left out. */
 const LEAST = 60;
@@ -54,11 +54,10 @@ const ICONS = new Map(
     weather: ['weather'],
   }).flatMap(([name, parts]) => parts.map((part) => [part, name])),
 );
-/** Side of the drawing with --icons, so that crops shift it and cut nothing off. */
-const INSIDE = 56;
-
 const { values, positionals } = parseArgs({ options: { icons: { type: 'boolean', default: false } }, allowPositionals: true });
 const { icons: asIcons } = values;
+/** Sides of a picture and of the drawing in its middle, in pixels. */
+const [SIZE, INSIDE] = asIcons ? [64, 56] : [72, 60];
 const packages = `${root}out/emoji-packages`;
 const out = resolve(positionals[0] ?? `${root}out/${asIcons ? 'icons' : 'emoji'}`);
 fetchPackages();
@@ -69,6 +68,7 @@ const json = (file) => JSON.parse(readFileSync(`${packages}/node_modules/${file}
 const { names, subgroups } = readUnicode();
 const pictures = Object.keys(SETS).flatMap(drawingsOf);
 const used = usedClasses(pictures);
+const heldOut = heldOutCodes(pictures);
 write(pictures.filter((p) => used.has(p.className)));
 
 function fetchPackages() {
@@ -125,13 +125,13 @@ function drawingsOf(set) {
     const className = asIcons ? ICONS.get(part) : part;
     if (!className) continue;
     const [w, h] = [icon.width ?? width, icon.height ?? height];
-    const around = asIcons ? (SIZE / INSIDE - 1) / 2 : 0;
+    const around = (SIZE / INSIDE - 1) / 2;
     const [left, top] = [(icon.left ?? 0) - w * around, (icon.top ?? 0) - h * around];
     const viewBox = `${left} ${top} ${w * (1 + 2 * around)} ${h * (1 + 2 * around)}`;
     const spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"';
     // A drawing that is not square is centred.
     const svg = `<svg ${spaces} width="${SIZE}" height="${SIZE}" viewBox="${viewBox}">${icon.body}</svg>`;
-    found.set(e.hexcode, { set, code: e.hexcode, className, part: isHeldOut(e.hexcode) ? 'val' : 'train', svg });
+    found.set(e.hexcode, { set, code: e.hexcode, className, svg });
   }
   return [...found.values()];
 }
@@ -140,9 +140,17 @@ function classOf({ subgroup, label }) {
   return CLASSES.find(([, groups, words]) => groups.includes(subgroups[subgroup]) && words.test(label))?.[0];
 }
 
-/** Depends only on the emoji, so that all its drawings are in the same split, even after more sets are added. */
-function isHeldOut(code) {
-  return createHash('sha256').update(code).digest().readUInt32LE(0) / 2 ** 32 < HELD_OUT;
+/** Codes of the emoji that are held out: those of each class with the smallest hashes. */
+function heldOutCodes(all) {
+  const classes = new Map();
+  for (const p of all) classes.set(p.className, [...(classes.get(p.className) ?? []), p]);
+  const hash = (code) => createHash('sha256').update(code).digest('hex');
+  return new Set(
+    [...classes.values()].flatMap((of) => {
+      const codes = [...new Set(of.map((p) => p.code))].sort((a, b) => (hash(a) < hash(b) ? -1 : 1));
+      return codes.slice(0, Math.ceil(HELD_OUT * codes.length));
+    }),
+  );
 }
 
 function usedClasses(all) {
@@ -156,7 +164,8 @@ function write(all) {
   for (const part of ['train', 'val']) rmSync(`${out}/${part}`, { recursive: true, force: true });
   const counts = { train: 0, val: 0 };
   const total = all.length;
-  all.forEach(({ set, code, className, part, svg }, i) => {
+  all.forEach(({ set, code, className, svg }, i) => {
+    const part = heldOut.has(code) ? 'val' : 'train';
     const folder = `${out}/${part}/${className}`;
     mkdirSync(folder, { recursive: true });
     writeFileSync(
@@ -226,5 +235,5 @@ function attribution() {
     const { name, author, license } = json(`@iconify-json/${set}/info.json`);
     return `- ${name} by ${author.name} (${author.url}), ${license.title} (${license.url})`;
   });
-  return `# Attribution\n\nThe pictures are drawings of these sets, made 64×64 pixels large${asIcons ? '' : ' on white'}:\n\n${lines.join('\n')}\n`;
+  return `# Attribution\n\nThe pictures are drawings of these sets, made ${SIZE}×${SIZE} pixels large${asIcons ? '' : ' on white'}:\n\n${lines.join('\n')}\n`;
 }

@@ -20,7 +20,7 @@ const NAMES = Object.keys(SCALES) as ScaleName[];
 const FLAGS: Flags = {
   scale: flag(
     { type: 'choice', choices: NAMES, about: 'how large' },
-    { help: 'tiny: a minute, to see that it works; laptop: some hours; gpu: some hours on one GPU (default laptop)' },
+    { help: 'tiny: a minute, to see that it works; laptop: some hours; gpu: some minutes on a large GPU (default laptop)' },
   ),
   size: flag(RECIPE.size, { help: 'side of the images in pixels (default 32)' }),
   tokenizer: {

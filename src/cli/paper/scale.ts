@@ -1,4 +1,4 @@
-/** How large the experiments are: a minute on any processor, hours on a laptop, hours on one GPU. */
+/** How large the experiments are: a minute on any processor, hours on a laptop, minutes on one GPU of a data centre. */
 
 export interface Size {
   name: string;
@@ -33,7 +33,7 @@ const sizes = (...rows: readonly [name: string, d_model: number, n_layer: number
 
 const TINY = sizes(['XS', 32, 2], ['S', 48, 2], ['M', 64, 3], ['L', 96, 4]);
 const LAPTOP = sizes(['XS', 64, 4], ['S', 96, 6], ['M', 128, 8], ['L', 192, 8]);
-const GPU = sizes(['XS', 128, 6], ['S', 192, 8], ['M', 256, 12], ['L', 384, 16]);
+const GPU = sizes(['XS', 96, 4], ['S', 128, 8], ['M', 192, 8], ['L', 256, 12]);
 
 export const SCALES = {
   tiny: {
@@ -57,14 +57,14 @@ export const SCALES = {
     ...{
       train: 1e6,
       reference: 10_000,
-      samples: 10_000,
-      steps: 6_000,
+      samples: 4_000,
+      steps: 1_200,
       batchSize: 256,
-      lr: 1e-3,
-      points: 8,
-      tokenizerSteps: 10_000,
+      lr: 2e-3,
+      points: 3,
+      tokenizerSteps: 3_000,
     },
-    ...{ sizes: GPU, base: GPU[2], tokens: [64, 256, 1024, 4096], runs: 5 },
+    ...{ sizes: GPU, base: GPU[1], tokens: [64, 256, 1024, 4096], runs: 3 },
   },
 } as const satisfies Record<string, Scale>;
 

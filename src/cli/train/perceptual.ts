@@ -47,15 +47,21 @@ export async function perceptualOf(
     return openLpips(files.split(','), { signal });
   }
   const path = `${out}/${FILE}`;
-  if (resumed && (await exists(path))) {
-    const source = bytesSource(await readBytes(path), path);
-    const weights = await readFloats(source, await parseHeader(source), TENSOR, { finite: true });
-    return ownFeaturesOf(Float32Array.from(weights), train.size, train.classes.length);
+  const data = (await train.fingerprint?.()) ?? '';
+  const kept = (await exists(path)) ? bytesSource(await readBytes(path), path) : undefined;
+  if (kept) {
+    const header = await parseHeader(kept);
+    // One of a run that was interrupted before its first checkpoint does as well, if the data are the same.
+    if (resumed || (data !== '' && header.metadata.get('data') === data)) {
+      const weights = await readFloats(kept, header, TENSOR, { finite: true });
+      return ownFeaturesOf(Float32Array.from(weights), train.size, train.classes.length);
+    }
   }
   const bar = progress('classifier of the perceptual loss', 4, 'epochs');
   try {
     const { network, weights } = await trainOwnFeatures(train, { signal, onEpoch: (epoch) => bar.update(epoch) });
-    await writeAtomic(path, encodeSafetensors([{ name: TENSOR, dtype: 'F32', shape: [weights.length], data: weights }]));
+    const tensor = { name: TENSOR, dtype: 'F32', shape: [weights.length], data: weights } as const;
+    await writeAtomic(path, encodeSafetensors([tensor], { data }));
     return network;
   } finally {
     bar.stop();
