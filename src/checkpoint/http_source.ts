@@ -1,7 +1,7 @@
 /**
  * A file behind a URL, read as one stream: reads at ascending offsets are served from a single GET request, and only the
  * latest piece that arrived from the network is in memory. When the connection breaks, or a read goes back to bytes that are no
- * longer in memory, a Range request opens a new stream at the byte needed.
+ * longer in memory or far ahead, a Range request opens a new stream at the byte needed.
  *
  * Range requests are sent without If-Range, which would cost pages of other origins a preflight request that many servers
  * refuse. Instead ETag, Last-Modified and size of every answer are compared with those of the first one. If a server sends
@@ -18,6 +18,8 @@ import { checkAnswer, HttpError, safeCause } from './http_error.js';
 import { abortable, delay, Pace, pauseBefore, retrying, SLOW, within } from './wait.js';
 
 const EMPTY = new Uint8Array(0);
+/** From this many bytes between the stream and a read on, a new request is better than what lies between. */
+const FAR = 4 * 2 ** 20;
 
 export class HttpSource implements Origin {
   readonly name: string;
@@ -30,8 +32,12 @@ export class HttpSource implements Origin {
   /** The bytes [at, at + piece.length) of the file: the only part of the stream in memory. */
   private piece: Uint8Array = EMPTY;
   private at = 0;
-  /** The highest offset reached. */
-  private loaded = 0;
+  /** The highest offset reached since a read last went to another place in the file. */
+  private reached = 0;
+  /** Bytes received so far without those that a broken stream sent twice, for progress reports. */
+  private received = 0;
+  /** False once the server has answered a Range request with the whole file. */
+  private sendsRanges = true;
   /** The size for progress reports; unlike `size` it may be wrong. */
   private total: number | undefined;
   /** Failures since the last progress, the first of them, and the offset at which it happened. */
@@ -72,6 +78,7 @@ export class HttpSource implements Origin {
       try {
         if (sameVersion(known, await connect(from)) === true && this.at === from) {
           this.version = { ...known };
+          this.reached = this.received = from;
           return true;
         }
       } catch (error) {
@@ -116,21 +123,31 @@ export class HttpSource implements Origin {
         if (have === count) return out;
       }
       try {
-        if (!this.reader || offset + have < this.at) await this.reconnect(offset + have, signal);
-        else if (!(await this.pull(signal))) return out?.subarray(0, have) ?? EMPTY;
+        const place = offset + have;
+        if (!this.reader) await this.reconnect(place, signal);
+        else if (place < this.at || this.isFar(place)) {
+          await this.reconnect(place, signal);
+          this.reached = this.failedAt = this.at;
+        } else if (!(await this.pull(signal))) return out?.subarray(0, have) ?? EMPTY;
       } catch (error) {
         await this.recover(error, signal);
       }
     }
   }
 
+  /** True if it is worth a request not to receive what lies between the stream and byte `place`. */
+  private isFar(place: number): boolean {
+    return this.sendsRanges && this.hasValidator && place - (this.at + this.piece.length) >= FAR;
+  }
+
   /** Opens the stream at byte `from`, or at byte 0 where that is not possible. */
   private async reconnect(from: number, signal: AbortSignal | undefined): Promise<void> {
-    const isNew = this.loaded === 0;
+    const isNew = this.received === 0;
     try {
       await this.connect(this.hasValidator || isNew ? from : 0, signal);
     } catch (error) {
       if (!(error instanceof HttpError && error.status === 206)) throw error;
+      this.sendsRanges = false;
       await this.connect(0, signal);
     }
   }
@@ -152,6 +169,7 @@ export class HttpSource implements Origin {
         const version = versionOf(response);
         if (sameVersion(this.version, version) === false) throw this.changed(200);
         if (response.status === 206) this.checkRange(response, from);
+        if (from > 0 && response.status !== 206) this.sendsRanges = false;
         this.at = response.status === 206 ? from : 0;
         this.repeated = this.at === 0 && this.prefix.length > 0 ? new Checksum() : undefined;
         this.total ??= version.size ?? bodyLength(response);
@@ -216,18 +234,20 @@ export class HttpSource implements Origin {
     this.compare(position, next.value);
     this.at = position;
     this.piece = next.value;
-    this.advance(position + next.value.length);
+    this.advance(position, position + next.value.length);
     return true;
   }
 
-  /** Notes that the stream has reached a byte, and reports it. */
-  private advance(reached: number): void {
-    this.pace.reached(reached);
-    if (reached <= this.loaded) return;
-    this.loaded = reached;
-    if (reached - this.failedAt >= SLOW) this.failures = 0;
-    if (this.total !== undefined && reached > this.total) this.total = undefined;
-    this.options.onProgress?.({ phase: 'download', loaded: reached, total: this.total });
+  /** Notes that the stream has brought the bytes [from, to), and reports it. */
+  private advance(from: number, to: number): void {
+    this.pace.reached(to);
+    if (to <= this.reached) return;
+    this.received += to - Math.max(from, this.reached);
+    this.reached = to;
+    if (to - this.failedAt >= SLOW) this.failures = 0;
+    if (this.total !== undefined && to > this.total) this.total = undefined;
+    const loaded = Math.min(this.received, this.total ?? Number.POSITIVE_INFINITY);
+    this.options.onProgress?.({ phase: 'download', loaded, total: this.total });
   }
 
   /** Throws HttpError if a server without validators sends other bytes than before. */
@@ -250,7 +270,7 @@ export class HttpSource implements Origin {
     if (this.closed) throw error;
     if (this.failures === 0) {
       this.failure = error;
-      this.failedAt = this.loaded;
+      this.failedAt = this.reached;
     }
     const pause = pauseBefore(error, this.failures++);
     if (pause === undefined) throw error instanceof HttpError && error.passing ? this.failure : error;

@@ -6,6 +6,7 @@ import { openCheckpoint, openSource, type Progress, type SourceOptions } from '.
 import { timing } from '../../src/checkpoint/wait.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
+import { FaultyServer } from './faulty_server.js';
 import { failure, serve } from './helpers.js';
 
 const floats = Float32Array.from({ length: 300_000 }, (_, i) => i);
@@ -489,6 +490,63 @@ describe('secrets', () => {
     expect(await checkpoint.config()).toEqual(config);
     expect(Buffer.from(seen!.replace('Basic ', ''), 'base64').toString()).toBe('us@er:päss');
     expect(checkpoint.name).toBe(`${url}/m`);
+  });
+});
+
+describe('a read far ahead', () => {
+  const MB = 2 ** 20;
+  const bytes = Uint8Array.from({ length: 24 * MB }, (_, i) => (i * 31 + (i >> 12)) & 255);
+  /** A server of the file, which waits after each MiB, so that little is on the way when a connection closes. */
+  async function far(headers: Record<string, string>): Promise<{ server: FaultyServer; url: string }> {
+    const server = await FaultyServer.start();
+    stop = server.close;
+    server.files['/far.bin'] = { body: bytes, headers };
+    server.delay = 5;
+    return { server, url: `${server.url}/far.bin` };
+  }
+  /** Reads the beginning, the end and then all of a file, as a reader of zip files does. */
+  async function ends(url: string): Promise<Progress[]> {
+    const reports: Progress[] = [];
+    const source = new HttpSource(url, { onProgress: (report) => reports.push({ ...report }) });
+    await source.start();
+    for (const [at, length] of [[0, 1000], [23 * MB, MB], ...Array.from({ length: 24 }, (_, k) => [k * MB, MB])] as const)
+      expect(same(await source.upTo(at!, length!), bytes.subarray(at!, at! + length!))).toBe(true);
+    await source.close();
+    return reports;
+  }
+
+  it('opens a request there, and what lies between is received once', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    const reports = await ends(url);
+    expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${23 * MB}-`, 'GET /far.bin']);
+    expect(server.sent).toBeLessThan(32 * MB);
+    const loaded = reports.map((report) => report.loaded);
+    expect(loaded).toEqual(loaded.toSorted((a, b) => a - b));
+    expect(loaded.at(-1)).toBe(bytes.length);
+    expect(loaded.filter((n) => n < bytes.length).length).toBeGreaterThan(20);
+  });
+
+  it('reads on where a change could not be noticed', async () => {
+    const { server, url } = await far({});
+    await ends(url);
+    expect(server.take()).toEqual(['GET /far.bin', 'GET /far.bin']);
+  });
+
+  it('asks a server that ignores ranges once', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    server.ranges = false;
+    await ends(url);
+    expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${23 * MB}-`, 'GET /far.bin']);
+  });
+
+  it('notices a file that has changed meanwhile', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    const source = new HttpSource(url);
+    await source.start();
+    await source.upTo(0, 1000);
+    server.files['/far.bin'] = { body: bytes, headers: { etag: '"g"' } };
+    expect((await failure(source.upTo(23 * MB, MB))).message).toMatch(/changed on the server/);
+    await source.close();
   });
 });
 
