@@ -16,6 +16,9 @@ const HELP = `usage: npm run quality -- [MODEL] [options]
   --data FOLDER                 IDX files (default ${FASHION_MNIST}) or one sub-folder of images per class
   --count N                     samples; image i has seed i and class i modulo the number of classes (default 1000)
   --cfg-scale W                 guidance (default 1.5)
+  --top-p P                     draw from the likeliest tokens of this share of the probability (default 1)
+  --neighbours FILE.png         measure how far samples and held-out images are from their nearest training image, and write a sheet of
+                                samples, each above its neighbour
   --positions trained|authors   position rows as in training, or the authors' off-by-one (default trained)
   --device auto|webgpu|wasm     where to compute (default auto)
   --dtype auto|f32|f16          number format of weights on a GPU (default auto)
@@ -28,6 +31,8 @@ const OPTIONS = {
   data: { type: 'string', default: FASHION_MNIST },
   count: { type: 'string', default: '1000' },
   'cfg-scale': { type: 'string', default: '1.5' },
+  'top-p': { type: 'string', default: '1' },
+  neighbours: { type: 'string' },
   positions: { type: 'string', default: 'trained' },
   device: { type: 'string', default: 'auto' },
   dtype: { type: 'string', default: 'auto' },
@@ -50,23 +55,32 @@ async function main() {
 
   const model = positionals[0] ?? `${root}models/fashion-mnist`;
   const { device, dtype, precision, dawn, positions, against } = values;
-  const options = { count: Number(values.count), cfgScale: Number(values['cfg-scale']), positions };
+  const options = {
+    count: Number(values.count),
+    cfgScale: Number(values['cfg-scale']),
+    topP: Number(values['top-p']),
+    positions,
+  };
   const aim = await AiM.fromPretrained(model, { device, dtype, precision, dawn });
   const { image_size: size, num_classes: K } = aim.config;
-  const data = await openData(values.data, { size, classes: aim.classes });
-  if (data.eval?.classes.length !== K || size % 4)
+  const data = await openData(values.data, { size });
+  const isFolder = data.kind === 'folder';
+  const isOther = isFolder && data.train.classes.join('\n') !== aim.classes.join('\n');
+  if (data.eval?.classes.length !== K || size % 4 || isOther)
     throw new OptionError(
       `${model} draws ${K} classes at ${size}×${size}, ${values.data} has ${data.eval?.classes.length ?? 'no'} classes of test ` +
         'images; pass the data that it was trained on, of sides that are multiples of 4.',
     );
-  const judge = await classifier(data.train, Classifier);
+  const trained = await load(data.train);
+  const judge = await classifier(data.train, trained, Classifier);
   const test = await load(data.eval);
 
   note(`drawing ${options.count} images on ${aim.device}`);
   const drawn = await aim.generate(options);
   // As many real images of each class as there are samples are held out, but at most half. The others are the reference for
-  // distances.
-  const { held, rest } = split(test.labels, K, Math.min(Math.ceil(options.count / K), Math.floor(test.labels.length / K / 2)));
+  // distances. A folder has too few held-out images for that, so that its training images are the reference.
+  const each = Math.ceil(options.count / K);
+  const { held, rest } = split(test.labels, K, isFolder ? each : Math.min(each, Math.floor(test.labels.length / K / 2)));
   const real = await Promise.all(held.map((i) => data.eval.image(i, { kind: 'eval' })));
   const codes = await aim.encode(real.map((image) => new AimImage({ width: size, height: size, data: image })));
   const decoded = await aim.decode(codes);
@@ -74,7 +88,9 @@ async function main() {
 
   const labels = held.map((i) => test.labels[i]);
   const all = judge.classify(test.pixels);
-  const others = rest.flatMap((i) => [...all.features.subarray(i * FEATURES, (i + 1) * FEATURES)]);
+  const others = isFolder
+    ? judge.classify(trained.pixels).features
+    : rest.flatMap((i) => [...all.features.subarray(i * FEATURES, (i + 1) * FEATURES)]);
   const reference = moments(others, FEATURES);
   const columns = [
     ['real', grey(real), labels],
@@ -89,22 +105,22 @@ async function main() {
       frechetDistance(moments(features, FEATURES), reference, { onWarning: note }).toFixed(2),
     ];
   });
-  const names = ['', 'images', ...data.eval.classes, 'all', 'Fréchet distance'];
+  const names = ['', 'images', ...aim.classes, 'all', 'Fréchet distance'];
   const right = accuracies(all.labels, test.labels, K).at(-1);
   process.stdout.write(
     `${model} on ${aim.device}, dtype ${dtype}, precision ${precision}, guidance ${options.cfgScale}, ${positions} positions\n` +
       `The classifier assigns ${right} of all ${test.labels.length} test images to their class.\n\n${table([names, ...columns])}\n` +
       `Percentages are the shares of images that are assigned to their class. Distances compare ${FEATURES} features of this classifier with\n` +
-      `those of the other ${rest.length} test images. Other features give distances on another scale; fewer images give larger ones.\n`,
+      `those of ${isFolder ? `the ${trained.labels.length} training` : `the other ${rest.length} test`} images. Other features give distances on another scale; fewer images give larger ones.\n`,
   );
+  if (values.neighbours) process.stdout.write(await neighbours(data.train, real, drawn.images, values.neighbours));
   if (!against) return;
   const same = await compare(await AiM.fromPretrained(model, { device: against, dtype: 'f32', dawn }), options, drawn.tokens);
   process.stdout.write(`${same}\n`);
 }
 
 /** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
-async function classifier(train, Classifier) {
-  const { pixels, labels } = await load(train);
+async function classifier(train, { pixels, labels }, Classifier) {
   const source = readFileSync(new URL('../src/evaluate/classifier.ts', import.meta.url));
   const key = createHash('sha256').update(source).update(pixels).update(labels).digest('hex').slice(0, 16);
   const file = `${CACHE}/classifier-${key}.f32`;
@@ -135,6 +151,63 @@ function grey(images) {
     for (let i = 0; i < per; i++) out[n * per + i] = ((rgb[3 * i] + rgb[3 * i + 1] + rgb[3 * i + 2]) / 3 + 1) * 127.5;
   });
   return out;
+}
+
+/** Side of the pictures that are compared to find neighbours, so that a shift by a pixel counts little. */
+const SMALL = 16;
+/** Samples on the sheet of neighbours, in rows of ten. */
+const SHOWN = 50;
+
+/**
+ * Measures whether a model repeats its training images: how far samples and held-out images are from their nearest training image, as the
+ * root mean square difference of colours at 16×16 pixels. Writes a sheet of samples, each above its neighbour.
+ */
+async function neighbours(train, real, drawn, file) {
+  const { AimImage, imageGrid } = await import('aim-js');
+  const { size } = train;
+  const known = [];
+  for (let i = 0; i < train.length; i++) known.push(shrunk(await train.image(i, { kind: 'eval' }), size));
+  const nearest = (images) => images.map((image) => nearestOf(shrunk(image, size), known));
+  const [ofReal, ofDrawn] = [nearest(real), nearest(drawn.map((image) => image.data))];
+  const pairs = [];
+  for (let row = 0; row < Math.min(SHOWN, drawn.length); row += 10) {
+    const these = drawn.slice(row, row + 10);
+    const near = these.map((_, k) => train.image(ofDrawn[row + k].index, { kind: 'eval' }));
+    pairs.push(...these, ...(await Promise.all(near)).map((data) => new AimImage({ width: size, height: size, data })));
+  }
+  writeFileSync(file, await imageGrid(pairs, 10).toPNG());
+  const middle = (found) =>
+    found
+      .map(({ distance }) => distance)
+      .sort((a, b) => a - b)
+      [found.length >> 1].toFixed(3);
+  const least = (found) => Math.min(...found.map(({ distance }) => distance)).toFixed(3);
+  return (
+    `\nDistance to the nearest of ${train.length} training images, median (least): held-out images ${middle(ofReal)} ` +
+    `(${least(ofReal)}), samples ${middle(ofDrawn)} (${least(ofDrawn)}). ${file} has samples above their neighbours.\n`
+  );
+}
+
+/** An image [size, size, 3] at SMALL × SMALL pixels, by means. */
+function shrunk(image, size) {
+  const out = new Float32Array(SMALL * SMALL * 3);
+  const step = size / SMALL;
+  for (let y = 0; y < size; y++)
+    for (let x = 0; x < size; x++)
+      for (let c = 0; c < 3; c++)
+        out[(Math.floor(y / step) * SMALL + Math.floor(x / step)) * 3 + c] += image[(y * size + x) * 3 + c] / step ** 2;
+  return out;
+}
+
+function nearestOf(image, known) {
+  let best = { index: -1, distance: Number.POSITIVE_INFINITY };
+  known.forEach((other, index) => {
+    let sum = 0;
+    for (let i = 0; i < image.length; i++) sum += (image[i] - other[i]) ** 2;
+    const distance = Math.sqrt(sum / image.length);
+    if (distance < best.distance) best = { index, distance };
+  });
+  return best;
 }
 
 /** Returns the indices of the first `each` images of every class (`held`), and of all others (`rest`). */

@@ -58,12 +58,15 @@ interface Stage2Row extends Pick<AimConfigJson, 'd_model' | 'n_layer'> {
   lr: number;
 }
 
-/** Stage-2 models below those of the paper. The rate of `small` is measured (docs/measurements.md); the others follow it by width. */
+/**
+ * Stage-2 models below those of the paper. The rates are for batches of 64. That of `small` is from a comparison on emoji
+ * (docs/measurements.md, 2026-12-01); the others follow it by width.
+ */
 const STAGE2 = {
-  tiny: { d_model: 192, n_layer: 6, num_groups: 2, lr: 3e-4 },
-  small: { d_model: 256, n_layer: 8, num_groups: 4, lr: 3e-4 },
-  base: { d_model: 384, n_layer: 12, num_groups: 4, lr: 2.5e-4 },
-  large: { d_model: 512, n_layer: 20, num_groups: 4, lr: 2e-4 },
+  tiny: { d_model: 192, n_layer: 6, num_groups: 2, lr: 2e-3 },
+  small: { d_model: 256, n_layer: 8, num_groups: 4, lr: 1.5e-3 },
+  base: { d_model: 384, n_layer: 12, num_groups: 4, lr: 1e-3 },
+  large: { d_model: 512, n_layer: 20, num_groups: 4, lr: 7.5e-4 },
 } as const satisfies Record<string, Stage2Row>;
 
 /** Names that --preset takes: models for one's own pictures, then those of the paper. */
@@ -134,6 +137,11 @@ const DISC_START = { most: 20_000, share: 0.25 };
 /** Random crops of each image that stage 2 trains on, and the number of rows from which on there are fewer. */
 const CROPS = { most: 10, rows: 20_000 };
 
+/** Largest batch of stage 2 that is chosen, for which its rates are. */
+const BATCH = 64;
+/** The learning rate of a smaller batch, whose gradients are noisier: by the root of its size, to two digits. */
+const rateFor = (lr: number, batchSize: number) => Number((lr * Math.sqrt(Math.min(1, batchSize / BATCH))).toPrecision(2));
+
 export interface RecipeFacts {
   /** Training images. */
   images: number;
@@ -154,7 +162,7 @@ export interface RecipeFacts {
  */
 export function recipe(stage: Stage, { images, crops = 0, heldOut, size, preset, given }: RecipeFacts): RunSettings {
   const row = rowOf(Math.min(size, MOST_SIZE));
-  const most = stage === 'tokenizer' ? row.batchSize : 64;
+  const most = stage === 'tokenizer' ? row.batchSize : BATCH;
   // Small data sets get small batches, so that there are enough steps.
   const batchSize = given.batchSize ?? Math.min(most, images, Math.max(4, 2 ** Math.floor(Math.log2(Math.max(1, images / 8)))));
   const { times, least, most: mostSeen } = SEEN[stage];
@@ -167,7 +175,8 @@ export function recipe(stage: Stage, { images, crops = 0, heldOut, size, preset,
     Object.assign(chosen, { lr: row.lr, schedule: 'cosine' });
     if (given.discriminator && given.discriminator !== 'none')
       chosen.discStart = Math.min(DISC_START.most, Math.floor(steps * DISC_START.share));
-  } else if (!isPaper(preset)) Object.assign(chosen, { lr: STAGE2[preset].lr, schedule: 'cosine', weightDecay: 1 });
+  } else if (!isPaper(preset))
+    Object.assign(chosen, { lr: rateFor(STAGE2[preset].lr, batchSize), schedule: 'cosine', weightDecay: 1 });
   chosen.warmup = Math.min(200, Math.floor(steps / 20));
   chosen.evalEvery = Math.max(1, Math.round(steps / EVALUATIONS));
   chosen.evalItems = Math.min(heldOut, 1024);

@@ -71,7 +71,7 @@ describe('--size', () => {
     ];
     const text = await model('model', ...args);
     expect(json('model/step-00000002/config.json')).toMatchObject({ d_model: 192, n_layer: 6, num_tokens: 16, vocab_size: 512 });
-    expect(json('model/step-00000002/state.json').options).toMatchObject({ lr: 3e-4, schedule: 'cosine', weightDecay: 1 });
+    expect(json('model/step-00000002/state.json').options).toMatchObject({ lr: 5e-4, schedule: 'cosine', weightDecay: 1 });
     expect(json('model/run.json').flags).toMatchObject({ augment: '10' });
     expect(readdirSync(at('model')).filter((name) => name.includes('tfevents'))).toHaveLength(1);
     expect(text).toMatch(/steps: 2 of 4 images \(0\.08 epochs over 10 random crops of each image\)/);
