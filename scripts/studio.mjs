@@ -12,6 +12,8 @@ import { build, install, root } from './setup.mjs';
 
 const SOURCE = `${root}examples/studio/`;
 const COPIED = ['icon.svg', 'data'];
+/** The models that the page brings along, by its folders. It opens the first. */
+const MODELS = { model: 'fashion-mnist', emoji: 'emoji' };
 const MODEL = ['config.json', 'classes.json', 'model.safetensors', 'README.md'];
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
@@ -50,7 +52,7 @@ const CONTENT_SECURITY_POLICY = [
 /** Writes the studio's static files into the folder `out`, with the library in `dist`. */
 export async function buildStudio(out) {
   rmSync(out, { recursive: true, force: true });
-  mkdirSync(`${out}/model`, { recursive: true });
+  mkdirSync(out, { recursive: true });
   await bundle({
     entryPoints: ['main.ts', 'style.css'].map((name) => SOURCE + name),
     outdir: out,
@@ -69,7 +71,9 @@ export async function buildStudio(out) {
   writeFileSync(`${out}/index.html`, page.replace('%CONTENT_SECURITY_POLICY%', CONTENT_SECURITY_POLICY));
   for (const name of COPIED) cpSync(SOURCE + name, `${out}/${name}`, { recursive: true });
   cpSync(`${root}node_modules/@fontsource-variable/inter/LICENSE`, `${out}/fonts/LICENSE`);
-  for (const name of MODEL) cpSync(`${root}models/fashion-mnist/${name}`, `${out}/model/${name}`);
+  for (const [folder, model] of Object.entries(MODELS)) {
+    for (const name of MODEL) cpSync(`${root}models/${model}/${name}`, `${out}/${folder}/${name}`);
+  }
 }
 
 /**

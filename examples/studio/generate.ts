@@ -32,10 +32,12 @@ export interface OpenedModel {
 
 const BUILT_IN_URL = new URL('model/', document.baseURI).href;
 export const BUILT_IN: OpenedModel = { name: 'Fashion-MNIST, built in', from: BUILT_IN_URL };
+const EMOJI: OpenedModel = { name: 'Emoji, built in', from: new URL('emoji/', document.baseURI).href };
 
 /** Models to open by a click. The sizes are those of the download. */
 const MODELS = [
   { ...BUILT_IN, label: 'Fashion-MNIST', size: '12 MB, built in' },
+  { ...EMOJI, label: 'Emoji', size: '16 MB, built in' },
   { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB' },
   { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB' },
   { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB' },
@@ -278,7 +280,7 @@ function showModels(): void {
     ...MODELS.map(({ name, from, label, size }) => {
       const button = element('button', { type: 'button' }, element('b', {}, label), element('small', {}, size));
       button.dataset.from = from as string;
-      button.title = from === BUILT_IN_URL ? 'Draw with the built-in model' : `Download and open ${name}`;
+      button.title = size.includes('built in') ? `Draw with the model ${label}` : `Download and open ${name}`;
       button.addEventListener('click', () => void open({ name, from }));
       return element('li', {}, button);
     }),
