@@ -52,7 +52,7 @@ export const batchNorm = {
         0,
       ),
     flops: ({ m, c }) => 8 * m * c,
-    tolerance: { f32: 5e-6, reason: 'moments from sums in f32' },
+    tolerance: { f32: 1e-5, reason: 'moments from sums in f32; a mean may be far smaller than the values' },
   }),
 
   /** `mean` and `variance` are those of forward. */
