@@ -36,7 +36,7 @@ export class HttpSource implements Origin {
   private reached = 0;
   /** Bytes received so far without those that a broken stream sent twice, for progress reports. */
   private received = 0;
-  /** False once the server has answered a Range request with the whole file. */
+  /** False once the server has answered a Range request with the whole file or other bytes: jumps forwards then read on. */
   private sendsRanges = true;
   /** The size for progress reports; unlike `size` it may be wrong. */
   private total: number | undefined;
@@ -124,20 +124,25 @@ export class HttpSource implements Origin {
       }
       try {
         const place = offset + have;
-        if (!this.reader) await this.reconnect(place, signal);
-        else if (place < this.at || this.isFar(place)) {
+        // Also without a connection: the request of a jump backwards may have failed before.
+        if (place < this.at || (this.reader && this.isFar(place))) {
           await this.reconnect(place, signal);
           this.reached = this.failedAt = this.at;
-        } else if (!(await this.pull(signal))) return out?.subarray(0, have) ?? EMPTY;
+        } else if (!this.reader) await this.reconnect(place, signal);
+        else if (!(await this.pull(signal))) return out?.subarray(0, have) ?? EMPTY;
       } catch (error) {
         await this.recover(error, signal);
       }
     }
   }
 
-  /** True if it is worth a request not to receive what lies between the stream and byte `place`. */
+  /**
+   * True if it is worth a request not to receive what lies between the stream and byte `place`. Not where the size is unknown: the
+   * file may end before, which would look like a change, and a body that may be compressed has other bytes than a range.
+   */
   private isFar(place: number): boolean {
-    return this.sendsRanges && this.hasValidator && place - (this.at + this.piece.length) >= FAR;
+    const isKnown = this.hasValidator && this.version.size !== undefined;
+    return this.sendsRanges && isKnown && place - (this.at + this.piece.length) >= FAR;
   }
 
   /** Opens the stream at byte `from`, or at byte 0 where that is not possible. */

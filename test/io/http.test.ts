@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HttpError } from '../../src/checkpoint/http_error.js';
 import { HttpSource } from '../../src/checkpoint/http_source.js';
 import { openCheckpoint, openSource, type Progress, type SourceOptions } from '../../src/checkpoint/source.js';
 import { timing } from '../../src/checkpoint/wait.js';
@@ -526,26 +527,165 @@ describe('a read far ahead', () => {
     expect(loaded.filter((n) => n < bytes.length).length).toBeGreaterThan(20);
   });
 
+  it('opens a request where only the date tells of a change', async () => {
+    const { server, url } = await far({ 'last-modified': 'Tue, 01 Dec 2026 00:00:00 GMT' });
+    await ends(url);
+    expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${23 * MB}-`, 'GET /far.bin']);
+    expect(server.sent).toBeLessThan(32 * MB);
+  });
+
   it('reads on where a change could not be noticed', async () => {
     const { server, url } = await far({});
     await ends(url);
     expect(server.take()).toEqual(['GET /far.bin', 'GET /far.bin']);
+    expect(server.sent).toBe(48 * MB);
+  });
+
+  it('reads on where it is not far', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    const source = new HttpSource(url);
+    await source.start();
+    for (const at of [0, 3 * MB, 7 * MB, 11 * MB])
+      expect(same(await source.upTo(at, MB), bytes.subarray(at, at + MB))).toBe(true);
+    expect(server.take()).toEqual(['GET /far.bin']);
+    await source.close();
   });
 
   it('asks a server that ignores ranges once', async () => {
     const { server, url } = await far({ etag: '"f"' });
     server.ranges = false;
+    const source = new HttpSource(url);
+    await source.start();
+    for (const at of [0, 8 * MB, 16 * MB, 23 * MB])
+      expect(same(await source.upTo(at, MB), bytes.subarray(at, at + MB))).toBe(true);
+    expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${8 * MB}-`]);
+    expect(server.sent).toBeLessThan(32 * MB);
+    await source.close();
     await ends(url);
     expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${23 * MB}-`, 'GET /far.bin']);
   });
 
-  it('notices a file that has changed meanwhile', async () => {
+  it.each([
+    ['without Content-Range', undefined],
+    ['of other bytes', `bytes 0-${24 * MB - 1}/${24 * MB}`],
+  ])('a partial answer %s makes it read on', async (_, range) => {
+    const { url, seen } = await start((request, response) => {
+      const status = request.headers.range ? 206 : 200;
+      const own = status === 206 ? range && { 'content-range': range } : { 'content-length': bytes.length };
+      response.writeHead(status, { etag: '"f"', ...own }).end(bytes);
+    });
+    const source = new HttpSource(url);
+    await source.start();
+    for (const at of [0, 8 * MB, 16 * MB, 23 * MB])
+      expect(same(await source.upTo(at, MB), bytes.subarray(at, at + MB))).toBe(true);
+    expect(seen).toEqual(['/', `/ bytes=${8 * MB}-`, '/']);
+    await source.close();
+  });
+
+  it.each([
+    ['another ETag', { etag: '"g"' }, bytes],
+    ['another size', { etag: '"f"' }, bytes.subarray(1)],
+    ['no such bytes any more', { etag: '"f"' }, bytes.subarray(0, MB)],
+  ])('notices a file that has changed meanwhile: %s', async (_, headers, body) => {
     const { server, url } = await far({ etag: '"f"' });
     const source = new HttpSource(url);
     await source.start();
     await source.upTo(0, 1000);
-    server.files['/far.bin'] = { body: bytes, headers: { etag: '"g"' } };
-    expect((await failure(source.upTo(23 * MB, MB))).message).toMatch(/changed on the server/);
+    server.files['/far.bin'] = { body, headers };
+    const error = await failure(source.upTo(22 * MB, MB));
+    expect(error).toBeInstanceOf(HttpError);
+    expect(error.message).toMatch(/changed on the server while it was read; start again/);
+    // No further attempts.
+    expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${22 * MB}-`]);
+    await source.close();
+  });
+
+  it('a file of unknown size that ends before is read to its end, not asked for there', async () => {
+    for (const encoded of [false, true]) {
+      const { url, seen } = await start((_, response) => {
+        response.writeHead(200, { etag: '"f"', ...(encoded && { 'content-encoding': 'gzip' }) });
+        response.end(encoded ? gzipSync(bytes, { level: 1 }) : bytes);
+      });
+      const source = new HttpSource(url);
+      await source.start();
+      await source.upTo(0, 1000);
+      expect(same(await source.upTo(16 * MB, MB), bytes.subarray(16 * MB, 17 * MB))).toBe(true);
+      expect((await source.upTo(40 * MB, 1000)).length).toBe(0);
+      expect(seen).toEqual(['/']);
+      await source.close();
+      await stop!();
+    }
+  });
+
+  it('aborting a read that waits for its answer rejects with the reason, and the next read works', async () => {
+    let isOpen = false;
+    const { url, seen } = await start((request, response) => {
+      const from = Number(/\d+/.exec(request.headers.range ?? '')?.[0] ?? 0);
+      if (from && !isOpen) return;
+      const range = from && { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` };
+      response.writeHead(from ? 206 : 200, { etag: '"f"', 'content-length': bytes.length - from, ...range });
+      response.end(bytes.subarray(from));
+    });
+    const source = new HttpSource(url);
+    await source.start();
+    const control = new AbortController();
+    const reason = new Error('enough');
+    const pending = failure(source.upTo(20 * MB, MB, control.signal));
+    while (seen.length < 2) await new Promise((done) => setTimeout(done, 2));
+    control.abort(reason);
+    expect(await pending).toBe(reason);
+    isOpen = true;
+    expect(same(await source.upTo(20 * MB, MB), bytes.subarray(20 * MB, 21 * MB))).toBe(true);
+    expect(seen).toEqual(['/', `/ bytes=${20 * MB}-`, `/ bytes=${20 * MB}-`]);
+    await source.close();
+  });
+
+  it('a connection that stalls or breaks there is replaced where it stopped', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    timing.idle = 300;
+    for (const fault of ['stalls', 'cuts'] as const) {
+      const source = new HttpSource(url);
+      await source.start();
+      await source.upTo(0, 1000);
+      server[fault].push(2 * MB);
+      expect(same(await source.upTo(16 * MB, 6 * MB), bytes.subarray(16 * MB, 22 * MB))).toBe(true);
+      expect(server.take()).toEqual(['GET /far.bin', `GET /far.bin bytes=${16 * MB}-`, `GET /far.bin bytes=${18 * MB}-`]);
+      await source.close();
+    }
+  });
+
+  it('a server that is out of order there is asked again, and then is an error', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    const source = new HttpSource(url);
+    await source.start();
+    await source.upTo(0, 1000);
+    server.take();
+    server.status = 503;
+    expect((await failure(source.upTo(20 * MB, MB))).message).toMatch(/answered HTTP 503/);
+    expect(server.take()).toEqual(Array.from({ length: 5 }, () => `GET /far.bin bytes=${20 * MB}-`));
+    await source.close();
+  });
+
+  it('going back by way of a failed request counts progress and attempts from there', async () => {
+    const { server, url } = await far({ etag: '"f"' });
+    const loaded: number[] = [];
+    const source = new HttpSource(url, { onProgress: (report) => loaded.push(report.loaded) });
+    await source.start();
+    await source.upTo(23 * MB, MB);
+    loaded.length = 0;
+    server.take();
+    // Time to mend the server after its first answer.
+    timing.pauses = [500, 1, 1, 1];
+    server.status = 503;
+    const pending = source.upTo(0, 22 * MB);
+    while (server.seen.length < 1) await new Promise((done) => setTimeout(done, 1));
+    await new Promise((done) => setTimeout(done, 50));
+    timing.pauses = [1, 1, 1, 1];
+    // More breaks than attempts, with progress between them.
+    server.cuts = Array.from({ length: 8 }, () => 2 * MB);
+    server.status = 0;
+    expect(same(await pending, bytes.subarray(0, 22 * MB))).toBe(true);
+    expect(loaded.length).toBeGreaterThan(10);
     await source.close();
   });
 });
