@@ -163,7 +163,8 @@ const SHOWN = 50;
  * root mean square difference of colours at 16×16 pixels. Writes a sheet of samples, each above its neighbour.
  */
 async function neighbours(train, real, drawn, file) {
-  const { AimImage, imageGrid } = await import('aim-js');
+  const { AimImage } = await import('aim-js');
+  const { imageGrid } = await import('../build/quality.js');
   const { size } = train;
   const known = [];
   for (let i = 0; i < train.length; i++) known.push(shrunk(await train.image(i, { kind: 'eval' }), size));
