@@ -9,6 +9,7 @@ import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js'
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { FaultyServer } from './faulty_server.js';
 import { failure, serve } from './helpers.js';
+import { Ordered, storage, TensorView, torchFile } from './torch_file.js';
 
 const floats = Float32Array.from({ length: 300_000 }, (_, i) => i);
 const weights = encodeSafetensors([
@@ -525,6 +526,25 @@ describe('a read far ahead', () => {
     expect(loaded).toEqual(loaded.toSorted((a, b) => a - b));
     expect(loaded.at(-1)).toBe(bytes.length);
     expect(loaded.filter((n) => n < bytes.length).length).toBeGreaterThan(20);
+  });
+
+  it('a PyTorch file without a cache is fetched about once, although its directory is at the end', async () => {
+    const server = await FaultyServer.start();
+    stop = server.close;
+    const data = Float32Array.from({ length: 10 * 2 ** 18 }, (_, i) => i % 1000);
+    const view = (key: number) => new TensorView(storage(String(key), 'FloatStorage', data), [data.length]);
+    const body = torchFile(new Ordered(Array.from({ length: 4 }, (_, i) => [`t${i}`, view(i)])));
+    server.files['/m/last.pt'] = { body, headers: { etag: '"f"' } };
+    server.delay = 5;
+    const checkpoint = await openCheckpoint(`${server.url}/m/last.pt`, { cache: false });
+    const source = await checkpoint.weights();
+    const header = await parseHeader(source);
+    for (let i = 0; i < 4; i++) expect(same(await readFloats(source, header, `t${i}`), data)).toBe(true);
+    await checkpoint.close();
+    const gets = server.take().filter((request) => request.includes('last.pt'));
+    expect(gets).toEqual(['GET /m/last.pt', expect.stringMatching(/^GET \/m\/last\.pt bytes=\d+-$/), 'GET /m/last.pt']);
+    // Once, the chunks of 8 MiB at both ends, and what was on its way.
+    expect(server.sent).toBeLessThan(body.length + 24 * MB);
   });
 
   it('opens a request where only the date tells of a change', async () => {

@@ -194,7 +194,7 @@ export function zip(files: Readonly<Record<string, Uint8Array>>, { zip64 = false
   const central: Uint8Array[] = [];
   let at = 0;
   const add = (bytes: Uint8Array | number[]) => {
-    parts.push(Uint8Array.from(bytes));
+    parts.push(new Uint8Array(bytes));
     at += bytes.length;
   };
   for (const [name, bytes] of Object.entries(files)) {
