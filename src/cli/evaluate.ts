@@ -57,8 +57,8 @@ export const evaluate: Command = {
   usage: 'SAMPLES',
   summary: 'measure samples: FID, sFID, Inception Score, precision, recall, KID',
   about:
-    'Compares SAMPLES with REFERENCE. SAMPLES is a folder of pictures, an .npz with images arr_0, or a MODEL (as for `generate`),\n' +
-    'which draws them. REFERENCE is a data set (as for `train`), an .npz of images, or an .npz of statistics mu, sigma, mu_s, sigma_s.\n' +
+    'Compares SAMPLES with REFERENCE. SAMPLES is a folder of pictures, a .zip of one, an .npz with images arr_0, or a MODEL\n' +
+    '(as for `generate`), which draws them. REFERENCE is a data set (as for `train`), an .npz of images, or an .npz of statistics mu, sigma, mu_s, sigma_s.\n' +
     'Pictures of a data set that have another size than the samples are cropped to it; nothing else is resized.\n' +
     'Started again after an interruption, it continues: features are kept, by content, in shards.',
   flags: FLAGS,
@@ -67,7 +67,8 @@ export const evaluate: Command = {
 
 async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number> {
   const [samples, reference] = [args[0], string(flags, 'reference')];
-  if (!samples) throw new OptionError('evaluate: which samples? Pass a folder of pictures, an .npz of images, or a model.');
+  if (!samples)
+    throw new OptionError('evaluate: which samples? Pass a folder or .zip of pictures, an .npz of images, or a model.');
   if (!reference)
     throw new OptionError('evaluate: --reference is missing; pass a data set, or an .npz of images or of statistics.');
   const features = choice(flags, 'features', ['inception', 'own'] as const) ?? 'inception';

@@ -9,7 +9,7 @@ import type { ImageSplits } from './dataset.js';
 import { type FolderSource, openFolderSource } from './folder.js';
 import { hasIdx, openIdxSplits } from './idx.js';
 import { IMAGE_FOLDER, type ImageFolderOptions, openFolder } from './image_folder.js';
-import { openZipFolder } from './zip_folder.js';
+import { isZip, openZipFolder } from './zip_folder.js';
 
 /** Options of `openData`. */
 export interface DataOptions extends ImageFolderOptions {
@@ -76,13 +76,12 @@ export async function openData(source: FolderSource, given: DataOptions): Promis
 }
 
 const CODES = /\.safetensors$/i;
-const ZIP = /\.zip$/i;
 
 const nameOf = (file: string | File) => (typeof file === 'string' ? file : file.name);
 
 /** The codes file or the archive that the source is; undefined for a folder. */
 async function fileOf(source: FolderSource): Promise<string | File | undefined> {
-  const known = (file: string | File) => CODES.test(nameOf(file)) || ZIP.test(nameOf(file));
+  const known = (file: string | File) => CODES.test(nameOf(file)) || isZip(nameOf(file));
   if (typeof source !== 'string') {
     const files = typeof source === 'object' && source !== null && Symbol.iterator in source ? [...source] : [];
     return files.length === 1 && known(files[0]!) ? files[0] : undefined;

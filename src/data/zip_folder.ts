@@ -9,6 +9,9 @@ import { type Folder, folderPath, listing } from './folder.js';
 /** Largest file that is unpacked: more than a picture or an IDX file of a usual data set has, and little for each of 16 at a time. */
 const MAX_ENTRY = 2 ** 26;
 
+/** True for the name of a zip archive. */
+export const isZip = (name: string): boolean => /\.zip$/i.test(name);
+
 /**
  * Opens an archive. If it holds one folder, as archives made of a folder do, that folder is its content, unless its images are directly
  * in it; these are of one class, whose name the folder is, or without classes if `flat`. Throws IoError for an archive that is damaged,

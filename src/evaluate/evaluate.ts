@@ -20,11 +20,14 @@ import { Inception } from './inception_features.js';
 import { ownNetwork } from './own.js';
 import { type Described, describe, readStatistics } from './statistics.js';
 
-/** A path (Node, Deno) of a folder of pictures or of an .npz with images `arr_0`; the Files of a folder; or images from elsewhere. */
+/**
+ * A path (Node, Deno) of a folder of pictures, of a .zip of one, or of an .npz with images `arr_0`; the Files of a folder, or that of an
+ * archive alone; or images from elsewhere.
+ */
 export type SampleSource = string | Iterable<File> | ImageSource;
 
 /**
- * As samples, and a data set (a folder of IDX files, or of class folders, perhaps in `train` and `val`), or an .npz of statistics
+ * As samples, and a data set (a folder of IDX files, or of class folders, perhaps in `train` and `val`, or a .zip of one), or an .npz of statistics
  * `mu`, `sigma` (and `mu_s`, `sigma_s`). An .npz may have both images and statistics, which are then of more images.
  */
 export type ReferenceSource = SampleSource;
@@ -234,13 +237,13 @@ async function openSamples(source: SampleSource, { background, signal }: Checked
   if (isSource(source)) return source;
   if (typeof source !== 'string') {
     const file = onlyNpz(source);
-    return file ? openNpzImages(await openSource(file), signal) : openPictures(source, { background });
+    return file ? openNpzImages(await openSource(file), signal) : openPictures(source, { background, signal });
   }
   const kind = await kindOf(source);
   if (kind === 'npz') return openNpzImages(await openFile(source), signal);
-  if (kind === 'folder') return openPictures(source, { background });
+  if (kind === 'folder') return openPictures(source, { background, signal });
   throw new OptionError(
-    `${source} is no folder of pictures and no .npz; of a model, pass drawn(aim, { count }) (on the command line its folder or id).`,
+    `${source} is no folder or .zip of pictures and no .npz; of a model, pass drawn(aim, { count }) (on the command line its folder or id).`,
   );
 }
 
@@ -266,8 +269,8 @@ async function openReference(source: ReferenceSource, samples: ImageSource, net:
   const npz = typeof source === 'string' ? (await kindOf(source)) === 'npz' : onlyNpz(source);
   if (!npz) {
     if (typeof source === 'string' && (await kindOf(source)) === undefined)
-      throw new OptionError(`${source} is no folder of images and no .npz; the reference is a data set or an .npz.`);
-    return sized(await openPictures(source, { size, split, background }));
+      throw new OptionError(`${source} is no folder or .zip of images and no .npz; the reference is a data set or an .npz.`);
+    return sized(await openPictures(source, { size, split, background, signal }));
   }
   const file: ByteSource = typeof source === 'string' ? await openFile(source) : await openSource(npz as File);
   let keeps = false;

@@ -1,9 +1,10 @@
-/** Where images to compare come from: folders of pictures, IDX files, NumPy archives. drawn.ts has a model's. */
+/** Where images to compare come from: folders of pictures and zip archives of these, IDX files, NumPy archives. drawn.ts has a model's. */
 import { IoError, OptionError } from '../core/errors.js';
 import { inParallel } from '../data/dataset.js';
 import { diskFolder, type Folder, fileFolder, readFile } from '../data/folder.js';
 import { hasIdx, openIdx } from '../data/idx.js';
 import { heldOutFolder } from '../data/image_folder.js';
+import { isZip, openZipFolder } from '../data/zip_folder.js';
 import type { ByteSource } from '../io/bytes.js';
 import { decodeImage, formatOfName, prepareFormats, type Rgb, type RgbImage, readableFormats } from '../io/images/index.js';
 import { type Npz, openNpz } from '../io/npy.js';
@@ -43,6 +44,8 @@ export interface PictureOptions {
   split?: 'train' | 'eval' | undefined;
   /** Behind transparent pixels. */
   background?: Rgb | undefined;
+  /** Aborts the opening. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Says that two sets have different sizes. */
@@ -53,9 +56,9 @@ export function otherSize(name: string, got: { width: number; height: number }, 
   );
 }
 
-/** Opens a folder of pictures or of IDX files. Throws IoError if it has neither. */
+/** Opens a folder of pictures or of IDX files, or a zip archive of one. Throws IoError if it has neither. */
 export async function openPictures(source: string | Iterable<File>, options: PictureOptions): Promise<ImageSource> {
-  const folder = typeof source === 'string' ? diskFolder(source) : fileFolder([...source]);
+  const folder = await folderOf(source, options.signal);
   if (await hasIdx(folder)) return idxSource(folder, options);
   await prepareFormats();
   const held = await heldOutFolder(folder);
@@ -66,6 +69,16 @@ export async function openPictures(source: string | Iterable<File>, options: Pic
   if (paths.length === 0)
     throw new IoError(`${folder.name} and the folders in it have no ${readableFormats()} pictures; pass a folder that has some.`);
   return pictureSource(folder, paths, options);
+}
+
+async function folderOf(source: string | Iterable<File>, signal: AbortSignal | undefined): Promise<Folder> {
+  if (typeof source === 'string')
+    return isZip(source) && !(await isDirectory(source)) ? openZipFolder(source, { signal }) : diskFolder(source);
+  const files = [...source];
+  const [file] = files;
+  // fileFolder refuses what is no File.
+  const isArchive = files.length === 1 && typeof file?.name === 'string' && isZip(file.name);
+  return isArchive ? openZipFolder(file!, { signal }) : fileFolder(files);
 }
 
 /** Deepest folders that are searched for pictures. */
@@ -137,7 +150,9 @@ const bytesOf = (floats: Float32Array) => Uint8Array.from(floats, (v) => Math.ro
 
 async function idxSource(folder: Folder, { size, split = 'train' }: PictureOptions): Promise<ImageSource> {
   if (!size)
-    throw new OptionError(`${folder.name} is a data set of IDX files; as samples pass a folder of pictures, an .npz or a model.`);
+    throw new OptionError(
+      `${folder.name} is a data set of IDX files; as samples pass a folder or .zip of pictures, an .npz or a model.`,
+    );
   if (size.width !== size.height)
     throw new OptionError(`the samples are ${size.width}×${size.height}, and images of IDX files are made square; pass an .npz.`);
   const data = await openIdx(folder, { split: split === 'train' ? 'train' : 'test', size: size.width });
@@ -194,8 +209,9 @@ export async function openNpzImages(file: ByteSource, signal?: AbortSignal): Pro
   }
 }
 
-/** What is at a path: an archive, a folder of pictures, or neither. */
+/** What is at a path: a NumPy archive, a folder of pictures (or a zip archive of one), or neither. */
 export async function kindOf(path: string): Promise<'npz' | 'folder' | undefined> {
   if (await isDirectory(path)) return (await exists(`${path}/config.json`)) ? undefined : 'folder';
+  if (isZip(path)) return 'folder';
   return /\.npz$/i.test(path) ? 'npz' : undefined;
 }

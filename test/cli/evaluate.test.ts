@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { type Zippable, zipSync } from 'fflate';
 import { expect, it } from 'vitest';
 import { inceptionNetwork } from '../../src/evaluate/inception.js';
 import { encodeNpz } from '../../src/io/npz.js';
@@ -40,6 +41,20 @@ it('compares with the features of the FID network', () => {
   const json = aim(samples, '-r', reference, '-i', weights, '--json');
   const fid = Number(/^FID +(.*)$/m.exec(stdout)![1]);
   expect(JSON.parse(json.stdout).result.metrics.fid).toBeCloseTo(fid, 2);
+});
+
+it('takes zip archives as samples and as reference', () => {
+  const archive = (name: string, files: Files) => {
+    writeFileSync(`${cwd}/${name}`, zipSync(files as Zippable));
+    return name;
+  };
+  const set = pictures(12, 8, 'e');
+  const args = (samples: string, reference: string) => [samples, '-r', reference, '--features', 'own', '--json'];
+  const zips = aim(...args(archive('samples.zip', set), archive('reference.zip', pictures(40, 8, 'c'))));
+  expect(zips.status, zips.stderr).toBe(0);
+  const folders = aim(...args(folderOf(set), folderOf(pictures(40, 8, 'c'))));
+  expect(folders.status, folders.stderr).toBe(0);
+  expect(JSON.parse(zips.stdout).result.metrics).toEqual(JSON.parse(folders.stdout).result.metrics);
 });
 
 it('draws with a model, and continues with what is kept; own features have names of their own', () => {

@@ -1,5 +1,6 @@
 /** `evaluate()` with a small network: what it compares, that it continues, and what it refuses. */
-import { existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { type Zippable, zipSync } from 'fflate';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
@@ -37,8 +38,8 @@ function bytes(n: number, seed: number, size = 8): Uint8Array {
 }
 const npz = async (n: number, seed: number, size = 8) =>
   folderFile(await encodeNpz({ arr_0: { dtype: '|u1', shape: [n, size, size, 3], data: bytes(n, seed, size) } }));
-function folderFile(data: Uint8Array): string {
-  return `${folderOf({ 'images.npz': data })}/images.npz`;
+function folderFile(data: Uint8Array, name = 'images.npz'): string {
+  return `${folderOf({ [name]: data })}/${name}`;
 }
 /** The same images as pictures, in folders. */
 function pictures(n: number, seed: number, size = 8): Files {
@@ -50,6 +51,13 @@ function pictures(n: number, seed: number, size = 8): Files {
       return [name, png(size, size, (x, y) => [...data.subarray(at(x, y), at(x, y) + 3)] as [number, number, number])];
     }),
   );
+}
+
+const prefixed = (prefix: string, files: Files): Files =>
+  Object.fromEntries(Object.entries(files).map(([name, file]) => [prefix + name, file]));
+/** The path of an archive of these files. */
+function zipped(files: Files): string {
+  return `${folderOf({ 'set.zip': zipSync(files as Zippable) })}/set.zip`;
 }
 
 describe('with the features of a small network', () => {
@@ -97,6 +105,24 @@ describe('with the features of a small network', () => {
     }
     const files = [pictures(30, 0), pictures(24, 1)].map((set) => fileListOf(set)) as [File[], File[]];
     expect((await evaluate(...files, small)).metrics).toEqual(expected);
+  });
+
+  it('reads a zip archive as the folder in it', async () => {
+    const zips = [zipped(prefixed('mine/', pictures(30, 0))), zipped(pictures(24, 1))] as const;
+    expect((await evaluate(...zips, small)).metrics).toEqual(expected);
+    const file = (path: string) => [new File([readFileSync(path)], 'x.ZIP')];
+    expect((await evaluate(file(zips[0]), file(zips[1]), small)).metrics).toEqual(expected);
+    // A data set with its held-out images apart, and pictures side by side.
+    const parts = zipped({ ...prefixed('train/', pictures(24, 1)), ...prefixed('val/', pictures(12, 2)) });
+    expect((await evaluate(zips[0], parts, small)).metrics).toEqual(expected);
+    expect((await evaluate(zips[0], parts, { ...small, split: 'eval' })).reference).toBe(12);
+    const flat = Object.entries(pictures(30, 0)).map(([name, file]) => [name.slice(2), file]);
+    expect((await evaluate(zipped(Object.fromEntries(flat)), zips[1], small)).metrics).toEqual(expected);
+    // A folder may have such a name.
+    const folder = `${folderOf(prefixed('x.zip/', pictures(24, 1)))}/x.zip`;
+    expect((await evaluate(zips[0], folder, small)).metrics).toEqual(expected);
+    const sets = zipped({ ...idxSet(20), ...idxSet(12, 't10k') });
+    expect((await evaluate(await npz(20, 0, 32), sets, small)).reference).toBe(20);
   });
 
   it('takes statistics as reference, alone or with images', async () => {
@@ -221,7 +247,11 @@ describe('with the features of a small network', () => {
       [`${float}/x.npz`, two, small, OptionError, /arr_0 is <f4 of \[2, 2, 2, 3\], and pixels are bytes from 0 to 255/],
       [mixed, two, small, OptionError, /b\.png is 9×8 and a\.png 8×8; samples have one size/],
       [folderOf({ 'x.txt': '' }), two, small, IoError, /in it have no .*PNG.* pictures; pass a folder/],
-      ['/nonexistent', two, small, OptionError, /is no folder of pictures and no \.npz; of a model, pass drawn/],
+      ['/nonexistent', two, small, OptionError, /is no folder or \.zip of pictures and no \.npz; of a model, pass drawn/],
+      ['/nonexistent.zip', two, small, IoError, /\/nonexistent\.zip/],
+      [one, '/nonexistent.zip', small, IoError, /\/nonexistent\.zip/],
+      [folderFile(new Uint8Array(100), 'x.zip'), two, small, IoError, /x\.zip.* no zip directory/],
+      [zipped({ 'x.txt': new Uint8Array(1) }), two, small, IoError, /set\.zip and the folders in it have no .*PNG.* pictures/],
       [one, '/nonexistent', small, OptionError, /the reference is a data set or an \.npz/],
       [one, undefined, small, OptionError, /reference are undefined/],
       [one, two, { ...small, inception: undefined }, OptionError, /inception is missing, the weights of the FID network/],
@@ -270,6 +300,8 @@ describe('with own features', () => {
     expect(epochs.filter(({ phase, done }) => phase === 'network' && done > 0)).toEqual([]);
     const same = await evaluate(reference, reference, own);
     expect(Math.abs(same.metrics.ownFrechetDistance!)).toBeLessThan(first.metrics.ownFrechetDistance! / 100);
+    const archive = await evaluate(samples, zipped(pictures(40, 1)), own);
+    expect(archive.metrics).toEqual(first.metrics);
     await expect(evaluate(samples, samples, own)).rejects.toThrow(/pass a data set with classes as reference/);
     const single = folderOf({ 'a/1.png': png(8, 8, () => [1, 2, 3]), 'a/2.png': png(8, 8, () => [3, 2, 1]) });
     await expect(evaluate(samples, single, own)).rejects.toThrow(/the reference has the one class a/);
