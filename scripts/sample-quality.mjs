@@ -63,7 +63,9 @@ async function main() {
   };
   const aim = await AiM.fromPretrained(model, { device, dtype, precision, dawn });
   const { image_size: size, num_classes: K } = aim.config;
-  const data = await openData(values.data, { size });
+  const found = await openData(values.data, { size });
+  // A folder has names of its own.
+  const data = found.kind === 'idx' ? await openData(values.data, { size, classes: aim.classes }) : found;
   const isFolder = data.kind === 'folder';
   const isOther = isFolder && data.train.classes.join('\n') !== aim.classes.join('\n');
   if (data.eval?.classes.length !== K || size % 4 || isOther)

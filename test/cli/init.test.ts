@@ -55,7 +55,7 @@ it('its files train, and what is changed in them is what is trained, also in a r
   expect(json('tok/step-00000001/config.json')).toMatchObject(tokenizerFor(8));
   const of = ['--tokenizer', at('tok')];
   const file = readFileSync(at('files/model.jsonc'), 'utf8').replace('"n_layer": 6', '"n_layer": 1');
-  writeFileSync(at('own.jsonc'), file.replace('"lr": 0.0003', '"lr": 0.0004'));
+  writeFileSync(at('own.jsonc'), file.replace('"lr": 0.002', '"lr": 0.0004'));
   await train(trainModel, 'own', '--config', at('own.jsonc'), ...of);
   expect([json('own/step-00000001/config.json').n_layer, json('own/step-00000001/state.json').options.lr]).toEqual([1, 4e-4]);
   await train(trainModel, 'own', '--resume', '--config', at('own.jsonc'), '--steps', '2');
