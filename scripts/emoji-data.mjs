@@ -142,12 +142,12 @@ function classOf({ subgroup, label }) {
 
 /** Codes of the emoji that are held out: those of each class with the smallest hashes. */
 function heldOutCodes(all) {
-  const classes = new Map();
-  for (const p of all) classes.set(p.className, [...(classes.get(p.className) ?? []), p]);
-  const hash = (code) => createHash('sha256').update(code).digest('hex');
+  const hashes = new Map(all.map(({ code }) => [code, createHash('sha256').update(code).digest('hex')]));
+  const classes = new Map(all.map(({ className }) => [className, new Set()]));
+  for (const { className, code } of all) classes.get(className).add(code);
   return new Set(
     [...classes.values()].flatMap((of) => {
-      const codes = [...new Set(of.map((p) => p.code))].sort((a, b) => (hash(a) < hash(b) ? -1 : 1));
+      const codes = [...of].sort((a, b) => (hashes.get(a) < hashes.get(b) ? -1 : 1));
       return codes.slice(0, Math.ceil(HELD_OUT * codes.length));
     }),
   );

@@ -32,15 +32,14 @@ export interface OpenedModel {
 
 const BUILT_IN_URL = new URL('model/', document.baseURI).href;
 export const BUILT_IN: OpenedModel = { name: 'Fashion-MNIST, built in', from: BUILT_IN_URL };
-const EMOJI: OpenedModel = { name: 'Emoji, built in', from: new URL('emoji/', document.baseURI).href };
 
-/** Models to open by a click. The sizes are those of the download. */
+/** Models to open by a click: those that the page brings along, and others, with the size of their download. */
 const MODELS = [
-  { ...BUILT_IN, label: 'Fashion-MNIST', size: '12 MB, built in' },
-  { ...EMOJI, label: 'Emoji', size: '16 MB, built in' },
-  { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB' },
-  { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB' },
-  { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB' },
+  { ...BUILT_IN, label: 'Fashion-MNIST', size: '12 MB', builtIn: true },
+  { name: 'Emoji, built in', from: new URL('emoji/', document.baseURI).href, label: 'Emoji', size: '16 MB', builtIn: true },
+  { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB', builtIn: false },
+  { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB', builtIn: false },
+  { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB', builtIn: false },
 ];
 
 /** Above this guidance the built-in model draws more noise than clothes. */
@@ -277,10 +276,11 @@ function setDrawable(can: boolean): void {
 /** Fills the list of models to open by a click. */
 function showModels(): void {
   byId('models').append(
-    ...MODELS.map(({ name, from, label, size }) => {
-      const button = element('button', { type: 'button' }, element('b', {}, label), element('small', {}, size));
+    ...MODELS.map(({ name, from, label, size, builtIn }) => {
+      const words = builtIn ? `${size}, built in` : size;
+      const button = element('button', { type: 'button' }, element('b', {}, label), element('small', {}, words));
       button.dataset.from = from as string;
-      button.title = size.includes('built in') ? `Draw with the model ${label}` : `Download and open ${name}`;
+      button.title = builtIn ? `Draw with the model ${label}` : `Download and open ${name}`;
       button.addEventListener('click', () => void open({ name, from }));
       return element('li', {}, button);
     }),
