@@ -11,8 +11,8 @@ import { build, install, lint, program, root, types } from './setup.mjs';
 
 const SYSTEM = [
   {
-    package: 'chromium',
-    file: '/usr/lib/chromium/vk_swiftshader_icd.json',
+    package: 'chromium-headless-shell',
+    file: '/usr/bin/chromium-headless-shell',
     use: 'the browser tests and a software Vulkan driver',
   },
   { package: 'libvulkan1', file: '/usr/lib/x86_64-linux-gnu/libvulkan.so.1', use: 'the Vulkan loader for Dawn' },

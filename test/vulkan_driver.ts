@@ -1,4 +1,4 @@
-/** The software Vulkan driver in Debian's chromium package. */
+/** The software Vulkan driver that comes with Debian's Chromium (package chromium-common). */
 export const SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 /** The one in Debian's mesa-vulkan-drivers. Deno trains with it in a fifth of the time; Dawn does not accept Mesa 22. */
