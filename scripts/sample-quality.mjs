@@ -130,7 +130,7 @@ async function classifier(train, { pixels, labels }, Classifier) {
   if (existsSync(file)) return new Classifier(size, classes.length, new Float32Array(new Uint8Array(readFileSync(file)).buffer));
   note(`training the classifier on ${labels.length} images; it is cached as ${file}`);
   const made = new Classifier(size, classes.length);
-  await made.train(pixels, labels, (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`));
+  await made.train(pixels, labels, { onEpoch: (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`) });
   mkdirSync(CACHE, { recursive: true });
   writeFileSync(`${file}.tmp-${process.pid}`, made.save());
   renameSync(`${file}.tmp-${process.pid}`, file);

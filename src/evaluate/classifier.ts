@@ -1,5 +1,5 @@
 /**
- * A small convolutional classifier of grey images, which measures the quality of samples. It is plain TypeScript and shares no
+ * A small convolutional classifier of grey or coloured images, which measures the quality of samples. It is plain TypeScript and shares no
  * arithmetic with the library's ops, so that it cannot have the same error. The same images give bit-identical weights on every
  * machine.
  */
@@ -38,31 +38,44 @@ interface Layer extends Shape {
 }
 
 /** Shapes of the layers. Each is a convolution; the last two cover the whole remaining area. `side` must be a multiple of 4. */
-function shapes(side: number, classes: number): Shape[] {
+function shapes(side: number, channels: number, classes: number): Shape[] {
   const [half, quarter] = [side / 2, side / 4];
   return [
-    { kernel: 5, stride: 2, pad: 2, side, channels: 1, outSide: half, out: 16 },
+    { kernel: 5, stride: 2, pad: 2, side, channels, outSide: half, out: 16 },
     { kernel: 3, stride: 2, pad: 1, side: half, channels: 16, outSide: quarter, out: 32 },
     { kernel: quarter, stride: 1, pad: 0, side: quarter, channels: 32, outSide: 1, out: FEATURES },
     { kernel: 1, stride: 1, pad: 0, side: 1, channels: FEATURES, outSide: 1, out: classes },
   ].map((s) => ({ ...s, taps: s.kernel * s.kernel * s.channels + 1 }));
 }
 
+/** How a classifier is trained. */
+export interface Training {
+  /** Passes over the images; 4 by default. */
+  epochs?: number;
+  /** Most pixels by which an image is shifted at random, in both directions; one that is shifted is also mirrored half of the time. */
+  shift?: number;
+  /** Called after every epoch with its number and mean loss. */
+  onEpoch?: ((epoch: number, loss: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
 export class Classifier {
+  /** Bytes of an image. */
   private readonly size: number;
   /** @internal */
   readonly layers: Layer[];
 
   /** Initialises the weights at random with a fixed seed (He et al. 2015), or copies `weights`, the result of `save`. */
   constructor(
-    side: number,
+    readonly side: number,
     readonly classes: number,
     weights?: Float32Array,
+    readonly channels: 1 | 3 = 1,
   ) {
-    this.size = side * side;
+    this.size = side * side * channels;
     const random = uniform(1);
     let at = 0;
-    this.layers = shapes(side, classes).map((shape) => {
+    this.layers = shapes(side, channels, classes).map((shape) => {
       const length = shape.taps * shape.out;
       const bound = Math.sqrt(6 / (shape.taps - 1));
       // w is [taps, out]; its last row is the bias.
@@ -85,19 +98,18 @@ export class Classifier {
   }
 
   /**
-   * Trains on images [n, side·side] of bytes and labels [n] with Adam and a learning rate that falls linearly to 0. `onEpoch` is
-   * called after every epoch with its number and mean loss. Rejects with `signal.reason` when aborted.
+   * Trains on images [n, side, side, channels] of bytes and labels [n] with Adam and a learning rate that falls linearly to 0. Rejects
+   * with `signal.reason` when aborted.
    */
   async train(
     images: Bytes,
     labels: ArrayLike<number>,
-    onEpoch?: (epoch: number, loss: number) => void,
-    signal?: AbortSignal,
+    { epochs = EPOCHS, shift = 0, onEpoch, signal }: Training = {},
   ): Promise<void> {
     const random = uniform(2);
     const order = Uint32Array.from(labels, (_, i) => i);
     const steps = Math.ceil(order.length / BATCH);
-    for (let epoch = 0; epoch < EPOCHS; epoch++) {
+    for (let epoch = 0; epoch < epochs; epoch++) {
       for (let i = order.length - 1; i > 0; i--) {
         const j = Math.floor(random() * (i + 1));
         [order[i], order[j]] = [order[j]!, order[i]!];
@@ -109,14 +121,39 @@ export class Classifier {
           signal?.throwIfAborted();
         }
         const index = order.subarray(s * BATCH, (s + 1) * BATCH);
-        sum += index.length * this.gradient(images, labels, index);
-        this.adam(epoch * steps + s + 1, RATE * (1 - (epoch * steps + s) / (EPOCHS * steps)));
+        const loss = shift
+          ? this.gradient(
+              this.shifted(images, index, shift, random),
+              Uint32Array.from(index, (i) => labels[i]!),
+              index.map((_, i) => i),
+            )
+          : this.gradient(images, labels, index);
+        sum += index.length * loss;
+        this.adam(epoch * steps + s + 1, RATE * (1 - (epoch * steps + s) / (epochs * steps)));
       }
       onEpoch?.(epoch + 1, sum / order.length);
     }
   }
 
-  /** Returns the most likely class [n], the features [n, FEATURES] and the logits [n, classes] of images [n, side·side] of bytes. */
+  /** Copies of the images `index`, each shifted at random and half of them mirrored. What is beyond an edge is as the edge. */
+  private shifted(images: Bytes, index: Uint32Array, most: number, random: () => number): Uint8Array {
+    const { side, channels, size } = this;
+    const out = new Uint8Array(index.length * size);
+    const inside = (v: number) => Math.min(side - 1, Math.max(0, v));
+    index.forEach((image, i) => {
+      const [dy, dx] = [Math.floor((2 * most + 1) * random()) - most, Math.floor((2 * most + 1) * random()) - most];
+      const mirrored = random() < 0.5;
+      for (let y = 0, to = i * size; y < side; y++) {
+        for (let x = 0; x < side; x++) {
+          const from = image * size + (inside(y + dy) * side + inside((mirrored ? side - 1 - x : x) + dx)) * channels;
+          for (let c = 0; c < channels; c++) out[to++] = images[from + c]!;
+        }
+      }
+    });
+    return out;
+  }
+
+  /** Returns the most likely class [n], the features [n, FEATURES] and the logits [n, classes] of images [n, side, side, channels] of bytes. */
   classify(images: Bytes): { labels: Uint16Array; features: Float64Array; logits: Float32Array } {
     const { classes } = this;
     const n = images.length / this.size;

@@ -87,7 +87,7 @@ export async function ownNetwork(source: FolderSource, o: OwnOptions): Promise<F
       if (bytes.length === 4 * made.length)
         return new Classifier(size, train.classes.length, new Float32Array(new Uint8Array(bytes).buffer));
     }
-    await made.train(pixels, labels, (epoch) => onEpoch?.(epoch), signal);
+    await made.train(pixels, labels, { onEpoch: (epoch) => onEpoch?.(epoch), signal });
     if (file) {
       await makeFolder(cache!);
       await writeAtomic(file, new Uint8Array(made.save().buffer));

@@ -39,7 +39,7 @@ export async function trainOwnFeatures(
   const items = Uint32Array.from({ length: count }, (_, i) => Math.floor((i * train.length) / count));
   const { pixels, labels } = await greyImages(train, { items, signal });
   const net = new Classifier(size, classes.length);
-  await net.train(pixels, labels, (epoch) => onEpoch?.(epoch), signal);
+  await net.train(pixels, labels, { onEpoch: (epoch) => onEpoch?.(epoch), signal });
   const weights = net.save();
   return { network: ownFeaturesOf(weights, size, classes.length), weights };
 }

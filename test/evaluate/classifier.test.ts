@@ -9,8 +9,9 @@ describe('classifier', () => {
   const labels = Array.from({ length: 12 }, (_, i) => i % 3);
   const index = Uint32Array.from(labels.keys());
 
-  it('has a gradient that agrees with central differences', () => {
-    const net = new Classifier(8, 3);
+  it.each([1, 3] as const)('has a gradient that agrees with central differences, %i channels', (channels) => {
+    const net = new Classifier(8, 3, undefined, channels);
+    const images = Uint8Array.from(values(12 * 64 * channels, 3), (v) => 128 + 127 * v);
     net.gradient(images, labels, index);
     for (const { w, dw } of net.layers) {
       const analytic = dw.slice();
@@ -38,7 +39,7 @@ describe('classifier', () => {
       await net.train(
         pixels,
         Uint16Array.from(many, (i) => labels[i]!),
-        (_, loss) => losses.push(loss),
+        { onEpoch: (_, loss) => losses.push(loss) },
       );
       expect(losses.at(-1)!).toBeLessThan(losses[0]!);
       return net;
@@ -51,5 +52,24 @@ describe('classifier', () => {
     expect(new Classifier(8, 3, net.save()).classify(images)).toEqual(seen);
     // The class is that of the largest logit.
     expect(labels.map((_, i) => [0, 1, 2].sort((a, b) => seen.logits[3 * i + b]! - seen.logits[3 * i + a]!)[0])).toEqual(labels);
+  });
+
+  it('trained with shifts knows shifted and mirrored images, which without them it does not', async () => {
+    // Class 0 is brighter in red, class 1 in blue, on a spot in the left upper corner.
+    const spot = (label: number, at: number) =>
+      Uint8Array.from({ length: 16 * 16 * 3 }, (_, i) => {
+        const [x, y, c] = [Math.floor(i / 3) % 16, Math.floor(i / 48), i % 3];
+        return x >= at && x < at + 3 && y >= at && y < at + 3 && c === 2 * label ? 250 : 20;
+      });
+    const join = (parts: Uint8Array[]) => Uint8Array.from(parts.flatMap((part) => [...part]));
+    const wanted = Array.from({ length: 200 }, (_, i) => i % 2);
+    const accuracy = async (shift: number) => {
+      const net = new Classifier(16, 2, undefined, 3);
+      await net.train(join(wanted.map((label) => spot(label, 4))), wanted, { epochs: 6, shift });
+      const moved = Array.from({ length: 9 }, (_, i) => [spot(0, i), spot(1, i)]).flat();
+      return [...net.classify(join(moved)).labels].filter((seen, i) => seen === i % 2).length / 18;
+    };
+    expect(await accuracy(4)).toBeGreaterThan(0.9);
+    expect(await accuracy(0)).toBeLessThan(0.9);
   });
 });
