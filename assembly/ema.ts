@@ -1,8 +1,8 @@
 // @train
-// ema += (1 - decay)·(param - ema)
-export function ema_forward(ema: usize, param: usize, n: i32, decay: f32): void {
+// ema += (1 - min(decay, most[0]))·(param - ema)
+export function ema_forward(ema: usize, param: usize, most: usize, n: i32, decay: f32): void {
   const end = (<usize>n) << 2;
-  const rate: f32 = 1 - decay;
+  const rate: f32 = 1 - (most ? min<f32>(decay, load<f32>(most)) : decay);
   const rv = f32x4.splat(rate);
   let q: usize = 0;
   for (; q + 16 <= end; q += 16) {

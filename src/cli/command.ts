@@ -47,7 +47,15 @@ export function flag(spec: OptionSpec, { value, help, short }: Partial<Pick<Flag
   if (spec.type === 'boolean') return { type: 'boolean', help: help ?? spec.about, ...(short && { short }) };
   const shown = spec.type === 'choice' ? spec.choices.join('|') : 'N';
   const standard = spec.default === undefined ? '' : ` (default ${spec.default})`;
-  return { type: 'string', value: value ?? shown, help: help ?? `${spec.about}${standard}`, spec, ...(short && { short }) };
+  const multiple = spec.type === 'strings';
+  return {
+    type: 'string',
+    value: value ?? shown,
+    help: help ?? `${spec.about}${standard}`,
+    spec,
+    multiple,
+    ...(short && { short }),
+  };
 }
 
 /** Parses arguments. Returns undefined if --help is given. Throws OptionError for unknown flags, missing and wrong values. */

@@ -1,10 +1,17 @@
-/** ema += (1 - decay)·(param - ema): a running average of a parameter over training. */
+/**
+ * ema += (1 - min(decay, most[0]))·(param - ema): a running average of a parameter over training. `most` limits the decay of a step
+ * that is recorded; without it there is no limit.
+ */
 import shader from '../../shaders/ema.wgsl';
 import { ceilDiv, entry, grid } from './spec.js';
 
 export const ema = {
   forward: entry('ema', 'forward', shader, {
-    tensors: { ema: { shape: 'n', io: 'inout' }, param: { shape: 'n', io: 'in' } },
+    tensors: {
+      ema: { shape: 'n', io: 'inout' },
+      param: { shape: 'n', io: 'in' },
+      most: { shape: '1', io: 'in', optional: true },
+    },
     attrs: { decay: 'f32' },
     check: ({ decay }) => (decay >= 0 && decay < 1 ? undefined : `decay is ${decay}; pass a number from 0 to below 1.`),
     webgpu({ n }) {

@@ -9,8 +9,8 @@ import type { DeviceState, Run } from './device_state.js';
 import type { CheckpointParts, NamedTensor, SavedCheckpoint } from './folder.js';
 import type { DataIdentity } from './identity.js';
 import type { Slot } from './optimizer.js';
-import { CHANGEABLE, type RunOptions } from './options.js';
-import { BEFORE_STAGE1, perceptualName } from './stage1.js';
+import { BEFORE, CHANGEABLE, type RunOptions } from './options.js';
+import { perceptualName } from './stage1.js';
 
 /** The record of a run without a perceptual loss, which `state.json` leaves out. */
 const NONE = perceptualName(undefined);
@@ -74,7 +74,10 @@ export function checkpointParts({
       ...(options.lossScale ? [lossScale] : []),
       ...beside,
     ],
-    ema: options.emaDecay ? slots.map(slot('', (s) => s.ema!)) : undefined,
+    // Whole, although the averages of frozen weights are these: it is read as weights.
+    ema: options.emaDecay
+      ? [...slots.map(slot('', (s) => s.ema!)), ...weights.filter(({ name }) => device.frozen.has(name))]
+      : undefined,
     state: { step, options, ...(perceptual !== NONE && { perceptual }), ...(data && { data }) },
   };
 }
@@ -98,7 +101,7 @@ export function checkRun(
   for (const key of Object.keys(options) as (keyof RunOptions)[]) {
     // Changed data may have fewer held-out images.
     if (CHANGEABLE.includes(key) || (dataChanged && key === 'evalItems')) continue;
-    same(key, was[key] ?? BEFORE_STAGE1[key], options[key]);
+    same(key, was[key] ?? BEFORE[key], options[key]);
   }
   same('perceptual', state.perceptual ?? NONE, perceptual);
   if (options.steps < state.step)

@@ -1,6 +1,7 @@
 /** The state of training on one device, and the work on it. When the device is lost, another one is made on the next device. */
 import type { Backend, Recording } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
+import { packed } from '../model/arena.js';
 import { fillSaved, type PlacedParam, type SavedTensors } from '../model/load.js';
 import type { Model } from '../model/model.js';
 import { init, param } from '../model/params.js';
@@ -22,6 +23,8 @@ export interface Run {
   /** Which items each step takes; undefined without data. */
   readonly order: Order | undefined;
   readonly options: RunOptions;
+  /** Names of the task's parameters that keep their values. */
+  readonly frozen: ReadonlySet<string>;
   /** The perceptual loss of a tokenizer; see `perceptualName`. */
   readonly perceptual: string;
 }
@@ -51,6 +54,10 @@ export class DeviceState {
   readonly optimizer: Optimizer;
   /** The task on this device, with what it keeps beside the model. */
   readonly task: PlacedTask;
+  /** The task's parameters that keep their values. */
+  readonly frozen: ReadonlyMap<string, PlacedParam>;
+  /** Their gradients, which backward computes and nothing reads, and the allocations of these. */
+  private readonly unused: { grads: readonly [string, Tensor][]; arenas: readonly Tensor[] };
   private readonly work: BatchWork;
   /** The phase of the steps that are recorded. */
   private phase: Phase = 'first';
@@ -64,7 +71,14 @@ export class DeviceState {
     const { model, task, options } = run;
     this.be = be;
     bringKernels(be);
-    const trained = [...model.named(on, task.prefix)];
+    const all = [...model.named(on, task.prefix)];
+    this.frozen = new Map(all.filter(([name]) => run.frozen.has(name)));
+    const { tensors, arenas } = packed(
+      be,
+      [...this.frozen.values()].map(({ tensor }) => tensor.shape),
+    );
+    this.unused = { grads: [...this.frozen.keys()].map((name, i) => [name, tensors[i]!]), arenas };
+    const trained = all.filter(([name]) => !run.frozen.has(name));
     this.optimizer = new Optimizer(
       be,
       trained.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
@@ -77,11 +91,12 @@ export class DeviceState {
 
   private record(): DeviceState['recordings'] {
     const { be, optimizer, work, task, phase } = this;
-    const grads = new Map(optimizer.slots.map((s) => [s.name, s.grad]));
+    const grads = new Map([...optimizer.slots.map((s) => [s.name, s.grad] as const), ...this.unused.grads]);
     const gradient = () => work.gradient(grads, optimizer.lossScale, phase);
     return {
       first: be.record(() => {
         optimizer.zeroGrad();
+        for (const arena of this.unused.arenas) be.zero(arena);
         task.zeroGrad(phase);
         gradient();
       }).recording,
@@ -250,8 +265,10 @@ export class DeviceState {
     for (const [name, placed] of this.task.saved) targets.set(name, placed);
     if (lossScale) targets.set('loss_scale', { spec: param([2], init.zeros), tensor: lossScale });
     await fillSaved(be, saved, 'optimizer', targets);
-    if (this.run.options.emaDecay)
-      await fillSaved(be, saved, 'ema', new Map(slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }])));
+    if (this.run.options.emaDecay) {
+      const averages = slots.map((s) => [s.name, { spec: s.spec, tensor: s.ema! }] as const);
+      await fillSaved(be, saved, 'ema', new Map([...averages, ...this.frozen]));
+    }
     await be.settle();
   }
 
@@ -274,5 +291,6 @@ export class DeviceState {
     this.work.dispose();
     this.task.dispose();
     this.optimizer.dispose();
+    this.be.free(...this.unused.arenas);
   }
 }

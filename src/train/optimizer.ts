@@ -1,4 +1,7 @@
-/** AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping and EMA, all on the device. */
+/**
+ * AdamW (Loshchilov & Hutter 2019, as PyTorch computes it) with global-norm clipping, and an exponential moving average of the weights,
+ * all on the device.
+ */
 import type { Backend } from '../backend/backend.js';
 import { OptionError } from '../core/errors.js';
 import { defaultsOf, type OptionTable, shown } from '../core/options.js';
@@ -22,7 +25,10 @@ export interface OptimizerOptions {
   clipNorm?: number;
   /** Batches whose gradients are added up before an update takes their mean. Default 1. */
   accumulate?: number;
-  /** Decay of the moving average of weights; 0 keeps none. Default 0. */
+  /**
+   * Decay of the moving average of weights; 0 keeps none. After step t = 1, 2, … it is at most (1 + t) / (10 + t), as in TensorFlow's
+   * ExponentialMovingAverage, so that the average soon forgets the weights that training began from. Default 0.
+   */
   emaDecay?: number;
   /**
    * First scale of the loss, so that small gradients survive factors of float16 (mixed precision). It halves when a gradient
@@ -89,6 +95,8 @@ export class Optimizer {
   /** [2] the scale of the loss now, and good steps since it changed; where there is one. */
   readonly lossScale: Tensor | undefined;
   private readonly hyper: Tensor;
+  /** [1] the largest decay of the average at this step; where there is one. */
+  private readonly mostDecay: Tensor | undefined;
   private readonly sums: Tensor;
   /** Allocations of the gradients, and of moments and averages. */
   private readonly grads: readonly Tensor[];
@@ -123,6 +131,7 @@ export class Optimizer {
     const places = new Map(slots.map((s) => [s.name, s]));
     this.slots = list.map((p) => places.get(p.name)!);
     this.hyper = zeros(be, [8]);
+    this.mostDecay = this.options.emaDecay ? zeros(be, [1]) : undefined;
     this.lossScale = this.options.lossScale ? be.from([this.options.lossScale, 0]) : undefined;
     this.norm = be.tensor([1]);
     this.sums = be.tensor([this.grads.reduce((n, a) => n + squareSumSlots(a.size), 0)]);
@@ -133,7 +142,7 @@ export class Optimizer {
     for (const { param, ema: average } of this.slots) if (average) this.be.write(average, await this.be.read(param));
   }
 
-  /** Sets what `update` uses: the learning rate, and the step's number from 1 for the bias corrections. Not recordable. */
+  /** Sets what `update` uses: the learning rate, and the step's number from 1 for bias corrections and the average. Not recordable. */
   prepare(step: number, lr: number): void {
     const [beta1, beta2] = this.options.betas;
     // All but `skip`, which `clip` sets and nothing clears: after a gradient that is not finite no later step does harm.
@@ -146,6 +155,7 @@ export class Optimizer {
     hyper[HYPER.bias2] = 1 - beta2 ** step;
     hyper[HYPER.grad_scale] = 1;
     this.be.write(this.hyper, hyper);
+    if (this.mostDecay) this.be.write(this.mostDecay, Float64Array.of((1 + step) / (10 + step)));
   }
 
   zeroGrad(): void {
@@ -154,7 +164,7 @@ export class Optimizer {
 
   /** Clips, steps and averages. Recordable. */
   update(): void {
-    const { be, hyper, sums, norm } = this;
+    const { be, hyper, sums, norm, mostDecay: most } = this;
     const { clipNorm, accumulate, emaDecay } = this.options;
     let slot = 0;
     for (const x of this.grads) {
@@ -168,12 +178,12 @@ export class Optimizer {
     );
     for (const { param, grad, m, v, ema: average, decay } of this.groups) {
       be.run(adamw.forward, { param, grad, m, v, hyper }, { decay });
-      if (average) be.run(ema.forward, { ema: average, param }, { decay: emaDecay });
+      if (average) be.run(ema.forward, { ema: average, param, most }, { decay: emaDecay });
     }
   }
 
   dispose(): void {
-    this.be.free(...this.grads, ...this.kept, this.hyper, this.sums, this.norm, this.lossScale);
+    this.be.free(...this.grads, ...this.kept, this.hyper, this.sums, this.norm, this.lossScale, this.mostDecay);
   }
 }
 

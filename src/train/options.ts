@@ -9,7 +9,7 @@ import type { TrainBatch } from './batch.js';
 import type { FeatureNetwork } from './features.js';
 import { checkAdam, OPTIMIZER, type OptimizerOptions } from './optimizer.js';
 import { checkSchedule, type Schedule } from './schedule.js';
-import { checkStage1, STAGE1, type Stage, type Stage1Options } from './stage1.js';
+import { BEFORE_STAGE1, checkStage1, STAGE1, type Stage, type Stage1Options } from './stage1.js';
 
 export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   /** The model to train, in place; a fresh one (AiM.fromConfig) or a checkpoint to fine-tune. */
@@ -41,6 +41,12 @@ export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   seed?: number;
   /** Share of labels made unconditional (stage 2). Default 0.1. */
   labelDropout?: number;
+  /**
+   * Parameters that keep their values bit for bit, by their names in a checkpoint, in which `*` stands for any text:
+   * `['mamba.backbone.layers.*']`. They have no moments and no weight decay, and their gradients do not count for `clipNorm` (as in
+   * PyTorch, where they have none). Default none.
+   */
+  freeze?: readonly string[];
   /** Evaluate after every so many steps and at the end; 0 never. Default: every epoch. */
   evalEvery?: number;
   /** Held-out images to evaluate on. Default all. */
@@ -49,6 +55,9 @@ export interface TrainerOptions extends OptimizerOptions, Stage1Options {
 
 /** Options that may differ when a run is resumed; with others it would be another run. */
 export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
+
+/** Options that runs of earlier versions do not have, with the values that say what those did. */
+export const BEFORE: Readonly<Record<string, unknown>> = { ...BEFORE_STAGE1, freeze: [] };
 
 /** Options of a run without the model, the data and the network of the perceptual loss. */
 export type RunSettings = Omit<TrainerOptions, 'model' | 'data' | 'stage' | 'perceptual'>;
@@ -78,6 +87,7 @@ export const TRAINER = {
   warmup: { type: 'integer', min: 0, default: 0, about: 'steps of warm-up' },
   seed: { type: 'integer', min: 0, default: 0, about: 'seed of the order of the data, dropped labels and crops' },
   labelDropout: { type: 'number', min: 0, max: 1, default: 0.1, about: 'share of labels made unconditional (stage 2)' },
+  freeze: { type: 'strings', default: [], about: 'parameters that keep their values, by name; * stands for any text' },
   evalEvery: { type: 'integer', min: 0, about: 'evaluate after every so many steps; 0 never, by default every epoch' },
   evalItems: { type: 'integer', min: 0, about: 'held-out images to evaluate on; by default all' },
   lossScale: { ...lossScale, about: 'first scale of the loss; 0 is none; by default 1024 in mixed precision, else 0' },
@@ -226,6 +236,7 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     warmup: settings.warmup,
     seed: settings.seed,
     labelDropout: settings.labelDropout,
+    freeze: [...settings.freeze],
     evalEvery: given.evalEvery ?? stepsPerEpoch,
     evalItems: Math.min(given.evalItems ?? Number.MAX_SAFE_INTEGER, facts.evalLength),
     betas: settings.betas,

@@ -4,6 +4,7 @@ import type { ImageSplits } from '../data/dataset.js';
 import { modelOf } from '../model/handle.js';
 import { type ClassRows, classRows } from './classes.js';
 import type { Run } from './device_state.js';
+import { frozenNames } from './frozen.js';
 import { checkSettings, runOptions, stageOf, type TrainerOptions } from './options.js';
 import { Order } from './order.js';
 import { checkPerceptual, perceptualName } from './stage1.js';
@@ -40,5 +41,7 @@ export function planOf({ model: handle, data, stage: wanted, perceptual, ...give
     perceptual: perceptualName(perceptual),
     size: model.config.image_size,
   };
-  return { model, task, order, options: runOptions(settings, facts), perceptual: facts.perceptual, rows };
+  const options = runOptions(settings, facts);
+  const frozen = frozenNames(model, task.prefix, options);
+  return { model, task, order, options, frozen, perceptual: facts.perceptual, rows };
 }

@@ -102,6 +102,11 @@ export class Trainer {
     inTraining.add(model);
   }
 
+  /** Names of the parameters that keep their values: those that the option `freeze` names. */
+  get frozen(): ReadonlySet<string> {
+    return this.plan.frozen;
+  }
+
   /** Steps taken: the device's weights are those after this many. */
   get stepsDone(): number {
     return this.origin.step;

@@ -1,12 +1,16 @@
 /** `aim paper`: an experiment from the images to its table, which keeps what is finished. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it, vi } from 'vitest';
+import { AiM } from '../../src/aim.js';
 import { parse } from '../../src/cli/command.js';
 import { correlation, EXPERIMENTS } from '../../src/cli/paper/experiments.js';
 import { paper } from '../../src/cli/paper/index.js';
+import type { Material } from '../../src/cli/paper/material.js';
 import { SCALES, type Scale } from '../../src/cli/paper/scale.js';
+import { train } from '../../src/cli/paper/train.js';
 import { OptionError } from '../../src/core/errors.js';
 import { folderOf, png } from '../data/data_folders.js';
+import { CONFIG, codesFor } from '../train/tiny_model.js';
 import { call } from './in_process.js';
 
 const out = folderOf({});
@@ -27,17 +31,17 @@ it('an experiment that is interrupted keeps its finished cells, and goes on afte
   const args = ['ablation', data, '--size', '8', ...device];
   const stop = new AbortController();
   const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
-    if (String(text).startsWith('2/4')) stop.abort(new Error('stopped'));
+    if (String(text).startsWith('2/3')) stop.abort(new Error('stopped'));
     return true;
   });
   await expect(paper.run(parse(paper, args)!, stop.signal)).rejects.toThrow('stopped');
   write.mockRestore();
   expect(readdirSync(`${out}/ablation/cells`)).toHaveLength(1);
-  const [first] = results('ablation').rows;
+  const [first, second] = results('ablation').rows;
   const text = await call(paper, ...args);
   expect(text.match(/done before/g)).toHaveLength(1);
   const { rows, cells } = results('ablation');
-  expect(rows[0]).toEqual(first);
+  expect(rows.slice(0, 2)).toEqual([first, second]);
   expect(rows.map(({ adaLN, PE, CFG }: Record<string, boolean>) => [adaLN, PE, CFG])).toEqual([
     [false, false, false],
     [false, false, true],
@@ -47,12 +51,35 @@ it('an experiment that is interrupted keeps its finished cells, and goes on afte
   for (const row of rows)
     expect([Number.isFinite(row.FD), row['accuracy %'] >= 0, row.parameters > 0]).toEqual([true, true, true]);
   expect(new Set(rows.map(({ FD }: { FD: number }) => FD)).size).toBe(4);
-  expect(readdirSync(`${out}/ablation/samples`)).toEqual(cells.map(({ name }: { name: string }) => `${name}.png`));
+  expect(readdirSync(`${out}/ablation/samples`)).toEqual(cells.map(({ name }: { name: string }) => `${name}.png`).sort());
   expect(readFileSync(`${out}/ablation/plot.svg`, 'utf8')).toMatch(/<svg.*row of the table/s);
   expect(readFileSync(`${out}/ablation/results.md`, 'utf8')).toContain('| adaLN | PE | CFG | parameters | FD | accuracy % |');
   // Other settings are other cells.
   expect((await call(paper, 'guidance', data, '--size', '8', ...device)).match(/done before/g)).toBeNull();
   expect(results('guidance').rows.map(({ sampling }: { sampling: string }) => sampling)).toContain('positions authors');
+});
+
+it('what an ablation takes away is zero after training, and the rest is trained', async () => {
+  const aim = await AiM.fromConfig(CONFIG, { device: 'wasm', threads: 1, seed: 3 });
+  try {
+    const codes = await codesFor(aim);
+    const scale = { ...SCALES.tiny, steps: 4, points: 2 };
+    const material = { scale, codes: async () => codes, signal: new AbortController().signal } as unknown as Material;
+    const points: number[] = [];
+    const without = [
+      '*.embeddings.position_embeddings.weight',
+      '*.adaln_group.1.weight',
+      '*.final_layer.adaLN_modulation.1.weight',
+    ];
+    await train(aim, material, { name: 'x', without, onPoint: async (step) => void points.push(step) });
+    expect(points).toEqual([2, 4]);
+    const zero = [];
+    for (const name of aim.model.named().keys())
+      if (name.startsWith('mamba.') && (await aim.model.read(name)).every((v) => v === 0)) zero.push(name);
+    expect(zero.sort()).toEqual(without.map((end) => end.replace('*', 'mamba.backbone')).sort());
+  } finally {
+    await aim.dispose();
+  }
 });
 
 it('time is measured without images', async () => {

@@ -22,27 +22,34 @@ const scored = async (m: Material, images: Awaited<ReturnType<typeof draw>>): Pr
   return { FD: round(fd), 'accuracy %': round(accuracy, 3) };
 };
 
-/** Trains a model from nothing, and scores what it draws. */
+/** A row of a table: what is written in it, and how its images are drawn. */
+interface Drawn {
+  columns: Row;
+  sampling?: SamplingOptions;
+}
+
+/** Trains a model from nothing, and scores what it draws for each row. The samples are those of the last. */
 function trained(
   name: string,
   size: Size,
-  columns: Row,
-  {
-    change = {},
-    without = [],
-    sampling = GUIDED,
-  }: { change?: object; without?: readonly string[]; sampling?: SamplingOptions } = {},
+  drawn: readonly Drawn[],
+  { change = {}, without = [] }: { change?: object; without?: readonly string[] } = {},
 ): Cell {
   return {
     name,
-    settings: { size, change, without, sampling },
+    settings: { size, change, without, samplings: drawn.map(({ sampling = GUIDED }) => sampling) },
     async run(m): Promise<Result> {
       const aim = await m.model(size, change);
       try {
         await train(aim, m, { name, without });
-        const images = await draw(aim, m, sampling);
-        const row = { ...columns, parameters: aim.parameters.model, ...(await scored(m, images)) };
-        return { rows: [row], samples: images.slice(0, SHOWN) };
+        const rows: Row[] = [];
+        let samples: Result['samples'];
+        for (const { columns, sampling = GUIDED } of drawn) {
+          const images = await draw(aim, m, sampling);
+          rows.push({ ...columns, parameters: aim.parameters.model, ...(await scored(m, images)) });
+          samples = images.slice(0, SHOWN);
+        }
+        return { rows, samples };
       } finally {
         await aim.dispose();
       }
@@ -95,13 +102,13 @@ const groups: Experiment = {
       { adaLN: '2 groups', change: { adaln_group: true, num_groups: 2 } },
       { adaLN: '4 groups', change: { adaln_group: true, num_groups: 4 } },
       { adaLN: 'per layer', change: { adaln_group: false, num_groups: 1 } },
-    ].map(({ adaLN, change }) => trained(adaLN.replace(' ', '-'), base, { adaLN }, { change })),
+    ].map(({ adaLN, change }) => trained(adaLN.replace(' ', '-'), base, [{ columns: { adaLN } }], { change })),
   plot: (rows) => plotLoss('adaLN', DISTANCE, series(rows, 'adaLN', 'parameters', 'FD'), 'parameters'),
 };
 
 /** Position rows, and what makes layers depend on the class other than by the first element of the sequence. */
-const POSITIONS = ['embeddings.position_embeddings.weight'];
-const MODULATION = ['adaln_group.1.weight', 'final_layer.adaLN_modulation.1.weight'];
+const POSITIONS = ['*.embeddings.position_embeddings.weight'];
+const MODULATION = ['*.adaln_group.1.weight', '*.final_layer.adaLN_modulation.1.weight'];
 
 const ablation: Experiment = {
   name: 'ablation',
@@ -109,15 +116,16 @@ const ablation: Experiment = {
   data: true,
   cells: ({ base }) =>
     [
-      { adaLN: false, PE: false, CFG: false },
-      { adaLN: false, PE: false, CFG: true },
-      { adaLN: false, PE: true, CFG: true },
-      { adaLN: true, PE: true, CFG: true },
-    ].map((has, i) =>
-      trained(`row-${i + 1}`, base, has, {
-        without: [...(has.PE ? [] : POSITIONS), ...(has.adaLN ? [] : MODULATION)],
-        sampling: { cfgScale: has.CFG ? 2 : 1 },
-      }),
+      { name: 'rows-1-2', adaLN: false, PE: false, ways: [false, true] },
+      { name: 'row-3', adaLN: false, PE: true, ways: [true] },
+      { name: 'row-4', adaLN: true, PE: true, ways: [true] },
+    ].map(({ name, adaLN, PE, ways }) =>
+      trained(
+        name,
+        base,
+        ways.map((CFG) => ({ columns: { adaLN, PE, CFG }, sampling: CFG ? GUIDED : { cfgScale: 1 } })),
+        { without: [...(PE ? [] : POSITIONS), ...(adaLN ? [] : MODULATION)] },
+      ),
     ),
   plot: (rows) => {
     const named = rows.map((row, i) => ({

@@ -1,6 +1,5 @@
 /** Trains a stage-2 model for an experiment, and draws with it. */
 import { AiM, type GenerateOptions } from '../../aim.js';
-import { DeviceError } from '../../core/errors.js';
 import type { AimImage } from '../../io/image.js';
 import { sha256Text } from '../../io/sha256.js';
 import { exists } from '../../platform/files.js';
@@ -11,7 +10,7 @@ import type { Material } from './material.js';
 
 export interface Training {
   name: string;
-  /** Parameters that are held at zero, by the ends of their names: what an ablation takes away. */
+  /** Parameters that are zero and stay so, as the option `freeze` names them: what an ablation takes away. */
   without?: readonly string[];
   /** Called at each of the scale's points, with the number of steps. */
   onPoint?: (step: number) => Promise<void>;
@@ -21,26 +20,24 @@ export interface Training {
 export async function train(aim: AiM, m: Material, { name, without = [], onPoint }: Training): Promise<void> {
   const { steps, batchSize, lr, points } = m.scale;
   const data = await m.codes();
-  const settings = { steps, batchSize, lr, schedule: 'cosine', warmup: Math.floor(steps / 20), weightDecay: 1 } as const;
+  const settings = {
+    steps,
+    batchSize,
+    lr,
+    schedule: 'cosine',
+    warmup: Math.floor(steps / 20),
+    weightDecay: 1,
+    freeze: without,
+  } as const;
   const trainer = new Trainer({ model: aim, data, ...settings, evalEvery: 0 });
-  const { be } = aim.model;
-  const zeroed = [...aim.model.named()].filter(([key]) => without.some((end) => key.endsWith(end)));
-  const clear = () => {
-    for (const [, { tensor }] of zeroed) be.zero(tensor);
-  };
-  clear();
   const bar = progress(`training ${name}`, steps, 'steps');
   try {
+    for (const name of trainer.frozen) aim.model.be.zero(aim.model.named().get(name)!.tensor);
+    // A state with these zeros, for a lost device.
+    if (trainer.frozen.size) await trainer.keep();
     for (let point = 1; point <= points; point++) {
       const until = Math.round((steps * point) / points);
-      // Steps that are taken away from are taken one by one.
-      for (let at = trainer.stepsDone; at < until; at = trainer.stepsDone) {
-        for await (const { step, loss } of trainer.run({ signal: m.signal, until: zeroed.length ? at + 1 : until }))
-          bar.update(step, `loss ${loss.toFixed(4)}`);
-        if (zeroed.length && aim.model.be !== be)
-          throw new DeviceError('the GPU was lost during an ablation; start the command again, which keeps what is finished.');
-        clear();
-      }
+      for await (const { step, loss } of trainer.run({ signal: m.signal, until })) bar.update(step, `loss ${loss.toFixed(4)}`);
       await onPoint?.(until);
     }
   } finally {

@@ -7,9 +7,9 @@ import { readText } from '../../platform/files.js';
 import { RANGE } from '../../train/find_lr.js';
 import type { SavedCheckpoint } from '../../train/folder.js';
 import type { TrainerOptions } from '../../train/options.js';
-import { CHANGEABLE, TRAINER } from '../../train/options.js';
+import { BEFORE, CHANGEABLE, TRAINER } from '../../train/options.js';
 import { PRESET_NAMES, type PresetName, RECIPE, stage2For } from '../../train/recipe.js';
-import { BEFORE_STAGE1, STAGE1 } from '../../train/stage1.js';
+import { STAGE1 } from '../../train/stage1.js';
 import { choice, type Flag, type Flags, flag, number, type Parsed, string } from '../command.js';
 import { BACKGROUND, COMMON, JITTER, LABELS, NUMERICS } from '../options.js';
 import { parseJsonc } from './jsonc.js';
@@ -30,6 +30,10 @@ const OPTIONS = {
   clipNorm: { value: 'C' },
   emaDecay: { value: 'D', help: 'keep a moving average of the weights, with this decay' },
   labelDropout: { value: 'P' },
+  freeze: {
+    value: 'NAME',
+    help: "keep the values of these parameters: a name of a checkpoint's tensor, in which * stands for any text; may be given several times",
+  },
   seed: { value: 'S', short: 's', help: 'seed of weights, order, dropped labels and crops (default 0)' },
   evalEvery: { help: 'evaluate, sample and save every N steps; 0 never (default: every epoch)' },
   evalItems: {},
@@ -125,7 +129,7 @@ export interface Asked {
 }
 
 function givenBy(flags: Parsed['flags'], name: string, { type }: OptionSpec): unknown {
-  if (type === 'boolean') return flags[name];
+  if (type === 'boolean' || type === 'strings') return flags[name];
   return type === 'choice' ? string(flags, name) : number(flags, name);
 }
 
@@ -181,7 +185,7 @@ export function resumedSettings(given: Settings, saved: SavedCheckpoint): Settin
   const settings: Record<string, unknown> = Object.fromEntries(Object.entries(was).filter(([key]) => key in TRAINER));
   for (const [key, value] of Object.entries(given)) {
     // There may have been fewer held-out images than were asked for, so the trainer compares this option.
-    const before = was[key] ?? BEFORE_STAGE1[key];
+    const before = was[key] ?? BEFORE[key];
     if (!FREE.includes(key) && key !== 'evalItems' && JSON.stringify(before) !== JSON.stringify(value))
       throw new OptionError(
         `the run was trained with ${key} ${JSON.stringify(before)}, now it is ${JSON.stringify(value)}; leave --${flagName(key)} ` +

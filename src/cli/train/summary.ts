@@ -89,18 +89,26 @@ export function describeTraining(
   const epochs = Number((steps / trainer.stepsPerEpoch).toPrecision(2));
   const each = crops > 0 ? ` over ${counted(crops, 'random crop')} of each image` : '';
   const warm = warmup ? `, ${n(warmup)} of them warm-up` : '';
+  const frozen = frozenSize(trainer, aim);
   const evaluated = evalEvery ? `; evaluated and saved every ${n(evalEvery)}` : '';
   const from = trainer.stepsDone ? `; ${n(trainer.stepsDone)} are done` : '';
   return [
     `steps: ${n(steps)} of ${counted(batchSize, 'image')} (${counted(epochs, 'epoch')}${each})${warm}${evaluated}${from}`,
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
+    ...(frozen ? [`frozen: ${millions(frozen)} parameters, by ${options.freeze.join(', ')}`] : []),
     ...describeLosses(options, perceptual, aim.config.image_size),
-    `memory: about ${bytes(trainingBytes(aim, options, perceptual))} on the device`,
+    `memory: about ${bytes(trainingBytes(aim, options, perceptual, frozen))} on the device`,
   ].join('\n');
 }
 
+/** Parameters of the trained stage that keep their values. */
+function frozenSize({ frozen }: Trainer, aim: AiM): number {
+  const named = aim.model.named();
+  return [...frozen].reduce((sum, name) => sum + named.get(name)!.tensor.size, 0);
+}
+
 /** Weights, the state of the optimizer, and the activations of a part of a batch; temporary tensors come to it. */
-export function trainingBytes(aim: AiM, options: RunOptions, perceptual?: FeatureNetwork): number {
+export function trainingBytes(aim: AiM, options: RunOptions, perceptual?: FeatureNetwork, frozen = 0): number {
   const { stage, batchSize, accumulate, emaDecay, discriminator, discChannels } = options;
   const { config } = aim;
   const { model, tokenizer } = aim.parameters;
@@ -112,6 +120,6 @@ export function trainingBytes(aim: AiM, options: RunOptions, perceptual?: Featur
       : tokenizerOf(config.tokenizer).activationBytes(config.tokenizer, [b, config.image_size, config.image_size]);
   const compared = perceptual ? comparisonBytes(perceptual, b, config.image_size) : 0;
   const against = discriminator === 'none' ? {} : DISCRIMINATORS[discriminator].trees(config.image_size, discChannels).params;
-  const weights = model + tokenizer + trained * (3 + (emaDecay ? 1 : 0)) + 4 * countParams(against);
+  const weights = model + tokenizer + trained + (trained - frozen) * (2 + (emaDecay ? 1 : 0)) + 4 * countParams(against);
   return 4 * weights + activations + compared;
 }
