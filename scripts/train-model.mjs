@@ -16,14 +16,16 @@ const MODELS = {
     tokenizer: [],
     codes: ['--classes', `${root}models/fashion-mnist/classes.json`, '--batch', '256'],
     model: [],
+    weights: [],
     samples: ['--cfg-scale', '1.5'],
   },
   emoji: {
     data: `${root}out/emoji`,
     make: 'emoji-data.mjs',
     tokenizer: ['--flip', '--precision', 'mixed'],
-    codes: ['--flip', '--augment', '4', '--precision', 'mixed'],
+    codes: ['--flip', '--augment', '8', '--precision', 'mixed'],
     model: ['--best'],
+    weights: ['--ema'],
     samples: ['--class', 'all', '--cfg-scale', '2.5', '--top-p', '0.95'],
   },
 };
@@ -63,5 +65,5 @@ const tokenizer = train('tokenizer', data, `${out}/tokenizer`);
 const codes = `${out}/codes.safetensors`;
 aim('tokenize', data, '--tokenizer', tokenizer, ...flags.codes, '--out', codes);
 train('model', codes, `${out}/model`, '--tokenizer', tokenizer);
-aim('export', `${out}/model`, '--out', `${out}/export`);
+aim('export', `${out}/model`, ...flags.weights, '--out', `${out}/export`);
 aim('generate', `${out}/export`, '--count', '100', ...flags.samples, '--out', `${out}/samples.png`);
