@@ -67,7 +67,7 @@ export interface TokenizeOptions {
   augment?: number | undefined;
   /** Seed of the random crops. Default 0. */
   seed?: number | undefined;
-  /** Images to encode at once. Affects speed and memory, never a code. Default 32. */
+  /** Images to encode at once. Affects speed and memory, never a code. Default 32, on a GPU as many as have 2^20 pixels, 16 to 256. */
   batchSize?: number | undefined;
   /** Called with the number of images encoded so far (including unreadable ones) and in all. */
   onProgress?: ((done: number, total: number) => unknown) | undefined;
@@ -84,7 +84,12 @@ export const TOKENIZE = {
     about: 'random crops of each training image; 0 takes its centre crop alone',
   },
   seed: { type: 'integer', min: 0, default: 0, about: 'seed of the random crops' },
-  batchSize: { type: 'integer', min: 1, max: 4096, default: 32, about: 'images encoded at once; changes speed and memory only' },
+  batchSize: {
+    type: 'integer',
+    min: 1,
+    max: 4096,
+    about: 'images encoded at once; changes speed and memory only; by default 32, on a GPU 16 to 256',
+  },
   onProgress: { type: 'function', about: 'called with the number of images encoded so far and in all' },
   signal: { type: 'signal', about: 'stops the encoding' },
 } as const satisfies OptionTable<TokenizeOptions>;
@@ -150,12 +155,22 @@ const imageFingerprints = new WeakMap<Codes, string>();
 /** The fingerprint of the images that `tokenize` made these codes from; undefined for codes from a file. */
 export const imagesOf = (codes: Codes): string | undefined => imageFingerprints.get(codes);
 
-/** Encodes `augment` random crops or the centre crop of each image. Calls `onDone` after each batch. */
+/**
+ * Images to encode at once on a device that works by itself: 2^20 pixels, so that commands are few and the host's memory bounded. The
+ * model divides them by what the device holds.
+ */
+const batchOf = ({ be, config: { image_size: size } }: Model) =>
+  be.traits.asynchronous ? Math.min(256, Math.max(16, Math.floor(2 ** 20 / size ** 2))) : 32;
+
+/**
+ * Encodes `augment` random crops or the centre crop of each image. Calls `onDone` after each batch. While the device encodes a batch, the
+ * next one is read and cropped; no more are in memory.
+ */
 async function encodeAll(
   model: Model,
   data: ImageDataset,
   augment: number,
-  { seed, batchSize, signal }: Filled<TokenizeOptions, typeof TOKENIZE>,
+  { seed, batchSize = batchOf(model), signal }: Filled<TokenizeOptions, typeof TOKENIZE>,
   onDone: (done: number) => unknown,
 ): Promise<CodesPart> {
   const copies = Math.max(1, augment);
@@ -165,27 +180,48 @@ async function encodeAll(
   const codes = new Uint32Array(rows * T);
   const labels = new Uint32Array(rows);
   let written = 0;
-  for (let at = 0; at < rows; at += batchSize) {
-    const n = Math.min(batchSize, rows - at);
+  /** The readable images of rows `at` to `at` + n − 1, one after the other, and their labels. */
+  const read = async (at: number, n: number) => {
     const images: (Float32Array | undefined)[] = new Array(n);
-    const read = async (k: number) => {
+    const one = async (k: number) => {
       const i = Math.floor((at + k) / copies);
       const random = imageRandom(seed, (at + k) % copies, i);
       images[k] = await data.tryImage(i, augment ? { kind: 'train', random } : { kind: 'eval' });
     };
-    await inParallel(n, read, { signal });
+    await inParallel(n, one, { signal });
     const pixels = new Float32Array(n * per);
-    let m = 0;
+    const found: number[] = [];
     images.forEach((image, k) => {
       if (!image) return;
-      pixels.set(image, m * per);
-      labels[written + m++] = data.label(Math.floor((at + k) / copies));
+      pixels.set(image, found.length * per);
+      found.push(data.label(Math.floor((at + k) / copies)));
     });
-    const shape = [m, data.size, data.size, 3] as const;
-    codes.set(await model.encodePixels(pixels.subarray(0, m * per), shape, signal), written * T);
-    written += m;
-    await onDone(at + n);
+    return { pixels: pixels.subarray(0, found.length * per), labels: found };
+  };
+  /** Waits for the codes of a batch, after all before it. */
+  const take = async (batch: { labels: readonly number[]; codes: Promise<Uint32Array>; end: number }) => {
+    codes.set(await batch.codes, written * T);
+    labels.set(batch.labels, written);
+    written += batch.labels.length;
+    await onDone(batch.end);
     await pause();
+  };
+  let before: Parameters<typeof take>[0] | undefined;
+  let newest: Promise<unknown> | undefined;
+  try {
+    for (let at = 0; at < rows; at += batchSize) {
+      const n = Math.min(batchSize, rows - at);
+      const batch = await read(at, n);
+      const encoded = model.encodePixels(batch.pixels, [batch.labels.length, data.size, data.size, 3], signal);
+      // A failure is reported by `take`, unless something before it fails.
+      newest = encoded.catch(() => {});
+      if (before) await take(before);
+      before = { labels: batch.labels, codes: encoded, end: at + n };
+    }
+    if (before) await take(before);
+  } finally {
+    // Nothing goes on after an error.
+    await newest;
   }
   return { codes: codes.slice(0, written * T), labels: labels.slice(0, written) };
 }

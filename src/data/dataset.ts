@@ -56,16 +56,28 @@ export async function imageOrNext(data: Omit<ImageDataset, 'image'>, i: number, 
 /** Number of files that are read and decoded at the same time. */
 const PARALLEL = 16;
 
-/** Calls fn(0), …, fn(count − 1), up to 16 at a time. Rejects with `signal.reason` when aborted. */
+/**
+ * Calls fn(0), …, fn(count − 1), in this order and up to 16 at a time. After a failure, with which it rejects, or an abort, where it
+ * rejects with `signal.reason`, it begins no other call.
+ */
 export async function inParallel(
   count: number,
   fn: (i: number) => Promise<void>,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  for (let at = 0; at < count; at += PARALLEL) {
-    signal?.throwIfAborted();
-    await Promise.all(Array.from({ length: Math.min(PARALLEL, count - at) }, (_, k) => fn(at + k)));
-  }
+  let next = 0;
+  const work = async () => {
+    try {
+      while (next < count) {
+        signal?.throwIfAborted();
+        await fn(next++);
+      }
+    } catch (error) {
+      next = count;
+      throw error;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL, count) }, work));
 }
 
 /**

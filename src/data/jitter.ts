@@ -15,11 +15,14 @@ export function jitterColours(pixels: Float32Array, strength: number, random: ()
   mean /= pixels.length / 3;
   const contrasted = (v: number) => mean + contrast * (light(v) - mean);
   for (let i = 0; i < pixels.length; i += 3) {
-    const [r, g, b] = [contrasted(pixels[i]!), contrasted(pixels[i + 1]!), contrasted(pixels[i + 2]!)];
+    const r = contrasted(pixels[i]!);
+    const g = contrasted(pixels[i + 1]!);
+    const b = contrasted(pixels[i + 2]!);
     const grey = greyOf(r, g, b);
-    [r, g, b].forEach((v, c) => {
-      pixels[i + c] = 2 * Math.min(1, Math.max(0, grey + saturation * (v - grey))) - 1;
-    });
+    const saturated = (v: number) => 2 * Math.min(1, Math.max(0, grey + saturation * (v - grey))) - 1;
+    pixels[i] = saturated(r);
+    pixels[i + 1] = saturated(g);
+    pixels[i + 2] = saturated(b);
   }
   return pixels;
 }

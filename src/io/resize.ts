@@ -69,14 +69,20 @@ export function resizeShorter(image: RgbImage, side: number, name: string): RgbI
   return width < height ? resize(image, side, other) : resize(image, other, side);
 }
 
+/** A byte of a colour as a number in [-1, 1]. */
+const COLOURS = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1);
+
 /** Crops the square of `size` at (left, top) to floats [size, size, 3] in [-1, 1]. Mirrors it if `flip` is true. */
 export function cropSquare(image: RgbImage, size: number, left: number, top: number, flip: boolean): Float32Array {
   const { width, data } = image;
   const out = new Float32Array(size * size * 3);
+  const step = flip ? -3 : 3;
   for (let y = 0, o = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      const from = ((top + y) * width + left + (flip ? size - 1 - x : x)) * 3;
-      for (let c = 0; c < 3; c++) out[o++] = data[from + c]! / 127.5 - 1;
+    let from = ((top + y) * width + left + (flip ? size - 1 : 0)) * 3;
+    for (let x = 0; x < size; x++, from += step, o += 3) {
+      out[o] = COLOURS[data[from]!]!;
+      out[o + 1] = COLOURS[data[from + 1]!]!;
+      out[o + 2] = COLOURS[data[from + 2]!]!;
     }
   }
   return out;

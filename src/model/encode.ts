@@ -14,12 +14,19 @@ export async function encodePixels(
 ): Promise<Uint32Array> {
   const chunk = imagesAtOnce(model.config, h, w);
   const chunks: Uint32Array[] = [];
+  // A chunk is read back while the device computes the next one.
+  let before: Promise<Uint32Array> | undefined;
   for (let at = 0; at < n; at += chunk) {
     signal?.throwIfAborted();
     const k = Math.min(chunk, n - at);
     const values = pixels.subarray(at * h * w * c, (at + k) * h * w * c);
-    chunks.push(await model.attempt((on) => encodeChunk(on, model.config, values, [k, h, w, c]), signal));
+    const codes = model.attempt((on) => encodeChunk(on, model.config, values, [k, h, w, c]), signal);
+    // A failure is reported by the await below. If the previous chunk failed, that await never happens.
+    codes.catch(() => {});
+    if (before) chunks.push(await before);
+    before = codes;
   }
+  if (before) chunks.push(await before);
   const out = new Uint32Array(chunks.reduce((sum, codes) => sum + codes.length, 0));
   let filled = 0;
   for (const codes of chunks) {
@@ -40,9 +47,8 @@ async function encodeChunk(
   const tokenizer = tokenizerOf(config);
   const z = tokenizer.encode(be, params.vqvae, config, x);
   const codes = tokenizer.quantize(be, params.vqvae, config, z);
-  try {
-    return (await be.read(codes)) as Uint32Array;
-  } finally {
-    be.free(x, z, codes);
-  }
+  const values = be.read(codes);
+  // The read is in order with the commands, so that the next chunk may take this memory at once.
+  be.free(x, z, codes);
+  return (await values) as Uint32Array;
 }

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { openSource } from '../../src/checkpoint/source.js';
 import { CheckpointError, IoError, OptionError } from '../../src/core/errors.js';
 import { type Codes, checkCodes, encodeCodes, readCodes, tokenize, tokenizerFingerprint } from '../../src/data/codes.js';
+import { type ImageDataset, inParallel } from '../../src/data/dataset.js';
 import { openIdx } from '../../src/data/idx.js';
 import { openFolder } from '../../src/data/image_folder.js';
 import { openData } from '../../src/data/open.js';
@@ -11,8 +12,9 @@ import { AimImage } from '../../src/io/image.js';
 import { encodeSafetensors, parseHeader, readInts, type TensorData } from '../../src/io/safetensors.js';
 import { type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { writeAtomic } from '../../src/platform/files.js';
-import { deviceOptions } from '../backends.js';
+import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
 import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
+import { CONFIG } from '../train/tiny_model.js';
 import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './data_folders.js';
 
 let aim: AiM;
@@ -73,6 +75,125 @@ describe('tokenize', () => {
     expect(new Set([0, 1, 2].map((i) => row(first, i))).size).toBe(3);
     const other = await tokenize(aim, await open(), { augment: 3, seed: 8 });
     expect(row(other, 0)).not.toBe(row(first, 0));
+  });
+
+  it('reads the next batch while the device encodes one, and never more, with the codes of one batch at a time', async () => {
+    const dir = folderOf(files());
+    const open = async (onRead: (i: number) => void) => {
+      const splits = await openFolder(dir, { size: 32, holdout: 0 });
+      const { tryImage } = splits.train;
+      const train: ImageDataset = {
+        ...splits.train,
+        tryImage: async (i, mode) => {
+          onRead(i);
+          return tryImage(i, mode);
+        },
+      };
+      return { train, eval: undefined };
+    };
+    const want = await tokenize(aim, await open(() => {}), { batchSize: 13 });
+    const { model } = aim;
+    const encode = model.encodePixels.bind(model);
+    let [reads, taken] = [0, 0];
+    const spy = vi.spyOn(model, 'encodePixels').mockImplementation(async (...args) => {
+      const codes = await encode(...args);
+      // As long as it takes to read the next three, or for nothing where there are none.
+      for (let tries = 0; tries < 100 && reads < Math.min(13, 3 * (taken + 2)); tries++)
+        await new Promise((r) => setTimeout(r, 1));
+      return codes;
+    });
+    try {
+      const data = await open(() => {
+        reads++;
+        // Those of the batches that are done, of one on the device, and of the one that is read.
+        expect(reads).toBeLessThanOrEqual(3 * (taken + 3));
+      });
+      const readAtDone: number[] = [];
+      const onProgress = () => {
+        taken++;
+        readAtDone.push(reads);
+      };
+      expect(await tokenize(aim, data, { batchSize: 3, onProgress })).toEqual(want);
+      expect(readAtDone.slice(0, 3)).toEqual([6, 9, 12]);
+      expect(taken).toBe(5);
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  it('gives the same codes on WebGPU, whatever the batch', async ({ skip }) => {
+    if (!(await hasAdapter())) return skip(NO_ADAPTER);
+    const gpu = await AiM.fromConfig(CONFIG, { ...(await deviceOptions('webgpu')), seed: 3 });
+    try {
+      const { train } = await openFolder(folderOf(files()), { size: 8, holdout: 0 });
+      const all = await tokenize(gpu, { train, eval: undefined });
+      expect(new Set(all.codes).size).toBeGreaterThan(3);
+      expect(all.labels).toHaveLength(12);
+      expect(await tokenize(gpu, { train, eval: undefined }, { batchSize: 5 })).toEqual(all);
+    } finally {
+      await gpu.dispose();
+    }
+  });
+
+  it('an error in reading or on the device surfaces, and nothing goes on after it', async () => {
+    const plain = (await openFolder(folderOf(files()), { size: 32, holdout: 0 })).train;
+    let reads = 0;
+    const broken: ImageDataset = {
+      ...plain,
+      tryImage: async (i, mode) => {
+        reads++;
+        if (i === 7) throw new Error('the disk is gone');
+        return plain.tryImage(i, mode);
+      },
+    };
+    await expect(tokenize(aim, { train: broken, eval: undefined }, { batchSize: 3 })).rejects.toThrow('the disk is gone');
+    const { model } = aim;
+    const encode = model.encodePixels.bind(model);
+    let [calls, running] = [0, 0];
+    const spy = vi.spyOn(model, 'encodePixels').mockImplementation(async (...args) => {
+      running++;
+      try {
+        if (++calls === 2) throw new Error('the device is gone');
+        await new Promise((r) => setTimeout(r, 20));
+        return await encode(...args);
+      } finally {
+        running--;
+      }
+    });
+    try {
+      const train = plain;
+      await expect(tokenize(aim, { train, eval: undefined }, { batchSize: 3 })).rejects.toThrow('the device is gone');
+      expect([calls, running]).toEqual([3, 0]);
+    } finally {
+      spy.mockRestore();
+    }
+    const before = reads;
+    await new Promise((r) => setTimeout(r, 20));
+    expect(reads).toBe(before);
+    expect((await tokenize(aim, { train: plain, eval: undefined })).labels).toHaveLength(12);
+  });
+
+  it('calls functions in order, sixteen at a time, until one fails', async () => {
+    const begun: number[] = [];
+    let [now, most] = [0, 0];
+    const call = async (i: number) => {
+      begun.push(i);
+      most = Math.max(most, ++now);
+      await new Promise((r) => setTimeout(r, i % 3));
+      now--;
+      if (i === 30) throw new Error('thirty');
+    };
+    await inParallel(25, call);
+    expect([begun, most, now]).toEqual([Array.from({ length: 25 }, (_, i) => i), 16, 0]);
+    await expect(inParallel(1000, call)).rejects.toThrow('thirty');
+    const count = begun.length;
+    expect(count).toBeLessThan(200);
+    await new Promise((r) => setTimeout(r, 20));
+    expect(begun).toHaveLength(count);
+    await inParallel(0, call);
+    const signal = AbortSignal.abort(new Error('stopped'));
+    await expect(inParallel(5, call, { signal })).rejects.toThrow('stopped');
+    expect(begun).toHaveLength(count);
   });
 
   it('encodes a batch with the same result as single images', async () => {
