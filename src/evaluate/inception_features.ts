@@ -19,6 +19,8 @@ interface Prepared {
   readonly width: number;
   readonly height: number;
   readonly image: Tensor;
+  /** The bytes of a batch as floats, on the host. */
+  readonly pixels: Float32Array;
   readonly recording: Recording;
   readonly output: InceptionOutput;
 }
@@ -74,7 +76,7 @@ export class Inception implements FeatureNetwork {
     const { be, size, spatial, classes } = this;
     const usual = be.traits.asynchronous ? BATCH.asynchronous : BATCH.synchronous;
     const batch = Math.max(1, Math.min(count, usual, Math.floor(IMAGE_BYTES / (12 * width * height))));
-    const { image, recording, output } = this.prepare(batch, width, height);
+    const { image, pixels, recording, output } = this.prepare(batch, width, height);
     await recording.compile();
     const out = {
       count,
@@ -88,7 +90,9 @@ export class Inception implements FeatureNetwork {
       signal?.throwIfAborted();
       const n = Math.min(batch, count - first);
       // The last batch is filled up with what is in the tensor.
-      be.write(image, Float32Array.from(data.subarray(first * per, (first + n) * per)));
+      // Many times as fast as new Float32Array(bytes), which takes longer than the network.
+      pixels.set(data.subarray(first * per, (first + n) * per));
+      be.write(image, pixels);
       recording.replay();
       const reads = (['pool', 'spatial', 'logits'] as const).map(async (name) => {
         const values = await be.read(output[name]);
@@ -125,7 +129,7 @@ export class Inception implements FeatureNetwork {
       be.free(resized);
       return y;
     });
-    this.prepared = { batch, width, height, image, recording, output };
+    this.prepared = { batch, width, height, image, pixels: new Float32Array(image.size), recording, output };
     return this.prepared;
   }
 }
