@@ -61,7 +61,8 @@ export class DeviceState {
   private readonly work: BatchWork;
   /** The phase of the steps that are recorded. */
   private phase: Phase = 'first';
-  private recordings: { first: Recording; further: Recording | undefined; update: Recording };
+  /** `gradient` adds that of a part of the batch: one recording for all parts, since each recording has memory of its own. */
+  private recordings: Record<'zero' | 'gradient' | 'update', Recording>;
 
   constructor(
     on: Placed,
@@ -86,31 +87,34 @@ export class DeviceState {
     );
     this.task = task.place(on, this.optimizer, options);
     this.work = this.task.open(options.batchSize / options.accumulate);
-    this.recordings = this.record();
+    try {
+      this.recordings = this.record();
+    } catch (error) {
+      this.disposeState();
+      throw error;
+    }
   }
 
   private record(): DeviceState['recordings'] {
     const { be, optimizer, work, task, phase } = this;
     const grads = new Map([...optimizer.slots.map((s) => [s.name, s.grad] as const), ...this.unused.grads]);
-    const gradient = () => work.gradient(grads, optimizer.lossScale, phase);
+    const recorded = (work: () => void) => be.record(work).recording;
     return {
-      first: be.record(() => {
+      zero: recorded(() => {
         optimizer.zeroGrad();
         for (const arena of this.unused.arenas) be.zero(arena);
         task.zeroGrad(phase);
-        gradient();
-      }).recording,
-      further: this.run.options.accumulate > 1 ? be.record(gradient).recording : undefined,
-      update: be.record(() => {
+      }),
+      gradient: recorded(() => work.gradient(grads, optimizer.lossScale, phase)),
+      update: recorded(() => {
         optimizer.update();
         task.update(phase);
-      }).recording,
+      }),
     };
   }
 
   private disposeRecordings(): void {
-    const { first, further, update } = this.recordings;
-    for (const recording of [first, further, update]) recording?.dispose();
+    for (const recording of Object.values(this.recordings)) recording.dispose();
   }
 
   /** Records the step again, so that it uses launches that were tuned after it was recorded. */
@@ -121,9 +125,8 @@ export class DeviceState {
 
   /** Floating-point operations of one step. */
   get cost(): { flops: number } {
-    const { first, further, update } = this.recordings;
-    const rest = (this.run.options.accumulate - 1) * (further?.cost.flops ?? 0);
-    return { flops: first.cost.flops + rest + update.cost.flops };
+    const { gradient, update } = this.recordings;
+    return { flops: this.run.options.accumulate * gradient.cost.flops + update.cost.flops };
   }
 
   /** Bytes of a copy of what is trained: weights, moments and their average. */
@@ -169,17 +172,18 @@ export class DeviceState {
       this.phase = phase;
       this.rerecord();
     }
-    const { first: begin, further, update } = this.recordings;
-    await Promise.all([begin, further, update].map((recording) => recording?.compile()));
+    const { zero, gradient } = this.recordings;
+    await Promise.all(Object.values(this.recordings).map((recording) => recording.compile()));
     const size = batchSize / accumulate;
     const items = own ? undefined : order!.batch(step);
+    zero.replay();
     for (let first = 0; first < batchSize; first += size) {
       const place = { seed, step, first };
       const values = own
         ? sliced(own.values, first, first + size)
         : await task.items(items!.subarray(first, first + size), place);
       this.work.load(values, place);
-      (first === 0 ? begin : further!).replay();
+      gradient.replay();
     }
   }
 
@@ -214,7 +218,8 @@ export class DeviceState {
     take: (from: number, to: number) => Promise<Values>,
     signal: AbortSignal | undefined,
   ): Promise<Record<string, number>> {
-    const size = Math.min(n, this.run.options.batchSize);
+    const { batchSize, accumulate } = this.run.options;
+    const size = Math.min(n, batchSize / accumulate);
     const sums: Record<string, number> = {};
     const add = async (work: BatchWork, count: number) => {
       for (const [name, value] of Object.entries(await this.read(work.figures())))
@@ -288,6 +293,10 @@ export class DeviceState {
 
   dispose(): void {
     this.disposeRecordings();
+    this.disposeState();
+  }
+
+  private disposeState(): void {
     this.work.dispose();
     this.task.dispose();
     this.optimizer.dispose();
