@@ -95,7 +95,7 @@ const SHOWN = {
     chosen: ['steps', 'batchSize', 'warmup', 'evalEvery', 'evalItems'],
   },
   model: {
-    set: ['lr', 'schedule', 'weightDecay', 'clipNorm', 'labelDropout', 'emaDecay', 'accumulate', 'seed'],
+    set: ['lr', 'schedule', 'weightDecay', 'clipNorm', 'labelDropout', 'emaDecay', 'accumulate', 'recompute', 'seed'],
     chosen: ['steps', 'batchSize', 'warmup', 'evalEvery', 'evalItems'],
   },
 } as const satisfies Record<Stage, Record<'set' | 'chosen', readonly (keyof typeof TRAINER)[]>>;

@@ -76,16 +76,21 @@ export class PartActs<N extends string, I extends string> {
 
 /**
  * The activations of a forward pass. Generation and training run the same model code and differ only here: generation frees each
- * activation as soon as it is `done`, so that the backend reuses the memory; training saves them by name for the backward pass.
+ * activation as soon as it is `done`, so that the backend reuses the memory; training saves them by name for the backward pass. With
+ * `recompute` it saves the residual sum of each layer alone, and backward computes the others again, layer by layer.
  */
 export class Acts {
   private readonly made = new Map<string, Tensor>();
   private readonly references = new Map<string, Tensor>();
 
-  /** @param keep True to save activations for a backward pass, until `free` is called. */
+  /**
+   * @param keep True to save activations for a backward pass, until `free` is called.
+   * @param recompute True, with `keep`, to save only what parts do not compute `briefly`.
+   */
   constructor(
     readonly be: Backend,
     readonly keep = false,
+    readonly recompute = false,
     private readonly path = '',
     private readonly root: Acts | undefined = undefined,
   ) {}
@@ -135,7 +140,18 @@ export class Acts {
 
   /** The activations of a part inside this one, in a namespace of its own. */
   child(name: string | number): Acts {
-    return this.keep ? new Acts(this.be, true, `${this.path}${name}.`, this.root ?? this) : this;
+    return this.keep ? new Acts(this.be, true, this.recompute, `${this.path}${name}.`, this.root ?? this) : this;
+  }
+
+  /**
+   * Runs `work` on these activations or, with `recompute`, on others, which are freed after it; the tensor that it returns is not.
+   */
+  briefly<T extends Tensor | undefined>(work: (a: Acts) => T): T {
+    if (!this.recompute) return work(this);
+    const own = new Acts(this.be, true);
+    const result = work(own);
+    this.be.free(...[...own.made.values()].filter((t) => t !== result));
+    return result;
   }
 
   /** Frees tensors that are not read again in this pass, unless they are saved. */

@@ -12,7 +12,7 @@ import type { ConditionInputs } from './condition.js';
 import { conditionOf } from './conditions.js';
 import type { AimConfig } from './config.js';
 import type { Guidance } from './guidance.js';
-import { type HeadParams, headBytes, headLogits, headLoss, headParams } from './head.js';
+import { type HeadParams, headBytes, headLogits, headLoss, headParams, rowsAtOnce } from './head.js';
 import type { Past } from './mixer.js';
 import { layerMixer } from './mixers.js';
 import {
@@ -96,12 +96,31 @@ export interface AimInput {
 /** x: the embedded tokens. */
 const ACTS = activations({ x: 'm l d' });
 
+const total = (bytes: readonly number[]) => bytes.reduce((sum, n) => sum + n, 0);
+const branchesBytes = (c: AimConfig, m: number) =>
+  Array.from({ length: c.n_layer }, (_, i) => blockBytes(c, i, m, c.num_tokens)).flat();
+
 /** Bytes of the activations that aimLoss saves for the gradient of m sequences of T tokens. */
-export function aimActivationBytes(c: AimConfig, m: number): number {
+export function aimActivationBytes(c: AimConfig, m: number, recompute = false): number {
+  const branches = branchesBytes(c, m);
+  const kept = modulationBytes(c, m) + total(branches.map(({ sum }) => sum));
+  if (recompute) return kept;
   const l = c.num_tokens;
-  let bytes = modulationBytes(c, m) + activationBytes(ACTS, { m, l, d: c.d_model }) + headBytes(c, m, l);
-  for (let i = 0; i < c.n_layer; i++) bytes += blockBytes(c, i, m, l);
-  return bytes;
+  return kept + total(branches.map(({ rest }) => rest)) + activationBytes(ACTS, { m, l, d: c.d_model }) + headBytes(c, m, l);
+}
+
+/**
+ * Bytes that aimLoss takes for the gradient of m sequences, about: those of the activations that it saves, of the gradients of one branch's
+ * (and of these themselves with `recompute`), and of a block of logits and its gradient.
+ */
+export function aimTrainingBytes(
+  c: AimConfig,
+  m: number,
+  { recompute, chunkBytes }: { recompute: boolean; chunkBytes: number },
+): number {
+  const branch = Math.max(...branchesBytes(c, m).map(({ sum, rest }) => sum + rest));
+  const logits = 4 * c.vocab_size * Math.min(m * c.num_tokens, rowsAtOnce(c, chunkBytes));
+  return aimActivationBytes(c, m, recompute) + (recompute ? 2 : 1) * branch + 2 * logits;
 }
 
 /** Logits of the next token at each of l = `length` positions: [m, l, V] or, with guidance, [b, l, V]. */
@@ -115,7 +134,7 @@ function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput,
   const { tokens, step, modulation, length: l, shift, state } = input;
   const { first } = modulation;
   const { word_embeddings, position_embeddings } = p.embeddings;
-  const x = a.part(ACTS, { m: first.shape[0]!, l, d: c.d_model }).tensor('x');
+  const x = a.briefly((brief) => brief.part(ACTS, { m: first.shape[0]!, l, d: c.d_model }).tensor('x'));
   const tables = { word: word_embeddings.weight, pos: position_embeddings.weight };
   be.run(tokenEmbedding.forward, { tokens, step, first, ...tables, y: x }, { shift });
   let stream: Stream = { x, res: undefined, gate: undefined };
@@ -142,7 +161,7 @@ export interface AimBatch {
 
 /**
  * Writes the mean cross-entropy of a batch to `loss` and, with `grads`, adds its gradient to them. With `grads`, `a` must save
- * activations (`new Acts(be, true)`; `aimActivationBytes` gives their size).
+ * activations (`new Acts(be, true)`, or with `recompute` too; `aimActivationBytes` gives their size).
  */
 export function aimLoss(
   be: Backend,

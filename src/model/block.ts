@@ -46,21 +46,41 @@ export interface BlockParams {
   norm2?: { weight: Tensor };
 }
 
-/** res: the residual sum. u: the branch's input, which fused kernels do not write. out: the branch's output. */
-const ACTS = activations({ res: 'm l d', u: 'm l d' }, ['out']);
+/** res: the residual sum, which is all that is saved if the rest is recomputed from it. */
+const SUM = activations({ res: 'm l d' });
+/** u: the branch's input, which fused kernels do not write. out: the branch's output. */
+const ACTS = activations({ u: 'm l d' }, ['out']);
 
-/** Bytes that a layer saves for backward, for m sequences of l positions. */
-export const blockBytes = (c: AimConfig, i: number, m: number, l: number): number =>
-  branchesOf(c, i).reduce((sum, { branch, config }) => {
+/** Bytes that each branch of a layer saves for m sequences of l positions: its residual sum, and what can be recomputed from that. */
+export const blockBytes = (c: AimConfig, i: number, m: number, l: number): { sum: number; rest: number }[] =>
+  branchesOf(c, i).map(({ branch, config }) => {
     const { spec, dims } = branch.activations(config);
-    return sum + activationBytes(ACTS, { m, l, d: c.d_model }) + activationBytes(spec, { m, l, ...dims });
-  }, 0);
+    const own = { m, l, d: c.d_model };
+    return { sum: activationBytes(SUM, own), rest: activationBytes(ACTS, own) + activationBytes(spec, { m, l, ...dims }) };
+  });
 
 /** The values that one branch passes to the next: the residual sum is res + gate·x. */
 export type Stream = Pick<LayerInput, 'x' | 'res' | 'gate'>;
 
 /** The activations of a branch; the mixer's are the layer's own. */
 const actsOf = (a: Acts, part: LayerBranch['part']) => (part === 'mlp' ? a.child('norm2') : a);
+
+/** The output of a branch. `sum` receives its residual sum; undefined if that is x. */
+function branchForward(
+  be: Backend,
+  p: BlockParams,
+  { norm, part, branch, config }: LayerBranch,
+  input: Stream & Pick<LayerInput, 'sum' | 'modulation'>,
+  a: Acts,
+  past?: Past,
+): Tensor {
+  const [m, l, d] = input.x.shape as [number, number, number];
+  const act = a.part(ACTS, { m, l, d });
+  const norms = { weight: p[norm]!.weight, u: act.forBackward('u') };
+  const out = branch.forward(be, p[part]!, config, { ...input, ...norms }, a.child(part), past);
+  act.input('out', out);
+  return out;
+}
 
 /**
  * For each branch f of the layer computes res' = res + gate·x and x' = f(RMSNorm(res')·(1 + scale) + shift). The gate that follows
@@ -78,15 +98,14 @@ export function blockForward(
 ): Stream {
   const [m, l, d] = stream.x.shape as [number, number, number];
   let { x, res, gate } = stream;
-  for (const [k, { norm, part, branch, config }] of branchesOf(c, i).entries()) {
-    const own = actsOf(a, part);
-    const act = own.part(ACTS, { m, l, d });
-    const sum = act.tensor('res');
-    const vectors = modulation[k]!;
-    const input = { x, res, gate, weight: p[norm]!.weight, modulation: vectors, sum, u: act.forBackward('u') };
-    x = branch.forward(be, p[part]!, config, input, own.child(part), past);
-    act.input('out', x);
-    [res, gate] = [sum, vectors];
+  for (const [k, of] of branchesOf(c, i).entries()) {
+    const own = actsOf(a, of.part);
+    const sum = own.part(SUM, { m, l, d }).tensor('res');
+    const input = { x, res, gate, sum, modulation: modulation[k]! };
+    const out = own.briefly((brief) => branchForward(be, p, of, input, brief, past));
+    // The branch that made x has not freed it.
+    if (a.recompute) be.free(x);
+    [x, res, gate] = [out, sum, input.modulation];
   }
   return { x, res, gate };
 }
@@ -104,20 +123,26 @@ export function blockBackward(
   { dres, modulation, dmodulation }: { dres: Tensor; modulation: readonly Tensor[]; dmodulation: readonly Tensor[] },
   a: Acts,
 ): Tensor {
-  return branchesOf(c, i).reduceRight((after, { norm, part, branch, config }, k) => {
+  return branchesOf(c, i).reduceRight((after, of, k) => {
+    const { norm, part, branch, config } = of;
     const own = actsOf(a, part);
-    const { res, u, out } = own.saved(ACTS);
+    const { res } = own.saved(SUM);
     const vectors = { modulation: modulation[k]!, dmodulation: dmodulation[k]! };
-    // forward: the next sum = res + gate·x
-    const dx = be.tensor(out.shape);
-    be.run(addRmsNorm.backward_gate, { x: out, gate: vectors.modulation, dres: after, dx, dgate: vectors.dmodulation });
-    // forward: x = f(u)
-    const du = branch.backward(be, p[part]!, g[part]!, config, u, dx, own.child(part));
-    be.free(dx);
-    // forward: u = RMSNorm(res)·(1 + scale) + shift; the next sum used res too
-    const { weight } = p[norm]!;
-    const before = normBackward(be, { sum: res, weight, dweight: g[norm]!.weight, dy: du, dsum: after, ...vectors });
-    be.free(du, after);
-    return before;
+    return own.briefly((brief) => {
+      const again = { x: res, res: undefined, gate: undefined, sum: undefined, modulation: vectors.modulation };
+      if (a.recompute) branchForward(be, p, of, again, brief);
+      const { u, out } = brief.saved(ACTS);
+      // forward: the next sum = res + gate·x
+      const dx = be.tensor(out.shape);
+      be.run(addRmsNorm.backward_gate, { x: out, gate: vectors.modulation, dres: after, dx, dgate: vectors.dmodulation });
+      // forward: x = f(u)
+      const du = branch.backward(be, p[part]!, g[part]!, config, u, dx, brief.child(part));
+      be.free(dx);
+      // forward: u = RMSNorm(res)·(1 + scale) + shift; the next sum used res too
+      const { weight } = p[norm]!;
+      const before = normBackward(be, { sum: res, weight, dweight: g[norm]!.weight, dy: du, dsum: after, ...vectors });
+      be.free(du, after);
+      return before;
+    });
   }, dres);
 }

@@ -84,19 +84,27 @@ export function headLoss(
   gradients?: HeadGradients,
 ): Tensor | undefined {
   const [m, l, d] = stream.x.shape as [number, number, number];
-  const act = a.part(ACTS, { m, l, d });
-  const once = act.tensor('norm_f');
-  const y = act.tensor('norm_final');
-  headNorms(be, { ...norms(p, stream, modulation), sum: act.forBackward('res_f'), once, y }, NORM_EPS);
-  a.done(stream.x, stream.res, once);
-  const dy = gradients && be.tensor([m, l, d]);
-  crossEntropies(be, p, c, { y, targets, loss }, gradients && { ...gradients, dy: dy! });
-  a.done(y);
-  if (!gradients || !dy) return undefined;
-  const dres = headNormsBackward(be, p, modulation, dy, gradients, a);
-  be.free(dy);
-  return dres;
+  return a.briefly((brief) => {
+    const act = brief.part(ACTS, { m, l, d });
+    const once = act.tensor('norm_f');
+    const y = act.tensor('norm_final');
+    headNorms(be, { ...norms(p, stream, modulation), sum: act.forBackward('res_f'), once, y }, NORM_EPS);
+    brief.done(stream.x, stream.res, once);
+    // The layer that made x has not freed it.
+    if (a.recompute) be.free(stream.x);
+    const dy = gradients && be.tensor([m, l, d]);
+    crossEntropies(be, p, c, { y, targets, loss }, gradients && { ...gradients, dy: dy! });
+    brief.done(y);
+    if (!gradients || !dy) return undefined;
+    const dres = headNormsBackward(be, p, modulation, dy, gradients, brief);
+    be.free(dy);
+    return dres;
+  });
 }
+
+/** Logits and their gradient take rows × vocabulary numbers each, so training computes only this many rows at a time. */
+export const rowsAtOnce = (c: AimConfig, chunkBytes: number) =>
+  Math.max(64, Math.floor(chunkBytes / (4 * c.vocab_size) / 64) * 64);
 
 /** The loss computed from the head's normalised input y [m, l, d]; with `gradients`, also its gradient dy. */
 function crossEntropies(
@@ -110,8 +118,7 @@ function crossEntropies(
   const losses = be.tensor([n]);
   const ids = flat(be, targets);
   const w = p.embeddings.word_embeddings.weight;
-  // Logits and their gradient take rows × vocabulary numbers each, so only this many rows are computed at a time.
-  const chunk = Math.max(64, Math.floor(be.traits.chunkBytes / (4 * c.vocab_size) / 64) * 64);
+  const chunk = rowsAtOnce(c, be.traits.chunkBytes);
   for (let at = 0; at < n; at += chunk) {
     const rows = Math.min(chunk, n - at);
     const chunkOf = (t: Tensor) => be.slice(t, at, rows);

@@ -39,8 +39,8 @@ export interface LayerInput {
   weight: Tensor;
   /** [m, 3, d] adaLN vectors of this branch: shift, scale, gate. */
   modulation: Tensor;
-  /** [m, l, d] output: receives res + gate·x. */
-  sum: Tensor;
+  /** [m, l, d] output: receives res + gate·x; undefined if nothing reads it. */
+  sum: Tensor | undefined;
   /** [m, l, d] output: receives u; undefined if backward does not need it. */
   u: Tensor | undefined;
 }

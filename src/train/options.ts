@@ -27,6 +27,11 @@ export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   batchSize?: number;
   /** Parts that a step's batch is cut into, to save memory; must divide it. Default 1. */
   accumulate?: number;
+  /**
+   * Save the residual sum of each layer alone, and compute the other activations again, layer by layer, in the backward pass (gradient
+   * checkpointing, Chen et al. 2016; stage 2). The results are the same, bit for bit. Default false.
+   */
+  recompute?: boolean;
   /** Passes over the data. Default 1. */
   epochs?: number;
   /** Steps in all, instead of epochs. Without data there is by default no end (2^53 − 1). */
@@ -54,7 +59,7 @@ export interface TrainerOptions extends OptimizerOptions, Stage1Options {
 }
 
 /** Options that may differ when a run is resumed; with others it would be another run. */
-export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery'];
+export const CHANGEABLE: readonly string[] = ['steps', 'lr', 'evalEvery', 'recompute'];
 
 /** Options that runs of earlier versions do not have, with the values that say what those did. */
 export const BEFORE: Readonly<Record<string, unknown>> = { ...BEFORE_STAGE1, freeze: [] };
@@ -71,6 +76,11 @@ export const TRAINER = {
   ...OPTIMIZER,
   ...STAGE1,
   batchSize: { type: 'integer', min: 1, default: 32, about: 'images per step' },
+  recompute: {
+    type: 'boolean',
+    default: false,
+    about: 'compute activations again in the backward pass instead of saving them: much less memory, slower (stage 2)',
+  },
   epochs: { type: 'number', min: 0, exclusiveMin: true, about: 'passes over the data; by default 1' },
   steps: { type: 'integer', min: 1, about: 'steps in all, instead of epochs' },
   lr: {
@@ -230,6 +240,7 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     stage,
     batchSize,
     accumulate,
+    recompute: settings.recompute,
     steps: end ?? Number.MAX_SAFE_INTEGER,
     lr: given.lr ?? (stage === 'model' ? (1e-4 * batchSize) / 256 : 1e-4),
     schedule,
@@ -257,6 +268,8 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
   checkSchedule({ kind: options.schedule, lr: options.lr, steps: options.steps, warmup: options.warmup });
   if (batchSize % accumulate)
     throw new OptionError(`accumulate is ${accumulate}; it must divide the batch of ${batchSize} images.`);
+  if (options.recompute && stage === 'tokenizer')
+    throw new OptionError('recompute is for the training of stage 2, and this trains a tokenizer; leave it out.');
   checkAdam(options);
   checkStage1({ ...options, perceptual: facts.perceptual }, facts.size);
   return options;

@@ -114,7 +114,10 @@ export function modelTask(
     evalItems: async (items) => values(codes!.eval!, items),
     own: (call, batch) => codesValues(model, call, batch),
     prefix: 'mamba.',
-    place: (on) => ({ ...NOTHING_BESIDE, open: (b) => openCodes(model, on, b, labelDropout) }),
+    place: (on, _optimizer, { recompute }) => ({
+      ...NOTHING_BESIDE,
+      open: (b) => openCodes(model, on, b, { labelDropout, recompute }),
+    }),
   };
 }
 
@@ -129,7 +132,12 @@ const NOTHING_BESIDE: Omit<PlacedTask, 'open'> = {
   dispose() {},
 };
 
-function openCodes({ config, tree: specs }: Model, { be, params }: Placed, b: number, labelDropout: number): BatchWork {
+function openCodes(
+  { config, tree: specs }: Model,
+  { be, params }: Placed,
+  b: number,
+  { labelDropout, recompute }: Pick<RunOptions, 'labelDropout' | 'recompute'>,
+): BatchWork {
   const condition = conditionOf(config.condition);
   const batch = {
     tokens: be.tensor([b, config.num_tokens], 'u32'),
@@ -148,7 +156,7 @@ function openCodes({ config, tree: specs }: Model, { be, params }: Placed, b: nu
     },
     gradient(grads, lossScale) {
       const tree = gradTree(specs.mamba.backbone, 'mamba.backbone.', grads) as unknown as AimParams;
-      aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true), tree);
+      aimLoss(be, p, config, { ...batch, lossScale }, new Acts(be, true, recompute), tree);
     },
     evaluate: () => aimLoss(be, p, config, batch, new Acts(be)),
     dispose: () => be.free(batch.tokens, ...Object.values(batch.condition), batch.step, batch.loss),

@@ -23,6 +23,7 @@ const OPTIONS = {
   steps: {},
   batchSize: { value: 'B', short: 'b' },
   accumulate: {},
+  recompute: {},
   lr: { value: 'LR', help: 'highest learning rate (default 1e-4 · B/256; tokenizer 1e-4)' },
   schedule: { help: 'of the learning rate (default linear to 0; tokenizer constant)' },
   warmup: {},
@@ -75,7 +76,7 @@ export function trainFlags(leaveOut: readonly Option[], own: Flags): Flags {
     },
     resume: {
       type: 'boolean',
-      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --keep, --best, --patience and --tensorboard may change',
+      help: 'continue the run in --out, exactly as if it had never stopped; options that are not given stay as they were, and only --steps, --epochs, --lr, --eval-every, --recompute, --keep, --best, --patience and --tensorboard may change',
     },
     'data-changed': {
       type: 'boolean',

@@ -13,6 +13,6 @@ export const trainTokenizer: Command = {
     'with these in its folders train and val, of which val is held out), or a .zip of one; with --labels, the images lie side by side.\n' +
     "Checkpoints are folders in the authors' format together with the state of training.\n" +
     'Ctrl-C, SIGTERM and other signals save one; --resume continues from the newest, and then DATA may be left out.',
-  flags: trainFlags(['labelDropout'], perceptualFlags),
+  flags: trainFlags(['labelDropout', 'recompute'], perceptualFlags),
   run: (parsed, signal) => train('tokenizer', parsed, signal),
 };
