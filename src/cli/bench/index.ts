@@ -151,10 +151,11 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
     for (const precision of p.precisions)
       for (const subject of trained)
         await use(subject, { precision }, async (aim) => {
-          for (const batch of p.trained.batches) {
-            report.note(`train ${subject.name} batch ${batch} ${precision}`);
-            await add('Training step', await training(aim, subject.name, batch, precision, c));
-          }
+          for (const batch of p.trained.batches)
+            for (const recompute of p.trained.recompute) {
+              report.note(`train ${subject.name} batch ${batch} ${precision}, recompute ${recompute}`);
+              await add('Training step', await training(aim, subject.name, { batch, precision, recompute }, c));
+            }
         });
   }
   if (suites.includes('gemm')) await products(asked, p, c, report);

@@ -28,6 +28,7 @@ export const FLAGS: Flags = {
     value: 'f32,mixed',
     help: 'of matrix products in decode, train and gemm (default f32; both where the GPU has matrix units)',
   },
+  recompute: { type: 'string', value: 'off,on', help: 'of activations in train (default off)' },
   mixer: { type: 'string', value: MIXER_NAMES.join(','), help: "the paper's models' mixers (default Mamba2, in training both)" },
   sampling: {
     type: 'string',
@@ -61,6 +62,7 @@ export function readOptions({ flags, args }: Parsed) {
     batches: counts(flags, 'batch'),
     weights: list(flags, 'weights', ['f32', 'f16'] as const),
     precisions: list<Precision>(flags, 'precision', ['f32', 'mixed']),
+    recompute: list(flags, 'recompute', ['off', 'on'] as const),
     mixers: list<Mixer>(flags, 'mixer', MIXER_NAMES),
     samplings: list(flags, 'sampling', names(SAMPLING)),
     runs: number(flags, 'runs') ?? RUNS,
@@ -100,7 +102,11 @@ export function plan(asked: Asked, be: Backend) {
       mixers: mixers ?? (['Mamba2'] as const),
       samplings: asked.samplings ?? (gpu ? names(SAMPLING) : (['plain'] as const)),
     },
-    trained: { batches: batches ?? [32], mixers: mixers ?? (['Mamba2', 'Mamba1'] as const) },
+    trained: {
+      batches: batches ?? [32],
+      mixers: mixers ?? (['Mamba2', 'Mamba1'] as const),
+      recompute: asked.recompute ?? (['off'] as const),
+    },
     weights: asked.weights ?? (gpu ? (['f32', 'f16'] as const) : (['f32'] as const)),
     precisions: asked.precisions ?? (matrices ? (['f32', 'mixed'] as const) : (['f32'] as const)),
   };

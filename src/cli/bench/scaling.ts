@@ -60,7 +60,11 @@ export async function scaling(
   };
   const mixer = parseConfig(small).mixer.layer;
   const drawing: Work = { of: 'generation', batch: 1, measure: (aim, n) => generation(aim, '', n, 'f32', 'plain', c) };
-  const step: Work = { of: 'a training step', batch: trained, measure: (aim, n) => training(aim, '', n, 'f32', c) };
+  const step: Work = {
+    of: 'a training step',
+    batch: trained,
+    measure: (aim, n) => training(aim, '', { batch: n, precision: 'f32', recompute: 'off' }, c),
+  };
   for (const { of, batch, measure } of [drawing, step])
     for (const [axis, points] of Object.entries(axes(small, batch))) {
       const costs: Cost[] = [];

@@ -128,7 +128,12 @@ export async function decoding(aim: Model, name: string, batch: number, precisio
 }
 
 /** A whole training step of stage 2: forward, backward, clipping, AdamW. */
-export async function training(aim: Model, name: string, batch: number, precision: Precision, c: Context): Promise<Measured> {
+export async function training(
+  aim: Model,
+  name: string,
+  { batch, precision, recompute }: { batch: number; precision: Precision; recompute: 'off' | 'on' },
+  c: Context,
+): Promise<Measured> {
   const { config, be } = aim;
   // The first two warm up.
   const steps = c.runs + 2;
@@ -142,7 +147,8 @@ export async function training(aim: Model, name: string, batch: number, precisio
     vocabulary: config.vocab_size,
     fingerprint: await tokenizerFingerprint(aim),
   };
-  const trainer = new Trainer({ model: aim, data, batchSize: batch, steps: 2 * steps, evalEvery: 0, lr: 1e-5 });
+  const how = { batchSize: batch, recompute: recompute === 'on', steps: 2 * steps, evalEvery: 0, lr: 1e-5 };
+  const trainer = new Trainer({ model: aim, data, ...how });
   try {
     const times: number[] = [];
     let last = performance.now();
@@ -162,6 +168,7 @@ export async function training(aim: Model, name: string, batch: number, precisio
         mixer: config.mixer.layer,
         batch,
         precision,
+        recompute,
         ...spread(t),
         'tokens/s': Math.round((batch * config.num_tokens * 1000) / t.median),
         ...rate(trainer.cost.flops, t, precision, c),
@@ -169,9 +176,14 @@ export async function training(aim: Model, name: string, batch: number, precisio
         'GB on device': round(be.bytes / 1e9),
         loss: round(loss, 5),
       },
-      profile: await profiled(c, `train ${name} ${config.mixer.layer} batch ${batch} ${precision}`, be, async () => {
-        for await (const _ of trainer.run({ signal: c.signal })) break;
-      }),
+      profile: await profiled(
+        c,
+        `train ${name} ${config.mixer.layer} batch ${batch} ${precision}, recompute ${recompute}`,
+        be,
+        async () => {
+          for await (const _ of trainer.run({ signal: c.signal })) break;
+        },
+      ),
     };
   } finally {
     trainer.dispose();
