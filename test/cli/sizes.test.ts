@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import type { Command } from '../../src/cli/command.js';
 import { trainModel } from '../../src/cli/train/model.js';
-import { trainingBytes } from '../../src/cli/train/summary.js';
 import { trainTokenizer } from '../../src/cli/train/tokenizer.js';
 import { OptionError } from '../../src/core/errors.js';
 import { tokenize } from '../../src/data/codes.js';
+import { trainingBytes } from '../../src/train/memory.js';
 import { stage2For, tokenizerFor } from '../../src/train/recipe.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { png } from '../data/data_folders.js';
@@ -117,7 +117,7 @@ describe('--size', () => {
   });
 });
 
-it('the memory that is foretold is that of the tensors, but for temporary ones', async () => {
+it('the memory that is foretold is that of the tensors, but for temporary ones of the tokenizer', async () => {
   const aim = await AiM.fromConfig({ ...stage2For('tiny'), ...tokenizerFor(16), num_classes: 3 }, { device: 'wasm', threads: 1 });
   const image = async () => new Float32Array(16 * 16 * 3);
   const train = { classes: ['a', 'b', 'c'], length: 8, size: 16, label: (i: number) => i % 3, augments: false, skipped: [] };
@@ -126,10 +126,10 @@ it('the memory that is foretold is that of the tensors, but for temporary ones',
   for (const data of [codes, images]) {
     const trainer = new Trainer({ model: aim, data, steps: 1, batchSize: 8 });
     for await (const _ of trainer.run());
-    const ratio = trainingBytes(aim, trainer.options) / aim.model.be.bytes;
+    const ratio = trainingBytes(aim.model, trainer.options) / aim.model.be.bytes;
     trainer.dispose();
     expect(ratio).toBeGreaterThan(0.8);
-    expect(ratio).toBeLessThan(1);
+    expect(ratio).toBeLessThan(data === codes ? 1.1 : 1);
   }
   await aim.dispose();
 });

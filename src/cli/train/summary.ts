@@ -1,11 +1,11 @@
 /** What `aim train` prints before it starts. */
 import type { AiM } from '../../aim.js';
 import type { Data } from '../../data/open.js';
-import { aimActivationBytes } from '../../model/aim.js';
 import { countParams } from '../../model/params.js';
 import { tokenizerOf } from '../../model/tokenizers.js';
 import { DISCRIMINATORS } from '../../train/discriminators.js';
-import { comparisonBytes, type FeatureNetwork } from '../../train/features.js';
+import type { FeatureNetwork } from '../../train/features.js';
+import { bytesText, trainingBytes } from '../../train/memory.js';
 import type { RunOptions } from '../../train/options.js';
 import type { Stage } from '../../train/stage1.js';
 import type { Trainer } from '../../train/trainer.js';
@@ -46,7 +46,6 @@ function count(labels: Uint32Array, classes: number): number[] {
 
 const n = (value: number) => value.toLocaleString('en');
 const millions = (value: number) => `${(value / 1e6).toPrecision(3)} million`;
-const bytes = (value: number) => (value < 1e9 ? `${Math.ceil(value / 1e6)} MB` : `${(value / 1e9).toFixed(1)} GB`);
 
 /** The size of the images, tokens and parameters, one line each. */
 export function describeModel(aim: AiM, stage: Stage): string {
@@ -97,7 +96,7 @@ export function describeTraining(
     `learning rate: ${lr}, ${schedule}; weight decay ${options.weightDecay}`,
     ...(frozen ? [`frozen: ${millions(frozen)} parameters, by ${options.freeze.join(', ')}`] : []),
     ...describeLosses(options, perceptual, aim.config.image_size),
-    `memory: about ${bytes(trainingBytes(aim, options, perceptual, frozen))} on the device`,
+    `memory: about ${bytesText(trainingBytes(aim.model, options, perceptual))} on the device`,
   ].join('\n');
 }
 
@@ -105,21 +104,4 @@ export function describeTraining(
 function frozenSize({ frozen }: Trainer, aim: AiM): number {
   const named = aim.model.named();
   return [...frozen].reduce((sum, name) => sum + named.get(name)!.tensor.size, 0);
-}
-
-/** Weights, the state of the optimizer, and the activations of a part of a batch; temporary tensors come to it. */
-export function trainingBytes(aim: AiM, options: RunOptions, perceptual?: FeatureNetwork, frozen = 0): number {
-  const { stage, batchSize, accumulate, emaDecay, discriminator, discChannels } = options;
-  const { config } = aim;
-  const { model, tokenizer } = aim.parameters;
-  const trained = stage === 'model' ? model : tokenizer;
-  const b = batchSize / accumulate;
-  const activations =
-    stage === 'model'
-      ? aimActivationBytes(config, b)
-      : tokenizerOf(config.tokenizer).activationBytes(config.tokenizer, [b, config.image_size, config.image_size]);
-  const compared = perceptual ? comparisonBytes(perceptual, b, config.image_size) : 0;
-  const against = discriminator === 'none' ? {} : DISCRIMINATORS[discriminator].trees(config.image_size, discChannels).params;
-  const weights = model + tokenizer + trained + (trained - frozen) * (2 + (emaDecay ? 1 : 0)) + 4 * countParams(against);
-  return 4 * weights + activations + compared;
 }
