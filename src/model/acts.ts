@@ -68,6 +68,11 @@ export class PartActs<N extends string, I extends string> {
     return this.acts.keep ? this.tensor(name) : undefined;
   }
 
+  /** An activation that the first forward pass has saved, when a second one makes the others again. */
+  known(name: N): Tensor | undefined {
+    return this.acts.known(name);
+  }
+
   /** Registers a tensor that this part reads but does not make, so that backward can find it. */
   input(name: I, tensor: Tensor): void {
     this.acts.refer(name, tensor);
@@ -77,7 +82,7 @@ export class PartActs<N extends string, I extends string> {
 /**
  * The activations of a forward pass. Generation and training run the same model code and differ only here: generation frees each
  * activation as soon as it is `done`, so that the backend reuses the memory; training saves them by name for the backward pass. With
- * `recompute` it saves the residual sum of each layer alone, and backward computes the others again, layer by layer.
+ * `recompute` it saves the residual sum and the output of each branch alone, and backward computes the others again, branch by branch.
  */
 export class Acts {
   private readonly made = new Map<string, Tensor>();
@@ -133,6 +138,11 @@ export class Acts {
     return t;
   }
 
+  /** @internal See PartActs.known. */
+  known(name: string): Tensor | undefined {
+    return (this.root ?? this).references.get(`${this.path}${name}`);
+  }
+
   /** @internal See PartActs.input. */
   refer(name: string, t: Tensor): void {
     if (this.keep) (this.root ?? this).references.set(`${this.path}${name}`, t);
@@ -144,13 +154,19 @@ export class Acts {
   }
 
   /**
-   * Runs `work` on these activations or, with `recompute`, on others, which are freed after it; the tensor that it returns is not.
+   * Runs `work` on these activations or, with `recompute`, on others, which are freed after it; the tensor that it returns is not. With
+   * `as` that is saved by this name.
    */
-  briefly<T extends Tensor | undefined>(work: (a: Acts) => T): T {
-    if (!this.recompute) return work(this);
+  briefly<T extends Tensor | undefined>(work: (a: Acts) => T, as?: string): T {
+    if (!this.recompute) {
+      const result = work(this);
+      if (as) this.refer(as, result!);
+      return result;
+    }
     const own = new Acts(this.be, true);
     const result = work(own);
     this.be.free(...[...own.made.values()].filter((t) => t !== result));
+    if (as) (this.root ?? this).made.set(`${this.path}${as}`, result!);
     return result;
   }
 

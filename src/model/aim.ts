@@ -103,10 +103,10 @@ const branchesBytes = (c: AimConfig, m: number) =>
 /** Bytes of the activations that aimLoss saves for the gradient of m sequences of T tokens. */
 export function aimActivationBytes(c: AimConfig, m: number, recompute = false): number {
   const branches = branchesBytes(c, m);
-  const kept = modulationBytes(c, m) + total(branches.map(({ sum }) => sum));
-  if (recompute) return kept;
   const l = c.num_tokens;
-  return kept + total(branches.map(({ rest }) => rest)) + activationBytes(ACTS, { m, l, d: c.d_model }) + headBytes(c, m, l);
+  const x = activationBytes(ACTS, { m, l, d: c.d_model });
+  const kept = modulationBytes(c, m) + x + total(branches.map(({ ends }) => ends));
+  return recompute ? kept : kept + total(branches.map(({ rest }) => rest)) + headBytes(c, m, l);
 }
 
 /**
@@ -118,7 +118,7 @@ export function aimTrainingBytes(
   m: number,
   { recompute, chunkBytes }: { recompute: boolean; chunkBytes: number },
 ): number {
-  const branch = Math.max(...branchesBytes(c, m).map(({ sum, rest }) => sum + rest));
+  const branch = Math.max(...branchesBytes(c, m).map(({ ends, rest }) => ends + rest));
   const logits = 4 * c.vocab_size * Math.min(m * c.num_tokens, rowsAtOnce(c, chunkBytes));
   return aimActivationBytes(c, m, recompute) + (recompute ? 2 : 1) * branch + 2 * logits;
 }
@@ -134,7 +134,7 @@ function layersForward(be: Backend, p: AimParams, c: AimConfig, input: AimInput,
   const { tokens, step, modulation, length: l, shift, state } = input;
   const { first } = modulation;
   const { word_embeddings, position_embeddings } = p.embeddings;
-  const x = a.briefly((brief) => brief.part(ACTS, { m: first.shape[0]!, l, d: c.d_model }).tensor('x'));
+  const x = a.part(ACTS, { m: first.shape[0]!, l, d: c.d_model }).tensor('x');
   const tables = { word: word_embeddings.weight, pos: position_embeddings.weight };
   be.run(tokenEmbedding.forward, { tokens, step, first, ...tables, y: x }, { shift });
   let stream: Stream = { x, res: undefined, gate: undefined };

@@ -46,17 +46,22 @@ export interface BlockParams {
   norm2?: { weight: Tensor };
 }
 
-/** res: the residual sum, which is all that is saved if the rest is recomputed from it. */
-const SUM = activations({ res: 'm l d' });
-/** u: the branch's input, which fused kernels do not write. out: the branch's output. */
-const ACTS = activations({ u: 'm l d' }, ['out']);
+/** res: the residual sum. out: the branch's output. If the rest is recomputed from res, these alone are saved. */
+const ENDS = activations({ res: 'm l d' }, ['out']);
+/** u: the branch's input, which fused kernels do not write. */
+const ACTS = activations({ u: 'm l d' });
 
-/** Bytes that each branch of a layer saves for m sequences of l positions: its residual sum, and what can be recomputed from that. */
-export const blockBytes = (c: AimConfig, i: number, m: number, l: number): { sum: number; rest: number }[] =>
+/**
+ * Bytes that each branch of a layer saves for m sequences of l positions: its residual sum and output, and what can be recomputed from the
+ * sum.
+ */
+export const blockBytes = (c: AimConfig, i: number, m: number, l: number): { ends: number; rest: number }[] =>
   branchesOf(c, i).map(({ branch, config }) => {
     const { spec, dims } = branch.activations(config);
     const own = { m, l, d: c.d_model };
-    return { sum: activationBytes(SUM, own), rest: activationBytes(ACTS, own) + activationBytes(spec, { m, l, ...dims }) };
+    const [res, u, made] = [activationBytes(ENDS, own), activationBytes(ACTS, own), activationBytes(spec, { m, l, ...dims })];
+    // The output has the shape of res and is among what the branch makes.
+    return { ends: 2 * res, rest: u + made - res };
   });
 
 /** The values that one branch passes to the next: the residual sum is res + gate·x. */
@@ -65,7 +70,7 @@ export type Stream = Pick<LayerInput, 'x' | 'res' | 'gate'>;
 /** The activations of a branch; the mixer's are the layer's own. */
 const actsOf = (a: Acts, part: LayerBranch['part']) => (part === 'mlp' ? a.child('norm2') : a);
 
-/** The output of a branch. `sum` receives its residual sum; undefined if that is x. */
+/** The output of a branch, which a second forward pass knows. `sum` receives its residual sum; undefined if that is x. */
 function branchForward(
   be: Backend,
   p: BlockParams,
@@ -77,9 +82,7 @@ function branchForward(
   const [m, l, d] = input.x.shape as [number, number, number];
   const act = a.part(ACTS, { m, l, d });
   const norms = { weight: p[norm]!.weight, u: act.forBackward('u') };
-  const out = branch.forward(be, p[part]!, config, { ...input, ...norms }, a.child(part), past);
-  act.input('out', out);
-  return out;
+  return branch.forward(be, p[part]!, config, { ...input, ...norms }, a.child(part), past);
 }
 
 /**
@@ -100,12 +103,10 @@ export function blockForward(
   let { x, res, gate } = stream;
   for (const [k, of] of branchesOf(c, i).entries()) {
     const own = actsOf(a, of.part);
-    const sum = own.part(SUM, { m, l, d }).tensor('res');
+    const sum = own.part(ENDS, { m, l, d }).tensor('res');
     const input = { x, res, gate, sum, modulation: modulation[k]! };
-    const out = own.briefly((brief) => branchForward(be, p, of, input, brief, past));
-    // The branch that made x has not freed it.
-    if (a.recompute) be.free(x);
-    [x, res, gate] = [out, sum, input.modulation];
+    x = own.briefly((brief) => branchForward(be, p, of, input, brief, past), 'out');
+    [res, gate] = [sum, input.modulation];
   }
   return { x, res, gate };
 }
@@ -126,12 +127,15 @@ export function blockBackward(
   return branchesOf(c, i).reduceRight((after, of, k) => {
     const { norm, part, branch, config } = of;
     const own = actsOf(a, part);
-    const { res } = own.saved(SUM);
+    const { res, out } = own.saved(ENDS);
     const vectors = { modulation: modulation[k]!, dmodulation: dmodulation[k]! };
     return own.briefly((brief) => {
       const again = { x: res, res: undefined, gate: undefined, sum: undefined, modulation: vectors.modulation };
-      if (a.recompute) branchForward(be, p, of, again, brief);
-      const { u, out } = brief.saved(ACTS);
+      if (a.recompute) {
+        brief.child(part).refer('out', out);
+        branchForward(be, p, of, again, brief);
+      }
+      const { u } = brief.saved(ACTS);
       // forward: the next sum = res + gate·x
       const dx = be.tensor(out.shape);
       be.run(addRmsNorm.backward_gate, { x: out, gate: vectors.modulation, dres: after, dx, dgate: vectors.dmodulation });

@@ -90,8 +90,6 @@ export function headLoss(
     const y = act.tensor('norm_final');
     headNorms(be, { ...norms(p, stream, modulation), sum: act.forBackward('res_f'), once, y }, NORM_EPS);
     brief.done(stream.x, stream.res, once);
-    // The layer that made x has not freed it.
-    if (a.recompute) be.free(stream.x);
     const dy = gradients && be.tensor([m, l, d]);
     crossEntropies(be, p, c, { y, targets, loss }, gradients && { ...gradients, dy: dy! });
     brief.done(y);

@@ -86,8 +86,13 @@ function forward(be: Backend, p: Mamba2Params, c: Mamba2Config, input: LayerInpu
   const { A_log, dt_bias, D } = p;
   be.run(ssd.forward, { xbc, zxbcdt, A_log, dt_bias, D, state: past?.state.ssm, y }, ssdAttrs(c));
   a.done(xbc);
-  const out = act.tensor('out');
   const g = act.forBackward('g');
+  const known = act.known('out');
+  if (known) {
+    be.run(rmsNormGated.forward, { x: y, z: zxbcdt, weight: p.norm.weight, y: g! }, gateAttrs(c));
+    return known;
+  }
+  const out = act.tensor('out');
   be.run(gatedNormLinear.forward, { x: y, z: zxbcdt, weight: p.norm.weight, w: p.out_proj.weight, g, y: out }, gateAttrs(c));
   a.done(zxbcdt, y);
   return out;

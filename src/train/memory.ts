@@ -35,8 +35,17 @@ export function trainingBytes(on: Model, options: RunOptions, perceptual?: Featu
   return 4 * weights + step + compared;
 }
 
-/** The error of a run that its device has no room for, with what would take less. */
-export function tooLarge(error: OutOfMemoryError, model: Model, options: RunOptions): OutOfMemoryError {
+/** Throws OutOfMemoryError if the device lacks memory of a run, all of which is taken when its trainer is made. */
+export async function assertFits(model: Model, options: RunOptions): Promise<void> {
+  await model.be.settle().catch((error: unknown) => {
+    // Training recovers from other failures, or reports them.
+    if (error instanceof OutOfMemoryError) throw withRemedies(error, model, options);
+  });
+}
+
+/** An error of a run; that of a device without room for it also says what would take less. */
+export function withRemedies(error: unknown, model: Model, options: RunOptions): unknown {
+  if (!(error instanceof OutOfMemoryError)) return error;
   const { stage, batchSize, accumulate, recompute } = options;
   const [reason] = error.message.split(';');
   const isModel = stage === 'model';

@@ -28,8 +28,8 @@ export interface TrainerOptions extends OptimizerOptions, Stage1Options {
   /** Parts that a step's batch is cut into, to save memory; must divide it. Default 1. */
   accumulate?: number;
   /**
-   * Save the residual sum of each layer alone, and compute the other activations again, layer by layer, in the backward pass (gradient
-   * checkpointing, Chen et al. 2016; stage 2). The results are the same, bit for bit. Default false.
+   * Save the residual sum and the output of each layer alone, and compute the other activations again, layer by layer, in the backward
+   * pass (gradient checkpointing, Chen et al. 2016; stage 2). The results are the same, bit for bit. Default false.
    */
   recompute?: boolean;
   /** Passes over the data. Default 1. */

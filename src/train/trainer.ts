@@ -1,6 +1,6 @@
 /** The training loop: batches, gradient accumulation, AdamW, evaluation, and checkpoints from which a run continues exactly. */
 import type { TunedKernel } from '../backend/tune.js';
-import { DeviceError, DisposedError, OptionError, OutOfMemoryError } from '../core/errors.js';
+import { DeviceError, DisposedError, OptionError } from '../core/errors.js';
 import { checkOptions } from '../core/options.js';
 import { type Codes, checkCodes } from '../data/codes.js';
 import type { ImageSplits } from '../data/dataset.js';
@@ -16,7 +16,7 @@ import { diverged } from './content.js';
 import { DeviceState, type Figures, type Run, rateOf } from './device_state.js';
 import { type CheckpointParts, heldCheckpoint, type SavedCheckpoint } from './folder.js';
 import { checkIdentity, type DataIdentity, identityOfCodes, identityOfImages, savedIdentity } from './identity.js';
-import { tooLarge } from './memory.js';
+import { assertFits, withRemedies } from './memory.js';
 import {
   EVALUATE,
   type EvaluateOptions,
@@ -101,7 +101,7 @@ export class Trainer {
     try {
       this.state = new DeviceState(model.on, this.plan);
     } catch (error) {
-      throw error instanceof OutOfMemoryError ? tooLarge(error, model, plan.options) : error;
+      throw withRemedies(error, model, plan.options);
     }
     this.origin = { from: 'training', part: plan.task.prefix, step: 0, checkpoint: undefined, trainer: this };
     model.remember(this.origin);
@@ -212,17 +212,9 @@ export class Trainer {
       await this.identify();
       if (this.classRows) this.model.classes = [...this.classRows.names];
     }
-    if (!this.begun) await this.fits();
+    if (!this.begun) await assertFits(this.model, this.options);
     if (this.stepsDone === 0) await this.attempt(() => this.state.optimizer.resetEma(), signal);
     this.begun = true;
-  }
-
-  /** The constructor has taken all memory, so a device that lacks some says so before the first step. Throws OutOfMemoryError. */
-  private async fits(): Promise<void> {
-    await this.state.be.settle().catch((error: unknown) => {
-      // From other failures `attempt` recovers, or it reports them.
-      if (error instanceof OutOfMemoryError) throw this.explained(error);
-    });
   }
 
   /** Throws OptionError while a step is under way, and DisposedError after `dispose`. */
@@ -430,19 +422,14 @@ export class Trainer {
     this.state = state;
   }
 
-  /** Work on the device, repeated when that was lost. Errors are `explained`. */
+  /** Work on the device, repeated when that was lost. A DeviceError also says from which state the run can be continued. */
   private async attempt<R>(work: (on: Placed) => Promise<R>, signal?: AbortSignal): Promise<R> {
     try {
       return await this.model.attempt(work, signal);
     } catch (error) {
-      throw this.explained(error);
+      if (error instanceof DeviceError) throw withNewestState(error, this.origin.checkpoint);
+      throw withRemedies(error, this.model, this.options);
     }
-  }
-
-  /** The error with the state from which the run can be continued, or with what takes less memory. */
-  private explained(error: unknown): unknown {
-    if (error instanceof OutOfMemoryError) return tooLarge(error, this.model, this.options);
-    return error instanceof DeviceError ? withNewestState(error, this.origin.checkpoint) : error;
   }
 
   /** Finds out which gradients of the step after `step` are not finite, and throws. The step itself changed nothing. */

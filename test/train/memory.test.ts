@@ -24,7 +24,7 @@ describe('the memory of training in mixed precision', () => {
   };
 
   it.each(['Mamba2', 'Mamba1'] as const)(
-    'AiM-B with %s: 128 × 256 tokens take less than a quarter with recompute',
+    'AiM-B with %s: 128 × 256 tokens take less than a third with recompute',
     async (layer) => {
       const [saving, again, parts] = await memoryOf({ preset: 'aim-b', layer, precision: 'mixed' }, [
         { batchSize: 128 },
@@ -32,7 +32,7 @@ describe('the memory of training in mixed precision', () => {
         { batchSize: 128, accumulate: 4 },
       ]);
       expect(saving!.total).toBeLessThan(38.5 * GB);
-      expect(again!.total).toBeLessThan(9 * GB);
+      expect(again!.total).toBeLessThan(11.5 * GB);
       // Parts of a batch share their memory.
       expect(parts!.total).toBeLessThan(12.5 * GB);
       for (const memory of [saving!, again!, parts!]) foretells(memory);
@@ -59,7 +59,7 @@ describe('too little memory', () => {
     const error = await trainer.step(batch).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(OutOfMemoryError);
     expect((error as Error).message).toMatch(
-      /^the device has too little memory for this training \(about 20\.\d GB\): .*Out of memory.*; take recompute \(about 5\.\d GB\), accumulate 2 \(about 11\.\d GB\), a smaller batchSize or a smaller model\.$/,
+      /^the device has too little memory for this training \(about 20\.\d GB\): .*Out of memory.*; take recompute \(about 7\.\d GB\), accumulate 2 \(about 11\.\d GB\), a smaller batchSize or a smaller model\.$/,
     );
     expect(trainer.stepsDone).toBe(0);
     trainer.dispose();
