@@ -73,9 +73,10 @@ async function main() {
       `${model} draws ${K} classes at ${size}×${size}, ${values.data} has ${data.eval?.classes.length ?? 'no'} classes of test ` +
         'images; pass the data that it was trained on, of sides that are multiples of 4.',
     );
-  const trained = await load(data.train);
-  const judge = await classifier(data.train, trained, Classifier);
-  const test = await load(data.eval);
+  const eye = isFolder ? colours(size) : grey(size);
+  const trained = await load(data.train, eye);
+  const judge = await classifier(data.train, trained, eye, Classifier);
+  const test = await load(data.eval, eye);
 
   note(`drawing ${options.count} images on ${aim.device}`);
   const drawn = await aim.generate(options);
@@ -95,11 +96,11 @@ async function main() {
     : rest.flatMap((i) => [...all.features.subarray(i * FEATURES, (i + 1) * FEATURES)]);
   const reference = moments(others, FEATURES);
   const columns = [
-    ['real', grey(real), labels],
-    ['through tokenizer', grey(decoded.map((image) => image.data)), labels],
-    ['samples', grey(drawn.images.map((image) => image.data)), drawn.labels],
-  ].map(([name, pixels, wanted]) => {
-    const { labels: seen, features } = judge.classify(pixels);
+    ['real', real, labels],
+    ['through tokenizer', decoded.map((image) => image.data), labels],
+    ['samples', drawn.images.map((image) => image.data), drawn.labels],
+  ].map(([name, images, wanted]) => {
+    const { labels: seen, features } = judge.classify(eye.pixels(images));
     return [
       name,
       String(wanted.length),
@@ -121,37 +122,67 @@ async function main() {
   process.stdout.write(`${same}\n`);
 }
 
-/** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
-async function classifier(train, { pixels, labels }, Classifier) {
-  const source = readFileSync(new URL('../src/evaluate/classifier.ts', import.meta.url));
-  const key = createHash('sha256').update(source).update(pixels).update(labels).digest('hex').slice(0, 16);
-  const file = `${CACHE}/classifier-${key}.f32`;
-  const { size, classes } = train;
-  if (existsSync(file)) return new Classifier(size, classes.length, new Float32Array(new Uint8Array(readFileSync(file)).buffer));
-  note(`training the classifier on ${labels.length} images; it is cached as ${file}`);
-  const made = new Classifier(size, classes.length);
-  await made.train(pixels, labels, { onEpoch: (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`) });
-  mkdirSync(CACHE, { recursive: true });
-  writeFileSync(`${file}.tmp-${process.pid}`, made.save());
-  renameSync(`${file}.tmp-${process.pid}`, file);
-  return made;
+/**
+ * How the classifier sees images of a data set [size, size, 3] in [-1, 1], and how it is trained. Of IDX files: grey, as they are. The
+ * pictures of a folder are few and in colour: their colours at 32×32 pixels, shifted and mirrored at random.
+ */
+function grey(size) {
+  return { side: size, channels: 1, training: {}, pixels: (images) => bytes(images, size, 1, 1) };
 }
 
-/** Returns all images of a data set as grey bytes [n, size·size], and their labels [n]. */
-async function load(data) {
-  const per = data.size * data.size;
+function colours(size) {
+  const side = size % 32 === 0 ? 32 : size;
+  return { side, channels: 3, training: { epochs: 12, shift: 3 }, pixels: (images) => bytes(images, size, size / side, 3) };
+}
+
+/** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
+async function classifier({ classes }, { pixels, labels }, { side, channels, training }, Classifier) {
+  const source = readFileSync(new URL('../src/evaluate/classifier.ts', import.meta.url));
+  const hash = createHash('sha256').update(source).update(JSON.stringify(training)).update(pixels).update(labels);
+  const file = `${CACHE}/classifier-${hash.digest('hex').slice(0, 16)}.f32`;
+  const made = (weights) => new Classifier(side, classes.length, weights, channels);
+  if (existsSync(file)) return made(new Float32Array(new Uint8Array(readFileSync(file)).buffer));
+  note(`training the classifier on ${labels.length} images; it is cached as ${file}`);
+  const net = made();
+  await net.train(pixels, labels, { ...training, onEpoch: (epoch, loss) => note(`epoch ${epoch}: loss ${loss.toFixed(4)}`) });
+  mkdirSync(CACHE, { recursive: true });
+  writeFileSync(`${file}.tmp-${process.pid}`, net.save());
+  renameSync(`${file}.tmp-${process.pid}`, file);
+  return net;
+}
+
+/** Returns all images of a data set as the classifier sees them, and their labels [n]. */
+async function load(data, eye) {
+  const per = eye.side ** 2 * eye.channels;
   const pixels = new Uint8ClampedArray(data.length * per);
-  for (let i = 0; i < data.length; i++) pixels.set(grey([await data.image(i, { kind: 'eval' })]), i * per);
+  for (let i = 0; i < data.length; i++) pixels.set(eye.pixels([await data.image(i, { kind: 'eval' })]), i * per);
   return { pixels, labels: Uint16Array.from({ length: data.length }, (_, i) => data.label(i)) };
 }
 
-/** Converts images [size·size, 3] in [-1, 1] to grey bytes [n, size·size], with the rounding of PNG files. */
-function grey(images) {
-  const per = images[0].length / 3;
-  const out = new Uint8ClampedArray(images.length * per);
-  images.forEach((rgb, n) => {
-    for (let i = 0; i < per; i++) out[n * per + i] = ((rgb[3 * i] + rgb[3 * i + 1] + rgb[3 * i + 2]) / 3 + 1) * 127.5;
-  });
+/**
+ * Converts images [size, size, 3] in [-1, 1] to bytes, with the rounding of PNG files: means of squares of `shrink` × `shrink` pixels,
+ * and of the three channels where one is asked for.
+ */
+function bytes(images, size, shrink, channels) {
+  const side = size / shrink;
+  const each = 3 / channels;
+  const out = new Uint8ClampedArray(images.length * side * side * channels);
+  let to = 0;
+  for (const rgb of images) {
+    for (let y = 0; y < side; y++) {
+      for (let x = 0; x < side; x++) {
+        for (let c = 0; c < channels; c++) {
+          let sum = 0;
+          for (let at = 0; at < shrink * shrink * each; at++) {
+            const pixel = Math.floor(at / each);
+            const row = y * shrink + Math.floor(pixel / shrink);
+            sum += rgb[(row * size + x * shrink + (pixel % shrink)) * 3 + c * each + (at % each)];
+          }
+          out[to++] = (sum / (shrink * shrink * each) + 1) * 127.5;
+        }
+      }
+    }
+  }
   return out;
 }
 
