@@ -186,7 +186,9 @@ export class Material {
         net = new Classifier(train.size, train.classes.length, new Float32Array(new Uint8Array(bytes).buffer));
       } else {
         const bar = progress('training the judge', 4, 'epochs');
-        await net.train(images.pixels, images.labels, { onEpoch: (epoch) => bar.update(epoch), signal }).finally(() => bar.stop());
+        await net
+          .train(images.pixels, images.labels, { onEpoch: (epoch) => bar.update(epoch), signal })
+          .finally(() => bar.stop());
         await makeFolder(keep);
         await writeAtomic(file, new Uint8Array(net.save().buffer));
       }
