@@ -36,6 +36,7 @@ const PROJECTS: Record<string, Project> = {
     include: [
       'test/model/**/*.test.ts',
       'test/evaluate/inception.test.ts',
+      'test/train/frozen.test.ts',
       'test/train/trainer*.test.ts',
       'test/data/codes.test.ts',
       'test/cli/bench.test.ts',

@@ -1,4 +1,5 @@
 /** Parameters that `freeze` names keep their values bit for bit, and the others are trained as if those could not change. */
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,12 @@ async function open(options: Partial<TrainerOptions> = {}, device: 'wasm' | 'web
   const trainer = new Trainer({ model: aim, data: await codesFor(aim), ...OPTIONS, ...options });
   opened.push(trainer);
   return { aim, trainer };
+}
+
+/** Hashes of the weights, which are quicker to compare. */
+async function hashes(aim: AiM): Promise<Record<string, string>> {
+  const all = Object.entries(await weights(aim));
+  return Object.fromEntries(all.map(([name, values]) => [name, createHash('sha256').update(values).digest('hex')]));
 }
 
 async function weights({ model }: AiM): Promise<Record<string, Float32Array>> {
@@ -72,7 +79,7 @@ it('the others are trained as if the frozen ones were put back after each step, 
     await run(trainer, step);
     for (const name of frozen.trainer.frozen) aim.model.be.write(aim.model.named().get(name)!.tensor, first[name]!);
   }
-  expect(await weights(frozen.aim)).toEqual(await weights(aim));
+  expect(await hashes(frozen.aim)).toEqual(await hashes(aim));
 });
 
 it('the norm of the gradient, by which it is clipped, is that of the other parameters', async () => {
@@ -110,8 +117,8 @@ it('a run with frozen parameters that is resumed ends with the same bits, and sa
   opened.push(trainer);
   await trainer.resume(saved);
   await run(trainer);
-  expect(await weights(aim)).toEqual(await weights(whole.aim));
-  const averages = async (of: { aim: AiM; trainer: Trainer }) => of.trainer.withEma(() => weights(of.aim));
+  expect(await hashes(aim)).toEqual(await hashes(whole.aim));
+  const averages = async (of: { aim: AiM; trainer: Trainer }) => of.trainer.withEma(() => hashes(of.aim));
   expect(await averages({ aim, trainer })).toEqual(await averages(whole));
   // With other parameters frozen it would be another run.
   trainer.dispose();
