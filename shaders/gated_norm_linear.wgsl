@@ -44,7 +44,7 @@ fn forward(wg: vec3u, lid: u32) {
     let r = 1.0 / sqrt(squares[i] / f32(params.e) + params.eps);
     for (var p = 0u; p < PER; p++) {
       let q = p * WG + lid;
-      if (q < QUADS) { xs[place(i, q)] = s[i * PER + p] * r * gain[p]; }
+      if (q < QUADS) { keep4(i, q, s[i * PER + p] * r * gain[p]); }
     }
   }
   workgroupBarrier();

@@ -60,24 +60,26 @@ fn forward(wg: vec3u, lid: u32) {
       let q = p * WG + lid;
       if (q >= QUADS) { continue; }
       let shift = row * 2u * QUADS + q;
-      xs[place(i, q)] = fma(s[i * PER + p] * r * outer_at(q), 1.0 + modulation_at(shift + QUADS), modulation_at(shift));
+      keep4(i, q, fma(s[i * PER + p] * r * outer_at(q), 1.0 + modulation_at(shift + QUADS), modulation_at(shift)));
     }
   }
   workgroupBarrier();
   for (var step = 0u; step < STEPS; step++) { accumulate(ws[step], step, lane); }
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) { logits[team * NV + held(lane) + v] = acc[v]; }
+    for (var v = 0u; v < EACH; v++) { logits[(team * NV + held(lane) + v) % (TEAMS * NV)] = acc[v]; }
   }
   workgroupBarrier();
   // Neighbouring threads write neighbouring logits of an image.
-  for (var o = lid; o < TEAMS * R * params.b; o += WG) {
+  for (var round = 0u; round < (TEAMS * NV + WG - 1u) / WG; round++) {
+    let o = round * WG + lid;
+    if (o >= TEAMS * R * params.b) { break; }
     let j = o % (TEAMS * R);
     let i = o / (TEAMS * R);
     if (wg.x * TEAMS * R + j >= N) { continue; }
-    var value = logits[j * M + i];
+    var value = logits[j * M + i % M];
     if (params.b < params.m) {
-      let free = logits[j * M + i + params.b];
+      let free = logits[j * M + (i + params.b) % M];
       value = free + (value - free) * params.scale;
     }
     y_put(i * N + wg.x * TEAMS * R + j, value);
