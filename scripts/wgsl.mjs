@@ -3,6 +3,7 @@
  * These lines are directives or declarations. They must begin in the first column:
  *   #include "lib/x.wgsl"             the text of another file, once in a kernel
  *   #optional "lib/x.wgsl"            a file that a plan may include by name (`include: ['x']`)
+ *   #repeat i N                       the lines up to #end N times, with 0, 1, … for $i; N is a number or a constant of the plan
  *   // @section NAME                  text that a plan may take (`sections: ['NAME']`)
  *   // @entry NAME, SIZE threads      a section that is launched: workgroups of SIZE call its function NAME
  *   // @in|out|inout x?: f32 [m, n]   a binding of the section with its shape; `?` marks one that may be left out
@@ -27,6 +28,8 @@ export function parseShader(text, file) {
   const shader = { file, head: [], sections: {}, optional: [] };
   /** The section that lines are added to, or undefined before the first section. */
   let section;
+  /** The repetitions that are open, the innermost last. */
+  const repeats = [];
   /** The piece of plain text that lines are added to. */
   let open;
   const fail = (line, what) => {
@@ -34,7 +37,7 @@ export function parseShader(text, file) {
   };
   for (const [i, row] of text.split('\n').entries()) {
     const line = i + 1;
-    const pieces = section?.pieces ?? shader.head;
+    const pieces = (repeats.at(-1) ?? section)?.pieces ?? shader.head;
     const special = (piece) => {
       open = undefined;
       if (piece) pieces.push(piece);
@@ -48,6 +51,15 @@ export function parseShader(text, file) {
       const include = rest.slice(1, -1);
       special(word === '#include' ? { include } : undefined);
       if (word === '#optional') shader.optional.push(include);
+    } else if (word === '#repeat') {
+      const [name, times] = rest.split(' ');
+      if (!times) fail(line, '#repeat needs a name and a number of times');
+      const repeat = { repeat: name, times, pieces: [] };
+      special(repeat);
+      repeats.push(repeat);
+    } else if (word === '#end') {
+      if (!repeats.pop()) fail(line, '#end without #repeat');
+      special();
     } else if (word === 'entry' || word === 'section') {
       const [name, size] = rest.split(', ');
       if (shader.sections[name]) fail(line, `there is a section ${name} already`);
@@ -81,6 +93,7 @@ export function parseShader(text, file) {
       pieces.push(open);
     }
   }
+  if (repeats.length) fail(text.split('\n').length, `#repeat ${repeats[0].repeat} has no #end`);
   return shader;
 }
 
@@ -118,6 +131,9 @@ function minified(pieces) {
     if (piece.include) {
       flush();
       small.push(piece);
+    } else if (piece.repeat) {
+      flush();
+      small.push({ ...piece, pieces: minified(piece.pieces) });
     } else if (piece.declare) text += `${piece.declare} ${piece.name}${DECLARATIONS[piece.declare]}${piece.value};\n`;
     else text += `${piece.text}\n`;
   }

@@ -17,6 +17,10 @@ if (!adapter) throw new Error('there is no WebGPU adapter.');
 const device = await adapter.requestDevice(GRADES.all(adapter));
 const { createShaderModule } = device;
 device.createShaderModule = (d) => createShaderModule.call(device, { ...d, code: `// kernel ${d.label}\n${d.code}` });
+device.addEventListener('uncapturederror', ({ error }) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
 const { pipelines, caps: own } = await WebGpuBackend.create(device, { adapterInfo: adapter.info });
 const knows = (extension: string) => own.features.has(extension === 'f16' ? 'shader-f16' : extension.replaceAll('_', '-'));
 

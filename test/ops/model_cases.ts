@@ -62,7 +62,21 @@ export const MODEL_CASES: OpCases[] = [
   {
     entry: conv2d.forward,
     cases: CONVOLUTIONS.flatMap(([side, ci, co, up]) =>
-      halves({ b: 16, hi: side, wi: side, ci, co, kh: 3, kw: 3, ho: side * up, wo: side * up, stride: 1, pad_y: 1, pad_x: 1, up }),
+      halves({
+        b: 16,
+        hi: side,
+        wi: side,
+        ci,
+        co,
+        kh: 3,
+        kw: 3,
+        ho: side * up,
+        wo: side * up,
+        stride: 1,
+        pad_y: 1,
+        pad_x: 1,
+        up,
+      }),
     ),
   },
   { entry: groupNorm.forward, cases: CONVOLUTIONS.map(([side, c]) => ({ b: 16, s: side * side, c, groups: 32, eps, swish: 1 })) },
