@@ -1,7 +1,6 @@
 // The workgroup computes the rows of x itself and holds them in workgroup memory. The two halves of a chunk are stored apart, so
 // that a team reads neighbouring vectors. Indices are cut to the ranges that they have, so that compilers see them.
 const QUADS = K / 4u;
-const PER = (QUADS + WG - 1u) / WG;
 var<workgroup> xs: array<vec4f, M * QUADS>;
 fn x4(i: u32, q: u32) -> vec4f {
   let c = min(q, QUADS - 1u);
