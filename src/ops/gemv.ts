@@ -95,7 +95,7 @@ export function gemvTilePlan(
     usual: 256,
     plan: (threads) => ({
       entry: name,
-      constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads },
+      constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads, EACH: (256 * rows) / threads },
       vec4: ['x', 'w'],
       workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 16 * rows))],
     }),
