@@ -4,7 +4,3 @@ fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z
 fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
   return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
 }
-
-// More slices than a product has. Loops count to this constant and leave before: where their bound is a variable, compilers that do not
-// see that they end add a counter of 64 bits.
-const MOST_SLICES = 0x10000000u;

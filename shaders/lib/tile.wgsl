@@ -11,6 +11,7 @@ var<workgroup> tile_a: array<vec4f, 320>;
 var<workgroup> tile_b: array<vec4f, 320>;
 
 #include "mac.wgsl"
+#include "most.wgsl"
 
 // Indices are taken modulo array sizes, which they never reach, so that compilers need not clamp them.
 fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
@@ -25,7 +26,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
   var s1 = vec4f();
   var s2 = vec4f();
   var s3 = vec4f();
-  for (var slice = 0u; slice < MOST_SLICES; slice++) {
+  for (var slice = 0u; slice < MOST; slice++) {
     let k = k0 + slice * 16u;
     if (k >= k1) { break; }
     tile_a[at_a.x % TILE * 5u + at_a.y % 4u] = a4(i0 + at_a.x, k + at_a.y * 4u);

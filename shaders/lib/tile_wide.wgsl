@@ -9,6 +9,7 @@ var<workgroup> tile_a: array<array<array<vec4f, 2>, 16>, 8>;
 var<workgroup> tile_b: array<array<array<vec4f, 2>, 8>, 16>;
 
 #include "mac.wgsl"
+#include "most.wgsl"
 
 // Row and vector that a thread copies in pass p of two.
 fn copied(along_k: u32, p: u32, lid: u32) -> vec2u {
@@ -49,7 +50,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
 #repeat r 8
   var sums$r = mat4x4f();
 #end
-  for (var slice = 0u; slice < MOST_SLICES; slice++) {
+  for (var slice = 0u; slice < MOST; slice++) {
     let k = k0 + slice * 8u;
     if (k >= k1) { break; }
     tile_a[a0.x % TILE / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;

@@ -8,6 +8,7 @@
 // Sums are written out: where an array of them has an index that is not constant, all its registers go to memory. EACH is a constant of
 // the plan (src/ops/gemv.ts).
 #include "../mac.wgsl"
+#include "../most.wgsl"
 const TILE_ROWS = 16u * ROWS;
 const TILE_COLUMNS = 64u;
 const E = select(4u, 8u, HALF == 1u);
@@ -30,7 +31,7 @@ fn tile(i0: u32, j0: u32, thread: u32) {
     if (lane >= line) { break; }
     // For each of the lanes of the slice.
     var s = array<array<vec4f, EACH>, 4>();
-    for (var step = 0u; step < MOST_SLICES; step++) {
+    for (var step = 0u; step < MOST; step++) {
       if (step * 32u >= line) { break; }
       let q = (step * 32u + lane) * (E / 4u) + lid % 4u;
       for (var p = 0u; p < 256u / THREADS; p++) {
