@@ -29,14 +29,12 @@ fn scores(wg: vec3u, lid: u32) {
 // @entry softmax, 64 threads
 // @inout table: f32 [b, s, s]
 // A workgroup takes one query.
-#include "lib/most.wgsl"
 var<workgroup> lanes: array<f32, 64>;
 fn together(value: f32, lid: u32, largest: bool) -> f32 {
   workgroupBarrier();
   let own = lid % 64u;
   lanes[own] = value;
-  for (var round = 0u; round < 6u; round++) {
-    let n = 32u >> round;
+  for (var n = 32u; n > 0u; n /= 2u) {
     workgroupBarrier();
     if (own < n) {
       let other = lanes[(own + n) % 64u];
@@ -52,24 +50,12 @@ fn softmax(wg: vec3u, nwg: vec3u, lid: u32) {
   if (row >= params.b * params.s) { return; }
   let s4 = params.s / 4u;
   var most = vec4f(LEAST);
-  for (var step = 0u; step < MOST; step++) {
-    let j = step * 64u + lid;
-    if (j >= s4) { break; }
-    most = max(most, table_at(row * s4 + j));
-  }
+  for (var j = lid; j < s4; j += 64u) { most = max(most, table_at(row * s4 + j)); }
   let m = together(max(max(most.x, most.y), max(most.z, most.w)), lid, true);
   var mass = vec4f();
-  for (var step = 0u; step < MOST; step++) {
-    let j = step * 64u + lid;
-    if (j >= s4) { break; }
-    mass += exp(table_at(row * s4 + j) - m);
-  }
+  for (var j = lid; j < s4; j += 64u) { mass += exp(table_at(row * s4 + j) - m); }
   let total = together(mass.x + mass.y + mass.z + mass.w, lid, false);
-  for (var step = 0u; step < MOST; step++) {
-    let j = step * 64u + lid;
-    if (j >= s4) { break; }
-    table_put(row * s4 + j, exp(table_at(row * s4 + j) - m) / total);
-  }
+  for (var j = lid; j < s4; j += 64u) { table_put(row * s4 + j, exp(table_at(row * s4 + j) - m) / total); }
 }
 
 // @entry mix, 256 threads

@@ -191,7 +191,6 @@ fn join(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in bias: f32 [co]
 // @in residual?: f32 [b, ho, wo, co]
 // @out y: f32 [b, ho, wo, co]
-#include "lib/most.wgsl"
 // For few output channels, e.g. of an image. Two threads for each pixel share its input channels, 16 at a time.
 var<workgroup> window: array<vec4f, 900>;
 
@@ -203,9 +202,7 @@ fn few(wg: vec3u, nwg: vec3u, lid: u32) {
   let px = thread % 128u;
   let side = thread / 128u;
   var sum = vec4f();
-  for (var slice = 0u; slice < MOST; slice++) {
-    let c0 = slice * 4u;
-    if (c0 >= ci4) { break; }
+  for (var c0 = 0u; c0 < ci4; c0 += 4u) {
     workgroupBarrier();
     for (var round = 0u; round < 3u; round++) {
       let i = round * 256u + thread;

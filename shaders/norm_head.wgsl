@@ -76,9 +76,7 @@ fn forward(wg: vec3u, lid: u32) {
   }
   workgroupBarrier();
   // Neighbouring threads write neighbouring logits of an image.
-  for (var round = 0u; round < (TEAMS * NV + WG - 1u) / WG; round++) {
-    let o = round * WG + lid;
-    if (o >= TEAMS * R * params.b) { break; }
+  for (var o = lid; o < TEAMS * R * params.b; o += WG) {
     let j = o % (TEAMS * R);
     let i = o / (TEAMS * R);
     if (wg.x * TEAMS * R + j >= N) { continue; }

@@ -1,7 +1,6 @@
 // Sums columns j0..j0+TILE-1 of a matrix over rows k0..k1, for the gradient of a bias. The including entry defines the matrix:
 //   fn column(k: u32, j: u32) -> f32, which is zero outside of the matrix
 // Every fourth row is added up, then the four sums. Every tile uses this order.
-#include "most.wgsl"
 const LANES = 4u;
 var<workgroup> column_parts: array<f32, LANES * TILE>;
 
@@ -10,11 +9,7 @@ fn column_sum(j0: u32, k0: u32, k1: u32, lid: u32) -> f32 {
   for (var round = 0u; round < LANES * TILE / TILE_THREADS; round++) {
     let at = round * TILE_THREADS + lid % TILE_THREADS;
     var part = 0.0;
-    for (var step = 0u; step < MOST; step++) {
-      let k = k0 + at / TILE + step * LANES;
-      if (k >= k1) { break; }
-      part += column(k, j0 + at % TILE);
-    }
+    for (var k = k0 + at / TILE; k < k1; k += LANES) { part += column(k, j0 + at % TILE); }
     column_parts[at] = part;
   }
   workgroupBarrier();

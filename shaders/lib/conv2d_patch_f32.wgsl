@@ -7,7 +7,6 @@ var<workgroup> pixels: array<vec4f, 360>;
 var<workgroup> taps: array<vec4f, 384>;
 
 #include "mac.wgsl"
-#include "most.wgsl"
 
 // Copies the weights of column kx of the windows for vector c of channels and the next: 384 vectors, of which this is number i.
 fn copy_tap(i: u32, o0: u32, kx: u32, c: u32) {
@@ -35,8 +34,7 @@ fn convolve(slab: u32, index: u32, thread: u32) {
 #repeat r 8
   var s$r = vec4f();
 #end
-  for (var step = 0u; step < MOST; step++) {
-    if (step >= steps) { break; }
+  for (var step = 0u; step < steps; step++) {
     let c = (part * steps + step) * 2u;
     for (var kx = 0u; kx < 3u; kx++) {
       workgroupBarrier();

@@ -9,7 +9,6 @@ var<workgroup> tile_a: array<array<array<vec4f, 2>, 16>, 8>;
 var<workgroup> tile_b: array<array<array<vec4f, 2>, 8>, 16>;
 
 #include "mac.wgsl"
-#include "most.wgsl"
 
 // Row and vector that a thread copies in pass p of two.
 fn copied(along_k: u32, p: u32, lid: u32) -> vec2u {
@@ -50,9 +49,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
 #repeat r 8
   var sums$r = mat4x4f();
 #end
-  for (var slice = 0u; slice < MOST; slice++) {
-    let k = k0 + slice * 8u;
-    if (k >= k1) { break; }
+  for (var k = k0; k < k1; k += 8u) {
     tile_a[a0.x % TILE / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;
     tile_a[a1.x % TILE / 16u][a1.x % 16u][(a1.y ^ (a1.x / 4u)) % 2u] = next_a1;
     tile_b[b0.x % TILE / 8u][b0.x % 8u][(b0.y ^ (b0.x / 4u)) % 2u] = next_b0;

@@ -8,7 +8,6 @@
 // Sums are written out: where an array of them has an index that is not constant, all its registers go to memory. EACH is a constant of
 // the plan (src/ops/gemv.ts).
 #include "../mac.wgsl"
-#include "../most.wgsl"
 const TILE_ROWS = 16u * ROWS;
 const TILE_COLUMNS = 64u;
 const E = select(4u, 8u, HALF == 1u);
@@ -26,13 +25,10 @@ fn tile(i0: u32, j0: u32, thread: u32) {
   let j = lid % 16u;
   let line = params.k / E;
   var sums: array<vec4f, EACH>;
-  for (var round = 0u; round < 32u / LANES; round++) {
-    let lane = round * LANES;
-    if (lane >= line) { break; }
+  for (var lane = 0u; lane < min(32u, line); lane += LANES) {
     // For each of the lanes of the slice.
     var s = array<array<vec4f, EACH>, 4>();
-    for (var step = 0u; step < MOST; step++) {
-      if (step * 32u >= line) { break; }
+    for (var step = 0u; step < (line + 31u) / 32u; step++) {
       let q = (step * 32u + lane) * (E / 4u) + lid % 4u;
       for (var p = 0u; p < 256u / THREADS; p++) {
         let row = p * (THREADS / 4u) + lid / 4u;
