@@ -106,7 +106,7 @@ const KNOWN = /^(?:[A-Z][A-Z0-9_]*|\d+u?|min|max|[ ,()+*/-])+$/;
 /**
  * Returns a row of WGSL with its loop in a form that compilers see to end: from 0 to a constant in steps of 1. Elsewhere Dawn adds a
  * counter of 64 bits, which also keeps drivers from unrolling the loop. A loop whose bound is not known leaves before the constant, which
- * is more rounds than any has.
+ * is more rounds than any has: MOST (src/backend/wgsl/assemble.ts).
  */
 function finite(row) {
   return row.replace(LOOP, (loop, name, start, condition, step) => {
@@ -114,15 +114,19 @@ function finite(row) {
     const known = KNOWN.test(start) && KNOWN.test(bound);
     if (known && step === '++') return loop;
     const by = step.slice(4);
-    const round = `${name}_round`;
-    const head = (count) => `for (var ${round} = 0u; ${round} < ${count}; ${round}++) {`;
+    const laps = (count) => `for (var lap = 0u; lap < ${count}; lap++) {`;
     if (known && start === '0u' && step.startsWith(' +') && KNOWN.test(by))
-      return `${head(`(${bound} + ${by} - 1u) / (${by})`)} let ${name} = ${round} * (${by});`;
-    const halved = step.startsWith(' /');
-    const value = { '++': `+ ${round}`, '--': `- ${round}` }[step] ?? (halved ? `>> ${round}` : `${step[1]} ${round} * (${by})`);
-    return `${head(halved ? '32u' : '0x10000000u')} let ${name} = (${start}) ${value}; if (!(${condition})) { break; }`;
+      return `${laps(`(${bound} + ${by} - 1u) / ${term(by)}`)} let ${name} = lap * ${term(by)};`;
+    const unless = `if (!(${condition})) { break; }`;
+    if (start === '0u' && step === '++') return `for (var ${name} = 0u; ${name} < MOST; ${name}++) { ${unless}`;
+    if (step.startsWith(' /')) return `${laps('32u')} let ${name} = ${term(start)} >> lap; ${unless}`;
+    const moved = { '++': '+ lap', '--': '- lap' }[step] ?? `${step[1]} lap * ${term(by)}`;
+    return `${laps('MOST')} let ${name} = ${start === '0u' && moved[0] === '+' ? moved.slice(2) : `${term(start)} ${moved}`}; ${unless}`;
   });
 }
+
+/** An expression that may stand beside any operator. */
+const term = (text) => (/^[\w.]+$/.test(text) ? text : `(${text})`);
 
 /** Returns the names of a function's parameters, or undefined if there is no such function. */
 function parameters(rows, name) {
@@ -146,7 +150,7 @@ function minified(pieces) {
       .replace(/^[ \t]+/gm, '')
       .replace(/\/\/.*$/gm, '')
       .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
-      .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
+      .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w($!])/g, '$1')
       .replace(/\n+/g, '\n')
       .replace(/(?<=[;,({}])\n/g, '')
       .replace(/\b(if|for|while|return|fn \w+) (?=\()/g, '$1')

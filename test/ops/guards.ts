@@ -1,10 +1,11 @@
 /**
  * Compiles every kernel of the cases and of the models, as a program of its own: Dawn prints what it hands to the driver (toggle
  * `dump_shaders`) to the output of the process. scripts/guards.mjs bundles and starts it, and reads that. Compiles kernels for other
- * devices too, as far as this adapter knows their extensions. AIM_GUARDS is text that the names of entries must contain.
+ * devices too, as far as this adapter knows their extensions. AIM_GUARDS is text that the names of entries must contain, and
+ * AIM_GUARDS_LABELS the labels of the kernels to compile, one a line, if not all.
  */
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
-import { bindingsOf, kernelKey } from '../../src/backend/wgsl/kernel.js';
+import { bindingsOf, kernelKey, kernelOf } from '../../src/backend/wgsl/kernel.js';
 import type { AnyEntry, GpuPass } from '../../src/ops/spec.js';
 import { findAdapter, GRADES } from '../backends.js';
 import { all, variants } from './all_cases.js';
@@ -25,6 +26,7 @@ const { pipelines, caps: own } = await WebGpuBackend.create(device, { adapterInf
 const knows = (extension: string) => own.features.has(extension === 'f16' ? 'shader-f16' : extension.replaceAll('_', '-'));
 
 const only = process.env.AIM_GUARDS ?? '';
+const labels = process.env.AIM_GUARDS_LABELS?.split('\n');
 const seen = new Set<string>();
 /** Compiles the kernels of a case that are new. Two kernels are the same if `keyOf` is. */
 function compile({ entry: e, cases }: OpCases, keyOf: (e: AnyEntry, pass: GpuPass, half: Set<string>) => string): void {
@@ -36,6 +38,7 @@ function compile({ entry: e, cases }: OpCases, keyOf: (e: AnyEntry, pass: GpuPas
         const key = keyOf(e, pass, half);
         if (seen.has(key) || bindings.length > caps.maxStorageBuffers || !(pass.enable ?? []).every(knows)) continue;
         seen.add(key);
+        if (labels && !labels.includes(kernelOf(e, pass, half).label)) continue;
         pipelines.pipeline({ e, pass, half, key: kernelKey(e, pass, half), bindings });
       }
 }

@@ -24,8 +24,7 @@ const layer = (d: number) => {
   return { d, e, h, c, s: e + c + h, n: e + c + h, k: 4, q: 3, offset: e };
 };
 const halves = (c: Case): Case[] => [{ ...c, half: ['w'] }, c];
-const perRow = (make: (m: number, of: ReturnType<typeof layer>) => Case) =>
-  ROWS.flatMap((m) => halves(make(m, layer(768))));
+const perRow = (make: (m: number, of: ReturnType<typeof layer>) => Case) => ROWS.flatMap((m) => halves(make(m, layer(768))));
 
 /** Height and width, channels, output channels and nearest upsampling of the convolutions. */
 const CONVOLUTIONS = [

@@ -90,15 +90,13 @@ function appendTo(
       if (seen.has(piece)) continue;
       seen.add(piece);
       appendTo(body, seen, constants, piece.file, piece.head);
-    } else if (typeof piece !== 'string' && 'repeat' in piece) {
-      const times = constants[piece.times] ?? Number(piece.times);
-      if (!(times >= 0)) throw new Error(`shaders/${file} repeats ${piece.times} times, which the plan does not give`);
-      for (let n = 0; n < times; n++) {
+    } else if (typeof piece !== 'string' && 'repeat' in piece)
+      for (let n = 0; n < (constants[piece.times] ?? Number(piece.times)); n++) {
         const once: Located[] = [];
         appendTo(once, seen, constants, file, piece.pieces);
         body.push(...once.map((at) => ({ file, piece: numbered(at.piece, `$${piece.repeat}`, n) })));
       }
-    } else body.push({ file, piece });
+    else body.push({ file, piece });
   }
 }
 
