@@ -149,7 +149,7 @@ function minified(pieces) {
     const rest = text
       .replace(/^[ \t]+/gm, '')
       .replace(/\/\/.*$/gm, '')
-      .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
+      .replace(/(?<=[,;:{}]) | (?=[{}])/g, '')
       .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w($!])/g, '$1')
       .replace(/\n+/g, '\n')
       .replace(/(?<=[;,({}])\n/g, '')
