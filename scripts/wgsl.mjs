@@ -3,10 +3,12 @@
  * These lines are directives or declarations. They must begin in the first column:
  *   #include "lib/x.wgsl"             the text of another file, once in a kernel
  *   #optional "lib/x.wgsl"            a file that a plan may include by name (`include: ['x']`)
+ *   #repeat i N                       the lines up to #end N times, with 0, 1, … for $i; N is a number or a constant of the plan
  *   // @section NAME                  text that a plan may take (`sections: ['NAME']`)
  *   // @entry NAME, SIZE threads      a section that is launched: workgroups of SIZE call its function NAME
  *   // @in|out|inout x?: f32 [m, n]   a binding of the section with its shape; `?` marks one that may be left out
  *   const, alias, var<workgroup>      declarations of one line, from which tests compute sizes
+ * Loops become such that compilers see to end; see `finite`.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
@@ -27,6 +29,8 @@ export function parseShader(text, file) {
   const shader = { file, head: [], sections: {}, optional: [] };
   /** The section that lines are added to, or undefined before the first section. */
   let section;
+  /** The repetitions that are open, the innermost last. */
+  const repeats = [];
   /** The piece of plain text that lines are added to. */
   let open;
   const fail = (line, what) => {
@@ -34,7 +38,7 @@ export function parseShader(text, file) {
   };
   for (const [i, row] of text.split('\n').entries()) {
     const line = i + 1;
-    const pieces = section?.pieces ?? shader.head;
+    const pieces = (repeats.at(-1) ?? section)?.pieces ?? shader.head;
     const special = (piece) => {
       open = undefined;
       if (piece) pieces.push(piece);
@@ -48,6 +52,15 @@ export function parseShader(text, file) {
       const include = rest.slice(1, -1);
       special(word === '#include' ? { include } : undefined);
       if (word === '#optional') shader.optional.push(include);
+    } else if (word === '#repeat') {
+      const [name, times] = rest.split(' ');
+      if (!times) fail(line, '#repeat needs a name and a number of times');
+      const repeat = { repeat: name, times, pieces: [] };
+      special(repeat);
+      repeats.push(repeat);
+    } else if (word === '#end') {
+      if (!repeats.pop()) fail(line, '#end without #repeat');
+      special();
     } else if (word === 'entry' || word === 'section') {
       const [name, size] = rest.split(', ');
       if (shader.sections[name]) fail(line, `there is a section ${name} already`);
@@ -75,14 +88,45 @@ export function parseShader(text, file) {
         value: row.slice(at + between.length, -1),
       });
     } else if (open) {
-      open.text += `\n${row}`;
+      open.text += `\n${finite(row)}`;
     } else {
-      open = { line, text: row };
+      open = { line, text: finite(row) };
       pieces.push(open);
     }
   }
+  if (repeats.length) fail(text.split('\n').length, `#repeat ${repeats[0].repeat} has no #end`);
   return shader;
 }
+
+/** A loop: its variable, start, condition and step. */
+const LOOP = /for \(var (\w+) = ([^;]+); ([^;]+); \1(\+\+|--| [-+/]= [^{]+)\) \{/;
+/** A start, bound or step that compilers know: numbers, and constants, whose names are in capitals. */
+const KNOWN = /^(?:[A-Z][A-Z0-9_]*|\d+u?|min|max|[ ,()+*/-])+$/;
+
+/**
+ * Returns a row of WGSL with its loop in a form that compilers see to end: from 0 to a constant in steps of 1. Elsewhere Dawn adds a
+ * counter of 64 bits, which also keeps drivers from unrolling the loop. A loop whose bound is not known leaves before the constant, which
+ * is more rounds than any has: MOST (src/backend/wgsl/assemble.ts).
+ */
+function finite(row) {
+  return row.replace(LOOP, (loop, name, start, condition, step) => {
+    const bound = condition.startsWith(`${name} < `) ? condition.slice(name.length + 3) : '?';
+    const known = KNOWN.test(start) && KNOWN.test(bound);
+    if (known && step === '++') return loop;
+    const by = step.slice(4);
+    const laps = (count) => `for (var lap = 0u; lap < ${count}; lap++) {`;
+    if (known && start === '0u' && step.startsWith(' +') && KNOWN.test(by))
+      return `${laps(`(${bound} + ${by} - 1u) / ${term(by)}`)} let ${name} = lap * ${term(by)};`;
+    const unless = `if (!(${condition})) { break; }`;
+    if (start === '0u' && step === '++') return `for (var ${name} = 0u; ${name} < MOST; ${name}++) { ${unless}`;
+    if (step.startsWith(' /')) return `${laps('32u')} let ${name} = ${term(start)} >> lap; ${unless}`;
+    const moved = { '++': '+ lap', '--': '- lap' }[step] ?? `${step[1]} lap * ${term(by)}`;
+    return `${laps('MOST')} let ${name} = ${start === '0u' && moved[0] === '+' ? moved.slice(2) : `${term(start)} ${moved}`}; ${unless}`;
+  });
+}
+
+/** An expression that may stand beside any operator. */
+const term = (text) => (/^[\w.]+$/.test(text) ? text : `(${text})`);
 
 /** Returns the names of a function's parameters, or undefined if there is no such function. */
 function parameters(rows, name) {
@@ -105,8 +149,8 @@ function minified(pieces) {
     const rest = text
       .replace(/^[ \t]+/gm, '')
       .replace(/\/\/.*$/gm, '')
-      .replace(/(?<=[,;:{]) | (?=[{}])/g, '')
-      .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w(])/g, '$1')
+      .replace(/(?<=[,;:{}]) | (?=[{}])/g, '')
+      .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w($!])/g, '$1')
       .replace(/\n+/g, '\n')
       .replace(/(?<=[;,({}])\n/g, '')
       .replace(/\b(if|for|while|return|fn \w+) (?=\()/g, '$1')
@@ -118,6 +162,9 @@ function minified(pieces) {
     if (piece.include) {
       flush();
       small.push(piece);
+    } else if (piece.repeat) {
+      flush();
+      small.push({ ...piece, pieces: minified(piece.pieces) });
     } else if (piece.declare) text += `${piece.declare} ${piece.name}${DECLARATIONS[piece.declare]}${piece.value};\n`;
     else text += `${piece.text}\n`;
   }

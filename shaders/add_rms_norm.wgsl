@@ -53,31 +53,33 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @out sum?: f32 [m, l, d]
 // @out y: f32 [m, l, d]
 // This entry needs d in whole vectors. It sums in the order of the kernels of a step (lib/gemv).
-const M = 1u;
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
   let live = row < params.m * params.l;
   let i = row / params.l;
   let width = params.d / 4u;
   let at = row * width;
-  var s: array<vec4f, PER>;
-  for (var p = 0u; p < PER; p++) {
-    let q = p * WG + lid;
+#repeat p PER
+  var s$p = vec4f();
+  {
+    let q = $p * WG + lid;
     if (live && q < width) {
       var v = x_at(at + q);
       if (params.has_gate == 1u) { v *= gate_at((i * 3u + 2u) * width + q); }
       if (params.has_res == 1u) { v += res_at(at + q); }
       if (params.has_sum == 1u) { sum_put(at + q, v); }
-      s[p] = v;
+      s$p = v;
       squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
     }
   }
+#end
   workgroup_squares(lid);
   let r = 1.0 / sqrt(squares[0] / f32(params.d) + params.eps);
-  for (var p = 0u; p < PER; p++) {
-    let q = p * WG + lid;
+#repeat p PER
+  {
+    let q = $p * WG + lid;
     if (live && q < width) {
-      var u = s[p] * r * weight_at(q);
+      var u = s$p * r * weight_at(q);
       if (params.has_modulation == 1u) {
         let shift = i * params.c * width + q;
         u = fma(u, 1.0 + modulation_at(shift + width), modulation_at(shift));
@@ -85,6 +87,7 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
       y_put(at + q, u);
     }
   }
+#end
 }
 
 // @entry forward_alone, WG threads

@@ -32,10 +32,14 @@ fn scores(wg: vec3u, lid: u32) {
 var<workgroup> lanes: array<f32, 64>;
 fn together(value: f32, lid: u32, largest: bool) -> f32 {
   workgroupBarrier();
-  lanes[lid] = value;
+  let own = lid % 64u;
+  lanes[own] = value;
   for (var n = 32u; n > 0u; n /= 2u) {
     workgroupBarrier();
-    if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[lid + n], max(lanes[lid], lanes[lid + n]), largest); }
+    if (own < n) {
+      let other = lanes[(own + n) % 64u];
+      lanes[own] = select(lanes[own] + other, max(lanes[own], other), largest);
+    }
   }
   workgroupBarrier();
   return lanes[0];

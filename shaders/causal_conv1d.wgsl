@@ -18,20 +18,20 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var taps: array<f32, K>;
   var window: array<f32, K>;
   for (var j = 0u; j < K; j++) { taps[j] = weight_at(ch * K + j); }
-  for (var j = 1u; j < K; j++) {
-    if (t0 + j >= K) { window[j] = x_at(x0 + (t0 + j - K) * params.s); }
-    else if (params.has_state == 1u) { window[j] = state_at(past + t0 + j - 1u); }
+  for (var j = 0u; j < K - 1u; j++) {
+    if (t0 + j + 1u >= K) { window[j + 1u] = x_at(x0 + (t0 + j + 1u - K) * params.s); }
+    else if (params.has_state == 1u) { window[j + 1u] = state_at(past + t0 + j); }
   }
   let b = bias_at(ch);
   for (var t = t0; t < min(t0 + SPAN, params.l); t++) {
-    for (var j = 1u; j < K; j++) { window[j - 1u] = window[j]; }
+    for (var j = 0u; j < K - 1u; j++) { window[j] = window[j + 1u]; }
     window[K - 1u] = x_at(x0 + t * params.s);
     var u = b;
     for (var j = 0u; j < K; j++) { u = fma(taps[j], window[j], u); }
     y_put((i * params.l + t) * params.c + ch, u / (1.0 + exp(-u)));
   }
   if (params.has_state == 1u) {
-    for (var j = 1u; j < K; j++) { state_put(past + j - 1u, window[j]); }
+    for (var j = 0u; j < K - 1u; j++) { state_put(past + j, window[j + 1u]); }
   }
 }
 

@@ -195,41 +195,51 @@ fn join(wg: vec3u, nwg: vec3u, lid: u32) {
 var<workgroup> window: array<vec4f, 900>;
 
 fn few(wg: vec3u, nwg: vec3u, lid: u32) {
+  let thread = lid % 256u;
   let at = place(wg.y + wg.z * nwg.y);
   if (at.n >= params.b) { return; }
   let ci4 = params.ci / 4u;
-  let px = lid % 128u;
-  let side = lid / 128u;
+  let px = thread % 128u;
+  let side = thread / 128u;
   var sum = vec4f();
   for (var c0 = 0u; c0 < ci4; c0 += 4u) {
     workgroupBarrier();
-    for (var i = lid; i < 720u; i += 256u) {
-      var v = vec4f();
-      if (c0 + i % 4u < ci4) { v = pixel4(pixel(at, i / 4u), c0 + i % 4u); }
-      window[i / 4u * 5u + i % 4u] = v;
+    for (var round = 0u; round < 3u; round++) {
+      let i = round * 256u + thread;
+      if (i < 720u) {
+        var v = vec4f();
+        if (c0 + i % 4u < ci4) { v = pixel4(pixel(at, i / 4u), c0 + i % 4u); }
+        window[min(i / 4u, 179u) * 5u + i % 4u] = v;
+      }
     }
     workgroupBarrier();
     for (var t = 0u; t < 9u; t++) {
-      let first = ((px / 16u + t / 3u) * 18u + px % 16u + t % 3u) * 5u;
-      for (var q = side; q < min(4u, ci4 - c0); q += 2u) {
-        let v = window[first + q];
-        for (var o = 0u; o < CO; o++) { sum[o] += dot(v, tap4(o, t, c0 + q)); }
+#repeat half 2
+      if (c0 + side + 2 * $half < ci4) {
+        let v = window[((px / 16u + t / 3u) * 18u + px % 16u + t % 3u) * 5u + side + 2 * $half];
+#repeat o CO
+        sum[$o] += dot(v, tap4($o, t, c0 + side + 2 * $half));
+#end
       }
+#end
     }
   }
   workgroupBarrier();
-  window[lid] = sum;
+  window[thread] = sum;
   workgroupBarrier();
   let oy = at.oy + px / 16u;
   let ox = at.ox + px % 16u;
   if (side == 1u || oy >= params.ho || ox >= params.wo) { return; }
-  sum += window[lid + 128u];
+  sum += window[thread + 128u];
   let o = ((at.n * params.ho + oy) * params.wo + ox) * CO;
-  for (var q = 0u; q < CO; q++) {
-    var value = sum[q] + bias_at(q);
-    if (params.has_residual == 1u) { value += residual_at(o + q); }
-    y_put(o + q, value);
-  }
+#repeat q CO
+  put_few(o + $q, $q, sum[$q]);
+#end
+}
+fn put_few(i: u32, o: u32, sum: f32) {
+  var value = sum + bias_at(o);
+  if (params.has_residual == 1u) { value += residual_at(i); }
+  y_put(i, value);
 }
 
 // @entry backward_input, 256 threads

@@ -17,43 +17,43 @@
 fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
-  var s: array<vec4f, M * PER>;
-  var gates: array<vec4f, M * PER>;
-  var gain: array<vec4f, PER>;
-  for (var p = 0u; p < PER; p++) {
-    let q = min(p * WG + lid, QUADS - 1u);
-    for (var i = 0u; i < M; i++) {
-      let row = min(i, params.m - 1u);
-      s[i * PER + p] = x_at(row * QUADS + q);
-      gates[i * PER + p] = z_at((row * params.s + params.z_offset) / 4u + q);
-    }
-    gain[p] = weight_at(q);
-  }
-  var ws: array<Chunks, STEPS>;
-  for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
-  for (var i = 0u; i < M; i++) {
-    for (var p = 0u; p < PER; p++) {
-      let zi = gates[i * PER + p];
-      let v = s[i * PER + p] * (zi / (1.0 + exp(-zi)));
-      s[i * PER + p] = v;
-      if (p * WG + lid < QUADS) { squares[i] = dot_add(v, v, squares[i]); }
-    }
-  }
+#repeat p PER
+  let q$p = $p * WG + lid;
+  let near$p = min(q$p, QUADS - 1u);
+#repeat i M
+  let row$i_$p = min($iu, params.m - 1u);
+  let x$i_$p = x_at(row$i_$p * QUADS + near$p);
+  let z$i_$p = z_at((row$i_$p * params.s + params.z_offset) / 4u + near$p);
+#end
+  let gain$p = weight_at(near$p);
+#end
+#repeat step STEPS
+  let w$step = chunks(row0, $step, lane);
+#end
+#repeat i M
+#repeat p PER
+  let s$i_$p = x$i_$p * (z$i_$p / (1.0 + exp(-z$i_$p)));
+  if (q$p < QUADS) { squares[$i] = dot_add(s$i_$p, s$i_$p, squares[$i]); }
+#end
+#end
   workgroup_squares(lid);
-  for (var i = 0u; i < M; i++) {
-    let r = 1.0 / sqrt(squares[i] / f32(params.e) + params.eps);
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      if (q < QUADS) { xs[place(i, q)] = s[i * PER + p] * r * gain[p]; }
-    }
-  }
+#repeat i M
+  let r$i = 1.0 / sqrt(squares[$i] / f32(params.e) + params.eps);
+#repeat p PER
+  if (q$p < QUADS) { keep4($i, q$p, s$i_$p * r$i * gain$p); }
+#end
+#end
   workgroupBarrier();
-  for (var step = 0u; step < STEPS; step++) { accumulate(ws[step], step, lane); }
+#repeat step STEPS
+  accumulate(w$step, $step, lane);
+#end
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) {
-      let o = held(lane) + v;
-      if (o % M < params.m && row0 + o / M < N) { y_put(o % M * N + row0 + o / M, acc[v]); }
+#repeat v EACH
+    {
+      let o = held(lane) + $v;
+      if (o % M < params.m && row0 + o / M < N) { y_put(o % M * N + row0 + o / M, acc[$v]); }
     }
+#end
   }
 }

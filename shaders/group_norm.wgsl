@@ -52,9 +52,9 @@ fn moments(wg: vec3u, lid: u32) {
       count += n;
     }
   }
-  counts[lid] = count;
-  means[lid] = mean;
-  squares[lid] = square;
+  counts[lid % 256u] = count;
+  means[lid % 256u] = mean;
+  squares[lid % 256u] = square;
   workgroupBarrier();
   let channels = min(width, 256u * LANES);
   for (var held = lid; held < HELD; held += 256u) {
@@ -62,14 +62,14 @@ fn moments(wg: vec3u, lid: u32) {
     if (group >= GROUPS) { break; }
     var sum = 0.0;
     for (var ch = held * width; ch < held * width + channels; ch++) {
-      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) { sum += counts[r] * means[r][ch % LANES]; }
+      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) { sum += counts[r % 256u] * means[r % 256u][ch % LANES]; }
     }
     let middle = sum / f32((pixels.y - pixels.x) * width);
     var around = 0.0;
     for (var ch = held * width; ch < held * width + channels; ch++) {
       for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) {
-        let d = means[r][ch % LANES] - middle;
-        around += squares[r][ch % LANES] + counts[r] * d * d;
+        let d = means[r % 256u][ch % LANES] - middle;
+        around += squares[r % 256u][ch % LANES] + counts[r % 256u] * d * d;
       }
     }
     // An empty range of pixels has no weight.
@@ -138,13 +138,13 @@ fn slopes(wg: vec3u, lid: u32) {
       }
     }
     workgroupBarrier();
-    of_weight[lid] = dw;
-    of_bias[lid] = db;
+    of_weight[lid % 256u] = dw;
+    of_bias[lid % 256u] = db;
     workgroupBarrier();
     if (lid < SPAN && column < COLUMNS) {
       for (var r = lid + SPAN; r < SPAN * ROWS; r += SPAN) {
-        dw += of_weight[r];
-        db += of_bias[r];
+        dw += of_weight[r % 256u];
+        db += of_bias[r % 256u];
       }
       let o = ((wg.y * PARTS + wg.x) * 2u * COLUMNS + column) * LANES;
       for (var q = 0u; q < LANES; q++) {
@@ -184,13 +184,13 @@ fn collect(wg: vec3u, lid: u32) {
       }
     }
     workgroupBarrier();
-    of_weight[lid] = dw;
-    of_bias[lid] = db;
+    of_weight[lid % 256u] = dw;
+    of_bias[lid % 256u] = db;
     workgroupBarrier();
     if (lid < span) {
       for (var r = lid + span; r < span * rows; r += span) {
-        dw += of_weight[r];
-        db += of_bias[r];
+        dw += of_weight[r % 256u];
+        db += of_bias[r % 256u];
       }
       dweight_add(wg.y * params.c + ch, dw);
       dbias_add(wg.y * params.c + ch, db);
@@ -199,13 +199,13 @@ fn collect(wg: vec3u, lid: u32) {
     }
   }
   workgroupBarrier();
-  of_weight[lid] = second;
-  of_bias[lid] = first;
+  of_weight[lid % 256u] = second;
+  of_bias[lid % 256u] = first;
   for (var n = 128u; n > 0u; n /= 2u) {
     workgroupBarrier();
     if (lid < n) {
-      of_weight[lid] += of_weight[lid + n];
-      of_bias[lid] += of_bias[lid + n];
+      of_weight[lid % 256u] += of_weight[(lid + n) % 256u];
+      of_bias[lid % 256u] += of_bias[(lid + n) % 256u];
     }
   }
   if (lid == 0u) { sums_put(wg.y * GROUPS + wg.x, vec2f(of_bias[0], of_weight[0]) / f32(params.s * width)); }

@@ -95,10 +95,9 @@ fn step(wg: vec3u, lid: u32) {
   for (var s = 0u; s < STEPS; s++) { accumulate(chunks(row0, s, lane), s, lane); }
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) {
-      let o = held(lane) + v;
-      put(i0 + o % M, row0 + o / M, acc[v]);
-    }
+#repeat v EACH
+    put(i0 + (held(lane) + $v) % M, row0 + (held(lane) + $v) / M, acc[$v]);
+#end
   }
 }
 

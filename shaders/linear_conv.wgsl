@@ -19,17 +19,15 @@ fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
   i0 = wg.y * M;
-  var steps: array<Step, EACH>;
-  for (var v = 0u; v < EACH; v++) {
-    let o = held(lane) + v;
-    steps[v] = fetch(i0 + o % M, row0 + o / M);
-  }
+#repeat v EACH
+  let o$v = held(lane) + $v;
+  let fetched$v = fetch(i0 + o$v % M, row0 + o$v / M);
+#end
   for (var step = 0u; step < STEPS; step++) { accumulate(chunks(row0, step, lane), step, lane); }
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) {
-      let o = held(lane) + v;
-      put(i0 + o % M, row0 + o / M, acc[v], steps[v]);
-    }
+#repeat v EACH
+    put(i0 + o$v % M, row0 + o$v / M, acc[$v], fetched$v);
+#end
   }
 }

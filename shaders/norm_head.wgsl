@@ -24,50 +24,55 @@ fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let team = lid / 32u;
   let row0 = wg.x * TEAMS * R + team * R;
-  var ws: array<Chunks, STEPS>;
-  for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
-  var s: array<vec4f, M * PER>;
-  for (var i = 0u; i < M; i++) {
-    let row = min(i, params.m - 1u);
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      if (q >= QUADS) { continue; }
-      var v = x_at(row * QUADS + q);
-      if (params.has_gate == 1u) { v *= gate_at((row * 3u + 2u) * QUADS + q); }
-      if (params.has_res == 1u) { v += res_at(row * QUADS + q); }
-      s[i * PER + p] = v;
-      squares[i] = dot_add(v, v, squares[i]);
-    }
+#repeat step STEPS
+  let w$step = chunks(row0, $step, lane);
+#end
+#repeat p PER
+  let q$p = $p * WG + lid;
+#end
+#repeat i M
+  let given$i = min($iu, params.m - 1u);
+#repeat p PER
+  var s$i_$p = vec4f();
+  if (q$p < QUADS) {
+    s$i_$p = x_at(given$i * QUADS + q$p);
+    if (params.has_gate == 1u) { s$i_$p *= gate_at((given$i * 3u + 2u) * QUADS + q$p); }
+    if (params.has_res == 1u) { s$i_$p += res_at(given$i * QUADS + q$p); }
+    squares[$i] = dot_add(s$i_$p, s$i_$p, squares[$i]);
   }
+#end
+#end
   workgroup_squares(lid);
-  for (var i = 0u; i < M; i++) {
-    let r = 1.0 / sqrt(squares[i] / f32(params.d) + params.eps);
-    squares[i] = 0.0;
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      if (q >= QUADS) { continue; }
-      let v = s[i * PER + p] * r * weight_at(q);
-      s[i * PER + p] = v;
-      squares[i] = dot_add(v, v, squares[i]);
-    }
+#repeat i M
+  let once$i = 1.0 / sqrt(squares[$i] / f32(params.d) + params.eps);
+  squares[$i] = 0.0;
+#repeat p PER
+  if (q$p < QUADS) {
+    s$i_$p = s$i_$p * once$i * weight_at(q$p);
+    squares[$i] = dot_add(s$i_$p, s$i_$p, squares[$i]);
   }
+#end
+#end
   workgroupBarrier();
   workgroup_squares(lid);
-  for (var i = 0u; i < M; i++) {
-    let row = min(i, params.m - 1u);
-    let r = 1.0 / sqrt(squares[i] / f32(params.d) + params.eps);
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      if (q >= QUADS) { continue; }
-      let shift = row * 2u * QUADS + q;
-      xs[place(i, q)] = fma(s[i * PER + p] * r * outer_at(q), 1.0 + modulation_at(shift + QUADS), modulation_at(shift));
-    }
+#repeat i M
+  let twice$i = 1.0 / sqrt(squares[$i] / f32(params.d) + params.eps);
+#repeat p PER
+  if (q$p < QUADS) {
+    let shift = given$i * 2u * QUADS + q$p;
+    keep4($i, q$p, fma(s$i_$p * twice$i * outer_at(q$p), 1.0 + modulation_at(shift + QUADS), modulation_at(shift)));
   }
+#end
+#end
   workgroupBarrier();
-  for (var step = 0u; step < STEPS; step++) { accumulate(ws[step], step, lane); }
+#repeat step STEPS
+  accumulate(w$step, $step, lane);
+#end
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) { logits[team * NV + held(lane) + v] = acc[v]; }
+#repeat v EACH
+    logits[(team * NV + held(lane) + $v) % (TEAMS * NV)] = acc[$v];
+#end
   }
   workgroupBarrier();
   // Neighbouring threads write neighbouring logits of an image.
@@ -75,9 +80,9 @@ fn forward(wg: vec3u, lid: u32) {
     let j = o % (TEAMS * R);
     let i = o / (TEAMS * R);
     if (wg.x * TEAMS * R + j >= N) { continue; }
-    var value = logits[j * M + i];
+    var value = logits[j * M + i % M];
     if (params.b < params.m) {
-      let free = logits[j * M + i + params.b];
+      let free = logits[j * M + (i + params.b) % M];
       value = free + (value - free) * params.scale;
     }
     y_put(i * N + wg.x * TEAMS * R + j, value);

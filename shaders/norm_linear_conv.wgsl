@@ -26,58 +26,55 @@
 fn forward(wg: vec3u, lid: u32) {
   let lane = lid % 32u;
   let row0 = (wg.x * TEAMS + lid / 32u) * R;
-  var s: array<vec4f, M * PER>;
-  var shift: array<vec4f, M * PER>;
-  var scale: array<vec4f, M * PER>;
-  for (var p = 0u; p < PER; p++) {
-    let q = min(p * WG + lid, QUADS - 1u);
-    for (var i = 0u; i < M; i++) {
-      let row = min(i, params.m - 1u);
-      var v = x_at(row * QUADS + q);
-      if (params.has_gate == 1u) { v *= gate_at((row * 3u + 2u) * QUADS + q); }
-      if (params.has_res == 1u) { v += res_at(row * QUADS + q); }
-      s[i * PER + p] = v;
-      scale[i * PER + p] = vec4f(1.0);
-      if (params.has_modulation == 1u) {
-        shift[i * PER + p] = modulation_at(row * 3u * QUADS + q);
-        scale[i * PER + p] += modulation_at((row * 3u + 1u) * QUADS + q);
-      }
-    }
+#repeat p PER
+  let q$p = $p * WG + lid;
+  let near$p = min(q$p, QUADS - 1u);
+#repeat i M
+  let row$i_$p = min($iu, params.m - 1u);
+  var s$i_$p = x_at(row$i_$p * QUADS + near$p);
+  if (params.has_gate == 1u) { s$i_$p *= gate_at((row$i_$p * 3u + 2u) * QUADS + near$p); }
+  if (params.has_res == 1u) { s$i_$p += res_at(row$i_$p * QUADS + near$p); }
+  var shift$i_$p = vec4f();
+  var scale$i_$p = vec4f(1.0);
+  if (params.has_modulation == 1u) {
+    shift$i_$p = modulation_at(row$i_$p * 3u * QUADS + near$p);
+    scale$i_$p += modulation_at((row$i_$p * 3u + 1u) * QUADS + near$p);
   }
-  var gain: array<vec4f, PER>;
-  for (var p = 0u; p < PER; p++) { gain[p] = weight_at(min(p * WG + lid, QUADS - 1u)); }
-  var ws: array<Chunks, STEPS>;
-  for (var step = 0u; step < STEPS; step++) { ws[step] = chunks(row0, step, lane); }
-  var steps: array<Step, EACH>;
-  for (var v = 0u; v < EACH; v++) {
-    let o = held(lane) + v;
-    steps[v] = fetch(o % M, row0 + o / M);
+#end
+#end
+#repeat p PER
+  let gain$p = weight_at(near$p);
+#end
+#repeat step STEPS
+  let w$step = chunks(row0, $step, lane);
+#end
+#repeat v EACH
+  let o$v = held(lane) + $v;
+  let fetched$v = fetch(o$v % M, row0 + o$v / M);
+#end
+#repeat i M
+#repeat p PER
+  if (q$p < QUADS) {
+    squares[$i] = dot_add(s$i_$p, s$i_$p, squares[$i]);
+    if (params.has_sum == 1u && wg.x == 0u && $i < params.m) { sum_put($i * QUADS + q$p, s$i_$p); }
   }
-  for (var i = 0u; i < M; i++) {
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      let v = s[i * PER + p];
-      if (q < QUADS) {
-        squares[i] = dot_add(v, v, squares[i]);
-        if (params.has_sum == 1u && wg.x == 0u && i < params.m) { sum_put(i * QUADS + q, v); }
-      }
-    }
-  }
+#end
+#end
   workgroup_squares(lid);
-  for (var i = 0u; i < M; i++) {
-    let r = 1.0 / sqrt(squares[i] / f32(params.d) + params.eps);
-    for (var p = 0u; p < PER; p++) {
-      let q = p * WG + lid;
-      if (q < QUADS) { xs[place(i, q)] = fma(s[i * PER + p] * r * gain[p], scale[i * PER + p], shift[i * PER + p]); }
-    }
-  }
+#repeat i M
+  let r$i = 1.0 / sqrt(squares[$i] / f32(params.d) + params.eps);
+#repeat p PER
+  if (q$p < QUADS) { keep4($i, q$p, fma(s$i_$p * r$i * gain$p, scale$i_$p, shift$i_$p)); }
+#end
+#end
   workgroupBarrier();
-  for (var step = 0u; step < STEPS; step++) { accumulate(ws[step], step, lane); }
+#repeat step STEPS
+  accumulate(w$step, $step, lane);
+#end
   team_sums(lane, lid);
   if (lane % COPIES == 0u) {
-    for (var v = 0u; v < EACH; v++) {
-      let o = held(lane) + v;
-      put(o % M, row0 + o / M, acc[v], steps[v]);
-    }
+#repeat v EACH
+    put(o$v % M, row0 + o$v / M, acc[$v], fetched$v);
+#end
   }
 }

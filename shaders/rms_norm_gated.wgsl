@@ -39,29 +39,32 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in weight: f32 [e]
 // @out y: f32 [m, l, e]
 // This entry needs groups of whole vectors. It sums in the order of the kernels of a step (lib/gemv).
-const M = 1u;
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);
   let width = params.e / params.groups / 4u;
   let row = part / params.groups;
   let live = row < params.m * params.l;
   let ch0 = part % params.groups * width;
-  var s: array<vec4f, PER>;
-  for (var p = 0u; p < PER; p++) {
-    let q = p * WG + lid;
+#repeat p PER
+  var s$p = vec4f();
+  {
+    let q = $p * WG + lid;
     if (live && q < width) {
       let zi = z_at((row * params.s + params.z_offset) / 4u + ch0 + q);
       let v = x_at(part * width + q) * (zi / (1.0 + exp(-zi)));
-      s[p] = v;
+      s$p = v;
       squares[0] = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares[0]))));
     }
   }
+#end
   workgroup_squares(lid);
   let r = 1.0 / sqrt(squares[0] / f32(width * 4u) + params.eps);
-  for (var p = 0u; p < PER; p++) {
-    let q = p * WG + lid;
-    if (live && q < width) { y_put(part * width + q, s[p] * r * weight_at(ch0 + q)); }
+#repeat p PER
+  {
+    let q = $p * WG + lid;
+    if (live && q < width) { y_put(part * width + q, s$p * r * weight_at(ch0 + q)); }
   }
+#end
 }
 
 // @entry forward_alone, WG threads

@@ -57,17 +57,17 @@ fn cut_at(need: u32, weighted: bool, lid: u32) -> Cut {
   var inside = 0u;
   for (var digit = 0u; digit < 4u; digit++) {
     let shift = 24u - 8u * digit;
-    for (var q = lid; q < 2048u; q += WG) { atomicStore(&bins[q], 0u); }
+    for (var q = 0u; q < 2048u / WG; q++) { atomicStore(&bins[q * WG + lid % WG], 0u); }
     workgroupBarrier();
     for (var q = 0u; q < PER; q++) {
       let k = keys[q];
       let amount = select(min(k, 1u), weights[q], weighted);
-      if (amount > 0u && (k & known) == key) { atomicAdd(&bins[((k >> shift) & 255u) * 8u + lid % 8u], amount); }
+      if (amount > 0u && (k & known) == key) { atomicAdd(&bins[(k >> shift) % 256u * 8u + lid % 8u], amount); }
     }
     workgroupBarrier();
     var own = 0u;
     if (lid < 256u) {
-      for (var q = 0u; q < 8u; q++) { own += atomicLoad(&bins[(255u - lid) * 8u + q]); }
+      for (var q = 0u; q < 8u; q++) { own += atomicLoad(&bins[(255u - lid % 256u) * 8u + q]); }
     }
     let upto = above + scan(own, lid).upto;
     if (upto >= need && upto - own < need) { found = vec3u(255u - lid, upto - own, own); }
@@ -93,7 +93,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let image = min(group, params.b - 1u);
   let at = step_at(image);
   var most = LOWEST;
-  for (var q = 0u; q < PER; q += 4u) {
+  for (var four = 0u; four < PER / 4u; four++) {
+    let q = four * 4u;
     let j = lid * PER + q;
     if (j < params.v) {
       let x = quad(image * params.v + j);

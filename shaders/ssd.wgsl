@@ -192,8 +192,8 @@ fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let j = j0 + k;
-      left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u);
-      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, DECAY_AFTER, j) * part);
+      left[k % DEPTH][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u);
+      right[k % DEPTH][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, DECAY_AFTER, j) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -208,20 +208,22 @@ fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
       var w = vec4f();
       if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, SUM_AFTER, j))); }
       else if (j0 / 16u == mine / 16u) { w = select(vec4f(), exp(c - plane(mh, SUM_TO, j)), vec4u(mine) + FOUR >= vec4u(j)); }
-      left[k][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u) * w;
-      right[k][v4] = xbc4(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
+      left[k % DEPTH][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u) * w;
+      right[k % DEPTH][v4] = xbc4(i, j, head * p4 + first + v4, live) * plane(mh, DT, j);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let column = first + lid % 8u;
-  for (var r = 0u; r < 4u; r++) {
-    finish(i, head, t + r, column, sum.m00[r]);
-    finish(i, head, t + r, column + 8u, sum.m01[r]);
-    finish(i, head, t + 32u + r, column, sum.m10[r]);
-    finish(i, head, t + 32u + r, column + 8u, sum.m11[r]);
+#repeat r 4
+  {
+    finish(i, head, t + $r, column, sum.m00[$r]);
+    finish(i, head, t + $r, column + 8u, sum.m01[$r]);
+    finish(i, head, t + 32u + $r, column, sum.m10[$r]);
+    finish(i, head, t + 32u + $r, column + 8u, sum.m11[$r]);
   }
+#end
 }
 fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
   let p4 = params.headdim / 4u;
@@ -265,8 +267,8 @@ fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
     let part = across(mh, i0, j0);
     for (var k = lid / 16u; k < DEPTH; k += 4u) {
       let t = i0 + k;
-      left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u);
-      right[k][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, DECAY_TO, t) * part);
+      left[k % DEPTH][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u);
+      right[k % DEPTH][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, DECAY_TO, t) * part);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
@@ -282,20 +284,22 @@ fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
       var w = vec4f();
       if (i0 / 16u > mine / 16u) { w = exp(plane(mh, SUM_TO, t) + (middle(mh, i0, mine) + v)); }
       else if (i0 / 16u == mine / 16u) { w = select(vec4f(), exp(plane(mh, SUM_TO, t) - c), vec4u(t) >= vec4u(mine) + FOUR); }
-      left[k][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u) * w;
-      right[k][v4] = dy4(i, t, head * p4 + first + v4, live);
+      left[k % DEPTH][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u) * w;
+      right[k % DEPTH][v4] = dy4(i, t, head * p4 + first + v4, live);
     }
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let column = first + lid % 8u;
-  for (var r = 0u; r < 4u; r++) {
-    finish(i, head, own + r, column, sum.m00[r]);
-    finish(i, head, own + r, column + 8u, sum.m01[r]);
-    finish(i, head, own + 32u + r, column, sum.m10[r]);
-    finish(i, head, own + 32u + r, column + 8u, sum.m11[r]);
+#repeat r 4
+  {
+    finish(i, head, own + $r, column, sum.m00[$r]);
+    finish(i, head, own + $r, column + 8u, sum.m01[$r]);
+    finish(i, head, own + 32u + $r, column, sum.m10[$r]);
+    finish(i, head, own + 32u + $r, column + 8u, sum.m11[$r]);
   }
+#end
 }
 fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
   let p4 = params.headdim / 4u;
@@ -374,7 +378,7 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
   let head0 = mg % params.ngroups * heads;
   let p4 = params.headdim / 4u;
   let r4 = lid % 16u;
-  let k4 = lid / 16u;
+  let k4 = lid % 64u / 16u;
   let ti = i0 + lid / 8u * 4u;
   let tj = j0 + lid % 8u * 4u;
   var dS: Block;
@@ -388,10 +392,10 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
       let tb = j0 + r4 * 4u;
       let a = transpose(mat4x4f(dy4(i, ta, at, live), dy4(i, ta + 1u, at, live), dy4(i, ta + 2u, at, live), dy4(i, ta + 3u, at, live)));
       let b = transpose(mat4x4f(xbc4(i, tb, at, live), xbc4(i, tb + 1u, at, live), xbc4(i, tb + 2u, at, live), xbc4(i, tb + 3u, at, live)));
-      for (var q = 0u; q < 4u; q++) {
-        left[k4 * 4u + q][r4] = a[q];
-        right[k4 * 4u + q][r4] = b[q];
-      }
+#repeat q 4
+        left[k4 * 4u + $q][r4] = a[$q];
+        right[k4 * 4u + $q][r4] = b[$q];
+#end
       workgroupBarrier();
       dM = multiply(dM, lid);
       workgroupBarrier();
@@ -424,13 +428,15 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
     }
     workgroupBarrier();
   }
-  for (var r = 0u; r < 4u; r++) {
-    let at = ((split * groups + mg) * LP + ti + r) * (LP / 4u) + tj / 4u;
-    dscores_put(at, dS.m00[r]);
-    dscores_put(at + 8u, dS.m01[r]);
-    dscores_put(at + 8u * LP, dS.m10[r]);
-    dscores_put(at + 8u * LP + 8u, dS.m11[r]);
+#repeat r 4
+  {
+    let at = ((split * groups + mg) * LP + ti + $r) * (LP / 4u) + tj / 4u;
+    dscores_put(at, dS.m00[$r]);
+    dscores_put(at + 8u, dS.m01[$r]);
+    dscores_put(at + 8u * LP, dS.m10[$r]);
+    dscores_put(at + 8u * LP + 8u, dS.m11[$r]);
   }
+#end
 }
 
 // @entry backward_blocks_bc, 64 threads
@@ -460,7 +466,7 @@ fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
   let first = tile % tiles * 16u;
   let other = select(C_of(group), B_of(group), to_C) + first;
   let v4 = lid % 16u;
-  let k4 = lid / 16u;
+  let k4 = lid % 64u / 16u;
   let live = first + v4 < n4;
   var sum: Block;
   for (var u0 = select(t0, 0u, to_C); u0 < select(LP, t0 + BLOCK, to_C); u0 += DEPTH) {
@@ -474,10 +480,10 @@ fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
       let t = t0 + v4 * 4u;
       a = mat4x4f(dS_at(mg, u, t), dS_at(mg, u + 1u, t), dS_at(mg, u + 2u, t), dS_at(mg, u + 3u, t));
     }
-    for (var q = 0u; q < 4u; q++) {
-      left[k4 * 4u + q][v4] = a[q];
-      right[k4 * 4u + q][v4] = xbc4(i, u0 + k4 * 4u + q, other + v4, live);
-    }
+#repeat q 4
+      left[k4 * 4u + $q][v4] = a[$q];
+      right[k4 * 4u + $q][v4] = xbc4(i, u0 + k4 * 4u + $q, other + v4, live);
+#end
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
@@ -485,12 +491,14 @@ fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
   let t = t0 + lid / 8u * 4u;
   let own = select(B_of(group), C_of(group), to_C);
   let column = first + lid % 8u;
-  for (var r = 0u; r < 4u; r++) {
-    finish(i, t + r, own, column, sum.m00[r]);
-    finish(i, t + r, own, column + 8u, sum.m01[r]);
-    finish(i, t + 32u + r, own, column, sum.m10[r]);
-    finish(i, t + 32u + r, own, column + 8u, sum.m11[r]);
+#repeat r 4
+  {
+    finish(i, t + $r, own, column, sum.m00[$r]);
+    finish(i, t + $r, own, column + 8u, sum.m01[$r]);
+    finish(i, t + 32u + $r, own, column, sum.m10[$r]);
+    finish(i, t + 32u + $r, own, column + 8u, sum.m11[$r]);
   }
+#end
 }
 fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
   if (t < params.l && column < params.d_state / 4u) { dxbc_put((i * params.l + t) * (params.c / 4u) + own + column, sum); }

@@ -13,10 +13,10 @@ fn outer(m: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(fma(vec4f(a.x), b, m[0]), fma(vec4f(a.y), b, m[1]), fma(vec4f(a.z), b, m[2]), fma(vec4f(a.w), b, m[3]));
 }
 fn products(s: Block, k: u32, ti: u32, tj: u32) -> Block {
-  let a0 = left[k][ti];
-  let a1 = left[k][8u + ti];
-  let b0 = right[k][tj];
-  let b1 = right[k][8u + tj];
+  let a0 = left[k % 16u][ti % 8u];
+  let a1 = left[k % 16u][8u + ti % 8u];
+  let b0 = right[k % 16u][tj % 8u];
+  let b1 = right[k % 16u][8u + tj % 8u];
   return Block(outer(s.m00, a0, b0), outer(s.m01, a0, b1), outer(s.m10, a1, b0), outer(s.m11, a1, b1));
 }
 

@@ -6,18 +6,20 @@ var<workgroup> weights: array<f32, WG>;
 var<workgroup> sums: array<V, WG>;
 var<workgroup> lanes: array<f32, WG>;
 
-fn together(value: f32, lid: u32, largest: bool) -> f32 {
+fn together(value: f32, thread: u32, largest: bool) -> f32 {
+  let lid = thread % WG;
   workgroupBarrier();
   lanes[lid] = value;
   for (var n = WG / 2u; n > 0u; n /= 2u) {
     workgroupBarrier();
-    if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[lid + n], max(lanes[lid], lanes[lid + n]), largest); }
+    if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[(lid + n) % WG], max(lanes[lid], lanes[(lid + n) % WG]), largest); }
   }
   workgroupBarrier();
   return lanes[0];
 }
 
-fn attend(at: u32, lid: u32) {
+fn attend(at: u32, thread: u32) {
+  let lid = thread % WG;
   if (at >= params.m * params.h) { return; }
   let i = at / params.h;
   let head = at % params.h;
@@ -30,7 +32,7 @@ fn attend(at: u32, lid: u32) {
   var past = 0u;
   if (params.has_step == 1u) { past = min(step_at(i % params.b), params.t - 1u); }
   let cache = (i * params.t * g + served) * width;
-  if (lid < width) { query[lid] = qkv_at(own + head * width + lid) * params.scale; }
+  if (lid < width) { query[lid % COLUMNS] = qkv_at(own + head * width + lid) * params.scale; }
   workgroupBarrier();
   let column = lid % COLUMNS;
   var most = LEAST;
@@ -42,9 +44,9 @@ fn attend(at: u32, lid: u32) {
     if (j <= past) {
       var product = V();
       if (j < past) {
-        for (var e = 0u; e < width; e++) { product += query[e] * keys_at(cache + j * g * width + e); }
+        for (var e = 0u; e < width; e++) { product += query[min(e, COLUMNS - 1u)] * keys_at(cache + j * g * width + e); }
       } else {
-        for (var e = 0u; e < width; e++) { product += query[e] * qkv_at(own_key + e); }
+        for (var e = 0u; e < width; e++) { product += query[min(e, COLUMNS - 1u)] * qkv_at(own_key + e); }
       }
       score = total(product);
     }
@@ -57,8 +59,8 @@ fn attend(at: u32, lid: u32) {
     sum *= shrink;
     if (column < width) {
       for (var q = lid / COLUMNS; q < WG && j0 + q <= past; q += WG / COLUMNS) {
-        if (j0 + q < past) { sum += weights[q] * values_at(cache + (j0 + q) * g * width + column); }
-        else { sum += weights[q] * qkv_at(own_value + column); }
+        if (j0 + q < past) { sum += weights[q % WG] * values_at(cache + (j0 + q) * g * width + column); }
+        else { sum += weights[q % WG] * qkv_at(own_value + column); }
       }
     }
     most = m;
@@ -67,7 +69,7 @@ fn attend(at: u32, lid: u32) {
   let all = together(mass, lid, false);
   if (lid < width) {
     var y = V();
-    for (var q = lid; q < WG; q += COLUMNS) { y += sums[q]; }
+    for (var q = lid; q < WG; q += COLUMNS) { y += sums[q % WG]; }
     y_put(at * width + lid, y / all);
     // The first of the heads that share keys and values stores them. Other workgroups do not read this position.
     if (params.has_keys == 1u && head % (params.h / g) == 0u) {

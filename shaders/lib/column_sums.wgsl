@@ -6,13 +6,14 @@ var<workgroup> column_parts: array<f32, LANES * TILE>;
 
 /// The sum of column j0 + lid, for lid < TILE.
 fn column_sum(j0: u32, k0: u32, k1: u32, lid: u32) -> f32 {
-  for (var at = lid; at < LANES * TILE; at += TILE_THREADS) {
+  for (var round = 0u; round < LANES * TILE / TILE_THREADS; round++) {
+    let at = round * TILE_THREADS + lid % TILE_THREADS;
     var part = 0.0;
     for (var k = k0 + at / TILE; k < k1; k += LANES) { part += column(k, j0 + at % TILE); }
     column_parts[at] = part;
   }
   workgroupBarrier();
   var sum = 0.0;
-  for (var at = lid % TILE; at < LANES * TILE; at += TILE) { sum += column_parts[at]; }
+  for (var lane = 0u; lane < LANES; lane++) { sum += column_parts[lane * TILE + lid % TILE]; }
   return sum;
 }

@@ -11,7 +11,7 @@ fn fetch(i: u32, j: u32) -> Step {
   for (var q = 0u; q < TAPS; q++) { step.taps[q] = taps_at(ch * TAPS + q); }
   step.bias = conv_bias_at(ch);
   if (params.has_state == 1u) {
-    for (var q = 0u; q + 1u < TAPS; q++) { step.window[q] = state_at((i * params.c + ch) * (TAPS - 1u) + q); }
+    for (var q = 0u; q < TAPS - 1u; q++) { step.window[q] = state_at((i * params.c + ch) * (TAPS - 1u) + q); }
   }
   return step;
 }
@@ -24,7 +24,7 @@ fn put(i: u32, j: u32, sum: f32, fetched: Step) {
   var step = fetched;
   step.window[TAPS - 1u] = sum;
   if (params.has_state == 1u) {
-    for (var q = 0u; q + 1u < TAPS; q++) { state_put((i * params.c + ch) * (TAPS - 1u) + q, step.window[q + 1u]); }
+    for (var q = 0u; q < TAPS - 1u; q++) { state_put((i * params.c + ch) * (TAPS - 1u) + q, step.window[q + 1u]); }
   }
   var u = step.bias;
   for (var q = 0u; q < TAPS; q++) { u = fma(step.taps[q], step.window[q], u); }

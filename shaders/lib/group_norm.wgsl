@@ -6,7 +6,8 @@ const TEAMS = 256u / TEAM;
 var<workgroup> partial: array<f32, 256>;
 var<workgroup> group_moments: array<vec2f, GROUPS>;
 
-fn team_sum(value: f32, lid: u32) -> f32 {
+fn team_sum(value: f32, thread: u32) -> f32 {
+  let lid = thread % 256u;
   workgroupBarrier();
   partial[lid] = value;
   workgroupBarrier();
@@ -33,7 +34,7 @@ fn gather(image: u32, lid: u32) {
       square += parts_at(at + part).y + f32((pixels.y - pixels.x) * (params.c / GROUPS)) * d * d;
     }
     square = team_sum(square, lid);
-    if (group < GROUPS && lid % TEAM == 0u) { group_moments[group] = vec2f(mean, inverseSqrt(square / n + params.eps)); }
+    if (group < GROUPS && lid % TEAM == 0u) { group_moments[min(group, GROUPS - 1u)] = vec2f(mean, inverseSqrt(square / n + params.eps)); }
   }
   workgroupBarrier();
 }
@@ -42,7 +43,7 @@ struct Moments { mean: vec4f, rstd: vec4f }
 fn moments_of(column: u32) -> Moments {
   var m: Moments;
   for (var q = 0u; q < LANES; q++) {
-    let of_group = group_moments[(column * LANES + q) / (params.c / GROUPS)];
+    let of_group = group_moments[min((column * LANES + q) / (params.c / GROUPS), GROUPS - 1u)];
     m.mean[q] = of_group.x;
     m.rstd[q] = of_group.y;
   }

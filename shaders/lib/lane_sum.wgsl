@@ -3,11 +3,11 @@
 var<workgroup> lane_parts: array<f32, 256>;
 
 fn lane_sum(v: f32, lid: u32) -> f32 {
-  lane_parts[lid] = v;
+  lane_parts[lid % 256u] = v;
   workgroupBarrier();
   var all = 0.0;
   if (lid < COLUMNS) {
-    for (var q = lid; q < 256u; q += COLUMNS) { all += lane_parts[q]; }
+    for (var q = 0u; q < 256u / COLUMNS; q++) { all += lane_parts[q * COLUMNS + lid % COLUMNS]; }
   }
   workgroupBarrier();
   return all;

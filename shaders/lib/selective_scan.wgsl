@@ -7,7 +7,8 @@ var<workgroup> delta: array<f32, T * CH>;
 var<workgroup> delta_x: array<f32, T * CH>;
 var<workgroup> partial: array<f32, T * WG>;
 
-fn walk(tile: u32, lid: u32) {
+fn walk(tile: u32, thread: u32) {
+  let lid = thread % WG;
   let tiles = (params.e + CH - 1u) / CH;
   let i = tile / tiles;
   let j0 = (tile % tiles) * CH;
@@ -36,11 +37,12 @@ fn walk(tile: u32, lid: u32) {
     if (mine) {
       xt = x_at(row * params.e + j);
       let d = softplus(dt_at(row * params.e + j));
-      delta[lid] = d;
-      delta_x[lid] = d * xt;
+      delta[lid % (T * CH)] = d;
+      delta_x[lid % (T * CH)] = d * xt;
     }
     workgroupBarrier();
-    for (var t = 0u; t < min(T, params.l - t0); t++) {
+    for (var t = 0u; t < T; t++) {
+      if (t0 + t >= params.l) { break; }
       let b = (i * params.l + t0 + t + 1u) * params.s - 2u * params.n + k0;
       let d = delta[t * CH + c];
       let dx = delta_x[t * CH + c];
@@ -56,7 +58,7 @@ fn walk(tile: u32, lid: u32) {
     workgroupBarrier();
     if (mine) {
       var sum = 0.0;
-      for (var q = 0u; q < LANES; q++) { sum += partial[lid * LANES + q]; }
+      for (var q = 0u; q < LANES; q++) { sum += partial[lid % (T * CH) * LANES + q]; }
       finish(row, j, xt, sum);
     }
   }

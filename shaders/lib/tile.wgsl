@@ -5,15 +5,12 @@
 //   A_ALONG_K, B_ALONG_K: 1 if the operand is contiguous along k, 0 if along its rows; loads follow it so that they coalesce
 // Rows in workgroup memory are five vectors apart, so that neither stores nor loads have bank conflicts.
 // Products are added in the order of k, as in tile_wide.wgsl, so that both give the same result to the bit.
+// Sums are held in vectors whose components are never chosen by a variable, which would take them out of the registers.
 const TILE_THREADS = 256u;
 var<workgroup> tile_a: array<vec4f, 320>;
 var<workgroup> tile_b: array<vec4f, 320>;
 
-fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum)))); }
-
-fn mac16(sum: vec4f, a: vec4f, b0: vec4f, b1: vec4f, b2: vec4f, b3: vec4f) -> vec4f {
-  return vec4f(mac4(sum.x, a, b0), mac4(sum.y, a, b1), mac4(sum.z, a, b2), mac4(sum.w, a, b3));
-}
+#include "mac.wgsl"
 
 // Indices are taken modulo array sizes, which they never reach, so that compilers need not clamp them.
 fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
@@ -32,23 +29,24 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
     tile_a[at_a.x % TILE * 5u + at_a.y % 4u] = a4(i0 + at_a.x, k + at_a.y * 4u);
     tile_b[at_b.x % TILE * 5u + at_b.y % 4u] = b4(j0 + at_b.x, k + at_b.y * 4u);
     workgroupBarrier();
-    for (var q = 0u; q < 4u; q++) {
-      let b0 = tile_b[tj * 5u + q];
-      let b1 = tile_b[tj * 5u + 80u + q];
-      let b2 = tile_b[tj * 5u + 160u + q];
-      let b3 = tile_b[tj * 5u + 240u + q];
-      s0 = mac16(s0, tile_a[ti * 5u + q], b0, b1, b2, b3);
-      s1 = mac16(s1, tile_a[ti * 5u + 80u + q], b0, b1, b2, b3);
-      s2 = mac16(s2, tile_a[ti * 5u + 160u + q], b0, b1, b2, b3);
-      s3 = mac16(s3, tile_a[ti * 5u + 240u + q], b0, b1, b2, b3);
+#repeat q 4
+    {
+      let b0 = tile_b[tj * 5u + $q];
+      let b1 = tile_b[tj * 5u + 80u + $q];
+      let b2 = tile_b[tj * 5u + 160u + $q];
+      let b3 = tile_b[tj * 5u + 240u + $q];
+      s0 = mac16(s0, tile_a[ti * 5u + $q], b0, b1, b2, b3);
+      s1 = mac16(s1, tile_a[ti * 5u + 80u + $q], b0, b1, b2, b3);
+      s2 = mac16(s2, tile_a[ti * 5u + 160u + $q], b0, b1, b2, b3);
+      s3 = mac16(s3, tile_a[ti * 5u + 240u + $q], b0, b1, b2, b3);
     }
+#end
     workgroupBarrier();
   }
-  for (var c = 0u; c < 4u; c++) {
-    let j = j0 + tj + c * 16u;
-    put(i0 + ti, j, s0[c]);
-    put(i0 + ti + 16u, j, s1[c]);
-    put(i0 + ti + 32u, j, s2[c]);
-    put(i0 + ti + 48u, j, s3[c]);
-  }
+#repeat r 4
+  put(i0 + ti + 16 * $r, j0 + tj, s$r.x);
+  put(i0 + ti + 16 * $r, j0 + tj + 16u, s$r.y);
+  put(i0 + ti + 16 * $r, j0 + tj + 32u, s$r.z);
+  put(i0 + ti + 16 * $r, j0 + tj + 48u, s$r.w);
+#end
 }

@@ -2,22 +2,34 @@
 // workgroup memory, and the next slice is loaded meanwhile. A third faster on GPUs whose threads have that many registers.
 // The rows of a thread are 16 apart, its columns 8: a warp of 4×8 threads reads 4 and 8 neighbours at once. The two vectors of a
 // row are swapped every four rows, so that neither stores nor loads have bank conflicts.
+// Sums are written out: where an array of them has an index that is not constant, all its registers go to memory.
 // Indices are taken modulo array sizes, which they never reach, so that compilers need not clamp them.
 const TILE_THREADS = 128u;
 var<workgroup> tile_a: array<array<array<vec4f, 2>, 16>, 8>;
 var<workgroup> tile_b: array<array<array<vec4f, 2>, 8>, 16>;
 
-fn mac4(sum: f32, a: vec4f, b: vec4f) -> f32 { return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum)))); }
+#include "mac.wgsl"
 
 // Row and vector that a thread copies in pass p of two.
 fn copied(along_k: u32, p: u32, lid: u32) -> vec2u {
   return select(vec2u(lid, p), vec2u(lid / 2u + p * 64u, lid % 2u), along_k == 1u);
 }
 
-// Stores one row of a thread's sums. Rows are written out one by one: an index that is not constant costs all their registers.
-fn put_row(i: u32, j: u32, row: array<f32, 16>) {
-  var values = row;
-  for (var c = 0u; c < 16u; c++) { put(i, j + c * 8u, values[c]); }
+// Adds 16 products to the sums of a row.
+fn mac64(sums: mat4x4f, a: vec4f, b: array<vec4f, 16>) -> mat4x4f {
+  return mat4x4f(
+    mac16(sums[0], a, b[0], b[1], b[2], b[3]),
+    mac16(sums[1], a, b[4], b[5], b[6], b[7]),
+    mac16(sums[2], a, b[8], b[9], b[10], b[11]),
+    mac16(sums[3], a, b[12], b[13], b[14], b[15]),
+  );
+}
+
+fn put4(i: u32, j: u32, sums: vec4f) {
+  put(i, j, sums.x);
+  put(i, j + 8u, sums.y);
+  put(i, j + 16u, sums.z);
+  put(i, j + 24u, sums.w);
 }
 
 fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
@@ -34,7 +46,9 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
   var next_a1 = a4(i0 + a1.x, k0 + a1.y * 4u);
   var next_b0 = b4(j0 + b0.x, k0 + b0.y * 4u);
   var next_b1 = b4(j0 + b1.x, k0 + b1.y * 4u);
-  var sums: array<array<f32, 16>, 8>;
+#repeat r 8
+  var sums$r = mat4x4f();
+#end
   for (var k = k0; k < k1; k += 8u) {
     tile_a[a0.x % TILE / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;
     tile_a[a1.x % TILE / 16u][a1.x % 16u][(a1.y ^ (a1.x / 4u)) % 2u] = next_a1;
@@ -45,30 +59,24 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
     next_a1 = a4(i0 + a1.x, k + 8u + a1.y * 4u);
     next_b0 = b4(j0 + b0.x, k + 8u + b0.y * 4u);
     next_b1 = b4(j0 + b1.x, k + 8u + b1.y * 4u);
+#repeat half 2
     {
-      var b = array<vec4f, 16>();
-      for (var c = 0u; c < 16u; c++) { b[c] = tile_b[c][tj][sj]; }
-      for (var r = 0u; r < 8u; r++) {
-        let a = tile_a[r][ti][si];
-        for (var c = 0u; c < 16u; c++) { sums[r][c] = mac4(sums[r][c], a, b[c]); }
-      }
+      let vector = vec2u(si, sj) ^ vec2u($half);
+      let b = array<vec4f, 16>(
+#repeat c 16
+        tile_b[$c][tj][vector.y % 2u],
+#end
+      );
+#repeat r 8
+      sums$r = mac64(sums$r, tile_a[$r][ti][vector.x % 2u], b);
+#end
     }
-    {
-      var b = array<vec4f, 16>();
-      for (var c = 0u; c < 16u; c++) { b[c] = tile_b[c][tj][1u - sj]; }
-      for (var r = 0u; r < 8u; r++) {
-        let a = tile_a[r][ti][1u - si];
-        for (var c = 0u; c < 16u; c++) { sums[r][c] = mac4(sums[r][c], a, b[c]); }
-      }
-    }
+#end
     workgroupBarrier();
   }
-  put_row(i0 + ti, j0 + tj, sums[0]);
-  put_row(i0 + ti + 16u, j0 + tj, sums[1]);
-  put_row(i0 + ti + 32u, j0 + tj, sums[2]);
-  put_row(i0 + ti + 48u, j0 + tj, sums[3]);
-  put_row(i0 + ti + 64u, j0 + tj, sums[4]);
-  put_row(i0 + ti + 80u, j0 + tj, sums[5]);
-  put_row(i0 + ti + 96u, j0 + tj, sums[6]);
-  put_row(i0 + ti + 112u, j0 + tj, sums[7]);
+#repeat r 8
+#repeat c 4
+  put4(i0 + ti + 16 * $r, j0 + tj + 32 * $c, sums$r[$c]);
+#end
+#end
 }

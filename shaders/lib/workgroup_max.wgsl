@@ -4,12 +4,12 @@ var<workgroup> max_parts: array<f32, 256>;
 var<workgroup> max_rows: array<f32, 16>;
 
 fn workgroup_max(v: f32, lid: u32) -> f32 {
-  max_parts[lid] = v;
+  max_parts[lid % 256u] = v;
   workgroupBarrier();
   if (lid < 16u) {
     var row = v;
-    for (var q = lid; q < 256u; q += 16u) { row = max(row, max_parts[q]); }
-    max_rows[lid] = row;
+    for (var q = 0u; q < 16u; q++) { row = max(row, max_parts[q * 16u + lid % 16u]); }
+    max_rows[lid % 16u] = row;
   }
   workgroupBarrier();
   var all = v;

@@ -4,12 +4,12 @@ var<workgroup> sum_parts: array<f32, 256>;
 var<workgroup> sum_rows: array<f32, 16>;
 
 fn workgroup_sum(v: f32, lid: u32) -> f32 {
-  sum_parts[lid] = v;
+  sum_parts[lid % 256u] = v;
   workgroupBarrier();
   if (lid < 16u) {
     var row = 0.0;
-    for (var q = lid; q < 256u; q += 16u) { row += sum_parts[q]; }
-    sum_rows[lid] = row;
+    for (var q = 0u; q < 16u; q++) { row += sum_parts[q * 16u + lid % 16u]; }
+    sum_rows[lid % 16u] = row;
   }
   workgroupBarrier();
   var all = 0.0;

@@ -4,12 +4,12 @@ var<workgroup> sum_parts: array<vec2f, WG>;
 var<workgroup> sum_rows: array<vec2f, 16>;
 
 fn workgroup_sum2(v: vec2f, lid: u32) -> vec2f {
-  sum_parts[lid] = v;
+  sum_parts[lid % WG] = v;
   workgroupBarrier();
   if (lid < 16u) {
     var row = vec2f();
-    for (var q = lid; q < WG; q += 16u) { row += sum_parts[q]; }
-    sum_rows[lid] = row;
+    for (var q = 0u; q < WG / 16u; q++) { row += sum_parts[q * 16u + lid % 16u]; }
+    sum_rows[lid % 16u] = row;
   }
   workgroupBarrier();
   var all = vec2f();

@@ -31,7 +31,7 @@ export const addRmsNorm = {
       return {
         entry: 'forward_vec4',
         ...squareSums(caps),
-        constants: { WG: 256, PER: ceilDiv(d, 4 * 256) },
+        constants: { WG: 256, M: 1, PER: ceilDiv(d, 4 * 256) },
         vec4,
         workgroups: grid(m * l),
       };

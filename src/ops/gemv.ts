@@ -95,7 +95,7 @@ export function gemvTilePlan(
     usual: 256,
     plan: (threads) => ({
       entry: name,
-      constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads },
+      constants: { HALF: half ? 1 : 0, ROWS: rows, THREADS: threads, EACH: (256 * rows) / threads },
       vec4: ['x', 'w'],
       workgroups: [ceilDiv(n, 64), ...grid(ceilDiv(m, 16 * rows))],
     }),
@@ -139,10 +139,23 @@ export function normGemvPlan(
   };
 }
 
-const common = (files: ReturnType<typeof either>, half: boolean, constants: Record<string, number>, extra: Extra) => ({
+type Sizes = Record<'WG' | 'M' | 'N' | 'K' | 'R', number>;
+
+/** What the plans share. What is derived from the sizes here is how often shader files repeat lines. */
+const common = (files: ReturnType<typeof either>, half: boolean, sizes: Sizes, extra: Extra) => ({
   ...files,
   ...extra,
-  constants: { HALF: half ? 1 : 0, ...constants, ...extra.constants },
+  constants: {
+    HALF: half ? 1 : 0,
+    QUADS_OF_CHUNK: half ? 2 : 1,
+    STEPS: ceilDiv(sizes.K / (half ? 8 : 4), 32),
+    PER: ceilDiv(sizes.K / 4, sizes.WG),
+    P: Math.min(sizes.R * sizes.M, 4),
+    ROUNDS: Math.max(1, (sizes.R * sizes.M) / 4),
+    EACH: Math.max(1, (sizes.R * sizes.M) / 32),
+    ...sizes,
+    ...extra.constants,
+  },
   elements: { w: 'vec4<u32>' },
   series: true,
 });

@@ -34,7 +34,7 @@ export const rmsNormGated = {
       return {
         entry: 'forward_vec4',
         ...squareSums(caps),
-        constants: { WG: 256, PER: ceilDiv(width, 4 * 256) },
+        constants: { WG: 256, M: 1, PER: ceilDiv(width, 4 * 256) },
         vec4,
         workgroups,
       };

@@ -29,7 +29,15 @@ export interface Section {
 }
 
 /** WGSL text, or a file that is included. Release builds have plain text, with line numbers from 1. */
-export type Piece = string | Text | Declaration | ShaderFile;
+export type Piece = string | Text | Declaration | Repeat | ShaderFile;
+
+/** Pieces to write several times, the first time with 0 for `$` and the name, then with 1, … */
+export interface Repeat {
+  readonly repeat: string;
+  /** A number, or the name of a constant of the plan. */
+  readonly times: string;
+  readonly pieces: readonly (string | Text | Declaration | Repeat)[];
+}
 
 /** Lines of WGSL, and the number of the first. */
 export interface Text {

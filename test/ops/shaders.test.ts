@@ -142,8 +142,54 @@ it.each([
   ['// @exit', 'shaders/x.wgsl:1 "exit" is not known here'],
   ['const A =\n  1u;', 'shaders/x.wgsl:1 a const at the first column must end on its line'],
   ['#include lib/tile.wgsl', 'shaders/x.wgsl:1 #include has no file in quotation marks'],
+  ['#repeat q', 'shaders/x.wgsl:1 #repeat needs a name and a number of times'],
+  ['#end', 'shaders/x.wgsl:1 #end without #repeat'],
+  ['#repeat q 4\nlet x$q = 1u;', 'shaders/x.wgsl:2 #repeat q has no #end'],
 ])('the parser refuses %j', (text, message) => {
   expect(() => parseShader(text, 'x.wgsl')).toThrow(message);
+});
+
+/** The rows of silu's kernel if its forward entry began with this text. */
+function bodyOf(text: string, constants: Record<string, number> = {}): string[] {
+  const shader = changed(silu.forward.shader, 'fn forward(', `${text}\nfn forward(`);
+  const kernel = kernelOf({ ...silu.forward, shader } as unknown as AnyEntry, { constants, workgroups: [1] }, new Set());
+  const { code, places } = assemble(kernel);
+  return code.split('\n').filter((_, i) => places[i]);
+}
+
+it('#repeat writes lines as often as a number or a constant of the plan says', () => {
+  const rows = bodyOf('fn sums() {\n#repeat r R\n#repeat c 2\n  let s$r_$c = $r + $c;\n#end\n#end\n}', { R: 2 });
+  expect(rows.filter((row) => row.startsWith('  let s') && row.includes('_'))).toEqual([
+    '  let s0_0 = 0 + 0;',
+    '  let s0_1 = 0 + 1;',
+    '  let s1_0 = 1 + 0;',
+    '  let s1_1 = 1 + 1;',
+  ]);
+  expect(() => bodyOf('#repeat r R\n#end')).toThrow(
+    'shaders/silu.wgsl repeats lines R times, a constant that the plan does not have',
+  );
+});
+
+it.each([
+  ['for (var q = 0u; q < LANES; q++) {', undefined],
+  [
+    'for (var q = 0u; q < 64u; q += 2u * LANES) {',
+    'for (var lap = 0u; lap < (64u + 2u * LANES - 1u) / (2u * LANES); lap++) { let q = lap * (2u * LANES);',
+  ],
+  [
+    'for (var q = lid; q < n; q += 4u) {',
+    'for (var lap = 0u; lap < MOST; lap++) { let q = lid + lap * 4u; if (!(q < n)) { break; }',
+  ],
+  ['for (var q = 0u; q < n; q += WG) {', 'for (var lap = 0u; lap < MOST; lap++) { let q = lap * WG; if (!(q < n)) { break; }'],
+  ['for (var q = 0u; q < n && live; q++) {', 'for (var q = 0u; q < MOST; q++) { if (!(q < n && live)) { break; }'],
+  [
+    'for (var q = a | 3u; q > a; q--) {',
+    'for (var lap = 0u; lap < MOST; lap++) { let q = (a | 3u) - lap; if (!(q > a)) { break; }',
+  ],
+  ['for (var q = WG; q > 0u; q /= 2u) {', 'for (var lap = 0u; lap < 32u; lap++) { let q = WG >> lap; if (!(q > 0u)) { break; }'],
+])('the parser writes the loop %j such that it is seen to end', (loop, written) => {
+  const [{ text }] = parseShader(`${loop} f(q); }`, 'x.wgsl').head as unknown as [{ text: string }];
+  expect(text).toBe(`${written ?? loop} f(q); }`);
 });
 
 it('the generated text of a kernel and of a series', () => {

@@ -5,6 +5,9 @@
 // The including entry defines the operands, which are zero outside, and stores the sums:
 //   fn x4(i: u32, q: u32) -> vec4f, fn w4(j: u32, q: u32) -> vec4f: numbers 4q to 4q+3 of a row
 //   fn put(i: u32, j: u32, sum: f32): bounds-checked store
+// Sums are written out: where an array of them has an index that is not constant, all its registers go to memory. EACH is a constant of
+// the plan (src/ops/gemv.ts).
+#include "../mac.wgsl"
 const TILE_ROWS = 16u * ROWS;
 const TILE_COLUMNS = 64u;
 const E = select(4u, 8u, HALF == 1u);
@@ -14,60 +17,46 @@ var<workgroup> xs: array<vec4f, 5u * TILE_ROWS>;
 var<workgroup> ws: array<vec4f, 320>;
 
 const APART = THREADS / 16u;
-const EACH = TILE_ROWS / APART;
-// Sums of rows i, i + APART, … of x with rows j, j + 16, j + 32 and j + 48 of w.
-alias Sums = array<vec4f, EACH>;
 
-fn dot_add(a: vec4f, b: vec4f, sum: f32) -> f32 {
-  return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, sum))));
-}
-
-fn accumulate(sums: Sums, i: u32, j: u32, q: u32) -> Sums {
-  let w0 = ws[j * 5u + q];
-  let w1 = ws[j * 5u + 80u + q];
-  let w2 = ws[j * 5u + 160u + q];
-  let w3 = ws[j * 5u + 240u + q];
-  var s = sums;
-  for (var r = 0u; r < EACH; r++) {
-    let v = xs[(i + r * APART) * 5u + q];
-    s[r] = vec4f(dot_add(w0, v, s[r].x), dot_add(w1, v, s[r].y), dot_add(w2, v, s[r].z), dot_add(w3, v, s[r].w));
-  }
-  return s;
-}
-
-fn tile(i0: u32, j0: u32, lid: u32) {
+// A thread computes the sums of rows i, i + APART, … of x with rows j, j + 16, j + 32 and j + 48 of w.
+fn tile(i0: u32, j0: u32, thread: u32) {
+  let lid = thread % THREADS;
   let i = lid / 16u;
   let j = lid % 16u;
   let line = params.k / E;
-  var sums: Sums;
+  var sums: array<vec4f, EACH>;
   for (var lane = 0u; lane < min(32u, line); lane += LANES) {
-    var s0 = Sums();
-    var s1 = Sums();
-    var s2 = Sums();
-    var s3 = Sums();
+    // For each of the lanes of the slice.
+    var s = array<array<vec4f, EACH>, 4>();
     for (var step = 0u; step < (line + 31u) / 32u; step++) {
       let q = (step * 32u + lane) * (E / 4u) + lid % 4u;
-      for (var row = lid / 4u; row < TILE_COLUMNS; row += THREADS / 4u) {
-        let at = row * 5u + lid % 4u;
-        ws[at] = w4(j0 + row, q);
-        if (row < TILE_ROWS) { xs[at] = x4(i0 + row, q); }
+      for (var p = 0u; p < 256u / THREADS; p++) {
+        let row = p * (THREADS / 4u) + lid / 4u;
+        ws[row * 5u + lid % 4u] = w4(j0 + row, q);
+        if (row < TILE_ROWS) { xs[row % TILE_ROWS * 5u + lid % 4u] = x4(i0 + row, q); }
       }
       workgroupBarrier();
-      s0 = accumulate(s0, i, j, 0u);
-      if (HALF == 1u) {
-        s0 = accumulate(s0, i, j, 1u);
-        s1 = accumulate(s1, i, j, 2u);
-        s1 = accumulate(s1, i, j, 3u);
-      } else {
-        s1 = accumulate(s1, i, j, 1u);
-        s2 = accumulate(s2, i, j, 2u);
-        s3 = accumulate(s3, i, j, 3u);
+#repeat q 4
+      {
+        const mine = select($qu, $qu / 2u, HALF == 1u);
+        let w0 = ws[j * 5u + $q];
+        let w1 = ws[j * 5u + 80u + $q];
+        let w2 = ws[j * 5u + 160u + $q];
+        let w3 = ws[j * 5u + 240u + $q];
+#repeat r EACH
+        s[mine][$r] = mac16(s[mine][$r], xs[(i + $r * APART) * 5u + $q], w0, w1, w2, w3);
+#end
       }
+#end
       workgroupBarrier();
     }
-    for (var r = 0u; r < EACH; r++) { sums[r] = sums[r] + s0[r] + s1[r] + s2[r] + s3[r]; }
+#repeat r EACH
+    sums[$r] = sums[$r] + s[0][$r] + s[1][$r] + s[2][$r] + s[3][$r];
+#end
   }
-  for (var r = 0u; r < EACH; r++) {
-    for (var c = 0u; c < 4u; c++) { put(i0 + i + r * APART, j0 + j + c * 16u, sums[r][c]); }
-  }
+#repeat r EACH
+#repeat c 4
+  put(i0 + i + $r * APART, j0 + j + $c * 16u, sums[$r][$c]);
+#end
+#end
 }

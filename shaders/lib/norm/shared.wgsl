@@ -3,5 +3,7 @@
 var<private> squares: array<f32, M>;
 
 fn workgroup_squares(lid: u32) {
-  for (var i = 0u; i < M; i++) { squares[i] = workgroup_sum(squares[i], lid); }
+#repeat i M
+  squares[$i] = workgroup_sum(squares[$i], lid);
+#end
 }

@@ -2,16 +2,22 @@
 var<private> squares: array<f32, M>;
 var<workgroup> square_parts: array<f32, M * WG / 32u>;
 
-fn workgroup_squares(lid: u32) {
-  for (var i = 0u; i < M; i++) {
-    var v = squares[i];
-    for (var mask = 16u; mask > 0u; mask /= 2u) { v += subgroupShuffleXor(v, mask); }
-    if (lid % 32u == 0u) { square_parts[i * (WG / 32u) + lid / 32u] = v; }
+fn workgroup_squares(thread: u32) {
+  let lid = thread % WG;
+#repeat i M
+  {
+    var v = squares[$i];
+    v += subgroupShuffleXor(v, 16u);
+    v += subgroupShuffleXor(v, 8u);
+    v += subgroupShuffleXor(v, 4u);
+    v += subgroupShuffleXor(v, 2u);
+    v += subgroupShuffleXor(v, 1u);
+    if (lid % 32u == 0u) { square_parts[$i * (WG / 32u) + lid / 32u] = v; }
   }
+#end
   workgroupBarrier();
-  for (var i = 0u; i < M; i++) {
-    var v = 0.0;
-    for (var q = 0u; q < WG / 32u; q++) { v += square_parts[i * (WG / 32u) + q]; }
-    squares[i] = v;
-  }
+#repeat i M
+  squares[$i] = 0.0;
+  for (var q = 0u; q < WG / 32u; q++) { squares[$i] += square_parts[$i * (WG / 32u) + q]; }
+#end
 }

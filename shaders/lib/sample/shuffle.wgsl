@@ -6,7 +6,7 @@ var<workgroup> team_z: array<f32, WG / 32u>;
 fn sum_of(z: f32, lid: u32) -> f32 {
   var v = z;
   for (var mask = 16u; mask > 0u; mask /= 2u) { v += subgroupShuffleXor(v, mask); }
-  if (lid % 32u == 0u) { team_z[lid / 32u] = v; }
+  if (lid % 32u == 0u) { team_z[lid % WG / 32u] = v; }
   workgroupBarrier();
   var all = 0.0;
   for (var q = 0u; q < WG / 32u; q++) { all += team_z[q]; }
@@ -14,12 +14,13 @@ fn sum_of(z: f32, lid: u32) -> f32 {
 }
 fn scan(v: u32, lid: u32) -> Scan {
   var upto = v;
-  for (var d = 1u; d < 32u; d *= 2u) {
+  for (var bit = 0u; bit < 5u; bit++) {
+    let d = 1u << bit;
     let before = subgroupShuffleUp(upto, d);
     if (lid % 32u >= d) { upto += before; }
   }
   workgroupBarrier();
-  if (lid % 32u == 31u) { team_sums[lid / 32u] = upto; }
+  if (lid % 32u == 31u) { team_sums[lid % WG / 32u] = upto; }
   workgroupBarrier();
   var all = 0u;
   for (var q = 0u; q < WG / 32u; q++) {

@@ -9,7 +9,8 @@ var<workgroup> decay: array<f32, T>;
 var<workgroup> push: array<f32, T * ROWS>;
 var<workgroup> partial: array<f32, T * WG>;
 
-fn walk(tile: u32, lid: u32) {
+fn walk(tile: u32, thread: u32) {
+  let lid = thread % WG;
   let p = params.headdim;
   let nv = params.d_state / WIDTH;
   let tiles = (p + ROWS - 1u) / ROWS;
@@ -36,11 +37,12 @@ fn walk(tile: u32, lid: u32) {
     var source = Source();
     if (mine) {
       if (my_r < p) { source = source_at(my_row, head, my_r); }
-      push[lid] = source.push;
-      if (lid % ROWS == 0u) { decay[lid / ROWS] = decay_at(my_row, my_t, head); }
+      push[lid % (T * ROWS)] = source.push;
+      if (lid % ROWS == 0u) { decay[lid / ROWS % T] = decay_at(my_row, my_t, head); }
     }
     workgroupBarrier();
-    for (var t = 0u; t < min(T, params.l - t0); t++) {
+    for (var t = 0u; t < T; t++) {
+      if (t0 + t >= params.l) { break; }
       let row = i * params.l + position(t0 + t);
       let key = key_at(row) + group;
       let query = query_at(row) + group;
@@ -59,7 +61,7 @@ fn walk(tile: u32, lid: u32) {
     workgroupBarrier();
     if (mine && my_r < p) {
       var sum = 0.0;
-      for (var q = 0u; q < LANES; q++) { sum += partial[lid * LANES + q]; }
+      for (var q = 0u; q < LANES; q++) { sum += partial[lid % (T * ROWS) * LANES + q]; }
       finish(my_row, head * p + my_r, source.gain * sum + source.skip);
     }
   }

@@ -16,28 +16,30 @@ fn score(tile: u32, lid: u32) {
   let place = select(pair, pair.yx, TRANSPOSED == 1u) * BLOCK;
   let key = select(keys, keys.yx, TRANSPOSED == 1u);
   let r4 = lid % 16u;
-  let k4 = lid / 16u;
+  let k4 = lid % 64u / 16u;
   var sum: Block;
   for (var k = 0u; k < params.d_state; k += DEPTH) {
     let at = k / 4u + k4;
     let live = at < params.d_state / 4u;
     let a = transposed(i, place.x + r4 * 4u, key.x + at, live);
     let b = transposed(i, place.y + r4 * 4u, key.y + at, live);
-    for (var q = 0u; q < 4u; q++) {
-      left[k4 * 4u + q][r4] = a[q];
-      right[k4 * 4u + q][r4] = b[q];
-    }
+#repeat q 4
+      left[k4 * 4u + $q][r4] = a[$q];
+      right[k4 * 4u + $q][r4] = b[$q];
+#end
     workgroupBarrier();
     sum = multiply(sum, lid);
     workgroupBarrier();
   }
   let row = mg * LP + place.x + lid / 8u * 4u;
   let column = place.y / 4u + lid % 8u;
-  for (var r = 0u; r < 4u; r++) {
-    let at = (row + r) * (LP / 4u) + column;
-    scores_put(at, sum.m00[r]);
-    scores_put(at + 8u, sum.m01[r]);
-    scores_put(at + 8u * LP, sum.m10[r]);
-    scores_put(at + 8u * LP + 8u, sum.m11[r]);
+#repeat r 4
+  {
+    let at = (row + $r) * (LP / 4u) + column;
+    scores_put(at, sum.m00[$r]);
+    scores_put(at + 8u, sum.m01[$r]);
+    scores_put(at + 8u * LP, sum.m10[$r]);
+    scores_put(at + 8u * LP + 8u, sum.m11[$r]);
   }
+#end
 }

@@ -16,35 +16,36 @@ fn take_step(team: u32, lane: u32, lid: u32) {
   let group = head / (params.h / params.ngroups) * nv;
   let key = B_at(i) + group;
   let query = C_at(i) + group;
-  var H: array<vec4f, R * K>;
-  var b: array<vec4f, K>;
-  var c: array<vec4f, K>;
-  for (var k = 0u; k < K; k++) {
-    let q = min(k * 32u + lane, nv - 1u);
-    for (var r = 0u; r < R; r++) { H[r * K + k] = state_at((at + r) * nv + q); }
-    b[k] = xbc_at(key + q);
-    c[k] = xbc_at(query + q);
-  }
-  var xs: array<f32, R>;
-  for (var r = 0u; r < R; r++) { xs[r] = xbc_scalar(i * params.c + head * p + at % p + r); }
+#repeat k K
+  let q$k = $k * 32u + lane;
+  let b$k = xbc_at(key + min(q$k, nv - 1u));
+  let c$k = xbc_at(query + min(q$k, nv - 1u));
+#repeat r R
+  let H$r_$k = state_at((at + $r) * nv + min(q$k, nv - 1u));
+#end
+#end
+#repeat r R
+  let x$r = xbc_scalar(i * params.c + head * p + at % p + $r);
+#end
   let skip = D_at(head);
   let dt = dt_at(i, head);
   let decay = exp(-exp(A_log_at(head)) * dt);
-  for (var r = 0u; r < R; r++) {
-    for (var k = 0u; k < K; k++) {
-      let q = k * 32u + lane;
-      if (q < nv) {
-        let u = decay * H[r * K + k] + (dt * xs[r]) * b[k];
-        if (live) { state_put((at + r) * nv + q, u); }
-        acc[r] += total(u * c[k]);
-      }
-    }
+#repeat r R
+#repeat k K
+  if (q$k < nv) {
+    let u = decay * H$r_$k + (dt * x$r) * b$k;
+    if (live) { state_put((at + $r) * nv + q$k, u); }
+    acc[$r] += total(u * c$k);
   }
+#end
+#end
   team_sums(lane, lid);
   let r = lane / (32u / R);
   if (live && lane % (32u / R) == 0u) {
-    var x = xs[0];
-    for (var q = 1u; q < R; q++) { if (q == r) { x = xs[q]; } }
+    var x = x0;
+#repeat q R
+    if ($q == r) { x = x$q; }
+#end
     y_put(i * params.e + head * p + at % p + r, acc[0] + skip * x);
   }
 }

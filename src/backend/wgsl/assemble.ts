@@ -55,6 +55,8 @@ export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembl
   };
   generated(
     ...kernel.enable.map((extension) => `enable ${extension};`),
+    // More rounds than any loop has: see scripts/wgsl.mjs.
+    'const MOST = 0x10000000u;',
     ...Object.entries(kernel.constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`),
     `struct Params { ${kernel.params.map(([name, type]) => `${name}: ${type},`).join(' ')} }`,
     `@group(${series?.slot ?? 0}) @binding(0) var<uniform> params: Params;`,

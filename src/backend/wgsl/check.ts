@@ -1,5 +1,5 @@
 /** Checks a shader file against the spec and plan of its op, so that a reader can rely on the binding lines in the file. */
-import type { ShaderFile } from '../../ops/shader_file.js';
+import type { Piece, ShaderFile } from '../../ops/shader_file.js';
 import type { AnyEntry, GpuPass, TensorSpec } from '../../ops/spec.js';
 import type { Binding } from './kernel.js';
 
@@ -14,6 +14,11 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
     if (!optional.some((lib) => lib.file === `lib/${name}.wgsl`))
       throw new Error(`shaders/${file} has no line #optional "lib/${name}.wgsl"`);
 
+  for (const pieces of [
+    (e.shader as ShaderFile).head,
+    ...[...(pass.sections ?? []), entry].map((name) => sections[name]!.pieces),
+  ])
+    checkRepeats(file, pieces, pass.constants ?? {});
   const lines = [...(pass.sections ?? []), entry].flatMap((name) => sections[name]!.bindings ?? []);
   const declared = new Map(lines.map((d) => [nameIn(d.text), d]));
   for (const b of bindings) {
@@ -29,6 +34,18 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
   }
   for (const [name, { line }] of declared)
     throw new Error(`shaders/${file}:${line} binds ${name}, but entry ${entry} of ${e.key} does not; drop the line or bind it.`);
+}
+
+/** Throws if a plan does not say how often lines are to be repeated. */
+function checkRepeats(file: string, pieces: readonly Piece[], constants: NonNullable<GpuPass['constants']>): void {
+  for (const piece of pieces) {
+    if (typeof piece === 'string') continue;
+    if ('file' in piece) checkRepeats(piece.file, piece.head, constants);
+    if (!('repeat' in piece)) continue;
+    if (!((constants[piece.times] ?? Number(piece.times)) >= 0))
+      throw new Error(`shaders/${file} repeats lines ${piece.times} times, a constant that the plan does not have`);
+    checkRepeats(file, piece.pieces, constants);
+  }
 }
 
 /** The name in a binding line: `x` in `in x?: f32 [m, n]`. */

@@ -52,17 +52,21 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   const { threads, builtins } = sections.at(-1)!;
   const body: Located[] = [];
   const seen = new Set<ShaderFile>();
-  append(body, seen, shader.file, shader.head);
+  const constants = Object.fromEntries(
+    Object.entries(pass.constants ?? {}).filter((c): c is [string, number] => c[1] !== undefined),
+  );
+  const append = (file: string, pieces: readonly Piece[]) => appendTo(body, seen, constants, file, pieces);
+  append(shader.file, shader.head);
   const chosen = pass.include?.map((wanted) => shader.optional.find(({ file }) => file === `lib/${wanted}.wgsl`)!);
-  append(body, seen, shader.file, chosen ?? []);
-  for (const { pieces } of sections) append(body, seen, shader.file, pieces);
+  append(shader.file, chosen ?? []);
+  for (const { pieces } of sections) append(shader.file, pieces);
   return {
     label: `${e.op}.${name} ${hash(kernelKey(e, pass, half))}`,
     entry: name,
     builtins: builtins!,
     threads: threads!,
     enable: pass.enable ?? [],
-    constants: Object.fromEntries(Object.entries(pass.constants ?? {}).filter((c): c is [string, number] => c[1] !== undefined)),
+    constants,
     params: [
       ...e.dimNames.map((n) => [n, 'u32'] as const),
       ...e.attrNames.map((n) => [n, e.attrs[n] as string] as const),
@@ -73,15 +77,33 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   };
 }
 
-/** Appends pieces to `body`. Replaces an included file by its own pieces, unless it was included before. */
-function append(body: Located[], seen: Set<ShaderFile>, file: string, pieces: readonly Piece[]): void {
+/** Appends pieces to `body`. Replaces an included file by its own pieces, unless it was included before, and writes out repetitions. */
+function appendTo(
+  body: Located[],
+  seen: Set<ShaderFile>,
+  constants: Kernel['constants'],
+  file: string,
+  pieces: readonly Piece[],
+): void {
   for (const piece of pieces) {
-    if (typeof piece === 'string' || !('file' in piece)) body.push({ file, piece });
-    else if (!seen.has(piece)) {
+    if (typeof piece !== 'string' && 'file' in piece) {
+      if (seen.has(piece)) continue;
       seen.add(piece);
-      append(body, seen, piece.file, piece.head);
-    }
+      appendTo(body, seen, constants, piece.file, piece.head);
+    } else if (typeof piece !== 'string' && 'repeat' in piece)
+      for (let n = 0; n < (constants[piece.times] ?? Number(piece.times)); n++) {
+        const once: Located[] = [];
+        appendTo(once, seen, constants, file, piece.pieces);
+        body.push(...once.map((at) => ({ file, piece: numbered(at.piece, `$${piece.repeat}`, n) })));
+      }
+    else body.push({ file, piece });
   }
+}
+
+/** A piece with the number for the name. */
+function numbered(piece: Located['piece'], name: string, n: number): Located['piece'] {
+  if (typeof piece === 'string') return piece.replaceAll(name, String(n));
+  return 'text' in piece ? { ...piece, text: piece.text.replaceAll(name, String(n)) } : piece;
 }
 
 /**
