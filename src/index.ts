@@ -43,4 +43,4 @@ export { AimImage } from './io/image.js';
 export type { Rgb } from './io/images/index.js';
 export type { AimConfig, AimConfigJson } from './model/config.js';
 export { PRESETS } from './model/presets.js';
-export type { SamplingOptions } from './model/sampler.js';
+export type { ModelSampling, SamplingOptions } from './model/sampler.js';

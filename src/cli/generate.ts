@@ -118,7 +118,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
-    const { temperature = 1, topK, classes, count } = plan.options;
+    const { classes, count } = plan.options;
+    const { temperature = 1, topK } = { ...aim.sampling, ...plan.options };
     const different = new Set([classes].flat().map((one) => JSON.stringify(one))).size;
     if ((temperature < 1e-4 || topK === 1) && count > different)
       say('with temperature 0 or top-k 1 every image of a class is the same\n');

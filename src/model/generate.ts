@@ -132,7 +132,7 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
     onStep,
     signal,
     ...sampling
-  } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE);
+  } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE, model.sampling);
   const classes = await classPoints(model, choice);
   const starts = from === undefined ? undefined : ([from].flat() as StartFrom[]);
   if (starts?.length === 0) throw new OptionError('from is empty; give a picture or codes to start from, or leave it out.');
