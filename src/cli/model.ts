@@ -7,7 +7,7 @@ import { parseGenerationConfig } from '../model/generation_config.js';
 import { progress } from './progress.js';
 
 /** The model that comes with the package. */
-export const embeddedModel = () => fileURLToPath(new URL('../models/fashion-mnist', import.meta.url));
+export const embeddedModel = () => fileURLToPath(new URL('../models/emoji', import.meta.url));
 
 /** Loads a model, with a bar once that takes longer than a moment. */
 export async function loadModel(source: string | undefined, options: LoadOptions): Promise<AiM> {

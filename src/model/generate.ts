@@ -26,7 +26,7 @@ export type { StartFrom } from './start_from.js';
 export interface GenerateOptions extends SamplingOptions {
   /**
    * Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. In a model of 1000
-   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'Sandal', to: 'Bag', at: 0.5 }`
+   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'flower', to: 'heart', at: 0.5 }`
    * is a point between two.
    */
   classes?: readonly (number | string | ClassMix)[] | number | string | ClassMix;
