@@ -15,7 +15,7 @@ mkdirSync(`${root}out`, { recursive: true });
 const given = process.argv.slice(2);
 const [first = '-'] = given;
 const sheet = first.startsWith('-')
-  ? ['--class', BEST, '--count', '40', '--out', 'out/emoji.png']
+  ? ['--class', BEST, '--count', '40', '--seed', '7', '--out', 'out/emoji.png']
   : ['--class', 'all', '--count', '50', '--out', 'out/drawn.png'];
 const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...sheet, '--labels', '--scale', '2', ...given], {
   cwd: root,
