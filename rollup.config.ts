@@ -19,7 +19,6 @@ const compile = esbuild({ target: 'es2022' });
 const library: InputPluginOption = [assets({ minify: true }), compile, minify()];
 /** Without what only training uses: the module for training has its own shaders. */
 const drawing: InputPluginOption = [assets({ minify: true, training: false }), compile, minify()];
-const sourcemap = true;
 
 /** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
 const builds = defineConfig([
@@ -50,7 +49,6 @@ const builds = defineConfig([
     output: {
       dir: 'dist',
       format: 'es' as const,
-      sourcemap,
       chunkFileNames: `${name}-[name]-[hash].js`,
       // Bundlers warn of imports for side effects alone, which this package has none of.
       hoistTransitiveImports: false,
@@ -67,26 +65,26 @@ const builds = defineConfig([
   ...Object.entries({ worker: 'client', 'train-worker': 'train_client' }).map(([name, input]) => ({
     input: { [name]: `src/worker/${input}.ts` },
     external: packages,
-    output: { dir: 'dist', format: 'es' as const, sourcemap, inlineDynamicImports: true },
+    output: { dir: 'dist', format: 'es' as const, inlineDynamicImports: true },
     plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   })),
   // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
   {
     input: { embedded: 'src/embedded.ts' },
-    output: { dir: 'dist', format: 'es', sourcemap },
+    output: { dir: 'dist', format: 'es' },
     plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
   },
   // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
   {
     input: 'src/global.ts',
-    output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', sourcemap, inlineDynamicImports: true },
+    output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', inlineDynamicImports: true },
     plugins: [nodeResolve({ browser: true }), commonjs(), library],
   },
   // The `aim` command (Node): everything, references included.
   {
     input: 'src/cli/main.ts',
     external: packages,
-    output: { file: 'dist/cli.js', format: 'es', sourcemap, inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
+    output: { file: 'dist/cli.js', format: 'es', inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
     plugins: [assets(), compile],
   },
   // What `npm run quality` measures with.

@@ -3,10 +3,10 @@
 // MODEL is a folder. In your own project, import 'npm:aim-js' (or 'jsr:@aim-js/aim') instead of the build in this repository.
 import { AiM } from '../dist/aim.js';
 
-const [model = new URL('../models/fashion-mnist', import.meta.url).pathname, folder = 'out/example'] = Deno.args;
+const [model = new URL('../models/emoji', import.meta.url).pathname, folder = 'out/example'] = Deno.args;
 const aim = await AiM.fromPretrained(model);
 console.log(`device: ${aim.device}`);
-const { images } = await aim.generate({ classes: ['Bag', 9], count: 4, seed: 1, cfgScale: 1.5 });
+const { images } = await aim.generate({ classes: ['heart', 'clock'], count: 4, seed: 1 });
 await Deno.mkdir(folder, { recursive: true });
 for (const image of images) {
   const file = `${folder}/${aim.classes?.[image.label!] ?? image.label}-${image.seed}.png`;

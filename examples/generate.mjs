@@ -3,11 +3,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { AiM } from 'aim-js';
 
-const [model = fileURLToPath(new URL('../models/fashion-mnist', import.meta.url)), folder = 'out/example'] =
-  process.argv.slice(2);
+const [model = fileURLToPath(new URL('../models/emoji', import.meta.url)), folder = 'out/example'] = process.argv.slice(2);
 const aim = await AiM.fromPretrained(model, { device: 'auto' });
 console.log(`device: ${aim.device}`);
-const { images } = await aim.generate({ classes: ['Bag', 9], count: 4, seed: 1, cfgScale: 1.5 });
+const { images } = await aim.generate({ classes: ['heart', 'clock'], count: 4, seed: 1 });
 await mkdir(folder, { recursive: true });
 for (const image of images) {
   const file = `${folder}/${aim.classes?.[image.label] ?? image.label}-${image.seed}.png`;

@@ -1,5 +1,5 @@
 /**
- * `npm run guide-pictures` draws the pictures of docs/guides with the embedded model, into docs/guides/pictures. One of them shows
+ * `npm run guide-pictures` draws the pictures of docs/guides with models/fashion-mnist, into docs/guides/pictures. One of them shows
  * test images of Fashion-MNIST (see data.mjs).
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -75,9 +75,8 @@ install();
 build();
 mkdirSync(out, { recursive: true });
 const { AiM, AimImage } = await import('aim-js');
-const { embedded } = await import('aim-js/embedded');
 const { openData } = await import('aim-js/train');
-const aim = await AiM.fromPretrained(embedded(), { device: 'wasm' });
+const aim = await AiM.fromPretrained(`${root}models/fashion-mnist`, { device: 'wasm' });
 const T = aim.config.num_tokens;
 const side = Math.sqrt(T);
 

@@ -2,7 +2,7 @@
  * Measures what Jacobi iteration over the next tokens would save: with the noise of each position fixed, a pass over a window of
  * guessed tokens gives the token after each, and those up to the first wrong guess are the very tokens that drawing one by one gives
  * (Song et al. 2021, "Accelerating feedforward computation via parallel nonlinear equation solving"). Prints how many tokens a pass
- * accepts on average, by window and guidance, in images of the embedded model. A pass over a window must cost less than that many
+ * accepts on average, by window and guidance, in images of models/fashion-mnist. A pass over a window must cost less than that many
  * steps to be of use.
  *
  * How often a guess holds depends on how the noise becomes a token. The op `sample` takes a point of the cumulative distribution

@@ -1,6 +1,6 @@
 /**
  * `node scripts/products.mjs` times the WASM backend's matrix products beside those of TensorFlow.js (WASM, XNNPACK) and ONNX Runtime
- * Web, each on one thread, at shapes of the embedded model. It installs the two packages into out/products first. The turns of the
+ * Web, each on one thread, at shapes of models/fashion-mnist. It installs the two packages into out/products first. The turns of the
  * libraries alternate, and the result of each is compared with ours.
  */
 import { execFileSync } from 'node:child_process';

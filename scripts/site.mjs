@@ -17,6 +17,7 @@ function documents() {
     'docs/guides/README.md',
     ...names,
     'docs/training.md',
+    'models/emoji/README.md',
     'models/fashion-mnist/README.md',
     'docs/measurements.md',
     'docs/architecture.md',

@@ -1,13 +1,23 @@
-/** `npm start` draws ten images of each class with the embedded model. Its arguments are passed to `aim generate`. */
+/**
+ * `npm start` draws emoji with the embedded model into one labelled picture, `npm start -- MODEL` all classes of another model. Further
+ * arguments are passed to `aim generate`, and win.
+ */
 import { spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { build, install, root } from './setup.mjs';
 
+/** What the embedded model draws best. */
+const BEST = 'happy face,silly face,sad face,person,heart,clock,moon,plant,fruit,flower';
+
 install();
 build('command');
 mkdirSync(`${root}out`, { recursive: true });
-const defaults = ['--class', 'all', '--count', '100', '--out', 'out/fashion-mnist.png'];
-const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...defaults, ...process.argv.slice(2)], {
+const given = process.argv.slice(2);
+const [first = '-'] = given;
+const sheet = first.startsWith('-')
+  ? ['--class', BEST, '--count', '40', '--seed', '7', '--out', 'out/emoji.png']
+  : ['--class', 'all', '--count', '50', '--out', 'out/drawn.png'];
+const child = spawn(process.execPath, ['dist/cli.js', 'generate', ...sheet, '--labels', '--scale', '2', ...given], {
   cwd: root,
   stdio: 'inherit',
 });

@@ -1,6 +1,6 @@
 /**
  * Makes the data set of the studio's Train tab: the first 10,000 training and 1,000 test images of Fashion-MNIST as codes of the
- * embedded tokenizer, gzipped. Run it again when that tokenizer changes: `node scripts/studio-data.mjs [FOLDER OF IDX FILES]`.
+ * tokenizer of models/fashion-mnist, gzipped. Run it again when that tokenizer changes: `node scripts/studio-data.mjs [FOLDER OF IDX FILES]`.
  */
 import { writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';

@@ -12,9 +12,9 @@ import { build, install, root } from './setup.mjs';
 
 const SOURCE = `${root}examples/studio/`;
 const COPIED = ['icon.svg', 'data'];
-/** The models that the page brings along, by its folders. It opens the first. */
-const MODELS = { model: 'fashion-mnist', emoji: 'emoji' };
-const MODEL = ['config.json', 'classes.json', 'model.safetensors', 'README.md'];
+/** The models that the page brings along. */
+const MODELS = ['emoji', 'fashion-mnist'];
+const MODEL = ['config.json', 'classes.json', 'generation_config.json', 'model.safetensors', 'README.md'];
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
@@ -71,9 +71,10 @@ export async function buildStudio(out) {
   writeFileSync(`${out}/index.html`, page.replace('%CONTENT_SECURITY_POLICY%', CONTENT_SECURITY_POLICY));
   for (const name of COPIED) cpSync(SOURCE + name, `${out}/${name}`, { recursive: true });
   cpSync(`${root}node_modules/@fontsource-variable/inter/LICENSE`, `${out}/fonts/LICENSE`);
-  for (const [folder, model] of Object.entries(MODELS)) {
-    for (const name of MODEL) cpSync(`${root}models/${model}/${name}`, `${out}/${folder}/${name}`);
+  for (const model of MODELS) {
+    for (const name of MODEL) cpSync(`${root}models/${model}/${name}`, `${out}/${model}/${name}`);
   }
+  cpSync(`${root}models/emoji/ATTRIBUTION.md`, `${out}/emoji/ATTRIBUTION.md`);
 }
 
 /**

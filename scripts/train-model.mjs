@@ -4,7 +4,7 @@
  * interruption, run it again to continue.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { FASHION_MNIST } from './data.mjs';
 import { build, install, root } from './setup.mjs';
@@ -26,9 +26,12 @@ const MODELS = {
     codes: ['--flip', '--augment', '8', '--precision', 'mixed'],
     model: ['--best'],
     weights: ['--ema'],
-    samples: ['--class', 'all', '--cfg-scale', '2.5', '--top-p', '0.95'],
+    samples: ['--class', 'all'],
   },
 };
+
+/** What the model is to recommend for drawing. */
+const SETTINGS = 'generation_config.json';
 
 const [name, from, to] = process.argv.slice(2);
 const flags = MODELS[name];
@@ -66,4 +69,5 @@ const codes = `${out}/codes.safetensors`;
 aim('tokenize', data, '--tokenizer', tokenizer, ...flags.codes, '--out', codes);
 train('model', codes, `${out}/model`, '--tokenizer', tokenizer);
 aim('export', `${out}/model`, ...flags.weights, '--out', `${out}/export`);
+if (existsSync(`${recipe}/${SETTINGS}`)) copyFileSync(`${recipe}/${SETTINGS}`, `${out}/export/${SETTINGS}`);
 aim('generate', `${out}/export`, '--count', '100', ...flags.samples, '--out', `${out}/samples.png`);

@@ -12,6 +12,7 @@ import type { Classes, LikelihoodOptions } from './model/likelihood.js';
 import { LOAD, type LoadOptions, Model } from './model/model.js';
 import { countParams } from './model/params.js';
 import { type EncodeInput, pixelBatches } from './model/pixels.js';
+import type { ModelSampling } from './model/sampler.js';
 import type { SaveOptions } from './model/save.js';
 import { tokenizerOf } from './model/tokenizers.js';
 import type { TuneOptions } from './model/tune.js';
@@ -87,6 +88,13 @@ export class AiM implements ModelHandle {
   set classes(names: string[] | undefined) {
     this.model.classes = names;
   }
+  /**
+   * Sampling settings that the checkpoint recommends, which are the defaults of `generate`: `guidance_scale`, `temperature`, `top_k`,
+   * `top_p` and `min_p` of its generation_config.json. Empty without that file.
+   */
+  get sampling(): ModelSampling {
+    return { ...this.model.sampling };
+  }
   /** Names of tensors of the checkpoint that the model does not use. */
   get ignored(): string[] {
     return this.model.ignored;
@@ -115,7 +123,8 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Draws images. Each image depends only on the checkpoint, its class, its own seed, what it starts from and the sampling options.
+   * Draws images. Each image depends only on the checkpoint, its class, its own seed, what it starts from and the sampling options,
+   * whose defaults are the model's own (`sampling`) where it has some.
    * Throws OptionError for values out of range and unknown options, and IoError for a picture to start from that cannot be read.
    * Rejects with `signal.reason` when aborted.
    */
@@ -159,9 +168,9 @@ export class AiM implements ModelHandle {
   }
 
   /**
-   * Writes the model as a checkpoint in the authors' format (config.json, classes.json if it has class names, model.safetensors) into
-   * a folder (Node, Deno), which is created if needed; files of these names are replaced once all are complete. `fromPretrained`,
-   * `aim` and PyTorch load it. Throws IoError, and CheckpointError for a weight that is too large for `dtype`.
+   * Writes the model as a checkpoint in the authors' format (config.json, model.safetensors, classes.json if it has class names,
+   * generation_config.json if it has sampling settings) into a folder (Node, Deno), which is created if needed; files of these names
+   * are replaced once all are complete. `fromPretrained`, `aim` and PyTorch load it. Throws IoError, and CheckpointError for a weight that is too large for `dtype`.
    */
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     await (await import('./model/save.js')).save(this.model, folder, options);

@@ -13,14 +13,14 @@ const { AiM, ...others } = library;
 /** The address of this script, which is known only while it runs for the first time. */
 const script = (globalThis.document?.currentScript as HTMLScriptElement | null | undefined)?.src;
 
-const WEIGHTS = 'models/fashion-mnist/model.safetensors';
+const WEIGHTS = 'models/emoji/model.safetensors';
 
 /** See embedded.ts. A CDN may serve this script under the name of the package alone. */
 function embedded(): CheckpointSource {
   if (!script)
     throw new IoError(
       'this script does not know its own address, so it cannot find the embedded model: load it by <script src="…">, or serve a ' +
-        'copy of models/fashion-mnist and pass its address to fromPretrained.',
+        'copy of models/emoji and pass its address to fromPretrained.',
     );
   const isFile = /\.m?js$/.test(new URL(script).pathname);
   return embeddedModel(isFile ? new URL(`../${WEIGHTS}`, script).href : `${script.replace(/[?#].*$/, '')}/${WEIGHTS}`);

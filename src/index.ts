@@ -6,7 +6,7 @@
  * import { embedded } from 'aim-js/embedded';
  *
  * const aim = await AiM.fromPretrained(embedded()); // or a path, an address, a Hugging Face id
- * const { images } = await aim.generate({ classes: ['Bag'], count: 2, seed: 1 });
+ * const { images } = await aim.generate({ classes: ['heart'], count: 2, seed: 1 });
  * console.log(images[0].width, (await images[0].toPNG()).length);
  * await aim.dispose();
  * ```
@@ -43,4 +43,4 @@ export { AimImage } from './io/image.js';
 export type { Rgb } from './io/images/index.js';
 export type { AimConfig, AimConfigJson } from './model/config.js';
 export { PRESETS } from './model/presets.js';
-export type { SamplingOptions } from './model/sampler.js';
+export type { ModelSampling, SamplingOptions } from './model/sampler.js';

@@ -16,7 +16,7 @@ const run = (...args: string[]) =>
 
 it('generate.mjs writes four images', () => {
   const dir = mkdtempSync(join(tmpdir(), 'aim-example-'));
-  const { status, stderr } = run('examples/generate.mjs', 'models/fashion-mnist', dir);
+  const { status, stderr } = run('examples/generate.mjs', 'models/emoji', dir);
   expect(status, stderr).toBe(0);
   expect(readdirSync(dir)).toHaveLength(4);
   rmSync(dir, { recursive: true });
@@ -35,7 +35,7 @@ it('deno.ts type-checks and writes four images', async ({ skip }) => {
   const types = await runProgram(found.deno, ['check', '--quiet', 'examples/deno.ts'], { cwd: root });
   expect(types.status, types.stderr).toBe(0);
   const dir = mkdtempSync(join(tmpdir(), 'aim-example-'));
-  const { status, stderr } = await runDeno(found.deno, join(root, 'examples/deno.ts'), [join(root, 'models/fashion-mnist'), dir]);
+  const { status, stderr } = await runDeno(found.deno, join(root, 'examples/deno.ts'), [join(root, 'models/emoji'), dir]);
   expect(status, stderr).toBe(0);
   expect(readdirSync(dir)).toHaveLength(4);
   rmSync(dir, { recursive: true });
@@ -49,7 +49,7 @@ it.for(['script-tag', 'worker'])('%s.html draws without errors', async (name, { 
     const { page, errors } = await openPage(browser, `${site.url}/examples/${name}.html`);
     await page.getByText(/^Drawn on /).waitFor();
     const sizes = await page.locator('canvas').evaluateAll((all) => all.map((c) => (c as HTMLCanvasElement).width));
-    expect(sizes).toEqual(Array(name === 'worker' ? 10 : 1).fill(32));
+    expect(sizes).toEqual(Array(name === 'worker' ? 5 : 1).fill(64));
     expect(errors).toEqual([]);
   } finally {
     await browser.close();

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 export const fixture = (name: string) => `${root}test/fixtures/${name}`;
-export const embedded = `${root}models/fashion-mnist`;
+/** A trained model that draws six times as fast as the embedded one. */
+export const FASHION = `${root}models/fashion-mnist`;
 /** Path of the full set beside the project, if it exists. */
 export const SHARED_GOLDENS = `${root}../shared/goldens`;
 

@@ -5,7 +5,7 @@ import { classNames } from './drawing.js';
 import { writeUrl } from './settings.js';
 
 /** Models with more classes than this have a text field for them instead of buttons. */
-const MAX_CHIPS = 40;
+const MAX_CHIPS = 50;
 
 const form = byId<HTMLFormElement>('settings');
 const list = form.elements.namedItem('classes') as HTMLInputElement;

@@ -18,7 +18,7 @@ import { drawTiles, type Report, type Show } from './drawing.js';
 import { chosen, nameOf, type PathFile, unpacked, withPaths } from './files.js';
 import { Gallery } from './gallery.js';
 import { startPad } from './pad.js';
-import { bind, isDefault, writeUrl } from './settings.js';
+import { bind, isDefault, setDefaults, setParameter, writeUrl } from './settings.js';
 import { onTab, openTab } from './tabs.js';
 import { arrange, canDraw, orderOf, saveName, startWays, waysFor } from './ways.js';
 
@@ -30,19 +30,37 @@ export interface OpenedModel {
   from: ModelSource;
 }
 
-const BUILT_IN_URL = new URL('model/', document.baseURI).href;
-export const BUILT_IN: OpenedModel = { name: 'Fashion-MNIST, built in', from: BUILT_IN_URL };
+/** A model that the page brings along, in a folder beside it; `model` of the URL is the folder's name. */
+interface BuiltIn extends OpenedModel {
+  folder: string;
+  /** Classes to draw at first, as the value of their field. */
+  classes: string;
+}
+
+const builtIn = (label: string, folder: string, classes = 'all'): BuiltIn => ({
+  name: `${label}, built in`,
+  from: new URL(`${folder}/`, document.baseURI).href,
+  folder,
+  classes,
+});
+
+/** Drawn best: clock, flower, fruit, happy face, heart, moon, person, plant, sad face, silly face. */
+const EMOJI = builtIn('Emoji', 'emoji', '11,18,19,21,22,27,32,33,35,40');
+export const FASHION = builtIn('Fashion-MNIST', 'fashion-mnist');
+/** The page opens the first, unless the URL names another. */
+const BUILT_IN: readonly BuiltIn[] = [EMOJI, FASHION];
+const builtInOf = ({ from }: OpenedModel) => BUILT_IN.find((one) => one.from === from);
 
 /** Models to open by a click: those that the page brings along, and others, with the size of their download. */
 const MODELS = [
-  { ...BUILT_IN, label: 'Fashion-MNIST', size: '12 MB', builtIn: true },
-  { name: 'Emoji, built in', from: new URL('emoji/', document.baseURI).href, label: 'Emoji', size: '16 MB', builtIn: true },
+  { ...EMOJI, label: 'Emoji', size: '16 MB', builtIn: true },
+  { ...FASHION, label: 'Fashion-MNIST', size: '12 MB', builtIn: true },
   { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB', builtIn: false },
   { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB', builtIn: false },
   { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB', builtIn: false },
 ];
 
-/** Above this guidance the built-in model draws more noise than clothes. */
+/** Above this guidance the built-in models draw noise. */
 const MAX_GUIDANCE = 3;
 
 const form = byId<HTMLFormElement>('settings');
@@ -53,7 +71,7 @@ const [address, openAddress] = [byId<HTMLInputElement>('address'), byId<HTMLButt
 const [status, rate, progress] = [byId('status'), byId('rate'), byId<HTMLProgressElement>('progress')];
 
 let model: AiM | undefined;
-let source = BUILT_IN;
+let source: OpenedModel = BUILT_IN.find(({ folder }) => folder === new URLSearchParams(location.search).get('model')) ?? EMOJI;
 let drawing: AbortController | undefined;
 /** Resolves at the end of the current drawing. */
 let drawn: Promise<void> = Promise.resolve();
@@ -76,7 +94,7 @@ export async function open(next: OpenedModel = source): Promise<void> {
   drawing?.abort();
   const mine = new AbortController();
   loading = mine;
-  const own = typeof next.from === 'string' && next.from !== BUILT_IN_URL;
+  const own = typeof next.from === 'string' && builtInOf(next) === undefined;
   fetching = own ? mine : undefined;
   openAddress.textContent = own ? 'Cancel' : 'Open';
   setDrawable(false);
@@ -145,6 +163,10 @@ function showModel(aim: AiM): void {
     byId('token-words'),
     `Here a token stands for ${patch}×${patch} pixels, is one of ${vocab_size.toLocaleString('en')}, and ${num_tokens} make an image.`,
   );
+  const from = builtInOf(source);
+  setParameter('model', from === EMOJI ? undefined : from?.folder);
+  const { cfgScale = 1.5, temperature = 1, topP = 1, topK = 0 } = aim.sampling;
+  setDefaults(form, { guidance: cfgScale, temperature, 'top-p': topP, 'top-k': topK, classes: from?.classes ?? 'all' });
   showGuidanceRange();
   void explainDevice(aim);
   showChips(aim);
@@ -153,16 +175,16 @@ function showModel(aim: AiM): void {
 
 /** Says which guidance is useful, and warns above that. */
 function showGuidanceRange(): void {
-  const builtIn = source.from === BUILT_IN_URL;
+  const builtIn = builtInOf(source) !== undefined;
   const range = byId('guidance-range');
   const tooHigh = builtIn && field('guidance').valueAsNumber > MAX_GUIDANCE;
   range.classList.toggle('error', tooHigh);
   setText(
     range,
     tooHigh
-      ? `Above ${MAX_GUIDANCE} the built-in model draws noise.`
+      ? `Above ${MAX_GUIDANCE} this model draws noise.`
       : builtIn
-        ? `1 to ${MAX_GUIDANCE} suits the built-in model.`
+        ? `1 to ${MAX_GUIDANCE} suits this model.`
         : '1.5 to 4 is usual.',
   );
 }

@@ -61,6 +61,18 @@ function replace(parameters: URLSearchParams): void {
   history.replaceState(null, '', `${location.pathname}${query && `?${query}`}${location.hash}`);
 }
 
+/** Gives controls other defaults. Those that the URL does not name, because the visitor has not changed them, take theirs. */
+export function setDefaults(form: HTMLFormElement, defaults: Record<string, string | number>): void {
+  const parameters = new URLSearchParams(location.search);
+  for (const [name, to] of Object.entries(defaults)) {
+    const control = form.elements.namedItem(name) as HTMLInputElement;
+    const before = control.value;
+    control.defaultValue = String(to);
+    control.value = parameters.has(name) ? before : String(to);
+  }
+  form.dispatchEvent(new Event('input'));
+}
+
 /** Limits a number to the bounds of its control; text that is not a number becomes the default. */
 function correct(control: HTMLInputElement): void {
   if (control.type !== 'number' || control.validity.valid) return;

@@ -18,7 +18,7 @@ import {
 } from './dom.js';
 import { chosen, isCheckpoint, kindOf, nameOf, type PathFile, pictures } from './files.js';
 import { strip } from './gallery.js';
-import { BUILT_IN, open, opened } from './generate.js';
+import { FASHION, open, opened } from './generate.js';
 import { showReconstructions, squares } from './reconstruct.js';
 import { bind, writeUrl } from './settings.js';
 import { showTab } from './tabs.js';
@@ -70,8 +70,8 @@ function start(checkpoint?: PathFile[]): void {
   }
   end();
   clear('model');
-  // The data set of the studio is stored as codes of the built-in tokenizer.
-  const { from, aim } = own ? opened() : { ...BUILT_IN, aim: undefined };
+  // The data set of the studio is stored as codes of this model's tokenizer.
+  const { from, aim } = own ? opened() : { ...FASHION, aim: undefined };
   const mine: Training = new Training(
     {
       device: (byId<HTMLFormElement>('settings').elements.namedItem('device') as HTMLSelectElement).value as DeviceName,
@@ -309,7 +309,7 @@ const ownTokenizer = (): boolean => field('data').value === 'folder' && field('t
 export function showTokenizer(): void {
   const own = field('data').value === 'folder';
   const { name, aim } = opened();
-  const isBuiltIn = name === BUILT_IN.name;
+  const isFashion = name === FASHION.name;
   byId('tokenizer-choice').hidden = !own;
   for (const id of ['tokenizer-options', 'tokenizer-words']) byId(id).hidden = !ownTokenizer();
   const tune = form.querySelector<HTMLInputElement>('[name=size][value=tune]')!;
@@ -321,14 +321,14 @@ export function showTokenizer(): void {
     preset();
     writeUrl(form);
   }
-  setText(byId('tune-words'), `Starts from the weights of ${own && !isBuiltIn ? name : 'the built-in model'}`);
+  setText(byId('tune-words'), `Starts from the weights of ${own ? name : FASHION.name}`);
   if (!own && isPreview()) byId('data-card').hidden = true;
   if (!own || !aim) return;
   const { image_size: size } = aim.config;
-  setText(byId('tokenizer-name'), isBuiltIn ? 'That of the built-in model' : 'That of the open model');
+  setText(byId('tokenizer-name'), `That of ${name}`);
   setText(
     byId('tokenizer-note'),
-    isBuiltIn
+    isFashion
       ? `Your pictures become grey squares of ${size}×${size} pixels: it knows nothing but clothes in grey`
       : `Your pictures become squares of ${size}×${size} pixels and pass through the tokenizer of ${name}`,
   );

@@ -41,7 +41,7 @@ export interface Wish {
   model: ModelSource;
   /** Its config.json; undefined to fetch it from the address in `model`. */
   config: AimConfigJson | undefined;
-  /** Address of the data set that comes with the studio: gzipped codes of the built-in tokenizer. */
+  /** Address of the data set that comes with the studio: gzipped codes of the tokenizer of models/fashion-mnist. */
   codes: string;
   /** The visitor's images in class folders, to be used instead of `codes`. */
   images: PathFile[] | undefined;

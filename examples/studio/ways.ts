@@ -35,10 +35,14 @@ const WAYS: Record<Way, WayOfDrawing> = {
   drawing: { order: continuations, file: 'aim-continued' },
 };
 
+/** Tokens that a CPU draws at once: more would be faster in all, but the first images would be long in coming. */
+const TOKENS_AT_ONCE = 1024;
+
 /** Images of the chosen classes in turn. */
 function images(aim: AiM, common: Common): Order {
+  const batchSize = Math.max(1, Math.min(10, Math.round(TOKENS_AT_ONCE / aim.config.num_tokens)));
   const plan = { classes: chosenClasses(aim), count: field('count').valueAsNumber, seed: field('seed').valueAsNumber };
-  return { tiles: tilesOf(aim, plan), calls: [{ ...common, ...plan }] };
+  return { tiles: tilesOf(aim, plan), calls: [{ ...common, ...plan, ...(aim.backend === 'wasm' && { batchSize }) }] };
 }
 
 /** Images of the chosen classes that begin with the upper rows of what is on the pad. */

@@ -4,6 +4,8 @@ import type { ByteSource, SourceOptions } from '../io/bytes.js';
 
 export const CONFIG = 'config.json';
 export const CLASSES = 'classes.json';
+/** Sampling settings that the model recommends. */
+export const GENERATION = 'generation_config.json';
 export const WEIGHTS = 'model.safetensors';
 export const INDEX = `${WEIGHTS}.index.json`;
 

@@ -3,10 +3,13 @@ import { IoError, OptionError } from '../core/errors.js';
 import { type ByteSource, type SourceOptions, warn } from '../io/bytes.js';
 import { display } from '../io/url.js';
 import { environment, hasFiles } from '../platform/runtime.js';
-import { type CheckpointFolder, CLASSES, CONFIG, givenHash, WEIGHTS } from './folder.js';
+import { type CheckpointFolder, CLASSES, CONFIG, GENERATION, givenHash, WEIGHTS } from './folder.js';
 import type { TextFile } from './http.js';
 import { HttpError } from './http_error.js';
 import { remoteSource, remoteText } from './remote.js';
+
+/** Files that a model can be drawn with without. */
+const BESIDE = [CLASSES, GENERATION];
 
 export interface RemoteFolder extends CheckpointFolder {
   /** The text of config.json. Throws HttpError. */
@@ -53,9 +56,9 @@ function remoteFolder({ name, headers, commit, url, from, config }: Address, opt
       try {
         return await readOptional(file);
       } catch (error) {
-        // By now the weights may have been downloaded; class names are no reason to give up.
-        if (file !== CLASSES || !(error instanceof HttpError && error.passing)) throw error;
-        warn(options, `the class names are not available: ${error.message}`);
+        // By now the weights may have been downloaded; class names and settings are no reason to give up.
+        if (!BESIDE.includes(file) || !(error instanceof HttpError && error.passing)) throw error;
+        warn(options, `${file} is not available: ${error.message}`);
         return undefined;
       }
     },

@@ -21,6 +21,7 @@ import {
   checked,
   downloads,
   folderWeights,
+  GENERATION,
   givenHash,
   INDEX,
   isRepositoryId,
@@ -37,7 +38,7 @@ type Bytes = Uint8Array | ArrayBuffer;
  * A checkpoint: the path or http(s) URL of a folder with config.json and model.safetensors, or of a .safetensors file (or a file of
  * PyTorch, .pt, .pth or .bin, which is read without executing it) with config.json beside it; the id `owner/name` of a Hugging Face
  * repository; the files of a dropped folder; or the contents themselves (a `config` string is JSON text, a `weights` string or URL is
- * the place of the file). Instead of model.safetensors there may be several files with their model.safetensors.index.json. A local
+ * the place of the file, `classes` and `generationConfig` are classes.json and generation_config.json, parsed). Instead of model.safetensors there may be several files with their model.safetensors.index.json. A local
  * folder (Node, Deno) takes precedence over a repository of the same name; in a browser a folder beside the page is written
  * `./owner/name`.
  */
@@ -45,7 +46,12 @@ export type CheckpointSource =
   | string
   | URL
   | Iterable<File>
-  | { config: object | Blob | Bytes | string; weights: string | URL | Blob | Bytes; classes?: readonly string[] };
+  | {
+      config: object | Blob | Bytes | string;
+      weights: string | URL | Blob | Bytes;
+      classes?: readonly string[];
+      generationConfig?: object;
+    };
 
 /** The files of one checkpoint. */
 export interface CheckpointFiles {
@@ -56,8 +62,8 @@ export interface CheckpointFiles {
   /** The safetensors file; each call opens it again. */
   weights(): Promise<ByteSource>;
   /**
-   * An optional text file beside the others; undefined if there is none. Throws IoError if it cannot be read; for classes.json
-   * of a server that does not answer, onWarning is called instead.
+   * An optional text file beside the others; undefined if there is none. Throws IoError if it cannot be read; for classes.json and
+   * generation_config.json of a server that does not answer, onWarning is called instead.
    */
   text(file: string): Promise<string | undefined>;
   /** Closes every source that `weights()` has opened. */
@@ -211,7 +217,7 @@ function listContents(list: File[], options: SourceOptions): Contents {
 }
 
 function objectContents(source: Extract<CheckpointSource, { weights: unknown }>, options: SourceOptions): Contents {
-  const { config, weights, classes } = source;
+  const { config, weights, classes, generationConfig } = source;
   const isPlace = typeof weights === 'string' || isUrl(weights);
   if (!isPlace && !isBytes(weights) && !isBlob(weights))
     throw new OptionError(
@@ -228,7 +234,10 @@ function objectContents(source: Extract<CheckpointSource, { weights: unknown }>,
       const source = isBytes(weights) ? bytesSource(weights, name) : blobSource(weights, name);
       return reporting(await checked(source, givenHash(options.sha256, WEIGHTS, false)), options.onProgress);
     },
-    text: async (file) => (file === CLASSES && classes ? JSON.stringify(classes) : undefined),
+    async text(file) {
+      const value = { [CLASSES]: classes, [GENERATION]: generationConfig }[file];
+      return value && JSON.stringify(value);
+    },
   };
 }
 

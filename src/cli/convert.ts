@@ -1,4 +1,5 @@
 /** `aim convert`: any checkpoint that can be read, such as a file of PyTorch, as a folder with model.safetensors. */
+import { CLASSES, GENERATION } from '../checkpoint/folder.js';
 import { modelHeader } from '../checkpoint/names.js';
 import { openCheckpoint, openSource } from '../checkpoint/source.js';
 import { IoError, OptionError } from '../core/errors.js';
@@ -15,7 +16,7 @@ import {
 import { exists, isDirectory, writeAtomic } from '../platform/files.js';
 import { inFolder } from '../platform/folders.js';
 import { type Command, choice, type Flags, type Parsed, string } from './command.js';
-import { withBar } from './model.js';
+import { generationConfig, withBar } from './model.js';
 import { print } from './terminal.js';
 
 const FLAGS: Flags = {
@@ -34,7 +35,7 @@ export const convert: Command = {
   summary: 'a PyTorch file or another checkpoint as safetensors',
   about:
     'Writes a checkpoint (.pt, .pth, .bin, .safetensors, folder, URL or repository id) as the folder OUT with model.safetensors,\n' +
-    'config.json and classes.json. Python objects in a file are never executed.',
+    'config.json, classes.json and generation_config.json. Python objects in a file are never executed.',
   flags: FLAGS,
   run,
 };
@@ -56,13 +57,15 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
       const { ignored = [] } = weights as { ignored?: readonly string[] };
       if (ignored.length) process.stderr.write(`left out: ${few(ignored)}\n`);
       const config = await configText(files);
-      const classes = await files.text('classes.json');
+      const classes = await files.text(CLASSES);
+      const generation = await generationConfig(files);
       const file = stream(weights, header, dtype, signal);
       await inFolder(out, () => writeAtomic(`${out}/model.safetensors`, file, { signal }));
       const encoder = new TextEncoder();
       if (config !== undefined) await writeAtomic(`${out}/config.json`, encoder.encode(config));
       else process.stderr.write(`${from} has no config.json: put one into ${out} before it is loaded as a model\n`);
-      if (classes !== undefined) await writeAtomic(`${out}/classes.json`, encoder.encode(classes));
+      if (classes !== undefined) await writeAtomic(`${out}/${CLASSES}`, encoder.encode(classes));
+      if (generation !== undefined) await writeAtomic(`${out}/${GENERATION}`, encoder.encode(generation));
     } finally {
       if (part !== undefined) await weights?.close();
       await files.close();

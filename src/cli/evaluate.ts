@@ -19,7 +19,7 @@ import { counted, print, say } from './terminal.js';
 /** Flags that only a MODEL as SAMPLES takes. */
 const DRAWING = {
   count: flag(DRAWN.count, { short: 'n', help: 'images that MODEL draws (default 50000, as in the literature)' }),
-  class: { type: 'string', short: 'c', value: '9,Bag|all', help: 'classes that MODEL draws, in turn (default all)' },
+  class: { type: 'string', short: 'c', value: '11,heart|all', help: 'classes that MODEL draws, in turn (default all)' },
   seed: flag(DRAWN.seed, { value: 'S', short: 's', help: 'image i is drawn with seed S + i (default 0)' }),
   ...SAMPLES,
   batch: flag(DRAWN.batchSize, { value: 'B', short: 'b' }),

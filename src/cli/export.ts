@@ -1,4 +1,5 @@
 /** `aim export`: writes a checkpoint without its training state, in the precision asked for. */
+import { CLASSES, GENERATION } from '../checkpoint/folder.js';
 import { openCheckpoint } from '../checkpoint/source.js';
 import { OptionError } from '../core/errors.js';
 import { jsonFile } from '../core/json.js';
@@ -11,11 +12,11 @@ import { modelFile, putModel } from '../model/save.js';
 import { removeDeadTemporaries } from '../platform/files.js';
 import { averagesIn, checkpointOf } from './checkpoints.js';
 import { type Command, choice, type Flags, type Parsed } from './command.js';
-import { withBar } from './model.js';
+import { generationConfig, withBar } from './model.js';
 import { counted, print, say } from './terminal.js';
 
 const FLAGS: Flags = {
-  out: { type: 'string', short: 'o', value: 'FOLDER', help: 'where to write config.json, classes.json and model.safetensors' },
+  out: { type: 'string', short: 'o', value: 'FOLDER', help: 'where to write model.safetensors and the small files beside it' },
   dtype: {
     type: 'string',
     value: 'F16|BF16|F32',
@@ -51,7 +52,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     try {
       const config = await files.config();
       const { num_classes } = parseConfig(config as AimConfigJson, `${files.name}: config.json`);
-      const classes = parseClasses(await files.text('classes.json'), num_classes);
+      const classes = parseClasses(await files.text(CLASSES), num_classes);
+      const generation = await generationConfig(files);
       const weights = await files.weights();
       const header = await parseHeader(weights, { signal });
       const emaHeader = ema && (await parseHeader(ema, { signal }));
@@ -81,7 +83,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
       const written = [
         { name: 'model.safetensors', data: file() },
         { name: 'config.json', data: jsonFile(config) },
-        ...(classes ? [{ name: 'classes.json', data: jsonFile(classes) }] : []),
+        ...(classes ? [{ name: CLASSES, data: jsonFile(classes) }] : []),
+        ...(generation === undefined ? [] : [{ name: GENERATION, data: new TextEncoder().encode(generation) }]),
       ];
       await removeDeadTemporaries(out);
       await putModel(out, written, signal);

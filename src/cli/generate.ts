@@ -25,7 +25,7 @@ const FLAGS: Flags = {
   class: {
     type: 'string',
     short: 'c',
-    value: '9,Bag|all',
+    value: '11,heart|all',
     help: "class numbers or names, taken in turn (default all); models of ImageNet take its names: 'golden retriever'",
   },
   count: flag(MANY, { short: 'n', help: 'number of images (default: one per class given)' }),
@@ -85,7 +85,7 @@ export const generate: Command = {
   about:
     'Draws images with MODEL: a folder or URL with config.json and model.safetensors, a .safetensors beside its config.json, or\n' +
     'the id owner/name of a Hugging Face repository. Downloads are kept (`aim cache`). HF_TOKEN, HF_ENDPOINT and AIM_CACHE count.\n' +
-    'Without MODEL the embedded one (Fashion-MNIST) is used. Into a folder images are written as they are drawn.',
+    'Without MODEL the embedded one (emoji of 50 classes) is used. Into a folder images are written as they are drawn.',
   flags: FLAGS,
   run,
 };
@@ -118,7 +118,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
   try {
     say(`device: ${aim.device}\n`);
     const plan = await planOf(aim, flags);
-    const { temperature = 1, topK, classes, count } = plan.options;
+    const { classes, count } = plan.options;
+    const { temperature = 1, topK } = { ...aim.sampling, ...plan.options };
     const different = new Set([classes].flat().map((one) => JSON.stringify(one))).size;
     if ((temperature < 1e-4 || topK === 1) && count > different)
       say('with temperature 0 or top-k 1 every image of a class is the same\n');

@@ -31,6 +31,7 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     parameters,
     deviceBytes: aim.model.be.bytes,
     classes: aim.classes,
+    sampling: aim.sampling,
     ignoredTensors: aim.ignored,
     config: shown,
   };
@@ -64,6 +65,8 @@ async function run({ flags, args }: Parsed, signal: AbortSignal): Promise<number
     ['  adaLN', config.adaln_groups ? `${config.adaln_groups} groups` : 'per layer'],
     ['  classes', info.classes ? info.classes.map((name, i) => `${i} ${name}`).join(', ') : String(config.num_classes)],
   );
+  const recommended = Object.entries(info.sampling).map(([option, value]) => `${option} ${value}`);
+  if (recommended.length) rows.push(['  draws with', recommended.join(', ')]);
   if (info.ignoredTensors.length) rows.push(['  ignored tensors', info.ignoredTensors.join(', ')]);
   const width = Math.max(...rows.map(([name]) => name.length));
   print(rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join(''));

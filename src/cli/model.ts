@@ -1,14 +1,24 @@
 /** The model argument of every command. */
 import { fileURLToPath } from 'node:url';
 import { AiM, type LoadOptions } from '../aim.js';
+import { GENERATION } from '../checkpoint/folder.js';
+import type { CheckpointFiles } from '../checkpoint/source.js';
+import { parseGenerationConfig } from '../model/generation_config.js';
 import { progress } from './progress.js';
 
 /** The model that comes with the package. */
-export const embeddedModel = () => fileURLToPath(new URL('../models/fashion-mnist', import.meta.url));
+export const embeddedModel = () => fileURLToPath(new URL('../models/emoji', import.meta.url));
 
 /** Loads a model, with a bar once that takes longer than a moment. */
 export async function loadModel(source: string | undefined, options: LoadOptions): Promise<AiM> {
   return withBar((onProgress) => AiM.fromPretrained(source ?? embeddedModel(), { ...options, onProgress }));
+}
+
+/** The text of a checkpoint's generation_config.json, checked; undefined without one. Throws CheckpointError. */
+export async function generationConfig(files: CheckpointFiles): Promise<string | undefined> {
+  const text = await files.text(GENERATION);
+  if (text !== undefined) parseGenerationConfig(text, `${files.name}: ${GENERATION}`);
+  return text;
 }
 
 /** Runs what reads weights, with a bar as above. */

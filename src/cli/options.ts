@@ -5,7 +5,7 @@ import { ReferenceBackend } from '../backend/reference.js';
 import { OptionError } from '../core/errors.js';
 import { IMAGE_FOLDER } from '../data/image_folder.js';
 import type { Rgb } from '../io/images/index.js';
-import { SAMPLING, type SamplingOptions } from '../model/sampler.js';
+import { type ModelSampling, SAMPLING, type SamplingOptions } from '../model/sampler.js';
 import { choice, type Flags, flag, number, type Parsed, string } from './command.js';
 
 export const COMMON: Flags = {
@@ -37,21 +37,22 @@ export const NUMERICS = {
   }),
 } satisfies Flags;
 
+/** A setting that a model may recommend. */
+const recommended = (option: keyof ModelSampling, value: string, about: string = SAMPLING[option].about) =>
+  flag(SAMPLING[option], { value, help: `${about} (default: the model's own, else ${SAMPLING[option].default})` });
+
 /** How tokens are drawn. */
 export const SAMPLES = {
-  'cfg-scale': flag(SAMPLING.cfgScale, {
-    value: 'W',
-    help: 'classifier-free guidance; 1 is off (default 1.5); far above 3 many models draw noise',
-  }),
+  'cfg-scale': recommended('cfgScale', 'W', 'classifier-free guidance; 1 is off; far above 3 many models draw noise'),
   'cfg-schedule': flag(SAMPLING.cfgSchedule),
   'cfg-power': flag(SAMPLING.cfgPower, { value: 'A' }),
   'cfg-start': flag(SAMPLING.cfgStart, { value: 'X' }),
   'cfg-end': flag(SAMPLING.cfgEnd, { value: 'X' }),
   'cfg-on': flag(SAMPLING.cfgOn),
-  temperature: flag(SAMPLING.temperature, { value: 'T' }),
-  'top-k': flag(SAMPLING.topK, { value: 'K' }),
-  'top-p': flag(SAMPLING.topP, { value: 'P' }),
-  'min-p': flag(SAMPLING.minP, { value: 'P' }),
+  temperature: recommended('temperature', 'T'),
+  'top-k': recommended('topK', 'K'),
+  'top-p': recommended('topP', 'P'),
+  'min-p': recommended('minP', 'P'),
   positions: flag(SAMPLING.positions),
 } satisfies Flags;
 

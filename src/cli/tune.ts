@@ -11,7 +11,7 @@ const FLAGS: Flags = {
   batch: { type: 'string', value: 'N,N', help: 'images that will be drawn at once (default 1)' },
   'cfg-scale': flag(SAMPLING.cfgScale, {
     value: 'W',
-    help: 'guidance that will be used; what matters is whether it is 1 (default 1.5)',
+    help: "guidance that will be used; what matters is whether it is 1 (default: the model's own, else 1.5)",
   }),
   ...NUMERICS,
   ...COMMON,

@@ -20,7 +20,7 @@ const EXPECTED = 'expected.safetensors';
 
 const COUNT = { type: 'integer', min: 1, max: 64, default: 4, about: 'images' } as const satisfies OptionSpec;
 
-/** Parameters × tokens with which the reference takes minutes: 30 times those of the embedded model, which take 5 seconds. */
+/** Parameters × tokens with which the reference takes minutes: 30 times those of models/fashion-mnist, which take 5 seconds. */
 const SLOW = 1e10;
 
 const FLAGS: Flags = {

@@ -50,22 +50,25 @@ export type Filled<O extends object, T> = {
  * Throws OptionError for a value of the wrong type or out of range, and for an unknown name, with the closest known one.
  *
  * @param name The call that the options belong to, for messages: `generate`.
+ * @param defaults Checked values that are taken instead of the defaults of the table.
  */
 export function checkOptions<O extends object, const T extends OptionTable<O>>(
   name: string,
   given: O | undefined,
   table: T,
+  defaults: { readonly [K in keyof O]?: O[K] } = {},
 ): Filled<O, T> {
   if (given === null || (given !== undefined && typeof given !== 'object') || Array.isArray(given))
     throw new OptionError(`${name}: the options are ${shown(given)}; pass an object, or nothing.`);
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given ?? {})) {
     if (!Object.hasOwn(table, key)) throw unknownOption(name, key, Object.keys(table));
-    // Normalise negative zero.
-    if (value !== undefined) options[key] = checkOption(key, value, table[key as keyof T] as OptionSpec) === 0 ? 0 : value;
+    if (value !== undefined) options[key] = checkOption(key, value, table[key as keyof T] as OptionSpec);
   }
   for (const [key, spec] of Object.entries<OptionSpec>(table)) {
-    if (options[key] === undefined && spec.default !== undefined) options[key] = spec.default;
+    const value = options[key] ?? defaults[key as keyof O] ?? spec.default;
+    // Normalise negative zero.
+    if (value !== undefined) options[key] = value === 0 ? 0 : value;
   }
   return options as Filled<O, T>;
 }
@@ -84,7 +87,8 @@ export function checkOption<V>(name: string, value: V, spec: OptionSpec): V {
   return value;
 }
 
-function accepts(spec: OptionSpec, value: unknown): boolean {
+/** Whether an option takes a value. */
+export function accepts(spec: OptionSpec, value: unknown): boolean {
   switch (spec.type) {
     case 'integer':
     case 'number': {

@@ -37,7 +37,8 @@ export interface Drawer extends ModelHandle {
  */
 export function drawn(handle: Drawer, given: DrawnOptions = {}): ImageSource {
   const model = modelOf(handle);
-  const checked: Filled<DrawnOptions, typeof DRAWN> = checkOptions<DrawnOptions, typeof DRAWN>('drawn', given, DRAWN);
+  const { sampling: own } = model;
+  const checked: Filled<DrawnOptions, typeof DRAWN> = checkOptions<DrawnOptions, typeof DRAWN>('drawn', given, DRAWN, own);
   const { classes: choice, count, seed, batchSize, ...sampling } = checked;
   const classes = resolveClasses(choice, model.config.num_classes, model.classes);
   const settings = checkSampling(sampling);

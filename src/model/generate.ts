@@ -26,7 +26,7 @@ export type { StartFrom } from './start_from.js';
 export interface GenerateOptions extends SamplingOptions {
   /**
    * Class numbers or names, used in turn until `count` images are drawn. 'all' (the default) means every class. In a model of 1000
-   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'Sandal', to: 'Bag', at: 0.5 }`
+   * classes without a classes.json, names are ImageNet's: 'golden retriever', or a synonym. `{ from: 'flower', to: 'heart', at: 0.5 }`
    * is a point between two.
    */
   classes?: readonly (number | string | ClassMix)[] | number | string | ClassMix;
@@ -132,7 +132,7 @@ async function checkGenerate(model: Model, given: GenerateOptions | undefined): 
     onStep,
     signal,
     ...sampling
-  } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE);
+  } = checkOptions<GenerateOptions, typeof GENERATE>('generate', given, GENERATE, model.sampling);
   const classes = await classPoints(model, choice);
   const starts = from === undefined ? undefined : ([from].flat() as StartFrom[]);
   if (starts?.length === 0) throw new OptionError('from is empty; give a picture or codes to start from, or leave it out.');

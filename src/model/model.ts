@@ -6,7 +6,7 @@ import type { Backend } from '../backend/backend.js';
 import { createBackend, DEVICE, type DeviceOptions } from '../backend/create.js';
 import type { TunedKernel } from '../backend/tune.js';
 import { WebGpuBackend } from '../backend/webgpu.js';
-import { downloads } from '../checkpoint/folder.js';
+import { CLASSES, downloads, GENERATION } from '../checkpoint/folder.js';
 import { type CheckpointFiles, type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
 import { unlessAborted } from '../core/abort.js';
 import { DeviceError, DisposedError } from '../core/errors.js';
@@ -27,6 +27,7 @@ import { fill, initialValues, type Origin, type ParamValues, type Part, restore,
 import { allocate, type ParamTree, replace, walk, zip } from './params.js';
 import type { ModelTree, Placed } from './placed.js';
 import { Recovery } from './recovery.js';
+import type { ModelSampling } from './sampler.js';
 import { tokenizerOf } from './tokenizers.js';
 
 /** Options for loading a model. */
@@ -62,6 +63,8 @@ const zipTree = (tree: ModelTree, params: Placed['params']) => zip(tree as unkno
 export class Model {
   /** Class names, if the checkpoint has a classes.json. */
   classes: string[] | undefined;
+  /** The settings of generation_config.json, which are the defaults of drawing. */
+  sampling: ModelSampling = {};
   /** Names of tensors of the checkpoint that the model does not use. */
   ignored: string[] = [];
   /** True if weights were rounded to float16 from another format. */
@@ -115,7 +118,12 @@ export class Model {
       const isHalf = (name: string) => weights.header.tensors.get(name)?.dtype === 'F16';
       model = await Model.open(config, tree, options, (name) => dtype === 'f16' || (dtype === 'auto' && isHalf(name)));
       model.ignored = await model.loadWeights(readable, files, '', options, weights);
-      model.classes = parseClasses(await files.text('classes.json'), config.num_classes);
+      const [classes, generation] = await Promise.all([files.text(CLASSES), files.text(GENERATION)]);
+      model.classes = parseClasses(classes, config.num_classes);
+      if (generation !== undefined) {
+        const { recommended } = await import('./generation_config.js');
+        model.sampling = recommended(generation, `${files.name}: ${GENERATION}`, options);
+      }
       return model;
     } catch (error) {
       model?.dispose();

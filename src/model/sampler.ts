@@ -15,7 +15,7 @@ import type { AimConfig } from './config.js';
 import { checkGuidance, GUIDANCE, type GuidanceOptions, isPlain } from './guidance.js';
 import { type MixInputs, modulationForward } from './modulation.js';
 
-/** How tokens are drawn from the logits. */
+/** How tokens are drawn from the logits. What the model recommends (`AiM.sampling`) comes before the defaults named here. */
 export interface SamplingOptions extends GuidanceOptions {
   /** Divides the logits. 0 always takes the most likely token. Default 1. */
   temperature?: number;
@@ -33,6 +33,9 @@ export interface SamplingOptions extends GuidanceOptions {
 }
 
 export type Sampling = Required<SamplingOptions>;
+
+/** Sampling settings that a model recommends, in the generation_config.json of its checkpoint. */
+export type ModelSampling = Pick<SamplingOptions, 'cfgScale' | 'temperature' | 'topK' | 'topP' | 'minP'>;
 
 export const SAMPLING = {
   ...GUIDANCE,

@@ -1,10 +1,12 @@
 /** Writes a model as the files of a checkpoint in the authors' format. */
+import { CLASSES, GENERATION } from '../checkpoint/folder.js';
 import { jsonFile } from '../core/json.js';
 import { checkOptions, type OptionTable } from '../core/options.js';
 import type { Dtype } from '../io/dtype.js';
 import { type TensorData, writeSafetensors } from '../io/safetensors_writer.js';
 import { type OutFile, putFiles } from '../platform/folders.js';
 import type { AimConfig } from './config.js';
+import { generationConfigFiles } from './generation_config.js';
 import type { Model } from './model.js';
 import { toCheckpoint } from './params.js';
 
@@ -69,14 +71,15 @@ export function modelFiles(model: Model, call: string, options: SaveOptions): Ou
   const extra = extraTensors(model.config).map((tensor): TensorData => ({ ...tensor, dtype: formatOf(false) }));
   return [
     { name: 'config.json', data: jsonFile(model.config.json) },
-    ...(model.classes ? [{ name: 'classes.json', data: jsonFile(model.classes) }] : []),
+    ...generationConfigFiles(model.sampling),
+    ...(model.classes ? [{ name: CLASSES, data: jsonFile(model.classes) }] : []),
     { name: 'model.safetensors', data: modelFile([...weights, ...extra], { format: 'pt' }) },
   ];
 }
 
-/** Writes the files of a model into a folder: see `putFiles`. Names of an earlier model there are removed. */
+/** Writes the files of a model into a folder: see `putFiles`. Names and settings of an earlier model there are removed. */
 export function putModel(folder: string, files: readonly OutFile[], signal?: AbortSignal): Promise<void> {
-  const remove = files.some(({ name }) => name === 'classes.json') ? [] : ['classes.json'];
+  const remove = [CLASSES, GENERATION].filter((file) => !files.some(({ name }) => name === file));
   return putFiles(folder, files, { signal, remove });
 }
 

@@ -27,7 +27,8 @@ export const TUNE = {
 /** See AiM.tune. */
 export async function tune(model: Model, options: TuneOptions): Promise<TunedKernel[]> {
   model.assertLive();
-  const { batchSize, cfgScale, onProgress, signal } = checkOptions<TuneOptions, typeof TUNE>('tune', options, TUNE);
+  const { sampling: own } = model;
+  const { batchSize, cfgScale, onProgress, signal } = checkOptions<TuneOptions, typeof TUNE>('tune', options, TUNE, own);
   const sampling = checkSampling({ cfgScale });
   const sizes = [batchSize].flat().map((n) => checkOption('batchSize', n, BATCH_SIZE));
   return model.attempt(async ({ be, params }) => {

@@ -67,6 +67,7 @@ export function checkpointParts({
   return {
     config: model.config.json,
     classes,
+    sampling: model.sampling,
     model: [...weights, ...extraTensors(model.config)],
     optimizer: [
       ...slots.map(slot('m.', (s) => s.m)),

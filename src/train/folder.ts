@@ -10,6 +10,8 @@ import { checkOptions } from '../core/options.js';
 import { diskFolder, type Folder, type FolderSource, openFolderSource, readFile } from '../data/folder.js';
 import { BEST, LATEST, latestOf, runSteps, STEP, stepsToTry } from '../io/run_folder.js';
 import { parseHeader, readFloats, type TensorData } from '../io/safetensors.js';
+import { generationConfigFiles } from '../model/generation_config.js';
+import type { ModelSampling } from '../model/sampler.js';
 import { modelFile } from '../model/save.js';
 import { exists, isDirectory, makeFolder, removeFolder, syncFolder, writeAtomic } from '../platform/files.js';
 import { writeFolderAtomic } from '../platform/folders.js';
@@ -25,6 +27,8 @@ export interface CheckpointParts {
   config: object;
   /** classes.json */
   classes?: readonly string[] | undefined;
+  /** Sampling settings that the model recommends: generation_config.json */
+  sampling?: ModelSampling;
   model: Iterable<NamedTensor>;
   optimizer: Iterable<NamedTensor>;
   /** Averaged weights, by the names of `model`. */
@@ -39,7 +43,7 @@ const STATE = 'state.json';
  * tensors throws TrainingError when a value is not finite, so that a state that training has ruined is never stored.
  */
 export function checkpointFiles(parts: CheckpointParts): { name: string; data: Uint8Array | AsyncIterable<Uint8Array> }[] {
-  const { config, classes, state } = parts;
+  const { config, classes, sampling = {}, state } = parts;
   if (!Number.isSafeInteger(state.step) || state.step < 0)
     throw new OptionError(`the step of a checkpoint is ${state.step}; it must be a whole number from 0.`);
   const tensors = (list: Iterable<NamedTensor>): AsyncIterable<Uint8Array> => {
@@ -50,6 +54,7 @@ export function checkpointFiles(parts: CheckpointParts): { name: string; data: U
   return [
     { name: 'config.json', data: jsonFile(config) },
     ...(classes ? [{ name: 'classes.json', data: jsonFile(classes) }] : []),
+    ...generationConfigFiles(sampling),
     { name: 'model.safetensors', data: tensors(parts.model) },
     ...(parts.ema ? [{ name: 'ema.safetensors', data: tensors(parts.ema) }] : []),
     { name: 'optimizer.safetensors', data: tensors(parts.optimizer) },

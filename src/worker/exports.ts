@@ -20,5 +20,5 @@ export * from '../core/errors.js';
 export { AimImage } from '../io/image.js';
 export type { Rgb } from '../io/images/index.js';
 export type { AimConfig, AimConfigJson } from '../model/config.js';
-export type { SamplingOptions } from '../model/sampler.js';
+export type { ModelSampling, SamplingOptions } from '../model/sampler.js';
 export { AiM, type WorkerLoadOptions } from './remote.js';

@@ -46,7 +46,10 @@ export interface FilePiece {
 }
 export type PlainStep = Omit<StepInfo, 'preview'>;
 /** The properties of a loaded model. */
-export type ModelFacts = Pick<AiM, 'config' | 'classes' | 'ignored' | 'backend' | 'device' | 'parameters' | 'tensors'>;
+export type ModelFacts = Pick<
+  AiM,
+  'config' | 'classes' | 'sampling' | 'ignored' | 'backend' | 'device' | 'parameters' | 'tensors'
+>;
 
 /**
  * The calls that a worker with a model answers. Those that return nothing may answer with items: `generateEach` with PlainDrawn,

@@ -17,8 +17,8 @@ export function live(): AiM {
 
 function loaded(model: AiM): ReturnType<Calls['fromPretrained']> {
   aim = model;
-  const { config, classes, ignored, backend, device, parameters, tensors } = model;
-  return { config, classes, ignored, backend, device, parameters, tensors };
+  const { config, classes, sampling, ignored, backend, device, parameters, tensors } = model;
+  return { config, classes, sampling, ignored, backend, device, parameters, tensors };
 }
 
 /** The options of `generate` with the listeners of the page. */

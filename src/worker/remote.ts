@@ -19,6 +19,7 @@ import type { AimConfig, AimConfigJson } from '../model/config.js';
 import { checkCodeList } from '../model/decode.js';
 import type { Classes } from '../model/likelihood.js';
 import { checkImages } from '../model/pixels.js';
+import type { ModelSampling } from '../model/sampler.js';
 import { address, Connection, collected, divided, portable } from './connection.js';
 import type { Calls, ModelFacts, PlainDrawn } from './messages.js';
 import { startThread } from './start.js';
@@ -43,6 +44,8 @@ export interface WorkerLoadOptions extends Omit<LoadOptions, 'device'> {
 export class AiM {
   /** The configuration of the checkpoint, with defaults filled in. */
   readonly config: AimConfig;
+  /** Sampling settings that the checkpoint recommends, which are the defaults of `generate`; see `sampling` of `aim-js`. */
+  readonly sampling: ModelSampling;
   /** Names of tensors of the checkpoint that the model does not use. */
   readonly ignored: string[];
   /** The backend that the model computes on: 'wasm' or 'webgpu'. */
@@ -62,6 +65,7 @@ export class AiM {
     this.connection = connection;
     this.config = facts.config;
     this.names = facts.classes;
+    this.sampling = facts.sampling;
     this.ignored = facts.ignored;
     this.backend = facts.backend;
     this.device = facts.device;

@@ -23,7 +23,7 @@ import { decodeJpeg } from '../../src/io/images/jpeg.js';
 import { decodePng } from '../../src/io/images/png.js';
 import { encodeSafetensors, parseHeader, readFloats } from '../../src/io/safetensors.js';
 import { folderOf, idx } from '../data/data_folders.js';
-import { embedded, fixture } from '../goldens.js';
+import { FASHION, fixture } from '../goldens.js';
 import { CONFIG } from '../train/tiny_model.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -57,19 +57,19 @@ const refused = (args: string[], message: RegExp, env?: Record<string, string | 
 describe('generate', () => {
   it('writes a grid, an NPZ and a folder', async () => {
     const common = ['--class', '9,Bag', '--count', '4', '--seed', '1', '--device', 'wasm'];
-    const png = aim(['generate', ...common, '--out', at('grid.png')]);
+    const png = aim(['generate', FASHION, ...common, '--out', at('grid.png')]);
     expect(png.status, png.stderr).toBe(0);
     expect(png.stdout.trim()).toBe(at('grid.png'));
     const grid = await decodePng(readFileSync(at('grid.png')));
     expect([grid.width, grid.height]).toEqual([66, 66]);
 
-    expect(aim(['generate', ...common, '--out', at('set.npz')]).status).toBe(0);
+    expect(aim(['generate', FASHION, ...common, '--out', at('set.npz')]).status).toBe(0);
     const npz = unzipSync(readFileSync(at('set.npz')));
     expect(Object.keys(npz).sort()).toEqual(['arr_0.npy', 'arr_1.npy']);
     expect(Buffer.from(npz['arr_0.npy']!).toString('latin1')).toMatch(/'descr': '\|u1'.*'shape': \(4, 32, 32, 3\)/s);
     expect([...new Int32Array(npz['arr_1.npy']!.slice(-16).buffer)]).toEqual([9, 8, 9, 8]);
 
-    expect(aim(['generate', ...common, '--out', at('folder')]).status).toBe(0);
+    expect(aim(['generate', FASHION, ...common, '--out', at('folder')]).status).toBe(0);
     expect(readdirSync(at('folder'))).toEqual([
       '0-Ankle-boot-seed-1.png',
       '1-Bag-seed-2.png',
@@ -99,9 +99,9 @@ describe('generate', () => {
     refused(['generate', '--top-p', '0', '--out', out], /--top-p is 0; it must be/);
     refused(['generate', '--count', '0', '--out', out], /--count is 0/);
     refused(['generate', '--count', 'many', '--out', out], /--count is "many"/);
-    refused(['generate', '--class', 'Hat', '--out', out], /no class "Hat"/);
+    refused(['generate', FASHION, '--class', 'Hat', '--out', out], /no class "Hat"/);
     // A folder is not made either, nor those around it.
-    refused(['generate', '--class', 'Hat', '--out', at('new/folder')], /no class "Hat"/);
+    refused(['generate', FASHION, '--class', 'Hat', '--out', at('new/folder')], /no class "Hat"/);
     refused(['generate', at('absent'), '--out', at('new/other')], /no folder or file/);
     refused(['generate', '--device', 'tpu', '--out', out], /--device is "tpu"/);
     refused(['generate', '--colour', 'red', '--out', out], /--colour/);
@@ -121,7 +121,7 @@ describe('generate', () => {
   });
 
   it('writes an enlarged sheet with labels as JPEG', async () => {
-    const drawn = aim(['generate', '-n', '10', '-d', 'wasm', '--scale', '3', '--labels', '-o', at('sheet.jpg')]);
+    const drawn = aim(['generate', FASHION, '-n', '10', '-d', 'wasm', '--scale', '3', '--labels', '-o', at('sheet.jpg')]);
     expect(drawn.status, drawn.stderr).toBe(0);
     const { width, height } = await decodeJpeg(readFileSync(at('sheet.jpg')));
     // Five columns of 96 pixels and 6 between, two rows with 7 pixels of text.
@@ -139,10 +139,10 @@ describe('generate', () => {
   it('refuses bad checkpoints', async () => {
     const out = at('none.png');
     const copy = (name: string) => {
-      cpSync(embedded, at(name), { recursive: true });
+      cpSync(FASHION, at(name), { recursive: true });
       return at(name);
     };
-    const weights = readFileSync(`${embedded}/model.safetensors`);
+    const weights = readFileSync(`${FASHION}/model.safetensors`);
     const headerLength = Number(weights.readBigUInt64LE(0));
     const header = JSON.parse(weights.subarray(8, 8 + headerLength).toString());
     const rewrite = (folder: string, change: (h: typeof header) => void) => {
@@ -193,7 +193,17 @@ describe('generate', () => {
   it('is interrupted cleanly', async ({ skip }) => {
     if (process.platform === 'win32') return skip('Windows ends processes without these signals');
     const { spawn } = await import('node:child_process');
-    const child = spawn(process.execPath, [cli, 'generate', '--count', '2000', '--device', 'wasm', '--out', at('long.png')]);
+    const child = spawn(process.execPath, [
+      cli,
+      'generate',
+      FASHION,
+      '--count',
+      '2000',
+      '--device',
+      'wasm',
+      '--out',
+      at('long.png'),
+    ]);
     let log = '';
     const code = await new Promise((resolve) => {
       child.stderr.on('data', (d) => {
@@ -216,7 +226,7 @@ describe('generate', () => {
     if (process.platform === 'win32') return skip('Windows ends processes without these signals');
     const { spawn } = await import('node:child_process');
     const out = at(`until-${signal}`);
-    const child = spawn(process.execPath, [cli, 'generate', '-n', '2000', '-b', '2', '-d', 'wasm', '-o', out]);
+    const child = spawn(process.execPath, [cli, 'generate', FASHION, '-n', '2000', '-b', '2', '-d', 'wasm', '-o', out]);
     const watch = setInterval(() => {
       if (!existsSync(out) || readdirSync(out).filter((name) => name.endsWith('.png')).length < 2) return;
       clearInterval(watch);
@@ -338,7 +348,9 @@ describe('info', () => {
     expect(status).toBe(0);
     expect(stdout).toMatch(/runtime +node/);
     expect(stdout).toMatch(/device +wasm/);
-    expect(stdout).toMatch(/9 Ankle boot/);
+    expect(stdout).toMatch(/model +\S+emoji\n/);
+    expect(stdout).toMatch(/5 bird/);
+    expect(stdout).toMatch(/draws with +cfgScale 2.5, topP 0.95\n/);
   });
 
   it('every command has a help text', () => {

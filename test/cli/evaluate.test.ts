@@ -8,7 +8,7 @@ import { inceptionNetwork } from '../../src/evaluate/inception.js';
 import { encodeNpz } from '../../src/io/npz.js';
 import { type Files, folderOf, png } from '../data/data_folders.js';
 import { noise, noiseWeights } from '../evaluate/inception_noise.js';
-import { embedded } from '../goldens.js';
+import { FASHION } from '../goldens.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const cwd = folderOf({});
@@ -59,7 +59,7 @@ it('takes zip archives as samples and as reference', () => {
 
 it('draws with a model, and continues with what is kept; own features have names of their own', () => {
   const reference = folderOf(pictures(40, 32, 'c'));
-  const args = [embedded, '-r', reference, '--features', 'own', '--cache', `${cwd}/own`, '--shard', '8', '--cfg-scale', '1'];
+  const args = [FASHION, '-r', reference, '--features', 'own', '--cache', `${cwd}/own`, '--shard', '8', '--cfg-scale', '1'];
   const first = aim(...args, '--count', '8');
   expect(first.status, first.stderr).toBe(0);
   expect(first.stdout).toMatch(/these figures are no FID/);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { readCodes } from '../../src/data/codes.js';
 import { FASHION_MNIST, type Files, folderOf, idxSet, jpg, NO_FASHION_MNIST, png } from '../data/data_folders.js';
-import { embedded } from '../goldens.js';
+import { FASHION } from '../goldens.js';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const aim = (...args: string[]) =>
@@ -32,8 +32,8 @@ it('writes the codes of a folder and names skipped files', async () => {
 it('names the classes of IDX files and uses their test set as held-out data', async () => {
   const dir = folderOf({ ...idxSet(6), ...idxSet(3, 't10k'), 'names.json': '["x","y","z"]' });
   const [out, named] = [`${dir}/codes.safetensors`, `${dir}/named.safetensors`];
-  expect(aim(dir, '--out', out, '--tokenizer', embedded).status).toBe(0);
-  expect(aim(dir, '--out', named, '--classes', `${dir}/names.json`).status).toBe(0);
+  expect(aim(dir, '--out', out, '--tokenizer', FASHION).status).toBe(0);
+  expect(aim(dir, '--out', named, '--classes', `${dir}/names.json`, '--tokenizer', FASHION).status).toBe(0);
   const [codes, other] = [await readCodes(out), await readCodes(named)];
   expect([codes.classes, codes.labels.length, codes.eval!.labels.length]).toEqual([['0', '1', '2'], 6, 3]);
   expect(other).toEqual({ ...codes, classes: ['x', 'y', 'z'] });

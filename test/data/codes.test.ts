@@ -13,13 +13,13 @@ import { encodeSafetensors, parseHeader, readInts, type TensorData } from '../..
 import { type VqParams, vqTokenizer } from '../../src/model/vq_tokenizer.js';
 import { writeAtomic } from '../../src/platform/files.js';
 import { deviceOptions, hasAdapter, NO_ADAPTER } from '../backends.js';
-import { embedded, fixture, golden, NO_GOLDENS } from '../goldens.js';
+import { FASHION, fixture, golden, NO_GOLDENS } from '../goldens.js';
 import { CONFIG } from '../train/tiny_model.js';
 import { FASHION_MNIST, fileListOf, folderOf, grey, idxSet, jpg, NO_FASHION_MNIST, png } from './data_folders.js';
 
 let aim: AiM;
 beforeAll(async () => {
-  aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
+  aim = await AiM.fromPretrained(FASHION, { device: 'wasm' });
 });
 afterAll(() => aim?.dispose());
 
@@ -350,7 +350,7 @@ describe('codes files', () => {
   it('record their tokenizer', async () => {
     const fingerprint = await tokenizerFingerprint(aim);
     expect(fingerprint).toMatch(/^[0-9a-f]{64}$/);
-    const reference = await AiM.fromPretrained(embedded, await deviceOptions('reference'));
+    const reference = await AiM.fromPretrained(FASHION, await deviceOptions('reference'));
     expect(await tokenizerFingerprint(reference)).toBe(fingerprint);
     await reference.dispose();
 
@@ -368,7 +368,7 @@ describe('codes files', () => {
     await expect(checkCodes(aim, { ...fits, classes: many })).rejects.toThrow(/11 classes .* num_classes 10; raise/);
 
     // One changed weight makes another tokenizer.
-    const changed = await AiM.fromPretrained(embedded, { device: 'wasm' });
+    const changed = await AiM.fromPretrained(FASHION, { device: 'wasm' });
     changed.model.be.write(vqTokenizer.codebook(changed.model.params.vqvae as VqParams), Float32Array.of(0.123), 5);
     expect(await tokenizerFingerprint(changed)).not.toBe(fingerprint);
     await changed.dispose();
@@ -385,7 +385,7 @@ describe('openData', () => {
   it('refuses anything else and names the kinds of data', async () => {
     const cases: [string | File[], RegExp][] = [
       ['/nonexistent', /there is no file or folder \/nonexistent; data is a folder with IDX files/],
-      [`${embedded}/config.json`, /is a file of another kind; data is/],
+      [`${FASHION}/config.json`, /is a file of another kind; data is/],
       [folderOf({}), /holds nothing; data is/],
       [folderOf({ 'a.txt': 'x' }), /holds a\.txt; data is/],
       [fileListOf({ 'a.txt': 'x' }), /holds a\.txt; data is/],
@@ -396,7 +396,7 @@ describe('openData', () => {
       expect(error).toBeInstanceOf(IoError);
       expect(error.message).toMatch(message);
     }
-    await expect(openData(`${embedded}/model.safetensors`, { size: 4 })).rejects.toThrow(/is no codes file/);
+    await expect(openData(`${FASHION}/model.safetensors`, { size: 4 })).rejects.toThrow(/is no codes file/);
     const folder = folderOf({ 'a/1.png': png(3, 3, grey(1)) });
     await expect(openData(folder, { size: 4, classes: ['x'] })).rejects.toThrow(OptionError);
     await expect(openData(folder, { size: 0 })).rejects.toThrow(OptionError);

@@ -109,7 +109,7 @@ describe('a second load', () => {
     expect(await get()).toBe(valuesOne);
     expect(weightRequests()).toEqual([GET]);
     expect(await get()).toBe(valuesOne);
-    expect(server.take()).toEqual(['GET /m/config.json', HEAD, 'GET /m/classes.json']);
+    expect(server.take()).toEqual(['GET /m/config.json', HEAD, 'GET /m/classes.json', 'GET /m/generation_config.json']);
   });
 
   it('loads the cached copy offline', async () => {
@@ -415,7 +415,7 @@ describe('a damaged cache', () => {
   const flip = (bytes: Buffer) => void (bytes[3000]! ^= 0x40);
   const recordPath = async () => {
     for (const name of await readdir(cacheDir))
-      if (name.endsWith('.json') && (await readFile(join(cacheDir, name), 'utf8')).includes('generation'))
+      if (name.endsWith('.json') && (await readFile(join(cacheDir, name), 'utf8')).includes('"generation"'))
         return join(cacheDir, name);
     throw new Error('there is no record of a file');
   };

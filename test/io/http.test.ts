@@ -130,11 +130,13 @@ describe('a checkpoint behind a URL', () => {
     expect((await failure((await openCheckpoint(`${url}/500`)).text('extra.json'))).message).toMatch(
       /extra\.json answered HTTP 500/,
     );
-    // Missing class names do not prevent the use of loaded weights.
+    // Missing class names and settings do not prevent the use of loaded weights.
     const warnings: string[] = [];
     const checkpoint = await openCheckpoint(`${url}/500`, { onWarning: (text) => warnings.push(text) });
-    expect(await checkpoint.text('classes.json')).toBeUndefined();
-    expect(warnings).toEqual([expect.stringMatching(/^the class names are not available: \S+classes\.json answered HTTP 500/)]);
+    for (const file of ['classes.json', 'generation_config.json']) {
+      expect(await checkpoint.text(file)).toBeUndefined();
+      expect(warnings.splice(0)).toEqual([expect.stringMatching(`^${file} is not available: \\S+${file} answered HTTP 500`)]);
+    }
   });
 
   it('an unreachable server is an error', async () => {

@@ -61,6 +61,7 @@ describe('a repository id', () => {
       path('main', 'config.json'),
       path(commitOne, 'model.safetensors'),
       path(commitOne, 'classes.json'),
+      path(commitOne, 'generation_config.json'),
     ]);
     expect(store.take()).toEqual([`GET /${commitOne}`]);
     expect(await get()).toBe(valuesOne);
@@ -113,6 +114,7 @@ describe('a repository id', () => {
       path('main', 'config.json'),
       'HEAD /ann/model/resolve/main/model.safetensors',
       path('main', 'classes.json'),
+      path('main', 'generation_config.json'),
     ]);
   });
 

@@ -25,7 +25,7 @@ export async function load(source: CheckpointSource, options: SourceOptions = {}
     const tensors: Float32Array[] = [];
     for (const name of header.tensors.keys()) if (name !== 'unwanted') tensors.push(await readFloats(weights, header, name));
     await weights.finish?.();
-    await checkpoint.text('classes.json');
+    for (const file of ['classes.json', 'generation_config.json']) await checkpoint.text(file);
     return checksum(tensors);
   } finally {
     await checkpoint.close();

@@ -6,7 +6,7 @@ import { Acts } from '../../src/model/acts.js';
 import { aimForward, aimState } from '../../src/model/aim.js';
 import { modulationForward } from '../../src/model/modulation.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
-import { embedded, fixture } from '../goldens.js';
+import { FASHION, fixture } from '../goldens.js';
 import { CONFIG } from '../train/tiny_model.js';
 
 const SMALL = fixture('mamba2-adaln');
@@ -130,18 +130,18 @@ it('WASM and WebGPU draw the same tokens', async ({ skip }) => {
   const options = { count: n, seed: 1000 };
   const drawn: Uint32Array[][] = [];
   for (const device of ['wasm', 'webgpu'] as const) {
-    const aim = await AiM.fromPretrained(embedded, { device: await onDevice(device) });
+    const aim = await AiM.fromPretrained(FASHION, { device: await onDevice(device) });
     drawn.push(await tokens(aim, options));
     await aim.dispose();
   }
   const equal = drawn[0]!.filter((t, i) => same(t, drawn[1]![i]!)).length;
-  console.log(`WASM and WebGPU: ${equal} of ${n} images of the embedded model have the same tokens`);
+  console.log(`WASM and WebGPU: ${equal} of ${n} images of models/fashion-mnist have the same tokens`);
   expect(equal).toBeGreaterThanOrEqual(0.95 * n);
 });
 
 describe('options of generate', () => {
   it('invalid options are refused with their name', async () => {
-    const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
+    const aim = await AiM.fromPretrained(FASHION, { device: 'wasm' });
     const wrong: [GenerateOptions, RegExp][] = [
       [{ topP: 0 }, /topP is 0/],
       [{ topP: 1.1 }, /topP/],
@@ -198,7 +198,7 @@ describe('options of generate', () => {
 });
 
 it('encode and decode run the tokenizer', async () => {
-  const aim = await AiM.fromPretrained(embedded, { device: 'wasm' });
+  const aim = await AiM.fromPretrained(FASHION, { device: 'wasm' });
   const { images, tokens: drawn } = await aim.generate({ count: 3, seed: 4 });
   const again = await aim.decode(drawn);
   again.forEach((image, i) => {

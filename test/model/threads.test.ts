@@ -13,7 +13,7 @@ import { linear } from '../../src/ops/linear.js';
 import { Trainer } from '../../src/train/trainer.js';
 import { wasmBackend } from '../backends.js';
 
-const EMBEDDED = fileURLToPath(new URL('../../models/fashion-mnist', import.meta.url));
+const FASHION = fileURLToPath(new URL('../../models/fashion-mnist', import.meta.url));
 const THREADS = [1, 2, 3];
 // Counted only: the calls go through.
 vi.mock('../../src/backend/board.js', { spy: true });
@@ -42,7 +42,7 @@ async function sameOnAll<T>(work: (threads: number) => Promise<T>): Promise<T> {
 
 it('drawing, encoding and decoding give the same bits on any number of threads', async () => {
   await sameOnAll(async (threads) => {
-    const aim = await AiM.fromPretrained(EMBEDDED, { device: 'wasm', threads });
+    const aim = await AiM.fromPretrained(FASHION, { device: 'wasm', threads });
     expect(aim.device).toBe(threads === 1 ? 'wasm (SIMD, 1 thread)' : `wasm (SIMD, ${threads} threads)`);
     const { images, tokens } = await aim.generate({ classes: ['Bag', 'Shirt'], seed: 3, cfgScale: 1.5, topK: 100 });
     const codes = await aim.encode(images);
@@ -146,7 +146,7 @@ it('a kernel that fails in a thread rejects, and the next kernel runs', async ()
 
 it('a number of threads out of range is refused with the name of the option', async () => {
   for (const threads of [0, 1.5, -1, 65, Number.NaN]) {
-    const error = await AiM.fromPretrained(EMBEDDED, { device: 'wasm', threads }).catch((e) => e);
+    const error = await AiM.fromPretrained(FASHION, { device: 'wasm', threads }).catch((e) => e);
     expect(error).toBeInstanceOf(OptionError);
     expect(error.message).toContain(`threads is ${threads}`);
   }

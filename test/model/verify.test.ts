@@ -7,7 +7,7 @@ import { verify } from '../../src/verify/run.js';
 import { verifyMode } from '../../src/verify/tolerance.js';
 import { compareAfter } from '../../src/verify/training.js';
 import { hasAdapter, NO_ADAPTER, onDevice } from '../backends.js';
-import { embedded, fixture } from '../goldens.js';
+import { FASHION, fixture } from '../goldens.js';
 import { goldensOf } from './verify_golden.js';
 
 describe('weights rounded to float16', () => {
@@ -104,7 +104,7 @@ describe('the reported mode', () => {
     expect(name).toBe(halfProducts ? 'mixed' : 'f16 weights');
     expect(products).toMatch(halfProducts ? /^float16 factors/ : /^float32, since 'mixed' needs matrix units/);
     // Its file is float16 already.
-    const lossless = await modeOf('webgpu', embedded);
+    const lossless = await modeOf('webgpu', FASHION);
     expect(lossless).toMatchObject({ name: halfProducts ? 'mixed' : 'f32', weights: 'float16, as they are stored' });
   });
 

@@ -19,7 +19,7 @@ interface Size {
   mixer: 'Mamba1' | 'Mamba2';
 }
 const REAL: Size[] = [
-  { name: 'the embedded model', d: 320, layers: 2, tokens: 64, codes: 512, batch: 256, mixer: 'Mamba2' },
+  { name: 'two layers of Fashion-MNIST', d: 320, layers: 2, tokens: 64, codes: 512, batch: 256, mixer: 'Mamba2' },
   { name: 'own pictures of 64×64', d: 256, layers: 2, tokens: 256, codes: 2048, batch: 64, mixer: 'Mamba2' },
   { name: 'AiM-B', d: 768, layers: 1, tokens: 256, codes: 16384, batch: 16, mixer: 'Mamba2' },
   { name: 'Mamba-1', d: 256, layers: 1, tokens: 256, codes: 2048, batch: 32, mixer: 'Mamba1' },

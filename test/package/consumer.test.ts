@@ -44,7 +44,7 @@ export { embedded } from 'aim-js/embedded';
 export async function nameOf(source) {
   const aim = await AiM.fromPretrained(source, { device: 'wasm' });
   await aim.dispose();
-  return aim.classes[8];
+  return aim.classes[5];
 }
 export async function app(source) {
   const aim = await AiM.fromPretrained(source, { device: 'wasm' });
@@ -55,7 +55,7 @@ export async function app(source) {
   return { images: images.length, png: String.fromCharCode(...png.subarray(1, 4)), wrong };
 }`;
 const DONE = { images: 2, png: 'PNG', wrong: true };
-const EMBEDDED = { bag: 'Bag', remote: 'Bag' };
+const EMBEDDED = { bird: 'bird', remote: 'bird', sampling: { cfgScale: 2.5, topP: 0.95 } };
 
 it('runs in Node', async () => {
   writeFileSync(at('app.mjs'), APP);
@@ -65,8 +65,8 @@ it('runs in Node', async () => {
     import { AiM } from 'aim-js/worker';
     const remote = await AiM.fromPretrained(embedded(), { device: 'wasm' });
     await remote.dispose();
-    const bag = await nameOf(embedded());
-    console.log(JSON.stringify({ ...(await app(${JSON.stringify(fixture)})), bag, remote: remote.classes[8] }));`,
+    const bird = await nameOf(embedded());
+    console.log(JSON.stringify({ ...(await app(${JSON.stringify(fixture)})), bird, remote: remote.classes[5], sampling: remote.sampling }));`,
   );
   const { status, stdout, stderr } = await run(process.execPath, ['main.mjs'], { cwd: dir });
   expect(stderr).toBe('');
@@ -259,10 +259,10 @@ it('builds the Vite example, and its button draws', async ({ skip }) => {
   try {
     const { page, errors } = await openPage(browser, site.url);
     await page.locator('#draw:enabled').waitFor();
-    await page.locator('#class').selectOption({ label: 'Bag' });
+    await page.locator('#class').selectOption({ label: 'heart' });
     await page.locator('#draw').click();
     await page.getByText(/^Seed 0 on /).waitFor();
-    expect(await page.locator('#canvas').evaluate((c) => (c as HTMLCanvasElement).width)).toBe(32);
+    expect(await page.locator('#canvas').evaluate((c) => (c as HTMLCanvasElement).width)).toBe(64);
     expect(errors).toEqual([]);
   } finally {
     await browser.close();
@@ -302,7 +302,7 @@ describe('bundles as it is, and the bundle draws', () => {
     const browser = await openChromium();
     try {
       const { page } = await openPage(browser, site.url);
-      expect(await page.evaluate('done')).toEqual([DONE, 1, ...(copiesFiles ? ['Bag', 1] : [])]);
+      expect(await page.evaluate('done')).toEqual([DONE, 1, ...(copiesFiles ? ['bird', 1] : [])]);
     } finally {
       await browser.close();
       await site.close();

@@ -1,6 +1,7 @@
 /**
  * The code of the documents for users, run as it stands there but for the changes in `SMALLER`: modules in one Node process, in one
- * Deno process and in pages of one Chromium, against a local hub; all of them type-checked; and command lines parsed.
+ * Deno process and in pages of one Chromium, against a local hub; all of them type-checked; and command lines parsed. Modules draw with a
+ * model of the embedded one's classes and size that has few weights; consumer.test.ts draws with the embedded one itself.
  */
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -67,6 +68,7 @@ beforeAll(async () => {
     for (let i = 0; i < 5; i++) writeFileSync(at(`${place}/images/${name}/${i}.png`), png(32, 32, grey(40 * i)));
   }
   hub = await FaultyServer.start();
+  await writeStandIn();
   const tiny = await AiM.fromConfig({ ...CONFIG, num_classes: 1000 }, { device: 'wasm', threads: 1 });
   for (const file of await tiny.toFiles()) {
     const body = new Uint8Array(await file.arrayBuffer());
@@ -78,6 +80,23 @@ afterAll(async () => {
   await hub.close();
   rmSync(dir, { recursive: true, force: true });
 });
+
+/** A module like `aim-js/embedded`, and the weights of its model beside it. */
+async function writeStandIn(): Promise<void> {
+  const json = (name: string) => JSON.parse(readFileSync(`${root}models/emoji/${name}.json`, 'utf8'));
+  const [config, classes, generationConfig] = ['config', 'classes', 'generation_config'].map(json);
+  const vq_config = { ...config.vq_config, num_res_blocks: 1 };
+  const small = { ...config, d_model: 32, n_layer: 1, ssm_cfg: { layer: 'Mamba2', d_state: 8, headdim: 8 }, vq_config };
+  const aim = await AiM.fromConfig(small, { device: 'wasm', threads: 1 });
+  const weights = (await aim.toFiles({ dtype: 'f16' })).find(({ name }) => name === 'model.safetensors')!;
+  await aim.dispose();
+  writeFileSync(at('embedded.safetensors'), new Uint8Array(await weights.arrayBuffer()));
+  const source = JSON.stringify({ config: small, classes, generationConfig });
+  writeFileSync(
+    at('embedded.mjs'),
+    `export const embedded = () => ({ ...${source}, weights: new URL('embedded.safetensors', import.meta.url).href });`,
+  );
+}
 
 const environment = () => ({
   ...process.env,
@@ -108,7 +127,7 @@ it('modules run in Node, servers answer, and files are written', async () => {
   const modules = those('node');
   for (const { name, code } of modules) {
     const { outputFiles } = await build({ stdin: { contents: code, loader: 'ts' }, write: false, target: 'esnext' });
-    writeFileSync(at(`${name}.mjs`), outputFiles[0]!.contents);
+    writeFileSync(at(`${name}.mjs`), outputFiles[0]!.text.replace('"aim-js/embedded"', '"./embedded.mjs"'));
   }
   const port = await freePort();
   writeFileSync(
@@ -129,7 +148,7 @@ it('modules run in Node, servers answer, and files are written', async () => {
       const answer = await fetch('http://localhost:${port}' + path);
       return [answer.status, answer.headers.get('content-type'), Buffer.from(await answer.arrayBuffer()).toString('latin1')];
     };
-    const answers = await Promise.all(['/Bag?seed=1', '/Hat'].map(ask)).catch(String);
+    const answers = await Promise.all(['/heart?seed=1', '/Hat'].map(ask)).catch(String);
     writeFileSync('ran.json', JSON.stringify({ failed, answers }));
     process.exit(0);`,
   );
@@ -154,7 +173,7 @@ it('modules run in Deno, and its server answers', async ({ skip }) => {
   for (const { name, code } of modules) writeFileSync(at(`${name}.ts`), code);
   writeFileSync(at('run.ts'), modules.map(({ name }) => `await import('./${name}.ts');`).join('\n'));
   const { imports } = JSON.parse(readFileSync(`${root}deno.json`, 'utf8'));
-  const here = { 'npm:aim-js': `${root}dist/aim.js`, 'npm:aim-js/embedded': `${root}dist/embedded.js` };
+  const here = { 'npm:aim-js': `${root}dist/aim.js`, 'npm:aim-js/embedded': at('embedded.mjs') };
   writeFileSync(at('imports.json'), JSON.stringify({ imports: { ...imports, ...here } }));
   const port = await freePort();
   const flags = ['--quiet', '--no-check', '--cached-only', `--config=${root}deno.json`, `--import-map=${at('imports.json')}`];
@@ -167,7 +186,7 @@ it('modules run in Deno, and its server answers', async ({ skip }) => {
     const ended = new Promise<never>((_, reject) => deno.once('exit', () => reject(new Error(`Deno ended:\n${text}`))));
     const answer = await Promise.race([ended, untilAnswered(`http://localhost:${port}/?seed=1`)]);
     expect(isPng(answer)).toBe(true);
-    expect(isPng(new Uint8Array(readFileSync(at(`${place}/bag.png`))).buffer)).toBe(true);
+    expect(isPng(new Uint8Array(readFileSync(at(`${place}/heart.png`))).buffer)).toBe(true);
   } finally {
     deno.removeAllListeners('exit').kill();
   }
@@ -185,13 +204,15 @@ describe('pages', () => {
   let browser: Browser;
   let site: Site;
   const imports = {
-    ...Object.fromEntries(['embedded', 'train', 'train-worker', 'worker'].map((name) => [`aim-js/${name}`, `/dist/${name}.js`])),
+    ...Object.fromEntries(['train', 'train-worker', 'worker'].map((name) => [`aim-js/${name}`, `/dist/${name}.js`])),
+    'aim-js/embedded': '/embedded.mjs',
     'aim-js': '/dist/aim.js',
   };
   const map = `<script type="importmap">${JSON.stringify({ imports })}</script>`;
   /** The addresses of a CDN, which has the package once it is published. */
   const local = (code: string) =>
     code
+      .replaceAll('https://cdn.jsdelivr.net/npm/aim-js/dist/embedded.js', '/embedded.mjs')
       .replaceAll('https://cdn.jsdelivr.net/npm/aim-js/dist/', '/dist/')
       .replaceAll('https://cdn.jsdelivr.net/npm/aim-js"', '/dist/aim.iife.min.js"')
       .replaceAll('https://cdn.jsdelivr.net/npm/fast-png@8/+esm', '/fast-png.js');
@@ -204,7 +225,7 @@ describe('pages', () => {
         import { createRoot } from 'react-dom/client';
         import { Drawing } from './${name}.tsx';
         const tree = createRoot(document.body.appendChild(document.createElement('main')));
-        tree.render(createElement(StrictMode, undefined, createElement(Drawing, { name: 'Bag' })));
+        tree.render(createElement(StrictMode, undefined, createElement(Drawing, { name: 'heart' })));
         globalThis.leave = () => tree.unmount();`;
       const { outputFiles } = await build({
         stdin: { contents: main, resolveDir: dir },
@@ -218,7 +239,7 @@ describe('pages', () => {
       });
       return [`/${name}.js`, { body: outputFiles[0]!.contents, type: 'text/javascript' }] as const;
     });
-    const elements = '<canvas width="32" height="32"></canvas><button>Stop</button><input type="file" webkitdirectory>';
+    const elements = '<canvas width="64" height="64"></canvas><button>Stop</button><input type="file" webkitdirectory>';
     site = await serve({
       ...Object.fromEntries(await Promise.all(react)),
       ...Object.fromEntries(those('html').map(({ name, code }) => [`/${name}`, html(local(code))])),
@@ -227,6 +248,8 @@ describe('pages', () => {
       ),
       '/page': html(elements, map),
       '/fast-png.js': await moduleText(`${root}node_modules/fast-png/lib/index.js`),
+      '/embedded.mjs': { body: readFileSync(at('embedded.mjs')), type: 'text/javascript' },
+      '/embedded.safetensors': { body: readFileSync(at('embedded.safetensors')) },
     });
     browser = await openChromium();
   });

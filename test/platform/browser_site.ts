@@ -38,7 +38,7 @@ export interface Site {
   close(): Promise<void>;
 }
 
-/** Serves `answers` by path, and below them the project's dist, models, fixtures (as /fixtures) and embedded model (as /model). */
+/** Serves `answers` by path, and below them the project's dist, models, fixtures (as /fixtures) and a small model (as /model). */
 export async function serve(answers: Record<string, Answer>, folders: Record<string, string> = {}): Promise<Site> {
   const places = {
     '/dist/': `${root}dist/`,

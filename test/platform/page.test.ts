@@ -39,10 +39,10 @@ beforeAll(async () => {
       const missing = await AiM.fromPretrained('/nothing').catch((e) => e);
       await aim.dispose();
       const own = await AiM.fromPretrained(AiM.embedded(), { device: 'wasm' });
-      const { classes } = own;
+      const { classes, sampling } = own;
       await own.dispose();
       return {
-        png: String.fromCharCode(...png.subarray(1, 4)), width: drawn.width, bag: classes[8],
+        png: String.fromCharCode(...png.subarray(1, 4)), width: drawn.width, bird: classes[5], sampling,
         error: missing instanceof AiM.IoError, image: images[0] instanceof AiM.AimImage, verify: typeof AiM.verify,
       };`,
     ),
@@ -91,7 +91,15 @@ async function visit(path: string): Promise<Record<string, unknown>> {
 }
 
 it('a script tag defines AiM with all other exports as static properties', async () => {
-  expect(await visit('/tag')).toEqual({ png: 'PNG', width: 32, bag: 'Bag', error: true, image: true, verify: 'function' });
+  expect(await visit('/tag')).toEqual({
+    png: 'PNG',
+    width: 32,
+    bird: 'bird',
+    sampling: { cfgScale: 2.5, topP: 0.95 },
+    error: true,
+    image: true,
+    verify: 'function',
+  });
 });
 
 it('toPNG() without a bundler names the import map that it needs, and runs with it', async () => {

@@ -935,7 +935,9 @@ describe('The server', () => {
   it('npm run studio serves the page, isolated so that WASM can use threads', async () => {
     const { url, kill } = await started(['scripts/studio.mjs', '--port', '0']);
     try {
-      expect((await fetch(`${url}model/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe('11786534');
+      expect((await fetch(`${url}fashion-mnist/model.safetensors`, { method: 'HEAD' })).headers.get('content-length')).toBe(
+        '11786534',
+      );
       await visit('?device=wasm&count=1&show=end', url);
       await drawn();
       expect(await page.evaluate('crossOriginIsolated')).toBe(true);

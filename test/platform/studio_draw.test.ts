@@ -154,3 +154,27 @@ it('continues a drawing, by the pen or from a picture, with grey and colour mode
   );
   expect(nameless).toEqual([]);
 });
+
+it("opens on the emoji model with that model's settings, and takes those of the next model unless the visitor has changed them", async () => {
+  await visit('?device=wasm&count=1&show=end&model=emoji');
+  await drawn();
+  expect(await text('#model-name', /./)).toMatch(/^Emoji, built in/);
+  expect(await page.locator('#chips [aria-pressed=true]').count()).toBe(10);
+  const aim = await AiM.fromPretrained(fileURLToPath(new URL('../../models/emoji', import.meta.url)), { device: 'wasm' });
+  const { images } = await aim.generate({ classes: ['clock'], seed: 1 });
+  const { cfgScale = 1.5, topP = 1, temperature = 1, topK = 0 } = aim.sampling;
+  await aim.dispose();
+  expect(await pixels('gallery', 0)).toEqual([...images[0]!.toRGBA()]);
+  const settings = () =>
+    Promise.all(['guidance', 'top-p', 'temperature', 'top-k'].map((name) => page.locator(`[name=${name}]`).inputValue()));
+  expect((await settings()).map(Number)).toEqual([cfgScale, topP, temperature, topK]);
+  expect(Object.keys(await parameters()).sort()).toEqual(['count', 'device', 'show']);
+
+  await page.locator('[name=temperature]').fill('0.9');
+  await page.getByRole('button', { name: /^Fashion-MNIST/ }).click();
+  await text('#model-name', /^Fashion-MNIST, built in/);
+  await drawn();
+  expect((await settings()).map(Number)).toEqual([1.5, 1, 0.9, 0]);
+  expect(await page.evaluate(() => location.search)).toContain('model=fashion-mnist');
+  expect(await parameters()).toMatchObject({ temperature: '0.9' });
+});

@@ -7,7 +7,7 @@ import { type Ran, run } from './run_program.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Draws with the embedded model on three threads, and on one; `left`: the script ends without disposing the threads. */
+/** Draws with a small model on three threads, and on one; `left`: the script ends without disposing the threads. */
 const work = (library: string, model: string, left = false) => `
   const { AiM } = await import('${library}');
   const drawn = [];

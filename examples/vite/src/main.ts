@@ -8,7 +8,7 @@ const choice = $<HTMLSelectElement>('class');
 const canvas = $<HTMLCanvasElement>('canvas');
 
 try {
-  const aim = await AiM.fromPretrained(new URL(`${import.meta.env.BASE_URL}fashion-mnist/`, location.href));
+  const aim = await AiM.fromPretrained(new URL(`${import.meta.env.BASE_URL}emoji/`, location.href));
   choice.append(...(aim.classes ?? []).map((name, i) => new Option(name, `${i}`)));
   let seed = 0;
   button.onclick = async () => {

@@ -14,7 +14,7 @@ import { Report } from './report.js';
 import { scaling } from './scaling.js';
 import { type Context, decoding, fewRows, generation, type Measured, type Mixer, product, round, training } from './suites.js';
 
-/** The shape that `scaling` varies where there is no GPU: that of the embedded model. */
+/** The shape that `scaling` varies where there is no GPU: that of models/fashion-mnist. */
 const SMALL: AimConfigJson = {
   ...PRESETS['aim-l'],
   d_model: 256,
@@ -105,7 +105,7 @@ async function measure(asked: Asked, p: Plan, c: Context, report: Report): Promi
       else out.set(noise(out.length, Math.sqrt((3 * spec.shape[0]!) / out.length)));
     });
   const loaded: Subject = {
-    name: model ?? 'fashion-mnist',
+    name: model ?? 'emoji',
     open: async (how) => (await loadModel(model, { ...options, ...how })).model,
   };
   const subjects = (name: Preset, mixers: readonly Mixer[]): Subject[] =>

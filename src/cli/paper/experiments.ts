@@ -242,9 +242,10 @@ const guidance: Experiment = {
         name,
         settings: way,
         async run(m): Promise<Result> {
-          const images = await draw(await drawer(m), m, way);
+          const aim = await drawer(m);
+          const images = await draw(aim, m, way);
           const differs = Object.entries(way).map(([option, value]) => `${option} ${value}`);
-          const { cfgScale = SAMPLING.cfgScale.default } = way;
+          const { cfgScale = SAMPLING.cfgScale.default } = { ...aim.sampling, ...way };
           const sampling = differs.join(', ') || 'defaults';
           return { rows: [{ sampling, guidance: cfgScale, ...(await scored(m, images)) }], samples: images.slice(0, SHOWN) };
         },

@@ -26,12 +26,12 @@ const FLAGS: Flags = {
   tokenizer: {
     type: 'string',
     value: 'MODEL',
-    help: 'a model whose tokenizer is used (default: the embedded one for IDX files, else a new one)',
+    help: 'a model whose tokenizer is used (default: a new one is trained)',
   },
   model: {
     type: 'string',
     value: 'MODEL',
-    help: 'what `guidance` draws with (default: the embedded model for IDX files, else a new one)',
+    help: 'what `guidance` draws with (default: a new one is trained)',
   },
   out: { type: 'string', short: 'o', value: 'FOLDER', help: 'where to write (default out/paper)' },
   ...NUMERICS,

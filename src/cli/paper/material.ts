@@ -19,7 +19,6 @@ import { exists, makeFolder, writeAtomic } from '../../platform/files.js';
 import { spread } from '../../train/order.js';
 import { tokenizerFor } from '../../train/recipe.js';
 import { Trainer } from '../../train/trainer.js';
-import { embeddedModel } from '../model.js';
 import { progress } from '../progress.js';
 import { say } from '../terminal.js';
 import type { Scale, Size } from './scale.js';
@@ -29,7 +28,7 @@ export interface MaterialOptions {
   path: string;
   /** Side of the images in pixels. */
   size: number;
-  /** A model whose tokenizer is used. By default the embedded one's for images like those it was trained on, else a new one. */
+  /** A model whose tokenizer is used. By default a new one is trained. */
   tokenizer: string | undefined;
   /** The model that `guidance` draws with. By default as for the tokenizer. */
   model: string | undefined;
@@ -71,7 +70,7 @@ export class Material {
   }
 
   /** The images: those to train on, and held-out ones. */
-  data(): Promise<{ train: ImageDataset; eval: ImageDataset; idx: boolean; id: string }> {
+  data(): Promise<{ train: ImageDataset; eval: ImageDataset; id: string }> {
     return this.once('data', async () => {
       const { path, size, scale, signal } = this.options;
       if (size % 4) throw new OptionError(`paper: size is ${size}; the judge needs images whose side is a multiple of 4.`);
@@ -82,7 +81,7 @@ export class Material {
         throw new OptionError(`paper: ${path} has no held-out images of at least two classes; pass a larger data set.`);
       const train = await some(data.train, scale.train);
       const id = sha256Text(JSON.stringify([path, size, train.length, await data.train.fingerprint?.(), train.classes]));
-      return { train, eval: await some(held, scale.reference), idx: data.kind === 'idx', id };
+      return { train, eval: await some(held, scale.reference), id };
     });
   }
 
@@ -91,8 +90,7 @@ export class Material {
     return this.once('tokenizer', async () => {
       const { tokenizer, size, keep, scale, load, signal } = this.options;
       if (tokenizer !== undefined) return tokenizer;
-      const { train, eval: held, idx, id } = await this.data();
-      if (idx && size === 32) return embeddedModel();
+      const { train, eval: held, id } = await this.data();
       const json = this.config(tokenizerFor(size), train.classes.length, scale.base);
       const folder = `${keep}/tokenizer-${sha256Text(JSON.stringify([json, scale.tokenizerSteps, id])).slice(0, 12)}`;
       if (await exists(`${folder}/config.json`)) return folder;

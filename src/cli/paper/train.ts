@@ -4,7 +4,6 @@ import type { AimImage } from '../../io/image.js';
 import { sha256Text } from '../../io/sha256.js';
 import { exists } from '../../platform/files.js';
 import { Trainer } from '../../train/trainer.js';
-import { embeddedModel } from '../model.js';
 import { progress } from '../progress.js';
 import type { Material } from './material.js';
 
@@ -52,12 +51,12 @@ export async function draw(aim: AiM, m: Material, options: GenerateOptions = {})
   return (await aim.generate({ count: m.scale.samples, batchSize, ...options, signal: m.signal })).images;
 }
 
-/** The model that is asked for, the embedded one if its tokenizer is used, or one of the base size, trained once. */
+/** The model that is asked for, or one of the base size, trained once. */
 export function drawer(m: Material): Promise<AiM> {
   return m.once('drawer', async () => {
     const { model, keep, load, scale } = m.options;
+    if (model !== undefined) return AiM.fromPretrained(model, load);
     const tokenizer = await m.tokenizer();
-    if (model !== undefined || tokenizer === embeddedModel()) return AiM.fromPretrained(model ?? tokenizer, load);
     const { id } = await m.data();
     const { base, steps, batchSize, lr } = scale;
     const folder = `${keep}/model-${sha256Text(JSON.stringify([tokenizer, id, base, steps, batchSize, lr])).slice(0, 12)}`;
