@@ -3,7 +3,7 @@ import type { AiM, GenerateOptions } from 'aim-js/worker';
 import { printable } from './dom.js';
 import type { Gallery, OnClick, Planned } from './gallery.js';
 
-/** When unfinished images are decoded: after every token, at most half of the time, or never. */
+/** When unfinished images are decoded: after every token, at most a quarter of the time, or never. */
 export type Show = 'balanced' | 'every' | 'end';
 
 export interface Report {
@@ -94,7 +94,7 @@ export async function drawTiles(
           const whole = step === steps;
           // The result of `generate` contains the last batch.
           if (whole && from + batch === all) return;
-          if (!whole && (show === 'end' || (show === 'balanced' && performance.now() - previewed < cost))) return;
+          if (!whole && (show === 'end' || (show === 'balanced' && performance.now() - previewed < 3 * cost))) return;
           const asked = performance.now();
           const preliminary = await preview();
           previewed = performance.now();

@@ -38,17 +38,28 @@ const WAYS: Record<Way, WayOfDrawing> = {
 /** Tokens that a CPU draws at once: more would be faster in all, but the first images would be long in coming. */
 const TOKENS_AT_ONCE = 1024;
 
-/** Images of the chosen classes in turn. */
+/** Images of the chosen classes in turn. A CPU draws the first one alone, so that there is one soon. */
 function images(aim: AiM, common: Common): Order {
-  const batchSize = Math.max(1, Math.min(10, Math.round(TOKENS_AT_ONCE / aim.config.num_tokens)));
   const plan = { classes: chosenClasses(aim), count: field('count').valueAsNumber, seed: field('seed').valueAsNumber };
-  return { tiles: tilesOf(aim, plan), calls: [{ ...common, ...plan, ...(aim.backend === 'wasm' && { batchSize }) }] };
+  const { classes, count, seed } = plan;
+  const tiles = tilesOf(aim, plan);
+  if (aim.backend !== 'wasm' || count === 1) return { tiles, calls: [{ ...common, ...plan }] };
+  const batchSize = Math.max(1, Math.min(10, Math.round(TOKENS_AT_ONCE / aim.config.num_tokens)));
+  const others = { classes: [...classes.slice(1), classes[0]!], count: count - 1, seed: seed + 1, batchSize };
+  return {
+    tiles,
+    calls: [
+      { ...common, ...plan, count: 1 },
+      { ...common, ...others },
+    ],
+  };
 }
 
 /** Images of the chosen classes that begin with the upper rows of what is on the pad. */
 async function continuations(aim: AiM, common: Common): Promise<Order> {
   const { tiles, calls } = images(aim, common);
-  return { tiles, calls: [{ ...calls[0], from: await fromPad(aim) }] };
+  const from = await fromPad(aim);
+  return { tiles, calls: calls.map((call) => ({ ...call, from })) };
 }
 
 /** Whether there is something to draw: the pad may be empty. */
