@@ -53,9 +53,8 @@ export function parseShader(text, file) {
       special(word === '#include' ? { include } : undefined);
       if (word === '#optional') shader.optional.push(include);
     } else if (word === '#repeat') {
-      const [name, times] = rest.split(' ');
-      if (!times) fail(line, '#repeat needs a name and a number of times');
-      const repeat = { repeat: name, times, pieces: [] };
+      if (!/^\w+ \w+$/.test(rest)) fail(line, '#repeat needs a name and a number of times');
+      const repeat = { repeat: rest, pieces: [] };
       special(repeat);
       repeats.push(repeat);
     } else if (word === '#end') {
@@ -151,6 +150,8 @@ function minified(pieces) {
       .replace(/\/\/.*$/gm, '')
       .replace(/(?<=[,;:{}]) | (?=[{}])/g, '')
       .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w($!])/g, '$1')
+      // A number beside a u32 is one without the suffix.
+      .replace(/(?<=[\w\])] ?(?:[-+*/%<>&|^]|[<>=!+*/-]=|<<|>>) ?)(\d+)u\b/g, '$1')
       .replace(/\n+/g, '\n')
       .replace(/(?<=[;,({}])\n/g, '')
       .replace(/\b(if|for|while|return|fn \w+) (?=\()/g, '$1')
@@ -188,8 +189,10 @@ export function shaderModule(path, { minify, training }) {
     const rest = JSON.stringify(minify ? entry : { ...entry, line, bindings });
     return `${name}:${rest.slice(0, -1)}${rest === '{}' ? '' : ','}pieces:${list(pieces)}}`;
   });
-  const members = [`file:${JSON.stringify(file)}`, `head:${list(head)}`, `sections:{${entries.join()}}`];
-  members.push(`optional:[${optional.map(imported).join()}]`);
+  const members = [...(minify ? [] : [`file:${JSON.stringify(file)}`]), `head:${list(head)}`, `sections:{${entries.join()}}`];
+  members.push(
+    `optional:{${optional.map((name) => `${JSON.stringify(name.slice('lib/'.length, -'.wgsl'.length))}:${imported(name)}`).join()}}`,
+  );
   if (!minify) members.push('check');
   return [
     ...names.map((name, i) => `import file${i} from ${JSON.stringify(resolve(dirname(path), name))};`),

@@ -147,7 +147,7 @@ const common = (files: ReturnType<typeof either>, half: boolean, sizes: Sizes, e
   ...extra,
   constants: {
     HALF: half ? 1 : 0,
-    QUADS_OF_CHUNK: half ? 2 : 1,
+    Q: half ? 2 : 1,
     STEPS: ceilDiv(sizes.K / (half ? 8 : 4), 32),
     PER: ceilDiv(sizes.K / 4, sizes.WG),
     P: Math.min(sizes.R * sizes.M, 4),

@@ -1,14 +1,14 @@
 /** A WGSL file in parts. scripts/wgsl.mjs makes it from shaders/*.wgsl when the library is built or a test loads the file. */
 
 export interface ShaderFile {
-  /** Path relative to shaders/, e.g. `lib/gemv/sums.wgsl`. */
-  readonly file: string;
+  /** Path relative to shaders/, e.g. `lib/gemv/sums.wgsl`. Release builds leave it out. */
+  readonly file?: string;
   /** Text before the first section. Every kernel contains it. */
   readonly head: readonly Piece[];
   /** Sections by the name in their `// @entry` or `// @section` directive. */
   readonly sections: Readonly<Record<string, Section>>;
-  /** Files that a plan may include by name. */
-  readonly optional: readonly ShaderFile[];
+  /** Files that a plan may include, by name: `gemv/sums` for lib/gemv/sums.wgsl. */
+  readonly optional: Readonly<Record<string, ShaderFile>>;
   /**
    * Throws if a pass of an op's plan, or the op's spec, does not fit the file (src/backend/wgsl/check.ts, which has the types).
    * Release builds leave it out.
@@ -33,9 +33,8 @@ export type Piece = string | Text | Declaration | Repeat | ShaderFile;
 
 /** Pieces to write several times, the first time with 0 for `$` and the name, then with 1, … */
 export interface Repeat {
+  /** The name and, after a blank, how often: a number, or the name of a constant of the plan. */
   readonly repeat: string;
-  /** A number, or the name of a constant of the plan. */
-  readonly times: string;
   readonly pieces: readonly (string | Text | Declaration | Repeat)[];
 }
 

@@ -83,7 +83,7 @@ export function unreached(ops: readonly OpCases[], devices: readonly GpuCaps[]):
         }
   }
   return [...shaders].flatMap(({ file, sections, optional }) => {
-    const names = [...Object.keys(sections), ...optional.map((lib) => lib.file)];
+    const names = [...Object.keys(sections), ...Object.keys(optional).map((name) => `lib/${name}.wgsl`)];
     const left = names.filter((name) => !reached.has(`${file} ${name}`));
     return left.map((name) => `shaders/${file}: no case launches ${name}`);
   });

@@ -19,12 +19,12 @@ const source = (file: string) => readFileSync(new URL(`../../shaders/${file}`, i
 
 /** The file as it would be loaded with `from` replaced; its includes are those of `original`. */
 function changed(original: ShaderFile, from: string, to: string): ShaderFile {
-  const text = source(original.file);
+  const text = source(original.file!);
   expect(text).toContain(from);
-  const parsed = parseShader(text.replace(from, to), original.file);
+  const parsed = parseShader(text.replace(from, to), original.file!);
   const includes = new Map<string, ShaderFile>();
   for (const pieces of [original.head, ...Object.values(original.sections).map((s) => s.pieces)])
-    for (const piece of pieces) if (isFile(piece)) includes.set(piece.file, piece);
+    for (const piece of pieces) if (isFile(piece)) includes.set(piece.file!, piece);
   const linked = (pieces: readonly unknown[]) =>
     (pieces as (Exclude<Piece, string> | { include: string })[]).map((piece) =>
       'include' in piece ? includes.get(piece.include)! : piece,
@@ -144,7 +144,7 @@ it.each([
   ['#include lib/tile.wgsl', 'shaders/x.wgsl:1 #include has no file in quotation marks'],
   ['#repeat q', 'shaders/x.wgsl:1 #repeat needs a name and a number of times'],
   ['#end', 'shaders/x.wgsl:1 #end without #repeat'],
-  ['#repeat q 4\nlet x$q = 1u;', 'shaders/x.wgsl:2 #repeat q has no #end'],
+  ['#repeat q 4\nlet x$q = 1u;', 'shaders/x.wgsl:2 #repeat q 4 has no #end'],
 ])('the parser refuses %j', (text, message) => {
   expect(() => parseShader(text, 'x.wgsl')).toThrow(message);
 });

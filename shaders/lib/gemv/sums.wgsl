@@ -36,7 +36,7 @@ fn dot_add(a: vec4f, b: vec4f, sum: f32) -> f32 {
 fn accumulate(v: Chunks, step: u32, lane: u32) {
   let c = step * 32u + lane;
   if (LINE % 32u != 0u && c >= LINE) { return; }
-#repeat part QUADS_OF_CHUNK
+#repeat part Q
   {
     let a = array<vec4f, R>(
 #repeat r R

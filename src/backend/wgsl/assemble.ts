@@ -70,7 +70,7 @@ export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembl
   for (const { file, piece } of kernel.body)
     for (const [i, row] of textOf(piece).split('\n').entries()) {
       lines.push(row);
-      places.push({ file, line: (typeof piece === 'string' ? 1 : piece.line) + i });
+      places.push(file === undefined ? undefined : { file, line: (typeof piece === 'string' ? 1 : piece.line) + i });
     }
   generated(...main(kernel, options));
   return { label: kernel.label, code: lines.join('\n'), places };

@@ -11,8 +11,7 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
     if (!sections[name]) throw new Error(`shaders/${file} has no section "// @section ${name}"`);
   if (!sections[entry]!.threads) throw new Error(`shaders/${file} has no entry "// @entry ${entry}, SIZE threads"`);
   for (const name of pass.include ?? [])
-    if (!optional.some((lib) => lib.file === `lib/${name}.wgsl`))
-      throw new Error(`shaders/${file} has no line #optional "lib/${name}.wgsl"`);
+    if (!optional[name]) throw new Error(`shaders/${file} has no line #optional "lib/${name}.wgsl"`);
 
   for (const pieces of [
     (e.shader as ShaderFile).head,
@@ -37,13 +36,14 @@ export function check(e: AnyEntry, pass: GpuPass, bindings: readonly Binding[]):
 }
 
 /** Throws if a plan does not say how often lines are to be repeated. */
-function checkRepeats(file: string, pieces: readonly Piece[], constants: NonNullable<GpuPass['constants']>): void {
+function checkRepeats(file: string | undefined, pieces: readonly Piece[], constants: NonNullable<GpuPass['constants']>): void {
   for (const piece of pieces) {
     if (typeof piece === 'string') continue;
-    if ('file' in piece) checkRepeats(piece.file, piece.head, constants);
+    if ('head' in piece) checkRepeats(piece.file, piece.head, constants);
     if (!('repeat' in piece)) continue;
-    if (!((constants[piece.times] ?? Number(piece.times)) >= 0))
-      throw new Error(`shaders/${file} repeats lines ${piece.times} times, a constant that the plan does not have`);
+    const times = piece.repeat.split(' ')[1]!;
+    if (!((constants[times] ?? Number(times)) >= 0))
+      throw new Error(`shaders/${file} repeats lines ${times} times, a constant that the plan does not have`);
     checkRepeats(file, piece.pieces, constants);
   }
 }

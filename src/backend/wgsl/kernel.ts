@@ -18,7 +18,7 @@ export interface TypedBinding extends Binding {
 
 /** A piece of shader text and the file it comes from. */
 export interface Located {
-  readonly file: string;
+  readonly file: string | undefined;
   readonly piece: string | Text | Declaration;
 }
 
@@ -55,9 +55,9 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   const constants = Object.fromEntries(
     Object.entries(pass.constants ?? {}).filter((c): c is [string, number] => c[1] !== undefined),
   );
-  const append = (file: string, pieces: readonly Piece[]) => appendTo(body, seen, constants, file, pieces);
+  const append = (file: string | undefined, pieces: readonly Piece[]) => appendTo(body, seen, constants, file, pieces);
   append(shader.file, shader.head);
-  const chosen = pass.include?.map((wanted) => shader.optional.find(({ file }) => file === `lib/${wanted}.wgsl`)!);
+  const chosen = pass.include?.map((wanted) => shader.optional[wanted]!);
   append(shader.file, chosen ?? []);
   for (const { pieces } of sections) append(shader.file, pieces);
   return {
@@ -82,21 +82,22 @@ function appendTo(
   body: Located[],
   seen: Set<ShaderFile>,
   constants: Kernel['constants'],
-  file: string,
+  file: string | undefined,
   pieces: readonly Piece[],
 ): void {
   for (const piece of pieces) {
-    if (typeof piece !== 'string' && 'file' in piece) {
+    if (typeof piece !== 'string' && 'head' in piece) {
       if (seen.has(piece)) continue;
       seen.add(piece);
       appendTo(body, seen, constants, piece.file, piece.head);
-    } else if (typeof piece !== 'string' && 'repeat' in piece)
-      for (let n = 0; n < (constants[piece.times] ?? Number(piece.times)); n++) {
+    } else if (typeof piece !== 'string' && 'repeat' in piece) {
+      const [name, times] = piece.repeat.split(' ') as [string, string];
+      for (let n = 0; n < (constants[times] ?? Number(times)); n++) {
         const once: Located[] = [];
         appendTo(once, seen, constants, file, piece.pieces);
-        body.push(...once.map((at) => ({ file, piece: numbered(at.piece, `$${piece.repeat}`, n) })));
+        body.push(...once.map((at) => ({ file, piece: numbered(at.piece, `$${name}`, n) })));
       }
-    else body.push({ file, piece });
+    } else body.push({ file, piece });
   }
 }
 
