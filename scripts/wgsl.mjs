@@ -150,8 +150,6 @@ function minified(pieces) {
       .replace(/\/\/.*$/gm, '')
       .replace(/(?<=[,;:{}]) | (?=[{}])/g, '')
       .replace(/(?<=[\w\])]) ([-+*/%<>=!&|]+) (?=[\w($!])/g, '$1')
-      // A number beside a u32 is one without the suffix.
-      .replace(/(?<=[\w\])] ?(?:[-+*/%<>&|^]|[<>=!+*/-]=|<<|>>) ?)(\d+)u\b/g, '$1')
       .replace(/\n+/g, '\n')
       .replace(/(?<=[;,({}])\n/g, '')
       .replace(/\b(if|for|while|return|fn \w+) (?=\()/g, '$1')

@@ -20,10 +20,11 @@ import { packed } from './arena.js';
 import { parseClasses } from './classes.js';
 import { type AimConfig, type AimConfigJson, parseConfig } from './config.js';
 import { decodeTensor } from './images.js';
+import type { ParamValues } from './initial.js';
 import { widened } from './layers.js';
 import { checkShapes, loadTensors, openWeights, type PlacedParam, type Weights } from './load.js';
 import { bringLayers } from './mixers.js';
-import { fill, initialValues, type Origin, type ParamValues, type Part, restore, withOrigin } from './origin.js';
+import { type Computed, type Origin, type Part, restore, withOrigin } from './origin.js';
 import { allocate, type ParamTree, replace, walk, zip } from './params.js';
 import type { ModelTree, Placed } from './placed.js';
 import { Recovery } from './recovery.js';
@@ -135,20 +136,21 @@ export class Model {
 
   /** Creates a model with new random weights, which depend only on `seed`. */
   static async initialise(json: AimConfigJson, options: LoadOptions, seed: number): Promise<Model> {
-    return Model.made(json, options, { from: 'initialisation', seed }, initialValues(seed));
+    return Model.made(json, options, { from: 'initialisation', seed });
   }
 
   /** Creates a model whose parameters are computed by `values`. For measurements. */
   static async filled(json: AimConfigJson, options: LoadOptions, values: ParamValues): Promise<Model> {
-    return Model.made(json, options, { from: 'function', values }, values);
+    return Model.made(json, options, { from: 'function', values });
   }
 
-  private static async made(json: AimConfigJson, options: LoadOptions, origin: Origin, values: ParamValues): Promise<Model> {
+  private static async made(json: AimConfigJson, options: LoadOptions, origin: Computed): Promise<Model> {
     const config = parseConfig(json);
     await bringLayers(config);
     const model = await Model.open(config, treeOf(config), options, () => options.dtype === 'f16');
     try {
-      await model.attempt((on) => fill(model, on, values));
+      const { fill } = await import('./initial.js');
+      await model.attempt((on) => fill(model, on, origin));
       model.remember(origin);
       return model;
     } catch (error) {

@@ -4,16 +4,12 @@
  */
 import { type CheckpointSource, openCheckpoint, type SourceOptions } from '../checkpoint/source.js';
 import { CheckpointError } from '../core/errors.js';
-import { threefryFill } from '../core/random.js';
-import { checkHalves, fillSaved, loadTensors, openWeights, type PlacedParam, type SavedTensors } from './load.js';
-import { type ParamSpec, toDevice } from './params.js';
+import type { ParamValues } from './initial.js';
+import { fillSaved, loadTensors, openWeights, type PlacedParam, type SavedTensors } from './load.js';
 import type { Placed } from './placed.js';
 
 /** Selects the weights whose names begin with this: the tokenizer, stage 2, or all. */
 export type Part = 'vqvae.' | 'mamba.' | '';
-
-/** Computes all values of a parameter; `out` may hold others before. `index` is the parameter's position in checkpoint order. */
-export type ParamValues = (spec: ParamSpec, index: number, out: Float32Array) => void;
 
 /** Weights that training produced, and the training run. */
 export interface TrainingOrigin {
@@ -30,12 +26,16 @@ export interface TrainingOrigin {
   trainer: { replay(on: Placed, signal?: AbortSignal): Promise<void> } | undefined;
 }
 
-/** One step in the history of the weights. */
-export type Origin =
+/** Weights that are computed. */
+export type Computed =
   /** New random weights (`init` of params.ts), which depend only on `seed`. */
   | { readonly from: 'initialisation'; readonly seed: number }
   /** Values that a function computes. For measurements. */
-  | { readonly from: 'function'; readonly values: ParamValues }
+  | { readonly from: 'function'; readonly values: ParamValues };
+
+/** One step in the history of the weights. */
+export type Origin =
+  | Computed
   | {
       readonly from: 'checkpoint';
       readonly part: Part;
@@ -77,11 +77,11 @@ export async function restore(model: Restorable, on: Placed, signal?: AbortSigna
     if (i < newest && origin.from !== 'widening') continue;
     switch (origin.from) {
       case 'initialisation':
-        await fill(model, on, initialValues(origin.seed));
+      case 'function': {
+        const { fill } = await import('./initial.js');
+        await fill(model, on, origin);
         break;
-      case 'function':
-        await fill(model, on, origin.values);
-        break;
+      }
       case 'checkpoint':
         await reload(model, on, origin, signal);
         break;
@@ -123,43 +123,4 @@ async function reload(
   } finally {
     await files.close();
   }
-}
-
-/** Sets every parameter to its values, in checkpoint order. */
-export async function fill(model: Restorable, on: Placed, values: ParamValues): Promise<void> {
-  const named = [...model.named(on)];
-  // One array for all: new memory for each takes longer than the numbers.
-  const memory = new Float32Array(Math.max(...named.map(([, { tensor }]) => tensor.size)));
-  for (const [index, [name, { spec, tensor }]] of named.entries()) {
-    const data = memory.subarray(0, tensor.size);
-    values(spec, index, data);
-    if (tensor.dtype === 'f16') checkHalves(data, name);
-    on.be.write(tensor, toDevice(spec, data));
-  }
-  await on.be.settle();
-}
-
-/** New random weights that depend only on `seed`: runs `init` of each parameter, which has its own random numbers. */
-export const initialValues =
-  (seed: number): ParamValues =>
-  (spec, index, out) =>
-    spec.init(spec.shape, counterRandom(seed, index), out);
-
-/** Uniform random numbers in [0, 1): stream `index` of a seed below 2^53, from the generator that sampling uses too. */
-function counterRandom(seed: number, index: number): () => number {
-  const high = Math.floor(seed / 2 ** 32);
-  // Some at a time, which takes a fifth of the time.
-  const words = new Uint32Array(1024);
-  let at = words.length;
-  let n = 0;
-  return () => {
-    if (at === words.length) {
-      threefryFill(seed >>> 0, index, n, 1 + high, words);
-      n += words.length / 2;
-      at = 0;
-    }
-    const value = ((words[at]! >>> 5) * 67108864 + (words[at + 1]! >>> 6)) / 9007199254740992;
-    at += 2;
-    return value;
-  };
 }

@@ -2,9 +2,9 @@
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { Acts } from '../model/acts.js';
+import { initialValues } from '../model/initial.js';
 import { addTo, flat } from '../model/layers.js';
 import type { PlacedParam } from '../model/load.js';
-import { initialValues } from '../model/origin.js';
 import { allocate, init, mapParams, type ParamTree, param, toDevice, zip } from '../model/params.js';
 import { addScaled } from '../ops/add_scaled.js';
 import { gradientRatio } from '../ops/gradient_ratio.js';
