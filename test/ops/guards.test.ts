@@ -5,8 +5,8 @@ import { leftOut, NO_ADAPTER, opsBackend } from '../backends.js';
 
 const TRAINING = 'training, once or twice a step: indices and loops over keys, states or tokens that are known at run time only';
 const BLOCKWISE = 'attention block by block, for more scores than the models of this size have';
-const EVALUATION = 'a tokenizer in training or evaluation, not drawing';
-const SEQUENCE = 'whole sequences, which generation does not have';
+const ENCODING = 'encoding of pictures: drawing from codes does without';
+const SEQUENCE = 'many positions at once: training, and tokens that a drawing starts from; not its steps';
 
 /** The guards of kernels that are left with them: most clamps and counters, and the reason. */
 const LEFT: Record<string, [clamps: number, counters: number, reason: string]> = {
@@ -22,7 +22,7 @@ const LEFT: Record<string, [clamps: number, counters: number, reason: string]> =
   'feature_distance.backward': [2, 0, TRAINING],
   'feature_distance.forward': [2, 0, TRAINING],
   'quantize.backward': [3, 0, TRAINING],
-  'quantize.forward': [13, 0, EVALUATION],
+  'quantize.forward': [13, 0, ENCODING],
   'selective_scan.backward': [23, 0, TRAINING],
   'ssd.backward_blocks_dt': [12, 2, TRAINING],
   'ssd.backward_blocks_scores': [6, 1, TRAINING],
