@@ -8,7 +8,6 @@
  *   // @entry NAME, SIZE threads      a section that is launched: workgroups of SIZE call its function NAME
  *   // @in|out|inout x?: f32 [m, n]   a binding of the section with its shape; `?` marks one that may be left out
  *   const, alias, var<workgroup>      declarations of one line, from which tests compute sizes
- * Loops become such that compilers see to end; see `finite`.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, relative, resolve, sep } from 'node:path';
@@ -87,45 +86,15 @@ export function parseShader(text, file) {
         value: row.slice(at + between.length, -1),
       });
     } else if (open) {
-      open.text += `\n${finite(row)}`;
+      open.text += `\n${row}`;
     } else {
-      open = { line, text: finite(row) };
+      open = { line, text: row };
       pieces.push(open);
     }
   }
   if (repeats.length) fail(text.split('\n').length, `#repeat ${repeats[0].repeat} has no #end`);
   return shader;
 }
-
-/** A loop: its variable, start, condition and step. */
-const LOOP = /for \(var (\w+) = ([^;]+); ([^;]+); \1(\+\+|--| [-+/]= [^{]+)\) \{/;
-/** A start, bound or step that compilers know: numbers, and constants, whose names are in capitals. */
-const KNOWN = /^(?:[A-Z][A-Z0-9_]*|\d+u?|min|max|[ ,()+*/-])+$/;
-
-/**
- * Returns a row of WGSL with its loop in a form that compilers see to end: from 0 to a constant in steps of 1. Elsewhere Dawn adds a
- * counter of 64 bits, which also keeps drivers from unrolling the loop. A loop whose bound is not known leaves before the constant, which
- * is more rounds than any has: MOST (src/backend/wgsl/assemble.ts).
- */
-function finite(row) {
-  return row.replace(LOOP, (loop, name, start, condition, step) => {
-    const bound = condition.startsWith(`${name} < `) ? condition.slice(name.length + 3) : '?';
-    const known = KNOWN.test(start) && KNOWN.test(bound);
-    if (known && step === '++') return loop;
-    const by = step.slice(4);
-    const laps = (count) => `for (var lap = 0u; lap < ${count}; lap++) {`;
-    if (known && start === '0u' && step.startsWith(' +') && KNOWN.test(by))
-      return `${laps(`(${bound} + ${by} - 1u) / ${term(by)}`)} let ${name} = lap * ${term(by)};`;
-    const unless = `if (!(${condition})) { break; }`;
-    if (start === '0u' && step === '++') return `for (var ${name} = 0u; ${name} < MOST; ${name}++) { ${unless}`;
-    if (step.startsWith(' /')) return `${laps('32u')} let ${name} = ${term(start)} >> lap; ${unless}`;
-    const moved = { '++': '+ lap', '--': '- lap' }[step] ?? `${step[1]} lap * ${term(by)}`;
-    return `${laps('MOST')} let ${name} = ${start === '0u' && moved[0] === '+' ? moved.slice(2) : `${term(start)} ${moved}`}; ${unless}`;
-  });
-}
-
-/** An expression that may stand beside any operator. */
-const term = (text) => (/^[\w.]+$/.test(text) ? text : `(${text})`);
 
 /** Returns the names of a function's parameters, or undefined if there is no such function. */
 function parameters(rows, name) {

@@ -115,7 +115,7 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
   at = row * width;
   i = row / params.l;
   let r = 1.0 / sqrt(sum_of_squares(width) / f32(params.d) + params.eps);
-  for (var q = 0u; q < width; q++) {
+  for (var q = 0u; q < MOST; q++) { if (!(q < width)) { break; }
     let v = value(q);
     if (params.has_sum == 1u) { sum_put(at + q, v); }
     var u = v * r * weight_at(q);
@@ -168,7 +168,7 @@ fn backward_params(wg: vec3u, nwg: vec3u, lid: u32) {
   let i = at / params.d;
   let ch = at % params.d;
   var sums = vec2f();
-  for (var q = 0u; q < params.w; q++) {
+  for (var q = 0u; q < MOST; q++) { if (!(q < params.w)) { break; }
     let row = (i * params.w + q) * 2u * params.d + ch;
     sums += vec2f(rows_at(row), rows_at(row + params.d));
   }
@@ -201,7 +201,7 @@ fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   var own = 0.0;
   if (live) {
     let g = gate_at(to);
-    for (var j = lid / 32u; j < params.l; j += 8u) {
+    for (var lap = 0u; lap < MOST; lap++) { let j = (lid / 32u) + lap * 8u; if (!(j < params.l)) { break; }
       // forward: sum = res + gate·x  ⇒  dx = dsum·gate, dgate += Σ dsum·x
       let at = (i * params.l + j) * params.d + ch;
       let ds = dres_at(at);

@@ -34,7 +34,7 @@ fn together(value: f32, lid: u32, largest: bool) -> f32 {
   workgroupBarrier();
   let own = lid % 64u;
   lanes[own] = value;
-  for (var n = 32u; n > 0u; n /= 2u) {
+  for (var lap = 0u; lap < 32u; lap++) { let n = 32u >> lap; if (!(n > 0u)) { break; }
     workgroupBarrier();
     if (own < n) {
       let other = lanes[(own + n) % 64u];
@@ -50,12 +50,12 @@ fn softmax(wg: vec3u, nwg: vec3u, lid: u32) {
   if (row >= params.b * params.s) { return; }
   let s4 = params.s / 4u;
   var most = vec4f(LEAST);
-  for (var j = lid; j < s4; j += 64u) { most = max(most, table_at(row * s4 + j)); }
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 64u; if (!(j < s4)) { break; } most = max(most, table_at(row * s4 + j)); }
   let m = together(max(max(most.x, most.y), max(most.z, most.w)), lid, true);
   var mass = vec4f();
-  for (var j = lid; j < s4; j += 64u) { mass += exp(table_at(row * s4 + j) - m); }
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 64u; if (!(j < s4)) { break; } mass += exp(table_at(row * s4 + j) - m); }
   let total = together(mass.x + mass.y + mass.z + mass.w, lid, false);
-  for (var j = lid; j < s4; j += 64u) { table_put(row * s4 + j, exp(table_at(row * s4 + j) - m) / total); }
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 64u; if (!(j < s4)) { break; } table_put(row * s4 + j, exp(table_at(row * s4 + j) - m) / total); }
 }
 
 // @entry mix, 256 threads
@@ -109,7 +109,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var most = array<vec4f, 4>(vec4f(LEAST), vec4f(LEAST), vec4f(LEAST), vec4f(LEAST));
   var mass = vec4f();
   var sums: array<vec4f, 4 * CHANNELS>;
-  for (var j0 = 0u; j0 < params.s; j0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * 64u; if (!(j0 < params.s)) { break; }
     let score = products(Q, K, i0, j0, lid) * scale;
     let inside = j0 + key < params.s;
     weights[lid] = select(vec4f(LEAST), score, inside);
@@ -127,7 +127,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
       most[g] = m;
     }
     workgroupBarrier();
-    for (var j = 0u; j < min(64u, params.s - j0); j++) {
+    for (var j = 0u; j < MOST; j++) { if (!(j < min(64u, params.s - j0))) { break; }
       for (var ch = 0u; ch < CHANNELS; ch++) {
         let e = ch * 256u + lid;
         if (e < params.c) {
@@ -187,7 +187,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   // The maximum of the scores of this thread's keys, and Σ exp(score - maximum).
   var most = vec4f(LEAST);
   var mass = vec4f();
-  for (var j0 = 0u; j0 < params.s; j0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * 64u; if (!(j0 < params.s)) { break; }
     let score = products(Q, K, i0, j0, lid) * scale;
     if (j0 + key < params.s) {
       let m = max(most, score);
@@ -197,7 +197,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   weights[lid] = most;
   partial[lid] = mass;
-  for (var n = 32u; n > 0u; n /= 2u) {
+  for (var lap = 0u; lap < 32u; lap++) { let n = 32u >> lap; if (!(n > 0u)) { break; }
     workgroupBarrier();
     if (key < n) {
       let other = weights[lid + n];
@@ -210,7 +210,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   var along = 0.0;
   if (i0 + lid / 16u < params.s) {
     let row = (base + i0 + lid / 16u) * params.c;
-    for (var e = lid % 16u; e < params.c; e += 16u) { along += dy_at(row + e) * y_at(row + e); }
+    for (var lap = 0u; lap < MOST; lap++) { let e = (lid % 16u) + lap * 16u; if (!(e < params.c)) { break; } along += dy_at(row + e) * y_at(row + e); }
   }
   sixteenths[lid] = along;
   workgroupBarrier();
@@ -225,12 +225,12 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
     }
   }
   var sums: array<vec4f, 4 * CHANNELS>;
-  for (var j0 = 0u; j0 < params.s; j0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * 64u; if (!(j0 < params.s)) { break; }
     let p = exp(products(Q, K, i0, j0, lid) * scale - total);
     let dp = products(DY, V, i0, j0, lid);
     weights[lid] = p * (dp - outer) * scale;
     workgroupBarrier();
-    for (var j = 0u; j < min(64u, params.s - j0); j++) {
+    for (var j = 0u; j < MOST; j++) { if (!(j < min(64u, params.s - j0))) { break; }
       for (var ch = 0u; ch < CHANNELS; ch++) {
         let e = ch * 256u + lid;
         if (e < params.c) {
@@ -282,7 +282,7 @@ fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
   let scale = inverseSqrt(f32(params.c));
   var of_k: array<vec4f, 4 * CHANNELS>;
   var of_v: array<vec4f, 4 * CHANNELS>;
-  for (var i0 = 0u; i0 < params.s; i0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let i0 = lap * 64u; if (!(i0 < params.s)) { break; }
     let score = products(K, Q, j0, i0, lid) * scale;
     let dp = products(V, DY, j0, i0, lid);
     let i = min(i0 + lid % 64u, params.s - 1u);
@@ -290,7 +290,7 @@ fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
     weights[lid] = p;
     partial[lid] = p * (dp - stats_at(base * 2u + params.s + i)) * scale;
     workgroupBarrier();
-    for (var n = 0u; n < min(64u, params.s - i0); n++) {
+    for (var n = 0u; n < MOST; n++) { if (!(n < min(64u, params.s - i0))) { break; }
       for (var ch = 0u; ch < CHANNELS; ch++) {
         let e = ch * 256u + lid;
         if (e < params.c) {

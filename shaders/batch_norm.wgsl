@@ -21,7 +21,9 @@ fn moments(wg: vec3u, lid: u32) {
   var square = 0.0;
   if (j < params.c && rows.x < rows.y) {
     base = x_at(rows.x * params.c + j);
-    for (var i = rows.x + lid / COLUMNS; i < rows.y; i += 256u / COLUMNS) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let i = (rows.x + lid / COLUMNS) + lap * (256u / COLUMNS);
+      if (!(i < rows.y)) { break; }
       let d = x_at(i * params.c + j) - base;
       sum += d;
       square += d * d;
@@ -89,7 +91,9 @@ fn slopes(wg: vec3u, lid: u32) {
   var second = 0.0;
   if (j < params.c) {
     let rstd = rstd_of(j);
-    for (var i = rows.x + lid / COLUMNS; i < rows.y; i += 256u / COLUMNS) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let i = (rows.x + lid / COLUMNS) + lap * (256u / COLUMNS);
+      if (!(i < rows.y)) { break; }
       let d = dy_at(i * params.c + j);
       first += d;
       second += d * (x_at(i * params.c + j) - mean_at(j)) * rstd;

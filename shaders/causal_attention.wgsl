@@ -75,7 +75,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   for (var n = 0u; n < EACH; n++) { most[n] = vec4f(LEAST); }
   var mass = vec4f();
   var sums: array<vec4f, EACH>;
-  for (var j0 = 0u; j0 < end; j0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * 64u; if (!(j0 < end)) { break; }
     let score = products(Q, K, i0, j0, lid) * params.scale;
     let seen = vec4u(j0 + key) <= reach;
     weights[lid] = select(vec4f(LEAST), score, seen);
@@ -94,7 +94,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     }
     workgroupBarrier();
     if (e < params.c) {
-      for (var j = 0u; j < min(64u, end - j0); j++) {
+      for (var j = 0u; j < MOST; j++) { if (!(j < min(64u, end - j0))) { break; }
         let value = fetch(V, j0 + j, e);
         for (var n = 0u; n < EACH; n++) { sums[n] += weights[(own + n) * 64u + j] * value; }
       }
@@ -115,7 +115,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   // The first of the heads that share keys and values stores them. Other workgroups do not read these positions.
   let g = (params.n - params.h) / 2u;
   if (params.has_keys == 1u && head % (params.h / g) == 0u) {
-    for (var q = lid; q < 16u * params.c; q += 256u) {
+    for (var lap = 0u; lap < MOST; lap++) { let q = lid + lap * 256u; if (!(q < 16u * params.c)) { break; }
       let i = i0 + q / params.c;
       if (i < params.l) {
         let at = ((image * params.t + past + i) * g + head * g / params.h) * params.c + q % params.c;
@@ -156,7 +156,7 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   var share = 0.0;
   if (row < params.l) {
     let at = ((image * params.l + row) * params.h + head) * params.c;
-    for (var q = lid % 16u; q < params.c; q += 16u) { share += dy_at(at + q) * y_at(at + q); }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (lid % 16u) + lap * 16u; if (!(q < params.c)) { break; } share += dy_at(at + q) * y_at(at + q); }
   }
   sixteenths[lid] = share;
   workgroupBarrier();
@@ -172,13 +172,13 @@ fn backward_query(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   let reach = vec4u(i0 + four * 4u) + vec4u(0u, 1u, 2u, 3u);
   var sums: array<vec4f, EACH>;
-  for (var j0 = 0u; j0 < end; j0 += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * 64u; if (!(j0 < end)) { break; }
     let p = exp(products(Q, K, i0, j0, lid) * params.scale - total);
     let dp = products(DY, V, i0, j0, lid);
     weights[lid] = select(vec4f(), p * (dp - outer) * params.scale, vec4u(j0 + key) <= reach);
     workgroupBarrier();
     if (e < params.c) {
-      for (var j = 0u; j < min(64u, end - j0); j++) {
+      for (var j = 0u; j < MOST; j++) { if (!(j < min(64u, end - j0))) { break; }
         let value = fetch(K, j0 + j, e);
         for (var n = 0u; n < EACH; n++) { sums[n] += weights[(own + n) * 64u + j] * value; }
       }
@@ -219,10 +219,12 @@ fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
   let keys = vec4u(j0 + four * 4u) + vec4u(0u, 1u, 2u, 3u);
   var of_k: array<vec4f, EACH>;
   var of_v: array<vec4f, EACH>;
-  for (var q = 0u; q < group; q++) {
+  for (var q = 0u; q < MOST; q++) { if (!(q < group)) { break; }
     head = served * group + q;
     // Queries before the first key do not see it.
-    for (var i0 = j0 / 64u * 64u; i0 < params.l; i0 += 64u) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let i0 = (j0 / 64u * 64u) + lap * 64u;
+      if (!(i0 < params.l)) { break; }
       let score = products(K, Q, j0, i0, lid) * params.scale;
       let dp = products(V, DY, j0, i0, lid);
       let i = i0 + lid % 64u;
@@ -233,7 +235,7 @@ fn backward_key(wg: vec3u, nwg: vec3u, lid: u32) {
       partial[lid] = select(vec4f(), p * (dp - along_at(at)) * params.scale, seen);
       workgroupBarrier();
       if (e < params.c) {
-        for (var n = 0u; n < min(64u, params.l - i0); n++) {
+        for (var n = 0u; n < MOST; n++) { if (!(n < min(64u, params.l - i0))) { break; }
           let dy = fetch(DY, i0 + n, e);
           let query = fetch(Q, i0 + n, e);
           for (var k = 0u; k < EACH; k++) {

@@ -23,7 +23,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     else if (params.has_state == 1u) { window[j + 1u] = state_at(past + t0 + j); }
   }
   let b = bias_at(ch);
-  for (var t = t0; t < min(t0 + SPAN, params.l); t++) {
+  for (var lap = 0u; lap < MOST; lap++) { let t = t0 + lap; if (!(t < min(t0 + SPAN, params.l))) { break; }
     for (var j = 0u; j < K - 1u; j++) { window[j] = window[j + 1u]; }
     window[K - 1u] = x_at(x0 + t * params.s);
     var u = b;
@@ -68,7 +68,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   var sum = 0.0;
   // A part may begin after the end of the sequence.
   let end = select(t0, t1 + K - 1u, t0 < t1);
-  for (var t = t0; t < end; t++) {
+  for (var lap = 0u; lap < MOST; lap++) { let t = t0 + lap; if (!(t < end)) { break; }
     for (var j = 1u; j < K; j++) {
       window[j - 1u] = window[j];
       du[j - 1u] = du[j];

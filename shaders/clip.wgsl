@@ -10,7 +10,7 @@
 // @out norm: f32 [1]
 fn forward(lid: u32) {
   var own = 0.0;
-  for (var i = lid; i < params.k; i += 256u) { own += sums_at(i); }
+  for (var lap = 0u; lap < MOST; lap++) { let i = lid + lap * 256u; if (!(i < params.k)) { break; } own += sums_at(i); }
   let sum = workgroup_sum(own, lid);
   if (lid != 0u) { return; }
   var factor = params.scale;

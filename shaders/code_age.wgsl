@@ -5,7 +5,7 @@
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let v = flat(wg, nwg) * 256u + lid;
   if (v >= params.v) { return; }
-  for (var i = 0u; i < params.r; i++) {
+  for (var i = 0u; i < MOST; i++) { if (!(i < params.r)) { break; }
     if (codes_at(i) == v) {
       age_put(v, -1.0);
       break;

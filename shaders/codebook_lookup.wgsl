@@ -8,6 +8,6 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   if (i >= params.r * params.d) { return; }
   let e = min(codes_at(i / params.d), params.v - 1u) * params.d;
   var square = 0.0;
-  for (var j = 0u; j < params.d; j++) { square += codebook_at(e + j) * codebook_at(e + j); }
+  for (var j = 0u; j < MOST; j++) { if (!(j < params.d)) { break; } square += codebook_at(e + j) * codebook_at(e + j); }
   y_put(i, codebook_at(e + i % params.d) / max(sqrt(square), 1e-12));
 }

@@ -202,7 +202,7 @@ fn few(wg: vec3u, nwg: vec3u, lid: u32) {
   let px = thread % 128u;
   let side = thread / 128u;
   var sum = vec4f();
-  for (var c0 = 0u; c0 < ci4; c0 += 4u) {
+  for (var lap = 0u; lap < MOST; lap++) { let c0 = lap * 4u; if (!(c0 < ci4)) { break; }
     workgroupBarrier();
     for (var round = 0u; round < 3u; round++) {
       let i = round * 256u + thread;

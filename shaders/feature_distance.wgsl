@@ -23,7 +23,9 @@ fn weight_of(j: u32) -> f32 {
 fn lengths(i: u32, lid: u32) -> vec2f {
   var squares = vec2f();
   if (i < params.m) {
-    for (var j = lid % LANES; j < params.c; j += LANES) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let j = (lid % LANES) + lap * LANES;
+      if (!(j < params.c)) { break; }
       let v = vec2f(x_at(i * params.c + j), truth_at(i * params.c + j));
       squares += v * v;
     }
@@ -41,7 +43,9 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let inverse = 1.0 / (lengths(i, lid) + EPSILON);
   var sum = 0.0;
   if (i < params.m) {
-    for (var j = lid % LANES; j < params.c; j += LANES) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let j = (lid % LANES) + lap * LANES;
+      if (!(j < params.c)) { break; }
       let d = x_at(i * params.c + j) * inverse.x - truth_at(i * params.c + j) * inverse.y;
       sum += weight_of(j) * d * d;
     }
@@ -69,7 +73,9 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let inverse = 1.0 / (norms + EPSILON);
   var sum = 0.0;
   if (i < params.m) {
-    for (var j = lid % LANES; j < params.c; j += LANES) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let j = (lid % LANES) + lap * LANES;
+      if (!(j < params.c)) { break; }
       let at = i * params.c + j;
       sum += dunit(at, j, inverse) * x_at(at) * inverse.x;
     }
@@ -77,7 +83,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let along = row_sum(vec2f(sum, 0.0), lid).x;
   if (i >= params.m) { return; }
   let back = select(0.0, along / norms.x, norms.x > 0.0);
-  for (var j = lid % LANES; j < params.c; j += LANES) {
+  for (var lap = 0u; lap < MOST; lap++) { let j = (lid % LANES) + lap * LANES; if (!(j < params.c)) { break; }
     let at = i * params.c + j;
     dx_put(at, inverse.x * (dunit(at, j, inverse) - x_at(at) * back));
   }

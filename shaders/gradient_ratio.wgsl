@@ -8,10 +8,10 @@
 #include "lib/workgroup_sum.wgsl"
 fn forward(lid: u32) {
   var own = 0.0;
-  for (var i = lid; i < params.p; i += 256u) { own += a_at(i); }
+  for (var lap = 0u; lap < MOST; lap++) { let i = lid + lap * 256u; if (!(i < params.p)) { break; } own += a_at(i); }
   let first = sqrt(workgroup_sum(own, lid)) / scale_of(1.0);
   own = 0.0;
-  for (var i = lid; i < params.q; i += 256u) { own += b_at(i); }
+  for (var lap = 0u; lap < MOST; lap++) { let i = lid + lap * 256u; if (!(i < params.q)) { break; } own += b_at(i); }
   let second = sqrt(workgroup_sum(own, lid)) / scale_of(1.0);
   // The bits are tested, since compilers may assume that floats are finite.
   let finite = (bitcast<u32>(first + second) & 0x7f800000u) != 0x7f800000u;

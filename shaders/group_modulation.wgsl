@@ -20,7 +20,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let width = params.r * params.d;
   if (at >= width) { return; }
   var all = 0.0;
-  for (var i = 0u; i < params.m; i++) {
+  for (var i = 0u; i < MOST; i++) { if (!(i < params.m)) { break; }
     let g = dy_at(i * width + at);
     dgroups_add((i * params.g + params.group) * width + at, g);
     all += g;

@@ -27,10 +27,14 @@ fn moments(wg: vec3u, lid: u32) {
   var count = 0.0;
   var mean = vec4f();
   var square = vec4f();
-  for (var column = lid % SPAN; column < COLUMNS; column += SPAN) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let column = (lid % SPAN) + lap * SPAN;
+    if (!(column < COLUMNS)) { break; }
     let at = wg.z * COLUMNS + column;
     if (lid >= SPAN * ROWS || at >= pixel) { break; }
-    for (var p = pixels.x + lid / SPAN; p < pixels.y; p += DEPTH * ROWS) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let p = (pixels.x + lid / SPAN) + lap * (DEPTH * ROWS);
+      if (!(p < pixels.y)) { break; }
       var v = array<vec4f, DEPTH>();
       var sum = vec4f();
       let inside = min(DEPTH, (pixels.y - p + ROWS - 1u) / ROWS);
@@ -57,17 +61,23 @@ fn moments(wg: vec3u, lid: u32) {
   squares[lid % 256u] = square;
   workgroupBarrier();
   let channels = min(width, 256u * LANES);
-  for (var held = lid; held < HELD; held += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let held = lid + lap * 256u; if (!(held < HELD)) { break; }
     let group = wg.z * HELD + held;
     if (group >= GROUPS) { break; }
     var sum = 0.0;
-    for (var ch = held * width; ch < held * width + channels; ch++) {
-      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) { sum += counts[r % 256u] * means[r % 256u][ch % LANES]; }
+    for (var lap = 0u; lap < MOST; lap++) {
+      let ch = (held * width) + lap;
+      if (!(ch < held * width + channels)) { break; }
+      for (var lap = 0u; lap < MOST; lap++) { let r = (ch / LANES) + lap * SPAN; if (!(r < SPAN * ROWS)) { break; } sum += counts[r % 256u] * means[r % 256u][ch % LANES]; }
     }
     let middle = sum / f32((pixels.y - pixels.x) * width);
     var around = 0.0;
-    for (var ch = held * width; ch < held * width + channels; ch++) {
-      for (var r = ch / LANES; r < SPAN * ROWS; r += SPAN) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let ch = (held * width) + lap;
+      if (!(ch < held * width + channels)) { break; }
+      for (var lap = 0u; lap < MOST; lap++) {
+        let r = (ch / LANES) + lap * SPAN;
+        if (!(r < SPAN * ROWS)) { break; }
         let d = means[r % 256u][ch % LANES] - middle;
         around += squares[r % 256u][ch % LANES] + counts[r % 256u] * d * d;
       }
@@ -121,7 +131,7 @@ var<workgroup> of_bias: array<vec4f, 256>;
 fn slopes(wg: vec3u, lid: u32) {
   gather(wg.y, lid);
   let pixels = stretch(wg.x);
-  for (var first = 0u; first < COLUMNS; first += SPAN) {
+  for (var lap = 0u; lap < (COLUMNS + SPAN - 1u) / SPAN; lap++) { let first = lap * SPAN;
     let column = first + lid % SPAN;
     var dw = vec4f();
     var db = vec4f();
@@ -129,7 +139,9 @@ fn slopes(wg: vec3u, lid: u32) {
       let m = moments_of(column);
       let w = weight4(column);
       let shift = bias4(column);
-      for (var p = pixels.x + lid / SPAN; p < pixels.y; p += ROWS) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let p = (pixels.x + lid / SPAN) + lap * ROWS;
+        if (!(p < pixels.y)) { break; }
         let at = (wg.y * params.s + p) * COLUMNS + column;
         let unit = (x4(at) - m.mean) * m.rstd;
         let d = dv(at, unit * w + shift);
@@ -142,7 +154,9 @@ fn slopes(wg: vec3u, lid: u32) {
     of_bias[lid % 256u] = db;
     workgroupBarrier();
     if (lid < SPAN && column < COLUMNS) {
-      for (var r = lid + SPAN; r < SPAN * ROWS; r += SPAN) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let r = (lid + SPAN) + lap * SPAN;
+        if (!(r < SPAN * ROWS)) { break; }
         dw += of_weight[r % 256u];
         db += of_bias[r % 256u];
       }
@@ -170,14 +184,16 @@ fn collect(wg: vec3u, lid: u32) {
   let width = params.c / GROUPS;
   var first = 0.0;
   var second = 0.0;
-  for (var c0 = 0u; c0 < width; c0 += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let c0 = lap * 256u; if (!(c0 < width)) { break; }
     let span = min(width - c0, 256u);
     let rows = 256u / span;
     let ch = wg.x * width + c0 + lid % span;
     var dw = 0.0;
     var db = 0.0;
     if (lid < span * rows) {
-      for (var part = lid / span; part < PARTS; part += rows) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let part = (lid / span) + lap * rows;
+        if (!(part < PARTS)) { break; }
         let o = (wg.y * PARTS + part) * 2u * params.c + ch;
         dw += channels_at(o);
         db += channels_at(o + params.c);
@@ -188,7 +204,9 @@ fn collect(wg: vec3u, lid: u32) {
     of_bias[lid % 256u] = db;
     workgroupBarrier();
     if (lid < span) {
-      for (var r = lid + span; r < span * rows; r += span) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let r = (lid + span) + lap * span;
+        if (!(r < span * rows)) { break; }
         dw += of_weight[r % 256u];
         db += of_bias[r % 256u];
       }
@@ -201,7 +219,7 @@ fn collect(wg: vec3u, lid: u32) {
   workgroupBarrier();
   of_weight[lid % 256u] = second;
   of_bias[lid % 256u] = first;
-  for (var n = 128u; n > 0u; n /= 2u) {
+  for (var lap = 0u; lap < 32u; lap++) { let n = 128u >> lap; if (!(n > 0u)) { break; }
     workgroupBarrier();
     if (lid < n) {
       of_weight[lid % 256u] += of_weight[(lid + n) % 256u];

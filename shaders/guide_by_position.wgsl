@@ -14,10 +14,10 @@ const NONE = -1e30;
 // The largest logit of a row, and 1 / Σ exp(logit - largest).
 fn softmax_of(row: u32, count: u32, lid: u32) -> vec2f {
   var most = -3.4e38;
-  for (var j = lid; j < count; j += 256u) { most = max(most, logits_at(row * params.v + j)); }
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 256u; if (!(j < count)) { break; } most = max(most, logits_at(row * params.v + j)); }
   most = workgroup_max(most, lid);
   var sum = 0.0;
-  for (var j = lid; j < count; j += 256u) { sum += exp(logits_at(row * params.v + j) - most); }
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 256u; if (!(j < count)) { break; } sum += exp(logits_at(row * params.v + j) - most); }
   return vec2f(most, 1.0 / workgroup_sum(sum, lid));
 }
 
@@ -31,7 +31,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
     u = softmax_of(image + params.b, count, lid);
   }
   let w = scales_at(min(step_at(min(image, params.b - 1u)), params.t - 1u));
-  for (var j = lid; j < count; j += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j = lid + lap * 256u; if (!(j < count)) { break; }
     let at = image * params.v + j;
     let cond = logits_at(at);
     var free = logits_at(at + params.b * params.v);

@@ -5,7 +5,7 @@
 #include "lib/workgroup_sum.wgsl"
 fn forward(lid: u32) {
   var own = 0.0;
-  for (var i = lid; i < params.n; i += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let i = lid + lap * 256u; if (!(i < params.n)) { break; }
     let v = params.sign * x_at(i);
     own += select(max(0.0, 1.0 - v), -v, params.linear == 1u);
   }

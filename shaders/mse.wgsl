@@ -9,7 +9,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let first = chunk * CHUNK;
   let end = min(first + CHUNK, params.n);
   var own = 0.0;
-  for (var i = first + lid; i < end; i += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let i = (first + lid) + lap * 256u; if (!(i < end)) { break; }
     let diff = x_at(i) - truth_at(i);
     own += diff * diff;
   }

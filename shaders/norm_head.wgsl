@@ -76,7 +76,7 @@ fn forward(wg: vec3u, lid: u32) {
   }
   workgroupBarrier();
   // Neighbouring threads write neighbouring logits of an image.
-  for (var o = lid; o < TEAMS * R * params.b; o += WG) {
+  for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < TEAMS * R * params.b)) { break; }
     let j = o % (TEAMS * R);
     let i = o / (TEAMS * R);
     if (wg.x * TEAMS * R + j >= N) { continue; }

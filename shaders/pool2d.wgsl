@@ -18,8 +18,8 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let right = min(ox * params.stride + params.size, params.wi + params.pad);
   var most = x_at(((n * params.hi + top - params.pad) * params.wi + left - params.pad) * params.c + c);
   var sum = 0.0;
-  for (var y = top; y < bottom; y++) {
-    for (var x = left; x < right; x++) {
+  for (var lap = 0u; lap < MOST; lap++) { let y = top + lap; if (!(y < bottom)) { break; }
+    for (var lap = 0u; lap < MOST; lap++) { let x = left + lap; if (!(x < right)) { break; }
       let v = x_at(((n * params.hi + y - params.pad) * params.wi + x - params.pad) * params.c + c);
       most = max(most, v);
       sum += v;
@@ -49,11 +49,19 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let oy0 = (max(py + 1u, params.size) - params.size + params.stride - 1u) / params.stride;
   let ox0 = (max(px + 1u, params.size) - params.size + params.stride - 1u) / params.stride;
   var sum = 0.0;
-  for (var oy = oy0; oy < min(py / params.stride + 1u, params.ho); oy++) {
-    for (var ox = ox0; ox < min(px / params.stride + 1u, params.wo); ox++) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let oy = oy0 + lap;
+    if (!(oy < min(py / params.stride + 1u, params.ho))) { break; }
+    for (var lap = 0u; lap < MOST; lap++) {
+      let ox = ox0 + lap;
+      if (!(ox < min(px / params.stride + 1u, params.wo))) { break; }
       var taken = true;
-      for (var y = max(oy * params.stride, params.pad); y < min(oy * params.stride + params.size, params.hi + params.pad); y++) {
-        for (var x = max(ox * params.stride, params.pad); x < min(ox * params.stride + params.size, params.wi + params.pad); x++) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let y = (max(oy * params.stride, params.pad)) + lap;
+        if (!(y < min(oy * params.stride + params.size, params.hi + params.pad))) { break; }
+        for (var lap = 0u; lap < MOST; lap++) {
+          let x = (max(ox * params.stride, params.pad)) + lap;
+          if (!(x < min(ox * params.stride + params.size, params.wi + params.pad))) { break; }
           let v = x_at(((n * params.hi + y - params.pad) * params.wi + x - params.pad) * params.c + c);
           let before = y < py || (y == py && x < px);
           if (v > own || (before && v == own)) { taken = false; }

@@ -26,7 +26,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   var best: array<f32, ROWS>;
   var code: array<u32, ROWS>;
   for (var n = 0u; n < ROWS; n++) { best[n] = 3e38; }
-  for (var v = lid; v < params.v; v += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) { let v = lid + lap * 256u; if (!(v < params.v)) { break; }
     var e = array<f32, D>();
     var square = 0.0;
     for (var j = 0u; j < D; j++) {
@@ -50,7 +50,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   for (var n = 0u; n < ROWS; n++) {
     least[lid] = best[n];
     which[lid] = code[n];
-    for (var half = 128u; half > 0u; half /= 2u) {
+    for (var lap = 0u; lap < 32u; lap++) { let half = 128u >> lap; if (!(half > 0u)) { break; }
       workgroupBarrier();
       if (lid < half) {
         let other = lid + half;
@@ -139,7 +139,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   let unit = unit_code(v);
   var e = unit.row;
   var g: array<f32, D>;
-  for (var r = lid; r < params.r; r += 64u) {
+  for (var lap = 0u; lap < MOST; lap++) { let r = lid + lap * 64u; if (!(r < params.r)) { break; }
     if (code_of(r) == v) {
       var u = unit_z(r).row;
       for (var j = 0u; j < D; j++) { g[j] += e[j] - u[j]; }
@@ -147,7 +147,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   }
   for (var j = 0u; j < D; j++) {
     partial[lid] = g[j];
-    for (var half = 32u; half > 0u; half /= 2u) {
+    for (var lap = 0u; lap < 32u; lap++) { let half = 32u >> lap; if (!(half > 0u)) { break; }
       workgroupBarrier();
       if (lid < half) { partial[lid] += partial[lid + half]; }
     }

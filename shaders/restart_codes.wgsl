@@ -22,12 +22,12 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = threefry2x32(vec2u(draw_at(0), draw_at(1)), vec2u(draw_at(2), v)).x % params.r * d;
   var old = 0.0;
   var fresh = 0.0;
-  for (var j = 0u; j < d; j++) {
+  for (var j = 0u; j < MOST; j++) { if (!(j < d)) { break; }
     old += codebook_at(v * d + j) * codebook_at(v * d + j);
     fresh += z_at(row + j) * z_at(row + j);
   }
   let scale = sqrt(old) / max(sqrt(fresh), 1e-12);
-  for (var j = 0u; j < d; j++) {
+  for (var j = 0u; j < MOST; j++) { if (!(j < d)) { break; }
     let value = z_at(row + j) * scale;
     codebook_put(v * d + j, value);
     m_put(v * d + j, 0.0);

@@ -88,7 +88,7 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
   x0 = part * width;
   z0 = (part / params.groups * params.s + params.z_offset) / 4u + ch0;
   let r = 1.0 / sqrt(sum_of_squares(width) / f32(width * 4u) + params.eps);
-  for (var q = 0u; q < width; q++) { y_put(x0 + q, value(q) * r * weight_at(ch0 + q)); }
+  for (var q = 0u; q < MOST; q++) { if (!(q < width)) { break; } y_put(x0 + q, value(q) * r * weight_at(ch0 + q)); }
 }
 
 // @entry backward, WG threads

@@ -63,7 +63,7 @@ fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {
   let j = at % params.e;
   let Dj = D_at(j);
   var sum = 0.0;
-  for (var t = 0u; t < params.l; t++) {
+  for (var t = 0u; t < MOST; t++) { if (!(t < params.l)) { break; }
     let row = i * params.l + t;
     let q = row * params.e + j;
     let zq = row * params.f + params.f - params.e + j;
@@ -133,11 +133,11 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
   var dh: Four;
   var dA: Four;
 
-  for (var chunk = params.k; chunk > 0u; chunk--) {
+  for (var lap = 0u; lap < MOST; lap++) { let chunk = params.k - lap; if (!(chunk > 0u)) { break; }
     let t0 = (chunk - 1u) * Q;
     let len = min(Q, params.l - t0);
     let row0 = i * params.l + t0;
-    for (var o = lid; o < Q * GROUPS; o += WG) {
+    for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < Q * GROUPS)) { break; }
       var d = vec4f();
       var u = vec4f();
       for (var r = 0u; r < 4u; r++) {
@@ -151,7 +151,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
       delta[o] = d;
       delta_x[o] = u;
     }
-    for (var o = lid; o < Q * 2u * LANES; o += WG) {
+    for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < Q * 2u * LANES)) { break; }
       var v = vec4f();
       let t = o / LANES / 2u;
       for (var k = 0u; k < 4u; k++) {
@@ -173,7 +173,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
       if (t % 4u == 0u) { starts[t / 4u] = h; }
       h = next(h, A, t * GROUPS + group, BC[t * 2u * LANES + lane]);
     }
-    for (var quarter = 4u; quarter > 0u; quarter--) {
+    for (var lap = 0u; lap < MOST; lap++) { let quarter = 4u - lap; if (!(quarter > 0u)) { break; }
       let first = quarter * 4u - 4u;
       var g = Four();
       for (var t = 0u; t < 4u; t++) {
@@ -225,7 +225,9 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
           for (var q = 0u; q < LANES; q++) { sum += dh_Aah[(lid - GROUPS) * LANES + q]; }
           delta[t * GROUPS + lid - GROUPS] = sum;
         }
-        for (var o = WG - 1u - lid; t < len && o < params.w; o += WG) {
+        for (var lap = 0u; lap < MOST; lap++) {
+          let o = (WG - 1u - lid) + lap * WG;
+          if (!(t < len && o < params.w)) { break; }
           let state = o % n;
           var sum = 0.0;
           for (var q = 0u; q < GROUPS; q++) {
@@ -237,7 +239,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
         workgroupBarrier();
       }
     }
-    for (var o = lid; o < len * CH; o += WG) {
+    for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < len * CH)) { break; }
       let j = j0 + o % CH;
       if (j < params.e) {
         let at = (row0 + o / CH) * params.e + j;
@@ -272,15 +274,15 @@ fn backward_sum(wg: vec3u, nwg: vec3u, lid: u32) {
   if (o < rows * params.w) {
     let row = o / params.w;
     let q = o % params.w;
-    for (var c = 0u; c < params.b; c++) { sum += parts_at((row * params.b + c) * params.w + q); }
+    for (var c = 0u; c < MOST; c++) { if (!(c < params.b)) { break; } sum += parts_at((row * params.b + c) * params.w + q); }
     dbc_put((row + 1u) * params.s - params.w + q, sum);
   } else if (o < rows * params.w + en) {
     let q = o - rows * params.w;
-    for (var i = 0u; i < params.m; i++) { sum += states_at(i * params.k * en + q); }
+    for (var i = 0u; i < MOST; i++) { if (!(i < params.m)) { break; } sum += states_at(i * params.k * en + q); }
     dA_log_add(q, sum);
   } else if (o < rows * params.w + en + params.e) {
     let j = o - rows * params.w - en;
-    for (var i = 0u; i < params.m; i++) { sum += skip_at(i * params.e + j); }
+    for (var i = 0u; i < MOST; i++) { if (!(i < params.m)) { break; } sum += skip_at(i * params.e + j); }
     dD_add(j, sum);
   }
 }

@@ -91,7 +91,7 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
   let decay = exp(-exp(A_log_at(head)) * dt);
   let x = xbc_scalar(i * params.c + row % (params.h * p));
   var sum = V();
-  for (var q = 0u; q < nv; q++) {
+  for (var q = 0u; q < MOST; q++) { if (!(q < nv)) { break; }
     let H = decay * state_at(row * nv + q) + (dt * x) * xbc_at(B_at(i) + group + q);
     state_put(row * nv + q, H);
     sum += H * xbc_at(C_at(i) + group + q);
@@ -113,7 +113,7 @@ fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
   if (mh >= params.m * params.h) { return; }
   let head = mh % params.h;
   let A = -exp(A_log_at(head));
-  for (var t0 = 0u; t0 < LP; t0 += WG) {
+  for (var lap = 0u; lap < (LP + WG - 1u) / WG; lap++) { let t0 = lap * WG;
     let t = t0 + lid;
     var dt = 0.0;
     if (t < params.l) {
@@ -124,8 +124,8 @@ fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
     workgroupBarrier();
     var c = 0.0;
     var v = 0.0;
-    for (var q = lid & ~15u; q <= lid; q++) { c += a[q]; }
-    for (var q = lid | 15u; q > lid; q--) { v += a[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (lid & ~15u) + lap; if (!(q <= lid)) { break; } c += a[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (lid | 15u) - lap; if (!(q > lid)) { break; } v += a[q]; }
     if (lid % 16u == 15u && t < LP) { totals[t / 16u] = c; }
     workgroupBarrier();
     if (t < LP) {
@@ -133,21 +133,21 @@ fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
       steps_put(at, dt);
       steps_put(at + LP, c);
       steps_put(at + 2u * LP, v);
-      for (var q = t / 64u * 4u; q < t / 16u; q++) { c += totals[q]; }
-      for (var q = (t / 16u) | 3u; q > t / 16u; q--) { v += totals[q]; }
+      for (var lap = 0u; lap < MOST; lap++) { let q = (t / 64u * 4u) + lap; if (!(q < t / 16u)) { break; } c += totals[q]; }
+      for (var lap = 0u; lap < MOST; lap++) { let q = ((t / 16u) | 3u) - lap; if (!(q > t / 16u)) { break; } v += totals[q]; }
       steps_put(at + 3u * LP, exp(c));
       steps_put(at + 4u * LP, exp(v));
     }
   }
   let first = mh * (NT + 16u) * NT;
-  for (var o = lid; o < NT * NT; o += WG) {
+  for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < NT * NT)) { break; }
     var sum = 0.0;
-    for (var q = (o % NT + 1u) * 4u; q < o / NT * 4u; q++) { sum += totals[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = ((o % NT + 1u) * 4u) + lap; if (!(q < o / NT * 4u)) { break; } sum += totals[q]; }
     between_put(first + o, exp(sum));
   }
-  for (var o = lid; o < NT * 16u; o += WG) {
+  for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < NT * 16u)) { break; }
     var sum = 0.0;
-    for (var q = o / 16u * 4u + o % 4u + 1u; q < o / 4u; q++) { sum += totals[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (o / 16u * 4u + o % 4u + 1u) + lap; if (!(q < o / 4u)) { break; } sum += totals[q]; }
     between_put(first + NT * NT + o, sum);
   }
 }
@@ -188,9 +188,9 @@ fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
   let mine = i0 + v4 * 4u;
   let live = first + v4 < p4;
   var sum: Block;
-  for (var j0 = 0u; j0 < i0; j0 += DEPTH) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * DEPTH; if (!(j0 < i0)) { break; }
     let part = across(mh, i0, j0);
-    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+    for (var lap = 0u; lap < MOST; lap++) { let k = (lid / 16u) + lap * 4u; if (!(k < DEPTH)) { break; }
       let j = j0 + k;
       left[k % DEPTH][v4] = scores_at((mg * LP + j) * (LP / 4u) + mine / 4u);
       right[k % DEPTH][v4] = xbc4(i, j, head * p4 + first + v4, live) * (plane(mh, DT, j) * plane(mh, DECAY_AFTER, j) * part);
@@ -202,8 +202,8 @@ fn forward_blocks(wg: vec3u, nwg: vec3u, lid: u32) {
   let t = i0 + lid / 8u * 4u;
   if (i0 > 0u) { sum = scaled(sum, plane4(mh, DECAY_TO, t), plane4(mh, DECAY_TO, t + 32u)); }
   let c = plane4(mh, SUM_TO, mine);
-  for (var j0 = i0; j0 < i0 + BLOCK; j0 += DEPTH) {
-    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = i0 + lap * DEPTH; if (!(j0 < i0 + BLOCK)) { break; }
+    for (var lap = 0u; lap < MOST; lap++) { let k = (lid / 16u) + lap * 4u; if (!(k < DEPTH)) { break; }
       let j = j0 + k;
       var w = vec4f();
       if (j0 / 16u < mine / 16u) { w = exp(c + (middle(mh, mine, j0) + plane(mh, SUM_AFTER, j))); }
@@ -263,9 +263,9 @@ fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
   let mine = j0 + v4 * 4u;
   let live = first + v4 < p4;
   var sum: Block;
-  for (var i0 = j0 + BLOCK; i0 < LP; i0 += DEPTH) {
+  for (var lap = 0u; lap < MOST; lap++) { let i0 = (j0 + BLOCK) + lap * DEPTH; if (!(i0 < LP)) { break; }
     let part = across(mh, i0, j0);
-    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+    for (var lap = 0u; lap < MOST; lap++) { let k = (lid / 16u) + lap * 4u; if (!(k < DEPTH)) { break; }
       let t = i0 + k;
       left[k % DEPTH][v4] = scores_at((mg * LP + t) * (LP / 4u) + mine / 4u);
       right[k % DEPTH][v4] = dy4(i, t, head * p4 + first + v4, live) * (plane(mh, DECAY_TO, t) * part);
@@ -278,8 +278,8 @@ fn backward_blocks_x(wg: vec3u, nwg: vec3u, lid: u32) {
   if (j0 + BLOCK < LP) { sum = scaled(sum, plane4(mh, DECAY_AFTER, own), plane4(mh, DECAY_AFTER, own + 32u)); }
   let c = plane4(mh, SUM_TO, mine);
   let v = plane4(mh, SUM_AFTER, mine);
-  for (var i0 = j0; i0 < j0 + BLOCK; i0 += DEPTH) {
-    for (var k = lid / 16u; k < DEPTH; k += 4u) {
+  for (var lap = 0u; lap < MOST; lap++) { let i0 = j0 + lap * DEPTH; if (!(i0 < j0 + BLOCK)) { break; }
+    for (var lap = 0u; lap < MOST; lap++) { let k = (lid / 16u) + lap * 4u; if (!(k < DEPTH)) { break; }
       let t = i0 + k;
       var w = vec4f();
       if (i0 / 16u > mine / 16u) { w = exp(plane(mh, SUM_TO, t) + (middle(mh, i0, mine) + v)); }
@@ -382,10 +382,12 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
   let ti = i0 + lid / 8u * 4u;
   let tj = j0 + lid % 8u * 4u;
   var dS: Block;
-  for (var head = head0 + split * share; head < head0 + min((split + 1u) * share, heads); head++) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let head = (head0 + split * share) + lap;
+    if (!(head < head0 + min((split + 1u) * share, heads))) { break; }
     let mh = i * params.h + head;
     var dM = Block();
-    for (var k = 0u; k < p4; k += 4u) {
+    for (var lap = 0u; lap < MOST; lap++) { let k = lap * 4u; if (!(k < p4)) { break; }
       let at = head * p4 + k + k4;
       let live = k + k4 < p4;
       let ta = i0 + r4 * 4u;
@@ -469,7 +471,9 @@ fn backward_blocks_bc(wg: vec3u, nwg: vec3u, lid: u32) {
   let k4 = lid % 64u / 16u;
   let live = first + v4 < n4;
   var sum: Block;
-  for (var u0 = select(t0, 0u, to_C); u0 < select(LP, t0 + BLOCK, to_C); u0 += DEPTH) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let u0 = (select(t0, 0u, to_C)) + lap * DEPTH;
+    if (!(u0 < select(LP, t0 + BLOCK, to_C))) { break; }
     var a = mat4x4f();
     if (to_C) {
       let t = t0 + v4 * 4u;
@@ -529,7 +533,9 @@ fn backward_blocks_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   let A = -exp(A_log_at(head));
   var sum = vec3f();
   if (lid == 0u) { after = 0.0; }
-  for (var end = (LP + WG - 1u) / WG * WG; end > 0u; end -= WG) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let end = ((LP + WG - 1u) / WG * WG) - lap * WG;
+    if (!(end > 0u)) { break; }
     let t = end - WG + lid;
     let live = t < params.l;
     let raw_at = (i * params.l + t + 1u) * params.s - params.h + head;
@@ -540,8 +546,8 @@ fn backward_blocks_dt(wg: vec3u, nwg: vec3u, lid: u32) {
     if (live) {
       raw = zxbcdt_at(raw_at) + dt_bias_at(head);
       dt = steps_at(mh * 5u * LP + t);
-      for (var q = 0u; q <= t / 64u; q++) { past += parts_at((mh * 2u * NT + q) * LP + t); }
-      for (var q = t / 64u; q < NT; q++) { future += parts_at(((mh * 2u + 1u) * NT + q) * LP + t); }
+      for (var q = 0u; q < MOST; q++) { if (!(q <= t / 64u)) { break; } past += parts_at((mh * 2u * NT + q) * LP + t); }
+      for (var lap = 0u; lap < MOST; lap++) { let q = (t / 64u) + lap; if (!(q < NT)) { break; } future += parts_at(((mh * 2u + 1u) * NT + q) * LP + t); }
     }
     given[lid] = past - dt * future;
     ends[lid] = dt * A < -16.0;
@@ -581,7 +587,7 @@ fn backward_blocks_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   sums[lid] = sum;
   workgroupBarrier();
   if (lid < 16u) {
-    for (var q = lid + 16u; q < WG; q += 16u) { sum += sums[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (lid + 16u) + lap * 16u; if (!(q < WG)) { break; } sum += sums[q]; }
     sums[lid] = sum;
   }
   workgroupBarrier();
@@ -696,7 +702,7 @@ fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
   var dA = 0.0;
   var dD = 0.0;
   var dbias = 0.0;
-  for (var t = params.l; t > 0u; t--) {
+  for (var lap = 0u; lap < MOST; lap++) { let t = params.l - lap; if (!(t > 0u)) { break; }
     let row = i * params.l + t - 1u;
     let q = (row * params.h + head) * 2u;
     let raw_at = (row + 1u) * params.s - params.h + head;
@@ -736,7 +742,7 @@ fn backward_heads(wg: vec3u, nwg: vec3u, lid: u32) {
   let first = (row * params.h + q / n * heads) * n + q % n;
   var toB = 0.0;
   var toC = 0.0;
-  for (var k = 0u; k < heads; k++) {
+  for (var k = 0u; k < MOST; k++) { if (!(k < heads)) { break; }
     toB += dB_at(first + k * n);
     toC += dC_at(first + k * n);
   }
@@ -753,7 +759,7 @@ fn backward_sum(wg: vec3u, nwg: vec3u, lid: u32) {
   let head = flat(wg, nwg) * 64u + lid;
   if (head >= params.h) { return; }
   var sum = vec3f();
-  for (var i = 0u; i < params.m; i++) {
+  for (var i = 0u; i < MOST; i++) { if (!(i < params.m)) { break; }
     let at = i * 3u * params.h + head;
     sum += vec3f(grads_at(at), grads_at(at + params.h), grads_at(at + 2u * params.h));
   }

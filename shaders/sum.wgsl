@@ -6,7 +6,7 @@
 // @out y: f32 [1]
 fn forward(lid: u32) {
   var own = 0.0;
-  for (var i = lid; i < params.n; i += 256u) { own += x_at(i); }
+  for (var lap = 0u; lap < MOST; lap++) { let i = lid + lap * 256u; if (!(i < params.n)) { break; } own += x_at(i); }
   let all = workgroup_sum(own, lid);
   if (lid == 0u) { y_put(0, all * params.scale); }
 }

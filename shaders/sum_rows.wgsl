@@ -9,7 +9,7 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let j = flat(wg, nwg) * COLUMNS + lid % COLUMNS;
   var own = 0.0;
   if (j < params.n) {
-    for (var i = lid / COLUMNS; i < params.r; i += 256u / COLUMNS) { own += x_at(i * params.n + j); }
+    for (var lap = 0u; lap < MOST; lap++) { let i = (lid / COLUMNS) + lap * (256u / COLUMNS); if (!(i < params.r)) { break; } own += x_at(i * params.n + j); }
   }
   let all = lane_sum(own, lid);
   if (lid < COLUMNS && j < params.n) { y_add(j, all); }

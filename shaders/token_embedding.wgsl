@@ -55,6 +55,6 @@ fn backward_pos(wg: vec3u, nwg: vec3u, lid: u32) {
   let at = flat(wg, nwg) * WG + lid;
   if (at >= (params.l - 1u) * params.d) { return; }
   var all = 0.0;
-  for (var i = 0u; i < params.m; i++) { all += dy_at((i * params.l + 1u) * params.d + at); }
+  for (var i = 0u; i < MOST; i++) { if (!(i < params.m)) { break; } all += dy_at((i * params.l + 1u) * params.d + at); }
   dpos_add(at, all);
 }

@@ -18,7 +18,7 @@ fn gradient(part: u32, lid: u32) {
       if (params.has_modulation == 1u) { gain[q] *= 1.0 + modulation_at(scale + ch); }
     }
   }
-  for (var j = j0; j < j1; j++) {
+  for (var lap = 0u; lap < MOST; lap++) { let j = j0 + lap; if (!(j < j1)) { break; }
     let at = (i * params.l + j) * width;
     var s = array<V, PER>();
     var g = array<V, PER>();

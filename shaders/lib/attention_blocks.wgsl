@@ -23,7 +23,7 @@ fn load4(which: u32, row: u32, e: u32) -> vec4f {
 // Returns the products of rows i0 + 4·(lid / 64) + 0..3 of a with row j0 + lid % 64 of b.
 fn products(a: u32, b: u32, i0: u32, j0: u32, lid: u32) -> vec4f {
   var sum = vec4f();
-  for (var e = 0u; e < params.c; e += 16u) {
+  for (var lap = 0u; lap < MOST; lap++) { let e = lap * 16u; if (!(e < params.c)) { break; }
     if (lid < 64u) { few[lid] = load4(a, i0 + lid / 4u, e + lid % 4u * 4u); }
     many[lid / 4u * 5u + lid % 4u] = load4(b, j0 + lid / 4u, e + lid % 4u * 4u);
     workgroupBarrier();
@@ -42,7 +42,7 @@ fn maxima(lid: u32) {
   workgroupBarrier();
   if (lid % 64u < 8u) {
     var m = weights[lid];
-    for (var n = 8u; n < 64u; n += 8u) { m = max(m, weights[lid + n]); }
+    for (var lap = 0u; lap < MOST; lap++) { let n = 8u + lap * 8u; if (!(n < 64u)) { break; } m = max(m, weights[lid + n]); }
     partial[lid] = m;
   }
   workgroupBarrier();
@@ -51,7 +51,7 @@ fn maxima(lid: u32) {
 // Adds up the denominators of the softmax in partial. Each thread has summed one key of every 64.
 fn add_up(mass: vec4f, lid: u32) {
   partial[lid] = mass;
-  for (var n = 32u; n > 0u; n /= 2u) {
+  for (var lap = 0u; lap < 32u; lap++) { let n = 32u >> lap; if (!(n > 0u)) { break; }
     workgroupBarrier();
     if (lid % 64u < n) { partial[lid] += partial[lid + n]; }
   }

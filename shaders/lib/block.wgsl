@@ -25,7 +25,7 @@ fn multiply(sum: Block, lid: u32) -> Block {
   let tj = lid % 8u;
   var s = sum;
   // The loop is unrolled by four, since compilers do not do this by themselves.
-  for (var k = 0u; k < DEPTH; k += 4u) {
+  for (var lap = 0u; lap < (DEPTH + 4u - 1u) / 4u; lap++) { let k = lap * 4u;
     s = products(s, k, ti, tj);
     s = products(s, k + 1u, ti, tj);
     s = products(s, k + 2u, ti, tj);

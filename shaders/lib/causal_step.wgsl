@@ -10,7 +10,7 @@ fn together(value: f32, thread: u32, largest: bool) -> f32 {
   let lid = thread % WG;
   workgroupBarrier();
   lanes[lid] = value;
-  for (var n = WG / 2u; n > 0u; n /= 2u) {
+  for (var lap = 0u; lap < 32u; lap++) { let n = (WG / 2u) >> lap; if (!(n > 0u)) { break; }
     workgroupBarrier();
     if (lid < n) { lanes[lid] = select(lanes[lid] + lanes[(lid + n) % WG], max(lanes[lid], lanes[(lid + n) % WG]), largest); }
   }
@@ -38,15 +38,15 @@ fn attend(at: u32, thread: u32) {
   var most = LEAST;
   var mass = 0.0;
   var sum = V();
-  for (var j0 = 0u; j0 < max(params.t, 1u); j0 += WG) {
+  for (var lap = 0u; lap < MOST; lap++) { let j0 = lap * WG; if (!(j0 < max(params.t, 1u))) { break; }
     let j = j0 + lid;
     var score = LEAST;
     if (j <= past) {
       var product = V();
       if (j < past) {
-        for (var e = 0u; e < width; e++) { product += query[min(e, COLUMNS - 1u)] * keys_at(cache + j * g * width + e); }
+        for (var e = 0u; e < MOST; e++) { if (!(e < width)) { break; } product += query[min(e, COLUMNS - 1u)] * keys_at(cache + j * g * width + e); }
       } else {
-        for (var e = 0u; e < width; e++) { product += query[min(e, COLUMNS - 1u)] * qkv_at(own_key + e); }
+        for (var e = 0u; e < MOST; e++) { if (!(e < width)) { break; } product += query[min(e, COLUMNS - 1u)] * qkv_at(own_key + e); }
       }
       score = total(product);
     }
@@ -58,7 +58,9 @@ fn attend(at: u32, thread: u32) {
     workgroupBarrier();
     sum *= shrink;
     if (column < width) {
-      for (var q = lid / COLUMNS; q < WG && j0 + q <= past; q += WG / COLUMNS) {
+      for (var lap = 0u; lap < MOST; lap++) {
+        let q = (lid / COLUMNS) + lap * (WG / COLUMNS);
+        if (!(q < WG && j0 + q <= past)) { break; }
         if (j0 + q < past) { sum += weights[q % WG] * values_at(cache + (j0 + q) * g * width + column); }
         else { sum += weights[q % WG] * qkv_at(own_value + column); }
       }
@@ -69,7 +71,7 @@ fn attend(at: u32, thread: u32) {
   let all = together(mass, lid, false);
   if (lid < width) {
     var y = V();
-    for (var q = lid; q < WG; q += COLUMNS) { y += sums[q % WG]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = lid + lap * COLUMNS; if (!(q < WG)) { break; } y += sums[q % WG]; }
     y_put(at * width + lid, y / all);
     // The first of the heads that share keys and values stores them. Other workgroups do not read this position.
     if (params.has_keys == 1u && head % (params.h / g) == 0u) {

@@ -9,7 +9,7 @@ fn column_sum(j0: u32, k0: u32, k1: u32, lid: u32) -> f32 {
   for (var round = 0u; round < LANES * TILE / TILE_THREADS; round++) {
     let at = round * TILE_THREADS + lid % TILE_THREADS;
     var part = 0.0;
-    for (var k = k0 + at / TILE; k < k1; k += LANES) { part += column(k, j0 + at % TILE); }
+    for (var lap = 0u; lap < MOST; lap++) { let k = (k0 + at / TILE) + lap * LANES; if (!(k < k1)) { break; } part += column(k, j0 + at % TILE); }
     column_parts[at] = part;
   }
   workgroupBarrier();

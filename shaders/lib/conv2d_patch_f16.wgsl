@@ -41,7 +41,9 @@ fn convolve(slab: u32, index: u32, warp: u32, lid: u32) {
   let own = lid / 8u;
   var starts: array<u32, 6>;
   for (var i = 0u; i < 6u; i++) { starts[i] = pixel(at, own + i * 32u); }
-  for (var c = part * (ci4 / PARTS); c < (part + 1u) * (ci4 / PARTS); c += 8u) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let c = (part * (ci4 / PARTS)) + lap * 8u;
+    if (!(c < (part + 1u) * (ci4 / PARTS))) { break; }
     for (var ky = 0u; ky < 3u; ky++) {
       workgroupBarrier();
       if (ky == 0u) {

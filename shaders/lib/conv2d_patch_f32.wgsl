@@ -34,7 +34,7 @@ fn convolve(slab: u32, index: u32, thread: u32) {
 #repeat r 8
   var s$r = vec4f();
 #end
-  for (var step = 0u; step < steps; step++) {
+  for (var step = 0u; step < MOST; step++) { if (!(step < steps)) { break; }
     let c = (part * steps + step) * 2u;
     for (var kx = 0u; kx < 3u; kx++) {
       workgroupBarrier();

@@ -7,7 +7,9 @@ fn row_loss(row: u32, lid: u32) {
   let at = row * width;
   var most = -3.4e38;
   var sum = 0.0;
-  for (var j = lid; j < select(0u, width, live); j += 256u) {
+  for (var lap = 0u; lap < MOST; lap++) {
+    let j = lid + lap * 256u;
+    if (!(j < select(0u, width, live))) { break; }
     let v = logits_at(at + j);
     let more = max(most, largest(v));
     sum = sum * exp(most - more) + total(exp(v - more));

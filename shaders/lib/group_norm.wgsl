@@ -18,17 +18,21 @@ fn team_sum(value: f32, thread: u32) -> f32 {
 
 fn gather(image: u32, lid: u32) {
   let n = f32(params.s * (params.c / GROUPS));
-  for (var first = 0u; first < GROUPS; first += TEAMS) {
+  for (var lap = 0u; lap < (GROUPS + TEAMS - 1u) / TEAMS; lap++) { let first = lap * TEAMS;
     let group = first + lid / TEAM;
     let at = (image * GROUPS + min(group, GROUPS - 1u)) * PARTS;
     var sum = 0.0;
-    for (var part = lid % TEAM; part < PARTS; part += TEAM) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let part = (lid % TEAM) + lap * TEAM;
+      if (!(part < PARTS)) { break; }
       let pixels = stretch(part);
       sum += f32(pixels.y - pixels.x) * parts_at(at + part).x;
     }
     let mean = team_sum(sum, lid) / f32(params.s);
     var square = 0.0;
-    for (var part = lid % TEAM; part < PARTS; part += TEAM) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let part = (lid % TEAM) + lap * TEAM;
+      if (!(part < PARTS)) { break; }
       let pixels = stretch(part);
       let d = parts_at(at + part).x - mean;
       square += parts_at(at + part).y + f32((pixels.y - pixels.x) * (params.c / GROUPS)) * d * d;

@@ -9,7 +9,7 @@ fn gradient(tile: u32, lid: u32) {
   let span = (rows + params.w - 1u) / params.w;
   let row1 = select(0u, min((part + 1u) * span, rows), part < params.w);
   var sums: array<V, PER>;
-  for (var row = part * span; row < row1; row++) {
+  for (var lap = 0u; lap < MOST; lap++) { let row = (part * span) + lap; if (!(row < row1)) { break; }
     let at = row * (params.e / WIDTH) + ch0;
     let z0 = (row * params.s + params.z_offset) / WIDTH + ch0;
     var v = array<V, PER>();

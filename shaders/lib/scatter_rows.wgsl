@@ -12,7 +12,7 @@ var<workgroup> lanes: array<f32, 256>;
 fn scatter(row: u32, entries: u32, lid: u32) {
   var sums: array<f32, PER>;
   if (lid == 0u) { found = 0u; }
-  for (var base = 0u; base < entries; base += TILE) {
+  for (var lap = 0u; lap < MOST; lap++) { let base = lap * TILE; if (!(base < entries)) { break; }
     var mask = 0u;
     for (var q = 0u; q < 8u; q++) {
       let i = base + q * 256u + lid;
@@ -32,14 +32,14 @@ fn scatter(row: u32, entries: u32, lid: u32) {
       to += select(0u, heads[q], q < lid / 16u);
       total += heads[q];
     }
-    for (var q = lid & ~15u; q < lid; q++) { to += counts[q]; }
+    for (var lap = 0u; lap < MOST; lap++) { let q = (lid & ~15u) + lap; if (!(q < lid)) { break; } to += counts[q]; }
     for (; mask != 0u; mask &= mask - 1u) {
       matches[to] = base + firstTrailingBit(mask) * 256u + lid;
       to++;
     }
     if (lid == 0u) { found += total; }
     workgroupBarrier();
-    for (var n = lid / 64u; n < total; n += 4u) {
+    for (var lap = 0u; lap < MOST; lap++) { let n = (lid / 64u) + lap * 4u; if (!(n < total)) { break; }
       let at = row_at(matches[n]) * params.d;
       for (var q = 0u; q < PER; q++) {
         let ch = q * 64u + lid % 64u;

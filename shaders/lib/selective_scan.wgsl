@@ -29,7 +29,7 @@ fn walk(tile: u32, thread: u32) {
 
   let step = lid / CH;
   let j = j0 + lid % CH;
-  for (var t0 = 0u; t0 < params.l; t0 += T) {
+  for (var lap = 0u; lap < MOST; lap++) { let t0 = lap * T; if (!(t0 < params.l)) { break; }
     if (keeps(t0)) { for (var k = 0u; k < K; k++) { if (k < own) { keep(i, t0, jk + k, h[k]); } } }
     let row = i * params.l + t0 + step;
     let mine = live && step < T && t0 + step < params.l && j < params.e;

@@ -4,7 +4,7 @@ fn threefry2x32(key: vec2u, counter: vec2u) -> vec2u {
   let rotations = array(vec4u(13u, 15u, 26u, 6u), vec4u(17u, 29u, 16u, 24u));
   let keys = array(key.x, key.y, 0x1bd11bdau ^ key.x ^ key.y);
   var x = counter + key;
-  for (var n = 1u; n <= 5u; n++) {
+  for (var lap = 0u; lap < MOST; lap++) { let n = 1u + lap; if (!(n <= 5u)) { break; }
     let turn = rotations[(n - 1u) % 2u];
     for (var q = 0u; q < 4u; q++) {
       x.x += x.y;

@@ -25,7 +25,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
   var s1 = vec4f();
   var s2 = vec4f();
   var s3 = vec4f();
-  for (var k = k0; k < k1; k += 16u) {
+  for (var lap = 0u; lap < MOST; lap++) { let k = k0 + lap * 16u; if (!(k < k1)) { break; }
     tile_a[at_a.x % TILE * 5u + at_a.y % 4u] = a4(i0 + at_a.x, k + at_a.y * 4u);
     tile_b[at_b.x % TILE * 5u + at_b.y % 4u] = b4(j0 + at_b.x, k + at_b.y * 4u);
     workgroupBarrier();

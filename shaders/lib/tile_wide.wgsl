@@ -49,7 +49,7 @@ fn tile(i0: u32, j0: u32, k0: u32, k1: u32, thread: u32) {
 #repeat r 8
   var sums$r = mat4x4f();
 #end
-  for (var k = k0; k < k1; k += 8u) {
+  for (var lap = 0u; lap < MOST; lap++) { let k = k0 + lap * 8u; if (!(k < k1)) { break; }
     tile_a[a0.x % TILE / 16u][a0.x % 16u][(a0.y ^ (a0.x / 4u)) % 2u] = next_a0;
     tile_a[a1.x % TILE / 16u][a1.x % 16u][(a1.y ^ (a1.x / 4u)) % 2u] = next_a1;
     tile_b[b0.x % TILE / 8u][b0.x % 8u][(b0.y ^ (b0.x / 4u)) % 2u] = next_b0;

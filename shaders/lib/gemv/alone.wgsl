@@ -15,10 +15,12 @@ fn dot_adds(w: vec4f, x0: vec4f, x1: vec4f, x2: vec4f, x3: vec4f, sums: vec4f) -
 fn sums_of(i: u32, j: u32) -> mat4x4f {
   let line = params.k / E;
   var sums = mat4x4f();
-  for (var lane = 0u; lane < min(32u, line); lane++) {
+  for (var lane = 0u; lane < MOST; lane++) { if (!(lane < min(32u, line))) { break; }
     var s = mat4x4f();
-    for (var chunk = lane; chunk < line; chunk += 32u) {
-      for (var q = chunk * (E / 4u); q < (chunk + 1u) * (E / 4u); q++) {
+    for (var lap = 0u; lap < MOST; lap++) { let chunk = lane + lap * 32u; if (!(chunk < line)) { break; }
+      for (var lap = 0u; lap < MOST; lap++) {
+        let q = (chunk * (E / 4u)) + lap;
+        if (!(q < (chunk + 1u) * (E / 4u))) { break; }
         let x0 = x4(i, q);
         let x1 = x4(i + 1u, q);
         let x2 = x4(i + 2u, q);

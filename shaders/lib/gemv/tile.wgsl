@@ -25,10 +25,10 @@ fn tile(i0: u32, j0: u32, thread: u32) {
   let j = lid % 16u;
   let line = params.k / E;
   var sums: array<vec4f, EACH>;
-  for (var lane = 0u; lane < min(32u, line); lane += LANES) {
+  for (var lap = 0u; lap < MOST; lap++) { let lane = lap * LANES; if (!(lane < min(32u, line))) { break; }
     // For each of the lanes of the slice.
     var s = array<array<vec4f, EACH>, 4>();
-    for (var step = 0u; step < (line + 31u) / 32u; step++) {
+    for (var step = 0u; step < MOST; step++) { if (!(step < (line + 31u) / 32u)) { break; }
       let q = (step * 32u + lane) * (E / 4u) + lid % 4u;
       for (var p = 0u; p < 256u / THREADS; p++) {
         let row = p * (THREADS / 4u) + lid / 4u;

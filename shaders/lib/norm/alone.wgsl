@@ -4,9 +4,11 @@ fn sum_of_squares(width: u32) -> f32 {
   var all = 0.0;
   for (var first = 0u; first < 16u; first++) {
     var row = 0.0;
-    for (var lane = first; lane < min(256u, width); lane += 16u) {
+    for (var lap = 0u; lap < MOST; lap++) {
+      let lane = first + lap * 16u;
+      if (!(lane < min(256u, width))) { break; }
       var squares = 0.0;
-      for (var q = lane; q < width; q += 256u) {
+      for (var lap = 0u; lap < MOST; lap++) { let q = lane + lap * 256u; if (!(q < width)) { break; }
         let v = value(q);
         squares = fma(v.w, v.w, fma(v.z, v.z, fma(v.y, v.y, fma(v.x, v.x, squares))));
       }

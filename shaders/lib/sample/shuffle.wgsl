@@ -5,7 +5,7 @@ var<workgroup> team_z: array<f32, WG / 32u>;
 
 fn sum_of(z: f32, lid: u32) -> f32 {
   var v = z;
-  for (var mask = 16u; mask > 0u; mask /= 2u) { v += subgroupShuffleXor(v, mask); }
+  for (var lap = 0u; lap < 32u; lap++) { let mask = 16u >> lap; if (!(mask > 0u)) { break; } v += subgroupShuffleXor(v, mask); }
   if (lid % 32u == 0u) { team_z[lid % WG / 32u] = v; }
   workgroupBarrier();
   var all = 0.0;

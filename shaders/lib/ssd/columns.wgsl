@@ -23,9 +23,9 @@ fn walk(tile: u32, lid: u32) {
   let part = lid / LANES;
   var S: array<V, R * KV>;
 
-  for (var t0 = 0u; t0 < params.l; t0 += T) {
+  for (var lap = 0u; lap < MOST; lap++) { let t0 = lap * T; if (!(t0 < params.l)) { break; }
     let len = min(T, params.l - t0);
-    for (var o = lid; o < T * PAD; o += WG) {
+    for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < T * PAD)) { break; }
       let r = o % PAD;
       var xy = vec2f();
       if (live && r < p && o / PAD < len) {
@@ -37,7 +37,7 @@ fn walk(tile: u32, lid: u32) {
     }
     workgroupBarrier();
     var minus = array<V, T * KV>();
-    for (var t = 0u; t < len; t++) {
+    for (var t = 0u; t < MOST; t++) { if (!(t < len)) { break; }
       for (var k = 0u; k < KV; k++) { minus[t * KV + k] = V(); }
       if (!live) { continue; }
       let my_t = position(t0 + t);
@@ -75,16 +75,16 @@ fn walk(tile: u32, lid: u32) {
       if (lane == 0u) { push_weight[t * SPLIT + part] = uw; }
     }
     for (var k = 0u; k < KV; k++) {
-      for (var t = 0u; t < len; t++) { sums[t * WG + lid] = minus[t * KV + k]; }
+      for (var t = 0u; t < MOST; t++) { if (!(t < len)) { break; } sums[t * WG + lid] = minus[t * KV + k]; }
       workgroupBarrier();
       if (k == 0u) {
-        for (var o = lid; o < len * SPLIT; o += WG) {
+        for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < len * SPLIT)) { break; }
           var sum = 0.0;
           for (var q = 0u; q < LANES; q++) { sum += to_query[o * LANES + q]; }
           part_to_query[o] = sum;
         }
       }
-      for (var o = lid; o < len * LANES; o += WG) {
+      for (var lap = 0u; lap < MOST; lap++) { let o = lid + lap * WG; if (!(o < len * LANES)) { break; }
         let t = o / LANES;
         let q = k * LANES + o % LANES;
         if (live && q < nv) {

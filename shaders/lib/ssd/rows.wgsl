@@ -29,7 +29,7 @@ fn walk(tile: u32, thread: u32) {
   for (var k = 0u; k < K; k++) { if (k * LANES + lane < nk) { H[k] = first_H(at + k * LANES + lane); } }
 
   let my_r = r0 + lid % ROWS;
-  for (var t0 = 0u; t0 < params.l; t0 += T) {
+  for (var lap = 0u; lap < MOST; lap++) { let t0 = lap * T; if (!(t0 < params.l)) { break; }
     let step = t0 + lid / ROWS;
     let mine = live && lid / ROWS < T && step < params.l;
     let my_t = position(min(step, params.l - 1u));

@@ -18,7 +18,7 @@ fn score(tile: u32, lid: u32) {
   let r4 = lid % 16u;
   let k4 = lid % 64u / 16u;
   var sum: Block;
-  for (var k = 0u; k < params.d_state; k += DEPTH) {
+  for (var lap = 0u; lap < MOST; lap++) { let k = lap * DEPTH; if (!(k < params.d_state)) { break; }
     let at = k / 4u + k4;
     let live = at < params.d_state / 4u;
     let a = transposed(i, place.x + r4 * 4u, key.x + at, live);

@@ -55,7 +55,7 @@ export function assemble(kernel: Kernel, options: AssembleOptions = {}): Assembl
   };
   generated(
     ...kernel.enable.map((extension) => `enable ${extension};`),
-    // More rounds than any loop has: see scripts/wgsl.mjs.
+    // More rounds than any loop has: see docs/architecture.md, Guards.
     'const MOST = 0x10000000u;',
     ...Object.entries(kernel.constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`),
     `struct Params { ${kernel.params.map(([name, type]) => `${name}: ${type},`).join(' ')} }`,
