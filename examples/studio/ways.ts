@@ -38,13 +38,13 @@ const WAYS: Record<Way, WayOfDrawing> = {
 /** Tokens that a CPU draws at once: more would be faster in all, but the first images would be long in coming. */
 const TOKENS_AT_ONCE = 1024;
 
-/** Images of the chosen classes in turn. A CPU draws the first one alone, so that there is one soon. */
+/** Images of the chosen classes in turn. A CPU that takes several batches draws the first image alone, so that there is one soon. */
 function images(aim: AiM, common: Common): Order {
   const plan = { classes: chosenClasses(aim), count: field('count').valueAsNumber, seed: field('seed').valueAsNumber };
   const { classes, count, seed } = plan;
   const tiles = tilesOf(aim, plan);
-  if (aim.backend !== 'wasm' || count === 1) return { tiles, calls: [{ ...common, ...plan }] };
   const batchSize = Math.max(1, Math.min(10, Math.round(TOKENS_AT_ONCE / aim.config.num_tokens)));
+  if (aim.backend !== 'wasm' || count <= batchSize) return { tiles, calls: [{ ...common, ...plan }] };
   const others = { classes: [...classes.slice(1), classes[0]!], count: count - 1, seed: seed + 1, batchSize };
   return {
     tiles,

@@ -89,8 +89,8 @@ describe('Chromium, from a server of another origin', () => {
       { url: `${server.url}/m/config.json`, bytes: 18, complete: true },
       { url: `${server.url}/m/model.safetensors`, bytes: weights.length, complete: true },
     ]);
-    // Three parts, and records of the weights, the config, the card and the missing class names.
-    expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(7);
+    // Three parts, and records of the weights, the config, the card, and the missing class names and settings.
+    expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(8);
     expect(await page.evaluate('warnings')).toEqual([]);
     await page.evaluate('io.clearCache()');
     expect(await page.evaluate("caches.open('aim-js').then((cache) => cache.keys()).then((keys) => keys.length)")).toBe(0);

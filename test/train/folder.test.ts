@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { AiM } from '../../src/aim.js';
 import { openSource } from '../../src/checkpoint/source.js';
@@ -36,6 +36,15 @@ beforeAll(async () => {
   const entry = fileURLToPath(new URL('checkpoint_writer.ts', import.meta.url));
   // Writing a checkpoint needs no kernel.
   const loader = { '.wgsl': 'empty' } as const;
+  const plugin: Plugin = {
+    name: 'no kernels',
+    setup(bundle) {
+      bundle.onResolve({ filter: /^aim:build$|\.wasm\?raw$/ }, ({ path }) => ({ path, namespace: 'none' }));
+      bundle.onLoad({ filter: /.*/, namespace: 'none' }, () => ({
+        contents: "export const TRAINING = false; export default '';",
+      }));
+    },
+  };
   await build({
     entryPoints: [entry],
     bundle: true,
@@ -43,6 +52,7 @@ beforeAll(async () => {
     format: 'esm',
     outfile: program,
     loader,
+    plugins: [plugin],
     logLevel: 'error',
   });
 });
