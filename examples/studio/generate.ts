@@ -33,6 +33,7 @@ export interface OpenedModel {
 /** A model that the page brings along, in a folder beside it; `model` of the URL is the folder's name. */
 interface BuiltIn extends OpenedModel {
   folder: string;
+  label: string;
   /** Classes to draw at first, as the value of their field. */
   classes: string;
 }
@@ -41,6 +42,7 @@ const builtIn = (label: string, folder: string, classes = 'all'): BuiltIn => ({
   name: `${label}, built in`,
   from: new URL(`${folder}/`, document.baseURI).href,
   folder,
+  label,
   classes,
 });
 
@@ -53,11 +55,11 @@ const builtInOf = ({ from }: OpenedModel) => BUILT_IN.find((one) => one.from ===
 
 /** Models to open by a click: those that the page brings along, and others, with the size of their download. */
 const MODELS = [
-  { ...EMOJI, label: 'Emoji', size: '16 MB', builtIn: true },
-  { ...FASHION, label: 'Fashion-MNIST', size: '12 MB', builtIn: true },
-  { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB', builtIn: false },
-  { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB', builtIn: false },
-  { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB', builtIn: false },
+  { ...EMOJI, size: '16 MB' },
+  { ...FASHION, size: '12 MB' },
+  { name: 'hp-l33/aim-base', from: 'hp-l33/aim-base', label: 'AiM-B', size: '878 MB' },
+  { name: 'hp-l33/aim-large', from: 'hp-l33/aim-large', label: 'AiM-L', size: '1.7 GB' },
+  { name: 'hp-l33/aim-xlarge', from: 'hp-l33/aim-xlarge', label: 'AiM-XL', size: '3.3 GB' },
 ];
 
 /** Above this guidance the built-in models draw noise. */
@@ -298,11 +300,12 @@ function setDrawable(can: boolean): void {
 /** Fills the list of models to open by a click. */
 function showModels(): void {
   byId('models').append(
-    ...MODELS.map(({ name, from, label, size, builtIn }) => {
-      const words = builtIn ? `${size}, built in` : size;
+    ...MODELS.map(({ name, from, label, size }) => {
+      const own = builtInOf({ name, from }) !== undefined;
+      const words = own ? `${size}, built in` : size;
       const button = element('button', { type: 'button' }, element('b', {}, label), element('small', {}, words));
       button.dataset.from = from as string;
-      button.title = builtIn ? `Draw with the model ${label}` : `Download and open ${name}`;
+      button.title = own ? `Draw with the model ${label}` : `Download and open ${name}`;
       button.addEventListener('click', () => void open({ name, from }));
       return element('li', {}, button);
     }),
