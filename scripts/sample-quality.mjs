@@ -123,16 +123,32 @@ async function main() {
 }
 
 /**
- * How the classifier sees images of a data set [size, size, 3] in [-1, 1], and how it is trained. Of IDX files: grey, as they are. The
+ * How the classifier sees an image of a data set [size, size, 3] in [-1, 1], and how it is trained. Of IDX files: grey, as they are. The
  * pictures of a folder are few and in colour: their colours at 32×32 pixels, shifted and mirrored at random.
  */
 function grey(size) {
-  return { side: size, channels: 1, training: {}, pixels: (images) => bytes(images, size, 1, 1) };
+  const of = (rgb) => Float64Array.from({ length: size * size }, (_, i) => (rgb[3 * i] + rgb[3 * i + 1] + rgb[3 * i + 2]) / 3);
+  return eyeOf(size, 1, {}, of);
 }
 
 function colours(size) {
   const side = size % 32 === 0 ? 32 : size;
-  return { side, channels: 3, training: { epochs: 12, shift: 3 }, pixels: (images) => bytes(images, size, size / side, 3) };
+  return eyeOf(side, 3, { epochs: 12, shift: 3 }, (rgb) => shrunk(rgb, size, side));
+}
+
+/** `pixels` are bytes of images one after the other, with the rounding of PNG files. */
+function eyeOf(side, channels, training, seen) {
+  const per = side * side * channels;
+  const pixels = (images) => {
+    const out = new Uint8ClampedArray(images.length * per);
+    for (const [i, rgb] of images.entries())
+      out.set(
+        seen(rgb).map((v) => (v + 1) * 127.5),
+        i * per,
+      );
+    return out;
+  };
+  return { side, channels, training, pixels };
 }
 
 /** Returns the classifier for these training images, from the cache of an earlier run or newly trained. */
@@ -159,33 +175,6 @@ async function load(data, eye) {
   return { pixels, labels: Uint16Array.from({ length: data.length }, (_, i) => data.label(i)) };
 }
 
-/**
- * Converts images [size, size, 3] in [-1, 1] to bytes, with the rounding of PNG files: means of squares of `shrink` × `shrink` pixels,
- * and of the three channels where one is asked for.
- */
-function bytes(images, size, shrink, channels) {
-  const side = size / shrink;
-  const each = 3 / channels;
-  const out = new Uint8ClampedArray(images.length * side * side * channels);
-  let to = 0;
-  for (const rgb of images) {
-    for (let y = 0; y < side; y++) {
-      for (let x = 0; x < side; x++) {
-        for (let c = 0; c < channels; c++) {
-          let sum = 0;
-          for (let at = 0; at < shrink * shrink * each; at++) {
-            const pixel = Math.floor(at / each);
-            const row = y * shrink + Math.floor(pixel / shrink);
-            sum += rgb[(row * size + x * shrink + (pixel % shrink)) * 3 + c * each + (at % each)];
-          }
-          out[to++] = (sum / (shrink * shrink * each) + 1) * 127.5;
-        }
-      }
-    }
-  }
-  return out;
-}
-
 /** Side of the pictures that are compared to find neighbours, so that a shift by a pixel counts little. */
 const SMALL = 16;
 /** Samples on the sheet of neighbours, in rows of ten. */
@@ -200,8 +189,8 @@ async function neighbours(train, real, drawn, file) {
   const { imageGrid } = await import('../build/quality.js');
   const { size } = train;
   const known = [];
-  for (let i = 0; i < train.length; i++) known.push(shrunk(await train.image(i, { kind: 'eval' }), size));
-  const nearest = (images) => images.map((image) => nearestOf(shrunk(image, size), known));
+  for (let i = 0; i < train.length; i++) known.push(shrunk(await train.image(i, { kind: 'eval' }), size, SMALL));
+  const nearest = (images) => images.map((image) => nearestOf(shrunk(image, size, SMALL), known));
   const [ofReal, ofDrawn] = [nearest(real), nearest(drawn.map((image) => image.data))];
   const pairs = [];
   for (let row = 0; row < Math.min(SHOWN, drawn.length); row += 10) {
@@ -222,15 +211,15 @@ async function neighbours(train, real, drawn, file) {
   );
 }
 
-/** An image [size, size, 3] at SMALL × SMALL pixels, by means. */
-function shrunk(image, size) {
-  const out = new Float32Array(SMALL * SMALL * 3);
-  const step = size / SMALL;
+/** An image [size, size, 3] at side × side pixels, by means. */
+function shrunk(image, size, side) {
+  const out = new Float64Array(side * side * 3);
+  const step = size / side;
   for (let y = 0; y < size; y++)
     for (let x = 0; x < size; x++)
       for (let c = 0; c < 3; c++)
-        out[(Math.floor(y / step) * SMALL + Math.floor(x / step)) * 3 + c] += image[(y * size + x) * 3 + c] / step ** 2;
-  return out;
+        out[(Math.floor(y / step) * side + Math.floor(x / step)) * 3 + c] += image[(y * size + x) * 3 + c];
+  return out.map((sum) => sum / step ** 2);
 }
 
 function nearestOf(image, known) {
