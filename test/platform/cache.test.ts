@@ -101,7 +101,12 @@ describe('Chromium, from a server of another origin', () => {
     server.cuts = [12 * MIB];
     const page = await open();
     expect(await get(page, { sha256: sha256(weights), cache: false })).toBe(wanted);
-    expect(weightRequests()).toEqual([GET, `${GET} bytes=${12 * MIB}-`]);
+    const [first, second, ...more] = weightRequests();
+    expect([first, ...more]).toEqual([GET]);
+    // A connection that breaks may lose what was sent last.
+    const from = Number(second!.match(/ bytes=(\d+)-$/)?.[1]);
+    expect(from).toBeGreaterThan(0);
+    expect(from).toBeLessThanOrEqual(12 * MIB);
     server.stalls = [2 * PART + MIB];
     void get(page).catch(() => {});
     await expect
