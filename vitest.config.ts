@@ -35,8 +35,8 @@ const PROJECTS: Record<string, Project> = {
   model: {
     include: [
       'test/model/**/*.test.ts',
-      'test/evaluate/inception.test.ts',
-      'test/train/frozen.test.ts',
+      'test/evaluate/{classifier,evaluate,inception}.test.ts',
+      'test/train/{frozen,lpips,memory,patchgan,restore_on_backend,stage1}.test.ts',
       'test/train/trainer*.test.ts',
       'test/data/codes.test.ts',
       'test/cli/bench.test.ts',
