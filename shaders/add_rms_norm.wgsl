@@ -3,13 +3,13 @@
 #optional "lib/norm/shared.wgsl"
 
 // @entry forward, 256 threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in res?: f32 [m, l, d]
 // @in gate?: f32 [m, g, d]
 // @in weight: f32 [d]
 // @in modulation?: f32 [m, c, d]
 // @out sum?: f32 [m, l, d]
-// @out y: f32 [m, l, d]
+// @out y: f32 | f16 [m, l, d]
 #include "lib/workgroup_sum.wgsl"
 // A workgroup takes one row. Each thread holds its PER channels in registers between the two passes.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -45,13 +45,13 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_vec4, WG threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in res?: f32 [m, l, d]
 // @in gate?: f32 [m, g, d]
 // @in weight: f32 [d]
 // @in modulation?: f32 [m, c, d]
 // @out sum?: f32 [m, l, d]
-// @out y: f32 [m, l, d]
+// @out y: f32 | f16 [m, l, d]
 // This entry needs d in whole vectors. It sums in the order of the kernels of a step (lib/gemv).
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let row = flat(wg, nwg);
@@ -91,13 +91,13 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_alone, WG threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in res?: f32 [m, l, d]
 // @in gate?: f32 [m, g, d]
 // @in weight: f32 [d]
 // @in modulation?: f32 [m, c, d]
 // @out sum?: f32 [m, l, d]
-// @out y: f32 [m, l, d]
+// @out y: f32 | f16 [m, l, d]
 // For a software GPU: a thread takes a row, without barriers.
 var<private> at: u32;
 var<private> i: u32;
@@ -131,7 +131,7 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in sum: f32 [m, l, d]
 // @in weight: f32 [d]
 // @in modulation?: f32 [m, c, d]
-// @in dy: f32 [m, l, d]
+// @in dy: f32 | f16 [m, l, d]
 // @in dsum?: f32 [m, l, d]
 // @out dres: f32 [m, l, d]
 // @out rows: f32 [m, w, 2, d]
@@ -145,7 +145,7 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
 // @in sum: f32 [m, l, d]
 // @in weight: f32 [d]
 // @in modulation?: f32 [m, c, d]
-// @in dy: f32 [m, l, d]
+// @in dy: f32 | f16 [m, l, d]
 // @in dsum?: f32 [m, l, d]
 // @out dres: f32 [m, l, d]
 // @out rows: f32 [m, w, 2, d]
@@ -184,10 +184,10 @@ fn backward_params(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_gate, 256 threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in gate: f32 [m, 3, d]
 // @in dres: f32 [m, l, d]
-// @out dx: f32 [m, l, d]
+// @out dx: f32 | f16 [m, l, d]
 // @inout dgate: f32 [m, 3, d]
 // A workgroup takes 32 channels of a sequence. Each of its 8 lanes takes every eighth position.
 #include "lib/lane_sum.wgsl"

@@ -1,10 +1,10 @@
 // y[t] = SiLU(bias + Σⱼ weight[j]·x[t-(K-1)+j]). Inputs before position 0 come from the state, or are zero without one.
 // @entry forward, WG threads
-// @in x: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, s]
 // @in weight: f32 [c, 1, k]
 // @in bias: f32 [c]
 // @inout state?: f32 [m, c, q]
-// @out y: f32 [m, l, c]
+// @out y: f32 | f16 [m, l, c]
 // One thread processes one channel at SPAN positions of a sequence, with the last K inputs in registers.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
   let n = flat(wg, nwg) * WG + lid;
@@ -36,11 +36,11 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward, WG threads
-// @in x: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, s]
 // @in weight: f32 [c, 1, k]
 // @in bias: f32 [c]
-// @in dy: f32 [m, l, c]
-// @inout dx: f32 [m, l, s]
+// @in dy: f32 | f16 [m, l, c]
+// @inout dx: f32 | f16 [m, l, s]
 // @out dweight_rows: f32 [w, c, k]
 // @out dbias_rows: f32 [w, c]
 // One thread processes one channel of a part of a sequence, and K-1 more positions whose du contribute to dx of the part. The

@@ -7,11 +7,11 @@
 #optional "lib/norm/shared.wgsl"
 
 // @entry forward, WG threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
 // @in w: f32 | f16 [n, e]
-// @out y: f32 [m, l, n]
+// @out y: f32 | f16 [m, l, n]
 // Every workgroup computes all of g. It issues its first loads of w before that.
 
 fn forward(wg: vec3u, lid: u32) {

@@ -14,11 +14,11 @@
 #include "lib/tile_f16.wgsl"
 
 // @entry forward, TILE_THREADS threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 #include "lib/linear_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
   var v: vec4f;
@@ -36,11 +36,11 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_vec4, TILE_THREADS threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 // This entry needs k in whole vectors.
 #include "lib/linear_epilogue.wgsl"
 fn a4(i: u32, k: u32) -> vec4f {
@@ -57,11 +57,11 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_f16, TILE_THREADS threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 // This entry needs k and n in whole vectors.
 fn a4(i: u32, k: u32) -> vec4f { return x_at(i * (params.k / 4u) + k / 4u); }
 fn b4(j: u32, k: u32) -> vec4f { return w_at(j * (params.k / 4u) + k / 4u); }
@@ -78,11 +78,11 @@ fn forward_f16(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 }
 
 // @entry step, WG threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 // For few rows of x. w is read once, or once for every M rows.
 #include "lib/linear_epilogue.wgsl"
 var<private> i0: u32;
@@ -102,11 +102,11 @@ fn step(wg: vec3u, lid: u32) {
 }
 
 // @entry step_tile, THREADS threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 // For more rows of x, if there are no subgroups to add up the sums.
 #include "lib/linear_epilogue.wgsl"
 #include "lib/gemv/tile.wgsl"
@@ -124,11 +124,11 @@ fn step_tile(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry step_alone, WG threads
-// @in x: f32 [m, k]
+// @in x: f32 | f16 [m, k]
 // @in w: f32 | f16 [n, k]
 // @in bias?: f32 [n]
 // @in residual?: f32 [m, n]
-// @out y: f32 [m, n]
+// @out y: f32 | f16 [m, n]
 // For a software GPU.
 #include "lib/linear_epilogue.wgsl"
 #include "lib/gemv/alone.wgsl"
@@ -149,8 +149,8 @@ fn step_alone(wg: vec3u, nwg: vec3u, lid: u32) {
 
 // @entry backward_input, TILE_THREADS threads
 // @in w: f32 | f16 [n, k]
-// @in dy: f32 [m, n]
-// @out dx: f32 [m, k]
+// @in dy: f32 | f16 [m, n]
+// @out dx: f32 | f16 [m, k]
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k]  ⇒  dx[m,k] = Σₙ dy[m,n]·w[n,k]
 fn a4(i: u32, n: u32) -> vec4f {
   var v: vec4f;
@@ -172,8 +172,8 @@ fn backward_input(wg: vec3u, nwg: vec3u, lid: u32) {
 
 // @entry backward_input_vec4, TILE_THREADS threads
 // @in w: f32 | f16 [n, k]
-// @in dy: f32 [m, n]
-// @out dx: f32 [m, k]
+// @in dy: f32 | f16 [m, n]
+// @out dx: f32 | f16 [m, k]
 // This entry needs n in whole vectors.
 fn a4(i: u32, n: u32) -> vec4f {
   if (i >= params.m || n >= params.n) { return vec4f(); }
@@ -194,8 +194,8 @@ fn backward_input_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 
 // @entry backward_input_f16, TILE_THREADS threads
 // @in w: f32 | f16 [n, k]
-// @in dy: f32 [m, n]
-// @out dx: f32 [m, k]
+// @in dy: f32 | f16 [m, n]
+// @out dx: f32 | f16 [m, k]
 #include "lib/gradient_scale.wgsl"
 fn a4(i: u32, n: u32) -> vec4f { return scaled(dy_at(i * (params.n / 4u) + n / 4u)); }
 fn b4(j: u32, n: u32) -> vec4f { return w_at(n * (params.k / 4u) + j / 4u); }
@@ -206,8 +206,8 @@ fn backward_input_f16(wg: vec3u, nwg: vec3u, lid: u32, warp: u32) {
 }
 
 // @entry backward_weight, TILE_THREADS threads
-// @in x: f32 [m, k]
-// @in dy: f32 [m, n]
+// @in x: f32 | f16 [m, k]
+// @in dy: f32 | f16 [m, n]
 // @inout dw: f32 [p, n, k]
 // @inout dbias?: f32 [p, n]
 // forward: y[m,n] = Σₖ x[m,k]·w[n,k] + bias[n]  ⇒  dw[n,k] += Σₘ dy[m,n]·x[m,k], dbias[n] += Σₘ dy[m,n]
@@ -249,8 +249,8 @@ fn backward_weight(wg: vec3u, lid: u32) {
 }
 
 // @entry backward_weight_f16, TILE_THREADS threads
-// @in x: f32 [m, k]
-// @in dy: f32 [m, n]
+// @in x: f32 | f16 [m, k]
+// @in dy: f32 | f16 [m, n]
 // @inout dw: f32 [p, n, k]
 // @inout dbias?: f32 [p, n]
 #include "lib/linear_gradient.wgsl"

@@ -4,13 +4,13 @@
 #optional "lib/gemv/shared.wgsl"
 
 // @entry forward, WG threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in w: f32 | f16 [n, d]
 // @in taps: f32 [c, 1, k]
 // @in conv_bias: f32 [c]
 // @inout state?: f32 [m, c, q]
-// @out proj: f32 [m, l, n]
-// @out y: f32 [m, l, c]
+// @out proj: f32 | f16 [m, l, n]
+// @out y: f32 | f16 [m, l, c]
 #include "lib/conv_step.wgsl"
 var<private> i0: u32;
 fn x4(i: u32, q: u32) -> vec4f { return x_at(min(i0 + i, params.m - 1u) * (K / 4u) + q); }

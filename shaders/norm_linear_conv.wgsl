@@ -8,7 +8,7 @@
 #optional "lib/norm/shared.wgsl"
 
 // @entry forward, WG threads
-// @in x: f32 [m, l, d]
+// @in x: f32 | f16 [m, l, d]
 // @in res?: f32 [m, l, d]
 // @in gate?: f32 [m, 3, d]
 // @in weight: f32 [d]
@@ -18,8 +18,8 @@
 // @in conv_bias: f32 [c]
 // @inout state?: f32 [m, c, q]
 // @out sum?: f32 [m, l, d]
-// @out proj: f32 [m, l, n]
-// @out y: f32 [m, l, c]
+// @out proj: f32 | f16 [m, l, n]
+// @out y: f32 | f16 [m, l, c]
 // Every workgroup computes all of u, and the first one writes sum. It issues its first loads of w before that.
 #include "lib/conv_step.wgsl"
 

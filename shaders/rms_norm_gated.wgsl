@@ -3,10 +3,10 @@
 #optional "lib/norm/shared.wgsl"
 
 // @entry forward, 256 threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 #include "lib/workgroup_sum.wgsl"
 // A workgroup takes one group of one row. Each thread holds its PER channels in registers between the two passes.
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -34,10 +34,10 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_vec4, WG threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 // This entry needs groups of whole vectors. It sums in the order of the kernels of a step (lib/gemv).
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
   let part = flat(wg, nwg);
@@ -68,10 +68,10 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_alone, WG threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 // For a software GPU: a thread takes a group of a row, without barriers.
 var<private> x0: u32;
 var<private> z0: u32;
@@ -92,12 +92,12 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward, WG threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
-// @in dy: f32 [m, l, e]
-// @out dx: f32 [m, l, e]
-// @inout dz: f32 [m, l, s]
+// @in dy: f32 | f16 [m, l, e]
+// @out dx: f32 | f16 [m, l, e]
+// @inout dz: f32 | f16 [m, l, s]
 // @out dweight_rows: f32 [w, e]
 #include "lib/scalar.wgsl"
 #include "lib/rms_norm_gated.wgsl"
@@ -106,12 +106,12 @@ fn backward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_vec4, WG threads
-// @in x: f32 [m, l, e]
-// @in z: f32 [m, l, s]
+// @in x: f32 | f16 [m, l, e]
+// @in z: f32 | f16 [m, l, s]
 // @in weight: f32 [e]
-// @in dy: f32 [m, l, e]
-// @out dx: f32 [m, l, e]
-// @inout dz: f32 [m, l, s]
+// @in dy: f32 | f16 [m, l, e]
+// @out dx: f32 | f16 [m, l, e]
+// @inout dz: f32 | f16 [m, l, s]
 // @out dweight_rows: f32 [w, e]
 #include "lib/vec4.wgsl"
 #include "lib/rms_norm_gated.wgsl"

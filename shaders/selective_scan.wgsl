@@ -10,9 +10,9 @@ fn sigmoid(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
 // @in A_log: f32 [e, n]
 // @in bc: f32 [m, l, s]
 // @in D: f32 [e]
-// @in z: f32 [m, l, f]
+// @in z: f32 | f16 [m, l, f]
 // @inout state?: f32 [m, e, n]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 fn first_h(at: u32) -> f32 {
   if (params.has_state == 1u) { return state_at(at); }
   return 0.0;
@@ -49,11 +49,11 @@ fn backward_states(wg: vec3u, nwg: vec3u, lid: u32) {
 // @entry backward_gate, WG threads
 // @in x: f32 [m, l, e]
 // @in D: f32 [e]
-// @in z: f32 [m, l, f]
-// @in dy: f32 [m, l, e]
+// @in z: f32 | f16 [m, l, f]
+// @in dy: f32 | f16 [m, l, e]
 // @inout scan: f32 [m, l, e]
 // @out dx: f32 [m, l, e]
-// @inout dz: f32 [m, l, f]
+// @inout dz: f32 | f16 [m, l, f]
 // @out skip: f32 [m, e]
 // A thread processes all positions of one channel of one sequence.
 fn backward_gate(wg: vec3u, nwg: vec3u, lid: u32) {

@@ -28,13 +28,13 @@
 #include "lib/softplus.wgsl"
 
 // @entry forward, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
 // @inout state?: f32 [m, h, p, n]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/forward.wgsl"
 fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -42,13 +42,13 @@ fn forward(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_vec4, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
 // @inout state?: f32 [m, h, p, n]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/forward.wgsl"
 fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -56,13 +56,13 @@ fn forward_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_step, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
 // @inout state?: f32 [m, h, p, n]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/step.wgsl"
 fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -70,13 +70,13 @@ fn forward_step(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_alone, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
 // @inout state?: f32 [m, h, p, n]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/shared.wgsl"
 fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -100,7 +100,7 @@ fn forward_alone(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry make_steps, WG threads
-// @in zxbcdt: f32 [m, l, s]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @out steps: f32 [m, h, 5, LP]
@@ -153,7 +153,7 @@ fn make_steps(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry make_scores, 64 threads
-// @in xbc: f32 [m, l, c]
+// @in xbc: f32 | f16 [m, l, c]
 // @out scores: f32 [m, ngroups, LP, LP]
 #include "lib/ssd/scores.wgsl"
 fn make_scores(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -161,12 +161,12 @@ fn make_scores(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry forward_blocks, 64 threads
-// @in xbc: f32 [m, l, c]
+// @in xbc: f32 | f16 [m, l, c]
 // @in D: f32 [h]
 // @in steps: f32 [m, h, 5, LP]
 // @in between: f32 [m, h, NT + 16, NT]
 // @in scores: f32 [m, ngroups, LP, LP]
-// @out y: f32 [m, l, e]
+// @out y: f32 | f16 [m, l, e]
 // y_i = Σ_{j≤i} M_ij x_j + D x_i, M_ij = (C_i·B_j) exp(a_{j+1} + … + a_i) dt_j. A workgroup computes 64 positions × 64 of
 // the rows of a head, sixteen j at a time; the longest sums are started first. For earlier blocks the decay is split into a factor of
 // x_j and one of y_i.
@@ -233,13 +233,13 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
 }
 
 // @entry backward_blocks_x, 64 threads
-// @in xbc: f32 [m, l, c]
+// @in xbc: f32 | f16 [m, l, c]
 // @in D: f32 [h]
-// @in dy: f32 [m, l, e]
+// @in dy: f32 | f16 [m, l, e]
 // @in steps: f32 [m, h, 5, LP]
 // @in between: f32 [m, h, NT + 16, NT]
 // @in scores: f32 [m, ngroups, LP, LP]
-// @out dxbc: f32 [m, l, c]
+// @out dxbc: f32 | f16 [m, l, c]
 // forward: y_i = Σ_{j≤i} M_ij x_j + D x_i  ⇒  dx_j = Σ_{i≥j} M_ij dy_i + D dy_j. Like forward_blocks, sixteen i at a time.
 #include "lib/ssd/block.wgsl"
 #include "lib/ssd/decay.wgsl"
@@ -309,8 +309,8 @@ fn finish(i: u32, head: u32, t: u32, column: u32, sum: vec4f) {
 }
 
 // @entry backward_blocks_scores, 64 threads
-// @in xbc: f32 [m, l, c]
-// @in dy: f32 [m, l, e]
+// @in xbc: f32 | f16 [m, l, c]
+// @in dy: f32 | f16 [m, l, e]
 // @in steps: f32 [m, h, 5, LP]
 // @in between: f32 [m, h, NT + 16, NT]
 // @in scores: f32 [m, ngroups, LP, LP]
@@ -442,9 +442,9 @@ fn backward_blocks_scores(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_blocks_bc, 64 threads
-// @in xbc: f32 [m, l, c]
+// @in xbc: f32 | f16 [m, l, c]
 // @in dscores: f32 [SPLITS, m, ngroups, LP, LP]
-// @out dxbc: f32 [m, l, c]
+// @out dxbc: f32 | f16 [m, l, c]
 // forward: S_ij = C_i·B_j  ⇒  dB_j = Σ_{i≥j} dS_ij C_i, dC_i = Σ_{j≤i} dS_ij B_j: the B and C columns of dxbc. A workgroup computes
 // 64 positions × 64 columns of one of them.
 #include "lib/ssd/block.wgsl"
@@ -509,13 +509,13 @@ fn finish(i: u32, t: u32, own: u32, column: u32, sum: vec4f) {
 }
 
 // @entry backward_blocks_dt, WG threads
-// @in zxbcdt: f32 [m, l, s]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in steps: f32 [m, h, 5, LP]
 // @in parts: f32 [m, h, 2, NT, LP]
 // @in own: f32 [m, h, 2, LP]
-// @inout dzxbcdt: f32 [m, l, s]
+// @inout dzxbcdt: f32 | f16 [m, l, s]
 // @out grads: f32 [m, 3, h]
 // The gradient of dt, as in backward_dt. A workgroup computes a head of a sequence, WG positions at a time: E is a sum over the rest
 // of a group of 16 positions, then over the later groups, up to a position that forgets everything before it (`ends`).
@@ -599,13 +599,13 @@ fn backward_blocks_dt(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_x, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
-// @in dy: f32 [m, l, e]
-// @out dxbc: f32 [m, l, c]
+// @in dy: f32 | f16 [m, l, e]
+// @out dxbc: f32 | f16 [m, l, c]
 #include "lib/ssd/scalar.wgsl"
 #include "lib/ssd/backward.wgsl"
 fn backward_x(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -613,13 +613,13 @@ fn backward_x(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_x_vec4, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in D: f32 [h]
-// @in dy: f32 [m, l, e]
-// @out dxbc: f32 [m, l, c]
+// @in dy: f32 | f16 [m, l, e]
+// @out dxbc: f32 | f16 [m, l, c]
 #include "lib/ssd/vec4.wgsl"
 #include "lib/ssd/backward.wgsl"
 fn backward_x_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
@@ -627,11 +627,11 @@ fn backward_x_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_past, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
-// @in dy: f32 [m, l, e]
+// @in dy: f32 | f16 [m, l, e]
 // @out dC: f32 [m, l, h, d_state]
 // @out past: f32 [m, l, h, 2]
 #include "lib/ssd/scalar.wgsl"
@@ -641,11 +641,11 @@ fn backward_past(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_past_vec4, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
-// @in dy: f32 [m, l, e]
+// @in dy: f32 | f16 [m, l, e]
 // @out dC: f32 [m, l, h, d_state]
 // @out past: f32 [m, l, h, 2]
 #include "lib/ssd/vec4.wgsl"
@@ -655,11 +655,11 @@ fn backward_past_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_future, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
-// @in dy: f32 [m, l, e]
+// @in dy: f32 | f16 [m, l, e]
 // @out dB: f32 [m, l, h, d_state]
 // @out future: f32 [m, l, h, 2]
 #include "lib/ssd/scalar.wgsl"
@@ -669,11 +669,11 @@ fn backward_future(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_future_vec4, WG threads
-// @in xbc: f32 [m, l, c]
-// @in zxbcdt: f32 [m, l, s]
+// @in xbc: f32 | f16 [m, l, c]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
-// @in dy: f32 [m, l, e]
+// @in dy: f32 | f16 [m, l, e]
 // @out dB: f32 [m, l, h, d_state]
 // @out future: f32 [m, l, h, 2]
 #include "lib/ssd/vec4.wgsl"
@@ -683,12 +683,12 @@ fn backward_future_vec4(wg: vec3u, nwg: vec3u, lid: u32) {
 }
 
 // @entry backward_dt, WG threads
-// @in zxbcdt: f32 [m, l, s]
+// @in zxbcdt: f32 | f16 [m, l, s]
 // @in A_log: f32 [h]
 // @in dt_bias: f32 [h]
 // @in past: f32 [m, l, h, 2]
 // @in future: f32 [m, l, h, 2]
-// @inout dzxbcdt: f32 [m, l, s]
+// @inout dzxbcdt: f32 | f16 [m, l, s]
 // @out grads: f32 [m, 3, h]
 // A thread walks back along the positions of one head of one sequence. E_t = ⟨dH_t, exp(dt_t A) H_{t-1}⟩ is what flows from before
 // t to t or later: going back it grows by what y_t takes from before (past) and shrinks by what x_t gives to later (future).
@@ -729,7 +729,7 @@ fn backward_dt(wg: vec3u, nwg: vec3u, lid: u32) {
 // @entry backward_heads, WG threads
 // @in dB: f32 [m, l, h, d_state]
 // @in dC: f32 [m, l, h, d_state]
-// @out dxbc: f32 [m, l, c]
+// @out dxbc: f32 | f16 [m, l, c]
 // The B and C columns of dxbc: sums over the heads of a group.
 fn backward_heads(wg: vec3u, nwg: vec3u, lid: u32) {
   let o = flat(wg, nwg) * WG + lid;

@@ -57,6 +57,8 @@ export interface Traits {
   readonly roundsProducts: boolean;
   /** True if large products do round them, because the device has matrix units for f16. */
   readonly matrixUnits: boolean;
+  /** True if training stores activations and their gradients as f16: in mixed precision, where kernels can write f16. */
+  readonly halfActivations: boolean;
   /** Bytes of a large product's result to compute at a time: enough to keep the device busy. */
   readonly chunkBytes: number;
 }
@@ -69,6 +71,7 @@ export const SYNCHRONOUS: Traits = {
   halves: false,
   roundsProducts: false,
   matrixUnits: false,
+  halfActivations: false,
   chunkBytes: 2 ** 26,
 };
 

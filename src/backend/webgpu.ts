@@ -113,6 +113,7 @@ export class WebGpuBackend extends Backend<GpuStorage, GpuCommand> {
       halves: true,
       roundsProducts: products === 'f16',
       matrixUnits: hasHalfTiles(this.caps),
+      halfActivations: products === 'f16' && this.caps.features.has('shader-f16'),
       // A large GPU needs 192 tiles of 128 × 128 to be busy: 4096 rows of the head of AiM-B.
       chunkBytes: Math.min(2 ** 28, this.buffers.largest),
     };
@@ -441,9 +442,8 @@ function hasMatrices(device: GPUDevice, info: GPUAdapterInfo | undefined): boole
 }
 
 /**
- * Calls a backend when its device is lost. A user's device may outlive many backends, so the handler must not keep them alive. Closures
- * of one scope share what they capture, and the minifier may move this function into the constructor; therefore no arrow function in
- * the constructor may capture `this`.
+ * Calls a backend when its device is lost. A user's device may outlive many backends, which the handler must not keep alive. Closures of one
+ * scope share what they capture, and the minifier may move this function into the constructor: no arrow function there may capture `this`.
  */
 function reportLoss(device: GPUDevice, backend: WeakRef<WebGpuBackend>): void {
   void device.lost.then((info) => backend.deref()?.onLost(info));

@@ -1,6 +1,6 @@
 /** Tensors as all layers of the library see them: a shape, a number format, and memory that belongs to a backend. */
 
-/** A number format. `f16` is a storage format for weights on WebGPU; arithmetic and sums use f32. */
+/** A number format. `f16` is a storage format on WebGPU, for weights and for activations in training; arithmetic and sums use f32. */
 export type DType = 'f32' | 'u32' | 'f16';
 
 /** Bytes of an element. */

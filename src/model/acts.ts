@@ -4,6 +4,7 @@
  */
 import type { Backend } from '../backend/backend.js';
 import { BYTES, type DType, sizeOf, type Tensor } from '../core/tensor.js';
+import { TRAINING } from './training_only.js';
 
 /** The names of the dimensions in a declared shape such as `'m l d'`, where they are separated by blanks. */
 type Words<S extends string> = S extends `${infer First} ${infer Rest}`
@@ -13,8 +14,12 @@ type Words<S extends string> = S extends `${infer First} ${infer Rest}`
     : S;
 type ShapeOf<A> = A extends string ? A : A extends { shape: infer S extends string } ? S : never;
 
-/** A shape of float32 values, or a shape with its number format. */
+/** A shape of float32 values, or a shape with its number format; f16 is f32 unless the backend has `halfActivations`. */
 type Declared = string | { readonly shape: string; readonly dtype: DType };
+
+/** Declares an activation that mixed precision stores as float16, and its gradient too. Bundles that only draw know nothing of it. */
+export const half = <const S extends string>(shape: S) =>
+  (TRAINING ? { shape, dtype: 'f16' } : shape) as { readonly shape: S; readonly dtype: 'f16' };
 
 /** A declaration made by `activations`: names `N` of tensors that forward makes, names `I` of its inputs, dimensions `D`. */
 export interface ActivationSpec<N extends string = string, I extends string = string, D extends string = string> {
@@ -35,7 +40,8 @@ export const activations = <const A extends Record<string, Declared>, const I ex
   inputs: readonly I[] = [],
 ): ActivationSpec<keyof A & string, I, Words<ShapeOf<A[keyof A]>>> => ({ made, inputs });
 
-const dtypeOf = (declared: Declared): DType => (typeof declared === 'string' ? 'f32' : declared.dtype);
+const dtypeOf = (declared: Declared, halves: boolean): DType =>
+  typeof declared === 'string' || (TRAINING && declared.dtype === 'f16' && !halves) ? 'f32' : declared.dtype;
 
 function shapeOf(declared: Declared, dims: Readonly<Record<string, number>>): number[] {
   return (typeof declared === 'string' ? declared : declared.shape).split(' ').map((word) => {
@@ -45,9 +51,13 @@ function shapeOf(declared: Declared, dims: Readonly<Record<string, number>>): nu
   });
 }
 
-/** Bytes of the tensors that a part's forward makes and saves for backward. */
-export const activationBytes = <D extends string>(spec: ActivationSpec<string, string, D>, dims: Readonly<Record<D, number>>) =>
-  Object.values(spec.made).reduce((sum, declared) => sum + sizeOf(shapeOf(declared, dims)) * BYTES[dtypeOf(declared)], 0);
+/** Bytes of the tensors that a part's forward makes and saves for backward; `halves`: on a backend with `halfActivations`. */
+export const activationBytes = <D extends string>(
+  spec: ActivationSpec<string, string, D>,
+  dims: Readonly<Record<D, number>>,
+  halves = false,
+) =>
+  Object.values(spec.made).reduce((sum, declared) => sum + sizeOf(shapeOf(declared, dims)) * BYTES[dtypeOf(declared, halves)], 0);
 
 /** The activations of one part in one forward pass. */
 export class PartActs<N extends string, I extends string> {
@@ -60,7 +70,9 @@ export class PartActs<N extends string, I extends string> {
   /** The tensor of an activation. Its contents are unspecified. */
   tensor(name: N): Tensor {
     const declared = this.spec.made[name];
-    return this.acts.tensor(name, shapeOf(declared, this.dims), dtypeOf(declared));
+    const { be, keep } = this.acts;
+    const halves = TRAINING && keep && be.traits.halfActivations;
+    return this.acts.tensor(name, shapeOf(declared, this.dims), dtypeOf(declared, halves));
   }
 
   /** `tensor` for an activation that only backward reads. Returns undefined if there is no backward pass. */

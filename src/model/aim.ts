@@ -97,12 +97,18 @@ export interface AimInput {
 const ACTS = activations({ x: 'm l d' });
 
 const total = (bytes: readonly number[]) => bytes.reduce((sum, n) => sum + n, 0);
-const branchesBytes = (c: AimConfig, m: number) =>
-  Array.from({ length: c.n_layer }, (_, i) => blockBytes(c, i, m, c.num_tokens)).flat();
+const branchesBytes = (c: AimConfig, m: number, halves: boolean) =>
+  Array.from({ length: c.n_layer }, (_, i) => blockBytes(c, i, m, c.num_tokens, halves)).flat();
+
+/** How activations are saved: see `Acts` and `Traits.halfActivations`. */
+export interface Saving {
+  recompute?: boolean;
+  halfActivations?: boolean;
+}
 
 /** Bytes of the activations that aimLoss saves for the gradient of m sequences of T tokens. */
-export function aimActivationBytes(c: AimConfig, m: number, recompute = false): number {
-  const branches = branchesBytes(c, m);
+export function aimActivationBytes(c: AimConfig, m: number, { recompute = false, halfActivations = false }: Saving = {}): number {
+  const branches = branchesBytes(c, m, halfActivations);
   const l = c.num_tokens;
   const x = activationBytes(ACTS, { m, l, d: c.d_model });
   const kept = modulationBytes(c, m) + x + total(branches.map(({ ends }) => ends));
@@ -116,11 +122,12 @@ export function aimActivationBytes(c: AimConfig, m: number, recompute = false): 
 export function aimTrainingBytes(
   c: AimConfig,
   m: number,
-  { recompute, chunkBytes }: { recompute: boolean; chunkBytes: number },
+  { chunkBytes, ...saving }: Required<Saving> & { chunkBytes: number },
 ): number {
-  const branch = Math.max(...branchesBytes(c, m).map(({ ends, rest }) => ends + rest));
+  const { recompute, halfActivations } = saving;
+  const branch = Math.max(...branchesBytes(c, m, halfActivations).map(({ ends, rest }) => ends + rest));
   const logits = 4 * c.vocab_size * Math.min(m * c.num_tokens, rowsAtOnce(c, chunkBytes));
-  return aimActivationBytes(c, m, recompute) + (recompute ? 2 : 1) * branch + 2 * logits;
+  return aimActivationBytes(c, m, saving) + (recompute ? 2 : 1) * branch + 2 * logits;
 }
 
 /** Logits of the next token at each of l = `length` positions: [m, l, V] or, with guidance, [b, l, V]. */

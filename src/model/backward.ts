@@ -9,6 +9,9 @@ import { linear } from '../ops/linear.js';
 import { gradientParts, partsOf } from '../ops/sum_rows.js';
 import { addSumTo, NORM_EPS, rows, zeros } from './layers.js';
 
+/** A tensor for the gradient of an activation, in the number format of that. */
+export const gradientOf = (be: Backend, t: Tensor): Tensor => be.tensor(t.shape, t.dtype);
+
 /** Tensors of `linearBackward`. */
 export interface LinearGradients {
   /** [..., k] the input. */

@@ -5,8 +5,8 @@
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { addRmsNorm } from '../ops/add_rms_norm.js';
-import { type Acts, activationBytes, activations } from './acts.js';
-import { normBackward } from './backward.js';
+import { type ActivationSpec, type Acts, activationBytes, activations, half } from './acts.js';
+import { gradientOf, normBackward } from './backward.js';
 import type { AimConfig } from './config.js';
 import type { Branch, LayerInput, Past } from './mixer.js';
 import { layerMixer, mlpBranch } from './mixers.js';
@@ -49,19 +49,20 @@ export interface BlockParams {
 /** res: the residual sum. out: the branch's output. If the rest is recomputed from res, these alone are saved. */
 const ENDS = activations({ res: 'm l d' }, ['out']);
 /** u: the branch's input, which fused kernels do not write. */
-const ACTS = activations({ u: 'm l d' });
+const ACTS = activations({ u: half('m l d') });
 
 /**
  * Bytes that each branch of a layer saves for m sequences of l positions: its residual sum and output, and what can be recomputed from the
  * sum.
  */
-export const blockBytes = (c: AimConfig, i: number, m: number, l: number): { ends: number; rest: number }[] =>
+export const blockBytes = (c: AimConfig, i: number, m: number, l: number, halves: boolean): { ends: number; rest: number }[] =>
   branchesOf(c, i).map(({ branch, config }) => {
     const { spec, dims } = branch.activations(config);
     const own = { m, l, d: c.d_model };
-    const [res, u, made] = [activationBytes(ENDS, own), activationBytes(ACTS, own), activationBytes(spec, { m, l, ...dims })];
-    // The output has the shape of res and is among what the branch makes.
-    return { ends: 2 * res, rest: u + made - res };
+    const made: ActivationSpec['made'] = { ...ACTS.made, ...spec.made };
+    const all = activationBytes({ made, inputs: [] }, { ...own, ...dims }, halves);
+    const out = activationBytes({ made: { out: made.out! }, inputs: [] }, { ...own, ...dims }, halves);
+    return { ends: activationBytes(ENDS, own) + out, rest: all - out };
   });
 
 /** The values that one branch passes to the next: the residual sum is res + gate·x. */
@@ -137,7 +138,7 @@ export function blockBackward(
       }
       const { u } = brief.saved(ACTS);
       // forward: the next sum = res + gate·x
-      const dx = be.tensor(out.shape);
+      const dx = gradientOf(be, out);
       be.run(addRmsNorm.backward_gate, { x: out, gate: vectors.modulation, dres: after, dx, dgate: vectors.dmodulation });
       // forward: x = f(u)
       const du = branch.backward(be, p[part]!, g[part]!, config, u, dx, brief.child(part));

@@ -3,8 +3,8 @@
 import type { Backend } from '../backend/backend.js';
 import type { Tensor } from '../core/tensor.js';
 import { selectiveScan } from '../ops/selective_scan.js';
-import { type Acts, activations } from './acts.js';
-import { linearBackward } from './backward.js';
+import { type Acts, activations, half } from './acts.js';
+import { gradientOf, linearBackward } from './backward.js';
 import { causalConvBackward, causalConvParams, convInputForward, parseConvWidth } from './causal_conv.js';
 import type { Fields } from './fields.js';
 import { addTo, copyFirstColumns, linearForward, putFirstColumns } from './layers.js';
@@ -55,13 +55,13 @@ export type Mamba1Params = Tensors<ReturnType<typeof params>>;
 
 /** xz: columns x, then z. rbc: columns r (the low-rank input of dt), B, C. r: a copy of the first columns of rbc. */
 const ACTS = activations({
-  xz: 'm l xz',
+  xz: half('m l xz'),
   x: 'm l e',
   rbc: 'm l rbc',
   r: 'm l r',
   dt: 'm l e',
-  y: 'm l e',
-  out: 'm l d',
+  y: half('m l e'),
+  out: half('m l d'),
 });
 const dims = (c: Mamba1Config) => ({
   d: c.d_model,
@@ -97,13 +97,13 @@ function forward(be: Backend, p: Mamba1Params, c: Mamba1Config, input: LayerInpu
 function backward(be: Backend, p: Mamba1Params, g: Mamba1Params, _c: Mamba1Config, u: Tensor, dout: Tensor, a: Acts): Tensor {
   const { xz, x, rbc, r, dt, y } = a.saved(ACTS);
   // forward: out = y·out_projᵀ
-  const dy = be.tensor(y.shape);
+  const dy = gradientOf(be, y);
   linearBackward(be, { x: y, w: p.out_proj.weight, dy: dout, dx: dy, dw: g.out_proj.weight });
   // forward: y = scan(x, dt, B, C)·SiLU(z). This fills the z columns of dxz; the convolution below fills the x columns.
   const dx = be.tensor(x.shape);
   const ddt = be.tensor(dt.shape);
   const drbc = be.tensor(rbc.shape);
-  const dxz = be.tensor(xz.shape);
+  const dxz = gradientOf(be, xz);
   const { A_log, D } = p;
   selectiveScanBackward(be, { x, dt, A_log, bc: rbc, D, z: xz, dy, dx, ddt, dA_log: g.A_log, dbc: drbc, dD: g.D, dz: dxz });
   be.free(dy);
@@ -121,7 +121,7 @@ function backward(be: Backend, p: Mamba1Params, g: Mamba1Params, _c: Mamba1Confi
   causalConvBackward(be, p.conv1d, g.conv1d, { x: xz, dy: dx, dx: dxz }, 0);
   be.free(dx);
   // forward: xz = u·in_projᵀ
-  const du = be.tensor(u.shape);
+  const du = gradientOf(be, u);
   linearBackward(be, { x: u, w: p.in_proj.weight, dy: dxz, dx: du, dw: g.in_proj.weight });
   be.free(dxz);
   return du;

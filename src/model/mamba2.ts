@@ -6,8 +6,8 @@ import { gatedNormLinear } from '../ops/gated_norm_linear.js';
 import { rmsNormGated } from '../ops/rms_norm_gated.js';
 import { ssd } from '../ops/ssd.js';
 import { partsOf } from '../ops/sum_rows.js';
-import { type Acts, activations } from './acts.js';
-import { linearBackward } from './backward.js';
+import { type Acts, activations, half } from './acts.js';
+import { gradientOf, linearBackward } from './backward.js';
 import { causalConvBackward, causalConvParams, convInputForward, parseConvWidth } from './causal_conv.js';
 import type { Fields } from './fields.js';
 import { addSumTo, NORM_EPS } from './layers.js';
@@ -68,8 +68,17 @@ function params(c: Mamba2Config, layers: number) {
 }
 export type Mamba2Params = Tensors<ReturnType<typeof params>>;
 
-/** xbc: the columns x, B, C after the convolution. g: the input of out_proj, which fused kernels do not write. */
-const ACTS = activations({ zxbcdt: 'm l proj', xbc: 'm l conv', y: 'm l e', g: 'm l e', out: 'm l d' });
+/**
+ * xbc: the columns x, B, C after the convolution. g: the input of out_proj, which fused kernels do not write. Float16 rounds the columns dt of
+ * zxbcdt too, before softplus, by 2^-11 of themselves; with bfloat16, as the authors train, it is 2^-8.
+ */
+const ACTS = activations({
+  zxbcdt: half('m l proj'),
+  xbc: half('m l conv'),
+  y: half('m l e'),
+  g: half('m l e'),
+  out: half('m l d'),
+});
 const dims = (c: Mamba2Config) => ({ d: c.d_model, e: c.d_inner, conv: convChannels(c), proj: projected(c) });
 
 const ssdAttrs = (c: Mamba2Config) => ({ ngroups: c.ngroups, headdim: c.headdim, d_state: c.d_state });
@@ -102,11 +111,11 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
   const { zxbcdt, xbc, y, g: normed } = a.saved(ACTS);
   const [m, l] = u.shape as [number, number];
   // forward: out = g·out_projᵀ
-  const dg = be.tensor(normed.shape);
+  const dg = gradientOf(be, normed);
   linearBackward(be, { x: normed, w: p.out_proj.weight, dy: dout, dx: dg, dw: g.out_proj.weight });
   // forward: g = RMSNorm(y·SiLU(z))·norm. This fills the z columns of dzxbcdt.
-  const dy = be.tensor(y.shape);
-  const dzxbcdt = be.tensor(zxbcdt.shape);
+  const dy = gradientOf(be, y);
+  const dzxbcdt = gradientOf(be, zxbcdt);
   const rows = be.tensor([partsOf(1, m * l), c.d_inner]);
   be.run(
     rmsNormGated.backward,
@@ -116,7 +125,7 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
   addSumTo(be, g.norm.weight, rows);
   be.free(dg, rows);
   // forward: y = SSD(x, B, C, dt). This fills the dt columns of dzxbcdt.
-  const dxbc = be.tensor(xbc.shape);
+  const dxbc = gradientOf(be, xbc);
   const { A_log, dt_bias, D } = p;
   ssdBackward(
     be,
@@ -128,7 +137,7 @@ function backward(be: Backend, p: Mamba2Params, g: Mamba2Params, c: Mamba2Config
   causalConvBackward(be, p.conv1d, g.conv1d, { x: zxbcdt, dy: dxbc, dx: dzxbcdt }, c.d_inner);
   be.free(dxbc);
   // forward: zxbcdt = u·in_projᵀ
-  const du = be.tensor(u.shape);
+  const du = gradientOf(be, u);
   linearBackward(be, { x: u, w: p.in_proj.weight, dy: dzxbcdt, dx: du, dw: g.in_proj.weight });
   be.free(dzxbcdt);
   return du;

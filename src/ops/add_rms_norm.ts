@@ -10,13 +10,13 @@ import { ceilDiv, entry, grid, rowThreads } from './spec.js';
 export const addRmsNorm = {
   forward: entry('add_rms_norm', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l d', io: 'in' },
+      x: { shape: 'm l d', io: 'in', half: true },
       res: { shape: 'm l d', io: 'in', optional: true },
       gate: { shape: 'm g d', io: 'in', optional: true },
       weight: { shape: 'd', io: 'in' },
       modulation: { shape: 'm c d', io: 'in', optional: true },
       sum: { shape: 'm l d', io: 'out', optional: true },
-      y: { shape: 'm l d', io: 'out' },
+      y: { shape: 'm l d', io: 'out', half: true },
     },
     attrs: { eps: 'f32' },
     check({ g, c }) {
@@ -48,7 +48,7 @@ export const addRmsNorm = {
       sum: { shape: 'm l d', io: 'in' },
       weight: { shape: 'd', io: 'in' },
       modulation: { shape: 'm c d', io: 'in', optional: true },
-      dy: { shape: 'm l d', io: 'in' },
+      dy: { shape: 'm l d', io: 'in', half: true },
       dsum: { shape: 'm l d', io: 'in', optional: true },
       dres: { shape: 'm l d', io: 'out' },
       rows: { shape: 'm w 2 d', io: 'out' },
@@ -88,10 +88,10 @@ export const addRmsNorm = {
   /** Used if x has a gate. Computes dx, and the gate's row of dgate, from dres, the gradient of sum. */
   backward_gate: entry('add_rms_norm', 'backward_gate', shader, {
     tensors: {
-      x: { shape: 'm l d', io: 'in' },
+      x: { shape: 'm l d', io: 'in', half: true },
       gate: { shape: 'm 3 d', io: 'in' },
       dres: { shape: 'm l d', io: 'in' },
-      dx: { shape: 'm l d', io: 'out' },
+      dx: { shape: 'm l d', io: 'out', half: true },
       dgate: { shape: 'm 3 d', io: 'inout' },
     },
     webgpu: ({ m, d }) => ({ constants: { COLUMNS: 32 }, workgroups: grid(m * ceilDiv(d, 32)) }),

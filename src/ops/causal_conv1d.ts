@@ -27,11 +27,11 @@ function misfit({ s, c, k, offset }: Record<'s' | 'c' | 'k' | 'offset', number>)
 export const causalConv1d = {
   forward: entry('causal_conv1d', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l s', io: 'in' },
+      x: { shape: 'm l s', io: 'in', half: true },
       weight: { shape: 'c 1 k', io: 'in' },
       bias: { shape: 'c', io: 'in' },
       state: { shape: 'm c q', io: 'inout', optional: true },
-      y: { shape: 'm l c', io: 'out' },
+      y: { shape: 'm l c', io: 'out', half: true },
     },
     attrs: { offset: 'u32' },
     check: (d) =>
@@ -55,11 +55,11 @@ export const causalConv1d = {
    */
   backward: entry('causal_conv1d', 'backward', shader, {
     tensors: {
-      x: { shape: 'm l s', io: 'in' },
+      x: { shape: 'm l s', io: 'in', half: true },
       weight: { shape: 'c 1 k', io: 'in' },
       bias: { shape: 'c', io: 'in' },
-      dy: { shape: 'm l c', io: 'in' },
-      dx: { shape: 'm l s', io: 'inout' },
+      dy: { shape: 'm l c', io: 'in', half: true },
+      dx: { shape: 'm l s', io: 'inout', half: true },
       dweight_rows: { shape: 'w c k', io: 'out' },
       dbias_rows: { shape: 'w c', io: 'out' },
     },

@@ -11,12 +11,12 @@ import { composite } from './spec.js';
 export const gatedNormLinear = {
   forward: composite('gated_norm_linear', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l e', io: 'in' },
-      z: { shape: 'm l s', io: 'in' },
+      x: { shape: 'm l e', io: 'in', half: true },
+      z: { shape: 'm l s', io: 'in', half: true },
       weight: { shape: 'e', io: 'in' },
       w: { shape: 'n e', io: 'in', half: true },
-      g: { shape: 'm l e', io: 'out', between: true },
-      y: { shape: 'm l n', io: 'out' },
+      g: { shape: 'm l e', io: 'out', half: true, between: true },
+      y: { shape: 'm l n', io: 'out', half: true },
     },
     batch: 'm',
     attrs: { groups: 'u32', z_offset: 'u32', eps: 'f32' },

@@ -42,12 +42,15 @@ function inTiles(
   return { entry, sections: [tile.section], constants: { TILE: tile.size, ...constants }, vec4, workgroups };
 }
 
+/** Says if dy is stored as f16 (shaders/lib/gradient_scale.wgsl). */
+const stored = (half: ReadonlySet<string>) => ({ STORED: half.has('dy') ? 1 : 0 });
+
 const FORWARD = {
-  x: { shape: 'm k', io: 'in' },
+  x: { shape: 'm k', io: 'in', half: true },
   w: { shape: 'n k', io: 'in', half: true },
   bias: { shape: 'n', io: 'in', optional: true },
   residual: { shape: 'm n', io: 'in', optional: true },
-  y: { shape: 'm n', io: 'out' },
+  y: { shape: 'm n', io: 'out', half: true },
 } as const satisfies Record<string, TensorSpec>;
 
 export const linear = {
@@ -88,14 +91,21 @@ export const linear = {
   backward_input: entry('linear', 'backward_input', shader, {
     tensors: {
       w: { shape: 'n k', io: 'in', half: true },
-      dy: { shape: 'm n', io: 'in' },
-      dx: { shape: 'm k', io: 'out' },
+      dy: { shape: 'm n', io: 'in', half: true },
+      dx: { shape: 'm k', io: 'out', half: true },
     },
-    webgpu({ m, n, k }, caps) {
+    webgpu({ m, n, k }, caps, half) {
       const vectors = n % 4 === 0;
-      const sums = { rows: m, columns: k, constants: { A_ALONG_K: 1, B_ALONG_K: 0 } };
+      const constants = { A_ALONG_K: 1, B_ALONG_K: 0 };
+      const sums = { rows: m, columns: k, constants };
+      const rounded = {
+        ...sums,
+        entry: 'backward_input_f16',
+        constants: { ...constants, ...stored(half) },
+        vec4: ['w', 'dy', 'dx'],
+      };
       return (
-        (vectors && k % 4 === 0 && halfProduct({ ...sums, entry: 'backward_input_f16', vec4: ['w', 'dy', 'dx'] }, n, caps)) ||
+        (vectors && k % 4 === 0 && halfProduct(rounded, n, caps)) ||
         product({ ...sums, entry: vectors ? 'backward_input_vec4' : 'backward_input', vec4: vectors ? ['dy'] : [] }, caps)
       );
     },
@@ -109,18 +119,23 @@ export const linear = {
    */
   backward_weight: entry('linear', 'backward_weight', shader, {
     tensors: {
-      x: { shape: 'm k', io: 'in' },
-      dy: { shape: 'm n', io: 'in' },
+      x: { shape: 'm k', io: 'in', half: true },
+      dy: { shape: 'm n', io: 'in', half: true },
       dw: { shape: 'p n k', io: 'inout' },
       dbias: { shape: 'p n', io: 'inout', optional: true },
     },
-    webgpu({ m, n, k, p }, caps) {
+    webgpu({ m, n, k, p }, caps, half) {
       const constants = { A_ALONG_K: 0, B_ALONG_K: 0 };
       const sums = { rows: n, columns: k, parts: p };
       const whole = Number(m % 4 === 0 && ceilDiv(m, p) % 4 === 0);
-      const all = ['x', 'dy', 'dw'];
+      const rounded = {
+        ...sums,
+        entry: 'backward_weight_f16',
+        constants: { ...constants, ...stored(half) },
+        vec4: ['x', 'dy', 'dw'],
+      };
       return (
-        (n % 4 === 0 && k % 4 === 0 && halfProduct({ ...sums, entry: 'backward_weight_f16', constants, vec4: all }, m, caps)) ||
+        (n % 4 === 0 && k % 4 === 0 && halfProduct(rounded, m, caps)) ||
         product({ ...sums, entry: 'backward_weight', constants: { ...constants, WHOLE: whole }, vec4: [] }, caps)
       );
     },

@@ -12,13 +12,13 @@ import { composite } from './spec.js';
 export const linearConv = {
   forward: composite('linear_conv', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l d', io: 'in' },
+      x: { shape: 'm l d', io: 'in', half: true },
       w: { shape: 'n d', io: 'in', half: true },
       taps: { shape: 'c 1 k', io: 'in' },
       conv_bias: { shape: 'c', io: 'in' },
       state: { shape: 'm c q', io: 'inout', optional: true },
-      proj: { shape: 'm l n', io: 'out' },
-      y: { shape: 'm l c', io: 'out' },
+      proj: { shape: 'm l n', io: 'out', half: true },
+      y: { shape: 'm l c', io: 'out', half: true },
     },
     batch: 'm',
     attrs: { offset: 'u32' },

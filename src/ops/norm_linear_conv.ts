@@ -12,7 +12,7 @@ import { composite } from './spec.js';
 export const normLinearConv = {
   forward: composite('norm_linear_conv', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l d', io: 'in' },
+      x: { shape: 'm l d', io: 'in', half: true },
       res: { shape: 'm l d', io: 'in', optional: true },
       gate: { shape: 'm 3 d', io: 'in', optional: true },
       weight: { shape: 'd', io: 'in' },
@@ -22,9 +22,9 @@ export const normLinearConv = {
       conv_bias: { shape: 'c', io: 'in' },
       state: { shape: 'm c q', io: 'inout', optional: true },
       sum: { shape: 'm l d', io: 'out', optional: true },
-      u: { shape: 'm l d', io: 'out', between: true },
-      proj: { shape: 'm l n', io: 'out' },
-      y: { shape: 'm l c', io: 'out' },
+      u: { shape: 'm l d', io: 'out', half: true, between: true },
+      proj: { shape: 'm l n', io: 'out', half: true },
+      y: { shape: 'm l c', io: 'out', half: true },
     },
     batch: 'm',
     attrs: { offset: 'u32', eps: 'f32' },

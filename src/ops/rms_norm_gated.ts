@@ -18,10 +18,10 @@ function misfit({ e, s, groups, z_offset }: Record<'e' | 's' | 'groups' | 'z_off
 export const rmsNormGated = {
   forward: entry('rms_norm_gated', 'forward', shader, {
     tensors: {
-      x: { shape: 'm l e', io: 'in' },
-      z: { shape: 'm l s', io: 'in' },
+      x: { shape: 'm l e', io: 'in', half: true },
+      z: { shape: 'm l s', io: 'in', half: true },
       weight: { shape: 'e', io: 'in' },
-      y: { shape: 'm l e', io: 'out' },
+      y: { shape: 'm l e', io: 'out', half: true },
     },
     attrs: { groups: 'u32', z_offset: 'u32', eps: 'f32' },
     check: misfit,
@@ -49,12 +49,12 @@ export const rmsNormGated = {
    */
   backward: entry('rms_norm_gated', 'backward', shader, {
     tensors: {
-      x: { shape: 'm l e', io: 'in' },
-      z: { shape: 'm l s', io: 'in' },
+      x: { shape: 'm l e', io: 'in', half: true },
+      z: { shape: 'm l s', io: 'in', half: true },
       weight: { shape: 'e', io: 'in' },
-      dy: { shape: 'm l e', io: 'in' },
-      dx: { shape: 'm l e', io: 'out' },
-      dz: { shape: 'm l s', io: 'inout' },
+      dy: { shape: 'm l e', io: 'in', half: true },
+      dx: { shape: 'm l e', io: 'out', half: true },
+      dz: { shape: 'm l s', io: 'inout', half: true },
       dweight_rows: { shape: 'w e', io: 'out' },
     },
     attrs: { groups: 'u32', z_offset: 'u32', eps: 'f32' },

@@ -21,7 +21,10 @@ export interface TensorSpec {
   io: 'in' | 'out' | 'inout';
   /** The default is f32. */
   dtype?: 'f32' | 'u32';
-  /** The tensor may be given as f16 instead. It is a weight, and only WebGPU allows this. */
+  /**
+   * The tensor may be given as f16 instead, on WebGPU: a weight, or an activation of training in mixed precision. A kernel that writes f16
+   * needs the feature shader-f16.
+   */
   half?: boolean;
   /**
    * The tensor may be left out of a call. The shader then has `has_<name> == 0`, assembly a null pointer, the reference

@@ -277,13 +277,13 @@ function backwardWalk(d: Sizes & { m: number; l: number }): GpuPasses {
 export const ssd = {
   forward: entry('ssd', 'forward', shader, {
     tensors: {
-      xbc: { shape: 'm l c', io: 'in' },
-      zxbcdt: { shape: 'm l s', io: 'in' },
+      xbc: { shape: 'm l c', io: 'in', half: true },
+      zxbcdt: { shape: 'm l s', io: 'in', half: true },
       A_log: { shape: 'h', io: 'in' },
       dt_bias: { shape: 'h', io: 'in' },
       D: { shape: 'h', io: 'in' },
       state: { shape: 'm h p n', io: 'inout', optional: true },
-      y: { shape: 'm l e', io: 'out' },
+      y: { shape: 'm l e', io: 'out', half: true },
     },
     batch: 'm',
     attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },
@@ -304,14 +304,14 @@ export const ssd = {
    */
   backward: entry('ssd', 'backward', shader, {
     tensors: {
-      xbc: { shape: 'm l c', io: 'in' },
-      zxbcdt: { shape: 'm l s', io: 'in' },
+      xbc: { shape: 'm l c', io: 'in', half: true },
+      zxbcdt: { shape: 'm l s', io: 'in', half: true },
       A_log: { shape: 'h', io: 'in' },
       dt_bias: { shape: 'h', io: 'in' },
       D: { shape: 'h', io: 'in' },
-      dy: { shape: 'm l e', io: 'in' },
-      dxbc: { shape: 'm l c', io: 'out' },
-      dzxbcdt: { shape: 'm l s', io: 'inout' },
+      dy: { shape: 'm l e', io: 'in', half: true },
+      dxbc: { shape: 'm l c', io: 'out', half: true },
+      dzxbcdt: { shape: 'm l s', io: 'inout', half: true },
       grads: { shape: 'm 3 h', io: 'out' },
     },
     attrs: { ngroups: 'u32', headdim: 'u32', d_state: 'u32' },

@@ -24,7 +24,7 @@ export function trainingBytes(on: Model, options: RunOptions, perceptual?: Featu
   const b = batchSize / accumulate;
   const step =
     stage === 'model'
-      ? aimTrainingBytes(config, b, { recompute, chunkBytes: be.traits.chunkBytes })
+      ? aimTrainingBytes(config, b, { recompute, ...be.traits })
       : tokenizerOf(config.tokenizer).activationBytes(config.tokenizer, [b, config.image_size, config.image_size]);
   const compared = perceptual ? comparisonBytes(perceptual, b, config.image_size) : 0;
   const against = discriminator === 'none' ? {} : DISCRIMINATORS[discriminator].trees(config.image_size, discChannels).params;

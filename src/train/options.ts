@@ -1,4 +1,5 @@
 /** The trainer's options: their defaults, their ranges and what the data and the stage of training decide. */
+import type { Traits } from '../backend/backend.js';
 import { OptionError } from '../core/errors.js';
 import { checkOption, checkOptions, type OptionTable, shown } from '../core/options.js';
 import type { Progress } from '../core/progress.js';
@@ -100,7 +101,10 @@ export const TRAINER = {
   freeze: { type: 'strings', default: [], about: 'parameters that keep their values, by name; * stands for any text' },
   evalEvery: { type: 'integer', min: 0, about: 'evaluate after every so many steps; 0 never, by default every epoch' },
   evalItems: { type: 'integer', min: 0, about: 'held-out images to evaluate on; by default all' },
-  lossScale: { ...lossScale, about: 'first scale of the loss; 0 is none; by default 1024 in mixed precision, else 0' },
+  lossScale: {
+    ...lossScale,
+    about: 'first scale of the loss; 0 is none; by default none, in mixed precision 1024, or 32768 where activations are float16',
+  },
 } as const satisfies OptionTable<RunSettings>;
 
 /** Options of `Trainer.run`. */
@@ -184,8 +188,16 @@ export const KEEP = {
   signal: { type: 'signal', about: 'stops the saving' },
 } as const satisfies OptionTable<KeepOptions>;
 
-/** Scale of the loss in mixed precision. Not large, since products scale gradients by the rows they are a mean over, too. */
+/**
+ * Scale of the loss in mixed precision. Not large, since products scale gradients by the rows they are a mean over, too, but for those of
+ * stage 2 that are stored as float16.
+ */
 const LOSS_SCALE = 1024;
+const HALF_LOSS_SCALE = 32768;
+
+/** The scale of the loss by default, on a backend with these traits; 0 is none. */
+export const defaultLossScale = ({ roundsProducts, halfActivations }: Traits, stage: Stage) =>
+  stage === 'model' && halfActivations ? HALF_LOSS_SCALE : roundsProducts ? LOSS_SCALE : 0;
 
 /** Checks the options that a table can check. Throws OptionError. */
 export const checkSettings = (given: RunSettings) => checkOptions<RunSettings, typeof TRAINER>('Trainer', given, TRAINER);
@@ -215,8 +227,8 @@ export interface RunFacts {
   stepsPerEpoch: number;
   /** Held-out images. */
   evalLength: number;
-  /** Matrix products round their factors to float16. */
-  mixed: boolean;
+  /** The scale of the loss by default; 0 is none. */
+  lossScale: number;
   /** The perceptual loss; see `perceptualName`. */
   perceptual: string;
   /** Side of the images in pixels. */
@@ -255,7 +267,7 @@ export function runOptions(given: ReturnType<typeof checkSettings>, facts: RunFa
     weightDecay: settings.weightDecay,
     clipNorm: settings.clipNorm,
     emaDecay: settings.emaDecay,
-    lossScale: given.lossScale ?? (facts.mixed ? LOSS_SCALE : 0),
+    lossScale: given.lossScale ?? facts.lossScale,
     loss: settings.loss,
     perceptualWeight: settings.perceptualWeight,
     discriminator: settings.discriminator,

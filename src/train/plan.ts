@@ -5,7 +5,7 @@ import { modelOf } from '../model/handle.js';
 import { type ClassRows, classRows } from './classes.js';
 import type { Run } from './device_state.js';
 import { frozenNames } from './frozen.js';
-import { checkSettings, runOptions, stageOf, type TrainerOptions } from './options.js';
+import { checkSettings, defaultLossScale, runOptions, stageOf, type TrainerOptions } from './options.js';
 import { Order } from './order.js';
 import { checkPerceptual, perceptualName } from './stage1.js';
 import { modelTask } from './task.js';
@@ -37,7 +37,7 @@ export function planOf({ model: handle, data, stage: wanted, perceptual, ...give
     stage,
     stepsPerEpoch: order?.stepsPerEpoch ?? 0,
     evalLength: task.evalLength,
-    mixed: model.be.traits.roundsProducts,
+    lossScale: defaultLossScale(model.be.traits, stage),
     perceptual: perceptualName(perceptual),
     size: model.config.image_size,
   };

@@ -85,7 +85,8 @@ export function verifyMode(handle: ModelHandle): VerifyMode {
   const { be, rounded } = model;
   const halves = [...model.named().values()].some(({ tensor }) => tensor.dtype === 'f16');
   const exact = be.name === 'reference';
-  const name = be.traits.matrixUnits ? 'mixed' : rounded ? 'f16 weights' : exact ? 'reference' : 'f32';
+  const name =
+    be.traits.matrixUnits || be.traits.halfActivations ? 'mixed' : rounded ? 'f16 weights' : exact ? 'reference' : 'f32';
   const wide = exact ? 'float64' : 'float32';
   const weights = rounded ? 'float16, rounded from what is stored' : halves ? 'float16, as they are stored' : wide;
   const missing = be.traits.roundsProducts ? ", since 'mixed' needs matrix units that this device does not have" : '';

@@ -6,6 +6,7 @@ import type { Model } from '../model/model.js';
 import { mapParams, toCheckpoint } from '../model/params.js';
 import type { Placed } from '../model/placed.js';
 import { Optimizer } from '../train/optimizer.js';
+import { defaultLossScale } from '../train/options.js';
 
 /**
  * The optimizer of the goldens: constant lr 1e-3, betas 0.9 and 0.95, eps 1e-8, decay 0.05 on 2 or more dimensions, no clipping.
@@ -53,7 +54,7 @@ export async function trainingRun(
   const optimizer = new Optimizer(
     be,
     named.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
-    { clipNorm: 0 },
+    { clipNorm: 0, lossScale: defaultLossScale(be.traits, 'model') },
   );
   const byName = new Map(optimizer.slots.map((s) => [s.name, s]));
   const grads = mapParams(
@@ -65,6 +66,7 @@ export async function trainingRun(
     condition: { labels: be.from(labels, [b], 'u32') },
     step: be.from(new Uint32Array(b), [b], 'u32'),
     loss: be.tensor([1]),
+    lossScale: optimizer.lossScale,
   };
   const acts = new Acts(be, true);
   const run: TrainingRun = { grads: new Map(), losses: [], after: new Map() };
@@ -74,7 +76,14 @@ export async function trainingRun(
       optimizer.zeroGrad();
       aimLoss(be, params.mamba.backbone, config, batch, acts, grads);
       run.losses.push((await be.read(batch.loss))[0]!);
-      if (step === 1) for (const s of optimizer.slots) run.grads.set(s.name, toCheckpoint(s.spec, await be.read(s.grad)));
+      if (step === 1) {
+        const scale = optimizer.lossScale ? (await be.read(optimizer.lossScale))[0]! : 1;
+        for (const s of optimizer.slots)
+          run.grads.set(
+            s.name,
+            toCheckpoint(s.spec, await be.read(s.grad)).map((g) => g / scale),
+          );
+      }
       optimizer.prepare(step, LR);
       optimizer.update();
     }

@@ -11,6 +11,7 @@ import { haveLayers } from '../../src/model/mixers.js';
 import { modulationBytes } from '../../src/model/modulation.js';
 import { allocate, toDevice, zip } from '../../src/model/params.js';
 import { NO_ADAPTER, wasmBackend, webgpuBackend } from '../backends.js';
+import { HalfReference } from '../half_reference.js';
 import { rng } from '../ops/harness.js';
 
 haveLayers(extra);
@@ -96,6 +97,7 @@ const BACKENDS: Record<string, () => Promise<Backend | undefined>> = {
   wasm: () => wasmBackend(),
   webgpu: () => webgpuBackend(),
   'webgpu in mixed precision': () => webgpuBackend({ precision: 'mixed' }),
+  'the reference of float16 activations': async () => new HalfReference(),
 };
 
 describe.each(Object.entries(BACKENDS))('on %s', (_name, open) => {
@@ -128,10 +130,16 @@ it.each([
 
 it('what is saved is the residual sum and the output of each branch, the embedded tokens and the modulation', async () => {
   const be = await wasmBackend();
+  const halves = new HalfReference();
   for (const c of Object.values(MODELS)) {
     const [saving, again] = [await gradients(be, c, false), await gradients(be, c, true)];
     expect(saving.saved).toBe(aimActivationBytes(c, BATCH));
-    expect(again.saved).toBe(aimActivationBytes(c, BATCH, true));
+    expect(again.saved).toBe(aimActivationBytes(c, BATCH, { recompute: true }));
+    for (const recompute of [false, true]) {
+      const half = await gradients(halves, c, recompute);
+      expect(half.saved).toBe(aimActivationBytes(c, BATCH, { recompute, halfActivations: true }));
+      expect(half.saved).toBeLessThan((recompute ? again : saving).saved);
+    }
     const saved = 2 * c.n_layer * (c.mlp_hidden ? 2 : 1) + 1;
     expect(again.saved).toBe(4 * saved * BATCH * c.num_tokens * c.d_model + modulationBytes(c, BATCH));
   }

@@ -50,9 +50,16 @@ const ops = new Set(written.map(({ entry }) => entry.op));
 /** `sizes` of an op's file of references. */
 const sizesOf = (op: string): CaseSizes => references[`../../src/ops/${op}.reference.ts`]?.sizes ?? {};
 
+/** Every third case of an entry once more with all tensors that may be f16, if activations are among them. */
+function withHalves(op: OpCases): OpCases {
+  const half = Object.entries(op.entry.tensors as Record<string, TensorSpec>).flatMap(([name, t]) => (t.half ? [name] : []));
+  const more = half.some((name) => name !== 'w') ? op.cases.filter((_, i) => i % 3 === 0).map((c) => ({ ...c, half })) : [];
+  return { ...op, cases: [...op.cases, ...more] };
+}
+
 /** The cases of every entry. */
 export const all: OpCases[] = [
-  ...written,
+  ...written.map(withHalves),
   ...entries.filter(({ op }) => !ops.has(op)).map((entry) => ({ entry, cases: defaultCases(entry, sizesOf(entry.op)) })),
 ];
 

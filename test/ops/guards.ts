@@ -6,11 +6,10 @@
  */
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import { bindingsOf, kernelKey, kernelOf } from '../../src/backend/wgsl/kernel.js';
-import type { AnyEntry, GpuPass } from '../../src/ops/spec.js';
 import { findAdapter, GRADES } from '../backends.js';
 import { all, variants } from './all_cases.js';
 import type { OpCases } from './harness.js';
-import { candidatesOf, DEVICES, excess, passesOf, wholePlanOf } from './launches.js';
+import { candidatesOf, DEVICES, excess, halvesOf, passesOf, wholePlanOf } from './launches.js';
 import { MODEL_CASES } from './model_cases.js';
 
 const adapter = await findAdapter();
@@ -29,16 +28,18 @@ const only = process.env.AIM_GUARDS ?? '';
 const labels = process.env.AIM_GUARDS_LABELS?.split('\n');
 const seen = new Set<string>();
 /** Compiles the kernels of a case that are new. Two kernels are the same if `keyOf` is. */
-function compile({ entry: e, cases }: OpCases, keyOf: (e: AnyEntry, pass: GpuPass, half: Set<string>) => string): void {
+function compile({ entry: e, cases }: OpCases, keyOf: typeof kernelKey): void {
   for (const c of e.key.includes(only) ? cases : [])
     for (const caps of Object.values(DEVICES))
       for (const pass of excess(e, c, caps).length ? [] : candidatesOf(wholePlanOf(e, c, caps)).flatMap(passesOf)) {
-        const half = new Set(c.half ?? []);
+        const half = halvesOf(e, c, caps);
         const bindings = bindingsOf(e, pass);
         const key = keyOf(e, pass, half);
-        if (seen.has(key) || bindings.length > caps.maxStorageBuffers || !(pass.enable ?? []).every(knows)) continue;
+        if (seen.has(key) || bindings.length > caps.maxStorageBuffers) continue;
+        const { enable, label } = kernelOf(e, pass, half);
+        if (!enable.every(knows)) continue;
         seen.add(key);
-        if (labels && !labels.includes(kernelOf(e, pass, half).label)) continue;
+        if (labels && !labels.includes(label)) continue;
         pipelines.pipeline({ e, pass, half, key: kernelKey(e, pass, half), bindings });
       }
 }

@@ -51,8 +51,17 @@ export function wholePlanOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuPlan | 
   const dims: Record<string, number> = {};
   for (const name of entry.dimNames as string[]) dims[name] = known.has(name) ? ((c[name] as number | undefined) ?? 0) : 0;
   for (const name of entry.attrNames as string[]) dims[name] = (c[name] as number | undefined) ?? 0;
-  return entry.webgpu(dims, caps, new Set(c.half ?? []));
+  return entry.webgpu(dims, caps, halvesOf(entry, c, caps));
 }
+
+/** Names of the tensors of a case that are f16 on a device: kernels that write f16 need a feature. */
+export const halvesOf = (entry: AnyEntry, c: Case, caps: GpuCaps): ReadonlySet<string> =>
+  new Set(
+    c.half?.filter((name) => {
+      const tensor = entry.tensors[name] as TensorSpec | undefined;
+      return tensor && (tensor.io === 'in' || caps.features.has('shader-f16'));
+    }),
+  );
 
 /** The launch of a case, with the usual candidate where there is a choice. */
 export function planOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuLaunch | undefined {
@@ -91,8 +100,6 @@ export function unreached(ops: readonly OpCases[], devices: readonly GpuCaps[]):
 
 export const passesOf = (plan: GpuLaunch | undefined): GpuPass[] => (!plan ? [] : 'passes' in plan ? plan.passes : [plan]);
 
-const kernel = (entry: AnyEntry, pass: GpuPass, c: Case) => kernelOf(entry, pass, new Set(c.half ?? []));
-
 /** Says if a case is launched by kernels of its own on such a device; if not, a composite runs as its parts. */
 export function launches(entry: AnyEntry, c: Case, caps: GpuCaps): boolean {
   const plan = planOf(entry, c, caps);
@@ -110,13 +117,13 @@ export function excess(entry: AnyEntry, c: Case, caps: GpuCaps): string[] {
   };
   for (const pass of passesOf(plan)) {
     const name = pass.entry ?? entry.entry;
-    const made = kernel(entry, pass, c);
+    const made = kernelOf(entry, pass, halvesOf(entry, c, caps));
     const { threads, bytes } = workgroup(made);
     most(`storage buffers in ${name}`, made.bindings.length, caps.maxStorageBuffers);
     most(`invocations in ${name}`, threads, caps.maxInvocations);
     most(`bytes of workgroup memory in ${name}`, bytes, caps.maxWorkgroupStorage);
     for (const n of pass.workgroups) most(`workgroups of ${name}`, n ?? 1, WORKGROUPS);
-    for (const feature of pass.enable ?? [])
+    for (const feature of made.enable)
       if (!caps.features.has(FEATURE[feature]!)) wrong.push(`${entry.key} ${JSON.stringify(c)}: there is no ${feature}`);
   }
   if ('passes' in plan)

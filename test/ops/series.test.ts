@@ -7,7 +7,7 @@ import type { AnyEntry, GpuCaps, GpuPass } from '../../src/ops/spec.js';
 import { gpuDevice, NO_ADAPTER } from '../backends.js';
 import { all } from './all_cases.js';
 import type { Case } from './harness.js';
-import { DEFAULT_CAPS, DEVICES, passesOf, planOf } from './launches.js';
+import { DEFAULT_CAPS, DEVICES, halvesOf, passesOf, planOf } from './launches.js';
 
 const MOST = 2 ** 27;
 const buffers = Array.from({ length: 9 }, (_, i) => ({ i }) as unknown as GPUBuffer);
@@ -94,7 +94,7 @@ describe('shaders for series compile', () => {
     if (name === 'with subgroups' && !device.features.has('subgroups')) return skip('this adapter has no subgroups');
     const seen = new Map<string, string>();
     for (const { entry, c, pass } of seriesPasses(CAPS[name]!)) {
-      const kernel = kernelOf(entry, pass, new Set(c.half ?? []));
+      const kernel = kernelOf(entry, pass, halvesOf(entry, c, CAPS[name]!));
       const { code } = assemble(kernel, { series: { slot: 2, x: 7, steps: kernel.bindings.map(() => 64) } });
       seen.set(code, entry.key);
       // Each access uses the member's offset: one to read, and for a writable binding one to overwrite and one to add.

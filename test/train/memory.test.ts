@@ -23,18 +23,21 @@ describe('the memory of training in mixed precision', () => {
     expect(foretold).toBeLessThan(1.07 * total);
   };
 
-  it.each(['Mamba2', 'Mamba1'] as const)(
-    'AiM-B with %s: 128 × 256 tokens take less than a third with recompute',
-    async (layer) => {
+  it.each([
+    ['Mamba2', 22.5, 8.7],
+    ['Mamba1', 27.5, 9.5],
+  ] as const)(
+    'AiM-B with %s: 128 × 256 tokens take less than %f GB, and less than %f with recompute',
+    async (layer, whole, least) => {
       const [saving, again, parts] = await memoryOf({ preset: 'aim-b', layer, precision: 'mixed' }, [
         { batchSize: 128 },
         { batchSize: 128, recompute: true },
         { batchSize: 128, accumulate: 4 },
       ]);
-      expect(saving!.total).toBeLessThan(38.5 * GB);
-      expect(again!.total).toBeLessThan(11.5 * GB);
+      expect(saving!.total).toBeLessThan(whole * GB);
+      expect(again!.total).toBeLessThan(least * GB);
       // Parts of a batch share their memory.
-      expect(parts!.total).toBeLessThan(12.5 * GB);
+      expect(parts!.total).toBeLessThan(10 * GB);
       for (const memory of [saving!, again!, parts!]) foretells(memory);
     },
   );
@@ -51,7 +54,7 @@ describe('the memory of training in mixed precision', () => {
 
 describe('too little memory', () => {
   it('is reported before the first step, with what would take less', async () => {
-    const be = planningBackend('mixed', 20e9);
+    const be = planningBackend('mixed', 12e9);
     const json = { ...PRESETS['aim-b'], num_classes: 3 };
     const model = await Model.filled(json, { backend: () => be }, () => {});
     const trainer = new Trainer({ model, stage: 'model', batchSize: 64 });
@@ -59,7 +62,7 @@ describe('too little memory', () => {
     const error = await trainer.step(batch).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(OutOfMemoryError);
     expect((error as Error).message).toMatch(
-      /^the device has too little memory for this training \(about 20\.\d GB\): .*Out of memory.*; take recompute \(about 7\.\d GB\), accumulate 2 \(about 11\.\d GB\), a smaller batchSize or a smaller model\.$/,
+      /^the device has too little memory for this training \(about 12\.\d GB\): .*Out of memory.*; take recompute \(about \d\.\d GB\), accumulate 2 \(about \d\.\d GB\), a smaller batchSize or a smaller model\.$/,
     );
     expect(trainer.stepsDone).toBe(0);
     trainer.dispose();

@@ -46,7 +46,7 @@ export async function memoryOf({ preset, layer, precision }: Subject, runs: Part
     const { batchSize, accumulate, recompute } = trainer.options;
     trainer.dispose();
     const b = batchSize / accumulate;
-    const activations = aimActivationBytes(config, b, recompute);
+    const activations = aimActivationBytes(config, b, { recompute, ...be.traits });
     const logits = 8 * config.vocab_size * Math.min(b * config.num_tokens, rowsAtOnce(config, be.traits.chunkBytes));
     const rest = weights + 3 * gradients + activations + logits;
     return { total, foretold, weights, gradients, moments: 2 * gradients, activations, logits, temporary: total - rest };

@@ -44,7 +44,7 @@ describe('the options for a number of images', () => {
     const chosen = recipe(stage, { ...facts, images, ...more });
     const rows = images * Math.max(1, more.crops ?? 0);
     const stepsPerEpoch = Math.floor(rows / (chosen.batchSize ?? 32));
-    const ofRun = { stage, stepsPerEpoch, evalLength: 100, mixed: false, perceptual: 'none', size: 64 };
+    const ofRun = { stage, stepsPerEpoch, evalLength: 100, lossScale: 0, perceptual: 'none', size: 64 };
     return runOptions(checkSettings(chosen), ofRun);
   };
 

@@ -87,29 +87,26 @@ const variable = (name: string) => `${name}_buffer`;
 
 /**
  * The functions through which a shader accesses a binding x, whose elements may be vectors of four: x_at(i) returns element i,
- * x_put(i, value) overwrites it, x_add(i, value) adds to it, and x_scalar(i) returns number i. f16 is packed into 32-bit words;
- * x_at converts it to f32. `offset` is the start of the tensor of a series' member, as an expression.
+ * x_put(i, value) overwrites it, x_add(i, value) adds to it, and x_scalar(i) returns number i. They take and return f32 where elements
+ * are f16. `offset` is the start of the tensor of a series' member, as an expression.
  */
 function accessors({ name, element, half, writable }: TypedBinding, offset: string): string[] {
   const x = (at: string) => `${variable(name)}[${offset}${at}]`;
   const get = (suffix: string, type: string, value: string) => `fn ${name}_${suffix}(at: u32) -> ${type} { return ${value}; }`;
-  if (half) {
-    const words = x('at');
-    return [
-      element === 'u32'
-        ? get('at', 'f32', `unpack2x16float(${x('at / 2u')})[at % 2u]`)
-        : get('at', 'vec4f', `vec4f(unpack2x16float(${words}.x), unpack2x16float(${words}.y))`),
-    ];
-  }
-  const scalar = element === 'vec4<u32>' ? 'u32' : 'f32';
-  const read = [get('at', element, x('at'))];
-  if (element.startsWith('vec4')) read.push(get('scalar', scalar, `${x('at / 4u')}[at % 4u]`));
-  else if (!element.startsWith('vec')) read.push(get('scalar', element, x('at')));
+  const vector = element.startsWith('vec');
+  const value = half ? (vector ? 'vec4f' : 'f32') : element.replace('f16', 'f32');
+  const number = vector ? (element === 'vec4<u32>' ? 'u32' : 'f32') : value;
+  const word = x('at');
+  const scalar = half
+    ? `unpack2x16float(${vector ? `${x('at / 4u')}[at / 2u % 2u]` : x('at / 2u')})[at % 2u]`
+    : `${number}(${vector ? `${x('at / 4u')}[at % 4u]` : word})`;
+  const all = half ? `vec4f(unpack2x16float(${word}.x), unpack2x16float(${word}.y))` : `${value}(${word})`;
+  const read = [get('at', value, vector ? all : scalar), get('scalar', number, scalar)];
   if (!writable) return read;
   return [
     ...read,
-    `fn ${name}_put(at: u32, value: ${element}) { ${x('at')} = value; }`,
-    `fn ${name}_add(at: u32, value: ${element}) { ${x('at')} += value; }`,
+    `fn ${name}_put(at: u32, value: ${value}) { ${word} = ${element}(value); }`,
+    `fn ${name}_add(at: u32, value: ${value}) { ${word} += ${element}(value); }`,
   ];
 }
 

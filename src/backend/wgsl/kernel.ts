@@ -12,7 +12,7 @@ export interface Binding {
 export interface TypedBinding extends Binding {
   /** WGSL type of an element. */
   readonly element: string;
-  /** True if elements are f16, packed into u32 and read as f32. */
+  /** True if elements are f16, packed into u32 and read as f32. In a kernel that writes f16 they are of WGSL's type f16 instead. */
   readonly half: boolean;
 }
 
@@ -50,6 +50,8 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
   shader.check?.(e as never, pass as never, bindings);
   const sections = [...(pass.sections ?? []), name].map((wanted) => shader.sections[wanted]!);
   const { threads, builtins } = sections.at(-1)!;
+  // Only the type f16 can be written number by number; it needs the feature shader-f16.
+  const native = bindings.some((b) => b.writable && half.has(b.name));
   const body: Located[] = [];
   const seen = new Set<ShaderFile>();
   const constants = Object.fromEntries(
@@ -65,14 +67,14 @@ export function kernelOf(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>):
     entry: name,
     builtins: builtins!,
     threads: threads!,
-    enable: pass.enable ?? [],
+    enable: [...(pass.enable ?? []), ...(native ? ['f16'] : [])],
     constants,
     params: [
       ...e.dimNames.map((n) => [n, 'u32'] as const),
       ...e.attrNames.map((n) => [n, e.attrs[n] as string] as const),
       ...e.names.filter((n) => e.tensors[n].optional).map((n) => [`has_${n}`, 'u32'] as const),
     ],
-    bindings: bindings.map((b) => ({ ...b, ...elementOf(e, pass, half, b.name) })),
+    bindings: bindings.map((b) => ({ ...b, ...elementOf(e, pass, half, b.name, native) })),
     body,
   };
 }
@@ -118,16 +120,17 @@ export function bindingsOf(e: AnyEntry, { reads, writes }: GpuPass): Binding[] {
 }
 
 /** The WGSL type of a binding's elements. */
-function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<string>, name: string) {
+function elementOf(e: AnyEntry, { elements, vec4 }: GpuPass, half: ReadonlySet<string>, name: string, native: boolean) {
   if (elements?.[name]) return { element: elements[name], half: false };
-  const isHalf = half.has(name);
-  const scalar = isHalf ? 'u32' : ((e.tensors[name] as TensorSpec | undefined)?.dtype ?? 'f32');
-  const vector = isHalf ? 'vec2<u32>' : `vec4<${scalar}>`;
-  return { element: vec4?.includes(name) ? vector : scalar, half: isHalf };
+  const packed = half.has(name) && !native;
+  const scalar = packed ? 'u32' : half.has(name) ? 'f16' : ((e.tensors[name] as TensorSpec | undefined)?.dtype ?? 'f32');
+  const vector = packed ? 'vec2<u32>' : `vec4<${scalar}>`;
+  return { element: vec4?.includes(name) ? vector : scalar, half: packed };
 }
 
-/** Bytes of an element: a 32-bit number or a vector of them. */
-export const bytesOf = (element: string) => 4 * (element.startsWith('vec') ? Number(element[3]) : 1);
+/** Bytes of an element: a number or a vector of them. */
+export const bytesOf = (element: string) =>
+  (element.includes('f16') ? 2 : 4) * (element.startsWith('vec') ? Number(element[3]) : 1);
 
 /** A key that is equal for passes with the same kernel. */
 export function kernelKey(e: AnyEntry, pass: GpuPass, half: ReadonlySet<string>): string {
