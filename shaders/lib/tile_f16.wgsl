@@ -87,7 +87,7 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
   var c10: Sums; var c11: Sums; var c12: Sums; var c13: Sums;
   var c20: Sums; var c21: Sums; var c22: Sums; var c23: Sums;
   var c30: Sums; var c31: Sums; var c32: Sums; var c33: Sums;
-  for (var s = 0u; s < MOST; s++) { if (!(s < slices)) { break; }
+  for (var s = 0u; s < slices; s++) {
     for (var p = 0u; p < 8u; p++) {
       let a = copied(A_ALONG_K, p, lid);
       let b = copied(B_ALONG_K, p, lid);
@@ -101,7 +101,9 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
       next_a[p] = element_a(i0, k, copied(A_ALONG_K, p, lid));
       next_b[p] = element_b(j0, k, copied(B_ALONG_K, p, lid));
     }
-    for (var lap = 0u; lap < (SLICE + 16u - 1u) / 16u; lap++) { let q = lap * 16u;
+#repeat lap 2
+    {
+      let q = $lap * 16u;
       let b0 = right(wj, q);
       let b1 = right(wj + 16u, q);
       let b2 = right(wj + 32u, q);
@@ -127,6 +129,7 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
       c32 = subgroupMatrixMultiplyAccumulate(a3, b2, c32);
       c33 = subgroupMatrixMultiplyAccumulate(a3, b3, c33);
     }
+#end
     workgroupBarrier();
   }
   put_block(c00, 0u, 0u, i0, j0, from_i, from_j, warp, lid);
