@@ -10,7 +10,7 @@ const PATIENCE = Number(process.env.AIM_PATIENCE ?? 1) * 1000;
 /** Groups run one after the other: projects that compute, then those that wait, then the unit tests, whose times are short. */
 const GROUPS = {
   computing: { maxWorkers: 2, sequence: { groupOrder: 0 } },
-  waiting: { maxWorkers: 3, sequence: { groupOrder: 1 } },
+  waiting: { maxWorkers: 4, sequence: { groupOrder: 1 } },
   unit: { maxWorkers: 2, sequence: { groupOrder: 2 } },
 };
 
