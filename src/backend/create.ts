@@ -36,8 +36,8 @@ export interface DeviceOptions {
    */
   dawn?: string[];
   /**
-   * 'mixed' lets matrix products on WebGPU round their factors to float16 where the device computes faster that way. Sums,
-   * weights and states stay float32. Default 'f32'.
+   * 'mixed' lets matrix products on WebGPU round their factors to float16 where the device computes faster that way, and
+   * training store activations as float16 where its shaders can write that. Sums, weights and states stay float32. Default 'f32'.
    */
   precision?: 'f32' | 'mixed';
   /** URL to fetch the WASM module from. Default: the copy inside the bundle. */

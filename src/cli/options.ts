@@ -33,7 +33,7 @@ export const NUMERICS = {
     { help: 'weights on a GPU; f16 rounds them to float16 (default auto: float16 where the file has it, which loses nothing)' },
   ),
   precision: flag(DEVICE.precision, {
-    help: 'of matrix products on a GPU (default f32); mixed rounds factors to float16',
+    help: 'of matrix products on a GPU (default f32); mixed rounds factors, and activations in training, to float16',
   }),
 } satisfies Flags;
 
