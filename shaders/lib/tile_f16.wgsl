@@ -87,6 +87,7 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
   var c10: Sums; var c11: Sums; var c12: Sums; var c13: Sums;
   var c20: Sums; var c21: Sums; var c22: Sums; var c23: Sums;
   var c30: Sums; var c31: Sums; var c32: Sums; var c33: Sums;
+  // A counted loop, though compilers cannot see it end: with a break the products are slower on an H200 (docs/measurements.md).
   for (var s = 0u; s < slices; s++) {
     for (var p = 0u; p < 8u; p++) {
       let a = copied(A_ALONG_K, p, lid);
@@ -101,6 +102,7 @@ fn tile(from_i: u32, from_j: u32, rows: u32, columns: u32, k0: u32, k1: u32, war
       next_a[p] = element_a(i0, k, copied(A_ALONG_K, p, lid));
       next_b[p] = element_b(j0, k, copied(B_ALONG_K, p, lid));
     }
+    // SLICE holds two steps of 16.
 #repeat lap 2
     {
       let q = $lap * 16u;

@@ -58,11 +58,10 @@ const ACTS = activations({ u: half('m l d') });
 export const blockBytes = (c: AimConfig, i: number, m: number, l: number, halves: boolean): { ends: number; rest: number }[] =>
   branchesOf(c, i).map(({ branch, config }) => {
     const { spec, dims } = branch.activations(config);
-    const own = { m, l, d: c.d_model };
-    const made: ActivationSpec['made'] = { ...ACTS.made, ...spec.made };
-    const all = activationBytes({ made, inputs: [] }, { ...own, ...dims }, halves);
-    const out = activationBytes({ made: { out: made.out! }, inputs: [] }, { ...own, ...dims }, halves);
-    return { ends: activationBytes(ENDS, own) + out, rest: all - out };
+    const bytes = (of: ActivationSpec) => activationBytes(of, { m, l, d: c.d_model, ...dims }, halves);
+    // The output is among what the branch makes.
+    const out = bytes(activations({ out: spec.made.out! }));
+    return { ends: bytes(ENDS) + out, rest: bytes(ACTS) + bytes(spec) - out };
   });
 
 /** The values that one branch passes to the next: the residual sum is res + gate·x. */

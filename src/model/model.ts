@@ -79,12 +79,11 @@ export class Model {
     readonly config: AimConfig,
     readonly tree: ModelTree,
     private readonly options: LoadOptions,
-    /** Selects the weights that are float16 if the device supports that. */
     half: (name: string) => boolean,
   ) {
     const place = (on: Backend): Placed => ({
       be: on,
-      params: allocate(on, tree as unknown as ParamTree, (name) => on.traits.halves && half(name)) as unknown as Placed['params'],
+      params: allocate(on, tree as unknown as ParamTree, half) as unknown as Placed['params'],
     });
     const { description } = be;
     const remake = async (signal: AbortSignal) => {
@@ -123,7 +122,7 @@ export class Model {
       // Compare before allocating memory: the config may ask for far more than the file has.
       checkShapes(weights, walkTree(tree));
       const isHalf = (name: string) => weights.header.tensors.get(name)?.dtype === 'F16';
-      model = new Model(await opening, config, tree, options, (name) => dtype === 'f16' || (dtype === 'auto' && isHalf(name)));
+      model = await Model.open(opening, config, tree, options, (name) => dtype === 'f16' || (dtype === 'auto' && isHalf(name)));
       model.ignored = await model.loadWeights(readable, files, '', options, weights);
       const [classes, generation] = await Promise.all([files.text(CLASSES), files.text(GENERATION)]);
       model.classes = parseClasses(classes, config.num_classes);
@@ -133,7 +132,12 @@ export class Model {
       }
       return model;
     } catch (error) {
-      abandon(model, opening);
+      if (model) model.dispose();
+      else
+        opening.then(
+          (be) => be.dispose(),
+          () => {},
+        );
       throw error;
     } finally {
       await files?.close();
@@ -153,18 +157,31 @@ export class Model {
   private static async made(json: AimConfigJson, options: LoadOptions, origin: Computed): Promise<Model> {
     const config = parseConfig(json);
     await bringLayers(config);
-    const tree = treeOf(config);
-    const opening = openBackend(options);
-    let model: Model | undefined;
+    const model = await Model.open(openBackend(options), config, treeOf(config), options, () => options.dtype === 'f16');
     try {
-      const made = new Model(await opening, config, tree, options, () => options.dtype === 'f16');
-      model = made;
       const { fill } = await import('./initial.js');
-      await made.attempt((on) => fill(made, on, origin));
-      made.remember(origin);
-      return made;
+      await model.attempt((on) => fill(model, on, origin));
+      model.remember(origin);
+      return model;
     } catch (error) {
-      abandon(model, opening);
+      model.dispose();
+      throw error;
+    }
+  }
+
+  /** Creates a model of unspecified weights. `half` selects the weights that are float16 if the device supports that. */
+  private static async open(
+    opening: Promise<Backend>,
+    config: AimConfig,
+    tree: ModelTree,
+    options: LoadOptions,
+    half: (name: string) => boolean,
+  ): Promise<Model> {
+    const be = await opening;
+    try {
+      return new Model(be, config, tree, options, (name) => be.traits.halves && half(name));
+    } catch (error) {
+      be.dispose();
       throw error;
     }
   }
@@ -324,16 +341,6 @@ export class Model {
   assertLive(): void {
     if (this.ended.aborted) throw new DisposedError('this AiM');
   }
-}
-
-/** Frees a model that failed to load, or the device that was opened for it. */
-function abandon(model: Model | undefined, opening: Promise<Backend>): void {
-  if (model) model.dispose();
-  else
-    opening.then(
-      (be) => be.dispose(),
-      () => {},
-    );
 }
 
 /** Opens a backend with the stored measurements of its device, if there are any. */

@@ -51,10 +51,11 @@ export async function trainingRun(
   const before = new Map<string, NumArray>();
   for (const [name, { tensor }] of named) before.set(name, await be.read(tensor));
 
+  const lossScale = defaultLossScale(be.traits, 'model');
   const optimizer = new Optimizer(
     be,
     named.map(([name, { spec, tensor }]) => ({ name, spec, param: tensor })),
-    { clipNorm: 0, lossScale: defaultLossScale(be.traits, 'model') },
+    { clipNorm: 0, lossScale },
   );
   const byName = new Map(optimizer.slots.map((s) => [s.name, s]));
   const grads = mapParams(
@@ -77,12 +78,8 @@ export async function trainingRun(
       aimLoss(be, params.mamba.backbone, config, batch, acts, grads);
       run.losses.push((await be.read(batch.loss))[0]!);
       if (step === 1) {
-        const scale = optimizer.lossScale ? (await be.read(optimizer.lossScale))[0]! : 1;
-        for (const s of optimizer.slots)
-          run.grads.set(
-            s.name,
-            toCheckpoint(s.spec, await be.read(s.grad)).map((g) => g / scale),
-          );
+        const unscaled = (g: number) => g / (lossScale || 1);
+        for (const s of optimizer.slots) run.grads.set(s.name, toCheckpoint(s.spec, await be.read(s.grad)).map(unscaled));
       }
       optimizer.prepare(step, LR);
       optimizer.update();

@@ -260,7 +260,6 @@ describe('refusals', () => {
     const file = torchFile({ model: { w: tensor, v: new TensorView(f32('1', 6), [3, 2], [1, 3]) }, args: [1, 2.5, 'x'] });
     let seed = 1;
     const random = (n: number) => (seed = (Math.imul(seed, 1103515245) + 12345) >>> 0) % n;
-    const start = performance.now();
     let refused = 0;
     for (let round = 0; round < 1500; round++) {
       const bytes = file.slice(0, random(20) === 0 ? random(file.length) : file.length);
@@ -275,7 +274,6 @@ describe('refusals', () => {
       }
     }
     expect(refused).toBeGreaterThan(100);
-    expect(performance.now() - start).toBeLessThan(60_000);
   });
 
   it('mutated pickles give a typed error or a result', async () => {

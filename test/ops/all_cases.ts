@@ -50,9 +50,13 @@ const ops = new Set(written.map(({ entry }) => entry.op));
 /** `sizes` of an op's file of references. */
 const sizesOf = (op: string): CaseSizes => references[`../../src/ops/${op}.reference.ts`]?.sizes ?? {};
 
+/** Names of the tensors of an entry for which `has` holds. */
+const named = ({ tensors }: AnyEntry, has: (t: TensorSpec) => unknown) =>
+  Object.entries(tensors as Record<string, TensorSpec>).flatMap(([name, t]) => (has(t) ? [name] : []));
+
 /** Every third case of an entry once more with all tensors that may be f16, if activations are among them. */
 function withHalves(op: OpCases): OpCases {
-  const half = Object.entries(op.entry.tensors as Record<string, TensorSpec>).flatMap(([name, t]) => (t.half ? [name] : []));
+  const half = named(op.entry, (t) => t.half);
   const more = half.some((name) => name !== 'w') ? op.cases.filter((_, i) => i % 3 === 0).map((c) => ({ ...c, half })) : [];
   return { ...op, cases: [...op.cases, ...more] };
 }
@@ -93,10 +97,8 @@ function reduced(e: AnyEntry, name: string, n: Case[string]): Case[string] {
  * particular cases has a file of them.
  */
 export function defaultCases(entry: AnyEntry, sizes: CaseSizes = {}): Case[] {
-  const tensors = Object.entries(entry.tensors as Record<string, TensorSpec>);
-  const named = (has: (t: TensorSpec) => unknown) => tensors.filter(([, t]) => has(t)).map(([name]) => name);
-  const optional = named((t) => t.optional || t.between);
-  const halves = named((t) => t.half);
+  const optional = named(entry, (t) => t.optional || t.between);
+  const halves = named(entry, (t) => t.half);
   return Array.from({ length: 24 }, (_, i) => {
     // One dim of a case may be large, which keeps tensors small; in the second half of the cases it is another one.
     const round = Math.floor(i / SIZES.length);

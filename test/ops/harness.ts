@@ -4,7 +4,7 @@ import { ReferenceBackend, referenceOf } from '../../src/backend/reference.js';
 import { WebGpuBackend } from '../../src/backend/webgpu.js';
 import type { Tensor } from '../../src/core/tensor.js';
 import { toFloat32, toHalves } from '../../src/io/dtype.js';
-import type { AnyEntry, TensorSpec } from '../../src/ops/spec.js';
+import type { AnyEntry, GpuCaps, TensorSpec } from '../../src/ops/spec.js';
 
 /** Dims and attributes by name; `omit` lists optional tensors left out, `half` those given as f16 where a backend has them. */
 export type Case = Record<string, number | string[] | undefined> & { omit?: string[]; half?: string[] };
@@ -99,9 +99,11 @@ export function outOfBounds(op: OpCases): string[] {
   return [...wrong];
 }
 
-/** Whether a backend can give an op this tensor as f16. */
-const holdsHalf = (backend: Backend, { io }: TensorSpec) =>
-  backend.traits.halves && (io === 'in' || (backend instanceof WebGpuBackend && backend.caps.features.has('shader-f16')));
+/** Whether a device can give an op this tensor as f16: kernels that write f16 need a feature. */
+export const takesHalf = ({ io }: TensorSpec, { features }: Pick<GpuCaps, 'features'>) =>
+  io === 'in' || features.has('shader-f16');
+
+const holdsHalf = (backend: Backend, spec: TensorSpec) => backend instanceof WebGpuBackend && takesHalf(spec, backend.caps);
 
 /**
  * Error of an output from rounding to f16, of the largest value. In a composite one part reads what another has rounded, and a kernel may

@@ -3,7 +3,7 @@ import { bindingsOf, type Kernel, kernelOf } from '../../src/backend/wgsl/kernel
 import { BYTES } from '../../src/core/tensor.js';
 import type { AnyEntry, GpuCaps, GpuLaunch, GpuPass, GpuPlan, TensorSpec } from '../../src/ops/spec.js';
 import { bytesOf, constant, workgroupVariables } from '../wgsl_types.js';
-import type { Case, OpCases } from './harness.js';
+import { type Case, type OpCases, takesHalf } from './harness.js';
 
 /** Limits of every WebGPU device, and no features. */
 export const DEFAULT_CAPS: GpuCaps = {
@@ -54,12 +54,12 @@ export function wholePlanOf(entry: AnyEntry, c: Case, caps: GpuCaps): GpuPlan | 
   return entry.webgpu(dims, caps, halvesOf(entry, c, caps));
 }
 
-/** Names of the tensors of a case that are f16 on a device: kernels that write f16 need a feature. */
+/** Names of the tensors of a case that are f16 on a device. */
 export const halvesOf = (entry: AnyEntry, c: Case, caps: GpuCaps): ReadonlySet<string> =>
   new Set(
     c.half?.filter((name) => {
       const tensor = entry.tensors[name] as TensorSpec | undefined;
-      return tensor && (tensor.io === 'in' || caps.features.has('shader-f16'));
+      return tensor && takesHalf(tensor, caps);
     }),
   );
 

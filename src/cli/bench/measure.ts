@@ -35,6 +35,7 @@ export async function timed(
   warmUp = WARM_UP,
 ): Promise<Timing> {
   const times: number[] = [];
+  signal?.throwIfAborted();
   // The first call may compile kernels, for which the GPU waits; it is no part of the warm-up.
   await fn();
   const begin = performance.now();
