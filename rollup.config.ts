@@ -1,14 +1,14 @@
 import { rmSync } from 'node:fs';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
-import { defineConfig, type InputPluginOption, type OutputOptions, type RollupOptions } from 'rollup';
+import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup';
 import dts from 'rollup-plugin-dts';
 import esbuild from 'rollup-plugin-esbuild';
 import { assets } from './scripts/assets.mjs';
 import { portableTypes } from './scripts/portable-types.mjs';
 import { banner, errorsOf, minify } from './scripts/slim.mjs';
 
-/** Names of the builds to make, all others in dist being left as they are: the thread helper (into build/), the `aim` command. */
+/** Names of the parts of the build to make, all others in dist being left as they are. */
 const only = process.env.AIM_BUILD?.split(',');
 
 // Chunk names carry hashes, so old chunks would stay.
@@ -20,89 +20,101 @@ const library: InputPluginOption = [assets({ minify: true }), compile, minify()]
 /** Without what only training uses: the module for training has its own shaders. */
 const drawing: InputPluginOption = [assets({ minify: true, training: false }), compile, minify()];
 
-/** One source; each build is one file that needs no other at run time but the packages an ES module may import. */
-const builds = defineConfig([
-  // What a thread of the WASM backend runs; first, because that backend carries its text.
-  {
-    input: 'src/backend/helper.ts',
-    external: packages,
-    output: { file: 'build/helper.js', format: 'iife', inlineDynamicImports: true },
-    plugins: [library],
-  },
-  // What a worker runs; before the worker client, which carries its text.
-  {
-    input: 'src/worker/host.ts',
-    external: packages,
-    output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
-    plugins: [drawing],
-  },
-  {
-    input: 'src/worker/train_host.ts',
-    external: packages,
-    output: { file: 'dist/aim.train-worker.min.js', format: 'iife', inlineDynamicImports: true },
-    plugins: [library],
-  },
-  // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
-  ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts', evaluate: 'src/evaluate.ts' }).map(([name, input]) => ({
-    input: { [name]: input },
-    external: packages,
-    output: {
-      dir: 'dist',
-      format: 'es' as const,
-      chunkFileNames: `${name}-[name]-[hash].js`,
-      // Bundlers warn of imports for side effects alone, which this package has none of.
-      hoistTransitiveImports: false,
-      // By itself, because HTTP compression works worse on text and base64 in one file: 1 kB.
-      manualChunks: (id: string) => (id.endsWith('/build/aim.wasm') ? 'wasm' : undefined),
-    },
-    plugins: [
-      name !== 'aim' && errorsOf('./aim.js'),
-      name === 'train' ? library : drawing,
-      banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
-    ],
-  })),
-  // Drawing, and training, served by a worker.
-  ...Object.entries({ worker: 'client', 'train-worker': 'train_client' }).map(([name, input]) => ({
-    input: { [name]: `src/worker/${input}.ts` },
-    external: packages,
-    output: { dir: 'dist', format: 'es' as const, inlineDynamicImports: true },
-    plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
-  })),
-  // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
-  {
-    input: { embedded: 'src/embedded.ts' },
-    output: { dir: 'dist', format: 'es' },
-    plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
-  },
-  // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
-  {
-    input: 'src/global.ts',
-    output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', inlineDynamicImports: true },
-    plugins: [nodeResolve({ browser: true }), commonjs(), library],
-  },
-  // The `aim` command (Node): everything, references included.
-  {
-    input: 'src/cli/main.ts',
-    external: packages,
-    output: { file: 'dist/cli.js', format: 'es', inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
-    plugins: [assets(), compile],
-  },
-  // What `npm run quality` measures with.
-  {
-    input: 'src/evaluate/quality.ts',
-    external: packages,
-    output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
-    plugins: [assets(), compile],
-  },
-  // Types: those of drawing, training and evaluation share their classes, as the modules do; the others' are their own.
-  types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
-  types({ embedded: 'build/types/embedded.d.ts' }),
-  types({ worker: 'build/types/worker/client.d.ts' }),
-  types({ 'train-worker': 'build/types/worker/train_client.d.ts' }),
-]);
+/** Makes ES modules below dist, each one file with the address of its types. */
+const single = (input: Record<string, string>): RollupOptions => ({
+  input,
+  external: packages,
+  output: { dir: 'dist', format: 'es', inlineDynamicImports: true },
+  plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+});
 
-const NAMED: Record<string, string> = { helper: 'build/helper.js', cli: 'dist/cli.js' };
-export default only ? builds.filter(({ output }) => only.some((name) => NAMED[name] === (output as OutputOptions).file)) : builds;
+/** One source; what is built of it needs no other file at run time but the packages an ES module may import. */
+const parts: Record<string, RollupOptions[]> = {
+  // What a thread of the WASM backend runs; before all others, because that backend carries its text.
+  helper: [
+    {
+      input: 'src/backend/helper.ts',
+      external: packages,
+      output: { file: 'build/helper.js', format: 'iife', inlineDynamicImports: true },
+      plugins: [library],
+    },
+  ],
+  // Drawing, and training, in a worker: what the worker runs, then its clients, which carry the text of that.
+  workers: [
+    {
+      input: 'src/worker/host.ts',
+      external: packages,
+      output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
+      plugins: [drawing],
+    },
+    {
+      input: 'src/worker/train_host.ts',
+      external: packages,
+      output: { file: 'dist/aim.train-worker.min.js', format: 'iife', inlineDynamicImports: true },
+      plugins: [library],
+    },
+    single({ worker: 'src/worker/client.ts' }),
+    single({ 'train-worker': 'src/worker/train_client.ts' }),
+  ],
+  // The library as ES modules, each with what it uses of the ops alone, so that who draws does not load what trains.
+  modules: [
+    ...Object.entries({ aim: 'src/index.ts', train: 'src/train.ts', evaluate: 'src/evaluate.ts' }).map(([name, input]) => ({
+      input: { [name]: input },
+      external: packages,
+      output: {
+        dir: 'dist',
+        format: 'es' as const,
+        chunkFileNames: `${name}-[name]-[hash].js`,
+        // Bundlers warn of imports for side effects alone, which this package has none of.
+        hoistTransitiveImports: false,
+        // By itself, because HTTP compression works worse on text and base64 in one file: 1 kB.
+        manualChunks: (id: string) => (id.endsWith('/build/aim.wasm') ? 'wasm' : undefined),
+      },
+      plugins: [
+        name !== 'aim' && errorsOf('./aim.js'),
+        name === 'train' ? library : drawing,
+        banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
+      ],
+    })),
+    // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
+    single({ embedded: 'src/embedded.ts' }),
+  ],
+  // For <script>: the class `AiM`, all other exports being its static properties. PNG writing has to be inside.
+  global: [
+    {
+      input: 'src/global.ts',
+      output: { file: 'dist/aim.iife.min.js', format: 'iife', name: 'AiM', inlineDynamicImports: true },
+      plugins: [nodeResolve({ browser: true }), commonjs(), library],
+    },
+  ],
+  // The `aim` command (Node): everything, references included.
+  cli: [
+    {
+      input: 'src/cli/main.ts',
+      external: packages,
+      output: { file: 'dist/cli.js', format: 'es', inlineDynamicImports: true, banner: '#!/usr/bin/env node' },
+      plugins: [assets(), compile],
+    },
+  ],
+  // What `npm run quality` measures with.
+  quality: [
+    {
+      input: 'src/evaluate/quality.ts',
+      external: packages,
+      output: { file: 'build/quality.js', format: 'es', inlineDynamicImports: true },
+      plugins: [assets(), compile],
+    },
+  ],
+  // Those of drawing, training and evaluation share their classes, as the modules do; the others' are their own.
+  types: [
+    types({ aim: 'build/types/index.d.ts', train: 'build/types/train.d.ts', evaluate: 'build/types/evaluate.d.ts' }),
+    types({ embedded: 'build/types/embedded.d.ts' }),
+    types({ worker: 'build/types/worker/client.d.ts' }),
+    types({ 'train-worker': 'build/types/worker/train_client.d.ts' }),
+  ],
+};
+
+export default defineConfig((only ?? Object.keys(parts)).flatMap((name) => parts[name]!));
 
 function types(input: Record<string, string>): RollupOptions {
   return {
