@@ -21,7 +21,7 @@ it.for([
   // Eight heads, of which a workgroup takes two.
   ['Mamba-2', { layer: 'Mamba2', d_state: 8, headdim: 4 }],
   ['Mamba-1', { layer: 'Mamba1' }],
-] as const)(`%s: gradients and five AdamW steps of ${SEQUENCES} sequences match those of WASM`, async ([, mixer], { skip }) => {
+] as const)(`%s: gradients and two AdamW steps of ${SEQUENCES} sequences match those of WASM`, async ([, mixer], { skip }) => {
   if (!(await hasAdapter())) return skip(NO_ADAPTER);
   const wasm = await AiM.fromConfig(config(mixer), { device: 'wasm', seed: 2 });
   const labels = Array.from({ length: SEQUENCES }, (_, i) => i % 4);
@@ -29,6 +29,6 @@ it.for([
   takeKernels(aim.model.be, false);
   await openGates(aim);
   await openGates(wasm);
-  await expectSameTraining(aim, wasm, labels).finally(() => aim.dispose());
+  await expectSameTraining(aim, wasm, labels, 2).finally(() => aim.dispose());
   await wasm.dispose();
 });

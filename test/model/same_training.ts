@@ -7,13 +7,13 @@ import { compareAfter, trainingRun } from '../../src/verify/training.js';
 const largest = (values: ArrayLike<number>) =>
   Array.prototype.reduce.call(values, (m, v) => Math.max(m as number, Math.abs(v)), 0) as number;
 
-/** Expects the losses, gradients and results of five AdamW steps to agree, for a batch of one sequence per label. */
-export async function expectSameTraining(aim: AiM, wanted: AiM, labels: readonly number[]): Promise<void> {
+/** Expects the losses, gradients and results of AdamW steps, five by default, to agree, for a batch of one sequence per label. */
+export async function expectSameTraining(aim: AiM, wanted: AiM, labels: readonly number[], steps?: number): Promise<void> {
   const { num_tokens: T, vocab_size: V } = aim.config;
   const tokens = Uint32Array.from({ length: labels.length * T }, (_, i) => (i * 31 + Math.floor(i / T) * 7) % V);
   const run = async ({ model }: AiM) => {
     bringKernels(model.be);
-    return trainingRun(model, { params: model.params, tokens, labels: Uint32Array.from(labels) });
+    return trainingRun(model, { params: model.params, tokens, labels: Uint32Array.from(labels), steps });
   };
   const [got, want] = [await run(aim), await run(wanted)];
   got.losses.forEach((loss, i) => {
