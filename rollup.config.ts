@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import commonjs from '@rollup/plugin-commonjs';
 import nodeResolve from '@rollup/plugin-node-resolve';
 import { defineConfig, type InputPluginOption, type RollupOptions } from 'rollup';
@@ -11,48 +10,39 @@ import { banner, errorsOf, minify } from './scripts/slim.mjs';
 /** Names of the parts of the build to make, all others in dist being left as they are. */
 const only = process.env.AIM_BUILD?.split(',');
 
-// Chunk names carry hashes, so old chunks would stay.
-if (!only) rmSync('dist', { recursive: true, force: true });
-
 const packages = ['fast-png', 'fflate', 'jpeg-js', 'webgpu', /^node:/];
 const compile = esbuild({ target: 'es2022' });
 const library: InputPluginOption = [assets({ minify: true }), compile, minify()];
 /** Without what only training uses: the module for training has its own shaders. */
 const drawing: InputPluginOption = [assets({ minify: true, training: false }), compile, minify()];
 
-/** Makes ES modules below dist, each one file with the address of its types. */
+/** Says in a module where its types are. */
+const typed = banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`);
+
+/** Makes an ES module below dist that is one file. */
 const single = (input: Record<string, string>): RollupOptions => ({
   input,
   external: packages,
   output: { dir: 'dist', format: 'es', inlineDynamicImports: true },
-  plugins: [drawing, banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`)],
+  plugins: [drawing, typed],
+});
+
+/** Makes the text of a worker or thread. */
+const hosted = (input: string, file: string, plugins: InputPluginOption): RollupOptions => ({
+  input,
+  external: packages,
+  output: { file, format: 'iife', inlineDynamicImports: true },
+  plugins,
 });
 
 /** One source; what is built of it needs no other file at run time but the packages an ES module may import. */
 const parts: Record<string, RollupOptions[]> = {
   // What a thread of the WASM backend runs; before all others, because that backend carries its text.
-  helper: [
-    {
-      input: 'src/backend/helper.ts',
-      external: packages,
-      output: { file: 'build/helper.js', format: 'iife', inlineDynamicImports: true },
-      plugins: [library],
-    },
-  ],
+  helper: [hosted('src/backend/helper.ts', 'build/helper.js', library)],
   // Drawing, and training, in a worker: what the worker runs, then its clients, which carry the text of that.
   workers: [
-    {
-      input: 'src/worker/host.ts',
-      external: packages,
-      output: { file: 'dist/aim.worker.min.js', format: 'iife', inlineDynamicImports: true },
-      plugins: [drawing],
-    },
-    {
-      input: 'src/worker/train_host.ts',
-      external: packages,
-      output: { file: 'dist/aim.train-worker.min.js', format: 'iife', inlineDynamicImports: true },
-      plugins: [library],
-    },
+    hosted('src/worker/host.ts', 'dist/aim.worker.min.js', drawing),
+    hosted('src/worker/train_host.ts', 'dist/aim.train-worker.min.js', library),
     single({ worker: 'src/worker/client.ts' }),
     single({ 'train-worker': 'src/worker/train_client.ts' }),
   ],
@@ -70,11 +60,7 @@ const parts: Record<string, RollupOptions[]> = {
         // By itself, because HTTP compression works worse on text and base64 in one file: 1 kB.
         manualChunks: (id: string) => (id.endsWith('/build/aim.wasm') ? 'wasm' : undefined),
       },
-      plugins: [
-        name !== 'aim' && errorsOf('./aim.js'),
-        name === 'train' ? library : drawing,
-        banner((name: string) => `/* @ts-self-types="./${name}.d.ts" */\n`),
-      ],
+      plugins: [name !== 'aim' && errorsOf('./aim.js'), name === 'train' ? library : drawing, typed],
     })),
     // Where the embedded model is. Bundlers follow the address in it, so it must not be part of another module.
     single({ embedded: 'src/embedded.ts' }),
@@ -96,7 +82,7 @@ const parts: Record<string, RollupOptions[]> = {
       plugins: [assets(), compile],
     },
   ],
-  // What `npm run quality` measures with.
+  // What `npm run quality` and `npm run sharpness` measure with.
   quality: [
     {
       input: 'src/evaluate/quality.ts',

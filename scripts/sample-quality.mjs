@@ -6,9 +6,9 @@
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
 import { FASHION_MNIST } from './data.mjs';
-import { build, install, root } from './setup.mjs';
+import { measuring, note, table } from './measuring.mjs';
+import { root } from './setup.mjs';
 
 const CACHE = 'out/quality';
 const HELP = `usage: npm run quality -- [MODEL] [options]
@@ -39,16 +39,9 @@ const OPTIONS = {
   precision: { type: 'string', default: 'f32' },
   dawn: { type: 'string', multiple: true },
   against: { type: 'string' },
-  help: { type: 'boolean' },
 };
 
-const note = (text) => process.stderr.write(`${text}\n`);
-
-async function main() {
-  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
-  if (values.help) return void process.stdout.write(HELP);
-  install();
-  build();
+async function main(values, positionals) {
   const { AiM, AimImage, OptionError } = await import('aim-js');
   const { openData } = await import('aim-js/train');
   const { Classifier, FEATURES, frechetDistance, moments } = await import('../build/quality.js');
@@ -256,13 +249,6 @@ function accuracies(seen, wanted, K) {
   return Array.from(total, (n, row) => (n ? `${((100 * right[row]) / n).toFixed(1)}%` : '–'));
 }
 
-/** Formats columns of text next to each other. The first is aligned to the left, the others to the right. */
-function table(columns) {
-  const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)));
-  const line = (row) => columns.map((cells, i) => (i ? cells[row].padStart(widths[i]) : cells[row].padEnd(widths[i]))).join('  ');
-  return columns[0].map((_, row) => `${line(row)}\n`).join('');
-}
-
 /** Draws the same images on another device. Returns a sentence that says how many have the same tokens. */
 async function compare(aim, options, tokens) {
   const other = await aim.generate(options);
@@ -271,8 +257,4 @@ async function compare(aim, options, tokens) {
   return `${same} of ${tokens.length} images have the same tokens on ${aim.device} in float32.`;
 }
 
-main().catch((error) => {
-  if (!error.code?.startsWith('ERR_')) throw error;
-  note(error.message);
-  process.exitCode = 2;
-});
+await measuring(HELP, OPTIONS, main);

@@ -5,8 +5,7 @@
  * mean slope where the original is flat, which noise raises (the last row has the originals').
  */
 import { writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { build, install } from './setup.mjs';
+import { measuring, table } from './measuring.mjs';
 
 const HELP = `usage: npm run sharpness -- DATA MODEL [MODEL …] [options]
 
@@ -20,28 +19,23 @@ const OPTIONS = {
   count: { type: 'string', default: '200' },
   sheet: { type: 'string' },
   device: { type: 'string', default: 'auto' },
-  help: { type: 'boolean' },
 };
 /** Images encoded and decoded at once. */
 const BATCH = 16;
 /** Images of a row of the sheet. */
 const SHOWN = 12;
 
-async function main() {
-  const { values, positionals } = parseArgs({ options: OPTIONS, allowPositionals: true });
-  if (values.help) return void process.stdout.write(HELP);
-  install();
-  build();
+async function main(values, [folder, ...models]) {
   const { AiM, AimImage, OptionError } = await import('aim-js');
   const { openData } = await import('aim-js/train');
   const { addSharpness, imageGrid, noSharpness, sharpnessOf } = await import('../build/quality.js');
-  const [folder, ...models] = positionals;
   const count = Number(values.count);
   if (!models.length) throw new OptionError('name the data and at least one model; --help lists the options.');
   if (!(count >= 1 && Number.isInteger(count))) throw new OptionError(`--count is ${values.count}; it must be a whole number.`);
 
-  const rows = [];
-  const sheet = [];
+  const measured = [];
+  /** What each model gives back of the first images. */
+  const copied = [];
   let sized;
   for (const model of models) {
     const aim = await AiM.fromPretrained(model, { device: values.device });
@@ -51,30 +45,31 @@ async function main() {
       if (size !== sized.size)
         throw new OptionError(`${model} has images of ${size}×${size}, ${models[0]} of ${sized.size}×${sized.size}.`);
       const sums = noSharpness();
-      const shown = [];
+      const copies = [];
       for (let i = 0; i < sized.images.length; i += BATCH) {
         const images = sized.images.slice(i, i + BATCH);
-        const copies = await aim.decode(await aim.encode(images));
-        for (const [k, image] of images.entries()) addSharpness(sums, image.data, copies[k].data, size);
-        shown.push(...copies.slice(0, SHOWN - shown.length));
+        copies.push(...(await aim.decode(await aim.encode(images))));
+        for (const [k, image] of images.entries()) addSharpness(sums, image.data, copies[i + k].data, size);
         if (process.stderr.isTTY)
           process.stderr.write(`\r${model}: ${i + images.length} of ${sized.images.length} images on ${aim.device}`);
       }
       if (process.stderr.isTTY) process.stderr.write('\n');
-      if (!sheet.length) sheet.push(...sized.images.slice(0, SHOWN));
-      sheet.push(...shown);
-      rows.push([model, sharpnessOf(sums)]);
+      copied.push(copies.slice(0, SHOWN));
+      measured.push(sharpnessOf(sums));
     } finally {
       await aim.dispose();
     }
   }
-  const width = Math.max(9, ...models.map((m) => m.length));
-  const line = (name, ...cells) => process.stdout.write(`${name.padEnd(width)}  ${cells.map((c) => c.padStart(7)).join('  ')}\n`);
-  line('', 'MSE', 'edges', 'detail', 'flat');
-  for (const [name, { mse, edges, detail, flat }] of rows)
-    line(name, mse.toFixed(5), edges.toFixed(3), detail.toFixed(3), flat.toFixed(5));
-  line('originals', '0', '1', '1', rows[0][1].flatOriginal.toFixed(5));
-  if (values.sheet) writeFileSync(values.sheet, await imageGrid(sheet, Math.min(SHOWN, sized.images.length)).toPNG());
+  const columns = [
+    ['', ...models, 'originals'],
+    ['MSE', ...measured.map(({ mse }) => mse.toFixed(5)), '0'],
+    ['edges', ...measured.map(({ edges }) => edges.toFixed(3)), '1'],
+    ['detail', ...measured.map(({ detail }) => detail.toFixed(3)), '1'],
+    ['flat', ...measured.map(({ flat }) => flat.toFixed(5)), measured[0].flatOriginal.toFixed(5)],
+  ];
+  process.stdout.write(table(columns));
+  const shown = [sized.images.slice(0, SHOWN), ...copied].flat();
+  if (values.sheet) writeFileSync(values.sheet, await imageGrid(shown, Math.min(SHOWN, sized.images.length)).toPNG());
 
   /** Held-out images, evenly spaced over those there are. */
   async function heldOut({ eval: images }, most, size) {
@@ -87,7 +82,4 @@ async function main() {
   }
 }
 
-main().catch((error) => {
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
-});
+await measuring(HELP, OPTIONS, main);

@@ -28,4 +28,4 @@ export function jitterColours(pixels: Float32Array, strength: number, random: ()
 }
 
 /** Luma of Rec. 601. */
-const greyOf = (r: number, g: number, b: number) => 0.299 * r + 0.587 * g + 0.114 * b;
+export const greyOf = (r: number, g: number, b: number) => 0.299 * r + 0.587 * g + 0.114 * b;

@@ -1,4 +1,5 @@
 /** How much of the sharpness of pictures their reconstructions keep. */
+import { greyOf } from '../data/jitter.js';
 
 /** Sums over pictures; `sharpnessOf` makes shares of them. */
 export interface SharpnessSums {
@@ -54,12 +55,8 @@ export const sharpnessOf = ({ pictures, error, edges, detail, flat }: SharpnessS
   flatOriginal: flat[1] / pictures,
 });
 
-/** Rec. 601. */
 function luminance(rgb: ArrayLike<number>, size: number): Float64Array {
-  return Float64Array.from(
-    { length: size * size },
-    (_, i) => 0.299 * rgb[3 * i]! + 0.587 * rgb[3 * i + 1]! + 0.114 * rgb[3 * i + 2]!,
-  );
+  return Float64Array.from({ length: size * size }, (_, i) => greyOf(rgb[3 * i]!, rgb[3 * i + 1]!, rgb[3 * i + 2]!));
 }
 
 /** Magnitudes of Sobel's gradients of the pixels that are not at the border, per pixel of distance. */
